@@ -1,0 +1,97 @@
+"""Every error a user can meet, and the exit status of each.
+
+StriateError                    1   base of all
+├── GateError                   1   a gate failed: an audit finding, a leak, an export that differs
+├── UsageError                  2   the call or the settings
+│   ├── ArgumentError           2   an argument of a function (also a ValueError)
+│   │   └── ShapeError          2   sizes that do not fit together
+│   ├── RecipeError             2   a setting of a training
+│   └── MissingExtraError       2   an optional package is not installed (also an ImportError)
+├── DataError                   3   the data
+├── NumericError                4   a loss or a gradient that is no number, or memory that ran out
+├── CheckpointError             5   a run folder or a model file
+├── ServeError                  6   a port or a server
+└── Stopped                130/143  a signal
+
+A message says what came, what was expected and how to mend it, in one line. The command line prints
+it and leaves with `exit_status`.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class StriateError(Exception):
+    """Base of every expected error; `exit_status` is what the command line returns."""
+
+    exit_status = 1
+
+
+class GateError(StriateError):
+    """A check that the user asked for did not pass."""
+
+
+class UsageError(StriateError):
+    """The command or its settings cannot be carried out as written."""
+
+    exit_status = 2
+
+
+class ArgumentError(UsageError, ValueError):
+    """An argument has a value that the function does not take."""
+
+
+class ShapeError(ArgumentError):
+    """Sizes that do not fit together."""
+
+
+class RecipeError(UsageError, ValueError):
+    """A setting of a training is unknown, of the wrong type or out of range."""
+
+
+class MissingExtraError(UsageError, ImportError):
+    """An optional package is needed and not installed."""
+
+
+class DataError(StriateError):
+    """The data cannot be used as they are."""
+
+    exit_status = 3
+
+
+class NumericError(StriateError):
+    """A number stopped being one, or the memory did not suffice."""
+
+    exit_status = 4
+
+
+class CheckpointError(StriateError):
+    """A run folder or a model file is damaged, too new or not one of ours."""
+
+    exit_status = 5
+
+
+class ServeError(StriateError):
+    """A port cannot be bound or a server cannot go on."""
+
+    exit_status = 6
+
+
+class Stopped(StriateError):  # noqa: N818 - a signal is no error of the program
+    """A signal ended the work in good order; the last whole checkpoint is kept."""
+
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message)
+        self.exit_status = 128 + signum
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown word: the nearest known one, and all of them.
+
+    >>> nearest("resnet81", ["lenet5", "resnet18"])
+    'did you mean resnet18? There are: lenet5, resnet18'
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    guess = f"did you mean {close[0]}? " if close else ""
+    return f"{guess}There are: {', '.join(names)}"

@@ -1,0 +1,39 @@
+"""Optional packages: one table says what brings them, one function imports them."""
+
+import importlib
+import importlib.util
+from types import ModuleType
+
+from striate.errors import MissingExtraError
+
+# module that is imported -> the extra of Striate that installs it
+EXTRAS = {
+    "soundfile": "audio",
+    "pycocotools": "detect",
+    "nibabel": "volumes",
+    "fastapi": "serve",
+    "onnx": "ship",
+    "onnxruntime": "ship",
+    "tensorboard": "track",
+    "huggingface_hub": "hub",
+    "captum": "see",
+}
+
+
+def available() -> dict[str, bool]:
+    """Which optional packages can be imported here, without importing them."""
+    return {name: importlib.util.find_spec(name) is not None for name in EXTRAS}
+
+
+def need(name: str) -> ModuleType:
+    """Import an optional package.
+
+    Raises:
+        MissingExtraError: it is not installed; the message names the `pip install` that brings it.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"this needs the package {name}: pip install 'striate[{EXTRAS[name]}]'"
+        ) from error

@@ -1,0 +1,62 @@
+"""Results that print themselves: the command line, notebooks and pages show the same truth."""
+
+import html
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+
+class Result(ABC):
+    """A frozen result: as text, as a plain dictionary (the JSON shape), as HTML in a notebook."""
+
+    @abstractmethod
+    def as_text(self) -> str:
+        """Lines for a terminal."""
+
+    @abstractmethod
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values that `json.dumps` takes, with the keys that other programs rely on."""
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(self.as_text())}</pre>"
+
+    def __str__(self) -> str:
+        return self.as_text()
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Columns padded to their widest cell: the first to the left, those of numbers to the right.
+
+    >>> print(text_table(["layer", "params"], [["conv", 156], ["fc", "10,164"]]))
+    layer  params
+    conv      156
+    fc     10,164
+    """
+    cells = [[str(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    right = [i > 0 and all(_is_number(row[i]) for row in cells[1:]) for i in range(len(header))]
+    lines = (
+        "  ".join(
+            cell.rjust(width) if flush else cell.ljust(width)
+            for cell, width, flush in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in cells
+    )
+    return "\n".join(lines)
+
+
+def html_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """The same table as HTML, every cell escaped."""
+    head = "".join(f"<th>{html.escape(str(cell))}</th>" for cell in header)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _is_number(cell: str) -> bool:
+    return cell.replace(",", "").replace(".", "").replace("%", "").lstrip("-").isdigit() or cell in (
+        "",
+        "-",
+    )
