@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+from torch.utils.flop_counter import FlopCounterMode
 
 from striate.errors import ArgumentError, UsageError
 from striate.probe import as_eval, trace, watch
@@ -218,3 +220,69 @@ def test_what_cannot_be_copied_is_said():
         str(error.value)
         == "the net has lazy layers without sizes; run it once on a batch before this"
     )
+
+
+class Mapped(nn.Module):
+    """Code that other code runs: mapped over a batch, and checkpointed."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.eye(4))
+
+    def _row(self, row):
+        return row @ self.weight
+
+    def forward(self, x):
+        x = torch.vmap(self._row)(x)
+        return checkpoint(self._row, x, use_reentrant=False)
+
+
+def test_code_that_other_code_runs_is_followed():
+    run = trace(Mapped(), [meta(1, 3, 4)])
+    assert run.device == "meta"
+    assert [(call.op, call.flops) for call in run.calls if call.flops] == [("matmul", 96)] * 2
+    assert run.flops == 192
+
+
+@pytest.mark.parametrize(
+    ("module", "shape"),
+    [
+        (nn.Conv2d(2, 4, 3, groups=2), (1, 2, 8, 8)),
+        (nn.ConvTranspose1d(2, 4, 3, stride=2), (1, 2, 8)),
+        (nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), (1, 5, 8)),
+        (nn.GRU(3, 4), (1, 7, 3)),
+        (nn.Bilinear(3, 3, 2), (1, 3)),
+    ],
+)
+def test_the_second_count_is_that_of_torch(module, shape):
+    inputs = [meta(*shape)] * (2 if isinstance(module, nn.Bilinear) else 1)
+    with torch.no_grad(), FlopCounterMode(display=False) as theirs:
+        module.to("meta").eval()(*inputs)
+    assert trace(module, inputs).flops == theirs.get_total_flops()
+
+
+class Careful(nn.Module):
+    """Tries one layer, falls back on another, counts its runs in a buffer, and fails at last."""
+
+    def __init__(self):
+        super().__init__()
+        self.runs = nn.Buffer(torch.zeros(()))
+        self.narrow, self.wide = nn.Linear(3, 2), nn.Linear(4, 2)
+
+    def forward(self, x):
+        self.runs += 1
+        try:
+            x = self.narrow(x)
+        except RuntimeError:
+            x = self.wide(x)
+        raise KeyError(x.sum().item())
+
+
+def test_a_failure_that_the_net_caught_is_not_blamed():
+    made = Careful()
+    run = trace(made, [meta(1, 4)])
+    assert run.device == "cpu"
+    assert run.failed
+    assert (run.failed.path, run.failed.op) == ("", "forward")
+    assert [call.path for call in run.calls if call.op == "linear"] == ["wide"]
+    assert made.runs == 0

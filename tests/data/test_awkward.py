@@ -59,6 +59,13 @@ def test_cmyk_looks_like_its_rgb_twin(shared):
     assert abs(cmyk - rgb).mean() < 12
 
 
+def test_lab_and_palettes_look_like_their_rgb_twin(shared):
+    folder = shared / "data" / "awkward_images"
+    rgb = picture(folder / "hopper.ppm").astype(int)
+    for name, near in (("hopper.Lab.tif", 3), ("hopper.gif", 12), ("hopper_rle8.bmp", 12)):
+        assert abs(picture(folder / name).astype(int) - rgb).mean() < near, name
+
+
 def test_they_can_be_opened_as_a_class(shared, tmp_path, cache, pictures):
     """Broken ones beside sound ones are named; broken=skip goes on without them."""
     root = pictures({"good": 20})

@@ -10,12 +10,19 @@ from striate.models.catalog import CATALOG, build, entry
 
 # Small enough for a step to be quick; None is what the catalogue says.
 SMALL = {"resnet18": 64}
+NARROW = {"resnet18": 0.25}
 NAMES = sorted(CATALOG)
 
 
 def small(name: str, *, seed: int = 0, num_classes: int = 7) -> Backbone:
     generator = torch.Generator().manual_seed(seed)
-    return build(name, size=SMALL.get(name), num_classes=num_classes, generator=generator)
+    return build(
+        name,
+        size=SMALL.get(name),
+        num_classes=num_classes,
+        width=NARROW.get(name, 1.0),
+        generator=generator,
+    )
 
 
 def pictures(net: Backbone, count: int) -> torch.Tensor:
@@ -60,7 +67,8 @@ def test_both_memory_layouts_give_the_same(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_weights_go_into_a_net_built_without_any(name):
     net = small(name).eval()
-    bare = build(name, size=SMALL.get(name), num_classes=7, init=False).eval()
+    size, width = SMALL.get(name), NARROW.get(name, 1.0)
+    bare = build(name, size=size, num_classes=7, width=width, init=False).eval()
     bare.load_state_dict(load(save(net.state_dict())))
     x = pictures(net, 2)
     with torch.no_grad():

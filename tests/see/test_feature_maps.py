@@ -12,7 +12,7 @@ from striate.errors import ArgumentError, ShapeError
 from striate.see import maps, paint
 
 
-def lenet() -> nn.Sequential:
+def lenet() -> nn.Module:
     parts = [
         ("conv1", nn.Conv2d(1, 6, 5, padding=2)),
         ("act1", nn.ReLU(inplace=True)),
@@ -35,8 +35,9 @@ def test_numbers_are_those_of_the_net_in_evaluation():
     found = maps(net, x, ["conv1", "block"], limit=4)
     net.eval()
     with torch.no_grad():
-        conv = net.conv1(x)
-        block = net.block(net.pool1(torch.relu(conv)))
+        conv = net.get_submodule("conv1")(x)
+        pooled = net.get_submodule("pool1")(torch.relu(conv))
+        block = net.get_submodule("block")(pooled)
     # the activation after conv1 works in place, yet its input is shown as it was
     assert np.array_equal(found.stages[0].values, conv[:, :4].numpy())
     assert np.allclose(found.stages[1].values, block[:, :4].numpy(), rtol=0, atol=1e-6)
@@ -82,7 +83,7 @@ def test_items_and_one_path_as_text():
 
 def test_the_net_and_the_random_state_stay_as_they_were():
     net = lenet().train()
-    net.block.eval()
+    net.get_submodule("block").eval()
     modes = [module.training for module in net.modules()]
     state = {name: value.clone() for name, value in net.state_dict().items()}
     random = torch.get_rng_state()

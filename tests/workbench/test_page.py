@@ -19,8 +19,9 @@ from PIL import Image
 from torch import nn
 
 from striate import see
-from striate.workbench import charts, formats, page
-from striate.workbench.page import Content, Mistake, render, write
+from striate.runs.folder import write_text
+from striate.workbench import charts, formats
+from striate.workbench.page import Content, Mistake, render
 
 HOSTILE = '"><img src=x onerror=alert(1)>\u202egpj.\x00{{ 7*7 }}'
 
@@ -68,7 +69,7 @@ def content(k: int = 10, **changes) -> Content:
                 "val_accuracy": 1 - 0.6 / e,
                 "seconds": 0.25,
             }
-            for e in (1, 2, 3)
+            for e in (1.0, 2.0, 3.0)
         ],
         held_out="val",
         items=10 * k,
@@ -221,6 +222,21 @@ def test_the_best_epoch_is_marked_and_may_be_given():
     assert "epoch 2, kept" in words(render(content(best_epoch=2)))
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (None, formats.DASH),
+        ((), formats.DASH),
+        (0, "0"),
+        (False, "no"),
+        ((28, 28), "28, 28"),
+        ({"a": 1}, "a: 1"),
+    ],
+)
+def test_setting(value, said):
+    assert formats.setting(value) == said
+
+
 def test_changed_settings_are_marked():
     text = render(full())
     assert re.search(r'<div class="changed"><dt>lr</dt>', text)
@@ -276,7 +292,7 @@ def test_worst_class_comes_first_and_empty_classes_last():
 
 def test_hostile_names_are_text():
     classes = [HOSTILE, "</style><script>alert(1)</script>"]
-    mistake = Mistake(np.zeros((4, 4, 3), np.uint8), HOSTILE, *classes, 0.9, 0.1)
+    mistake = Mistake(np.zeros((4, 4, 3), np.uint8), HOSTILE, classes[0], classes[1], 0.9, 0.1)
     rows = [dict(row) | {"label": c} for row, c in zip(content(2).per_class, classes, strict=True)]
     base = full(2)
     hostile = full(
@@ -315,7 +331,7 @@ def test_hostile_names_are_text():
 
 def test_broken_unicode_and_endless_names_are_written(tmp_path):
     mistake = Mistake(np.zeros((2, 2, 3), np.uint8), "bad\udcff.png", "a", "b" * 10_000, 0.9, 0.1)
-    write(content(mistakes=[mistake]), tmp_path / "report.html")
+    write_text(tmp_path / "report.html", render(content(mistakes=[mistake])))
     text = (tmp_path / "report.html").read_text("utf-8")
     assert "bad\\udcff.png" in text
     assert "b" * 700 not in text
@@ -348,7 +364,7 @@ def test_anchors_lead_somewhere():
     for shown in (content(), full()):
         tags = Tags(render(shown)).seen
         ids = {a["id"] for _, a in tags if "id" in a}
-        assert {a["href"][1:] for tag, a in tags if tag == "a"} <= ids
+        assert {(a["href"] or "")[1:] for tag, a in tags if tag == "a"} <= ids
 
 
 def test_every_picture_has_words():
@@ -458,31 +474,6 @@ def test_round_step(span, parts, step):
     assert math.isclose(charts.round_step(span, parts), step)
 
 
-# ------------------------------------------------------------------------------------ the file
-
-
-def test_write_replaces_the_report_at_once(tmp_path):
-    path = tmp_path / "report.html"
-    path.write_text("old")
-    write(content(), path)
-    assert path.read_text("utf-8") == render(content())
-    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
-
-
-def test_a_failing_write_keeps_the_old_report(tmp_path, monkeypatch):
-    path = tmp_path / "report.html"
-    path.write_text("old")
-
-    def full_disk(handle):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(page.os, "fsync", full_disk)
-    with pytest.raises(OSError, match="No space left"):
-        write(content(), path)
-    assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
-
-
 # ---------------------------------------------------------------------------------- a browser
 
 PHONE = """<!doctype html><body style="margin:0"><iframe id=f width=360 height=60000 style="border:0"></iframe>
@@ -536,7 +527,7 @@ def opened(path: Path, profile: Path) -> str:
 
 @pytest.mark.slow
 def test_a_browser_shows_the_page(tmp_path):
-    write(full(), tmp_path / "report.html")
+    write_text(tmp_path / "report.html", render(full()))
     shown = opened(tmp_path / "report.html", tmp_path / "profile")
     assert "made by Striate" in shown
     assert shown.count("<section") == 10

@@ -6,6 +6,7 @@ import http.client
 import importlib.util
 import os
 import tempfile
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -149,5 +150,8 @@ def _fetch(address: str, target: Path, checksum: str) -> None:
                 f"{address} has the MD5 {digest.hexdigest()}, expected {checksum}: try again"
             )
         Path(partial).replace(target)
+    except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
+        raise
     finally:
         Path(partial).unlink(missing_ok=True)

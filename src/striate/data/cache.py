@@ -53,11 +53,10 @@ class Store:
     def find(self, key: str) -> Stored | None:
         """The decoded pictures under a key; a damaged entry is taken away, not trusted."""
         entry = self.folder / "arrays" / key
-        try:
-            manifest = read_manifest(entry)
-            stored = _mapped(entry, manifest)
-        except FileNotFoundError:
+        if not entry.exists():
             return None
+        try:
+            stored = _mapped(entry, read_manifest(entry))
         except (OSError, ValueError, KeyError, TypeError):
             shutil.rmtree(entry, ignore_errors=True)
             return None

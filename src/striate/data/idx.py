@@ -102,6 +102,10 @@ def values(path: Path) -> U8:
                 raise DataError(f"{shown(path)} is truncated: {at:,} of {len(view):,} values")
             view[at : at + len(block)] = block
             at += len(block)
+        if file.read(1):  # also makes gzip compare its checksum
+            raise DataError(
+                f"{shown(path)} holds more than the {len(view):,} values that it states"
+            )
     return array
 
 

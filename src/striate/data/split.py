@@ -62,13 +62,12 @@ def _members(groups: I64) -> list[I64]:
 
 def _check_sizes(labels: I64, groups: I64, counts: I64, classes: Sequence[str]) -> None:
     for number, name in enumerate(classes):
-        different = (
-            len(np.unique(groups[labels == number])) if counts[number] > 1 else counts[number]
-        )
+        different = len(np.unique(groups[labels == number]))
         if different < 2:
-            twins = f", all the same ({counts[number]} copies)" if counts[number] > 1 else ""
+            copies = f" ({counts[number]} copies)" if counts[number] > different else ""
+            what = f"{'different ' if copies else ''}picture{'' if different == 1 else 's'}{copies}"
             raise DataError(
-                f"the class {name} has {different} picture{'s' * (different != 1)}{twins}; a split needs at "
+                f"the class {name} has {different} {what}; a split needs at "
                 f"least 2, one to train on and one to hold out: add pictures, or leave it out with ignore={name}"
             )
 

@@ -41,7 +41,7 @@ def in_order(work: Callable[[I64], T], chunks: Iterable[I64]) -> Iterator[Done[T
         for chunk in chunks:
             pending.append((chunk, pool.submit(work, chunk)))
             if len(pending) > workers * _AHEAD:
-                index, future = pending.popleft()
+                index, future = pending.pop()
                 yield Done(index, future.result())
         while pending:
             index, future = pending.popleft()

@@ -103,31 +103,33 @@ FORMULAS: dict[str, Formula] = {
 FREE = frozenset(
     # One string of words: quoted one by one they would fill four pages.
     """
-    relu relu6 leaky_relu prelu rrelu elu selu celu gelu silu mish hardtanh hardswish hardsigmoid softplus softsign
-    tanhshrink softshrink hardshrink threshold sigmoid logsigmoid tanh softmax softmin log_softmax gumbel_softmax glu
-    batch_norm layer_norm group_norm instance_norm rms_norm local_response_norm normalize
-    dropout alpha_dropout feature_dropout feature_alpha_dropout dropout1d dropout2d dropout3d bernoulli
-    max_pool1d max_pool2d max_pool3d max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices
-    avg_pool1d avg_pool2d avg_pool3d lp_pool1d lp_pool2d lp_pool3d fractional_max_pool2d fractional_max_pool3d
-    adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d
-    adaptive_max_pool3d max_unpool1d max_unpool2d max_unpool3d
-    pad interpolate upsample grid_sample affine_grid pixel_shuffle pixel_unshuffle channel_shuffle unfold fold
-    embedding embedding_bag one_hot
-    add sub rsub subtract mul multiply div divide true_divide truediv floordiv floor_divide mod remainder fmod pow square
-    addcmul addcdiv lerp neg negative abs absolute sign exp expm1 exp2 log log2 log10 log1p sqrt rsqrt reciprocal
-    sin cos tan asin acos atan atan2 sinh cosh erf erfc floor ceil round trunc frac clamp clip clamp_min clamp_max
-    maximum minimum fmax fmin nan_to_num where masked_fill masked_select masked_scatter
-    eq ne lt le gt ge logical_and logical_or logical_not logical_xor isnan isinf isfinite and or xor invert bitwise_not
-    sum mean prod std var std_mean var_mean max min amax amin argmax argmin aminmax median mode logsumexp norm
-    vector_norm cumsum cumprod cummax topk sort argsort any all count_nonzero
-    view reshape flatten unflatten squeeze unsqueeze permute transpose t swapaxes movedim moveaxis expand expand_as
-    view_as reshape_as broadcast_to repeat repeat_interleave tile roll flip rot90 cat concat concatenate stack hstack
-    vstack split chunk tensor_split unbind narrow select slice getitem setitem index_select gather scatter scatter_add
-    take take_along_dim index_add index_copy index_fill tril triu diag diagonal diag_embed as_strided contiguous clone
-    detach to type type_as float double half bfloat16 int long bool cpu cuda copy real imag view_as_real view_as_complex
-    T mT H mH data requires_grad alias _unsafe_view
-    zeros ones full empty zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty new_tensor
-    arange linspace eye tensor as_tensor rand randn randint rand_like randn_like normal uniform meshgrid zero fill
+    relu relu6 leaky_relu prelu rrelu elu selu celu gelu silu mish hardtanh hardswish hardsigmoid
+    softplus softsign tanhshrink softshrink hardshrink threshold sigmoid logsigmoid tanh softmax
+    softmin log_softmax gumbel_softmax glu batch_norm layer_norm group_norm instance_norm rms_norm
+    local_response_norm normalize dropout alpha_dropout feature_dropout feature_alpha_dropout
+    dropout1d dropout2d dropout3d bernoulli max_pool1d max_pool2d max_pool3d max_pool1d_with_indices
+    max_pool2d_with_indices max_pool3d_with_indices avg_pool1d avg_pool2d avg_pool3d lp_pool1d
+    lp_pool2d lp_pool3d fractional_max_pool2d fractional_max_pool3d adaptive_avg_pool1d
+    adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d
+    adaptive_max_pool3d max_unpool1d max_unpool2d max_unpool3d pad interpolate upsample grid_sample
+    affine_grid pixel_shuffle pixel_unshuffle channel_shuffle unfold fold embedding embedding_bag
+    one_hot add sub rsub subtract mul multiply div divide true_divide truediv floordiv floor_divide
+    mod remainder fmod pow square addcmul addcdiv lerp neg negative abs absolute sign exp expm1 exp2
+    log log2 log10 log1p sqrt rsqrt reciprocal sin cos tan asin acos atan atan2 sinh cosh erf erfc
+    floor ceil round trunc frac clamp clip clamp_min clamp_max maximum minimum fmax fmin nan_to_num
+    where masked_fill masked_select masked_scatter eq ne lt le gt ge logical_and logical_or
+    logical_not logical_xor isnan isinf isfinite and or xor invert bitwise_not sum mean prod std var
+    std_mean var_mean max min amax amin argmax argmin aminmax median mode logsumexp norm vector_norm
+    cumsum cumprod cummax topk sort argsort any all count_nonzero view reshape flatten unflatten
+    squeeze unsqueeze permute transpose t swapaxes movedim moveaxis expand expand_as view_as
+    reshape_as broadcast_to repeat repeat_interleave tile roll flip rot90 cat concat concatenate
+    stack hstack vstack split chunk tensor_split unbind narrow select slice getitem setitem
+    index_select gather scatter scatter_add take take_along_dim index_add index_copy index_fill tril
+    triu diag diagonal diag_embed as_strided contiguous clone detach to type type_as float double
+    half bfloat16 int long bool cpu cuda copy real imag view_as_real view_as_complex T mT H mH data
+    requires_grad alias _unsafe_view zeros ones full empty zeros_like ones_like full_like empty_like
+    new_zeros new_ones new_full new_empty new_tensor arange linspace eye tensor as_tensor rand randn
+    randint rand_like randn_like normal uniform meshgrid zero fill
     """.split()  # noqa: SIM905
 )
 

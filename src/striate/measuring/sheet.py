@@ -131,7 +131,9 @@ class Sheet(Result):
             CONVENTION,
             self._evidence(),
         ]
-        lines += [f"{finding.path}: {finding.text}; {finding.fix}" for finding in self.findings]
+        lines += [
+            f"{finding.path or '(net)'}: {finding.text}; {finding.fix}" for finding in self.findings
+        ]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

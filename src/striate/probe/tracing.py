@@ -2,6 +2,7 @@
 
 import copy
 import random
+import sys
 from collections.abc import Callable, Generator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,7 +26,7 @@ def trace(net: nn.Module, inputs: Sequence[Tensor]) -> Trace:
     (its control flow depends on numbers) runs on the CPU with a copy of its weights and random inputs.
 
     Args:
-        net: any module that is not scripted.
+        net: any module that is not scripted; hooks on it that are not torch's own do not run.
         inputs: one tensor an argument of `forward`, of which only shape and type are used.
 
     Returns:
@@ -132,6 +133,7 @@ class _Recorder(TorchFunctionMode):
         self._known: MutableMapping[Tensor, Value] = WeakTensorKeyDictionary()
         self._made = 0
         self._failed: tuple[Call, Exception] | None = None
+        self._fallen: tuple[tuple[str, str], BaseException | None] = (self._stack[0], None)
         for name, parameter in net.named_parameters():
             self._know(parameter, params=(name,))
         for tensor in inputs:
@@ -146,12 +148,14 @@ class _Recorder(TorchFunctionMode):
             self._stack.append(here)
 
         def leave(_module: nn.Module, _inputs: object, _output: object) -> None:
-            # A net may have caught an exception: what it left on the stack goes too.
-            while self._stack.pop() != here:
-                pass
+            self._stack.pop()
+            error = sys.exception()
+            if error is not None and error is not self._fallen[1]:
+                self._fallen = (here, error)
 
         module.register_forward_pre_hook(enter, prepend=True)
-        module.register_forward_hook(leave)
+        # Also after an exception, which the net may catch.
+        module.register_forward_hook(leave, always_call=True)
 
     def value(self, tensor: Tensor) -> Value:
         """The value of a tensor; one that nothing recorded made is a constant."""
@@ -167,7 +171,8 @@ class _Recorder(TorchFunctionMode):
         """The call that raised `error`, or the module that did so outside any call."""
         if self._failed and self._failed[1] is error:
             return self._failed[0]
-        return Call(*self._stack[-1], "forward", (), {})
+        where = self._fallen[0] if self._fallen[1] is error else self._stack[0]
+        return Call(*where, "forward", (), {})
 
     def __torch_function__(
         self,

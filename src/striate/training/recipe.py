@@ -41,40 +41,50 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    net: str | None = Field(None, description="catalogue name; by the pictures' size if not given")
-    epochs: int | None = Field(None, ge=1, description="passes over the data")
-    batch: int | None = Field(None, ge=1, description="items a step")
-    lr: float | None = Field(None, gt=0, description="largest learning rate")
-    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="how gradients become steps")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd, or the first beta of adamw")
-    weight_decay: float = Field(0.05, ge=0, description="not on biases and normalisation")
+    net: str | None = Field(
+        default=None, description="catalogue name; by the pictures' size if not given"
+    )
+    epochs: int | None = Field(default=None, ge=1, description="passes over the data")
+    batch: int | None = Field(default=None, ge=1, description="items a step")
+    lr: float | None = Field(default=None, gt=0, description="largest learning rate")
+    optimizer: Literal["adamw", "sgd"] = Field(
+        default="adamw", description="how gradients become steps"
+    )
+    momentum: float = Field(
+        default=0.9, ge=0, lt=1, description="of sgd, or the first beta of adamw"
+    )
+    weight_decay: float = Field(default=0.05, ge=0, description="not on biases and normalisation")
     schedule: Literal["onecycle", "cosine", "constant"] = Field(
-        "onecycle", description="course of the learning rate"
+        default="onecycle", description="course of the learning rate"
     )
     warmup: float = Field(
-        0.15, ge=0, lt=1, description="share of the steps in which the rate rises"
+        default=0.15, ge=0, lt=1, description="share of the steps in which the rate rises"
     )
-    smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing")
-    clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
-    augment: Augmentation = Field("auto", description="random views of the pictures")
-    size: Size | None = Field(None, description="pixels the net sees: 28 or 28x32")
+    smoothing: float = Field(default=0.0, ge=0, lt=1, description="label smoothing")
+    clip: float | None = Field(default=None, gt=0, description="largest norm of the gradient")
+    augment: Augmentation = Field(default="auto", description="random views of the pictures")
+    size: Size | None = Field(default=None, description="pixels the net sees: 28 or 28x32")
     color: Literal["rgb", "grey"] | None = Field(
-        None, description="channels; the data's if not given"
+        default=None, description="channels; the data's if not given"
     )
-    width: float = Field(1.0, gt=0, description="factor on the net's channels")
-    options: dict[str, Any] = Field({}, description="options of the net's family")
+    width: float = Field(default=1.0, gt=0, description="factor on the net's channels")
+    options: dict[str, Any] = Field(default={}, description="options of the net's family")
     val: float | None = Field(
-        None, gt=0, lt=1, description="share held out; 0.2 where the data hold nothing out"
+        default=None, gt=0, lt=1, description="share held out; 0.2 where the data hold nothing out"
     )
-    ignore: Words = Field((), description="file patterns to leave aside")
+    ignore: Words = Field(default=(), description="file patterns to leave aside")
     broken: Literal["stop", "skip"] | float = Field(
-        "stop", description="what broken files do: stop past 1 % and five, skip, or a share"
+        default="stop", description="what broken files do: stop past 1 % and five, skip, or a share"
     )
-    on_nan: Literal["stop"] = Field("stop", description="what a loss that is no number does")
-    seed: int = Field(0, ge=0, description="of everything random")
-    plan: str = Field("auto", description="auto, default, or words such as channels_last,bf16")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    cache: str | None = Field(None, description="folder of decoded pictures")
+    on_nan: Literal["stop"] = Field(
+        default="stop", description="what a loss that is no number does"
+    )
+    seed: int = Field(default=0, ge=0, description="of everything random")
+    plan: str = Field(
+        default="auto", description="auto, default, or words such as channels_last,bf16"
+    )
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
+    cache: str | None = Field(default=None, description="folder of decoded pictures")
 
     def as_yaml(self) -> str:
         """Flat YAML, one setting a line."""

@@ -153,6 +153,7 @@ class Record:
         best = checkpoint.best(self.path)
         if best is not None:
             state.net.load_state_dict(_part(best, "net."))
+        kept = (best.step if best else state.step) // job.batches.steps
         content = checkpoint.pack(state.net.state_dict())
         folder.write_bytes(self.path / "model.safetensors", content)
         replace(job.config, weights=sha256(content).hexdigest()).write(self.path)
@@ -160,10 +161,10 @@ class Record:
         held = run.held(job.data, job.data.held_out)
         test = run.held(job.data, "test") if {"val", "test"} <= set(job.data.splits) else None
         write_items(self.path / "items.csv", held.rows(job.data.classes))
-        folder.write_json(self.path / "summary.json", self._summary(job, held, test))
+        folder.write_json(self.path / "summary.json", self._summary(job, kept, held, test))
         return Fitted(run, job.data, held, test)
 
-    def _summary(self, job: Job, held: Held, test: Held | None) -> dict[str, Any]:
+    def _summary(self, job: Job, kept: int, held: Held, test: Held | None) -> dict[str, Any]:
         """The JSON shape `train`."""
         scored = held.scores.as_dict()
         summary = {
@@ -171,6 +172,7 @@ class Record:
             "task": job.task.name,
             "net": job.config.net.name,
             "epochs": len(self.rows),
+            "kept": kept,  # the epoch whose weights these are
             "seconds": round(self.spent(), 3),
             "split": job.data.held_out,
             "items": scored["items"],

@@ -47,9 +47,9 @@ def curves(content: "Content") -> dict[str, Markup]:
     """Loss, accuracy and learning rate by epoch, as far as the history tells them."""
     if not content.history:
         return {}
-    epochs = [row["epoch"] for row in content.history]
+    epochs = [int(row["epoch"]) for row in content.history]
     best = best_row(content)
-    mark = best["epoch"] if best else None
+    mark = int(best["epoch"]) if best else None
 
     def column(key: str) -> list[float | None]:
         return [row.get(key) for row in content.history]

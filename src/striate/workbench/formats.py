@@ -99,7 +99,7 @@ def size(shape: Sequence[object]) -> str:
 
 def setting(value: object) -> str:
     """A value of a recipe, a plan or a machine."""
-    if value is None:
+    if value is None or value in ("", [], (), {}):
         return DASH
     if isinstance(value, bool):
         return "yes" if value else "no"

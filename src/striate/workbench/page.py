@@ -4,7 +4,6 @@
 out. No script, no outside asset; whatever came from the user is text.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,22 +117,3 @@ def render(content: Content) -> str:
     environment.filters.update(formats.FILTERS)
     parts = page_parts.parts(content)
     return environment.get_template("page.html.jinja").render(c=content, **parts)
-
-
-def write(content: Content, path: Path | str) -> None:
-    """Render and write the report; a reader sees the old file or the new one, never half of one.
-
-    Raises:
-        OSError: the folder cannot be written, or the disk is full; nothing is left behind.
-    """
-    path = Path(path)
-    page = render(content).encode("utf-8", "backslashreplace")
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with draft.open("wb") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -94,7 +94,8 @@ def _head(content: "Content") -> dict[str, Any]:
 
 def _meaning(content: "Content", accuracy: "Score") -> list[str]:
     items = content.noun
-    said = [f"The interval covers the chance in which {items} are in this set, not another source."]
+    luck = f"The interval covers the chance of which {items} fell into this set"
+    said = [f"{luck}; {items} from another source may fare worse."]
     if content.test:
         said.append("None of them had a say in the training or in the choice of the epoch.")
     elif content.chosen:
@@ -178,7 +179,9 @@ def _data(content: "Content") -> dict[str, Any]:
         key: data[key] for key in ("path", "task", "layout", "items") if key in data
     }
     facts["classes"] = f"{classes}, …" if len(content.classes) > 12 else classes
-    facts |= {key: data[key] for key in ("sizes", "ignored", "fingerprint") if data.get(key)}
+    facts |= {key: data[key] for key in ("sizes", "ignored") if data.get(key)}
+    if data.get("fingerprint"):
+        facts["fingerprint"] = short(str(data["fingerprint"]), 17)
     if "duplicates" in data:
         facts["duplicate pairs"] = len(data["duplicates"])
     return {"facts": facts, "splits": data.get("splits", {}), "problems": data.get("problems", [])}

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from striate import see
+from striate.data import Data
 from striate.errors import StriateError
 from striate.measuring import Sheet, measure
 from striate.runs.folder import write_text
 from striate.runs.run import Held, Run
-from striate.training import Fitted, Progress, Recipe
+from striate.training import Fitted, Progress, Recipe, read_recipe
+from striate.training.settle import settle
 from striate.workbench import page
 
 T = TypeVar("T")
@@ -35,7 +37,7 @@ def content(fitted: Fitted) -> page.Content:
     """All that the report shows of a training."""
     run, held, data = fitted.run, fitted.held, fitted.data
     config, scored, summary = run.config, held.scores.as_dict(), run.summary
-    recipe = run.recipe()
+    recipe = read_recipe(str(run.path / "args.yaml"))
     x, names = _examples(run, held)
     history = run.history()
     return page.Content(
@@ -53,20 +55,19 @@ def content(fitted: Fitted) -> page.Content:
         confusion=scored["confusion"],
         classes=config.classes,
         chosen=data.held_out == "val",
-        best_epoch=None if data.held_out == "val" else len(history),
+        best_epoch=summary["kept"],
         test=fitted.test.scores.as_dict()["scores"] if fitted.test else None,
         test_items=fitted.test.scores.items if fitted.test else None,
         mistakes=mistakes(held, config.classes),
-        kernels=_or_none(lambda: see.kernels(run.net)),
+        kernels=_or_none(lambda: see.kernels(run.net, shape=(x.shape[1], x.shape[2], x.shape[3]))),
         maps=_or_none(lambda: see.maps(run.net, x)),
         map_titles=names,
         sheet=_sheet(run),
         plan=config.plan,
-        recipe=recipe,
-        recipe_changed={k for k, v in recipe.items() if v != Recipe.model_fields[k].default},
+        recipe=recipe.model_dump(mode="json"),
+        recipe_changed=_changed(recipe, data),
         notes=[f"{p.file}: {p.reason}" for p in data.problems[:50]],
         seconds=summary["seconds"],
-        baselines={"always the commonest class": _majority(held)},
         machine={
             "processor": platform.processor() or platform.machine(),
             "threads": torch.get_num_threads(),
@@ -126,6 +127,7 @@ def _or_none(make: Callable[[], T]) -> T | None:
         return None
 
 
-def _majority(held: Held) -> float:
-    counts = np.bincount(held.arrays.labels)
-    return float(counts.max() / counts.sum())
+def _changed(recipe: Recipe, data: Data) -> set[str]:
+    """Settings that differ from what this net and these data get without a word."""
+    usual = settle(Recipe(net=recipe.net), data, own_net=recipe.net is None).model_dump()
+    return {key for key, value in recipe.model_dump().items() if value != usual[key]}
