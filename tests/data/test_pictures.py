@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.data import FORMATS, picture, quick
-from striate.data.pictures import Limits, decode, head
+from striate.data import FORMATS, modes, picture, quick
+from striate.data.pictures import Limits, _draft, decode, head
 from striate.data.quiet import quiet
 from striate.errors import ArgumentError, DataError
 
@@ -190,6 +190,25 @@ def test_a_large_jpeg_decoded_at_half_its_size_looks_the_same():
     jpeg, png = saved(Image.fromarray(smooth), "JPEG", quality=95), saved(Image.fromarray(smooth))
     difference = picture(jpeg, size=(96, 128)).astype(int) - picture(png, size=(96, 128))
     assert np.abs(difference).max() <= 4
+
+
+@pytest.mark.parametrize("native", [(1200, 1600), (1600, 1200), (300, 900)])
+@pytest.mark.parametrize("size", [(96, 128), (32, 32), (400, 20)])
+def test_a_jpeg_is_never_decoded_below_twice_the_wanted_size(native, size):
+    data = saved(Image.new("L", native[::-1]), "JPEG")
+    im = Image.open(BytesIO(data))
+    _draft(im, size)
+    scale = max(size[0] / native[0], size[1] / native[1])
+    assert im.size == native[::-1] or im.height >= 2 * scale * native[0] - 1
+    if size == (32, 32) and native != (300, 900):
+        assert im.height < native[0] / 7
+
+
+def test_a_tiff_of_12_bits_is_scaled_by_its_own_range():
+    im = Image.fromarray(np.full((1, 4), 4095, np.uint16))
+    assert modes.plain(im, "grey").getpixel((0, 0)) == 16
+    im.tag_v2 = {modes.BITS_PER_SAMPLE: (12,)}  # pyright: ignore[reportAttributeAccessIssue] - as a TIFF has
+    assert modes.plain(im, "grey").getpixel((0, 0)) == 255
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])

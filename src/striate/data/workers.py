@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -29,7 +29,7 @@ def chunks_of(numbers: I64, size: int = _CHUNK) -> list[I64]:
     return [numbers[at : at + size] for at in range(0, len(numbers), size)]
 
 
-def in_order(work: Callable[[I64], T], chunks: Iterable[I64]) -> Iterator[Done[T]]:
+def in_order(work: Callable[[I64], T], chunks: Iterable[I64]) -> Generator[Done[T]]:
     """Apply `work` to each chunk in threads and yield the results in order.
 
     Pillow, hashing and reading release the interpreter, so threads do use all cores.
@@ -41,7 +41,7 @@ def in_order(work: Callable[[I64], T], chunks: Iterable[I64]) -> Iterator[Done[T
         for chunk in chunks:
             pending.append((chunk, pool.submit(work, chunk)))
             if len(pending) > workers * _AHEAD:
-                index, future = pending.pop()
+                index, future = pending.popleft()
                 yield Done(index, future.result())
         while pending:
             index, future = pending.popleft()

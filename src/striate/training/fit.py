@@ -58,6 +58,8 @@ def fit(
     progress = progress or Progress()
     recipe = settle(recipe, data, own_net=net is not None)
     device = plan_room.device(recipe.device)
+    if recipe.plan != "auto":
+        plan_room.explicit(recipe.plan, device)  # a misspelt plan is said before anything is made
     spec, trained = _net(net, recipe, data)
     path = folder.make(out, "classify", name, f"{_stem(data.path)}-{spec.name}")
     with folder.lock(path), randomness.own_randomness():
