@@ -26,6 +26,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 # 8 bits of a number (0.4 %), and some ten layers add up.
 TOLERANCES = {"fp32": 1e-3, "bf16": 5e-2}
 SHARE, MOST = 0.04, 10.0  # of the training's time, and in seconds, that choosing may take
+ROUNDS = 5
 GAIN = 1.02  # another plan than the plain one must be this much faster
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -205,16 +206,23 @@ def _difference(outputs: Tensor, expected: Tensor) -> float:
 
 
 def _race(candidates: Mapping[Plan, Callable[[], None]], steps: float) -> dict[Plan, float]:
-    """Median seconds of a step of each candidate; those far behind stop running."""
+    """Median seconds of a step of each candidate; those far behind stop running.
+
+    The candidates take turns and the race goes on for at least five rounds, so that a busy moment of
+    the machine hits them all and the medians shed it.
+    """
+    start = time.perf_counter()
     times = {plan: [_seconds(step)] for plan, step in candidates.items()}  # warms up: slower
     lead = min(min(spent) for spent in times.values())
-    end = time.perf_counter() + min(MOST, SHARE * steps * lead)
-    for limit in [3.0, *[1.3] * 50]:
+    enough = min(MOST, SHARE * steps * lead)
+    for i in range(50):
         lead = min(min(spent) for spent in times.values())
+        limit = 3.0 if i < ROUNDS // 2 else 1.3
         racing = [plan for plan, spent in times.items() if min(spent) <= limit * lead]
         for plan in racing:
             times[plan].append(_seconds(candidates[plan]))
-        if len(racing) == 1 or time.perf_counter() > end:
+        gone = time.perf_counter() - start
+        if len(racing) == 1 or gone > MOST or (gone > enough and i + 1 >= ROUNDS):
             break
     return {plan: statistics.median(spent[1:] or spent) for plan, spent in times.items()}
 

@@ -33,7 +33,7 @@ def test_an_error_comes_through_and_ends_the_threads():
     def work(index):
         raise OSError(f"item {index[0]}")
 
-    with pytest.raises(OSError, match="^item 0$"):
+    with pytest.raises(OSError, match=r"^item 0$"):
         list(in_order(work, everything(50, 1)))
     assert not [t for t in threading.enumerate() if t.name.startswith("striate-data")]
 

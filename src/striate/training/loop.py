@@ -114,15 +114,13 @@ def _step(
         loss = task.loss(outputs, target)
     state.opt.zero_grad()
     loss.backward()
-    gradients = [p.grad for p in state.net.parameters() if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients)
+    moved = [p for p in state.net.parameters() if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm([p.grad for p in moved if p.grad is not None])
     value = float(loss.detach())
     if not math.isfinite(value + float(norm)):
         raise _broken(state, value, float(norm))
     if recipe.clip:
-        torch.nn.utils.clip_grads_with_norm_(
-            [p for p in state.net.parameters() if p.grad is not None], recipe.clip, norm
-        )
+        torch.nn.utils.clip_grads_with_norm_(moved, recipe.clip, norm)
     state.opt.step()
     return outputs.detach(), value
 
