@@ -11,7 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -42,6 +42,7 @@ class Plan(Result):
     compiled: bool = False
     ratio: float = 1.0
     why: str = "the plain default"
+    step_ms: float | None = None  # of the batch that was timed
     candidates: tuple[Mapping[str, Any], ...] = field(default=(), repr=False, compare=False)
 
     @property
@@ -167,11 +168,10 @@ def _pick(plain: Plan, times: Mapping[Plan, float], table: tuple[Mapping[str, An
     best = min(times, key=times.__getitem__)
     ratio = times[plain] / times[best]
     if best == plain or ratio < GAIN:
-        return Plan(
-            plain.device, why="measured: nothing is faster than the plain form", candidates=table
-        )
+        why = "measured: nothing is faster than the plain form"
+        return replace(plain, why=why, step_ms=1000 * times[plain], candidates=table)
     why = f"measured: {ratio:.2f}x the plain default, outputs within {best.tolerance:g}"
-    return Plan(best.device, best.layout, best.precision, ratio=ratio, why=why, candidates=table)
+    return replace(best, ratio=ratio, why=why, step_ms=1000 * times[best], candidates=table)
 
 
 def _outputs(net: nn.Module, batch: Tensor, plan: Plan) -> Tensor:

@@ -262,7 +262,14 @@ def test_files_that_are_no_data(cache, pictures, tmp_path):
     )
 
 
-@pytest.mark.parametrize("val", [0, 1, -0.1, 2, float("nan")])
+def test_nothing_held_out_is_one_split(cache, pictures):
+    opened = data.open(pictures({"a": 3, "b": 3}), val=0)
+    assert {name: len(split) for name, split in opened.splits.items()} == {"all": 6}
+    parted = data.open(pictures({"a": 3, "b": 3}, below="train", root="parted"), val=0)
+    assert list(parted.splits) == ["train"]
+
+
+@pytest.mark.parametrize("val", [1, -0.1, 2, float("nan")])
 def test_a_share_out_of_range(cache, pictures, val):
     with pytest.raises(
         ArgumentError, match=rf"^val: got {val}, expected a share between 0 and 1, such as 0.2$"

@@ -32,7 +32,8 @@ def open(
         path: a folder, an archive, an .npz file, or a built-in name ("digits", "mnist", "cifar10").
             A folder of such a name is meant by "./digits" or a `Path`.
         val: share of the training pictures to hold out. None holds out 0.2 where the data have no
-            val and no test split of their own, and nothing otherwise.
+            val and no test split of their own, and nothing otherwise. 0 holds nothing out: data
+            without splits of their own are then one split, "all".
         seed: of the split that we make.
         ignore: patterns of file, folder or class names to leave out, such as "*.bmp" or "draft*".
         broken: "stop" stops past 1 % and more than five broken pictures, "skip" goes on, a number
@@ -98,6 +99,8 @@ def _missing(path: Path) -> str:
 def _split(listing: Listing, val: float | None, seed: int) -> dict[str, Part]:
     """The splits of the data, and a val split of ours where one is asked for or none is held out."""
     parts = dict(listing.parts)
+    if val == 0:
+        return {"all" if name == WHOLE else name: part for name, part in parts.items()}
     if val is not None and "val" in parts:
         raise ArgumentError("val: the data have a val split of their own; leave val out")
     whole = parts.pop(WHOLE, None) or parts.get("train")

@@ -18,7 +18,7 @@ def check_share(val: float | None) -> None:
     Raises:
         ArgumentError: val is not between 0 and 1.
     """
-    if val is not None and not 0 < val < 1:
+    if val is not None and not 0 <= val < 1:
         raise ArgumentError(f"val: got {val}, expected a share between 0 and 1, such as 0.2")
 
 

@@ -150,19 +150,27 @@ def _prepare(
     device: str,
     progress: Progress,
 ) -> Job:
-    """Decode the training items, measure them, choose the plan."""
-    train = data.arrays(
-        "train",
-        size=stored_size(recipe),
-        color=recipe.color,
-        progress=partial(progress.bar, "decoding"),
-    )
+    """Decode all items, measure those of the training, choose the plan."""
+    decoded = {  # all of them now: too many broken ones must not show up after the training
+        split: data.arrays(
+            split,
+            size=stored_size(recipe),
+            color=recipe.color,
+            progress=partial(progress.bar, f"decoding {split}"),
+        )
+        for split in data.splits
+    }
+    for problem in data.problems:
+        progress.say(f"skipped {problem.file}: {problem.reason}")
+    train = decoded["train"]
     size, color = recipe.size or (0, 0), recipe.color or "rgb"
     preprocessing = Preprocessing.measured(train.images, size, color)
     batches = _batches(data, recipe, device, preprocessing)
     task = Classify(data.classes, recipe.smoothing)
     plan = _plan(net, batches, task, recipe, device)
     progress.say(plan.as_text())
+    if plan.step_ms:
+        progress.say(_forecast(plan.step_ms / 1000 * batches.steps, recipe.epochs or 1))
     config = Config(
         net=spec,
         task=task.name,
@@ -231,7 +239,16 @@ def _plan(net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, devi
     if recipe.plan != "auto":
         return plan_room.explicit(recipe.plan, device)
     steps = batches.steps * (recipe.epochs or 1) * (recipe.batch or 1) / len(index)
-    return plan_room.choose(net, x, target, task.loss, device=device, steps=steps)
+    plan = plan_room.choose(net, x, target, task.loss, device=device, steps=steps)
+    return replace(plan, step_ms=(plan.step_ms or 0) * (recipe.batch or 1) / len(index))
+
+
+def _forecast(seconds: float, epochs: int) -> str:
+    """How long it will take, said before the first step, while nothing is lost by stopping."""
+    whole = seconds * epochs
+    words = f"{whole / 60:.0f} min" if whole > 120 else f"{whole:.0f} s"
+    hint = "; fewer epochs= or a smaller size= or width= take less" if whole > 600 else ""
+    return f"about {words} of training: {epochs} epochs of {seconds:.1f} s{hint}"
 
 
 def _check_outputs(net: nn.Module, x: torch.Tensor, task: Classify) -> None:
