@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import striate.data
 from striate.data import FORMATS, modes, picture, quick
 from striate.data.pictures import Limits, _draft, decode, head
 from striate.data.quiet import quiet
@@ -152,6 +153,21 @@ def test_a_corrupt_exif_block_is_ignored(encoded):
     im = Image.open(BytesIO(encoded(1, size=(20, 20))))
     data = saved(im, "JPEG", exif=b"Exif\0\0II*\0garbage that is no directory")
     assert picture(data).shape == (20, 20, 3)
+
+
+def test_an_orientation_that_is_none_is_ignored_and_counted(cache, encoded, tmp_path):
+    im = Image.open(BytesIO(encoded(1, size=(20, 30))))
+    exif = Image.Exif()
+    exif[0x0112] = 99
+    for label in ("a", "b"):
+        (tmp_path / "root" / label).mkdir(parents=True)
+        for i in range(3):
+            (tmp_path / "root" / label / f"{i}.png").write_bytes(encoded(i))
+    (tmp_path / "root" / "a" / "odd.jpg").write_bytes(saved(im, "JPEG", exif=exif))
+    opened = striate.data.open(tmp_path / "root")
+    assert opened.as_dict()["bad_exif"] == 1
+    assert "EXIF: 1 blocks cannot be read and are ignored" in opened.as_text()
+    assert picture(tmp_path / "root" / "a" / "odd.jpg").shape == (20, 30, 3)
 
 
 @pytest.mark.parametrize(

@@ -267,6 +267,7 @@ class Data(Result):
                 for k, label in enumerate(self.classes)
             },
             "leaks": len(self.leaks),
+            "bad_exif": sum(split.looks.bad_exif for split in self.splits.values()),
             "note": self.note,
         }
 

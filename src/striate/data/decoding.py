@@ -28,12 +28,13 @@ class Looks:
     """What reading without decoding tells of N pictures.
 
     digests: SHA-256 of each content. shapes: int64 [N, 2], height and width, upright; 0 where the
-    header is broken. grey: bool [N].
+    header is broken. grey: bool [N]. bad_exif: how many have an EXIF block that cannot be read.
     """
 
     digests: list[bytes]
     shapes: I64
     grey: npt.NDArray[np.bool]
+    bad_exif: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,9 @@ class Split:
             ]
         shapes = [(look.head.height, look.head.width) if look.head else (0, 0) for look in found]
         grey = [look.head is not None and look.head.grey for look in found]
-        return Looks([look.digest for look in found], np.array(shapes, np.int64), np.array(grey))
+        bad_exif = sum(look.head is not None and look.head.bad_exif for look in found)
+        digests = [look.digest for look in found]
+        return Looks(digests, np.array(shapes, np.int64), np.array(grey), bad_exif)
 
     @cached_property
     def shapes(self) -> I64:

@@ -96,6 +96,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_UNREADABLE = 0  # stands for the orientation of a corrupt EXIF block
 _SWAPPED = (5, 6, 7, 8)  # orientations that exchange height and width
 
 
@@ -114,11 +115,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class Head:
-    """What the header says: height and width in pixels, upright; whether it is a grey picture."""
+    """What the header says: height and width in pixels, upright; whether it is a grey picture.
+
+    bad_exif: it has an EXIF block that cannot be read, so that the picture may lie on its side.
+    """
 
     height: int
     width: int
     grey: bool
+    bad_exif: bool = False
 
 
 def picture(
@@ -210,9 +215,10 @@ def head(data: bytes, limits: Limits) -> Head:
         return Head(found[0], found[1], grey=found[2] == "L")
     im = _open(data, limits)
     # A PNG reads all of itself to find its EXIF, so only a block before the pixels counts here.
-    turned = (im.format != "PNG" or "exif" in im.info) and _orientation(im) in _SWAPPED
-    height, width = (im.width, im.height) if turned else (im.height, im.width)
-    return Head(height, width, grey=im.mode in modes.GREY)
+    known = im.format != "PNG" or "exif" in im.info
+    orientation = _orientation(im) if known else 1
+    sides = (im.width, im.height) if orientation in _SWAPPED else (im.height, im.width)
+    return Head(*sides, grey=im.mode in modes.GREY, bad_exif=orientation == _UNREADABLE)
 
 
 def is_picture(path: Path) -> bool:
@@ -277,12 +283,14 @@ def _draft(im: Image.Image, size: tuple[int, int]) -> None:
 
 
 def _orientation(im: Image.Image) -> int:
+    """1 to 8 as EXIF has them, or `_UNREADABLE`."""
     if im.format == "TIFF":  # Pillow turns these itself
         return 1
     try:
-        return int(im.getexif().get(_ORIENTATION, 1))
-    except Exception:  # noqa: BLE001 - a corrupt EXIF block may raise anything and means nothing
-        return 1
+        found = int(im.getexif().get(_ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 - a corrupt EXIF block may raise anything
+        return _UNREADABLE
+    return found if found == 1 or found in _TURNS else _UNREADABLE
 
 
 def _line(error: Exception) -> str:
