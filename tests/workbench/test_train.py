@@ -320,3 +320,37 @@ def test_ctrl_c_ends_a_command_with_130_and_the_way_on(shapes, tmp_path):
     assert "Go on with: striate train --resume " in rest
     assert "Traceback" not in rest
     assert np.isfinite(Run(tmp_path / "classify" / "shapes-lenet5").history()[0]["val_loss"])
+
+
+def test_ctrl_c_while_finishing_can_be_taken_up(shapes, tmp_path, monkeypatch):
+    from striate.training import record
+
+    def interrupted(*_words):
+        raise KeyboardInterrupt
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(Stopped, match="Go on with: striate train --resume"),
+    ):
+        patch.setattr(record, "write_items", interrupted)
+        trained(shapes, tmp_path, epochs=1)
+    path = tmp_path / "classify" / "shapes-lenet5"
+    assert resume(path, progress=Progress()).run.summary["epochs"] == 1
+
+
+def test_broken_pictures_are_named_and_skipped_or_stop_the_run(shapes, tmp_path):
+    mine = shutil.copytree(shapes, tmp_path / "mine")
+    for i in range(5):
+        (mine / "bar" / f"{i:02d}.png").write_bytes(b"")
+    said = []
+    done = trained(mine, tmp_path, epochs=1, progress=Progress(say=said.append))
+    assert sum("skipped " in line and "an empty file" in line for line in said) == 5
+    assert sum(done.data.as_dict()["splits"].values()) == 85
+    assert "an empty file" in (done.run.path / "report.html").read_text()
+    for i in range(5, 8):
+        (mine / "bar" / f"{i:02d}.png").write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        trained(mine, tmp_path / "other", epochs=1)
+    assert caught.value.exit_status == 3
+    assert list((tmp_path / "other" / "classify").iterdir()) == []
+    assert trained(mine, tmp_path / "other", epochs=1, broken="skip").run.summary["epochs"] == 1

@@ -22,7 +22,7 @@ def _status(arguments: list[str]) -> int:
         print(f"striate: {one_line(str(error))}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
-        print("striate: stopped; nothing had been trained yet", file=sys.stderr)
+        print("striate: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone: nobody to tell

@@ -3,6 +3,7 @@
 import copy
 import platform
 import shutil
+import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -87,7 +88,7 @@ def resume(path: Path, *, net: nn.Module | None = None, progress: Progress | Non
     progress = progress or Progress()
     run = Run(path, net)
     config = run.config
-    if config.weights:
+    if (path / "summary.json").exists():  # what is written last
         raise UsageError(f"{path} is finished: evaluate it (striate evaluate {path}) or train anew")
     recipe = read_recipe(str(path / "args.yaml"))
     data = run.open_data()
@@ -112,6 +113,14 @@ def resume(path: Path, *, net: nn.Module | None = None, progress: Progress | Non
 
 def _train(job: Job, state: loop.State, record: Record) -> Fitted:
     """Run the loop, keep the record, and finish the run folder."""
+    try:
+        _loop(job, state, record)
+        return record.finish(state, job)
+    except KeyboardInterrupt:  # before the loop or after it; within it a signal is waited for
+        raise record.stopped(state, signal.SIGINT) from None
+
+
+def _loop(job: Job, state: loop.State, record: Record) -> None:
     held = job.held_out()
     with interrupt.listening() as asked:
 
@@ -138,7 +147,6 @@ def _train(job: Job, state: loop.State, record: Record) -> Fitted:
             )
         except loop.BrokenStepError as error:
             raise record.broken(error) from error
-    return record.finish(state, job)
 
 
 def _prepare(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
@@ -128,7 +129,7 @@ def read_recipe(name: str = "quick", settings: Mapping[str, Any] | None = None) 
         raise RecipeError(f"recipe={name}: {nearest(name, NAMED)}, or a .yaml file")
     merged = _with_options({**base, **(settings or {})})
     try:
-        return Recipe.model_validate({key: _plain(value) for key, value in merged.items()})
+        return Recipe.model_validate({key: _plain(key, value) for key, value in merged.items()})
     except ValidationError as error:
         raise RecipeError(_explain(error)) from None
 
@@ -162,8 +163,10 @@ def _file(path: Path) -> dict[str, Any]:
     return content
 
 
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, str) and value.lower() in ("none", "null") else value
+def _plain(key: str, value: Any) -> Any:
+    """`none` typed for a setting that may be left open leaves it open; for others it is a word."""
+    leaves_open = NoneType in get_args(Recipe.model_fields[key].annotation)
+    return None if leaves_open and value in ("none", "null") else value
 
 
 def _explain(error: ValidationError) -> str:

@@ -113,11 +113,15 @@ class Record:
             return
         self.save(state)
         if signum is not None:
-            raise Stopped(
-                f"stopped after step {state.step:,}; everything so far is kept. "
-                f"Go on with: striate train --resume {self.path}",
-                signum,
-            )
+            raise self.stopped(state, signum)
+
+    def stopped(self, state: State, signum: int) -> Stopped:
+        """The words with which a signal ends the training, and the way on."""
+        return Stopped(
+            f"stopped after step {state.step:,}; everything so far is kept. "
+            f"Go on with: striate train --resume {self.path}",
+            signum,
+        )
 
     def after_epoch(self, state: State, epoch: int, held: Arrays, job: Job) -> Row:
         """Answer the held-out items, add a row to results.csv, write a checkpoint."""
