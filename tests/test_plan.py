@@ -45,7 +45,7 @@ def test_an_absent_device_is_named():
 def test_place_and_batch_give_the_layout():
     chosen = plan.Plan(layout="channels_last")
     placed = chosen.place(net())
-    assert placed[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert placed.get_parameter("0.weight").is_contiguous(memory_format=torch.channels_last)
     assert chosen.batch(BATCH).is_contiguous(memory_format=torch.channels_last)
     with plan.Plan(precision="bf16").autocast():
         assert net()(BATCH).dtype == torch.bfloat16

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from striate.plan import Plan
 from striate.training import optim, read_recipe
 
 
@@ -43,7 +44,8 @@ def test_the_memory_of_an_optimiser_goes_on_in_another_layout(name):
     """Fused steps read memory in order, so restored tensors must lie as their parameter does."""
 
     def fresh():
-        net = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+        net = nn.Conv2d(3, 4, 3)
+        Plan(layout="channels_last").place(net)
         with torch.no_grad():
             net.weight.copy_(torch.arange(108.0).view(4, 3, 3, 3) / 100)
             net.bias.zero_()

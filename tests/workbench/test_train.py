@@ -328,12 +328,10 @@ def test_ctrl_c_while_finishing_can_be_taken_up(shapes, tmp_path, monkeypatch):
     def interrupted(*_words):
         raise KeyboardInterrupt
 
-    with (
-        monkeypatch.context() as patch,
-        pytest.raises(Stopped, match="Go on with: striate train --resume"),
-    ):
+    with monkeypatch.context() as patch:
         patch.setattr(record, "write_items", interrupted)
-        trained(shapes, tmp_path, epochs=1)
+        with pytest.raises(Stopped, match="Go on with: striate train --resume"):
+            trained(shapes, tmp_path, epochs=1)
     path = tmp_path / "classify" / "shapes-lenet5"
     assert resume(path, progress=Progress()).run.summary["epochs"] == 1
 

@@ -1,7 +1,5 @@
 """What a training writes down: checkpoints, one row an epoch, and at the end the finished run folder."""
 
-import csv
-import io
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +16,7 @@ from striate.runs import Run, checkpoint, folder
 from striate.runs.answers import answers
 from striate.runs.checkpoint import Checkpoint
 from striate.runs.config import Config
-from striate.runs.run import Held, write_items
+from striate.runs.items import Held, write_items, write_table
 from striate.tasks import Classify
 from striate.training import optim
 from striate.training.batches import Batches
@@ -189,11 +187,8 @@ class Record:
 
 def write_results(path: Path, rows: list[Row]) -> None:
     """Write results.csv whole: one row an epoch."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in rows)
-    folder.write_text(path, text.getvalue())
+    cells = [[f"{value:.6g}" for value in row.values()] for row in rows]
+    write_table(path, list(rows[0]), cells)
 
 
 def _part(found: Checkpoint, prefix: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.runs.run import Held
+from striate.runs.items import Held
 
 SHADES = " .:-=+*#%@"
 COLUMNS, LINES = 14, 7  # a letter is about twice as high as it is wide

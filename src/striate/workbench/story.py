@@ -14,7 +14,8 @@ from striate.data import Data
 from striate.errors import StriateError
 from striate.measuring import Sheet, measure
 from striate.runs.folder import write_text
-from striate.runs.run import Held, Run
+from striate.runs.items import Held
+from striate.runs.run import Run
 from striate.training import Fitted, Progress, Recipe, read_recipe
 from striate.training.settle import settle
 from striate.workbench import page
