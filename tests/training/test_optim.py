@@ -48,7 +48,7 @@ def test_the_memory_of_an_optimiser_goes_on_in_another_layout(name):
         Plan(layout="channels_last").place(net)
         with torch.no_grad():
             net.weight.copy_(torch.arange(108.0).view(4, 3, 3, 3) / 100)
-            net.bias.zero_()
+            net.get_parameter("bias").zero_()
         return net, optim.optimizer(net, recipe(optimizer=name, lr=0.01))
 
     def step(net, opt):
