@@ -125,7 +125,10 @@ def test_no_network_says_what_to_put_where(cache, site, address):
         builtin.read("mnist", options(), {"mnist": gone})
     start, _, end = str(caught.value).partition(" and cannot be fetched (")
     assert start == f"mnist is not in $STRIATE_DATA (not set) and {cache}/downloads/mnist"
-    assert end.endswith(f"): put {', '.join(site.files)} from {gone.address} there")
+    assert end.endswith(
+        f"): put {', '.join(site.files)} from {gone.address} into the latter, "
+        "or name their folder in $STRIATE_DATA"
+    )
     assert list((cache / "downloads" / "mnist").iterdir()) == []
 
 

@@ -210,7 +210,7 @@ def test_numbers_are_those_of_the_content():
         "nearest neighbour: 41.2 %",
         "3 0.03333 0.6667 83.3 % 0.7 80.0 % 0.25",
         "2026-07-01 12:00 UTC",
-        "striate train --resume runs/classify/lenet5",
+        "striate evaluate runs/classify/lenet5",
         "12.5 s",
         "2 files were skipped",
     ):
@@ -544,3 +544,14 @@ def test_nothing_overflows_on_a_phone(tmp_path, k):
     body = opened(tmp_path / "phone.html", tmp_path / "profile")
     facts = dict(re.findall(r'data-(\w+)="(\d+)"', body))
     assert facts == {"width": "360", "sections": "10", "broken": "0"}
+
+
+@pytest.mark.parametrize("recall", [0.15, 0.4, 0.63, 0.85])
+def test_middling_intervals_lie_inside_their_axis(recall):
+    from striate.workbench import figures
+
+    low, high = recall - 0.1, recall + 0.12
+    axis = figures._share_axis([low, high])
+    assert axis.low <= low
+    assert axis.high >= high
+    assert (100 * axis.high) % 1 == pytest.approx(0, abs=1e-6)

@@ -1,6 +1,7 @@
 """The main job from end to end on a small folder of pictures."""
 
 import csv
+import html
 import json
 import shutil
 import signal
@@ -16,7 +17,15 @@ import yaml
 from torch import nn
 
 import striate
-from striate.errors import CheckpointError, DataError, NumericError, ShapeError, Stopped, UsageError
+from striate.errors import (
+    ArgumentError,
+    CheckpointError,
+    DataError,
+    NumericError,
+    ShapeError,
+    Stopped,
+    UsageError,
+)
 from striate.runs import Run
 from striate.training import Progress, read_recipe
 from striate.training.recipe import Recipe
@@ -209,6 +218,36 @@ def test_an_own_net_is_trained_and_stays_as_it_was(shapes, tmp_path):
     other = nn.Sequential(nn.Flatten(), nn.Linear(784, 3))
     with pytest.raises(CheckpointError, match="the net differs from the one that was trained"):
         Run.load(run.path, net=other)
+
+
+def test_an_own_net_is_named_on_the_command_line(shapes, tmp_path, monkeypatch):
+    (tmp_path / "mytrainednets.py").write_text(
+        "from torch import nn\n"
+        "def tiny(): return nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(49, 3))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    run = striate.train(shapes, "mytrainednets:tiny", epochs=1, out=tmp_path)
+    text = (run.path / "report.html").read_text()
+    assert "--net package.module:factory epochs=1" in text
+    assert "net=MyNet()" in text
+    with pytest.raises(
+        ArgumentError, match=r"net= takes a torch\.nn\.Module such as MyNet\(\), got 'tiny'"
+    ):
+        Run.load(run.path, net="tiny")  # pyright: ignore[reportArgumentType]
+
+
+def test_the_report_gives_the_command_that_made_it(fitted, shapes, tmp_path):
+    import re
+    import shlex
+
+    from striate import cli
+
+    text = (fitted.run.path / "report.html").read_text()
+    (command,) = re.findall(r"striate train [^<]+", text)
+    words = shlex.split(html.unescape(command))
+    assert cli._status([*words[1:], "--out", str(tmp_path)]) == 0
+    first, second = weights(fitted.run.path), weights(tmp_path / "classify" / "shapes-lenet5")
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_a_net_with_other_outputs_is_refused_and_leaves_nothing(shapes, tmp_path):

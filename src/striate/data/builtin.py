@@ -109,7 +109,7 @@ def _looked_up(name: str, options: Options, published: Published) -> Listing:
         where = f"$STRIATE_DATA ({shown(named) if named else 'not set'}) and {shown(downloads)}"
         raise DataError(
             f"{name} is not in {where} and cannot be fetched ({error}): put "
-            f"{', '.join(published.files)} from {published.address} there"
+            f"{', '.join(published.files)} from {published.address} into the latter, or name their folder in $STRIATE_DATA"
         ) from error
     return _opened(downloads, published, options)
 

@@ -55,7 +55,7 @@ class Scores(Result):
     def as_text(self) -> str:
         """Scores and the classes that do worst."""
         head = f"{self.items:,} items of {self.data} ({self.split}), 95 % intervals"
-        rows = [[name, *_cells(name, interval)] for name, interval in self.scores.items()]
+        rows = [[name, *cells(name, interval)] for name, interval in self.scores.items()]
         worst = sorted(self.per_class, key=lambda row: row["recall"])[:5]
         classes = [
             [row["label"], f"{row['recall']:.1%}", f"{row['precision']:.1%}", f"{row['support']:,}"]
@@ -68,10 +68,11 @@ class Scores(Result):
         return "\n\n".join([head, *tables])
 
     def _repr_html_(self) -> str:
-        rows = [[name, *_cells(name, interval)] for name, interval in self.scores.items()]
+        rows = [[name, *cells(name, interval)] for name, interval in self.scores.items()]
         return html_table([f"{self.items:,} items", "value", "low", "high"], rows)
 
 
-def _cells(name: str, interval: Interval) -> list[str]:
+def cells(name: str, interval: Interval) -> list[str]:
+    """Value, low and high as text: shares in per cent, the rest as they are."""
     form = "{:.2%}" if name in SHARES else "{:.4f}"
     return [form.format(x) for x in (interval.value, interval.low, interval.high)]

@@ -20,8 +20,9 @@ from torch import nn
 from striate import data as data_room
 from striate import plan as plan_room
 from striate.data import Data
-from striate.errors import CheckpointError, DataError, UsageError
-from striate.metrics import Scores
+from striate.errors import ArgumentError, CheckpointError, DataError, UsageError
+from striate.metrics import Interval, Scores
+from striate.metrics.scores import cells
 from striate.plan import Plan
 from striate.report import Result, text_table
 from striate.runs.answers import answers
@@ -42,7 +43,12 @@ class Run(Result):
         Args:
             path: the folder.
             net: the user's own net, for a run that did not train a net of the catalogue.
+
+        Raises:
+            ArgumentError: `net` is no net.
         """
+        if net is not None and not isinstance(net, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ArgumentError(f"net= takes a torch.nn.Module such as MyNet(), got {net!r}")
         self.path = Path(path)
         self._given = net
 
@@ -85,7 +91,7 @@ class Run(Result):
         if spec.own and self._given is None:
             raise UsageError(
                 f"{self.path} trained a net of your own ({spec.name}): name it again, "
-                "--net package.module:factory, or Run.load(path, net=...)"
+                "--net package.module:factory, or Run.load(path, net=MyNet())"
             )
         net = copy.deepcopy(self._given) if self._given else spec.build()
         if structure(net) != spec.structure:
@@ -168,7 +174,7 @@ class Run(Result):
         try:
             return data_room.picture(file, size=pre.resize, color=pre.color)
         except DataError as error:
-            return str(error)
+            return str(error).removeprefix(f"{file}: ")  # the prediction names it
 
     def _answers(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         return answers(
@@ -228,11 +234,12 @@ class Run(Result):
     def as_text(self) -> str:
         """What was trained, and how well it does."""
         done = self.summary
-        rows = [
-            [name, *(f"{interval[key]:.4f}" for key in ("value", "low", "high"))]
-            for name, interval in done["scores"].items()
-        ]
-        head = f"{done['net']}, {done['epochs']} epochs in {done['seconds']:.1f} s: {self.path}"
+        scores = {name: Interval(**interval) for name, interval in done["scores"].items()}
+        rows = [[name, *cells(name, interval)] for name, interval in scores.items()]
+        head = (
+            f"{done['net']}, {done['epochs']} epochs in {done['seconds']:.1f} s, "
+            f"epoch {done['kept']} kept: {self.path}"
+        )
         return f"{head}\n{text_table([done['split'], 'value', 'low', 'high'], rows)}"
 
 

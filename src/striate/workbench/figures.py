@@ -83,12 +83,12 @@ def _loss_axis(values: Sequence[float]) -> Axis:
     return Axis(min(0.0, low), high * 1.05 or 1.0, "{:g}".format)
 
 
-def _share_axis(values: Sequence[float], to: float = 1.0) -> Axis:
-    """From a round value below all to 100 %, or to a round value above where nothing comes near."""
-    low, high = max(0.0, min(values)), max(values)
-    to = to if high > 0.8 * to else min(to, high * 1.2 + 0.01)
-    step = charts.round_step(to - low, 4)
-    return Axis(max(0.0, math.floor(low / step + 1e-9) * step), to, _tick)
+def _share_axis(values: Sequence[float]) -> Axis:
+    """From a round value below all to 100 %, or to a round value above all where none comes near."""
+    low, high = max(0.0, min(values)), min(1.0, max(values))
+    step = charts.round_step((1.0 if high > 0.8 else high + 0.01) - low, 4)
+    end = 1.0 if high > 0.8 else min(1.0, math.ceil(high / step - 1e-9) * step)
+    return Axis(max(0.0, math.floor(low / step + 1e-9) * step), end, _tick)
 
 
 def _tick(share: float) -> str:
@@ -105,8 +105,14 @@ def score_groups(content: "Content") -> list[dict[str, Any]]:
     groups = [(held_out(content), content.items, content.scores)]
     if content.test:
         groups.insert(0, ("Separate test", content.test_items or 0, content.test))
-    lows = [s["low"] for _, _, scores in groups for key, s in scores.items() if key in SHARES]
-    axis = _share_axis(charts.finite(lows) or [0.0])
+    reach = [
+        score[end]
+        for _, _, scores in groups
+        for key, score in scores.items()
+        if key in SHARES
+        for end in ("low", "high")
+    ]
+    axis = _share_axis(charts.finite(reach) or [0.0, 1.0])
     ends = [_tick(axis.low), _tick(axis.high)]
     return [
         {
@@ -177,8 +183,8 @@ def class_rows(content: "Content") -> list[dict[str, Any]]:
     rows = sorted(
         content.per_class, key=lambda row: (not row["support"], row["recall"], -row["support"])
     )
-    lows = [row["low"] for row in rows if row["support"] and "low" in row]
-    axis = _share_axis(lows or [0.0])
+    reach = [row[end] for row in rows if row["support"] and "low" in row for end in ("low", "high")]
+    axis = _share_axis(reach or [0.0, 1.0])
     return [
         dict(row)
         | {"axis": [_tick(axis.low), _tick(axis.high)], "drawn": safe(_class_whisker(row, axis))}

@@ -40,6 +40,7 @@ class Content:
         run: the run's folder, as a command takes it.
         created: ISO time.
         net: name of the network.
+        own: the network is the user's own, so it must be named again to be used.
         command: what was typed, or the Python call.
         data: the JSON shape `data`.
         history: one row an epoch: epoch, lr, train_loss, train_accuracy, val_loss, val_accuracy, seconds;
@@ -81,6 +82,7 @@ class Content:
     per_class: Sequence[Mapping[str, Any]]
     confusion: Sequence[Sequence[int]]
     classes: Sequence[str]
+    own: bool = False
     noun: str = "pictures"
     chosen: bool = True
     best_epoch: int | None = None

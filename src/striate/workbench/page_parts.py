@@ -19,7 +19,7 @@ SECTIONS = (
     ("mistakes", "Mistakes"),
     ("kernels", "Kernels"),
     ("maps", "Feature maps"),
-    ("sheet", "Sheet"),
+    ("sheet", "Layers and costs"),
     ("settings", "Plan and recipe"),
     ("data", "Data"),
     ("use", "Use it"),
@@ -189,15 +189,15 @@ def _data(content: "Content") -> dict[str, Any]:
 
 def _commands(content: "Content") -> dict[str, list[str]]:
     run = shlex.quote(content.run)
+    named, given = (" --net package.module:factory", ", net=MyNet()") if content.own else ("", "")
     return {
         "shell": [
-            f"striate predict {run} FILE",
-            f"striate evaluate {run}",
-            f"striate train --resume {run}",
+            f"striate predict {run} FILE{named}",
+            f"striate evaluate {run}{named}",
         ],
         "python": [
             "import striate",
-            f"run = striate.Run.load({content.run!r})",
+            f"run = striate.Run.load({content.run!r}{given})",
             "print(run.predict(['FILE']))",
         ],
     }

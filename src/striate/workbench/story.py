@@ -1,6 +1,7 @@
 """From a finished training to the content of its report."""
 
 import platform
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,7 +47,8 @@ def content(fitted: Fitted) -> page.Content:
         run=str(run.path),
         created=config.created,
         net=config.net.name,
-        command=f"striate train {data.path} --net {config.net.name}",
+        own=config.net.own,
+        command=_command(fitted, recipe),
         data=data.as_dict(),
         history=history,
         held_out=data.held_out,
@@ -132,3 +134,22 @@ def _changed(recipe: Recipe, data: Data) -> set[str]:
     """Settings that differ from what this net and these data get without a word."""
     usual = settle(Recipe(net=recipe.net), data, own_net=recipe.net is None).model_dump()
     return {key for key, value in recipe.model_dump().items() if value != usual[key]}
+
+
+def _command(fitted: Fitted, recipe: Recipe) -> str:
+    """The command that trains the same again."""
+    changed = _changed(recipe, fitted.data) - {"net", "cache"}
+    said = {key: value for key, value in recipe.model_dump(mode="json").items() if key in changed}
+    said |= said.pop("options", {})
+    words = [f"{key}={_word(value)}" for key, value in said.items()]
+    spec = fitted.run.config.net
+    net = "package.module:factory" if spec.own else spec.name
+    return " ".join(["striate train", shlex.quote(fitted.data.path), "--net", net, *words])
+
+
+def _word(value: Any) -> str:
+    """A setting's value as the command line takes it: 28x28 for a size, a,b for words."""
+    if isinstance(value, list):
+        joint = "x" if all(isinstance(part, int) for part in value) else ","
+        return shlex.quote(joint.join(map(str, value)))
+    return shlex.quote(str(value))

@@ -82,7 +82,7 @@ def train_with(
 ) -> Fitted:
     """`train` with a recipe that is read, giving the answers to the held-out items too."""
     if own is None and recipe.net is not None and ":" in recipe.net:
-        own = nets.own(recipe.net)
+        own, recipe = nets.own(recipe.net), recipe.model_copy(update={"net": None})
     if isinstance(data, Data):
         opened = data
     else:
