@@ -17,5 +17,7 @@ def shared() -> Path:
     """The folder with `data/` and `figures/` beside this repository, or the one in $STRIATE_SHARED."""
     folder = _shared()
     if folder is None:
-        pytest.skip("no real data here: set STRIATE_SHARED to the folder that holds data/ and figures/")
+        pytest.skip(
+            "no real data here: set STRIATE_SHARED to the folder that holds data/ and figures/"
+        )
     return folder

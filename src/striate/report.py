@@ -56,7 +56,9 @@ def html_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    return cell.replace(",", "").replace(".", "").replace("%", "").lstrip("-").isdigit() or cell in (
+    return cell.replace(",", "").replace(".", "").replace("%", "").lstrip(
+        "-"
+    ).isdigit() or cell in (
         "",
         "-",
     )

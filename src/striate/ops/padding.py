@@ -1,0 +1,126 @@
+"""Padding of every kind on every axis, and the checks that all operations share at their door.
+
+Tensors are [N, C, *space]: N items, C channels, one to three axes of space. Sides are pairs
+(before, after) an axis.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, TypeAlias
+
+import torch.nn.functional as F
+from jaxtyping import Num
+from torch import Tensor
+
+from striate.errors import ArgumentError, ShapeError, nearest
+from striate.shapes import Ints, Padding, Window, window
+
+Fill: TypeAlias = Literal["zeros", "reflect", "replicate", "circular"] | float
+FILLS = ("zeros", "reflect", "replicate", "circular")
+
+
+def pad(
+    x: Num[Tensor, "n c *space"],
+    sides: Sequence[tuple[int, int]],
+    *,
+    fill: Fill = "zeros",
+    who: str = "pad",
+) -> Num[Tensor, "n c *padded"]:
+    """`x` with cells added before and after each axis of space.
+
+    Args:
+        x: items, channels and space.
+        sides: (before, after), one pair an axis of space.
+        fill: "zeros", a number, "reflect" (the edge itself not repeated), "replicate" (the edge
+            repeated) or "circular" (the other end).
+        who: the operation that messages name.
+
+    Raises:
+        ArgumentError: an unknown fill.
+        ShapeError: the input is too narrow to reflect or to wrap round.
+    """
+    flat = [cells for pair in reversed(sides) for cells in pair]
+    if isinstance(fill, int | float):
+        return F.pad(x, flat, value=fill) if any(flat) else x
+    _check_fill(x.shape[2:], sides, fill, who)
+    if not any(flat):
+        return x
+    return F.pad(x, flat) if fill == "zeros" else F.pad(x, flat, mode=fill)
+
+
+def _check_fill(size: Sequence[int], sides: Iterable[tuple[int, int]], fill: str, who: str) -> None:
+    if fill not in FILLS:
+        raise ArgumentError(f"{who}: unknown fill {fill!r}; a number, or {nearest(fill, FILLS)}")
+    spare = {"reflect": 1, "circular": 0}.get(fill)
+    if spare is None:
+        return
+    for n, (before, after) in zip(size, sides, strict=True):
+        if max(before, after) > n - spare:
+            raise ShapeError(
+                f"{who}: {fill} padding of {before} + {after} around {n} cells reaches past the "
+                f'other end; pad at most {n - spare}, or fill with "replicate"'
+            )
+
+
+def check_input(x: Tensor, rank: int, who: str, *, integers: bool = False) -> None:
+    """Whether `x` has `rank` axes of space and a type that `who` computes with.
+
+    Raises:
+        ShapeError: another number of axes.
+        ArgumentError: integers where only floating numbers are taken.
+    """
+    if x.ndim != rank + 2:
+        hint = "; add the missing one with x[None]" if x.ndim == rank + 1 else ""
+        raise ShapeError(
+            f"{who}: got {x.ndim} axes {list(x.shape)}, expected {rank + 2}: "
+            f"items, channels and {rank} of space{hint}"
+        )
+    if not integers:
+        check_floating(x, who)
+
+
+def check_space(x: Tensor, who: str, *, integers: bool = False) -> int:
+    """The number of axes of space of `x`, one to three.
+
+    Raises:
+        ShapeError: another number of axes.
+        ArgumentError: integers where only floating numbers are taken.
+    """
+    rank = min(3, max(1, x.ndim - 2))
+    check_input(x, rank, who, integers=integers)
+    return rank
+
+
+def check_floating(x: Tensor, who: str) -> None:
+    """Whether `x` holds floating numbers.
+
+    Raises:
+        ArgumentError: it holds integers.
+    """
+    if not x.is_floating_point():
+        raise ArgumentError(
+            f"{who}: got {x.dtype}, expected a floating type; convert with .float()"
+        )
+
+
+def geometry(
+    who: str,
+    size: Sequence[int],
+    *,
+    kernel_size: Ints,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+) -> Window:
+    """`shapes.window`, its errors opened with the name of the operation."""
+    try:
+        return window(
+            size,
+            kernel_size=kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            ceil_mode=ceil_mode,
+        )
+    except ArgumentError as error:
+        raise type(error)(f"{who}: {error}") from error
