@@ -6,6 +6,7 @@ import sys
 from contextlib import nullcontext
 from itertools import product
 from math import prod
+from typing import Any
 
 import hypothesis.strategies as st
 import pytest
@@ -36,7 +37,7 @@ def test_ceil_mode_never_starts_a_window_in_the_end_padding():
         if starts(n, k, s, pads, d):
             reach = n + sum(pads) - (k - 1) * d - 1
             begun = [i for i in range(0, n + pads[0], s) if i == 0 or i - s < reach]
-            args = {"kernel": k, "stride": s, "padding": pads, "dilation": d}
+            args: dict[str, Any] = {"kernel": k, "stride": s, "padding": pads, "dilation": d}
             assert shapes.out_size(n, **args, ceil_mode=True) == len(begun)
 
 

@@ -44,6 +44,13 @@ class Window(NamedTuple):
         """Padding with the overhang added to its end: what has to be there to be read."""
         return tuple((b, a + o) for (b, a), o in zip(self.sides, self.overhang, strict=True))
 
+    def counts(self, axis: int, *, padded: bool = False) -> list[int]:
+        """How many real cells every place along an axis reads; `padded` ones too, if asked."""
+        n, k, s, d = self.size[axis], self.kernel[axis], self.stride[axis], self.dilation[axis]
+        before, after = self.sides[axis]
+        first, stop = (0, n + before + after) if padded else (before, before + n)
+        return [sum(first <= p * s + t * d < stop for t in range(k)) for p in range(self.out[axis])]
+
     def taps(self) -> Iterator[tuple[slice, ...]]:
         """For every cell of the kernel, last axis fastest: where it reads in the padded input."""
         for tap in product(*map(range, self.kernel)):
@@ -124,7 +131,7 @@ def sides(
             "one integer or one pair (before, after) an axis"
         )
     pairs = [(p, p) if isinstance(p, int) else tuple(p) for p in padding]
-    if any(len(pair) != 2 or min(pair) < 0 for pair in pairs):  # noqa: PLR2004 - a pair
+    if any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
         raise ArgumentError(f"padding={padding!r} must hold integers or pairs of at least 0")
     return tuple((pair[0], pair[1]) for pair in pairs)
 
@@ -247,6 +254,22 @@ def transposed_size(
     )
 
 
+def crops(
+    padding: Padding, *, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
+) -> Sides:
+    """What `padding` takes off (before, after) the full result of a transposed convolution.
+
+    "same" gives n s cells, so it may add to the end (a negative entry) when the stride is wider
+    than the kernel.
+    """
+    if not isinstance(padding, str) or padding not in WORDS[1:]:
+        return sides(padding, kernel, kernel=kernel, stride=stride, dilation=dilation)
+    off = [spread(k, d) - s for k, d, s in zip(kernel, dilation, stride, strict=True)]
+    halves = [(max(0, cells // 2), cells - max(0, cells // 2)) for cells in off]
+    lower = padding == "same_lower"
+    return tuple((a, b) if lower and a >= 0 else (b, a) for b, a in halves)
+
+
 def regions(size: int, grid: int) -> list[tuple[int, int]]:
     """Start and stop of `grid` neighbouring regions of `size` cells, as even as can be.
 
@@ -267,7 +290,7 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
     >>> fans((16, 6, 5, 5))
     (150, 400)
     """
-    if len(shape) < 2:  # noqa: PLR2004 - outputs and inputs
+    if len(shape) < 2:
         raise ShapeError(f"got a weight of shape {tuple(shape)}, expected [outputs, inputs, ...]")
     return shape[1] * prod(shape[2:]), shape[0] * prod(shape[2:])
 
@@ -349,7 +372,7 @@ def tabled_cost(
     return Cost((maps, *w.out), params, params * places, weights * places)
 
 
-def conv_transpose_cost(
+def conv_transpose_cost(  # noqa: PLR0913 - every option of the operation
     size: Sequence[int],
     *,
     out_channels: int,
@@ -357,6 +380,7 @@ def conv_transpose_cost(
     stride: Ints = 1,
     padding: Padding = 0,
     output_padding: Ints = 0,
+    dilation: Ints = 1,
     groups: int = 1,
     bias: bool = True,
 ) -> Cost:
@@ -367,11 +391,12 @@ def conv_transpose_cost(
     """
     rank = len(size) - 1
     kernel, step = per_axis(kernel_size, rank, "kernel_size"), per_axis(stride, rank, "stride")
+    dilate = per_axis(dilation, rank, "dilation")
     extra = per_axis(output_padding, rank, "output_padding", least=0)
-    crops = sides(padding, size[1:], kernel=kernel, stride=step, dilation=(1,) * rank)
+    off = crops(padding, kernel=kernel, stride=step, dilation=dilate)
     out = tuple(
-        transposed_size(n, kernel=k, stride=s, padding=p, output_padding=e)
-        for n, k, s, p, e in zip(size[1:], kernel, step, crops, extra, strict=True)
+        transposed_size(n, kernel=k, stride=s, padding=p, dilation=d, output_padding=e)
+        for n, k, s, p, d, e in zip(size[1:], kernel, step, off, dilate, extra, strict=True)
     )
     read = in_group(size[0], out_channels, groups) * prod(kernel)
     macs = prod(size[1:]) * out_channels * read

@@ -6,6 +6,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
+import torch._dynamo
 
 from striate import shapes
 from striate.errors import ShapeError
@@ -77,10 +78,18 @@ def fills(draw, window):
     return draw(st.sampled_from(legal))
 
 
+def compiled(call):
+    """One graph or an error; each call with the whole limit on recompiling to itself."""
+    torch._dynamo.reset()
+    return torch.compile(call, fullgraph=True, backend="aot_eager")
+
+
 @pytest.fixture(scope="session")
 def kit() -> SimpleNamespace:
     """The helpers of this file."""
-    return SimpleNamespace(rand=rand, close=close, windows=windows, fills=fills, FILLS=FILLS)
+    return SimpleNamespace(
+        rand=rand, close=close, compiled=compiled, windows=windows, fills=fills, FILLS=FILLS
+    )
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.errors import ArgumentError, ShapeError
-from striate.ops.padding import Fill, check_floating, check_input, geometry, pad
+from striate.errors import ShapeError
+from striate.ops.padding import Fill, check_floating, check_input, geometry, named, pad
 from striate.shapes import Ints, Padding, Window, in_group
 
 _TORCH: tuple[Callable[..., Tensor], ...] = (torch.conv1d, torch.conv2d, torch.conv3d)
@@ -75,7 +75,7 @@ def conv_window(x: Tensor, weight: Tensor, bias: Tensor | None, setting: Setting
     check_rank(weight, rank, who)
     check_input(x, rank, who)
     check_floating(weight, who)
-    read = _read(x.shape[1], weight.shape[0], setting.groups, who)
+    read = check_groups(x.shape[1], weight.shape[0], setting.groups, who)
     if weight.shape[1] != read:
         raise ShapeError(
             f"{who}: got {x.shape[1]} channels in {setting.groups} groups, the weight "
@@ -92,11 +92,14 @@ def conv_window(x: Tensor, weight: Tensor, bias: Tensor | None, setting: Setting
     )
 
 
-def _read(channels: int, outputs: int, groups: int, who: str) -> int:
-    try:
+def check_groups(channels: int, outputs: int, groups: int, who: str) -> int:
+    """Input channels that one output channel reads.
+
+    Raises:
+        ArgumentError: `groups` does not divide both numbers of channels.
+    """
+    with named(who):
         return in_group(channels, outputs, groups)
-    except ArgumentError as error:
-        raise ArgumentError(f"{who}: {error}") from error
 
 
 def check_rank(weight: Tensor, rank: int, who: str) -> None:

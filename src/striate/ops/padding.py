@@ -102,6 +102,21 @@ def check_floating(x: Tensor, who: str) -> None:
         )
 
 
+class named:  # noqa: N801 - used as `with named(who)`; a class, for generators do not compile to one graph
+    """A context in which errors open with the name of the operation."""
+
+    def __init__(self, who: str) -> None:
+        self.who = who
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Raise the same error with the name before its message."""
+        if isinstance(error, ArgumentError):
+            raise type(error)(f"{self.who}: {error}") from error
+
+
 def geometry(
     who: str,
     size: Sequence[int],
@@ -113,7 +128,7 @@ def geometry(
     ceil_mode: bool = False,
 ) -> Window:
     """`shapes.window`, its errors opened with the name of the operation."""
-    try:
+    with named(who):
         return window(
             size,
             kernel_size=kernel_size,
@@ -122,5 +137,3 @@ def geometry(
             dilation=dilation,
             ceil_mode=ceil_mode,
         )
-    except ArgumentError as error:
-        raise type(error)(f"{who}: {error}") from error

@@ -1,0 +1,282 @@
+"""Pooling that PyTorch has no kernel for: any norm, weighted, stochastic, k-max, spatial pyramid.
+
+x [N, C, *space], result [N, C, *out]; K cells in a window, r the rectified input max(x, 0).
+"""
+
+from itertools import pairwise
+from math import exp, prod
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Num
+from torch import Tensor
+
+from striate.errors import ArgumentError, ShapeError, nearest
+from striate.ops.padding import check_space, pad
+from striate.ops.pool import (
+    adaptive_avg_pool,
+    adaptive_max_pool,
+    avg_pool,
+    max_pool,
+    mean_pool,
+    outer,
+    pool_window,
+)
+from striate.shapes import Ints, Padding, Window
+
+
+def lp_pool(
+    x: Float[Tensor, "n c *space"],
+    *,
+    norm_type: float = 2.0,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+) -> Float[Tensor, "n c *out"]:
+    """The p-norm (sum |x|^p)^(1/p) of every window: p = 1 the sum, infinity the maximum of |x|.
+
+    The gradient where all are zero is zero.
+
+    Args:
+        x: items, channels and space.
+        norm_type: p, at least 1.
+        kernel_size: as in `max_pool`, like the rest.
+        stride: cells from one window to the next; as many as the window has if not given.
+        padding: as in `conv`, filled with zeros, which add nothing.
+        dilation: cells from one cell of the window to the next.
+        ceil_mode: also a last window that is not full.
+
+    Raises:
+        ShapeError: sizes that do not fit together, or padding as wide as the window.
+        ArgumentError: p under 1, a setting out of range or unknown, or integers in the tensor.
+    """
+    check_space(x, "lp_pool")
+    _check_norm(norm_type, "lp_pool")
+    w = pool_window("lp_pool", x, kernel_size, stride, padding, dilation, ceil_mode)
+    if norm_type == float("inf"):
+        return max_pool(
+            pad(x.abs(), w.reach), kernel_size=w.kernel, stride=w.stride, dilation=dilation
+        )
+    if norm_type == 1:
+        return mean_pool(x.abs(), w) * prod(w.kernel)
+    return _root(mean_pool(_power(x, norm_type), w), norm_type) * prod(w.kernel) ** (1 / norm_type)
+
+
+def global_lp_pool(
+    x: Float[Tensor, "n c *space"], *, norm_type: float = 2.0
+) -> Float[Tensor, "n c *ones"]:
+    """The p-norm of every map, its axes kept with one cell each.
+
+    Raises:
+        ArgumentError: p under 1, or integers in the tensor.
+    """
+    rank = check_space(x, "global_lp_pool")
+    _check_norm(norm_type, "global_lp_pool")
+    axes = tuple(range(2, rank + 2))
+    if norm_type == float("inf"):
+        return x.abs().amax(axes, keepdim=True)
+    return _root(_power(x, norm_type).sum(axes, keepdim=True), norm_type)
+
+
+def _check_norm(p: float, who: str) -> None:
+    if not p >= 1:
+        raise ArgumentError(f"{who}: norm_type={p} is no norm, expected at least 1")
+
+
+def _power(x: Tensor, p: float) -> Tensor:
+    """|x|^p; an even power needs no absolute value."""
+    return x * x if p == 2 else x.pow(p) if p % 2 == 0 else x.abs().pow(p)
+
+
+def _root(total: Tensor, p: float) -> Tensor:
+    """total^(1/p), with gradient 0 instead of infinity at 0."""
+    some = total > 0
+    safe = torch.where(some, total, 1)
+    return torch.where(some, safe.sqrt() if p == 2 else safe.pow(1 / p), 0)
+
+
+def gaussian_weights(cells: int, sigma: float) -> list[float]:
+    """Weights that fall off from the centre of `cells` as a Gaussian of width `sigma`; they sum to one.
+
+    >>> [round(w, 3) for w in gaussian_weights(3, 1.0)]
+    [0.274, 0.452, 0.274]
+    """
+    if not sigma > 0:
+        raise ArgumentError(f"sigma={sigma} is no width, expected more than 0")
+    raw = [exp(-(((i - (cells - 1) / 2) / sigma) ** 2) / 2) for i in range(cells)]
+    return [weight / sum(raw) for weight in raw]
+
+
+def weighted_avg_pool(
+    x: Float[Tensor, "n c *space"],
+    *,
+    sigma: float,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+) -> Float[Tensor, "n c *out"]:
+    """The mean of every window weighted by distance from its centre, the weights summing to one.
+
+    Args:
+        x: items, channels and space.
+        sigma: width of the Gaussian, in cells of the window.
+        kernel_size: as in `max_pool`, like the rest.
+        stride: cells from one window to the next; as many as the window has if not given.
+        padding: as in `conv`; padded cells have no weight.
+        dilation: cells from one cell of the window to the next.
+        ceil_mode: also a last window that is not full.
+
+    Raises:
+        ShapeError: sizes that do not fit together, or padding as wide as the window.
+        ArgumentError: a width of 0 or less, a setting out of range, or integers in the tensor.
+    """
+    rank = check_space(x, "weighted_avg_pool")
+    w = pool_window("weighted_avg_pool", x, kernel_size, stride, padding, dilation, ceil_mode)
+    weights = [gaussian_weights(k, sigma) for k in w.kernel]
+    kernel = outer(weights, x).expand(x.shape[1], 1, *w.kernel)
+    conv = (torch.conv1d, torch.conv2d, torch.conv3d)[rank - 1]
+    y = conv(pad(x, w.reach), kernel, None, w.stride, 0, w.dilation, max(1, x.shape[1]))
+    if not any(cells for pair in w.reach for cells in pair):
+        return y
+    return y / outer([_mass(w, axis, weights[axis]) for axis in range(rank)], y)
+
+
+def _mass(w: Window, axis: int, weights: list[float]) -> list[float]:
+    """Weight that lies on real cells, at every place along an axis; 1 where none does."""
+    n, s, d, before = w.size[axis], w.stride[axis], w.dilation[axis], w.sides[axis][0]
+    reads = [[p * s + t * d - before for t in range(len(weights))] for p in range(w.out[axis])]
+    masses = [
+        sum(m for cell, m in zip(cells, weights, strict=True) if 0 <= cell < n) for cells in reads
+    ]
+    return [mass or 1.0 for mass in masses]
+
+
+def stochastic_pool(
+    x: Float[Tensor, "n c *space"],
+    *,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Padding = 0,
+    ceil_mode: bool = False,
+    training: bool = True,
+    generator: torch.Generator | None = None,
+) -> Float[Tensor, "n c *out"]:
+    """One value of every window, drawn with probability r / sum r; uniformly where all are zero.
+
+    In evaluation the expectation under the same probabilities. Zeiler and Fergus, "Stochastic
+    pooling", ICLR 2013, arXiv 1301.3557.
+
+    Args:
+        x: items, channels and space.
+        kernel_size: as in `max_pool`, like the rest.
+        stride: cells from one window to the next; as many as the window has if not given.
+        padding: as in `conv`; padded cells are never drawn.
+        ceil_mode: also a last window that is not full.
+        training: draw, rather than expect.
+        generator: where the randomness comes from; PyTorch's own if not given.
+
+    Raises:
+        ShapeError: sizes that do not fit together, or padding as wide as the window.
+        ArgumentError: a setting out of range or unknown, or integers in the tensor.
+    """
+    check_space(x, "stochastic_pool")
+    w = pool_window("stochastic_pool", x, kernel_size, stride, padding, 1, ceil_mode)
+    if training:
+        places = _draw(x.detach(), w, generator)
+        return x.flatten(2).gather(2, places.flatten(2)).view(places.shape)
+    r = x.relu()
+    total, square = mean_pool(r, w), mean_pool(r * r, w)
+    some = total > 0
+    uniform = avg_pool(
+        x,
+        kernel_size=w.kernel,
+        stride=w.stride,
+        padding=w.sides,
+        ceil_mode=ceil_mode,
+        count_include_pad=False,
+    )
+    return torch.where(some, square / torch.where(some, total, 1), uniform)
+
+
+def _draw(x: Tensor, w: Window, generator: torch.Generator | None) -> Tensor:
+    """Flat places, one a window: the first at which the running sum passes a uniform share of the whole."""
+    r = x.relu() if x.dtype == torch.float64 else x.float().relu()
+    padded = pad(r, w.reach)
+    real = pad(torch.ones_like(r[:1, :1]), w.reach)
+    taps = list(w.taps())
+    total = torch.zeros_like(padded[(..., *taps[0])])
+    count = torch.zeros_like(real[(..., *taps[0])])
+    for tap in taps:
+        total += padded[(..., *tap)]
+        count += real[(..., *tap)]
+    none = total == 0
+    # Below 1 by more than the rounding of the sums, so that the last sum is always larger.
+    share = torch.rand(total.shape, dtype=r.dtype, device=r.device, generator=generator) * (
+        1 - 1e-6
+    )
+    share *= torch.where(none, count, total)
+    running = torch.zeros_like(total)
+    place = _first(w, x.device).expand(total.shape).clone()
+    for tap, step in zip(taps, _steps(w), strict=True):
+        running += torch.where(none, real[(..., *tap)], padded[(..., *tap)])
+        place += (running <= share) * step
+    return place
+
+
+def _first(w: Window, device: torch.device) -> Tensor:
+    """[*out]: flat place of the first cell of every window, in the map itself; may be negative."""
+    flat = torch.zeros((), dtype=torch.int64, device=device)
+    for m, s, n, (before, _) in zip(w.out, w.stride, w.size, w.sides, strict=True):
+        flat = flat.unsqueeze(-1) * n + torch.arange(-before, m * s - before, s, device=device)
+    return flat
+
+
+def _steps(w: Window) -> list[int]:
+    """From the flat place of every cell of the window to that of the next one; 0 after the last."""
+    flat = [0]
+    for k, n in zip(w.kernel, w.size, strict=True):
+        flat = [cell * n + i for cell in flat for i in range(k)]
+    return [after - before for before, after in pairwise(flat)] + [0]
+
+
+def kmax_pool(x: Num[Tensor, "*axes"], *, k: int, dim: int = -1) -> Num[Tensor, "*out"]:
+    """The k largest values along an axis, in their original order (arXiv 1404.2188).
+
+    Of values that are equal to the k-th, which ones are taken is left open, as in `torch.topk`.
+
+    Raises:
+        ShapeError: there are fewer than k values.
+        ArgumentError: k under 1.
+    """
+    if k < 1:
+        raise ArgumentError(f"kmax_pool: k={k}, expected at least 1")
+    if x.shape[dim] < k:
+        raise ShapeError(
+            f"kmax_pool: got {x.shape[dim]} values along axis {dim}, expected at least k={k}"
+        )
+    places = x.detach().topk(k, dim=dim, sorted=False).indices.sort(dim=dim).values
+    return x.gather(dim, places)
+
+
+def pyramid_pool(
+    x: Float[Tensor, "n c *space"],
+    *,
+    levels: tuple[Ints, ...] = (4, 2, 1),
+    kind: Literal["max", "average"] = "max",
+) -> Float[Tensor, "n bins"]:
+    """Spatial pyramid: every map pooled to one fixed grid a level, all of them in one row an item.
+
+    Whatever the size of the input, C (4^2 + 2^2 + 1) numbers come out with the default levels.
+    He et al., arXiv 1406.4729.
+
+    Raises:
+        ArgumentError: an unknown kind, or a grid that is none.
+    """
+    kinds = {"max": adaptive_max_pool, "average": adaptive_avg_pool}
+    if kind not in kinds:
+        raise ArgumentError(f"pyramid_pool: unknown kind {kind!r}; {nearest(kind, kinds)}")
+    return torch.cat([kinds[kind](x, output_size=level).flatten(1) for level in levels], dim=1)
