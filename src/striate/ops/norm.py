@@ -159,6 +159,14 @@ def _response_scale(x: Tensor, size: int, a: float, k: float) -> Tensor:
     return _window_sum(x * x, size).mul_(a).add_(k)
 
 
+def _in_cache(x: Tensor) -> list[slice]:
+    """Items in runs that stay in the cache through all steps; one run where a compiler fuses them."""
+    per_item = x.numel() // max(1, x.shape[0])
+    run = x.shape[0] if torch.compiler.is_compiling() else 2**17 // max(1, per_item)
+    run = max(1, run)
+    return [slice(i, i + run) for i in range(0, x.shape[0], run)]
+
+
 class _Response(torch.autograd.Function):
     """Local response normalisation with its gradient by hand.
 
@@ -171,8 +179,12 @@ class _Response(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, size: int, a: float, beta: float, k: float) -> tuple[Tensor, Tensor]:
         """The result, and d for the way back."""
-        d = _response_scale(x, size, a, k)
-        return x * _to_minus(d, beta), d
+        y, d = torch.empty_like(x), torch.empty_like(x)
+        for run in _in_cache(x):
+            scale = _response_scale(x[run], size, a, k)
+            d[run] = scale
+            y[run] = _to_minus(scale, beta).mul_(x[run])
+        return y, d
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -186,12 +198,17 @@ class _Response(torch.autograd.Function):
         """The gradient by x; differentiable in turn when that is asked for."""
         x, d = ctx.saved_tensors
         size, a, beta, k = ctx.settings
-        g = grads[0]
         if torch.is_grad_enabled():
             d = _response_scale(x, size, a, k)
-        power = _to_minus(d, beta)
-        inner = _window_sum(g * x * power / d, size, lower=True)
-        return g * power - 2 * a * beta * x * inner, None, None, None, None
+            power = _to_minus(d, beta)
+            inner = _window_sum(grads[0] * x * power / d, size, lower=True)
+            return grads[0] * power - 2 * a * beta * x * inner, None, None, None, None
+        back = torch.empty_like(x)
+        for run in _in_cache(x):
+            direct = _to_minus(d[run], beta).mul_(grads[0][run])
+            inner = _window_sum((direct * x[run]).div_(d[run]), size, lower=True)
+            back[run] = direct.addcmul_(x[run], inner, value=-2 * a * beta)
+        return back, None, None, None, None
 
 
 def dropout(
