@@ -5,14 +5,15 @@ Tensors are [N, C, *space]: N items, C channels, one to three axes of space. Sid
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Num
 from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError, nearest
-from striate.shapes import Ints, Padding, Window, window
+from striate.shapes import Ints, Padding, Sides, Window, window
 
 Fill: TypeAlias = Literal["zeros", "reflect", "replicate", "circular"] | float
 FILLS = ("zeros", "reflect", "replicate", "circular")
@@ -44,6 +45,9 @@ def pad(
     _check_fill(x.shape[2:], sides, fill, who)
     if not any(flat):
         return x
+    if fill == "circular" and not torch.compiler.is_compiling():
+        y: Tensor = _Circular.apply(x, tuple(sides))
+        return y
     return F.pad(x, flat) if fill == "zeros" else F.pad(x, flat, mode=fill)
 
 
@@ -59,6 +63,84 @@ def _check_fill(size: Sequence[int], sides: Iterable[tuple[int, int]], fill: str
                 f"{who}: {fill} padding of {before} + {after} around {n} cells reaches past the "
                 f'other end; pad at most {n - spare}, or fill with "replicate"'
             )
+
+
+class _Circular(torch.autograd.Function):
+    """Circular padding that touches every cell once; PyTorch's own slices its way back."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, sides: Sides) -> Tensor:
+        """The middle, then the ends of one axis after the other, each out of what stands already."""
+        out = x.new_empty(
+            *x.shape[:2], *(n + b + a for n, (b, a) in zip(x.shape[2:], sides, strict=True))
+        )
+        filled = out
+        for axis, (n, (before, _)) in enumerate(zip(x.shape[2:], sides, strict=True), 2):
+            filled = filled.narrow(axis, before, n)
+        filled.copy_(x)
+        for axis, (before, after) in enumerate(sides, 2):
+            n, filled = x.shape[axis], out
+            for later in range(axis + 1, x.ndim):
+                filled = filled.narrow(later, sides[later - 2][0], x.shape[later])
+            filled.narrow(axis, 0, before).copy_(filled.narrow(axis, n, before))
+            filled.narrow(axis, before + n, after).copy_(filled.narrow(axis, before, after))
+        return out
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keep the sides alone."""
+        del output
+        ctx.sides = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        """The adjoint."""
+        back: Tensor = _Fold.apply(grads[0], ctx.sides)
+        return back, None
+
+
+class _Fold(torch.autograd.Function):
+    """The adjoint of `_Circular`: the ends added to the cells that they copied."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(grad: Tensor, sides: Sides) -> Tensor:
+        """The last axis is folded last, so that every end is folded along the others first."""
+        return _folded(grad, sides)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keep the sides alone."""
+        del output
+        ctx.sides = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        """The adjoint."""
+        back: Tensor = _Circular.apply(grads[0], ctx.sides)
+        return back, None
+
+
+def _folded(grad: Tensor, sides: Sides) -> Tensor:
+    """The middle of the last side's axis, with its two ends added."""
+    if not sides:
+        return grad.clone()
+    axis = len(sides) + 1
+    before, after = sides[-1]
+    n = grad.shape[axis] - before - after
+    middle = _folded(grad.narrow(axis, before, n), sides[:-1])
+    if before:
+        middle.narrow(axis, n - before, before).add_(
+            _folded(grad.narrow(axis, 0, before), sides[:-1])
+        )
+    if after:
+        middle.narrow(axis, 0, after).add_(
+            _folded(grad.narrow(axis, before + n, after), sides[:-1])
+        )
+    return middle
 
 
 def check_input(x: Tensor, rank: int, who: str, *, integers: bool = False) -> None:

@@ -5,13 +5,14 @@ x [N, C, *space], result [N, C, *out]; K cells in a window, r the rectified inpu
 
 from itertools import pairwise
 from math import exp, prod
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError, nearest
+from striate.ops.conv import conv
 from striate.ops.padding import check_space, pad
 from striate.ops.pool import (
     adaptive_avg_pool,
@@ -86,8 +87,40 @@ def _check_norm(p: float, who: str) -> None:
 
 
 def _power(x: Tensor, p: float) -> Tensor:
-    """|x|^p; an even power needs no absolute value."""
-    return x * x if p == 2 else x.pow(p) if p % 2 == 0 else x.abs().pow(p)
+    """|x|^p; a compiler fuses the formula by itself."""
+    if torch.compiler.is_compiling():
+        return x * x if p == 2 else x.abs().pow(p)
+    y: Tensor = _Power.apply(x, p)
+    return y
+
+
+class _Power(torch.autograd.Function):
+    """|x|^p with its gradient p |x|^(p - 1) sign(x) in one temporary."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, p: float) -> Tensor:
+        """An even power needs no absolute value."""
+        return x * x if p == 2 else x.pow(p) if p % 2 == 0 else x.abs().pow(p)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keep x and p."""
+        del output
+        x, ctx.p = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        """The gradient by x; differentiable in turn when that is asked for."""
+        (x,), p = ctx.saved_tensors, ctx.p
+        if torch.is_grad_enabled():
+            return grads[0] * p * x.abs().pow(p - 1) * x.sign(), None
+        if p == 2:
+            return (grads[0] * x).mul_(2), None
+        slope = x.abs().mul_(x) if p == 3 else x.abs().pow_(p - 1).copysign_(x)
+        return slope.mul_(grads[0]).mul_(p), None
 
 
 def _root(total: Tensor, p: float) -> Tensor:
@@ -138,8 +171,14 @@ def weighted_avg_pool(
     w = pool_window("weighted_avg_pool", x, kernel_size, stride, padding, dilation, ceil_mode)
     weights = [gaussian_weights(k, sigma) for k in w.kernel]
     kernel = outer(weights, x).expand(x.shape[1], 1, *w.kernel)
-    conv = (torch.conv1d, torch.conv2d, torch.conv3d)[rank - 1]
-    y = conv(pad(x, w.reach), kernel, None, w.stride, 0, w.dilation, max(1, x.shape[1]))
+    y = conv(
+        x,
+        kernel,
+        stride=w.stride,
+        padding=w.reach,
+        dilation=w.dilation,
+        groups=max(1, x.shape[1]),
+    )
     if not any(cells for pair in w.reach for cells in pair):
         return y
     return y / outer([_mass(w, axis, weights[axis]) for axis in range(rank)], y)

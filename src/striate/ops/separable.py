@@ -5,6 +5,7 @@ instead of k^2; `factor` tells how far a kernel is from that.
 """
 
 from collections.abc import Sequence
+from math import prod
 from typing import NamedTuple
 
 import torch
@@ -15,6 +16,9 @@ from striate.errors import ShapeError
 from striate.ops.conv import conv
 from striate.ops.padding import Fill, check_space, geometry, pad
 from striate.shapes import Ints, Padding
+
+# Kernels up to this many cells are quicker in one pass over memory than in one an axis.
+_FEW = 64
 
 
 class Factors(NamedTuple):
@@ -93,7 +97,7 @@ def separable_conv(
     dilation: Ints = 1,
     fill: Fill = "zeros",
 ) -> Float[Tensor, "n c *out"]:
-    """Every channel with the outer product of `factors`, one axis of space after the other.
+    """Every channel with the outer product of `factors`, one axis after the other where that is faster.
 
     Raises:
         ShapeError: there is not one factor an axis, or sizes that do not fit.
@@ -112,6 +116,14 @@ def separable_conv(
         padding=padding,
         dilation=dilation,
     )
+    if prod(w.kernel) <= _FEW:
+        kernel = factors[0]
+        for more in factors[1:]:
+            kernel = kernel.unsqueeze(-1) * more
+        weight = kernel.expand(x.shape[1], 1, *w.kernel)
+        return depthwise_conv(
+            x, weight, stride=w.stride, padding=w.sides, dilation=w.dilation, fill=fill
+        )
     # A number that fills the corners would be weighed once, not twice, if it came an axis at a time.
     first = isinstance(fill, int | float)
     y = pad(x, w.sides, fill=fill) if first else x
