@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from striate import shapes
-from striate.ops import conv, norm, pool, pool_beyond, transposed, unpool
+from striate.ops import conv, norm, pool, transposed, unpool
 
 onnx = pytest.importorskip("onnx", reason="the cases come with the package onnx")
 
@@ -131,12 +131,12 @@ HANDLERS: dict[str, Handler] = {
     "ConvTranspose": run_conv_transpose,
     "MaxPool": run_max_pool,
     "AveragePool": run_average_pool,
-    "LpPool": lambda a, x: pool_beyond.lp_pool(x, norm_type=a.get("p", 2), **window(a)),
+    "LpPool": lambda a, x: pool.lp_pool(x, norm_type=a.get("p", 2), **window(a)),
     "MaxUnpool": run_max_unpool,
     "LRN": run_lrn,
     "GlobalAveragePool": lambda _, x: pool.global_avg_pool(x),
     "GlobalMaxPool": lambda _, x: pool.global_max_pool(x),
-    "GlobalLpPool": lambda a, x: pool_beyond.global_lp_pool(x, norm_type=a.get("p", 2)),
+    "GlobalLpPool": lambda a, x: pool.global_lp_pool(x, norm_type=a.get("p", 2)),
     "BatchNormalization": run_batch_norm,
 }
 

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from striate import shapes
 from striate.errors import ArgumentError, ShapeError
 from striate.ops import pool as ops
-from striate.ops import pool_beyond as beyond
 from striate.ops.twins import pool as twins
 
 FEW = settings(max_examples=25, deadline=None)
@@ -76,14 +75,14 @@ def test_average_equals_the_twin(kit, data, counted):
 @MANY
 def test_lp_equals_the_twin(kit, data, p):
     x, window, args = drawn(data, kit)
-    kit.close(beyond.lp_pool(x, norm_type=p, **args), twins.lp_pool(x.numpy(), window, p))
+    kit.close(ops.lp_pool(x, norm_type=p, **args), twins.lp_pool(x.numpy(), window, p))
 
 
 @given(st.data(), st.sampled_from([0.3, 1.0, 5.0]))
 @FEW
 def test_weighted_equals_the_twin(kit, data, sigma):
     x, window, args = drawn(data, kit)
-    y = beyond.weighted_avg_pool(x, sigma=sigma, **args)
+    y = ops.weighted_avg_pool(x, sigma=sigma, **args)
     kit.close(y, twins.weighted_avg_pool(x.numpy(), window, sigma))
 
 
@@ -92,7 +91,7 @@ def test_weighted_equals_the_twin(kit, data, sigma):
 def test_stochastic_expectation_equals_the_twin(kit, data):
     x, window, args = drawn(data, kit, dilated=False)
     x = x - 0.5
-    y = beyond.stochastic_pool(x, training=False, **args)
+    y = ops.stochastic_pool(x, training=False, **args)
     kit.close(y, twins.stochastic_expectation(x.numpy(), window))
 
 
@@ -101,7 +100,7 @@ def test_stochastic_expectation_equals_the_twin(kit, data):
 def test_a_drawn_value_has_positive_probability(kit, data):
     x, window, args = drawn(data, kit, dilated=False)
     x = (x - 1) * (x.abs() > 0.3)
-    y = beyond.stochastic_pool(x, **args)
+    y = ops.stochastic_pool(x, **args)
     assert y.shape[2:] == window.out
     for place in twins.places(window):
         read = np.stack([x.numpy()[(..., *at)] for _, at in twins.cells(place, window)], -1)
@@ -119,7 +118,7 @@ def test_stochastic_draws_in_proportion(zero, padding):
     n = 50_000
     x = window.expand(n, 1, 4)
     args = {"kernel_size": 4 + 2 * padding, "stride": 4 + padding, "padding": padding}
-    y = beyond.stochastic_pool(x, **args, generator=torch.Generator().manual_seed(3))[:, 0, 0]
+    y = ops.stochastic_pool(x, **args, generator=torch.Generator().manual_seed(3))[:, 0, 0]
     expected = torch.full((4,), 0.25) if zero else window[0] / 10
     shares = torch.stack([(y == v).float().mean() for v in window[0]])
     assert ((shares - expected).abs() < 5 * (expected * (1 - expected) / n).sqrt()).all()
@@ -128,7 +127,7 @@ def test_stochastic_draws_in_proportion(zero, padding):
 def test_stochastic_is_a_function_of_its_generator_and_leaves_the_global_one(kit):
     x = kit.rand(1, 2, 8, 8)
     before = torch.get_rng_state()
-    draw = lambda seed: beyond.stochastic_pool(  # noqa: E731
+    draw = lambda seed: ops.stochastic_pool(  # noqa: E731
         x, kernel_size=3, stride=2, generator=torch.Generator().manual_seed(seed)
     )
     assert torch.equal(draw(1), draw(1))
@@ -141,14 +140,12 @@ def test_stochastic_is_a_function_of_its_generator_and_leaves_the_global_one(kit
 def test_kmax_equals_the_twin(kit, n, data):
     k = data.draw(st.integers(1, n))
     x = kit.rand(2, 3, n)
-    kit.close(beyond.kmax_pool(x, k=k), twins.kmax_pool(x.numpy(), k))
-    kit.close(
-        beyond.kmax_pool(x.transpose(0, 2), k=k, dim=0).transpose(0, 2), beyond.kmax_pool(x, k=k)
-    )
+    kit.close(ops.kmax_pool(x, k=k), twins.kmax_pool(x.numpy(), k))
+    kit.close(ops.kmax_pool(x.transpose(0, 2), k=k, dim=0).transpose(0, 2), ops.kmax_pool(x, k=k))
 
 
 def test_kmax_of_equal_values_is_a_subsequence_of_the_largest():
-    y = beyond.kmax_pool(torch.tensor([[2, 1, 2, 2, 3]]), k=3)
+    y = ops.kmax_pool(torch.tensor([[2, 1, 2, 2, 3]]), k=3)
     assert sorted(y[0].tolist()) == [2, 2, 3]
     assert y[0, -1] == 3
 
@@ -164,14 +161,14 @@ def test_adaptive_pools_and_pyramid_equal_the_twin(kit, data):
     kit.close(
         ops.adaptive_avg_pool(x, output_size=grid), twins.adaptive_pool(x.numpy(), grid, np.mean)
     )
-    row = beyond.pyramid_pool(x, levels=(grid, 1))
+    row = ops.pyramid_pool(x, levels=(grid, 1))
     kit.close(row, np.concatenate([most.reshape(2, -1), x.numpy().reshape(2, 3, -1).max(-1)], 1))
 
 
 def test_pyramid_gives_the_same_length_for_any_size(kit):
-    rows = [beyond.pyramid_pool(kit.rand(2, 3, h, w)) for h, w in [(4, 4), (13, 7), (1, 1)]]
+    rows = [ops.pyramid_pool(kit.rand(2, 3, h, w)) for h, w in [(4, 4), (13, 7), (1, 1)]]
     assert {row.shape for row in rows} == {(2, 3 * 21)}
-    assert beyond.pyramid_pool(kit.rand(2, 3, 5, 5), levels=(1,), kind="average").shape == (2, 3)
+    assert ops.pyramid_pool(kit.rand(2, 3, 5, 5), levels=(1,), kind="average").shape == (2, 3)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
@@ -182,7 +179,7 @@ def test_global_pools(kit, rank):
     kit.close(ops.global_avg_pool(x).flatten(1), flat.mean(2))
     for p in (1, 2, 3, float("inf")):
         norm = torch.linalg.vector_norm(flat, p, 2)
-        kit.close(beyond.global_lp_pool(x, norm_type=p).flatten(1), norm)
+        kit.close(ops.global_lp_pool(x, norm_type=p).flatten(1), norm)
     assert ops.global_avg_pool(x).shape == (2, 3, *(1,) * rank)
 
 
@@ -193,14 +190,14 @@ SMOOTH: dict[str, Callable[..., torch.Tensor]] = {
     "average": partial(ops.avg_pool, **ODD),
     "average dilated": partial(ops.avg_pool, **ODD, dilation=2, count_include_pad=False),
     "max": partial(ops.max_pool, **ODD),
-    "l2": partial(beyond.lp_pool, **ODD),
-    "l3": partial(beyond.lp_pool, **ODD, norm_type=3),
-    "l2.5": partial(beyond.lp_pool, **ODD, norm_type=2.5),
-    "weighted": partial(beyond.weighted_avg_pool, **ODD, sigma=0.8),
-    "expectation": partial(beyond.stochastic_pool, **ODD, training=False),
-    "k-max": partial(beyond.kmax_pool, k=3),
-    "pyramid": beyond.pyramid_pool,
-    "global l2": beyond.global_lp_pool,
+    "l2": partial(ops.lp_pool, **ODD),
+    "l3": partial(ops.lp_pool, **ODD, norm_type=3),
+    "l2.5": partial(ops.lp_pool, **ODD, norm_type=2.5),
+    "weighted": partial(ops.weighted_avg_pool, **ODD, sigma=0.8),
+    "expectation": partial(ops.stochastic_pool, **ODD, training=False),
+    "k-max": partial(ops.kmax_pool, k=3),
+    "pyramid": ops.pyramid_pool,
+    "global l2": ops.global_lp_pool,
 }
 
 
@@ -213,7 +210,7 @@ def test_gradcheck(kit, name):
 
 def test_gradient_of_a_drawn_value_goes_to_its_place(kit):
     x = kit.rand(2, 3, 6, 6).requires_grad_()
-    y = beyond.stochastic_pool(x, kernel_size=2)
+    y = ops.stochastic_pool(x, kernel_size=2)
     (grad,) = torch.autograd.grad(y.sum(), x)
     assert grad.sum() == y.numel()
     kit.close((grad * x).sum(), y.sum())
@@ -222,7 +219,7 @@ def test_gradient_of_a_drawn_value_goes_to_its_place(kit):
 @pytest.mark.parametrize("p", [1, 2, 3, 2.5])
 def test_lp_gradient_of_zeros_is_zero(p):
     x = torch.zeros(1, 1, 4, dtype=torch.float64, requires_grad=True)
-    beyond.lp_pool(x, kernel_size=2, norm_type=p).sum().backward()
+    ops.lp_pool(x, kernel_size=2, norm_type=p).sum().backward()
     assert x.grad is not None
     assert torch.equal(x.grad, torch.zeros_like(x))
 
@@ -230,7 +227,7 @@ def test_lp_gradient_of_zeros_is_zero(p):
 # --- laws ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("call", [ops.max_pool, ops.avg_pool, beyond.lp_pool])
+@pytest.mark.parametrize("call", [ops.max_pool, ops.avg_pool, ops.lp_pool])
 def test_pooling_of_a_shifted_input_is_shifted_by_whole_strides(kit, call):
     x = kit.rand(1, 2, 12)
     y = call(x, kernel_size=3, stride=2)
@@ -240,9 +237,7 @@ def test_pooling_of_a_shifted_input_is_shifted_by_whole_strides(kit, call):
 
 def test_norms_grow_from_the_maximum_to_the_sum(kit):
     x = kit.rand(2, 3, 7, 7)
-    calls = [
-        beyond.lp_pool(x, kernel_size=3, norm_type=p) for p in (1, 1.5, 2, 4, 40, float("inf"))
-    ]
+    calls = [ops.lp_pool(x, kernel_size=3, norm_type=p) for p in (1, 1.5, 2, 4, 40, float("inf"))]
     assert all((a >= b - 1e-12).all() for a, b in pairwise(calls))
     kit.close(calls[-1], ops.max_pool(x.abs(), kernel_size=3))
 
@@ -257,11 +252,11 @@ def test_a_white_circle_stays_white_under_max_and_dims_under_average():
 
 def test_gaussian_weights_sum_to_one_and_flatten_to_the_average(kit):
     for cells in range(1, 6):
-        weights = beyond.gaussian_weights(cells, 0.7)
+        weights = ops.gaussian_weights(cells, 0.7)
         assert sum(weights) == pytest.approx(1)
         assert weights == pytest.approx(weights[::-1])
     x = kit.rand(1, 2, 6, 6)
-    wide = beyond.weighted_avg_pool(x, kernel_size=3, sigma=1e6)
+    wide = ops.weighted_avg_pool(x, kernel_size=3, sigma=1e6)
     kit.close(wide, ops.avg_pool(x, kernel_size=3))
 
 
@@ -278,7 +273,7 @@ def test_average_divides_by_what_the_caller_counts():
 
 CALLS = SMOOTH | {
     "max same": partial(ops.max_pool, kernel_size=3, stride=2, padding="same"),
-    "drawn": partial(beyond.stochastic_pool, kernel_size=2),
+    "drawn": partial(ops.stochastic_pool, kernel_size=2),
 }
 
 
@@ -382,27 +377,27 @@ def test_compiles_to_one_graph(kit, name):
             ),
         ),
         (
-            lambda x: beyond.lp_pool(x, kernel_size=2, norm_type=0.5),
+            lambda x: ops.lp_pool(x, kernel_size=2, norm_type=0.5),
             ArgumentError,
             "lp_pool: norm_type=0.5 is no norm, expected at least 1",
         ),
         (
-            lambda x: beyond.weighted_avg_pool(x, kernel_size=2, sigma=0),
+            lambda x: ops.weighted_avg_pool(x, kernel_size=2, sigma=0),
             ArgumentError,
             "sigma=0 is no width, expected more than 0",
         ),
         (
-            lambda x: beyond.kmax_pool(x, k=0),
+            lambda x: ops.kmax_pool(x, k=0),
             ArgumentError,
             "kmax_pool: k=0, expected at least 1",
         ),
         (
-            lambda x: beyond.kmax_pool(x, k=5),
+            lambda x: ops.kmax_pool(x, k=5),
             ShapeError,
             "kmax_pool: got 4 values along axis -1, expected at least k=5",
         ),
         (
-            lambda x: beyond.pyramid_pool(x, kind="mean"),  # pyright: ignore[reportArgumentType]
+            lambda x: ops.pyramid_pool(x, kind="mean"),  # pyright: ignore[reportArgumentType]
             ArgumentError,
             "pyramid_pool: unknown kind 'mean'; There are: average, max",
         ),
