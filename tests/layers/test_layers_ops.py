@@ -13,7 +13,7 @@ from striate.errors import ArgumentError, ShapeError
 from striate.layers import conv, local, norm, pool, pool_fixed
 from striate.ops import conv as conv_ops
 from striate.ops.graph import laplacian, spectrum
-from striate.ops.local import LENET_TABLE
+from striate.ops.local import LENET_TABLE, tabled_conv
 
 RING = torch.eye(6).roll(1, 0) + torch.eye(6).roll(-1, 0)
 MATRIX = laplacian(RING)
@@ -154,6 +154,9 @@ def test_parameters_are_those_of_the_arithmetic(name):
 def test_layers_are_their_operations():
     layer, x = conv.TrueConv2d(2, 3, (2, 3), padding=1), torch.rand(1, 2, 4, 4)
     torch.testing.assert_close(layer(x), conv_ops.true_conv(x, layer.weight, layer.bias, padding=1))
+    tabled, maps = local.TabledConv(6, LENET_TABLE, (5, 5)), torch.rand(2, 6, 14, 14)
+    expected = tabled_conv(maps, tabled.weight, tabled.bias, table=LENET_TABLE)
+    torch.testing.assert_close(tabled(maps), expected)
     up = conv.ConvTranspose2d(2, 3, 3, stride=2)
     assert up(x, output_size=(10, 9)).shape == (1, 3, 10, 9)
     values, places = pool.MaxPoolWithIndices(2)(x)

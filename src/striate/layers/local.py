@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from striate.ops.conv import conv
 from striate.ops.graph import chebyshev_conv, spectral_conv
 from striate.ops.init import gaussian_
-from striate.ops.local import local_conv, regional_conv, table_places, tabled_conv
+from striate.ops.local import dense_weight, local_conv, regional_conv, table_places
 from striate.ops.padding import Fill, geometry
 from striate.shapes import Ints, Padding, per_axis
 
@@ -68,6 +69,8 @@ class LocalConv(nn.Module):
 class TabledConv(nn.Module):
     """A convolution where output map o reads only the input maps `table[o]`, as LeNet-5's C3.
 
+    `striate.ops.local.tabled_conv` with the table worked out once.
+
     Args:
         in_channels: maps that come in.
         table: the input maps of every output map.
@@ -81,6 +84,8 @@ class TabledConv(nn.Module):
         ArgumentError: a table with a map that is not there or is named twice.
     """
 
+    places: Tensor
+
     def __init__(
         self,
         in_channels: int,
@@ -93,12 +98,14 @@ class TabledConv(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        connections = len(table_places(table, in_channels))
+        places = table_places(table, in_channels)
+        self.register_buffer("places", torch.tensor(places, dtype=torch.int64), persistent=False)
+        self.in_channels = in_channels
         self.table = tuple(tuple(maps) for maps in table)
         self.stride: Ints = stride
         self.padding: Padding = padding
         self.fill: Fill = fill
-        self.weight = nn.Parameter(torch.empty(connections, *kernel_size))
+        self.weight = nn.Parameter(torch.empty(len(places), *kernel_size))
         self.bias = nn.Parameter(torch.empty(len(table))) if bias else None
         self.reset()
 
@@ -113,11 +120,10 @@ class TabledConv(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n o *out"]:
         """The convolution."""
-        return tabled_conv(
+        return conv(
             x,
-            self.weight,
+            dense_weight(self.weight, self.places, (len(self.table), self.in_channels)),
             self.bias,
-            table=self.table,
             stride=self.stride,
             padding=self.padding,
             fill=self.fill,

@@ -9,7 +9,7 @@ from math import prod
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError
@@ -244,12 +244,19 @@ def tabled_conv(
             f"tabled_conv: got {weight.shape[0]} kernels for a table of {len(places)} connections"
         )
     check_bias(bias, len(table), "tabled_conv")
-    dense = weight.new_zeros(len(table) * x.shape[1], *weight.shape[1:])
-    dense = dense.index_copy(
-        0, torch.tensor(places, dtype=torch.int64, device=weight.device), weight
-    )
-    dense = dense.view(len(table), x.shape[1], *weight.shape[1:])
+    at = torch.tensor(places, dtype=torch.int64, device=weight.device)
+    dense = dense_weight(weight, at, (len(table), x.shape[1]))
     return conv(x, dense, bias, stride=stride, padding=padding, dilation=dilation, fill=fill)
+
+
+def dense_weight(
+    weight: Float[Tensor, " connections *kernel"],
+    places: Int[Tensor, " connections"],
+    size: tuple[int, int],
+) -> Float[Tensor, "o c *kernel"]:
+    """Kernels of single connections at their `table_places` in a weight [O, C, ...], zeros elsewhere."""
+    dense = weight.new_zeros(size[0] * size[1], *weight.shape[1:])
+    return dense.index_copy(0, places, weight).view(*size, *weight.shape[1:])
 
 
 def table_places(table: Sequence[Sequence[int]], channels: int) -> list[int]:
