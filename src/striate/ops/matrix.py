@@ -65,7 +65,9 @@ def conv_matrix(
     real = read >= 0
     shape = (outputs * prod(window.out), channels * prod(window.size))
     places = torch.stack([row[real], column[real]])
-    return torch.sparse_coo_tensor(places, value[real], shape, check_invariants=False).coalesce()
+    # Said aloud, for torch 2.11 warns of a choice that nobody made.
+    with torch.sparse.check_sparse_tensor_invariants():
+        return torch.sparse_coo_tensor(places, value[real], shape).coalesce()
 
 
 def _reads(window: Window, fill: Fill, device: torch.device) -> Tensor:
