@@ -1,17 +1,22 @@
 """Convolution: equal to its twin and to autograd, its laws, the numbers of the course, its messages."""
 
 import re
+from collections.abc import Callable
 from functools import partial
 
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.errors import ArgumentError, ShapeError
 from striate.ops import conv as ops
+from striate.ops import norm, pool
 from striate.ops.padding import pad
+from striate.ops.transposed import conv_transpose2d
 from striate.ops.twins import conv as twins
 
 FEW = settings(max_examples=25, deadline=None)
@@ -182,23 +187,68 @@ def test_compiles_to_one_graph(kit, call):
 # --- how far from PyTorch ------------------------------------------------------------------------
 
 
-def test_adds_no_aten_call_where_pytorch_has_a_kernel(kit):
-    from torch.utils._python_dispatch import TorchDispatchMode
+class Count(TorchDispatchMode):
+    """Counts what reaches ATen."""
 
-    class Count(TorchDispatchMode):
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            calls.append(str(func))
-            return func(*args, **(kwargs or {}))
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
 
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.calls += 1
+        return func(*args, **(kwargs or {}))
+
+
+PAIRS: dict[str, tuple[Callable[..., torch.Tensor], Callable[..., torch.Tensor]]] = {
+    "conv": (partial(ops.conv2d, padding=1), partial(F.conv2d, padding=1)),
+    "conv reflect": (
+        partial(ops.conv2d, padding=1, fill="reflect"),
+        lambda x, w: F.conv2d(F.pad(x, [1] * 4, mode="reflect"), w),
+    ),
+    "conv same": (
+        partial(ops.conv2d, padding="same", stride=2),
+        lambda x, w: F.conv2d(F.pad(x, [1, 1, 0, 1]), w, stride=2),
+    ),
+    "transposed": (
+        lambda x, w: conv_transpose2d(x, w.transpose(0, 1), stride=2),
+        lambda x, w: F.conv_transpose2d(x, w.transpose(0, 1), stride=2),
+    ),
+    "max": (
+        lambda x, _: pool.max_pool2d(x, kernel_size=3, stride=2, padding=1),
+        lambda x, _: F.max_pool2d(x, 3, 2, 1),
+    ),
+    "average": (
+        lambda x, _: pool.avg_pool2d(x, kernel_size=3, stride=2, padding=1),
+        lambda x, _: F.avg_pool2d(x, 3, 2, 1),
+    ),
+    "batch norm": (
+        lambda x, _: norm.batch_norm(x, None, None, training=True),
+        lambda x, _: F.batch_norm(x, None, None, training=True),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_adds_no_more_than_two_aten_calls(kit, name):
     x, w = kit.rand(2, 3, 6, 7), kit.rand(4, 3, 3, 3)
-    calls: list[str] = []
-    with Count():
-        ops.conv2d(x, w, padding=1)
-    assert len(calls) == 1
-    calls.clear()
-    with Count():
-        ops.conv2d(x, w, padding="same", stride=2)
-    assert len(calls) <= 3
+    counts: list[int] = []
+    for call in PAIRS[name]:
+        with Count() as count:
+            y = call(x, w)
+        counts.append(count.calls)
+        kit.close(y, PAIRS[name][1](x, w))
+    assert counts[0] <= counts[1] + 2
+
+
+@given(st.data())
+@FEW
+def test_single_precision_is_within_its_tolerance_of_the_twin(kit, data):
+    x, weight, bias, window, args = drawn(data, kit)
+    twin = twins.conv(
+        x.numpy(), weight.numpy(), bias.numpy(), window, groups=args["groups"], fill=args["fill"]
+    )
+    y = ops.conv(x.float(), weight.float(), bias.float(), **args)
+    torch.testing.assert_close(y, torch.from_numpy(twin).float(), rtol=1.3e-6, atol=1e-5)
 
 
 # --- whole messages ------------------------------------------------------------------------------

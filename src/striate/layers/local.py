@@ -58,7 +58,9 @@ class LocalConv(nn.Module):
 
     def reset(self, generator: torch.Generator | None = None) -> None:
         """Variance 2 / (numbers read by one output value), the bias at zero."""
-        gaussian_(self.weight, self.bias, std=sqrt(2 / self._read), constant=0, generator=generator)
+        gaussian_(
+            self.weight, self.bias, std=sqrt(2 / self._read), constant=0.0, generator=generator
+        )
 
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n o *out"]:
         """The convolution."""
@@ -159,7 +161,7 @@ class SpectralConv(nn.Module):
     def reset(self, generator: torch.Generator | None = None) -> None:
         """Variance 2 / channels, the bias at zero."""
         std = sqrt(2 / self.theta.shape[1])
-        gaussian_(self.theta, self.bias, std=std, constant=0, generator=generator)
+        gaussian_(self.theta, self.bias, std=std, constant=0.0, generator=generator)
 
     def forward(self, x: Float[Tensor, "n c v"]) -> Float[Tensor, "n o v"]:
         """The convolution."""
@@ -200,7 +202,7 @@ class ChebyshevConv(nn.Module):
     def reset(self, generator: torch.Generator | None = None) -> None:
         """Variance 2 / (channels times terms), the bias at zero."""
         std = sqrt(2 / (self.theta.shape[1] * self.theta.shape[2]))
-        gaussian_(self.theta, self.bias, std=std, constant=0, generator=generator)
+        gaussian_(self.theta, self.bias, std=std, constant=0.0, generator=generator)
 
     def forward(self, x: Float[Tensor, "n c v"]) -> Float[Tensor, "n o v"]:
         """The convolution."""

@@ -16,7 +16,7 @@ from striate.shapes import fans
 
 def gaussian_(
     weight: Float[Tensor, "*shape"],
-    bias: Float[Tensor, " o"] | None = None,
+    bias: Float[Tensor, "*any"] | None = None,
     *,
     std: float = 0.01,
     constant: float = 1.0,

@@ -37,12 +37,12 @@ def gaussian(size: int = 5, sigma: float = 1.0) -> Float[Tensor, "h w"]:
 
 def sobel(axis: Literal["horizontal", "vertical"] = "vertical") -> Float[Tensor, "h w"]:
     """Derivative across edges of a direction, smoothed 1 2 1 along them (Sobel and Feldman 1968)."""
-    return _across([1, 2, 1], axis, "sobel")
+    return _across([1.0, 2.0, 1.0], axis, "sobel")
 
 
 def prewitt(axis: Literal["horizontal", "vertical"] = "vertical") -> Float[Tensor, "h w"]:
     """Derivative across edges of a direction, smoothed 1 1 1 along them (Prewitt 1970)."""
-    return _across([1, 1, 1], axis, "prewitt")
+    return _across([1.0, 1.0, 1.0], axis, "prewitt")
 
 
 def _across(smooth: Sequence[float], axis: str, who: str) -> Tensor:
@@ -50,7 +50,7 @@ def _across(smooth: Sequence[float], axis: str, who: str) -> Tensor:
         raise ArgumentError(
             f"{who}: unknown axis {axis!r}; {nearest(axis, ('horizontal', 'vertical'))}"
         )
-    kernel = torch.outer(torch.tensor([float(s) for s in smooth]), torch.tensor([-1.0, 0, 1]))
+    kernel = torch.outer(torch.tensor(smooth), torch.tensor([-1.0, 0, 1]))
     return kernel if axis == "vertical" else kernel.T.contiguous()
 
 

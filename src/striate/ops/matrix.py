@@ -74,6 +74,6 @@ def _reads(window: Window, fill: Fill, device: torch.device) -> Tensor:
     """[T, P]: the input cell that tap t of output place p reads, -1 for a padded zero."""
     cells = torch.arange(prod(window.size), dtype=torch.float64, device=device)
     source = cells.view(1, 1, *window.size)
-    padded = pad(source, window.sides, fill=-1 if fill in ("zeros", 0) else fill)
+    padded = pad(source, window.sides, fill=-1.0 if fill in ("zeros", 0) else fill)
     reads = [padded[(..., *tap)].flatten() for tap in window.taps()]
     return torch.stack(reads).long()

@@ -90,7 +90,7 @@ def depthwise_separable_conv(
 
 def separable_conv(
     x: Float[Tensor, "n c *space"],
-    factors: Sequence[Float[Tensor, " k"]],
+    factors: Sequence[Float[Tensor, " _"]],
     *,
     stride: Ints = 1,
     padding: Padding = 0,
