@@ -1,9 +1,12 @@
-"""What all tests share: where the real data are, and one thread less to fight over."""
+"""What all tests share: where the real data are, a cache of their own, a few pictures."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 
 def _shared() -> Path | None:
@@ -21,3 +24,31 @@ def shared() -> Path:
             "no real data here: set STRIATE_SHARED to the folder that holds data/ and figures/"
         )
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Decoded pictures of tests stay out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STRIATE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three classes, thirty grey pictures of 28x28 each: bars, boxes and noise."""
+    root = tmp_path_factory.mktemp("data") / "shapes"
+    rng = np.random.default_rng(0)
+    for label in ("bar", "box", "noise"):
+        (root / label).mkdir(parents=True)
+        for i in range(30):
+            picture = rng.integers(0, 40, (28, 28), np.uint8)
+            top, left = rng.integers(2, 14, 2)
+            if label == "bar":
+                picture[top : top + 12, left : left + 3] = 220
+            elif label == "box":
+                picture[top : top + 10, left : left + 10] = 220
+            else:
+                picture = rng.integers(0, 255, (28, 28), np.uint8)
+            Image.fromarray(picture).save(root / label / f"{i:02d}.png")
+    return root

@@ -1,0 +1,64 @@
+"""Striate: a workbench for convolutional networks on PyTorch.
+
+>>> import striate
+>>> run = striate.train("digits")  # doctest: +SKIP
+>>> run.predict("my-digit.png")  # doctest: +SKIP
+
+Nothing is imported before it is used, so `import striate` costs next to nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from striate import see
+    from striate.data import Data, open
+    from striate.measuring import Sheet, measure
+    from striate.metrics import Scores
+    from striate.models.catalog import build, nets
+    from striate.report import Result
+    from striate.runs import Prediction, Run
+    from striate.workbench import train
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Data": "striate.data",
+    "Prediction": "striate.runs",
+    "Result": "striate.report",
+    "Run": "striate.runs",
+    "Scores": "striate.metrics",
+    "Sheet": "striate.measuring",
+    "build": "striate.models.catalog",
+    "measure": "striate.measuring",
+    "nets": "striate.models.catalog",
+    "open": "striate.data",
+    "train": "striate.workbench",
+}
+
+__all__ = [
+    "Data",
+    "Prediction",
+    "Result",
+    "Run",
+    "Scores",
+    "Sheet",
+    "build",
+    "measure",
+    "nets",
+    "open",
+    "see",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    if name == "see":
+        return importlib.import_module("striate.see")
+    raise AttributeError(f"module 'striate' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,35 @@
+"""The command line: `striate VERB ...`. Nothing heavy is imported before a verb needs it."""
+
+import sys
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and leave with its exit status."""
+    sys.exit(_status(sys.argv[1:] if arguments is None else arguments))
+
+
+def _status(arguments: list[str]) -> int:
+    """Exit status of a command; an expected mistake becomes one line on standard error."""
+    from striate.cli.app import run
+    from striate.errors import StriateError
+
+    debug = "--debug" in arguments
+    try:
+        return run([word for word in arguments if word != "--debug"])
+    except StriateError as error:
+        if debug:
+            raise
+        print(f"striate: {one_line(str(error))}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("striate: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone: nobody to tell
+        return 141
+
+
+def one_line(text: str) -> str:
+    """Text on one line, control characters escaped, so that a file's name cannot fake another message."""
+    flat = " ".join(text.split("\n"))
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in flat)

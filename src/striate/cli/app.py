@@ -1,0 +1,230 @@
+"""The verbs. Each reads its words, calls the room that does the work, and prints the result."""
+
+import json as json_module
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from striate.cli.settings import read
+from striate.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from striate.runs import Run
+
+FOLDER = click.Path(path_type=Path)
+
+with_json = click.option("--json", is_flag=True, help="One JSON document on standard output.")
+with_net = click.option("--net", metavar="NET", help="package.module:factory of a net of your own.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="striate")
+def app() -> None:
+    """A workbench for convolutional networks: train, measure, see, audit and ship."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and give its exit status.
+
+    Raises:
+        StriateError: an expected mistake.
+    """
+    try:
+        return app(list(arguments), prog_name="striate", standalone_mode=False) or 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 0
+    except click.ClickException as error:
+        raise UsageError(error.format_message()) from None
+    except click.Abort:
+        raise KeyboardInterrupt from None
+
+
+@app.command()
+@with_json
+def demo(json: bool) -> None:
+    """Train LeNet-5 on real handwritten digits, report, and read five of them."""
+    from striate.training import read_recipe
+    from striate.workbench import digits, progress
+    from striate.workbench.train import train_with
+
+    with progress.shown() as shown:
+        fitted = train_with("digits", read_recipe("quick", {"net": "lenet5"}), progress=shown)
+    scores = fitted.held.scores
+    accuracy = scores.scores["accuracy"]
+    text = (
+        f"\n{fitted.run.as_text()}\n\n"
+        f"{accuracy.value:.1%} of {scores.items} held-out digits are right "
+        f"(95 % interval {accuracy.low:.1%} to {accuracy.high:.1%})\n"
+        f"report: {fitted.run.path / 'report.html'}\n\n{digits.five(fitted.held, fitted.data.classes)}"
+    )
+    _print(fitted.run.as_dict(), text, json=json)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, metavar="DATA [KEY=VALUE ...]")
+@click.option("--net", metavar="NET", help="Catalogue name or package.module:factory.")
+@click.option("--recipe", default="quick", show_default=True, help="Named recipe or YAML file.")
+@click.option("--out", type=FOLDER, default="runs", show_default=True, help="Where runs are made.")
+@click.option("--name", help="Name of the run folder.")
+@click.option("--resume", type=FOLDER, metavar="RUN", help="Go on with a stopped training.")
+@click.option("--show", is_flag=True, help="Print every setting of the recipe, and end.")
+@with_json
+def train(
+    words: Sequence[str],
+    net: str | None,
+    recipe: str,
+    out: Path,
+    name: str | None,
+    resume: Path | None,
+    show: bool,
+    json: bool,
+) -> None:
+    """Train a net on DATA: a folder, an archive, arrays, or digits, mnist, cifar10.
+
+    Every setting works as key=value and as --key value; --show lists them.
+    """
+    from striate.training import read_recipe
+    from striate.workbench import progress
+    from striate.workbench.train import resume as go_on
+    from striate.workbench.train import train_with
+
+    names, settings = read(words)
+    if resume is not None:
+        if names or settings:
+            raise UsageError(
+                "--resume goes on with the run's own data and recipe: name nothing else"
+            )
+        with progress.shown() as shown:
+            fitted = go_on(resume, own=_own(net), progress=shown)
+        return _print(fitted.run.as_dict(), fitted.run.as_text(), json=json)
+    chosen = read_recipe(recipe, {**settings, **({"net": net} if net else {})})
+    if show:
+        return click.echo(chosen.explained())
+    if len(names) != 1:
+        raise UsageError(f"striate train takes one DATA, got {' '.join(names) or 'none'}")
+    with progress.shown() as shown:
+        fitted = train_with(names[0], chosen, out=out, name=name, progress=shown)
+    return _print(fitted.run.as_dict(), fitted.run.as_text(), json=json)
+
+
+@app.command()
+@click.argument("run", type=FOLDER)
+@click.argument("data", required=False)
+@click.option("--split", help="train, val or test.")
+@with_net
+@with_json
+def evaluate(run: Path, data: str | None, split: str | None, net: str | None, json: bool) -> None:
+    """Score RUN on its held-out items, or on other DATA, with intervals."""
+    scores = _run(run, net).evaluate(data, split=split)
+    _print(scores.as_dict(), scores.as_text(), json=json)
+
+
+@app.command()
+@click.argument("run", type=FOLDER)
+@click.argument("files", type=FOLDER, nargs=-1, required=True)
+@click.option(
+    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Labels a file."
+)
+@with_net
+@with_json
+def predict(run: Path, files: Sequence[Path], top: int, net: str | None, json: bool) -> None:
+    """Label picture FILES, or the pictures in folders, with a trained RUN."""
+    failed = 0
+    for answer in _run(run, net).predicted(files, top=top):
+        failed += answer.error is not None
+        _print(answer.as_dict(), answer.as_text(), json=json)
+    if failed:
+        raise DataError(f"{failed} of the files could not be read; each says why in its line")
+
+
+@app.command()
+@click.argument("pattern", required=False)
+@with_json
+def nets(pattern: str | None, json: bool) -> None:
+    """List the catalogue, or what matches PATTERN."""
+    from striate.models import catalog
+
+    table = catalog.nets(pattern)
+    _print(table.as_list(), table.as_text(), json=json)
+
+
+@app.command()
+@click.argument("names", nargs=-1, required=True, metavar="NET...")
+@click.option("--input", "shape", help="Such as 3x224x224.")
+@with_json
+def measure(names: Sequence[str], shape: str | None, json: bool) -> None:
+    """Count shapes, parameters, connections and multiply-adds of any NET.
+
+    NET is a catalogue name, a run folder or package.module:factory.
+    """
+    from striate.measuring import measure as count
+    from striate.workbench.nets import find
+
+    given = _shape(shape) if shape else None
+    found = [find(name, given) for name in names]
+    for each in found:
+        if each.shape is None:
+            raise UsageError(f"{each.name}: how large is its input? Add --input such as 3x224x224")
+    sheets = [replace(count(each.net, each.shape), net=each.name) for each in found]
+    documents = [sheet.as_dict() for sheet in sheets]
+    text = "\n\n".join(sheet.as_text() for sheet in sheets)
+    _print(documents[0] if len(documents) == 1 else documents, text, json=json)
+
+
+@app.command()
+@click.argument("data")
+@click.option("--val", type=float, help="Share that a training would hold out.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of that split.")
+@click.option("--ignore", multiple=True, metavar="PATTERN", help="Files to leave aside.")
+@with_json
+def data(data: str, val: float | None, seed: int, ignore: Sequence[str], json: bool) -> None:
+    """Say what is in DATA and what is wrong with it."""
+    from striate import data as data_room
+
+    opened = data_room.open(data, val=val, seed=seed, ignore=ignore, broken="skip")
+    _print(opened.as_dict(), opened.as_text(), json=json)
+
+
+@app.command()
+@with_json
+def doctor(json: bool) -> None:
+    """Say what this machine has and what is missing."""
+    from striate.workbench.doctor import examine
+
+    found = examine()
+    _print(found.as_dict(), found.as_text(), json=json)
+
+
+def _own(net: str | None) -> Any:
+    from striate.workbench.nets import own
+
+    return own(net) if net else None
+
+
+def _run(path: Path, net: str | None) -> "Run":
+    from striate.runs import Run
+
+    return Run.load(path, net=_own(net))
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        shape = tuple(int(side) for side in text.lower().split("x"))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise UsageError(f"--input {text}: expected sizes such as 3x224x224 or 1x28x28")
+    return shape
+
+
+def _print(document: Mapping[str, Any] | Sequence[Any], text: str, *, json: bool) -> None:
+    print(
+        json_module.dumps(document, ensure_ascii=False) if json else text,
+        file=sys.stdout,
+        flush=True,
+    )

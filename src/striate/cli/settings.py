@@ -1,0 +1,33 @@
+"""Words of a command line: `key=value`, `--key value` and `--key=value` mean the same."""
+
+from collections.abc import Sequence
+
+from striate.errors import UsageError
+
+
+def read(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Sort words into names by position and settings by key.
+
+    A word with `=` is a setting if what stands before it is a plain word, so `./a=b.png` stays a name.
+
+    Raises:
+        UsageError: a setting has no value or stands twice.
+    """
+    names: list[str] = []
+    settings: dict[str, str] = {}
+    pending = list(arguments)
+    while pending:
+        word = pending.pop(0)
+        key, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") and not (equals and key.isidentifier()):
+            names.append(word)
+            continue
+        if not equals:
+            if not pending:
+                raise UsageError(f"--{key} has no value: write --{key} VALUE or {key}=VALUE")
+            value = pending.pop(0)
+        key = key.replace("-", "_")
+        if key in settings:
+            raise UsageError(f"{key} is given twice: {settings[key]} and {value}")
+        settings[key] = value
+    return names, settings

@@ -1,0 +1,264 @@
+"""The cache on disk: decoded pictures and unpacked archives, each in a folder that is renamed when whole.
+
+CACHE/arrays/KEY/    pixels.u8 (raw uint8, [N, H, W, C]) and manifest.json
+CACHE/archives/KEY/  what an archive held, and manifest.json
+
+Files are written the usual way and mapped for reading only: writing through a map kills the process
+on a full disk. Two processes that make the same entry both succeed; the second uses the first one's.
+"""
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+import time
+import zlib
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from striate.data.files import shown
+from striate.data.modes import U8
+from striate.errors import DataError
+
+VERSION = 1  # of the entries on disk and of the rules that decode pictures; a change makes all anew
+LIMIT = 20 * 10**9  # bytes
+SPARE = 64 * 2**20  # bytes that stay free on the disk
+_DAY = 86_400.0  # seconds: what is left half-made or unpacked is safe from sweeping for so long
+_BLOCK = 2**24  # bytes read at a time when checking
+
+Broken = dict[int, str]  # number of a picture -> why it cannot be read
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Decoded pictures: uint8 [N, H, W, C], mapped privately, and the numbers that are left out."""
+
+    images: U8
+    broken: Broken
+
+
+@dataclass(frozen=True)
+class Store:
+    """The cache folder and the most bytes it may hold."""
+
+    folder: Path
+    limit: int = LIMIT
+
+    def find(self, key: str) -> Stored | None:
+        """The decoded pictures under a key; a damaged entry is taken away, not trusted."""
+        entry = self.folder / "arrays" / key
+        if not entry.exists():
+            return None
+        try:
+            stored = _mapped(entry, read_manifest(entry))
+        except (OSError, ValueError, KeyError, TypeError):
+            shutil.rmtree(entry, ignore_errors=True)
+            return None
+        touch(entry)
+        return stored
+
+    def keep(
+        self, key: str, shape: tuple[int, int, int, int], chunks: Iterable[tuple[U8, Broken]]
+    ) -> Stored:
+        """Write decoded pictures under a key as they arrive, and map them.
+
+        Args:
+            key: names content, size, colour and version.
+            shape: [N, H, W, C] if none is broken.
+            chunks: pixels of the sound pictures in order, and the broken among them.
+
+        Raises:
+            DataError: the disk or the limit is too small, or the folder cannot be written.
+        """
+        self.make_room(int(np.prod(shape, dtype=object)))
+        with self.making("arrays", key) as folder:
+            manifest = _write(folder / "pixels.u8", shape[1:], chunks)
+            write_manifest(folder, manifest)
+        stored = self.find(key)
+        if stored is None:
+            raise DataError(
+                f"the cache entry just written in {shown(self.folder)} cannot be read back"
+            )
+        return stored
+
+    def make_room(self, needed: int) -> None:
+        """Sweep the oldest entries until `needed` bytes fit, or say why they never will.
+
+        Raises:
+            DataError: more than the limit, or than the disk has.
+        """
+        if needed > self.limit:
+            raise DataError(
+                f"the decoded pictures need {gb(needed)} but the cache is limited to {gb(self.limit)}: "
+                "choose a smaller size, or raise $STRIATE_CACHE_GB"
+            )
+        with self._writable():
+            self.folder.mkdir(parents=True, exist_ok=True)
+        entries = _oldest_first(self.folder)
+        used = sum(size for _, size, _ in entries)
+        for path, size, sweepable in entries:
+            if used + needed <= self.limit and self._free() >= needed + SPARE:
+                break
+            if sweepable:
+                shutil.rmtree(path, ignore_errors=True)
+                used -= size
+        if self._free() < needed + SPARE:
+            raise DataError(
+                f"the cache in {shown(self.folder)} needs {gb(needed)} but only {gb(self._free())} of the disk "
+                "are free: make room, choose a smaller size, or name another folder with cache= or $STRIATE_CACHE"
+            )
+
+    def _free(self) -> int:
+        return shutil.disk_usage(self.folder).free
+
+    @contextmanager
+    def making(self, kind: str, key: str) -> Generator[Path]:
+        """A folder to fill; it becomes CACHE/kind/key when the block ends, and vanishes if that fails.
+
+        Raises:
+            DataError: it cannot be written.
+        """
+        with self._writable():
+            home = self.folder / kind
+            home.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=f"making-{key[:16]}-", dir=home))
+            try:
+                yield folder
+                _sync(folder)
+                _rename(folder, home / key)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def _writable(self) -> Generator[None]:
+        try:
+            yield
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise DataError(
+                f"the cache in {shown(self.folder)} cannot be written ({error.strerror}): "
+                + ("make room, or " if full else "")
+                + "name another folder with cache= or $STRIATE_CACHE"
+            ) from error
+
+
+def store(folder: str | os.PathLike[str] | None = None) -> Store:
+    """The cache in `folder`, else $STRIATE_CACHE, else $XDG_CACHE_HOME/striate, else ~/.cache/striate.
+
+    Raises:
+        DataError: $STRIATE_CACHE_GB is no number of gigabytes.
+    """
+    named = folder or os.environ.get("STRIATE_CACHE")
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    given = os.environ.get("STRIATE_CACHE_GB")
+    try:
+        limit = int(float(given) * 10**9) if given else LIMIT
+    except (ValueError, OverflowError) as error:
+        raise DataError(f"$STRIATE_CACHE_GB is {given!r}, expected a number such as 20") from error
+    return Store(Path(named) if named else Path(home) / "striate", limit)
+
+
+def gb(count: int) -> str:
+    """A number of bytes for people.
+
+    >>> gb(1_500_000), gb(20 * 10**9)
+    ('1.5 MB', '20.0 GB')
+    """
+    return f"{count / 1e9:,.1f} GB" if count >= 10**9 else f"{count / 1e6:,.1f} MB"
+
+
+def touch(entry: Path) -> None:
+    """Note that an entry was used just now."""
+    with suppress(OSError):
+        os.utime(entry / "manifest.json")
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """The file that says what an entry holds; without it there is no entry."""
+    (folder / "manifest.json").write_text(json.dumps({"version": VERSION, **manifest}))
+
+
+def read_manifest(entry: Path) -> dict[str, Any]:
+    """What `write_manifest` wrote.
+
+    Raises:
+        OSError: there is none.
+        ValueError: it is damaged or of another version.
+    """
+    manifest = json.loads((entry / "manifest.json").read_text())
+    if not isinstance(manifest, dict) or manifest.get("version") != VERSION:
+        raise ValueError("another version")
+    return manifest
+
+
+def _write(
+    path: Path, shape: tuple[int, ...], chunks: Iterable[tuple[U8, Broken]]
+) -> dict[str, Any]:
+    count, checksum, broken = 0, 0, Broken()
+    with path.open("wb") as file:
+        for images, failed in chunks:
+            data = np.ascontiguousarray(images).data.cast("B") if images.size else b""
+            file.write(data)
+            checksum = zlib.crc32(data, checksum)
+            count += len(images)
+            broken.update(failed)
+    return {"shape": [count, *shape], "crc32": checksum, "broken": sorted(broken.items())}
+
+
+def _mapped(entry: Path, manifest: dict[str, Any]) -> Stored:
+    path, shape = entry / "pixels.u8", tuple(int(side) for side in manifest["shape"])
+    if path.stat().st_size != np.prod(shape, dtype=object) or _crc32(path) != manifest["crc32"]:
+        raise ValueError("damaged")
+    images = (
+        np.memmap(path, np.uint8, "c", shape=shape) if np.prod(shape) else np.empty(shape, np.uint8)
+    )
+    return Stored(images, {int(i): str(reason) for i, reason in manifest["broken"]})
+
+
+def _crc32(path: Path) -> int:
+    checksum = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
+
+
+def _sync(folder: Path) -> None:
+    """Bring the files of an entry to the disk before its name appears."""
+    for name in ("pixels.u8", "manifest.json", "."):
+        if (folder / name).exists():
+            handle = os.open(folder / name, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+
+def _rename(folder: Path, target: Path) -> None:
+    try:
+        folder.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise  # otherwise another process was first, and its entry is as good
+
+
+def _oldest_first(folder: Path) -> list[tuple[Path, int, bool]]:
+    """Entries, their sizes, and whether they may be swept.
+
+    Arrays may always be (a map outlives its name), what is half-made or unpacked only after a day.
+    """
+    found: list[tuple[float, Path, int, bool]] = []
+    for path in (*folder.glob("arrays/*"), *folder.glob("archives/*")):
+        with suppress(OSError):
+            manifest = path / "manifest.json"
+            used = (manifest if manifest.exists() else path).stat().st_mtime
+            kept = path.parent.name == "archives" or path.name.startswith("making-")
+            size = sum(file.lstat().st_size for file in path.rglob("*") if file.is_file())
+            found.append((used, path, size, not kept or time.time() - used > _DAY))
+    return [(path, size, sweepable) for _, path, size, sweepable in sorted(found)]

@@ -1,0 +1,131 @@
+"""The pictures of one split: looked at without decoding, and decoded chunk by chunk.
+
+N pictures, H W pixels, C channels.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import PIL
+
+from striate.data import workers
+from striate.data.cache import VERSION, Broken
+from striate.data.listing import Part
+from striate.data.modes import U8
+from striate.data.quiet import quiet
+from striate.data.sources import I64, Look, Pixels, Source
+from striate.errors import DataError
+
+Progress = Callable[[int, int], None]  # (done, total)
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """What reading without decoding tells of N pictures.
+
+    digests: SHA-256 of each content. shapes: int64 [N, 2], height and width, upright; 0 where the
+    header is broken. grey: bool [N]. bad_exif: how many have an EXIF block that cannot be read.
+    """
+
+    digests: list[bytes]
+    shapes: I64
+    grey: npt.NDArray[np.bool]
+    bad_exif: int
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One split as listed, the pictures that cannot be read included."""
+
+    name: str
+    part: Part
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of the pictures, escaped for printing."""
+        return self.part.names
+
+    @property
+    def labels(self) -> I64:
+        """Class numbers [N]."""
+        return self.part.labels
+
+    @property
+    def source(self) -> Source:
+        """Where the pixels are."""
+        return self.part.source
+
+    @cached_property
+    def looks(self) -> Looks:
+        """One reading of every picture, without decoding."""
+
+        def work(index: I64) -> list[Look]:
+            return [self.source.look(i) for i in index.tolist()]
+
+        with quiet():
+            found = [
+                look
+                for done in workers.in_order(work, workers.everything(len(self)))
+                for look in done.result
+            ]
+        shapes = [(look.head.height, look.head.width) if look.head else (0, 0) for look in found]
+        grey = [look.head is not None and look.head.grey for look in found]
+        bad_exif = sum(look.head is not None and look.head.bad_exif for look in found)
+        digests = [look.digest for look in found]
+        return Looks(digests, np.array(shapes, np.int64), np.array(grey), bad_exif)
+
+    @cached_property
+    def shapes(self) -> I64:
+        """Heights and widths [*, 2] of the readable pictures; one row stands for all of an array."""
+        if isinstance(self.source, Pixels):
+            return np.array([self.source.size], np.int64)
+        return self.looks.shapes[self.looks.shapes[:, 0] > 0]
+
+    @cached_property
+    def grey(self) -> bool:
+        """Whether every readable picture is grey."""
+        if isinstance(self.source, Pixels):
+            return self.source.color == "grey"
+        return bool(self.looks.grey[self.looks.shapes[:, 0] > 0].all())
+
+
+def key(split: Split, size: tuple[int, int], color: str) -> str:
+    """Names what the decoded pictures are a function of: content in order, form, and the decoder."""
+    limits = getattr(split.source, "limits", None)
+    digest = hashlib.sha256(f"{VERSION} {PIL.__version__} {size} {color} {limits}".encode())
+    for content in split.looks.digests:
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def decoded(
+    source: Source, size: tuple[int, int], color: str, progress: Progress | None
+) -> Iterator[tuple[U8, Broken]]:
+    """All pictures in order, chunk by chunk: the sound ones as one array, the broken ones by number."""
+
+    def work(index: I64) -> tuple[U8, Broken]:
+        images: list[U8] = []
+        broken: Broken = {}
+        for i in index.tolist():
+            try:
+                images.append(source.decode(i, size, color))
+            except DataError as error:
+                broken[i] = str(error)
+        empty = np.empty((0, *size, 1 if color == "grey" else 3), np.uint8)
+        return np.stack(images) if images else empty, broken
+
+    total = len(source)
+    per_picture = size[0] * size[1] * 3
+    chunks = workers.everything(total, max(1, min(256, 2**22 // per_picture)))
+    with quiet():
+        for done in workers.in_order(work, chunks):
+            yield done.result
+            if progress is not None:
+                progress(int(done.index[-1]) + 1, total)

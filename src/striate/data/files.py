@@ -1,0 +1,110 @@
+"""Names and bytes of files that somebody else made: nothing but regular files is ever opened."""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from striate.errors import DataError
+
+LARGEST = 2**30  # bytes; no single picture is larger
+HIDDEN = "(hidden)"
+LINK = "(link)"
+SPECIAL = "(special)"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name in a folder. kind: "file", "folder", or the reason why it is passed over."""
+
+    name: str
+    kind: str
+
+
+def shown(name: str | os.PathLike[str]) -> str:
+    r"""A name that is safe to print: bytes that are no UTF-8 and control characters escaped.
+
+    >>> print(shown("two\nlines"))
+    two\nlines
+    """
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def entries(folder: Path) -> list[Entry]:
+    """What a folder holds, sorted by name; links are named, not followed.
+
+    Raises:
+        DataError: the folder cannot be read.
+    """
+    try:
+        with os.scandir(folder) as found:
+            return sorted((Entry(e.name, _kind(e)) for e in found), key=lambda e: e.name)
+    except OSError as error:
+        raise DataError(
+            f"cannot read the folder {shown(folder)} ({error.strerror}): "
+            "check its permissions, or leave it out with ignore="
+        ) from error
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    if entry.name.startswith(".") or entry.name in ("__MACOSX", "Thumbs.db", "desktop.ini"):
+        return HIDDEN
+    if entry.is_symlink():
+        return LINK
+    if entry.is_dir(follow_symlinks=False):
+        return "folder"
+    return "file" if entry.is_file(follow_symlinks=False) else SPECIAL
+
+
+def walk(folder: Path, inside: str = "") -> Iterator[Entry]:
+    """All entries below a folder that are no folders, their names relative to it, in order.
+
+    Raises:
+        DataError: a folder cannot be read.
+    """
+    for entry in entries(folder / inside):
+        name = f"{inside}/{entry.name}" if inside else entry.name
+        if entry.kind == "folder":
+            yield from walk(folder, name)
+        else:
+            yield Entry(name, entry.kind)
+
+
+def extension(name: str) -> str:
+    """The key under which a file that is not used is counted.
+
+    >>> extension("a/Notes.TXT"), extension("README")
+    ('.txt', '(no extension)')
+    """
+    return shown(Path(name).suffix.lower()) or "(no extension)"
+
+
+def kind(entry: Entry) -> str:
+    """The key under which an entry that is not used is counted."""
+    return extension(entry.name) if entry.kind == "file" else entry.kind
+
+
+def read(path: Path, *, most: int = LARGEST) -> bytes:
+    """The bytes of a regular file; a pipe or a device is refused without waiting for it.
+
+    Raises:
+        DataError: with the reason alone, without the name.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise DataError(f"cannot be opened: {error.strerror}") from error
+    with os.fdopen(handle, "rb") as file:
+        facts = os.fstat(handle)
+        if not stat.S_ISREG(facts.st_mode):
+            raise DataError("no regular file")
+        if facts.st_size > most:
+            raise DataError(f"{facts.st_size:,} bytes; the limit is {most:,}")
+        try:
+            return file.read()
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror}") from error

@@ -1,0 +1,159 @@
+"""What a layout gives before anything is decoded: classes, and for each split names, labels, pictures."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+
+from striate.data.cache import Store
+from striate.data.pictures import Limits
+from striate.data.sources import I64, Source
+from striate.errors import DataError
+
+WHOLE = "all"  # the part of a layout that knows no splits: we make them
+IGNORED = "(ignored)"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How `open` was asked to look: patterns to leave out, formats and sizes taken, where to unpack."""
+
+    ignore: tuple[str, ...]
+    limits: Limits
+    store: Store
+
+    def leaves_out(self, name: str) -> bool:
+        """Whether a relative name, or any folder or file name in it, matches an `ignore` pattern."""
+        return bool(self.ignore) and any(
+            fnmatchcase(part, pattern)
+            for pattern in self.ignore
+            for part in (name, *name.split("/"))
+        )
+
+
+@dataclass(frozen=True)
+class Part:
+    """The pictures of one split: names as shown to people, class numbers, and where the pixels are."""
+
+    names: Sequence[str]
+    labels: I64
+    source: Source
+
+    def take(self, index: I64) -> "Part":
+        """The same, with only these numbers, in this order."""
+        return Part(pick(self.names, index), self.labels[index], self.source.take(index))
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A layout as read. ignored: what was not used, counted by kind; note: a line about the choice."""
+
+    layout: str
+    classes: tuple[str, ...]
+    parts: dict[str, Part]
+    ignored: Mapping[str, int] = field(default_factory=dict[str, int])
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to read a folder: how many pictures it would give, and what it uses at the top."""
+
+    layout: str
+    count: int
+    uses: frozenset[str]
+    read: Callable[[Path, Options], Listing]
+
+
+@dataclass(frozen=True, eq=False)
+class Numbered(Sequence[str]):
+    """Names of pictures that have none of their own, made when asked for: "train/17"."""
+
+    prefix: str
+    numbers: I64
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Numbered": ...
+    def __getitem__(self, index: int | slice) -> "str | Numbered":
+        if isinstance(index, slice):
+            return Numbered(self.prefix, self.numbers[index])
+        return f"{self.prefix}/{self.numbers[index]}"
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"{self.prefix}/{number}" for number in self.numbers.tolist())
+
+
+def numbered(prefix: str, count: int) -> Numbered:
+    """Names prefix/0 to prefix/count-1."""
+    return Numbered(prefix, np.arange(count))
+
+
+def pick(names: Sequence[str], index: I64) -> Sequence[str]:
+    """The names of these numbers, in this order."""
+    if isinstance(names, Numbered):
+        return Numbered(names.prefix, names.numbers[index])
+    numbers: list[int] = index.tolist()
+    return tuple(names[i] for i in numbers)
+
+
+def coded(
+    labels: Mapping[str, npt.NDArray[np.generic]], classes: Sequence[str] | None
+) -> tuple[tuple[str, ...], dict[str, I64]]:
+    """Class names, and the labels of each split as numbers into them.
+
+    Without given names the classes are the values that occur in the training part, in order.
+
+    Raises:
+        DataError: labels out of range, of a wrong shape or type; the message names the split.
+    """
+    flat = {split: _flat(split, values) for split, values in labels.items()}
+    first = next(iter(flat))
+    if classes is None:
+        known = np.unique(flat[first])
+        return tuple(str(value) for value in known), {
+            split: _number(split, values, known, first) for split, values in flat.items()
+        }
+    for split, values in flat.items():
+        if values.dtype.kind not in "ui":
+            raise DataError(
+                f"the labels of {split} are of type {values.dtype}, expected numbers into classes"
+            )
+        if values.size and not 0 <= values.min() <= values.max() < len(classes):
+            raise DataError(
+                f"the labels of {split} run from {values.min()} to {values.max()}, "
+                f"expected 0 to {len(classes) - 1} for {len(classes)} classes"
+            )
+    return tuple(classes), {split: values.astype(np.int64) for split, values in flat.items()}
+
+
+def _flat(split: str, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1 or values.dtype.kind not in "uiU":
+        raise DataError(
+            f"the labels of {split} are {values.dtype} {list(values.shape)}, expected one whole number "
+            "or name for each picture, [N]"
+        )
+    return values
+
+
+def _number(
+    split: str, values: npt.NDArray[np.generic], known: npt.NDArray[np.generic], first: str
+) -> I64:
+    where = np.searchsorted(known, values)  # pyright: ignore[reportArgumentType,reportCallIssue] - any sortable type
+    found = np.minimum(where, len(known) - 1)
+    strange = np.flatnonzero(known[found] != values)
+    if strange.size:
+        raise DataError(
+            f"{split} has the label {values[strange[0]]}, which {first} has not: labels out of range"
+        )
+    return np.asarray(found, np.int64)

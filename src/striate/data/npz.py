@@ -1,0 +1,225 @@
+"""Pictures in NumPy's .npz files: ready arrays, or encoded pictures end to end. Never unpickled.
+
+Arrays: x_train, y_train, [x_val, y_val], [x_test, y_test], or x, y alone; [classes].
+Encoded: bytes (uint8), offsets (N + 1), labels (N), [classes]; one file, or a file for each split
+whose names differ in the words train, val and test only.
+"""
+
+import re
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from striate.data import files
+from striate.data.files import shown
+from striate.data.listing import WHOLE, Candidate, Listing, Options, Part, coded, numbered
+from striate.data.scaling import pixels
+from striate.data.sources import Block, Pixels
+from striate.errors import DataError
+
+Array = npt.NDArray[np.generic]
+Shapes = dict[str, tuple[tuple[int, ...], np.dtype[np.generic]]]
+
+_MOST = 2**34  # bytes of one array
+_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_ENCODED = {"bytes", "offsets", "labels"}
+# lower-case key -> (split, "x" or "y")
+ROLES = {
+    **{f"{kind}_{word}": (split, kind) for kind in "xy" for word, split in _SPLITS.items()},
+    **{f"{word}_images": (split, "x") for word, split in _SPLITS.items()},
+    **{f"{word}_labels": (split, "y") for word, split in _SPLITS.items()},
+    "x": (WHOLE, "x"),
+    "y": (WHOLE, "y"),
+}
+
+
+def find(root: Path, options: Options, unsound: list[DataError]) -> list[Candidate]:
+    """Every way to read the .npz files of a folder; those of other kinds are passed over.
+
+    Args:
+        root: the folder.
+        options: what to leave out.
+        unsound: receives what is wrong with files that cannot be read at all.
+    """
+    names = [
+        e.name
+        for e in files.entries(root)
+        if e.kind == "file" and e.name.lower().endswith(".npz") and not options.leaves_out(e.name)
+    ]
+    found: list[Candidate] = []
+    families: dict[str, dict[str, str]] = {}
+    for name in names:
+        try:
+            shapes = _shapes(root / name)
+        except DataError as error:
+            unsound.append(error)
+            continue
+        if shapes.keys() >= _ENCODED:
+            family, split = _family(name)
+            families.setdefault(family, {})[split] = name
+        elif roles := _roles(shapes):
+            found.append(_arrays(name, roles, shapes))
+    return found + [_encoded(root, members) for members in families.values()]
+
+
+def open_file(path: Path, options: Options) -> Listing:
+    """One .npz file.
+
+    Raises:
+        DataError: it holds no pictures that we know how to read; the message lists its keys.
+    """
+    shapes = _shapes(path)
+    if shapes.keys() >= _ENCODED:
+        return _encoded(path.parent, {WHOLE: path.name}).read(path.parent, options)
+    roles = _roles(shapes)
+    if not roles:
+        raise DataError(
+            f"{shown(path)} holds {', '.join(map(shown, shapes)) or 'nothing'}; expected x_train and y_train "
+            "(and x_test, y_test), or bytes, offsets and labels"
+        )
+    return _arrays(path.name, roles, shapes).read(path.parent, options)
+
+
+def _shapes(path: Path) -> Shapes:
+    """Shape and type of each array, from the headers alone."""
+    found: Shapes = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                with archive.open(name) as file:
+                    version = np.lib.format.read_magic(file)
+                    read = np.lib.format.read_array_header_1_0
+                    if version != (1, 0):
+                        read = np.lib.format.read_array_header_2_0
+                    shape, _, dtype = read(file)
+                    found[name.removesuffix(".npy")] = shape, dtype
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+        raise DataError(f"{shown(path)} is no sound .npz file ({error})") from error
+    return found
+
+
+def _load(path: Path, key: str, shapes: Shapes) -> Array:
+    shape, dtype = shapes[key]
+    if dtype.hasobject:
+        raise DataError(
+            f"{shown(path)}: {shown(key)} holds Python objects, which are never unpickled; "
+            "save it again as plain numbers"
+        )
+    if np.prod(shape, dtype=object) * dtype.itemsize > _MOST:
+        raise DataError(
+            f"{shown(path)}: {shown(key)} is {list(shape)}; the limit is {_MOST:,} bytes"
+        )
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return archive[key]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{shown(path)}: {shown(key)} cannot be read ({error})") from error
+
+
+def _class_names(path: Path, shapes: Shapes) -> Sequence[str] | None:
+    if "classes" not in shapes:
+        return None
+    names = _load(path, "classes", shapes)
+    if names.dtype.kind not in "US" or names.ndim != 1:
+        raise DataError(
+            f"{shown(path)}: classes is {names.dtype} {list(names.shape)}, expected [K] names"
+        )
+    return [shown(n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n)) for n in names]
+
+
+def _roles(shapes: Shapes) -> dict[tuple[str, str], str]:
+    """(split, "x" | "y") -> key, if there is a training part or a whole one."""
+    roles = {ROLES[key.lower()]: key for key in shapes if key.lower() in ROLES}
+    if ("train", "x") in roles:
+        return {role: key for role, key in roles.items() if role[0] != WHOLE}
+    return roles if (WHOLE, "x") in roles else {}
+
+
+def _arrays(name: str, roles: dict[tuple[str, str], str], shapes: Shapes) -> Candidate:
+    splits = [split for split in ("train", "val", "test", WHOLE) if (split, "x") in roles]
+    count = sum(shapes[roles[split, "x"]][0][0] for split in splits if shapes[roles[split, "x"]][0])
+
+    def read(root: Path, _options: Options) -> Listing:
+        path = root / name
+        for split in splits:
+            if (split, "y") not in roles:
+                raise DataError(
+                    f"{shown(path)} has {roles[split, 'x']} but no labels for it (y_{split})"
+                )
+        labels = {split: _load(path, roles[split, "y"], shapes) for split in splits}
+        classes, codes = coded(labels, _class_names(path, shapes))
+        parts: dict[str, Part] = {}
+        for split in splits:
+            key = roles[split, "x"]
+            images = pixels(_load(path, key, shapes), f"{shown(path)}: {key}")
+            _same_length(split, len(images), len(codes[split]))
+            parts[split] = Part(numbered(split, len(images)), codes[split], Pixels(images))
+        return Listing("npz arrays", classes, parts)
+
+    return Candidate("npz arrays", count, frozenset([name]), read)
+
+
+def _same_length(split: str, pictures: int, labels: int) -> None:
+    if pictures != labels:
+        raise DataError(f"{split} has {pictures} pictures but {labels} labels")
+
+
+def _family(name: str) -> tuple[str, str]:
+    """The name with its split word taken out, and the split."""
+    match = re.search(r"(?<![a-z])(train|validation|valid|val|test)(?![a-z])", name.lower())
+    if match is None:
+        return name, WHOLE
+    return f"{name[: match.start()]}*{name[match.end() :]}", _SPLITS[match[1]]
+
+
+def _encoded(root: Path, members: dict[str, str]) -> Candidate:
+    splits = [split for split in ("train", "val", "test", WHOLE) if split in members]
+    if splits == ["train"]:
+        members = {WHOLE: members["train"]}
+        splits = [WHOLE]
+    shapes = {split: _shapes(root / members[split]) for split in splits}
+    count = sum(shapes[split]["labels"][0][0] for split in splits if shapes[split]["labels"][0])
+
+    def read(root: Path, options: Options) -> Listing:
+        first = splits[0]
+        names = _class_names(root / members[first], shapes[first])
+        labels = {s: _load(root / members[s], "labels", shapes[s]) for s in splits}
+        classes, codes = coded(labels, names)
+        parts: dict[str, Part] = {}
+        for split in splits:
+            block = _block(root / members[split], shapes[split], options)
+            _same_length(split, len(block), len(codes[split]))
+            parts[split] = Part(numbered(split, len(block)), codes[split], block)
+        return Listing("npz of encoded pictures", classes, parts)
+
+    return Candidate("npz of encoded pictures", count, frozenset(members.values()), read)
+
+
+def _block(path: Path, shapes: Shapes, options: Options) -> Block:
+    data, offsets = _load(path, "bytes", shapes), _load(path, "offsets", shapes)
+    if (
+        data.dtype != np.uint8
+        or data.ndim != 1
+        or offsets.dtype.kind not in "ui"
+        or offsets.ndim != 1
+    ):
+        raise DataError(
+            f"{shown(path)}: bytes is {data.dtype} {list(data.shape)} and offsets {offsets.dtype} "
+            f"{list(offsets.shape)}, expected uint8 [total] and whole numbers [N + 1]"
+        )
+    ends = offsets.astype(np.int64)
+    sound = (
+        len(ends) > 0
+        and ends[0] >= 0
+        and ends[-1] <= len(data)
+        and bool(np.all(np.diff(ends) >= 0))
+    )
+    if not sound:
+        raise DataError(
+            f"{shown(path)}: offsets do not rise from 0 to {len(data):,}, the number of bytes"
+        )
+    return Block(data.data, ends[:-1], ends[1:], options.limits)

@@ -1,0 +1,117 @@
+"""From a path or a name to `Data`: recognise the layout, make the splits it lacks."""
+
+import difflib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from striate.data import builtin, layouts, pictures, split
+from striate.data.broken import policy
+from striate.data.cache import store
+from striate.data.dataset import Data
+from striate.data.decoding import Split
+from striate.data.files import shown
+from striate.data.listing import WHOLE, Listing, Options, Part
+from striate.data.pictures import Limits
+from striate.errors import ArgumentError, DataError
+
+
+def open(
+    path: str | os.PathLike[str],
+    *,
+    val: float | None = None,
+    seed: int = 0,
+    ignore: Sequence[str] = (),
+    broken: str | float = "stop",
+    cache: str | os.PathLike[str] | None = None,
+    formats: Sequence[str] = pictures.FORMATS,
+) -> Data:
+    """Open pictures with classes; nothing is decoded yet.
+
+    Args:
+        path: a folder, an archive, an .npz file, or a built-in name ("digits", "mnist", "cifar10").
+            A folder of such a name is meant by "./digits" or a `Path`.
+        val: share of the training pictures to hold out. None holds out 0.2 where the data have no
+            val and no test split of their own, and nothing otherwise. 0 holds nothing out: data
+            without splits of their own are then one split, "all".
+        seed: of the split that we make.
+        ignore: patterns of file, folder or class names to leave out, such as "*.bmp" or "draft*".
+        broken: "stop" stops past 1 % and more than five broken pictures, "skip" goes on, a number
+            is another share. A class that is left empty always stops.
+        cache: folder for decoded pictures; else $STRIATE_CACHE, else ~/.cache/striate.
+        formats: the picture formats that are read.
+
+    Raises:
+        ArgumentError: an argument is out of range.
+        DataError: nothing usable lies there; the message says what does.
+    """
+    split.check_share(val)
+    patterns = (ignore,) if isinstance(ignore, str) else tuple(ignore)
+    options = Options(patterns, Limits(tuple(name.upper() for name in formats)), store(cache))
+    when = policy(broken)
+    listing = _listing(path, options)
+    if len(listing.classes) < 2:
+        name = listing.classes[0] if listing.classes else "none"
+        raise DataError(
+            f"{shown(path)} has one class only ({name}): at least two are needed to tell apart"
+        )
+    parts = _split(listing, val, seed)
+    return Data(
+        path=shown(path),
+        layout=listing.layout,
+        classes=listing.classes,
+        splits={name: Split(name, part) for name, part in parts.items()},
+        ignored=dict(sorted(listing.ignored.items())),
+        policy=when,
+        store=options.store,
+        note=listing.note,
+    )
+
+
+def _listing(path: str | os.PathLike[str], options: Options) -> Listing:
+    if isinstance(path, str) and path in builtin.NAMES:
+        return builtin.read(path, options)
+    where = Path(path).expanduser()
+    try:
+        there = where.exists()
+    except OSError as error:
+        raise DataError(f"{shown(where)} cannot be looked at ({error.strerror})") from error
+    if not there:
+        raise DataError(_missing(where))
+    return layouts.read(where, options)
+
+
+def _missing(path: Path) -> str:
+    """The end of a path that is not there, with the neighbour that may be meant."""
+    try:
+        beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    except OSError:
+        beside = []
+    close = difflib.get_close_matches(path.name, [*beside, *builtin.NAMES], n=1)
+    guess = (
+        f"did you mean {shown(path.parent / close[0] if close[0] in beside else close[0])}?"
+        if close
+        else (f"expected {layouts.EXPECTED}, or one of {', '.join(builtin.NAMES)}")
+    )
+    return f"there is no {shown(path)}; {guess}"
+
+
+def _split(listing: Listing, val: float | None, seed: int) -> dict[str, Part]:
+    """The splits of the data, and a val split of ours where one is asked for or none is held out."""
+    parts = dict(listing.parts)
+    if val == 0:
+        return {"all" if name == WHOLE else name: part for name, part in parts.items()}
+    if val is not None and "val" in parts:
+        raise ArgumentError("val: the data have a val split of their own; leave val out")
+    whole = parts.pop(WHOLE, None) or parts.get("train")
+    if whole is None or (val is None and parts.keys() & {"val", "test"}):
+        return parts
+    share = split.VAL if val is None else val
+    train, held = split.stratified(
+        whole.labels, split.twins(whole.source), classes=listing.classes, val=share, seed=seed
+    )
+    return {
+        "train": whole.take(train),
+        "val": whole.take(held),
+        **({"test": parts["test"]} if "test" in parts else {}),
+    }

@@ -1,0 +1,298 @@
+"""One way from the bytes of a picture to pixels, for training, evaluation, prediction and audit.
+
+H W pixels, C channels. The content decides the format, never the name; only the formats of an
+allow-list are tried; a picture is refused by the size its header states before it is decoded, and
+decoded fully, so that a truncated one is found. EXIF orientation is applied once, a corrupt EXIF
+block ignored. Of an animation or of several pages the first frame is taken. Any size from 1 x 1
+up to `max_pixels` is accepted.
+"""
+
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from striate.data import files, modes, quick
+from striate.data.modes import U8
+from striate.data.quiet import quiet
+from striate.errors import ArgumentError, DataError, nearest
+
+# Importing a plugin is what makes Pillow know its format; none but these is ever loaded by us.
+_PLUGINS = {
+    "JPEG": JpegImagePlugin,
+    "PNG": PngImagePlugin,
+    "WEBP": WebPImagePlugin,
+    "BMP": BmpImagePlugin,
+    "TIFF": TiffImagePlugin,
+    "PPM": PpmImagePlugin,
+    "GIF": GifImagePlugin,
+    "AVIF": AvifImagePlugin,
+}
+FORMATS = tuple(_PLUGINS)  # MPO, several JPEGs in one file, counts as JPEG
+SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".mpo",
+        ".png",
+        ".apng",
+        ".webp",
+        ".bmp",
+        ".dib",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".pfm",
+        ".gif",
+        ".avif",
+    ]
+)
+# Pictures all the same, so they are named as not readable instead of passed over in silence.
+OTHER_SUFFIXES = frozenset(
+    [
+        ".heic",
+        ".heif",
+        ".jp2",
+        ".j2k",
+        ".jxl",
+        ".ico",
+        ".psd",
+        ".tga",
+        ".dng",
+        ".cr2",
+        ".nef",
+        ".eps",
+        ".svg",
+    ]
+)
+MAX_PIXELS = 50_000_000
+_PREFIX = 16  # bytes that tell the format
+# Those that two letters at the start of any text could pass for are left out.
+_CERTAIN = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "AVIF")
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_UNREADABLE = 0  # stands for the orientation of a corrupt EXIF block
+_SWAPPED = (5, 6, 7, 8)  # orientations that exchange height and width
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Which pictures are taken: the formats that are tried, and the most pixels a header may state."""
+
+    formats: tuple[str, ...] = FORMATS
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        for name in self.formats:
+            if name not in FORMATS:
+                raise ArgumentError(f"formats: no format {name!r}; {nearest(name, FORMATS)}")
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the header says: height and width in pixels, upright; whether it is a grey picture.
+
+    bad_exif: it has an EXIF block that cannot be read, so that the picture may lie on its side.
+    """
+
+    height: int
+    width: int
+    grey: bool
+    bad_exif: bool = False
+
+
+def picture(
+    source: Path | bytes,
+    *,
+    size: tuple[int, int] | None = None,
+    color: str = "rgb",
+    max_pixels: int = MAX_PIXELS,
+    formats: tuple[str, ...] = FORMATS,
+) -> U8:
+    """Decode one picture.
+
+    Args:
+        source: a file, or the bytes of one.
+        size: height and width of the result: the shorter side is scaled to fit, antialiased, and
+            the middle cut out, upwards as well as downwards. None keeps the picture's own size.
+        color: "rgb" (C = 3) or "grey" (C = 1).
+        max_pixels: more than these are refused before decoding.
+        formats: the formats that are tried.
+
+    Returns:
+        Pixels 0..255, uint8 [H, W, C].
+
+    Raises:
+        ArgumentError: size, color or formats is none of those.
+        DataError: the picture cannot be read; the message names the file and the reason.
+    """
+    check_form(size, color)
+    limits = Limits(formats, max_pixels)
+    try:
+        data = source if isinstance(source, bytes) else files.read(source)
+        with quiet():
+            return decode(data, size=size, color=color, limits=limits)
+    except DataError as error:
+        name = "the picture" if isinstance(source, bytes) else files.shown(source)
+        raise DataError(f"{name}: {error}") from error
+
+
+def check_form(size: tuple[int, int] | None, color: str) -> None:
+    """Refuse a size or a colour that no picture can have.
+
+    Raises:
+        ArgumentError: naming the argument, what came and what is expected.
+    """
+    if color not in ("rgb", "grey"):
+        raise ArgumentError(f"color: got {color!r}; {nearest(str(color), ('rgb', 'grey'))}")
+    if size is not None and (len(size) != 2 or min(size) < 1):
+        raise ArgumentError(f"size: got {size}, expected (height, width) of at least 1 pixel each")
+
+
+def decode(data: bytes, *, size: tuple[int, int] | None, color: str, limits: Limits) -> U8:
+    """The pixels of encoded bytes, as `picture` describes; call it inside `quiet`.
+
+    Raises:
+        DataError: with the reason alone.
+    """
+    im = quick.decode(data) if "JPEG" in limits.formats and data[:3] == b"\xff\xd8\xff" else None
+    if im is None or im.width * im.height > limits.max_pixels:
+        im = _load(data, size, limits)
+    return fit(modes.plain(im, color), size)
+
+
+def fit(im: Image.Image, size: tuple[int, int] | None) -> U8:
+    """A picture of mode L or RGB, scaled so that it covers size, its middle cut out: [H, W, C]."""
+    if size is not None and size != (im.height, im.width):
+        height, width = size
+        scale = max(height / im.height, width / im.width)
+        dx = (im.width - width / scale) / 2
+        dy = (im.height - height / scale) / 2
+        box = (
+            max(dx, 0.0),
+            max(dy, 0.0),
+            min(im.width - dx, im.width),
+            min(im.height - dy, im.height),
+        )
+        im = im.resize((width, height), Image.Resampling.BILINEAR, box=box)
+    channels = 1 if im.mode == "L" else 3
+    return np.frombuffer(im.tobytes(), np.uint8).reshape(im.height, im.width, channels)
+
+
+def head(data: bytes, limits: Limits) -> Head:
+    """What the header of encoded bytes says, without decoding; call it inside `quiet`.
+
+    Raises:
+        DataError: with the reason alone.
+    """
+    found = quick.frame(data) if data[:3] == b"\xff\xd8\xff" and "JPEG" in limits.formats else None
+    if found is not None and found[0] * found[1] <= limits.max_pixels:
+        return Head(found[0], found[1], grey=found[2] == "L")
+    im = _open(data, limits)
+    # A PNG reads all of itself to find its EXIF, so only a block before the pixels counts here.
+    known = im.format != "PNG" or "exif" in im.info
+    orientation = _orientation(im) if known else 1
+    sides = (im.width, im.height) if orientation in _SWAPPED else (im.height, im.width)
+    return Head(*sides, grey=im.mode in modes.GREY, bad_exif=orientation == _UNREADABLE)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file without a picture's extension holds a picture all the same."""
+    try:
+        with path.open("rb") as file:
+            prefix = file.read(_PREFIX)
+    except OSError:
+        return False
+    return _format(prefix, _CERTAIN) is not None
+
+
+def _format(prefix: bytes, formats: tuple[str, ...]) -> str | None:
+    for name in formats:
+        if name in Image.OPEN:
+            accept = Image.OPEN[name][1]
+            if accept is not None and accept(prefix) is True:
+                return name
+    return None
+
+
+def _open(data: bytes, limits: Limits) -> Image.Image:
+    """Read the header alone, in the one format that the first bytes promise."""
+    name = _format(data[:_PREFIX], limits.formats)
+    if name is None:
+        raise DataError("an empty file" if not data else _unknown(limits))
+    try:
+        im = Image.OPEN[name][0](BytesIO(data), "")
+    except Image.DecompressionBombError as error:
+        raise DataError(f"states more pixels than the limit of {limits.max_pixels:,}") from error
+    except Exception as error:  # a decoder meets arbitrary bytes and may raise anything
+        raise DataError(f"a broken {name} header ({_line(error)})") from error
+    if im.width * im.height > limits.max_pixels:
+        raise DataError(
+            f"{im.width} x {im.height} = {im.width * im.height:,} pixels; the limit is {limits.max_pixels:,}"
+        )
+    return im
+
+
+def _unknown(limits: Limits) -> str:
+    return f"no picture of the formats that are read ({', '.join(limits.formats)})"
+
+
+def _load(data: bytes, size: tuple[int, int] | None, limits: Limits) -> Image.Image:
+    """Decode fully and turn upright."""
+    im = _open(data, limits)
+    try:
+        if size is not None:
+            _draft(im, size)
+        im.load()
+    except Exception as error:  # as above
+        raise DataError(_line(error)) from error
+    turn = _TURNS.get(_orientation(im))
+    return im if turn is None else im.transpose(turn)
+
+
+def _draft(im: Image.Image, size: tuple[int, int]) -> None:
+    """Let a JPEG decode at 1/2, 1/4 or 1/8 where twice the wanted size remains, either way up."""
+    scale = 2 * max(size) / min(im.size)
+    if scale < 1:
+        im.draft(im.mode, (int(im.width * scale) + 1, int(im.height * scale) + 1))
+
+
+def _orientation(im: Image.Image) -> int:
+    """1 to 8 as EXIF has them, or `_UNREADABLE`."""
+    if im.format == "TIFF":  # Pillow turns these itself
+        return 1
+    try:
+        found = int(im.getexif().get(_ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 - a corrupt EXIF block may raise anything
+        return _UNREADABLE
+    return found if found == 1 or found in _TURNS else _UNREADABLE
+
+
+def _line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return files.shown(text) if text else type(error).__name__

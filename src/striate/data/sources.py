@@ -1,0 +1,200 @@
+"""Where the pictures of a split come from: files, one block of encoded bytes, or pixels in memory.
+
+N pictures, H W pixels, C channels. All three answer the same questions about picture i.
+"""
+
+import hashlib
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from striate.data import files, modes, pictures
+from striate.data.modes import U8
+from striate.data.pictures import Head, Limits
+from striate.errors import DataError
+
+I64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one reading without decoding tells: the hash of the content, and the head if it has one."""
+
+    digest: bytes
+    head: Head | None
+
+
+class Source(ABC):
+    """The pictures of a split, asked for by number."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def take(self, index: I64) -> "Source":
+        """The same, with only the pictures of these numbers, in this order."""
+
+    @abstractmethod
+    def digest(self, i: int) -> bytes:
+        """SHA-256 of the content of picture i; never raises."""
+
+    @abstractmethod
+    def look(self, i: int) -> Look:
+        """The same, and what the header says; never raises for a broken picture."""
+
+    @abstractmethod
+    def decode(self, i: int, size: tuple[int, int] | None, color: str) -> U8:
+        """Pixels [H, W, C], as `pictures.picture` describes.
+
+        Raises:
+            DataError: the picture cannot be read; with the reason alone.
+        """
+
+    @abstractmethod
+    def weights(self) -> I64:
+        """A number for each picture that equal pictures share: enough to rule out most twins."""
+
+
+class Encoded(Source, ABC):
+    """Pictures in a file format."""
+
+    limits: Limits
+
+    @abstractmethod
+    def data(self, i: int) -> bytes:
+        """The encoded bytes of picture i.
+
+        Raises:
+            DataError: they cannot be read; with the reason alone.
+        """
+
+    def digest(self, i: int) -> bytes:
+        """SHA-256 of its bytes."""
+        try:
+            return hashlib.sha256(self.data(i)).digest()
+        except DataError as error:
+            return _no_content(error)
+
+    def look(self, i: int) -> Look:
+        """Hash and header."""
+        try:
+            data = self.data(i)
+        except DataError as error:
+            return Look(_no_content(error), None)
+        try:
+            head = pictures.head(data, self.limits)
+        except DataError:
+            head = None
+        return Look(hashlib.sha256(data).digest(), head)
+
+    def decode(self, i: int, size: tuple[int, int] | None, color: str) -> U8:
+        """Its pixels, [H, W, C]."""
+        return pictures.decode(self.data(i), size=size, color=color, limits=self.limits)
+
+
+def _no_content(error: DataError) -> bytes:
+    return hashlib.sha256(f"no content: {error}".encode()).digest()
+
+
+@dataclass(frozen=True)
+class Files(Encoded):
+    """Picture files below one folder, by their names relative to it."""
+
+    root: Path
+    names: tuple[str, ...]
+    limits: Limits
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def take(self, index: I64) -> "Files":
+        """The same, with only these numbers."""
+        return Files(self.root, tuple(self.names[i] for i in index.tolist()), self.limits)
+
+    def data(self, i: int) -> bytes:
+        """Its bytes."""
+        return files.read(self.root / self.names[i])
+
+    def weights(self) -> I64:
+        """Sizes of the files."""
+        return np.fromiter((_size(self.root / name) for name in self.names), np.int64, len(self))
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return -1
+
+
+@dataclass(frozen=True, eq=False)
+class Block(Encoded):
+    """Encoded pictures end to end: number i is block[starts[i]:ends[i]]."""
+
+    block: memoryview
+    starts: I64
+    ends: I64
+    limits: Limits
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def take(self, index: I64) -> "Block":
+        """The same, with only these numbers."""
+        return Block(self.block, self.starts[index], self.ends[index], self.limits)
+
+    def data(self, i: int) -> bytes:
+        """Its bytes."""
+        return self.block[self.starts[i] : self.ends[i]].tobytes()
+
+    def weights(self) -> I64:
+        """Sizes in bytes."""
+        return self.ends - self.starts
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels(Source):
+    """Decoded pictures of one size: uint8 [N, H, W, C] with 1 or 3 channels."""
+
+    images: U8
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def color(self) -> str:
+        """Either "grey" or "rgb"."""
+        return "grey" if self.images.shape[-1] == 1 else "rgb"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.images.shape[1], self.images.shape[2]
+
+    def take(self, index: I64) -> "Pixels":
+        """A copy of these numbers."""
+        return Pixels(self.images[index])
+
+    def digest(self, i: int) -> bytes:
+        """SHA-256 of its bytes."""
+        image = self.images[i]
+        return hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).digest()
+
+    def look(self, i: int) -> Look:
+        """Hash and header."""
+        return Look(self.digest(i), Head(*self.size, grey=self.color == "grey"))
+
+    def decode(self, i: int, size: tuple[int, int] | None, color: str) -> U8:
+        """Its pixels, [H, W, C]."""
+        image = self.images[i]
+        flat = image[..., 0] if self.color == "grey" else image
+        return pictures.fit(modes.plain(Image.fromarray(flat), color), size)
+
+    def weights(self) -> I64:
+        """Sums of the pixels."""
+        return np.asarray(self.images.sum(axis=(1, 2, 3), dtype=np.int64))

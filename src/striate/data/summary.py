@@ -1,0 +1,68 @@
+"""The summary of a data set for a terminal, from its plain dictionary."""
+
+from typing import Any
+
+from striate.report import text_table
+
+_CLASSES = 40  # rows of the table
+_LINES = 8  # of each list below it
+
+
+def text(data: dict[str, Any]) -> str:
+    """Counts per class and split, sizes, problems, duplicates and leaks, what was ignored."""
+    head = f"{data['path']}: {data['items']:,} pictures in {len(data['classes'])} classes, {data['layout']}"
+    parts = [head, *([data["note"]] if data["note"] else []), "", _table(data), "", _sizes(data)]
+    parts += _problems(data["problems"]) + _duplicates(data)
+    if data["bad_exif"]:
+        parts.append(f"EXIF: {data['bad_exif']:,} blocks cannot be read and are ignored")
+    if data["ignored"]:
+        listed = ", ".join(f"{kind} {count:,}" for kind, count in data["ignored"].items())
+        parts.append(f"ignored: {listed}")
+    parts.append(f"fingerprint: {data['fingerprint'][:16]}")
+    return "\n".join(parts)
+
+
+def _table(data: dict[str, Any]) -> str:
+    splits = list(data["splits"])
+    rows = [[label, *(f"{held[s]:,}" for s in splits)] for label, held in data["counts"].items()]
+    if len(rows) > _CLASSES:
+        left = len(rows) - _CLASSES
+        rows = [*rows[:_CLASSES], [f"... {left} more", *("" for _ in splits)]]
+    rows.append(["total", *(f"{data['splits'][s]:,}" for s in splits)])
+    return text_table(["class", *splits], rows)
+
+
+def _sizes(data: dict[str, Any]) -> str:
+    if not data["sizes"]:
+        return "sizes: unknown"
+    sides = [
+        f"{side} {v['min']}"
+        if v["min"] == v["max"]
+        else f"{side} {v['min']} to {v['max']} (median {v['median']:g})"
+        for side, v in data["sizes"].items()
+    ]
+    return f"sizes: {', '.join(sides)} pixels, {data['color']}"
+
+
+def _problems(problems: list[dict[str, str]]) -> list[str]:
+    if not problems:
+        return ["problems: none, every picture was decoded"]
+    rows = [f"  {p['file']}: {p['reason']}" for p in problems]
+    return [f"problems: {len(problems):,} cannot be read and are skipped", *_cut(rows)]
+
+
+def _duplicates(data: dict[str, Any]) -> list[str]:
+    pairs: list[list[str]] = data["duplicates"]
+    if not pairs:
+        return ["duplicates: none"]
+    leak = (
+        f"; {data['leaks']:,} across splits, which is a leak"
+        if data["leaks"]
+        else ", none across splits"
+    )
+    return [f"duplicates: {len(pairs):,} exact{leak}", *_cut([f"  {a} = {b}" for a, b in pairs])]
+
+
+def _cut(rows: list[str]) -> list[str]:
+    more = [f"  ... {len(rows) - _LINES:,} more"] if len(rows) > _LINES else []
+    return rows[:_LINES] + more

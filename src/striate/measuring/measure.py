@@ -1,0 +1,138 @@
+"""`measure`: any net into its sheet, counted twice.
+
+The net is run once as a copy without numbers (see `probe.trace`); each function it calls becomes a row.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from torch import nn
+
+from striate.errors import ShapeError
+from striate.measuring.connections import connections
+from striate.measuring.failures import explain
+from striate.measuring.inputs import Shape, read_shape, templates
+from striate.measuring.macs import formula
+from striate.measuring.sheet import Counts, Disagreement, Finding, Layer, Sheet, Totals
+from striate.probe import Call, trace
+
+
+def measure(net: nn.Module | str, shape: Shape | Sequence[Shape] | str | None = None) -> Sheet:
+    """Shapes, parameters, connections, multiply-adds and bytes of every layer, for one item.
+
+    The net is not changed: it is copied without its weights and run in evaluation mode; only a net
+    whose control flow depends on numbers is run on the CPU with a copy of its weights.
+
+    Args:
+        net: any module, or a name of the catalogue.
+        shape: one input without its batch axis, such as (3, 224, 224) or "3x224x224"; a list of them
+            for a net with several inputs. A tensor stands for the shape of one of its items and its
+            type. None is what the net was built for, known for nets of the catalogue.
+
+    Raises:
+        ArgumentError: an unknown name, or no shape where one is needed.
+        ShapeError: a layer that does not fit what it gets; the message names it and both sizes.
+        UsageError: the net cannot be run for another reason, or cannot be copied.
+    """
+    module = _named(net, shape) if isinstance(net, str) else getattr(net, "_orig_mod", net)
+    run = trace(module, templates(module, shape))
+    problem = explain(run)
+    if problem:
+        raise problem from run.error
+    parameters: dict[str, nn.Parameter] = dict(module.named_parameters())
+    calls = [call for call in run.calls if call.live or call.flops or formula(call)]
+    layers = _layers(calls, parameters)
+    return Sheet(
+        net=net if isinstance(net, str) else type(module).__name__,
+        inputs=tuple(value.shape[1:] for value in run.inputs),
+        layers=layers,
+        totals=_totals(layers, parameters),
+        counts=_counts(calls, run.flops),
+        findings=_unused(calls, parameters),
+        ran_on=run.device,
+    )
+
+
+def _named(name: str, shape: object) -> nn.Module:
+    from striate.models.catalog import build, entry
+
+    if shape is None:
+        return build(name, init=False)
+    sides = read_shape(shape) if isinstance(shape, str) else shape
+    match sides:
+        case (int(channels), int(height), int(width)):
+            return build(entry(name).name, in_channels=channels, size=(height, width), init=False)
+        case _:
+            raise ShapeError(
+                f"{name} reads one picture, such as 3x224x224 (channels, height, width); got {sides}"
+            )
+
+
+def _layers(calls: Sequence[Call], parameters: Mapping[str, nn.Parameter]) -> tuple[Layer, ...]:
+    rows: list[Layer] = []
+    unread = dict(parameters)
+    for call in calls:
+        new = [unread.pop(name) for name in call.params if name in unread]
+        macs = formula(call)
+        shape = call.outputs[0].shape
+        rows.append(
+            Layer(
+                path=call.path,
+                op=call.op,
+                output=shape[1:] if shape[:1] == (1,) else shape,
+                params=sum(p.numel() for p in new),
+                trainable=sum(p.numel() for p in new if p.requires_grad),
+                connections=connections(call),
+                macs=call.flops // 2 if macs is None else macs,
+                bytes=call.written,
+            )
+        )
+    return tuple(rows)
+
+
+def _totals(layers: Sequence[Layer], parameters: Mapping[str, nn.Parameter]) -> Totals:
+    return Totals(
+        params=sum(p.numel() for p in parameters.values()),
+        trainable=sum(p.numel() for p in parameters.values() if p.requires_grad),
+        connections=sum(layer.connections for layer in layers),
+        macs=sum(layer.macs for layer in layers),
+        activation_bytes=sum(layer.bytes for layer in layers),
+    )
+
+
+def _counts(calls: Sequence[Call], flops: int) -> Counts:
+    macs = [(call, formula(call)) for call in calls]
+    disagree = [
+        Disagreement(call.path, call.op, ours, call.flops // 2)
+        for call, ours in macs
+        if (ours or 0) != call.flops // 2
+    ]
+    unseen = flops - sum(call.flops for call in calls)
+    if unseen:
+        # Compiled or scripted code inside a net: the counter sees through it, the recorder does not.
+        disagree.append(Disagreement("", "compiled code", None, unseen // 2))
+    return Counts(
+        formula=sum(ours or 0 for _, ours in macs),
+        flop_counter=flops // 2,
+        uncounted=tuple(
+            sorted({call.op for call, ours in macs if ours is None and not call.flops})
+        ),
+        disagree=tuple(disagree),
+    )
+
+
+def _unused(calls: Sequence[Call], parameters: Mapping[str, nn.Parameter]) -> tuple[Finding, ...]:
+    read = {name for call in calls for name in call.params}
+    owners: dict[str, int] = {}
+    for name, parameter in parameters.items():
+        if name not in read:
+            owner = name.rpartition(".")[0]
+            owners[owner] = owners.get(owner, 0) + parameter.numel()
+    return tuple(
+        Finding(
+            "unused",
+            owner,
+            f"{count:,} parameters are never read",
+            "remove them or use them in forward",
+        )
+        for owner, count in owners.items()
+    )

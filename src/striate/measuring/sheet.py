@@ -1,0 +1,175 @@
+"""The sheet: one row a function that a net calls, the totals, and how sure they are.
+
+Shapes stand without the batch axis; everything is counted for one item. One multiply-add (MAC) counts one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from striate.report import Result, html_table, text_table
+
+HEADER = ("layer", "op", "output", "params", "connections", "MACs", "bytes")
+CONVENTION = (
+    "For one item. MACs: convolutions, linear layers and matrix products, padding cells included; everything "
+    "else 0. Connections: inputs read by one output value, and 1 for a bias, times output values."
+)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One call of a function.
+
+    Attributes:
+        path: the module that called it; "" is the net itself.
+        op: the function.
+        output: shape of its (first) output; a leading batch axis of 1 is left out.
+        params: parameters that no earlier row reads.
+        trainable: those of them that require a gradient.
+        connections: as LeCun counted them, for convolution, pooling and linear layers; else 0.
+        macs: multiply-adds.
+        bytes: memory that its outputs take and no input held already; 0 for views and in-place functions.
+        field: the receptive field; None as long as it is not computed.
+    """
+
+    path: str
+    op: str
+    output: tuple[int, ...]
+    params: int
+    trainable: int
+    connections: int
+    macs: int
+    bytes: int
+    field: None = None
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over the net; parameters count once however often they are read, and also if never."""
+
+    params: int
+    trainable: int
+    connections: int
+    macs: int
+    activation_bytes: int
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """A row on which the two counts of MACs differ; None is a count that does not know the function."""
+
+    path: str
+    op: str
+    formula: int | None
+    flop_counter: int
+
+    def as_text(self) -> str:
+        """Where, and both figures."""
+        ours = "unknown" if self.formula is None else f"{self.formula:,}"
+        return f"{self.path or '(net)'} {self.op} {ours} against {self.flop_counter:,}"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The MACs by two methods: our formulas, and PyTorch's flop counter (halved).
+
+    `uncounted` names the functions whose MACs neither method knows.
+    """
+
+    formula: int
+    flop_counter: int
+    uncounted: tuple[str, ...]
+    disagree: tuple[Disagreement, ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something in the net worth a look: what, where, and what to do."""
+
+    kind: str
+    path: str
+    text: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class Sheet(Result):
+    """The measured net. `ran_on` is "meta" (shapes alone) or "cpu" (a net that needs real numbers)."""
+
+    net: str
+    inputs: tuple[tuple[int, ...], ...]
+    layers: tuple[Layer, ...]
+    totals: Totals
+    counts: Counts
+    findings: tuple[Finding, ...]
+    ran_on: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON shape `measure`; `field` is null until receptive fields are computed, `unread` absent."""
+        return {
+            "net": self.net,
+            "inputs": [list(shape) for shape in self.inputs],
+            "layers": [asdict(layer) | {"output": list(layer.output)} for layer in self.layers],
+            "totals": asdict(self.totals),
+            "counts": {
+                "formula": self.counts.formula,
+                "flop_counter": self.counts.flop_counter,
+                "uncounted": list(self.counts.uncounted),
+                "disagree": [asdict(row) for row in self.counts.disagree],
+            },
+            "field": None,
+            "findings": [asdict(finding) for finding in self.findings],
+            "ran_on": self.ran_on,
+        }
+
+    def as_text(self) -> str:
+        """The table with its totals, the convention, and the evidence for the count."""
+        read = ", ".join(_times(shape) for shape in self.inputs)
+        lines = [
+            f"{self.net}, input {read}",
+            text_table(HEADER, self._rows()),
+            CONVENTION,
+            self._evidence(),
+        ]
+        lines += [
+            f"{finding.path or '(net)'}: {finding.text}; {finding.fix}" for finding in self.findings
+        ]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return html_table(HEADER, self._rows())
+
+    def _rows(self) -> list[list[str]]:
+        rows = [
+            [
+                layer.path or "(net)",
+                layer.op,
+                _times(layer.output),
+                *_grouped(layer.params, layer.connections, layer.macs, layer.bytes),
+            ]
+            for layer in self.layers
+        ]
+        total = self.totals
+        figures = _grouped(total.params, total.connections, total.macs, total.activation_bytes)
+        return [*rows, ["total", "", "", *figures]]
+
+    def _evidence(self) -> str:
+        counts = self.counts
+        text = "Two counts of the MACs agree: by formula and by torch.utils.flop_counter."
+        if counts.disagree:
+            text = (
+                f"MACs by formula {counts.formula:,}, by torch.utils.flop_counter {counts.flop_counter:,}: "
+                + "; ".join(row.as_text() for row in counts.disagree)
+                + "."
+            )
+        if counts.uncounted:
+            text += f" The MACs of these are unknown: {', '.join(counts.uncounted)}."
+        return text
+
+
+def _times(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "1"
+
+
+def _grouped(*figures: int) -> list[str]:
+    return [f"{figure:,}" for figure in figures]

@@ -1,0 +1,77 @@
+"""What an evaluation says: named scores with intervals, one row a class, the confusion matrix."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.report import Result, html_table, text_table
+
+SHARES = ("accuracy", "top5", "balanced_accuracy", "f1", "auroc")  # printed as percentages
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its 95 % interval; `low <= value <= high`."""
+
+    value: float
+    low: float
+    high: float
+
+    def as_dict(self) -> dict[str, float]:
+        """Plain numbers, as the JSON shapes want them."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+@dataclass(frozen=True)
+class Scores(Result):
+    """Scores of one run on one split of one data set.
+
+    `confusion[t, a]` counts the items of truth `t` that were answered `a`.
+    """
+
+    run: str
+    data: str
+    split: str
+    items: int
+    scores: Mapping[str, Interval]
+    per_class: Sequence[Mapping[str, Any]]
+    confusion: NDArray[np.int64] = field(repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON shape `evaluate`, with the split and the confusion matrix added."""
+        return {
+            "run": self.run,
+            "data": self.data,
+            "split": self.split,
+            "items": self.items,
+            "scores": {name: interval.as_dict() for name, interval in self.scores.items()},
+            "per_class": [dict(row) for row in self.per_class],
+            "confusion": self.confusion.tolist(),
+        }
+
+    def as_text(self) -> str:
+        """Scores and the classes that do worst."""
+        head = f"{self.items:,} items of {self.data} ({self.split}), 95 % intervals"
+        rows = [[name, *_cells(name, interval)] for name, interval in self.scores.items()]
+        worst = sorted(self.per_class, key=lambda row: row["recall"])[:5]
+        classes = [
+            [row["label"], f"{row['recall']:.1%}", f"{row['precision']:.1%}", f"{row['support']:,}"]
+            for row in worst
+        ]
+        tables = [
+            text_table(["score", "value", "low", "high"], rows),
+            text_table(["worst classes", "recall", "precision", "items"], classes),
+        ]
+        return "\n\n".join([head, *tables])
+
+    def _repr_html_(self) -> str:
+        rows = [[name, *_cells(name, interval)] for name, interval in self.scores.items()]
+        return html_table([f"{self.items:,} items", "value", "low", "high"], rows)
+
+
+def _cells(name: str, interval: Interval) -> list[str]:
+    form = "{:.2%}" if name in SHARES else "{:.4f}"
+    return [form.format(x) for x in (interval.value, interval.low, interval.high)]

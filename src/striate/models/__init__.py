@@ -1,0 +1,4 @@
+"""Networks by name, each beside its published facts. `catalog.build` builds one, `catalog.nets` lists them.
+
+One file a family, read top to bottom beside the paper; `catalog` itself needs no torch.
+"""

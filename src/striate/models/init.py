@@ -1,0 +1,69 @@
+"""First weights from a generator that is passed in, so that no global seed is needed.
+
+Constructors of PyTorch draw from the global state; `skipped` keeps them from it, then one of the
+functions below fills the net. They draw on the CPU, so the same seed gives the same weights anywhere.
+"""
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+
+class _Skipped(TorchFunctionMode):
+    """Lets every function of `torch.nn.init` return its tensor as it is."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
+def skipped() -> AbstractContextManager[object]:
+    """Constructors inside leave their weights unset, at no cost and without drawing a number."""
+    return _Skipped()
+
+
+def as_torch(net: nn.Module, generator: torch.Generator) -> None:
+    """Weights and biases of convolutions and linear layers uniform in +-1 / sqrt(inputs of one output), PyTorch's default."""
+    for layer in _weighted(net):
+        bound = 1 / math.sqrt(layer.weight[0].numel())
+        _fill(layer.weight, lambda t, b=bound: t.uniform_(-b, b, generator=generator))
+        if layer.bias is not None:
+            _fill(layer.bias, lambda t, b=bound: t.uniform_(-b, b, generator=generator))
+
+
+def he(net: nn.Module, generator: torch.Generator) -> None:
+    """Convolutions normal with variance 2 / (outputs fed by one input), no bias; linear layers as PyTorch.
+
+    He et al. 2015, arXiv 1502.01852, the backward form (eq. 14), as in the authors' ResNets.
+    """
+    for layer in _weighted(net):
+        if isinstance(layer, nn.Linear):
+            as_torch(layer, generator)
+            continue
+        fan_out = layer.weight.numel() // layer.weight.shape[1]
+        std = math.sqrt(2 / fan_out)
+        _fill(layer.weight, lambda t, s=std: t.normal_(0, s, generator=generator))
+        if layer.bias is not None:
+            _fill(layer.bias, Tensor.zero_)
+
+
+def _weighted(net: nn.Module) -> list[nn.Conv2d | nn.Linear]:
+    return [layer for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+
+
+def _fill(parameter: Tensor, draw: Callable[[Tensor], Tensor]) -> None:
+    with torch.no_grad():
+        drawn = draw(torch.empty(parameter.shape, dtype=torch.float32, device="cpu"))
+        parameter.copy_(drawn)

@@ -1,0 +1,249 @@
+"""Run a copy of any net and list every torch function it calls; the net itself is not touched."""
+
+import copy
+import random
+import sys
+from collections.abc import Callable, Generator, MutableMapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from striate.errors import UsageError
+from striate.probe.calls import Call, Trace, Value
+from striate.probe.flops import FlopCounter, flops
+from striate.probe.watching import tensors
+
+
+def trace(net: nn.Module, inputs: Sequence[Tensor]) -> Trace:
+    """Run a copy of `net` in evaluation mode and list its calls; the net itself is not touched.
+
+    On the meta device first, where no weight is copied and nothing is computed; a net that cannot run there
+    (its control flow depends on numbers) runs on the CPU with a copy of its weights and random inputs.
+
+    Args:
+        net: any module that is not scripted; hooks on it that are not torch's own do not run.
+        inputs: one tensor an argument of `forward`, of which only shape and type are used.
+
+    Returns:
+        The run; `failed` and `error` say where it stopped if the net cannot take these inputs.
+
+    Raises:
+        UsageError: the net cannot be copied.
+    """
+    run = _run(net, inputs, "meta")
+    return run if run.error is None else _run(net, inputs, "cpu")
+
+
+def _run(net: nn.Module, inputs: Sequence[Tensor], device: str) -> Trace:
+    twin = _copy(net, device).eval()
+    fed = [_input(like, device) for like in inputs]
+    output, error = None, None
+    counter = FlopCounter()
+    recorder = _Recorder(twin, fed, counter)
+    given = tuple(recorder.value(tensor) for tensor in fed)
+    with _random_kept(), torch.no_grad(), counter, torch.device(device), recorder:
+        try:
+            output = twin(*fed)
+        except Exception as problem:  # noqa: BLE001 - any code may stand in a net
+            error = problem
+    return Trace(
+        device=device,
+        inputs=given,
+        calls=tuple(recorder.calls),
+        outputs=tuple(recorder.value(tensor) for tensor in tensors(output)),
+        flops=counter.total,
+        failed=recorder.failing(error) if error else None,
+        error=error,
+    )
+
+
+def _input(like: Tensor, device: str) -> Tensor:
+    if device == "cpu" and like.is_floating_point():
+        return torch.rand(like.shape, dtype=like.dtype, generator=torch.Generator())
+    return torch.zeros(like.shape, dtype=like.dtype, device=device)
+
+
+@contextmanager
+def _random_kept() -> Generator[None]:
+    state = random.getstate()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(state)
+
+
+def _copy(net: nn.Module, device: str) -> nn.Module:
+    """A deep copy whose tensors lie on `device`, without the hooks that the caller set."""
+    if isinstance(net, torch.jit.ScriptModule):
+        raise UsageError("a scripted net hides what it calls; give the Python net it was made from")
+    if any(is_lazy(parameter) for parameter in net.parameters()):
+        raise UsageError(
+            "the net has lazy layers without sizes; run it once on a batch before this"
+        )
+    memo: dict[int, object] = {}
+    for module in net.modules():
+        held = [
+            *module.parameters(recurse=False),
+            *module.buffers(recurse=False),
+            *vars(module).values(),
+        ]
+        for tensor in held:
+            if isinstance(tensor, Tensor):
+                memo[id(tensor)] = _moved(tensor, device)
+    try:
+        twin = copy.deepcopy(net, memo)
+    except Exception as error:
+        raise UsageError(f"the net cannot be copied, as copy.deepcopy says: {error}") from error
+    for module in twin.modules():
+        for name in ("_forward_pre_hooks", "_forward_hooks"):  # torch gives no public list of them
+            _drop_visitors(vars(module)[name])
+    return twin
+
+
+def _moved(tensor: Tensor, device: str) -> Tensor:
+    data = tensor.detach()
+    moved = (
+        torch.empty_like(data, device=device) if device == "meta" else data.to(device, copy=True)
+    )
+    return nn.Parameter(moved, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else moved
+
+
+def _drop_visitors(hooks: dict[int, Callable[..., object]]) -> None:
+    """Keep the hooks that are part of the net's arithmetic, such as torch's weight norm and pruning."""
+    for key, hook in list(hooks.items()):
+        home = getattr(hook, "__module__", None) or type(hook).__module__
+        if not home.startswith("torch."):
+            del hooks[key]
+
+
+class _Recorder(TorchFunctionMode):
+    """Writes down each torch function as it is called, with the module that stands on top of the stack."""
+
+    def __init__(self, net: nn.Module, inputs: Sequence[Tensor], counter: FlopCounter) -> None:
+        super().__init__()
+        self.calls: list[Call] = []
+        self._counter = counter
+        self._stack = [("", type(net).__name__)]
+        self._known: MutableMapping[Tensor, Value] = WeakTensorKeyDictionary()
+        self._made = 0
+        self._failed: tuple[Call, Exception] | None = None
+        self._fallen: tuple[tuple[str, str], BaseException | None] = (self._stack[0], None)
+        for name, parameter in net.named_parameters():
+            self._know(parameter, params=(name,))
+        for tensor in inputs:
+            self._know(tensor, live=True)
+        for path, module in net.named_modules():
+            self._follow(path, module)
+
+    def _follow(self, path: str, module: nn.Module) -> None:
+        here = (path, type(module).__name__)
+
+        def enter(_module: nn.Module, _inputs: object) -> None:
+            self._stack.append(here)
+
+        def leave(_module: nn.Module, _inputs: object, _output: object) -> None:
+            self._stack.pop()
+            error = sys.exception()
+            if error is not None and error is not self._fallen[1]:
+                self._fallen = (here, error)
+
+        module.register_forward_pre_hook(enter, prepend=True)
+        # Also after an exception, which the net may catch.
+        module.register_forward_hook(leave, always_call=True)
+
+    def value(self, tensor: Tensor) -> Value:
+        """The value of a tensor; one that nothing recorded made is a constant."""
+        return self._known.get(tensor) or self._know(tensor)
+
+    def _know(self, tensor: Tensor, *, live: bool = False, params: tuple[str, ...] = ()) -> Value:
+        self._made += 1
+        value = Value(self._made, tuple(tensor.shape), tensor.dtype, live, params)
+        self._known[tensor] = value
+        return value
+
+    def failing(self, error: Exception) -> Call:
+        """The call that raised `error`, or the module that did so outside any call."""
+        if self._failed and self._failed[1] is error:
+            return self._failed[0]
+        where = self._fallen[0] if self._fallen[1] is error else self._stack[0]
+        return Call(*where, "forward", (), {})
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
+        kwargs = kwargs or {}
+        before = self._counter.total
+        try:
+            result = func(*args, **kwargs)
+        except Exception as error:
+            self._failed = (self._call(func, args, kwargs), error)
+            raise
+        # An assignment to part of a tensor gives nothing back, yet changes its first argument.
+        outputs = tensors(args[:1] if _name(func) == "setitem" else result)
+        if outputs:
+            call = self._call(func, args, kwargs)
+            params = () if call.live else call.params
+            self.calls.append(
+                replace(
+                    call,
+                    outputs=tuple(self._know(t, live=call.live, params=params) for t in outputs),
+                    written=_written(tensors([args, kwargs]), outputs),
+                    # Kernels of compiled code are counted once they are back, so here they count themselves.
+                    flops=self._counter.total - before or flops(func, args, kwargs, result),
+                )
+            )
+        return result
+
+    def _call(self, func: object, args: tuple[object, ...], kwargs: dict[str, object]) -> Call:
+        plain_args = tuple(self._plain(arg) for arg in args)
+        plain_kwargs = {key: self._plain(arg) for key, arg in kwargs.items()}
+        return Call(*self._stack[-1], _name(func), plain_args, plain_kwargs)
+
+    def _plain(self, arg: object) -> object:
+        if isinstance(arg, Tensor):
+            return self.value(arg)
+        if isinstance(arg, list | tuple):
+            return [self._plain(item) for item in arg]
+        return arg
+
+
+def _written(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> int:
+    held = {_storage(tensor) for tensor in inputs}
+    new = {_storage(tensor): tensor for tensor in outputs}
+    return sum(t.numel() * t.element_size() for where, t in new.items() if where not in held)
+
+
+def _storage(tensor: Tensor) -> int:
+    # Storages of meta tensors all lie at address 0; only this tells them apart.
+    try:
+        return tensor.untyped_storage()._cdata  # pyright: ignore[reportPrivateUsage]
+    except RuntimeError:  # sparse, or mapped over a batch: no memory of its own to compare
+        return id(tensor)
+
+
+OPERATORS = {
+    "add", "sub", "mul", "truediv", "floordiv", "div", "mod", "pow", "matmul", "and", "or", "xor",
+}  # fmt: skip
+
+
+def _name(func: object) -> str:
+    """add, not __radd__; add_, not __iadd__; T, not __get__."""
+    name = str(getattr(func, "__name__", type(func).__name__)).removesuffix(".default")
+    if name == "__get__":
+        return str(getattr(getattr(func, "__self__", None), "__name__", name))
+    if not (name.startswith("__") and name.endswith("__")):
+        return name
+    name = name.strip("_")
+    if name[1:] in OPERATORS and name[0] in "ir":
+        return name[1:] + "_" * (name[0] == "i")
+    return name

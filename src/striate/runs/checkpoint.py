@@ -1,0 +1,172 @@
+"""Checkpoints: tensors as safetensors and the rest as JSON, in a folder that exists only when whole.
+
+`checkpoints/step-00001234/` holds `tensors.safetensors`, `state.json` and `manifest.json` (the SHA-256 of
+the other two, the format, the value that "best" is judged by). It is written as `.step-....tmp`, synced
+and renamed. Kept are the newest two, so that a damaged one has a predecessor, and the best.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from striate.errors import CheckpointError
+from striate.runs.folder import cannot_write, read_json
+
+FORMAT = 1
+KEEP = 2
+TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything needed to go on: tensors by name, and plain state."""
+
+    step: int
+    tensors: Mapping[str, Tensor]
+    state: Mapping[str, Any]
+    merit: float | None = None  # larger is better; None where nothing was measured
+
+
+def save(root: Path, checkpoint: Checkpoint) -> Path:
+    """Write a checkpoint below `root/checkpoints` and drop those no longer needed.
+
+    Raises:
+        CheckpointError: it could not be written; nothing that was there before is touched.
+    """
+    parent = root / "checkpoints"
+    final = parent / f"step-{checkpoint.step:08d}"
+    part = parent / f".{final.name}.tmp"
+    size = sum(t.numel() * t.element_size() for t in checkpoint.tensors.values())
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)
+        content = {TENSORS: pack(checkpoint.tensors), STATE: _json(checkpoint.state)}
+        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
+        manifest = {
+            "format": FORMAT,
+            "step": checkpoint.step,
+            "merit": checkpoint.merit,
+            "sha256": hashes,
+        }
+        for name, data in {**content, MANIFEST: _json(manifest)}.items():
+            _write_synced(part / name, data)
+        shutil.rmtree(final, ignore_errors=True)
+        part.rename(final)
+        _sync(parent)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise cannot_write(final, error, needed=size) from error
+    _prune(parent)
+    return final
+
+
+def pack(tensors: Mapping[str, Tensor]) -> bytes:
+    """Tensors as the bytes of a safetensors file, in the default layout; shared ones are written twice."""
+    plain = {
+        name: t.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, t in tensors.items()
+    }
+    return safetensors.torch.save(plain)
+
+
+def newest(root: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest whole checkpoint of a run, and a line for each newer one that is damaged.
+
+    Raises:
+        CheckpointError: there are checkpoints, but none is whole.
+    """
+    warnings: list[str] = []
+    folders = sorted((root / "checkpoints").glob("step-*"), reverse=True)
+    for folder in folders:
+        try:
+            return load(folder), warnings
+        except CheckpointError as error:
+            warnings.append(f"{error}; going back to the one before")
+    if folders:
+        raise CheckpointError(f"{root}: no checkpoint is whole ({warnings[0]}); train anew")
+    return None, warnings
+
+
+def best(root: Path) -> Checkpoint | None:
+    """The checkpoint with the highest merit, the newest of equals; None without any merit."""
+    rated = [
+        (merit, folder)
+        for folder in (root / "checkpoints").glob("step-*")
+        if (merit := _merit(folder)) is not None
+    ]
+    return load(max(rated)[1]) if rated else None
+
+
+def load(folder: Path) -> Checkpoint:
+    """Read one checkpoint, every byte of it checked.
+
+    Raises:
+        CheckpointError: a file is missing, changed or of a newer format.
+    """
+    manifest = read_json(folder / MANIFEST)
+    if manifest.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{folder}: format {manifest.get('format')!r}, this version reads {FORMAT}; update striate"
+        )
+    content = {name: _read_checked(folder / name, manifest) for name in (TENSORS, STATE)}
+    try:
+        tensors = safetensors.torch.load(content[TENSORS])
+    except SafetensorError as error:
+        raise CheckpointError(f"{folder / TENSORS} is damaged: {error}") from error
+    return Checkpoint(manifest["step"], tensors, json.loads(content[STATE]), manifest.get("merit"))
+
+
+def _read_checked(path: Path, manifest: Mapping[str, Any]) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    if hashlib.sha256(data).hexdigest() != manifest.get("sha256", {}).get(path.name):
+        raise CheckpointError(f"{path} is damaged: its SHA-256 is not the one in {MANIFEST}")
+    return data
+
+
+def _merit(folder: Path) -> float | None:
+    try:
+        return read_json(folder / MANIFEST).get("merit")
+    except CheckpointError:
+        return None
+
+
+def _prune(parent: Path) -> None:
+    folders = sorted(parent.glob("step-*"))
+    rated = [(merit, folder) for folder in folders if (merit := _merit(folder)) is not None]
+    keep = {*folders[-KEEP:], *([max(rated)[1]] if rated else [])}
+    for folder in set(folders) - keep:
+        shutil.rmtree(folder, ignore_errors=True)
+    for leftover in parent.glob(".*.tmp"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=1).encode()
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,100 @@
+"""config.json: what rebuilds a net and its preprocessing. It is data: it never names code to import."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from striate.errors import CheckpointError
+from striate.models import catalog
+from striate.runs.folder import read_json, write_json
+from striate.runs.preprocessing import Preprocessing
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class NetSpec:
+    """Which net: a row of the catalogue with its arguments, or `own`, a user's net that is named again.
+
+    `structure` is a hash over names, shapes and dtypes of all weights and buffers.
+    """
+
+    name: str
+    structure: str = ""
+    own: bool = False
+    in_channels: int | None = None
+    num_classes: int | None = None
+    size: tuple[int, int] | None = None
+    width: float = 1.0
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def build(self, generator: torch.Generator | None = None) -> nn.Module:
+        """The net of the catalogue that this describes; its weights are unset without a generator."""
+        return catalog.build(
+            self.name,
+            in_channels=self.in_channels,
+            num_classes=self.num_classes,
+            size=self.size,
+            width=self.width,
+            options=self.options,
+            generator=generator,
+            init=generator is not None,
+        )
+
+
+def structure(net: nn.Module) -> str:
+    """Hash over names, shapes and dtypes of all weights and buffers of a net."""
+    lines = (f"{name} {tuple(t.shape)} {t.dtype}" for name, t in net.state_dict().items())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Config:
+    """The content of config.json."""
+
+    net: NetSpec
+    task: str
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    data: Mapping[str, Any]
+    plan: Mapping[str, Any]
+    versions: Mapping[str, str]
+    created: str
+    weights: str = ""  # SHA-256 of model.safetensors; empty until that is written
+
+    def write(self, folder: Path) -> None:
+        """Write config.json of a run folder."""
+        write_json(folder / "config.json", {"format": FORMAT, **asdict(self)})
+
+    @classmethod
+    def read(cls, folder: Path) -> "Config":
+        """Read config.json of a run folder.
+
+        Raises:
+            CheckpointError: no run folder, damaged, or of a newer version.
+        """
+        content = read_json(folder / "config.json")
+        version = content.pop("format", None)
+        if version != FORMAT:
+            newer = isinstance(version, int) and version > FORMAT
+            raise CheckpointError(
+                f"{folder}/config.json has format {version!r}, this version of striate reads {FORMAT}: "
+                + ("update striate" if newer else "it is no config of a run")
+            )
+        try:
+            content["net"] = NetSpec(**_tuples(content["net"]))
+            content["classes"] = tuple(str(name) for name in content["classes"])
+            content["preprocessing"] = Preprocessing.from_dict(content["preprocessing"])
+            return cls(**content)
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(f"{folder}/config.json is damaged: {error}") from error
+
+
+def _tuples(net: Mapping[str, Any]) -> dict[str, Any]:
+    size = net.get("size")
+    return {**net, "size": tuple(size) if size else None}

@@ -1,0 +1,135 @@
+"""Files of a run folder: written whole or not at all, one writer at a time."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import socket
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from striate.errors import CheckpointError, UsageError
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a crash, sees the old content or the new, never half of it.
+
+    Raises:
+        CheckpointError: the disk is full or the folder cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise cannot_write(path, error, needed=len(content)) from error
+
+
+def cannot_write(path: Path, error: Exception, *, needed: int = 0) -> CheckpointError:
+    """The error that says why a file of the run could not be written and how to mend it."""
+    with contextlib.suppress(OSError):
+        free = shutil.disk_usage(path.parent).free
+        if free < needed + 65536:
+            return CheckpointError(
+                f"{path}: the disk is full ({needed:,} bytes needed, {free:,} free); "
+                "what was written before is kept: free some room and go on with --resume"
+            )
+    return CheckpointError(
+        f"{path}: cannot be written ({error}); mend that and go on with --resume"
+    )
+
+
+def write_text(path: Path, content: str) -> None:
+    """`write_bytes` of UTF-8; halves of surrogate pairs, as file names may hold them, stand escaped."""
+    write_bytes(path, content.encode("utf-8", "backslashreplace"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """`write_text` of JSON that a person can read."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """An object from a JSON file.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path.parent} is no run folder: it holds no {path.name}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is damaged: it holds no JSON object")
+    return content
+
+
+def make(out: Path, task: str, name: str | None, default: str) -> Path:
+    """Make a new run folder `out/task/name`; without a name the default one, numbered if taken.
+
+    Raises:
+        UsageError: the name is taken or malformed, or the folder cannot be made.
+    """
+    if name is not None and (name in ("", ".", "..") or "/" in name or name.startswith(".")):
+        raise UsageError(f"--name {name!r} cannot name a folder: use letters, digits, - and _")
+    parent = out / task
+    tries = [name] if name else [default, *(f"{default}-{i}" for i in range(2, 10_000))]
+    for candidate in tries:
+        folder = parent / candidate
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+            _try_writing(folder)
+        except FileExistsError:
+            if parent.is_dir():
+                continue
+            raise UsageError(
+                f"--out {out}: this is a file, not a folder; name another --out"
+            ) from None
+        except OSError as error:
+            raise UsageError(
+                f"--out {out}: no run folder can be made there ({error.strerror}); name another --out"
+            ) from error
+        return folder
+    raise UsageError(
+        f"{parent / tries[0]} is there already: go on with --resume {parent / tries[0]}, "
+        "or choose another --name"
+    )
+
+
+def _try_writing(folder: Path) -> None:
+    probe = folder / ".probe"
+    probe.touch()
+    probe.unlink()
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Generator[None]:
+    """Hold a run folder for writing. The lock goes with the process, however that ends.
+
+    Raises:
+        UsageError: another process holds it; the message names that process.
+    """
+    path = folder / ".lock"
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise UsageError(
+                f"{folder} is being written by {holder}: wait for it, or choose another --name"
+            ) from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        yield
+        path.unlink(missing_ok=True)

@@ -1,0 +1,264 @@
+"""A run: one training's folder, opened again to evaluate and to predict."""
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import nn
+
+from striate import data as data_room
+from striate import plan as plan_room
+from striate.data import Data
+from striate.errors import CheckpointError, DataError, UsageError
+from striate.metrics import Scores
+from striate.plan import Plan
+from striate.report import Result, text_table
+from striate.runs.answers import answers
+from striate.runs.config import Config, structure
+from striate.runs.folder import read_json, write_json
+from striate.runs.items import Held, Prediction, read_table, write_items
+from striate.tasks import Classify
+
+PREDICTED_AT_ONCE = 64  # files whose pictures are in memory together
+
+
+class Run(Result):
+    """A run folder. Nothing is read until it is needed."""
+
+    def __init__(self, path: str | Path, net: nn.Module | None = None) -> None:
+        """Name a run folder.
+
+        Args:
+            path: the folder.
+            net: the user's own net, for a run that did not train a net of the catalogue.
+        """
+        self.path = Path(path)
+        self._given = net
+
+    @classmethod
+    def load(cls, path: str | Path, *, net: nn.Module | None = None) -> "Run":
+        """Open a run folder, with its weights.
+
+        Raises:
+            CheckpointError: it is no run folder, is damaged or of a newer version.
+        """
+        run = cls(path, net)
+        _ = run.net
+        return run
+
+    @cached_property
+    def config(self) -> Config:
+        """Content of config.json."""
+        if not self.path.is_dir():
+            raise CheckpointError(f"{self.path} is no run folder; `striate train` makes one")
+        return Config.read(self.path)
+
+    @cached_property
+    def task(self) -> Classify:
+        """What the net was trained to do."""
+        return Classify(self.config.classes)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """How the net runs: as trained where the device is there, else the default."""
+        stored = self.config.plan
+        device = plan_room.device()
+        if device != stored.get("device"):
+            return Plan(device)
+        return Plan(device, stored.get("layout", "contiguous"), stored.get("precision", "fp32"))
+
+    @cached_property
+    def net(self) -> nn.Module:
+        """The trained net, on the plan's device, in evaluation mode."""
+        spec = self.config.net
+        if spec.own and self._given is None:
+            raise UsageError(
+                f"{self.path} trained a net of your own ({spec.name}): name it again, "
+                "--net package.module:factory, or Run.load(path, net=...)"
+            )
+        net = copy.deepcopy(self._given) if self._given else spec.build()
+        if structure(net) != spec.structure:
+            raise CheckpointError(
+                f"{self.path}: the net differs from the one that was trained ({spec.name}): "
+                "other names, shapes or dtypes of weights; give the same factory"
+            )
+        net.load_state_dict(_weights(self.path / "model.safetensors", self.config.weights))
+        return self.plan.place(net).eval()
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """Content of summary.json: how the training ended."""
+        return read_json(self.path / "summary.json")
+
+    def history(self) -> list[dict[str, float]]:
+        """Rows of results.csv, one an epoch."""
+        return read_table(self.path / "results.csv")
+
+    def evaluate(
+        self, data: str | Path | Data | None = None, *, split: str | None = None
+    ) -> Scores:
+        """Scores with intervals; per-item answers are saved in the run's folder `evaluations`.
+
+        Args:
+            data: what to evaluate on; the training's own held-out items if not given.
+            split: which part of it; test, else val, else everything, if not given.
+
+        Raises:
+            DataError: the classes are other ones, or the data changed since the split was made.
+        """
+        opened = self._open(data)
+        split = split or _evaluated(opened)
+        held = self.held(opened, split)
+        out = self.path / "evaluations"
+        out.mkdir(exist_ok=True)
+        stem = f"{Path(opened.path).name}-{split}"
+        write_items(out / f"{stem}.csv", held.rows(self.config.classes))
+        write_json(out / f"{stem}.json", held.scores.as_dict())
+        return held.scores
+
+    def held(self, data: Data, split: str) -> Held:
+        """Answers to one split of opened data, in memory."""
+        if split not in data.splits:
+            raise UsageError(f"split={split}: {data.path} has {', '.join(data.splits)}")
+        pre = self.config.preprocessing
+        arrays = data.arrays(split, size=pre.resize, color=pre.color)
+        arrays = replace(arrays, labels=self._labels(arrays.labels, data.classes))
+        probs = self._answers(arrays.images)
+        scores = self.task.score(
+            probs, arrays.labels, run=str(self.path), data=data.path, split=split
+        )
+        return Held(probs, arrays, scores)
+
+    def predict(
+        self, paths: str | Path | Iterable[str | Path], *, top: int = 5
+    ) -> list[Prediction]:
+        """Labels and confidences of picture files; a folder stands for the files in it."""
+        return list(self.predicted([paths] if isinstance(paths, str | Path) else paths, top=top))
+
+    def predicted(self, paths: Iterable[str | Path], *, top: int = 5) -> Iterator[Prediction]:
+        """`predict` one after the other, in the order given, a few files at a time in memory."""
+        files = _files(paths)
+        while chunk := list(islice(files, PREDICTED_AT_ONCE)):
+            yield from self._predict(chunk, top)
+
+    def _predict(self, files: Sequence[Path], top: int) -> Iterator[Prediction]:
+        images = [self._image(file) for file in files]
+        good = [image for image in images if not isinstance(image, str)]
+        probs = iter(self._answers(np.stack(good)) if good else ())
+        for file, image in zip(files, images, strict=True):
+            if isinstance(image, str):
+                yield Prediction(str(file), error=image)
+            else:
+                yield Prediction(str(file), self.task.answer(next(probs), top=top))
+
+    def _image(self, file: Path) -> NDArray[np.uint8] | str:
+        """A decoded picture, or why there is none."""
+        pre = self.config.preprocessing
+        try:
+            return data_room.picture(file, size=pre.resize, color=pre.color)
+        except DataError as error:
+            return str(error)
+
+    def _answers(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return answers(
+            self.net,
+            images,
+            self.task.decode,
+            preprocessing=self.config.preprocessing,
+            plan=self.plan,
+        )
+
+    def open_data(self) -> Data:
+        """The data this run was trained on, split as then.
+
+        Raises:
+            DataError: they changed since.
+        """
+        trained = self.config.data
+        opened = data_room.open(
+            trained["path"],
+            val=trained["val"],
+            seed=trained["seed"],
+            ignore=trained["ignore"],
+            broken=trained["broken"],
+        )
+        if opened.fingerprint != trained["fingerprint"]:
+            raise DataError(
+                f"{trained['path']} changed since this run was trained, so its held-out items are not "
+                "known any more: train anew, or evaluate on other pictures"
+            )
+        return opened
+
+    def _open(self, data: str | Path | Data | None) -> Data:
+        if isinstance(data, Data):
+            return data
+        if data is None:
+            return self.open_data()
+        opened = data_room.open(data, val=0)
+        if opened.fingerprint == self.config.data["fingerprint"]:
+            return self.open_data()
+        return opened
+
+    def _labels(self, labels: NDArray[np.int64], classes: Sequence[str]) -> NDArray[np.int64]:
+        """Class numbers of other data, as numbers of this run."""
+        place = {name: i for i, name in enumerate(self.config.classes)}
+        unknown = [name for name in classes if name not in place]
+        if unknown:
+            raise DataError(
+                f"the data have classes that this run does not know: {', '.join(unknown[:5])}; "
+                f"it knows {', '.join(self.config.classes[:20])}"
+            )
+        return np.array([place[name] for name in classes], np.int64)[labels]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON shape `train`."""
+        return self.summary
+
+    def as_text(self) -> str:
+        """What was trained, and how well it does."""
+        done = self.summary
+        rows = [
+            [name, *(f"{interval[key]:.4f}" for key in ("value", "low", "high"))]
+            for name, interval in done["scores"].items()
+        ]
+        head = f"{done['net']}, {done['epochs']} epochs in {done['seconds']:.1f} s: {self.path}"
+        return f"{head}\n{text_table([done['split'], 'value', 'low', 'high'], rows)}"
+
+
+def _weights(path: Path, sha256: str) -> dict[str, torch.Tensor]:
+    """Read model.safetensors, checked against the hash in config.json."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path} is missing: the training did not end; go on with striate train --resume {path.parent}"
+        ) from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise CheckpointError(f"{path} is damaged: its SHA-256 is not the one in config.json")
+    try:
+        return safetensors.torch.load(content)
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+
+
+def _evaluated(data: Data) -> str:
+    return next(name for name in ("test", "val", *data.splits) if name in data.splits)
+
+
+def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
+    for path in map(Path, paths):
+        if path.is_dir():
+            yield from sorted(p for p in path.rglob("*") if p.is_file() and p.name[0] != ".")
+        else:
+            yield path

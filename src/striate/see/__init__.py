@@ -1,0 +1,6 @@
+"""Pictures of what is inside a network: kernels and feature maps, of any `nn.Module`."""
+
+from striate.see.feature_maps import Maps, maps
+from striate.see.filters import Kernels, kernels
+
+__all__ = ["Kernels", "Maps", "kernels", "maps"]

@@ -1,0 +1,101 @@
+"""Batches of decoded pictures: gathered, augmented and normalised a whole batch at a time.
+
+N items, B batch, H W pixels, C channels.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from striate.runs.preprocessing import Preprocessing
+from striate.training import seed as randomness
+
+SHIFT = 1 / 28  # a shift moves by up to this share of the size: one pixel of an MNIST digit
+
+
+@dataclass(frozen=True)
+class Batches:
+    """All training items on the device, and how they are drawn.
+
+    The order is a function of (seed, epoch), the views of (seed, epoch, step). Every epoch's batches differ
+    in size by at most one item, so there is no small last one that batch normalisation would suffer from.
+    """
+
+    images: Tensor  # [N, H, W, C] uint8, with `margin` pixels around for shifts
+    labels: Tensor  # [N] int64
+    preprocessing: Preprocessing
+    batch: int
+    augment: str
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """Steps of one epoch."""
+        return math.ceil(len(self.labels) / self.batch)
+
+    def order(self, epoch: int) -> tuple[Tensor, ...]:
+        """Item numbers of every step of an epoch."""
+        shuffled = torch.randperm(
+            len(self.labels), generator=randomness.generator(self.seed, "order", epoch)
+        )
+        return torch.tensor_split(shuffled.to(self.labels.device), self.steps)
+
+    def take(
+        self, index: Tensor, epoch: int, step: int, *, plain: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """The items of one step: pictures [B, C, h, w] float32 and labels [B].
+
+        Args:
+            index: item numbers [B].
+            epoch: counted from zero.
+            step: within the epoch.
+            plain: the middle of each picture instead of a random view.
+        """
+        images = self.images.index_select(0, index)  # a copy of whole rows; indexing is 8x slower
+        if plain or self.augment == "none":
+            images = self.preprocessing.centre(self._unpadded(images))
+        else:
+            images = self._view(images, randomness.generator(self.seed, "view", epoch, step))
+        return self.preprocessing.normalise(images), self.labels.index_select(0, index)
+
+    def _view(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Crops at random places; small shifts move a batch as one, which costs nothing."""
+        (h, w), (high, wide) = self.preprocessing.size, images.shape[1:3]
+        if self.augment == "shift":
+            top, left = (
+                int(torch.randint(room + 1, (), generator=generator))
+                for room in (high - h, wide - w)
+            )
+            return images[:, top : top + h, left : left + w]
+        tops = torch.randint(high - h + 1, (len(images),), generator=generator).tolist()
+        lefts = torch.randint(wide - w + 1, (len(images),), generator=generator).tolist()
+        view = torch.stack(
+            [
+                image[top : top + h, left : left + w]
+                for image, top, left in zip(images, tops, lefts, strict=True)
+            ]
+        )
+        if self.augment == "crop+flip":
+            turned = torch.rand(len(view), generator=generator).to(view.device) < 0.5
+            view[turned] = view[turned].flip(2)
+        return view
+
+    def _unpadded(self, images: Tensor) -> Tensor:
+        high, wide = self.preprocessing.resize
+        top, left = (images.shape[1] - high) // 2, (images.shape[2] - wide) // 2
+        return images[:, top : top + high, left : left + wide]
+
+
+def padded(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pictures [N, H, W, C] with their edges repeated, to have room for shifts of `size`."""
+    down, right = (max(1, round(SHIFT * side)) for side in size)
+    n, high, wide, channels = images.shape
+    room = torch.empty((n, high + 2 * down, wide + 2 * right, channels), dtype=images.dtype)
+    room[:, down : down + high, right : right + wide] = images
+    room[:, :down] = room[:, down : down + 1]
+    room[:, down + high :] = room[:, down + high - 1 : down + high]
+    room[:, :, :right] = room[:, :, right : right + 1]
+    room[:, :, right + wide :] = room[:, :, right + wide - 1 : right + wide]
+    return room

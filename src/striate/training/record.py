@@ -1,0 +1,209 @@
+"""What a training writes down: checkpoints, one row an epoch, and at the end the finished run folder."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from striate.data import Arrays, Data
+from striate.errors import NumericError, Stopped
+from striate.plan import Plan
+from striate.runs import Run, checkpoint, folder
+from striate.runs.answers import answers
+from striate.runs.checkpoint import Checkpoint
+from striate.runs.config import Config
+from striate.runs.items import Held, write_items, write_table
+from striate.tasks import Classify
+from striate.training import optim
+from striate.training.batches import Batches
+from striate.training.loop import BrokenStepError, State, Totals
+from striate.training.recipe import Recipe
+
+SAVE_EVERY = 300.0  # seconds between checkpoints within a long epoch
+
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Who is told how a training goes: `say` gets lines; `bar` a name, what is done and of how much."""
+
+    say: Callable[[str], None] = lambda _line: None
+    bar: Callable[[str, int, int], None] = lambda _name, _done, _total: None
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a training needs besides its changing state."""
+
+    path: Path
+    data: Data
+    recipe: Recipe
+    config: Config
+    plan: Plan
+    batches: Batches
+    task: Classify
+    progress: Progress
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return self.batches.steps * (self.recipe.epochs or 1)
+
+    def held_out(self) -> Arrays:
+        """The items that are answered after every epoch."""
+        pre = self.config.preprocessing
+        return self.data.arrays(self.data.held_out, size=pre.resize, color=pre.color)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A finished training: its run, the answers to the held-out items, and to a test split beside them."""
+
+    run: Run
+    data: Data
+    held: Held
+    test: Held | None
+
+
+@dataclass
+class Record:
+    """The memory of a training besides weights and optimiser: rows of results.csv, and the time."""
+
+    path: Path
+    rows: list[Row] = field(default_factory=list[Row])
+    seconds: float = 0.0  # spent before `started`
+    started: float = field(default_factory=time.monotonic)
+    saved: float = field(default_factory=time.monotonic)
+
+    def spent(self) -> float:
+        """Seconds of training so far, those before an interruption included."""
+        return self.seconds + time.monotonic() - self.started
+
+    def save(self, state: State, merit: float | None = None) -> None:
+        """Write a checkpoint."""
+        tensors = {f"net.{name}": t for name, t in state.net.state_dict().items()}
+        tensors |= {f"opt.{name}": t for name, t in optim.state_tensors(state.opt).items()}
+        memory = {"totals": asdict(state.totals), "rows": self.rows, "seconds": self.spent()}
+        checkpoint.save(self.path, Checkpoint(state.step, tensors, memory, merit))
+        self.saved = time.monotonic()
+
+    @classmethod
+    def restore(cls, path: Path, found: Checkpoint, state: State) -> "Record":
+        """Put a checkpoint back into a training's state, and give the record that goes with it."""
+        state.net.load_state_dict(_part(found, "net."))
+        optim.load_state_tensors(state.opt, _part(found, "opt."))
+        state.step = found.step
+        state.totals = Totals(**found.state["totals"])
+        return cls(path, list(found.state["rows"]), found.state["seconds"])
+
+    def after_step(self, state: State, signum: int | None) -> None:
+        """Save now and then within a long epoch, and before a signal ends the training.
+
+        Raises:
+            Stopped: a signal came.
+        """
+        if signum is None and time.monotonic() - self.saved < SAVE_EVERY:
+            return
+        self.save(state)
+        if signum is not None:
+            raise self.stopped(state, signum)
+
+    def stopped(self, state: State, signum: int) -> Stopped:
+        """The words with which a signal ends the training, and the way on."""
+        return Stopped(
+            f"stopped after step {state.step:,}; everything so far is kept. "
+            f"Go on with: striate train --resume {self.path}",
+            signum,
+        )
+
+    def after_epoch(self, state: State, epoch: int, held: Arrays, job: Job) -> Row:
+        """Answer the held-out items, add a row to results.csv, write a checkpoint."""
+        probs = _answers(state, held, job)
+        chance = probs[np.arange(len(held.labels)), held.labels].clip(1e-12)
+        accuracy = float((probs.argmax(1) == held.labels).mean())
+        totals = state.totals
+        row = {
+            "epoch": epoch + 1,
+            "lr": state.opt.param_groups[0]["lr"],
+            "train_loss": totals.loss / totals.items,
+            "train_accuracy": totals.right / totals.items,
+            "val_loss": float(-np.log(chance).mean()),
+            "val_accuracy": accuracy,
+            "seconds": self.spent(),
+        }
+        self.rows.append(row)
+        state.totals = Totals()
+        # A test split is watched, never chosen by: without a validation split there is no merit.
+        self.save(state, accuracy if job.data.held_out == "val" else None)
+        write_results(self.path / "results.csv", self.rows)
+        return row
+
+    def broken(self, error: BrokenStepError) -> NumericError:
+        """Write failure.json, and say where the last good weights are."""
+        folder.write_json(self.path / "failure.json", error.details)
+        good = sorted((self.path / "checkpoints").glob("step-*"))
+        kept = f"the last good checkpoint is {good[-1]}" if good else "no epoch had ended before"
+        return NumericError(f"{error}; {kept}")
+
+    def finish(self, state: State, job: Job) -> Fitted:
+        """Write the best weights, the answers and the summary, and open the finished run."""
+        best = checkpoint.best(self.path)
+        if best is not None:
+            state.net.load_state_dict(_part(best, "net."))
+        kept = (best.step if best else state.step) // job.batches.steps
+        content = checkpoint.pack(state.net.state_dict())
+        folder.write_bytes(self.path / "model.safetensors", content)
+        replace(job.config, weights=sha256(content).hexdigest()).write(self.path)
+        run = Run(self.path, state.net if job.config.net.own else None)
+        held = run.held(job.data, job.data.held_out)
+        test = run.held(job.data, "test") if {"val", "test"} <= set(job.data.splits) else None
+        write_items(self.path / "items.csv", held.rows(job.data.classes))
+        folder.write_json(self.path / "summary.json", self._summary(job, kept, held, test))
+        return Fitted(run, job.data, held, test)
+
+    def _summary(self, job: Job, kept: int, held: Held, test: Held | None) -> dict[str, Any]:
+        """The JSON shape `train`."""
+        scored = held.scores.as_dict()
+        summary = {
+            "run": str(self.path),
+            "task": job.task.name,
+            "net": job.config.net.name,
+            "epochs": len(self.rows),
+            "kept": kept,  # the epoch whose weights these are
+            "seconds": round(self.spent(), 3),
+            "split": job.data.held_out,
+            "items": scored["items"],
+            "scores": scored["scores"],
+        }
+        if test is not None:
+            summary["test"] = {key: test.scores.as_dict()[key] for key in ("items", "scores")}
+        return summary
+
+
+def write_results(path: Path, rows: list[Row]) -> None:
+    """Write results.csv whole: one row an epoch."""
+    cells = [[f"{value:.6g}" for value in row.values()] for row in rows]
+    write_table(path, list(rows[0]), cells)
+
+
+def _part(found: Checkpoint, prefix: str) -> dict[str, Any]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in found.tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _answers(state: State, held: Arrays, job: Job) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return answers(
+        state.net,
+        held.images,
+        job.task.decode,
+        preprocessing=job.config.preprocessing,
+        plan=job.plan,
+    )

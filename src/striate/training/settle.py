@@ -1,0 +1,77 @@
+"""From what the user said and what the data are to a recipe in which nothing is left open."""
+
+from striate.data import Data
+from striate.errors import ShapeError
+from striate.models import catalog
+from striate.training.recipe import Recipe
+
+SMALL = 64  # pictures up to this side are kept whole; larger ones are cropped
+SEEN = 240_000  # items that a default training looks at, repeats counted, within these epochs:
+EPOCHS = (4, 20)
+LIGHT = 1_000_000  # parameters up to which a net stands the larger rate
+
+
+def settle(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recipe:
+    """Fill in what the recipe leaves to the data: net, size, colour, epochs, batch, rate, augmentation.
+
+    Args:
+        recipe: as the user wrote it.
+        data: what will be trained on.
+        own_net: the user brings a net, so none is chosen and its size is the data's or 224.
+    """
+    items = len(data.splits["train"])
+    native = data.native_size
+    color = recipe.color or data.color
+    small = native is not None and max(native) <= SMALL
+    net = recipe.net or ("" if own_net else _net(native, color))
+    size = recipe.size or (_own_size(native) if own_net else _size(net, native))
+    batch = recipe.batch or 2 ** max(3, min(8, (items // 20).bit_length() - 1))
+    augment = recipe.augment
+    if augment == "auto":
+        augment = "shift" if small else "crop+flip" if color == "rgb" else "crop"
+    light = bool(net) and catalog.entry(net).params < LIGHT
+    return recipe.model_copy(
+        update={
+            "net": net or None,
+            "size": size,
+            "color": color,
+            "epochs": recipe.epochs or max(EPOCHS[0], min(EPOCHS[1], -(-SEEN // items))),
+            "batch": batch,
+            "lr": recipe.lr or _rate(recipe.optimizer, batch, light=light),
+            "augment": augment,
+        }
+    )
+
+
+def stored_size(recipe: Recipe) -> tuple[int, int]:
+    """The size at which pictures are decoded: with an eighth more around where they will be cropped."""
+    h, w = recipe.size or (0, 0)
+    if recipe.augment.startswith("crop"):
+        return (-(-h * 8 // 7), -(-w * 8 // 7))
+    return (h, w)
+
+
+def _net(native: tuple[int, int] | None, color: str) -> str:
+    return "lenet5" if color == "grey" and native is not None and max(native) <= 32 else "resnet18"
+
+
+def _size(net: str, native: tuple[int, int] | None) -> tuple[int, int]:
+    """The pictures' own size where the net takes it and was not published for less, else the published one."""
+    height, width = catalog.entry(net).input[-2:]
+    if native is None or native[0] > height or native[1] > width:
+        return (height, width)
+    try:
+        catalog.build(net, size=native, init=False)
+    except ShapeError:
+        return (height, width)
+    return native
+
+
+def _own_size(native: tuple[int, int] | None) -> tuple[int, int]:
+    return native if native is not None and max(native) <= 512 else (224, 224)
+
+
+def _rate(optimizer: str, batch: int, *, light: bool) -> float:
+    """Rates found on MNIST (light nets) and CIFAR-10 at batch 256, scaled by the root of the batch."""
+    base = {"adamw": 8e-3 if light else 2e-3, "sgd": 0.1}[optimizer]
+    return base * (batch / 256) ** 0.5

@@ -1,0 +1,5 @@
+"""Where the workshops come together: the main job, and the report that joins what each of them gives."""
+
+from striate.workbench.train import train
+
+__all__ = ["train"]

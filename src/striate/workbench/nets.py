@@ -1,0 +1,80 @@
+"""NET on the command line: a catalogue name, a run folder, or `package.module:factory`."""
+
+import importlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from striate.errors import ArgumentError, UsageError, nearest
+from striate.models import catalog
+from striate.runs import Run
+
+
+@dataclass(frozen=True)
+class Named:
+    """A net that was found by its name, and what one item of its input looks like, if that is known."""
+
+    name: str
+    net: nn.Module
+    shape: tuple[int, ...] | None = None
+
+
+def find(text: str, shape: tuple[int, ...] | None = None) -> Named:
+    """The net that a word on the command line names.
+
+    Args:
+        text: the word.
+        shape: of one item of its input; a net of the catalogue is built for it.
+
+    Raises:
+        ArgumentError: it names nothing; the message says what it may name.
+    """
+    if ":" in text:
+        return Named(text, own(text), shape)
+    if text in catalog.CATALOG:
+        return _from_catalog(text, shape or catalog.entry(text).input)
+    path = Path(text)
+    if (path / "config.json").exists():
+        run = Run.load(path)
+        channels = {"grey": 1, "rgb": 3}[run.config.preprocessing.color]
+        return Named(text, run.net, shape or (channels, *run.config.preprocessing.size))
+    if path.exists():
+        raise ArgumentError(f"{text} is no run folder: it holds no config.json")
+    raise ArgumentError(
+        f"no net is called {text!r}; {nearest(text, catalog.CATALOG)}; "
+        "or name a run folder, or package.module:factory"
+    )
+
+
+def _from_catalog(name: str, shape: tuple[int, ...]) -> Named:
+    if len(shape) != 3:
+        raise ArgumentError(
+            f"{name} takes channels x height x width, got {'x'.join(map(str, shape))}"
+        )
+    channels, height, width = shape
+    net = catalog.build(name, in_channels=channels, size=(height, width), init=False)
+    return Named(name, net, shape)
+
+
+def own(text: str) -> nn.Module:
+    """Call `package.module:factory`, found from the current folder or what is installed.
+
+    Raises:
+        UsageError: it cannot be imported, or gives no torch.nn.Module.
+    """
+    module, _, factory = text.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        made = getattr(importlib.import_module(module), factory)()
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(
+            f"{text}: {error}; expected package.module:factory, "
+            "a function or class that takes no arguments and gives a torch.nn.Module"
+        ) from error
+    finally:
+        sys.path.pop(0)
+    if not isinstance(made, nn.Module):
+        raise UsageError(f"{text} gives {type(made).__name__}, expected a torch.nn.Module")
+    return made

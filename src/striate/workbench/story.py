@@ -1,0 +1,134 @@
+"""From a finished training to the content of its report."""
+
+import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate import see
+from striate.data import Data
+from striate.errors import StriateError
+from striate.measuring import Sheet, measure
+from striate.runs.folder import write_text
+from striate.runs.items import Held
+from striate.runs.run import Run
+from striate.training import Fitted, Progress, Recipe, read_recipe
+from striate.training.settle import settle
+from striate.workbench import page
+
+T = TypeVar("T")
+
+MISTAKES = 20
+SHOWN = 4  # items whose feature maps are shown
+
+
+def write(fitted: Fitted, progress: Progress) -> Path:
+    """Write report.html of a finished training, and give its path."""
+    path = fitted.run.path / "report.html"
+    write_text(path, page.render(content(fitted)))
+    progress.say(f"report: {path}")
+    return path
+
+
+def content(fitted: Fitted) -> page.Content:
+    """All that the report shows of a training."""
+    run, held, data = fitted.run, fitted.held, fitted.data
+    config, scored, summary = run.config, held.scores.as_dict(), run.summary
+    recipe = read_recipe(str(run.path / "args.yaml"))
+    x, names = _examples(run, held)
+    history = run.history()
+    return page.Content(
+        title=f"{config.net.name} on {Path(data.path).name}",
+        run=str(run.path),
+        created=config.created,
+        net=config.net.name,
+        command=f"striate train {data.path} --net {config.net.name}",
+        data=data.as_dict(),
+        history=history,
+        held_out=data.held_out,
+        items=held.scores.items,
+        scores=scored["scores"],
+        per_class=scored["per_class"],
+        confusion=scored["confusion"],
+        classes=config.classes,
+        chosen=data.held_out == "val",
+        best_epoch=summary["kept"],
+        test=fitted.test.scores.as_dict()["scores"] if fitted.test else None,
+        test_items=fitted.test.scores.items if fitted.test else None,
+        mistakes=mistakes(held, config.classes),
+        kernels=_or_none(lambda: see.kernels(run.net, shape=(x.shape[1], x.shape[2], x.shape[3]))),
+        maps=_or_none(lambda: see.maps(run.net, x)),
+        map_titles=names,
+        sheet=_sheet(run),
+        plan=config.plan,
+        recipe=recipe.model_dump(mode="json"),
+        recipe_changed=_changed(recipe, data),
+        notes=[f"{p.file}: {p.reason}" for p in data.problems[:50]],
+        seconds=summary["seconds"],
+        machine={
+            "processor": platform.processor() or platform.machine(),
+            "threads": torch.get_num_threads(),
+            **config.versions,
+        },
+    )
+
+
+def mistakes(held: Held, classes: Sequence[str]) -> list[page.Mistake]:
+    """The items that were answered wrongly with the most confidence, the worst first."""
+    truth, answer = (
+        [int(label) for label in labels] for labels in (held.arrays.labels, held.probs.argmax(1))
+    )
+    confidence = held.probs.max(1)
+    wrong = np.flatnonzero(held.probs.argmax(1) != held.arrays.labels)
+    worst = [int(i) for i in wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]]
+    return [
+        page.Mistake(
+            picture=np.asarray(held.arrays.images[i]),
+            name=held.arrays.names[i],
+            truth=classes[truth[i]],
+            answer=classes[answer[i]],
+            confidence=float(confidence[i]),
+            truth_confidence=float(held.probs[i, truth[i]]),
+        )
+        for i in worst
+    ]
+
+
+def _examples(run: Run, held: Held) -> tuple[Tensor, list[str]]:
+    """A few held-out items of different classes, as the net takes them, and what they are called."""
+    _, first = np.unique(held.arrays.labels, return_index=True)
+    picked = first[:: max(1, len(first) // SHOWN)][:SHOWN]
+    pre = run.config.preprocessing
+    stored = torch.from_numpy(np.ascontiguousarray(held.arrays.images[picked]))
+    return pre.normalise(pre.centre(stored)), [
+        run.config.classes[held.arrays.labels[i]] for i in picked
+    ]
+
+
+def _sheet(run: Run) -> dict[str, Any] | None:
+    pre = run.config.preprocessing
+    shape = (1 if pre.color == "grey" else 3, *pre.size)
+
+    def counted() -> Sheet:
+        return measure(run.net, shape)
+
+    sheet = _or_none(counted)
+    return sheet.as_dict() if sheet else None
+
+
+def _or_none(make: Callable[[], T]) -> T | None:
+    """A part of the report that a user's own net may not have; the rest is written all the same."""
+    try:
+        return make()
+    except StriateError:
+        return None
+
+
+def _changed(recipe: Recipe, data: Data) -> set[str]:
+    """Settings that differ from what this net and these data get without a word."""
+    usual = settle(Recipe(net=recipe.net), data, own_net=recipe.net is None).model_dump()
+    return {key for key, value in recipe.model_dump().items() if value != usual[key]}

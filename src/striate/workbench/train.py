@@ -1,0 +1,106 @@
+"""The main job: data in; a trained, measured, reported net out."""
+
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+from torch import nn
+
+from striate import data as data_room
+from striate.data import Data
+from striate.runs import Run
+from striate.training import Fitted, Progress, Recipe, fit, read_recipe
+from striate.training import resume as go_on
+from striate.workbench import nets, progress, story
+
+
+class Settings(TypedDict, total=False):
+    """The settings of a recipe, as `striate.training.Recipe` describes them."""
+
+    epochs: int
+    batch: int
+    lr: float
+    optimizer: str
+    momentum: float
+    weight_decay: float
+    schedule: str
+    warmup: float
+    smoothing: float
+    clip: float
+    augment: str
+    size: int | str | tuple[int, int]
+    color: str
+    width: float
+    options: dict[str, Any]
+    val: float
+    ignore: str | list[str]
+    broken: str | float
+    on_nan: str
+    seed: int
+    plan: str
+    device: str
+    cache: str
+
+
+def train(
+    data: str | Path | Data,
+    net: str | nn.Module | None = None,
+    *,
+    recipe: str = "quick",
+    out: str | Path = "runs",
+    name: str | None = None,
+    **settings: Unpack[Settings],
+) -> Run:
+    """Train a net, evaluate it, and write a run folder with a report.
+
+    Args:
+        data: a folder, an archive, an array file, a built-in name, or what `striate.open` gave.
+        net: a name of the catalogue, `package.module:factory`, or a net of your own (a copy is trained).
+        recipe: a named recipe or a YAML file.
+        out: below which folder the run folder is made.
+        name: of the run folder; made from data and net if not given.
+        settings: what differs from the recipe.
+
+    Raises:
+        StriateError: of the kinds in `striate.errors`.
+    """
+    own, named = (None, net) if isinstance(net, str) else (net, None)
+    if named is not None:
+        settings = {**settings, "net": named}  # pyright: ignore[reportAssignmentType] - checked by Recipe
+    with progress.shown() as shown:
+        chosen = read_recipe(recipe, settings)
+        return train_with(data, chosen, own=own, out=Path(out), name=name, progress=shown).run
+
+
+def train_with(
+    data: str | Path | Data,
+    recipe: Recipe,
+    *,
+    own: nn.Module | None = None,
+    out: Path = Path("runs"),
+    name: str | None = None,
+    progress: Progress,
+) -> Fitted:
+    """`train` with a recipe that is read, giving the answers to the held-out items too."""
+    if own is None and recipe.net is not None and ":" in recipe.net:
+        own = nets.own(recipe.net)
+    if isinstance(data, Data):
+        opened = data
+    else:
+        opened = data_room.open(
+            data,
+            val=recipe.val,
+            seed=recipe.seed,
+            ignore=recipe.ignore,
+            broken=recipe.broken,
+            cache=recipe.cache,
+        )
+    fitted = fit(opened, recipe, net=own, out=out, name=name, progress=progress)
+    story.write(fitted, progress)
+    return fitted
+
+
+def resume(path: str | Path, *, own: nn.Module | None = None, progress: Progress) -> Fitted:
+    """Go on with a training that was stopped, to its end and its report."""
+    fitted = go_on(Path(path), net=own, progress=progress)
+    story.write(fitted, progress)
+    return fitted

@@ -1,0 +1,197 @@
+"""Every verb as a command: what it prints, its JSON, its exit status."""
+
+import json
+
+import pytest
+
+from striate import cli
+
+INTERVAL = {"value", "low", "high"}
+
+
+@pytest.fixture
+def status(capsys):
+    """Run a command: its exit status, standard output and standard error."""
+
+    def run(*words):
+        code = cli._status([str(word) for word in words])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(shapes, tmp_path_factory):
+    """A run folder, trained by the command."""
+    out = tmp_path_factory.mktemp("runs")
+    words = [
+        str(shapes),
+        "--net",
+        "lenet5",
+        "epochs=4",
+        "--batch",
+        "8",
+        "--out",
+        str(out),
+        "--name",
+        "a",
+    ]
+    assert cli._status(["train", *words]) == 0
+    return out / "classify" / "a"
+
+
+def test_train_prints_json_alone(status, shapes, tmp_path):
+    code, out, err = status("train", shapes, "net=linear", "epochs=1", "--out", tmp_path, "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert set(document) >= {"run", "task", "net", "epochs", "seconds", "scores"}
+    assert set(document["scores"]) == {
+        "accuracy",
+        "balanced_accuracy",
+        "f1",
+        "auroc",
+        "ece",
+        "loss",
+    }
+    assert all(set(score) == INTERVAL for score in document["scores"].values())
+    assert "epoch 1/1" in err
+    assert "report: " in err
+
+
+def test_evaluate(status, run, shapes):
+    code, out, _ = status("evaluate", run, "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert set(document) >= {"run", "data", "items", "scores", "per_class"}
+    assert set(document["per_class"][0]) >= {"label", "support"}
+    assert status("evaluate", run)[1].startswith("18 items of ")
+    code, _, err = status("evaluate", run, "--split", "tset")
+    assert (code, err) == (2, f"striate: split=tset: {shapes} has train, val\n")
+
+
+def test_predict(status, run, shapes, tmp_path):
+    file = shapes / "box" / "00.png"
+    code, out, _ = status("predict", run, file, file, "--json")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert (code, len(lines)) == (0, 2)
+    assert set(lines[0]) == {"file", "label", "confidence", "top"}
+    (tmp_path / "bad.jpg").write_text("<html>")
+    code, out, err = status("predict", run, file, tmp_path / "bad.jpg", "--json")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert (code, set(lines[1])) == (3, {"file", "error"})
+    assert err == "striate: 1 of the files could not be read; each says why in its line\n"
+
+
+def test_nets(status):
+    code, out, _ = status("nets", "--json")
+    rows = json.loads(out)
+    assert code == 0
+    assert {row["name"] for row in rows} >= {"linear", "mlp", "lenet5", "resnet18"}
+    keys = {"name", "family", "year", "paper", "tasks", "input", "params", "params_train", "macs"}
+    assert set(rows[0]) >= keys | {"published"}
+    assert "resnet18" in status("nets", "res*")[1]
+
+
+def test_measure(status, run):
+    code, out, _ = status("measure", "lenet5", "--json")
+    sheet = json.loads(out)
+    assert code == 0
+    assert set(sheet) >= {"net", "inputs", "layers", "totals", "counts", "field", "findings"}
+    assert (sheet["totals"]["params"], sheet["totals"]["macs"]) == (61_706, 416_520)
+    assert len(json.loads(status("measure", "lenet5", "mlp", "--json")[1])) == 2
+    assert json.loads(status("measure", run, "--json")[1])["totals"]["params"] == 61_111
+    assert json.loads(status("measure", "lenet5", "--input", "3x32x32", "--json")[1])["inputs"] == [
+        [3, 32, 32]
+    ]
+    code, _, err = status("measure", "lenet6")
+    assert code == 2
+    assert err == (
+        "striate: no net is called 'lenet6'; did you mean lenet5? There are: lenet5, linear, mlp, resnet18; "
+        "or name a run folder, or package.module:factory\n"
+    )
+    assert status("measure", "lenet5", "--input", "big")[0] == 2
+
+
+def test_measure_takes_a_net_of_the_user(status, tmp_path, monkeypatch):
+    (tmp_path / "mynets.py").write_text(
+        "from torch import nn\n"
+        "def small(): return nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8 * 36, 2))\n"
+        "def odd(): return 3\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    sheet = json.loads(status("measure", "mynets:small", "--input", "3x8x8", "--json")[1])
+    assert sheet["totals"]["params"] == 224 + 578
+    code, _, err = status("measure", "mynets:small")
+    assert (code, err) == (
+        2, "striate: mynets:small: how large is its input? Add --input such as 3x224x224\n"
+    )  # fmt: skip
+    assert (
+        status("measure", "mynets:odd")[2]
+        == "striate: mynets:odd gives int, expected a torch.nn.Module\n"
+    )
+    assert "expected package.module:factory" in status("measure", "mynets:none")[2]
+
+
+def test_data_and_doctor(status, shapes):
+    document = json.loads(status("data", shapes, "--json")[1])
+    assert set(document) >= {
+        "path", "task", "layout", "items", "splits", "classes", "sizes", "problems", "ignored",
+        "duplicates", "fingerprint",
+    }  # fmt: skip
+    assert (document["items"], document["splits"]) == (90, {"train": 72, "val": 18})
+    doctor = json.loads(status("doctor", "--json")[1])
+    assert set(doctor) == {"python", "torch", "device", "threads", "bf16", "extras", "warnings"}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["trian"], 2, "No such command 'trian'. Did you mean 'train'?"),
+        (["train"], 2, "striate train takes one DATA, got none"),
+        (["train", "a", "b"], 2, "striate train takes one DATA, got a b"),
+        (["train", "digits", "epochs"], 2, "striate train takes one DATA, got digits epochs"),
+        (["train", "digits", "epochs=x"], 2, "epochs='x': input should be a valid integer"),
+        (["train", "nowhere"], 3, "there is no nowhere; "),
+        (
+            ["train", "digits", "--net", "lenet"],
+            2,
+            "no net is called 'lenet'; did you mean lenet5?",
+        ),
+        (["train", "digits", "device=cuda:9"], 2, "device=cuda:9 is not on this machine; "),
+        (["train", "digits", "plan=fast"], 2, "plan=fast: 'fast' is no part of a plan; "),
+        (["train", "digits", "net=lenet5", "size=40"], 2, "lenet5: fc1 needs maps of 5x5, "),
+        (
+            ["train", "--resume", "nowhere"],
+            5,
+            "nowhere is no run folder; `striate train` makes one",
+        ),
+        (["train", "x", "--resume", "nowhere"], 2, "--resume goes on with the run's own data"),
+        (["evaluate", "nowhere"], 5, "nowhere is no run folder; `striate train` makes one"),
+        (["train", "digits", "--out", "/dev/null"], 2, "--out /dev/null: "),
+        (["predict", "nowhere"], 2, "Missing argument 'FILES...'."),
+    ],
+)
+def test_mistakes_are_one_line(status, tmp_path, monkeypatch, words, code, message):
+    monkeypatch.chdir(tmp_path)
+    found, out, err = status(*words)
+    assert (found, out) == (code, "")
+    assert err.startswith(f"striate: {message}")
+    assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_show_lists_every_setting(status):
+    code, out, _ = status("train", "--show", "epochs=3")
+    assert code == 0
+    assert "epochs: 3" in out
+    assert "# passes over the data" in out
+
+
+def test_debug_shows_the_traceback():
+    with pytest.raises(Exception, match="there is no nowhere"):
+        cli._status(["train", "nowhere", "--debug"])
+
+
+def test_a_message_cannot_fake_a_line():
+    assert cli.one_line("a\nstriate: b\x1b[31m\r") == "a striate: b\\x1b[31m\\r"

@@ -1,0 +1,277 @@
+"""idx, npz and CIFAR files: sound ones, and each way to be unsound."""
+
+import gzip
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from striate import data
+from striate.data import cifar
+from striate.errors import DataError
+
+
+def refused(path: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        data.open(path)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("dot", [True, False])
+def test_the_four_idx_files(cache, tmp_path, idx_files, zipped, dot):
+    idx_files(tmp_path / "m", zipped=zipped, dot=dot)
+    opened = data.open(tmp_path / "m")
+    assert (opened.layout, opened.classes) == ("idx files", ("0", "1", "2"))
+    assert {name: len(split) for name, split in opened.splits.items()} == {"train": 20, "test": 10}
+    train = opened.arrays("train")
+    expected = np.random.default_rng(3).integers(0, 256, (20, 6, 5), dtype=np.uint8)
+    assert (train.images[..., 0] == expected).all()
+    assert train.images.flags.writeable
+    assert train.labels.tolist() == [i % 3 for i in range(20)]
+    assert list(train.names)[:2] == ["train/0", "train/1"]
+    assert (opened.color, opened.native_size) == ("grey", (6, 5))
+
+
+def test_idx_files_that_do_not_fit(cache, tmp_path, idx_files):
+    root = tmp_path / "m"
+    idx_files(root)
+    (root / "t10k-labels-idx1-ubyte.gz").rename(root / "away")
+    assert refused(root) == f"{root} has no file with the test labels beside its other idx files"
+    (root / "away").rename(root / "t10k-labels-idx1-ubyte.gz")
+    labels = root / "train-labels-idx1-ubyte.gz"
+    whole = gzip.decompress(labels.read_bytes())
+    labels.write_bytes(gzip.compress(whole[:7] + b"\x13" + whole[8:-1]))
+    assert refused(root) == "train has 20 pictures but 19 labels"
+    labels.write_bytes(gzip.compress(whole[:-5]))
+    assert refused(root) == f"{labels} is truncated: 15 of 20 values"
+    labels.write_bytes(gzip.compress(whole)[:-9])
+    assert refused(root).startswith(f"{labels} cannot be read (")
+    labels.write_bytes(gzip.compress(whole + b"more"))
+    assert refused(root) == f"{labels} holds more than the 20 values that it states"
+    labels.write_bytes(b"no gzip")
+    assert refused(root).startswith(f"{labels} cannot be read (Not a gzipped file")
+    labels.write_bytes(gzip.compress(b"hello world"))
+    assert refused(root) == f"{labels} is no idx file of bytes with 1 or 3 axes"
+    labels.write_bytes(gzip.compress(whole[:4] + b"\xff" * 4))
+    labels_huge = bytes((0, 0, 8, 3)) + b"\xff" * 12
+    labels.write_bytes(gzip.compress(labels_huge))
+    assert "the limit is 17,179,869,184" in refused(root)
+    assert (
+        refused(labels) == f"{labels} is one of the four idx files; give the folder that holds them"
+    )
+
+
+def test_labels_of_test_out_of_range(cache, tmp_path, idx_files):
+    root = tmp_path / "m"
+    idx_files(root, zipped=False)
+    labels = root / "t10k-labels-idx1-ubyte"
+    labels.write_bytes(labels.read_bytes()[:-1] + b"\x09")
+    assert refused(root) == "test has the label 9, which train has not: labels out of range"
+
+
+def arrays(path: Any, x: np.ndarray, y: Any = (0, 1, 0, 1, 0, 1), **more: Any) -> Any:
+    np.savez(path, x_train=x, y_train=np.array(y), x_test=x, y_test=np.array(y), **more)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("values", "golden"),
+    [
+        (np.array([0, 128, 255], np.uint8), [0, 128, 255]),
+        (np.array([0, 128, 255], np.int64), [0, 128, 255]),
+        (np.array([0, 0.5, 1], np.float32), [0, 128, 255]),
+        (np.array([0, 32768, 65535], np.uint16), [0, 128, 255]),
+        (np.array([False, True, True]), [0, 255, 255]),
+    ],
+)
+def test_each_type_of_array(cache, tmp_path, values, golden):
+    x = np.tile(values, (6, 2, 1))
+    opened = data.open(arrays(tmp_path / "a.npz", x))
+    assert opened.layout == "npz arrays"
+    assert opened.arrays("train").images[0, 0, :, 0].tolist() == golden
+
+
+def test_each_order_of_axes(cache, tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (6, 5, 7, 3), dtype=np.uint8)
+    last = data.open(arrays(tmp_path / "a.npz", x)).arrays("test").images
+    first = data.open(arrays(tmp_path / "b.npz", x.transpose(0, 3, 1, 2))).arrays("test").images
+    assert (last == x).all()
+    assert (first == x).all()
+    clear = np.concatenate([x, np.zeros((6, 5, 7, 1), np.uint8)], -1)
+    assert (data.open(arrays(tmp_path / "c.npz", clear)).arrays("test").images == 255).all()
+
+
+def test_names_of_classes_and_other_keys(cache, tmp_path):
+    x = np.zeros((6, 4, 4), np.uint8)
+    y = np.array([0, 1, 0, 1, 0, 1])
+    named = data.open(arrays(tmp_path / "a.npz", x, classes=np.array(["cat", "dog"])))
+    assert named.classes == ("cat", "dog")
+    np.savez(
+        tmp_path / "b.npz",
+        train_images=x,
+        train_labels=y[:, None],
+        val_images=x,
+        val_labels=y[:, None],
+    )
+    assert list(data.open(tmp_path / "b.npz").splits) == ["train", "val"]
+    np.savez(
+        tmp_path / "c.npz",
+        x=np.arange(96, dtype=np.uint8).reshape(6, 4, 4),
+        y=np.array(list("ababab")),
+    )
+    whole = data.open(tmp_path / "c.npz")
+    assert (list(whole.splits), whole.classes) == (["train", "val"], ("a", "b"))
+    assert sorted(n for s in whole.splits.values() for n in s.names) == [
+        f"all/{i}" for i in range(6)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("x", "more", "message"),
+    [
+        (
+            np.zeros((6, 4, 4), np.float32) - 1,
+            {},
+            "x_train is float32 with values from -1.0 to -1.0, expected uint8",
+        ),
+        (
+            np.full((6, 4, 4), np.nan),
+            {},
+            "x_train is float64 with values from nan to nan, expected uint8",
+        ),
+        (
+            np.full((6, 4, 4), 300),
+            {},
+            "x_train is int64 with values from 300 to 300, expected uint8",
+        ),
+        (
+            np.zeros((6, 4)),
+            {},
+            r"x_train is [6, 4], expected [N, H, W], [N, H, W, C] or [N, C, H, W]",
+        ),
+        (np.zeros((6, 8, 8, 8)), {}, r"x_train is [6, 8, 8, 8], expected"),
+        (np.zeros((0, 8, 8)), {}, r"x_train is [0, 8, 8]: no pictures"),
+        (np.full((6, 4, 4), "a"), {}, "x_train is of type <U1, expected uint8"),
+        (np.zeros((5, 4, 4)), {}, "train has 5 pictures but 6 labels"),
+        (
+            np.zeros((6, 4, 4)),
+            {"classes": np.array(["one"])},
+            "the labels of train run from 0 to 1, expected 0 to 0 for 1 classes",
+        ),
+        (
+            np.zeros((6, 4, 4)),
+            {"classes": np.array([1, 2])},
+            "classes is int64 [2], expected [K] names",
+        ),
+    ],
+)
+def test_arrays_that_do_not_fit(cache, tmp_path, x, more, message):
+    assert message in refused(arrays(tmp_path / "a.npz", x, **more))
+
+
+def test_labels_that_do_not_fit(cache, tmp_path):
+    x = np.zeros((6, 4, 4), np.uint8)
+    one_hot = np.eye(2)[[0, 1, 0, 1, 0, 1]]
+    assert refused(arrays(tmp_path / "a.npz", x, one_hot)) == (
+        "the labels of train are float64 [6, 2], expected one whole number or name for each picture, [N]"
+    )
+    np.savez(tmp_path / "b.npz", x_train=x)
+    assert (
+        refused(tmp_path / "b.npz")
+        == f"{tmp_path}/b.npz has x_train but no labels for it (y_train)"
+    )
+    np.savez(tmp_path / "c.npz", hello=x)
+    assert refused(tmp_path / "c.npz") == (
+        f"{tmp_path}/c.npz holds hello; expected x_train and y_train (and x_test, y_test), or bytes, offsets and labels"
+    )
+
+
+class Payload:
+    """Writes a canary when it is unpickled."""
+
+    def __init__(self, canary: str) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return open, (self.canary, "w")
+
+
+def test_python_objects_are_never_unpickled(cache, tmp_path):
+    canary = tmp_path / "canary"
+    x = np.array([Payload(str(canary))] * 6, object)
+    assert refused(arrays(tmp_path / "a.npz", x)) == (
+        f"{tmp_path}/a.npz: x_train holds Python objects, which are never unpickled; save it again as plain numbers"
+    )
+    (tmp_path / "b.npz").write_bytes(pickle.dumps(Payload(str(canary))))
+    assert refused(tmp_path / "b.npz").startswith(f"{tmp_path}/b.npz is no sound .npz file (")
+    assert not canary.exists()
+
+
+def test_a_damaged_npz_beside_class_folders_does_no_harm(cache, tmp_path, pictures):
+    root = pictures({"a": 3, "b": 3})
+    (root / "x.npz").write_bytes(b"damaged")
+    assert data.open(root).ignored == {".npz": 1}
+
+
+def encoded_file(path: Any, encoded: Any, count: int = 8, seed: int = 0, **changes: Any) -> None:
+    blobs = [encoded(seed + i, kind="JPEG") for i in range(count)]
+    arrays: dict[str, Any] = {
+        "bytes": np.frombuffer(b"".join(blobs), np.uint8),
+        "offsets": np.cumsum([0, *map(len, blobs)]),
+        "labels": np.arange(count) % 2,
+        "classes": np.array(["cat", "dog"]),
+    }
+    np.savez(path, **(arrays | changes))
+
+
+def test_encoded_pictures_in_two_files(cache, tmp_path, encoded):
+    encoded_file(tmp_path / "x_train_jpeg.npz", encoded)
+    encoded_file(tmp_path / "x_test_jpeg.npz", encoded, 4, 50)
+    opened = data.open(tmp_path)
+    assert opened.layout == "npz of encoded pictures"
+    assert {name: len(split) for name, split in opened.splits.items()} == {"train": 8, "test": 4}
+    assert opened.classes == ("cat", "dog")
+    got = opened.arrays("test").images
+    assert all((got[i] == data.picture(encoded(50 + i, kind="JPEG"))).all() for i in range(4))
+    one = data.open(tmp_path / "x_train_jpeg.npz")
+    assert {name: len(split) for name, split in one.splits.items()} == {"train": 6, "val": 2}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"offsets": np.array([0, 5, 3])}, "offsets do not rise from 0 to"),
+        ({"offsets": np.arange(9) + 10**9}, "offsets do not rise from 0 to"),
+        ({"offsets": np.arange(9) - 5}, "offsets do not rise from 0 to"),
+        ({"offsets": np.array([])}, "expected uint8 [total] and whole numbers [N + 1]"),
+        ({"bytes": np.zeros(5)}, "expected uint8 [total] and whole numbers [N + 1]"),
+        ({"labels": np.arange(3) % 2}, "all has 8 pictures but 3 labels"),
+        (
+            {"labels": np.arange(8)},
+            "the labels of all run from 0 to 7, expected 0 to 1 for 2 classes",
+        ),
+    ],
+)
+def test_encoded_pictures_that_do_not_fit(cache, tmp_path, encoded, change, message):
+    encoded_file(tmp_path / "a.npz", encoded, **change)
+    assert message in refused(tmp_path / "a.npz")
+
+
+def test_cifar_batches(cache, tmp_path):
+    rng = np.random.default_rng(0)
+    planes = rng.integers(0, 256, (12, 3, 32, 32), dtype=np.uint8)
+    form = cifar.FORMS[0]
+    for i, name in enumerate((*form.train, *form.test)):
+        rows = [bytes([k % 3]) + planes[k].tobytes() for k in (2 * i, 2 * i + 1)]
+        (tmp_path / name).write_bytes(b"".join(rows))
+    (tmp_path / form.names).write_text("plane\ncar\nbird\n\n")
+    opened = data.open(tmp_path)
+    assert (opened.layout, opened.classes) == ("cifar batches", ("plane", "car", "bird"))
+    assert (opened.arrays("train").images == planes[:10].transpose(0, 2, 3, 1)).all()
+    assert opened.arrays("test").labels.tolist() == [1, 2]
+    (tmp_path / form.test[0]).write_bytes(b"\0" * 3072)
+    assert refused(tmp_path) == (
+        f"{tmp_path}/test_batch.bin has 3,072 bytes, expected a multiple of 3,073: fetch it again"
+    )

@@ -1,0 +1,89 @@
+"""The real data sets."""
+
+import numpy as np
+import pytest
+
+from striate import data
+
+
+def counts(opened: data.Data) -> dict[str, int]:
+    return {name: len(split) for name, split in opened.splits.items()}
+
+
+def test_mnist(shared, cache):
+    opened = data.open(shared / "data" / "mnist")
+    assert (counts(opened), opened.color, opened.native_size) == (
+        {"train": 60_000, "test": 10_000},
+        "grey",
+        (28, 28),
+    )
+    train = opened.arrays("train")
+    assert np.bincount(train.labels).tolist() == [
+        5923,
+        6742,
+        5958,
+        6131,
+        5842,
+        5421,
+        5918,
+        6265,
+        5851,
+        5949,
+    ]
+    assert train.images.mean() / 255 == pytest.approx(0.1307, abs=1e-4)
+
+
+def test_cifar_in_its_fullest_form(shared, cache):
+    opened = data.open(shared / "data" / "cifar10")
+    assert opened.layout == "npz of encoded pictures"
+    assert counts(opened) == {"train": 50_000, "test": 10_000}
+    assert opened.ignored == {"cifar10_decoded_10k.npz": 1, "original_png/": 200}
+    assert opened.classes[:3] == ("airplane", "automobile", "bird")
+
+
+@pytest.mark.slow
+def test_cifar_decoded_is_the_ready_made_array(shared, cache):
+    """The ready-made arrays were decoded from the same JPEGs by somebody else."""
+    ours = data.open(shared / "data" / "cifar10").arrays("test").images
+    theirs = (
+        data.open(shared / "data" / "cifar10" / "cifar10_decoded_10k.npz").arrays("test").images
+    )
+    known = {image.tobytes() for image in ours}
+    assert sum(image.tobytes() in known for image in theirs) == len(theirs) == 2000
+
+
+def test_lossless_pngs_of_cifar(shared, cache):
+    opened = data.open(shared / "data" / "cifar10" / "original_png")
+    assert (len(opened), opened.native_size) == (200, (32, 32))
+    assert opened.problems == opened.duplicates == ()
+
+
+def test_clothing(shared, cache):
+    opened = data.open(shared / "data" / "clothing")
+    assert opened.layout == "split folders"
+    assert counts(opened) == {"train": 450, "val": 120, "test": 120}
+    assert opened.classes == (
+        "dress",
+        "hat",
+        "longsleeve",
+        "outwear",
+        "pants",
+        "shirt",
+        "shoes",
+        "shorts",
+        "skirt",
+        "t-shirt",
+    )
+    assert opened.native_size is None
+    assert opened.duplicates == ()
+    assert opened.sizes["height"]["max"] == 936
+    val = opened.arrays("val", size=(64, 64))
+    assert val.images.shape == (120, 64, 64, 3)
+
+
+def test_masks_and_boxes_are_told_apart(shared, cache):
+    from striate.errors import DataError
+
+    for name in ("isbi_membrane", "bccd", "graph_series", "free_spoken_digits", "volumes"):
+        with pytest.raises(DataError):
+            data.open(shared / "data" / name)

@@ -1,0 +1,28 @@
+"""The exit status of every error, and the words that help."""
+
+from striate import errors
+
+
+def test_exit_statuses():
+    expected = {
+        "GateError": 1,
+        "UsageError": 2,
+        "ArgumentError": 2,
+        "ShapeError": 2,
+        "RecipeError": 2,
+        "MissingExtraError": 2,
+        "DataError": 3,
+        "NumericError": 4,
+        "CheckpointError": 5,
+        "ServeError": 6,
+    }
+    assert {name: getattr(errors, name).exit_status for name in expected} == expected
+    assert errors.Stopped("x", 2).exit_status == 130
+    assert errors.Stopped("x", 15).exit_status == 143
+
+
+def test_nearest_guesses_only_what_is_near():
+    assert (
+        errors.nearest("lenet", ["lenet5", "mlp"]) == "did you mean lenet5? There are: lenet5, mlp"
+    )
+    assert errors.nearest("zzz", ["lenet5", "mlp"]) == "There are: lenet5, mlp"

@@ -1,0 +1,105 @@
+"""Plans: read, applied, raced."""
+
+import pytest
+import torch
+from torch import nn
+
+from striate import plan
+from striate.errors import ArgumentError, UsageError
+
+BATCH, TARGET = (
+    torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0)),
+    torch.zeros(4).long(),
+)
+
+
+def net() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)
+    )
+
+
+def choose(trial: nn.Module) -> plan.Plan:
+    return plan.choose(trial, BATCH, TARGET, nn.functional.cross_entropy, device="cpu", steps=1)
+
+
+def test_explicit_words():
+    assert plan.explicit("default", "cpu") == plan.Plan()
+    chosen = plan.explicit("channels_last,bf16", "cpu")
+    assert (chosen.layout, chosen.precision) == ("channels_last", "bf16")
+    with pytest.raises(ArgumentError) as caught:
+        plan.explicit("chanels_last", "cpu")
+    assert str(caught.value) == (
+        "plan=chanels_last: 'chanels_last' is no part of a plan; did you mean channels_last? "
+        "There are: auto, bf16, channels_last, contiguous, default, fp32"
+    )
+
+
+def test_an_absent_device_is_named():
+    with pytest.raises(
+        UsageError, match=r"device=cuda:77 is not on this machine; .*There are: .*cpu"
+    ):
+        plan.device("cuda:77")
+
+
+def test_place_and_batch_give_the_layout():
+    chosen = plan.Plan(layout="channels_last")
+    placed = chosen.place(net())
+    assert placed.get_parameter("0.weight").is_contiguous(memory_format=torch.channels_last)
+    assert chosen.batch(BATCH).is_contiguous(memory_format=torch.channels_last)
+    with plan.Plan(precision="bf16").autocast():
+        assert net()(BATCH).dtype == torch.bfloat16
+
+
+def test_choosing_leaves_the_net_alone_and_keeps_its_evidence():
+    trial = net()
+    before = {name: t.clone() for name, t in trial.state_dict().items()}
+    chosen = choose(trial)
+    assert trial.training
+    assert all(p.grad is None for p in trial.parameters())
+    assert all(torch.equal(t, before[name]) for name, t in trial.state_dict().items())
+    assert [row["layout"] for row in chosen.candidates] == [
+        "contiguous",
+        "channels_last",
+        "channels_last",
+    ]
+    assert chosen.ratio >= 1
+    assert plan.Plan.from_dict(chosen.as_dict()) == chosen
+
+
+def test_a_candidate_that_computes_something_else_is_refused():
+    class Odd(nn.Module):
+        """Answers differently in another layout."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(192, 2)
+
+        def forward(self, x):
+            moved = x.is_contiguous(memory_format=torch.channels_last)
+            return self.fc(x.flatten(1)) + 100 * moved
+
+    chosen = choose(Odd())
+    assert [row["refused"] for row in chosen.candidates] == [False, True, True]
+    assert (chosen.layout, chosen.precision) == ("contiguous", "fp32")
+
+
+def test_the_faster_candidate_wins():
+    import time
+
+    class Slow(nn.Module):
+        """Takes its time in the default layout."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(192, 2)
+
+        def forward(self, x):
+            if not x.is_contiguous(memory_format=torch.channels_last):
+                time.sleep(0.02)
+            return self.fc(x.flatten(1))
+
+    chosen = choose(Slow())
+    assert chosen.layout == "channels_last"
+    assert chosen.ratio > 1.5
+    assert chosen.why.startswith("measured: ")

@@ -1,0 +1,78 @@
+"""Recipes: what is taken, and what is said of what is not."""
+
+import pytest
+
+from striate.errors import RecipeError
+from striate.training import Recipe, read_recipe
+
+
+def test_text_becomes_the_type_of_its_key():
+    recipe = read_recipe(
+        "quick", {"epochs": "3", "lr": "1e-2", "size": "28x32", "ignore": "*.tif,b"}
+    )
+    assert (recipe.epochs, recipe.lr, recipe.size, recipe.ignore) == (
+        3,
+        0.01,
+        (28, 32),
+        ("*.tif", "b"),
+    )
+    assert read_recipe("quick", {"size": 64}).size == (64, 64)
+    assert read_recipe("quick", {"clip": "none"}).clip is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"epoch": "3"},
+            r"no setting 'epoch': did you mean epochs\? There are: augment, batch, .*width",
+        ),
+        (
+            {"epochs": "three"},
+            r"epochs='three': input should be a valid integer.* \(passes over the data\)",
+        ),
+        ({"epochs": "0"}, r"epochs='0': input should be greater than or equal to 1 \(passes"),
+        ({"optimizer": "adam"}, r"optimizer=adam: did you mean adamw\? There are: adamw, sgd"),
+        ({"augment": "flipp"}, r"augment=flipp: .*There are: auto, crop, crop\+flip, none, shift"),
+        ({"lr": "-1"}, r"lr='-1': input should be greater than 0"),
+        ({"size": "a"}, r"size='a': input should be a valid integer|size=\['a', 'a'\]"),
+    ],
+)
+def test_a_wrong_setting_is_named(settings, message):
+    with pytest.raises(RecipeError, match=message) as caught:
+        read_recipe("quick", settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_files(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("epochs: 3\nlr: 0.01\n")
+    assert read_recipe(str(path), {"epochs": 5}) == Recipe(epochs=5, lr=0.01)
+    for text, message in [
+        ("- a\n", "holds list; expected one 'key: value' a line"),
+        ("just text", "holds str; expected one 'key: value' a line"),
+        ("a: [", "cannot be read as YAML"),
+        ("epochs: [1, 2]", r"epochs=\[1, 2\]: input should be a valid integer"),
+        ("!!python/object/apply:os.system ['true']", "cannot be read as YAML"),
+    ]:
+        path.write_text(text)
+        with pytest.raises(RecipeError, match=message):
+            read_recipe(str(path))
+    with pytest.raises(RecipeError, match="there is no such file"):
+        read_recipe(str(tmp_path / "none.yaml"))
+    with pytest.raises(RecipeError, match=r"recipe=quik: did you mean quick\?"):
+        read_recipe("quik")
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    recipe = read_recipe("quick", {"epochs": 2, "size": "28x30", "options": {"act": "tanh"}})
+    path = tmp_path / "args.yaml"
+    path.write_text(recipe.as_yaml())
+    assert read_recipe(str(path)) == recipe
+    assert len(recipe.explained().splitlines()) == len(recipe.as_yaml().splitlines())
+
+
+def test_python_takes_the_settings_of_the_recipe():
+    from striate.workbench.train import Settings
+
+    assert set(Settings.__annotations__) == set(Recipe.model_fields) - {"net"}

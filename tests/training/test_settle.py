@@ -1,0 +1,54 @@
+"""What a recipe leaves open is settled from the data."""
+
+import pytest
+
+import striate
+from striate.training import read_recipe
+from striate.training.settle import settle, stored_size
+
+
+def test_digits_get_lenet5():
+    done = settle(read_recipe(), striate.open("digits"))
+    assert (done.net, done.size, done.color, done.batch, done.epochs) == (
+        "lenet5",
+        (28, 28),
+        "grey",
+        64,
+        20,
+    )
+    assert (done.augment, done.lr) == ("shift", pytest.approx(0.004))
+    assert settle(done, striate.open("digits")) == done
+
+
+def test_photos_get_resnet18_crops_and_flips(shared):
+    data = striate.open(shared / "data" / "clothing")
+    done = settle(read_recipe(), data)
+    assert (done.net, done.size, done.color, done.augment) == (
+        "resnet18",
+        (224, 224),
+        "rgb",
+        "crop+flip",
+    )
+    assert stored_size(done) == (256, 256)
+    assert stored_size(settle(read_recipe("quick", {"augment": "none"}), data)) == (224, 224)
+
+
+def test_what_is_said_stays(shapes):
+    said = {
+        "net": "mlp",
+        "size": 20,
+        "color": "rgb",
+        "batch": 4,
+        "epochs": 3,
+        "lr": 0.1,
+        "augment": "none",
+    }
+    recipe = read_recipe("quick", said)
+    assert settle(recipe, striate.open(shapes)) == recipe
+
+
+def test_options_of_a_net_are_settings(shapes, tmp_path):
+    recipe = read_recipe("quick", {"net": "lenet5", "act": "sigmoid", "pool": "avg", "epochs": 1})
+    assert recipe.options == {"act": "sigmoid", "pool": "avg"}
+    run = striate.train(shapes, "lenet5", out=tmp_path, epochs=1, options={"act": "tanh"})
+    assert type(striate.Run.load(run.path).net.get_submodule("act1")).__name__ == "Tanh"

@@ -1,0 +1,546 @@
+"""The report page: true numbers, nothing from outside, hostile names as text, whole on a phone."""
+
+import base64
+import html
+import io
+import math
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from striate import see
+from striate.runs.folder import write_text
+from striate.workbench import charts, formats
+from striate.workbench.page import Content, Mistake, render
+
+HOSTILE = '"><img src=x onerror=alert(1)>\u202egpj.\x00{{ 7*7 }}'
+
+
+def interval(value: float, by: float = 0.01) -> dict[str, float]:
+    return {"value": value, "low": max(0.0, value - by), "high": min(1.0, value + by)}
+
+
+def counts(k: int) -> list[list[int]]:
+    """Ten items a class, one of them taken for the next class."""
+    rows = np.eye(k, dtype=int) * 9
+    rows[np.arange(k), (np.arange(k) + 1) % k] += 1
+    return rows.tolist()
+
+
+def content(k: int = 10, **changes) -> Content:
+    classes = [f"class {i}" for i in range(k)]
+    picture = np.arange(64, dtype=np.uint8).reshape(8, 8, 1)
+    plain = Content(
+        title="lenet5 on digits",
+        run="runs/classify/lenet5",
+        created="2026-07-01T12:00:00+00:00",
+        net="lenet5",
+        command="striate train digits",
+        data={
+            "path": "digits",
+            "task": "classify",
+            "layout": "builtin",
+            "items": 50 * k,
+            "splits": {"train": 40 * k, "val": 10 * k},
+            "classes": classes,
+            "sizes": {"8x8": 50 * k},
+            "problems": [],
+            "ignored": {},
+            "duplicates": [],
+            "fingerprint": "sha256:00",
+        },
+        history=[
+            {
+                "epoch": e,
+                "lr": 0.1 / e,
+                "train_loss": 2.0 / e,
+                "train_accuracy": 1 - 0.5 / e,
+                "val_loss": 2.1 / e,
+                "val_accuracy": 1 - 0.6 / e,
+                "seconds": 0.25,
+            }
+            for e in (1.0, 2.0, 3.0)
+        ],
+        held_out="val",
+        items=10 * k,
+        scores={"accuracy": interval(0.9), "auroc": interval(0.987), "loss": interval(0.3456)},
+        per_class=[
+            {
+                "label": c,
+                "support": 10,
+                "precision": 0.9,
+                "recall": 0.9,
+                "f1": 0.9,
+                "low": 0.6,
+                "high": 0.98,
+            }
+            for c in classes
+        ],
+        confusion=counts(k),
+        classes=classes,
+        mistakes=[Mistake(picture, "val/7.png", classes[0], classes[1], 0.973, 0.021)],
+        seconds=12.5,
+    )
+    return replace(plain, **changes)
+
+
+def net() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
+
+
+def full(k: int = 10, **changes) -> Content:
+    """Every optional part is there."""
+    layer = {
+        "path": "0",
+        "op": "Conv2d",
+        "output": [6, 8, 8],
+        "params": 156,
+        "macs": 9600,
+        "field": None,
+    }
+    parts = {
+        "test": {"accuracy": interval(0.8912)},
+        "test_items": 2500,
+        "kernels": see.kernels(net()),
+        "maps": see.maps(net(), torch.rand(2, 1, 8, 8)),
+        "map_titles": ["a three", "a five"],
+        "sheet": {
+            "inputs": [[1, 8, 8]],
+            "layers": [layer, layer | {"path": "1", "op": "ReLU", "params": 0, "macs": 0}],
+            "totals": {"params": 156, "macs": 9600},
+        },
+        "plan": {
+            "device": "cpu",
+            "layout": "channels_last",
+            "precision": "bf16",
+            "compiled": False,
+            "ratio": 1.31,
+            "why": "measured",
+            "tolerance": 0.05,
+            "candidates": [
+                {"layout": "contiguous", "precision": "fp32", "ms": 4.2, "difference": math.inf}
+            ],
+        },
+        "recipe": {"net": "lenet5", "epochs": 3, "lr": 0.1, "clip": None},
+        "recipe_changed": {"lr"},
+        "notes": ["2 files were skipped"],
+        "baselines": {"nearest neighbour": 0.412},
+        "machine": {"torch": "2.13.0", "threads": 2},
+    }
+    return content(k, **(parts | changes))
+
+
+def words(text: str) -> str:
+    """What a reader sees: no markup, plain spaces."""
+    body = re.sub(r"<(style|title)>.*?</\1>", " ", text.split("<body>")[1], flags=re.DOTALL)
+    plain = html.unescape(re.sub(r"<[^>]+>", " ", body))
+    return re.sub(r"\s+", " ", plain)
+
+
+class Tags(HTMLParser):
+    """Every element with its attributes, and whether each closes in order."""
+
+    VOID = ("meta", "img", "br")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+# ------------------------------------------------------------------------------------------ truth
+
+
+def test_the_head_says_the_one_result():
+    text = words(render(content(noun="digits")))
+    assert "90.0 % of 100 held-out digits right 95 % interval 89.0 % to 91.0 %" in text
+    assert "Always answering “class 0” would be right in 10.0 %." in text
+    assert "The kept epoch was chosen by these same items" in text
+
+
+def test_a_separate_test_split_leads():
+    text = words(render(full()))
+    assert "89.12 % of 2,500 test pictures right" in text
+    assert "None of them had a say in the training or in the choice of the epoch." in text
+    assert "flatters" not in text
+    assert text.index("Separate test 2,500 items") < text.index("Validation 100 items")
+
+
+def test_an_interval_that_reaches_the_commonest_class_is_called_out():
+    scores = {"accuracy": {"value": 0.15, "low": 0.08, "high": 0.22}}
+    assert "10.0 %; the interval reaches down to that." in words(render(content(scores=scores)))
+    assert "the interval reaches" not in words(render(content()))
+
+
+def test_numbers_are_those_of_the_content():
+    text = words(render(full()))
+    for said in (
+        "AUROC 98.7 %",
+        f"97.7 {formats.DASH} 99.7 %",
+        "Loss 0.3456",
+        f"0.3356 {formats.DASH} 0.3556",
+        "truth class 0 , answered class 1 (97.3 %) 2.1 % for the truth val/7.png",
+        "1 of 10 wrong answers among 100 held-out pictures",
+        "total 156 9,600",
+        "The net ran in bf16 in channels_last layout on cpu, not compiled: 1.31 times as fast",
+        "as the plain default, outputs within 0.05 of the largest.",
+        "nearest neighbour: 41.2 %",
+        "3 0.03333 0.6667 83.3 % 0.7 80.0 % 0.25",
+        "2026-07-01 12:00 UTC",
+        "striate train --resume runs/classify/lenet5",
+        "12.5 s",
+        "2 files were skipped",
+    ):
+        assert said in text
+
+
+def test_the_best_epoch_is_marked_and_may_be_given():
+    assert "epoch 3, kept" in words(render(content()))
+    assert "epoch 2, kept" in words(render(content(best_epoch=2)))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (None, formats.DASH),
+        ((), formats.DASH),
+        (0, "0"),
+        (False, "no"),
+        ((28, 28), "28, 28"),
+        ({"a": 1}, "a: 1"),
+    ],
+)
+def test_setting(value, said):
+    assert formats.setting(value) == said
+
+
+def test_changed_settings_are_marked():
+    text = render(full())
+    assert re.search(r'<div class="changed"><dt>lr</dt>', text)
+    assert len(re.findall(r'class="changed"', text)) == 1
+
+
+def test_pictures_show_the_pixels():
+    sources = re.findall(r'<img src="data:image/png;base64,([^"]+)" alt="truth', render(content()))
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(sources[0]))))
+    assert np.array_equal(shown, np.arange(64).reshape(8, 8))
+
+
+def test_kernel_tiles_show_the_weights():
+    kernels = see.kernels(net())
+    sources = re.findall(
+        r'src="data:image/png;base64,([^"]+)" alt="kernel', render(content(kernels=kernels))
+    )
+    shown = [np.asarray(Image.open(io.BytesIO(base64.b64decode(s)))) for s in sources]
+    assert np.array_equal(np.stack(shown), np.stack(kernels.tiles()))
+
+
+def test_confusion_cells_carry_their_counts():
+    svg, _ = charts.confusion([[8, 2], [0, 10]], ["a", "b"])
+    assert "truth a, answered b: 2 (20.0 % of the row)" in svg
+    assert "truth b, right: 10 (100.0 % of the row)" in svg
+    assert svg.count('class="right') == 2
+    assert svg.count('class="wrong') == 1
+
+
+def test_confusion_pixels_are_clear_without_items_and_strong_where_sure():
+    pixels = charts.confusion_pixels([[10, 0], [1, 99]])
+    assert pixels[0, 0].tolist() == [*charts.BLUE, 255]
+    assert pixels[0, 1, 3] == 0
+    assert pixels[1, 0, :3].tolist() == list(charts.ORANGE)
+    assert pixels[1, 0, 3] > 64
+
+
+def test_worst_class_comes_first_and_empty_classes_last():
+    rows = [dict(row) for row in content(3).per_class]
+    rows[1] |= {"recall": 0.2, "low": 0.1, "high": 0.4}
+    rows[2] |= {"support": 0, "recall": 0.0, "low": 0.0, "high": 1.0}
+    text = words(render(content(3, per_class=rows)))
+    table = text[text.index("Class by class") :]
+    assert (
+        table.index("class 1 10 20.0 %")
+        < table.index("class 0 10 90.0 %")
+        < table.index(f"class 2 0 {formats.DASH}")
+    )
+
+
+# ------------------------------------------------------------------------------------- hardness
+
+
+def test_hostile_names_are_text():
+    classes = [HOSTILE, "</style><script>alert(1)</script>"]
+    mistake = Mistake(np.zeros((4, 4, 3), np.uint8), HOSTILE, classes[0], classes[1], 0.9, 0.1)
+    rows = [dict(row) | {"label": c} for row, c in zip(content(2).per_class, classes, strict=True)]
+    base = full(2)
+    hostile = full(
+        2,
+        title=HOSTILE,
+        run=HOSTILE,
+        created=HOSTILE,
+        net=HOSTILE,
+        command=HOSTILE,
+        noun=HOSTILE,
+        classes=classes,
+        per_class=rows,
+        mistakes=[mistake],
+        map_titles=[HOSTILE],
+        notes=[HOSTILE],
+        recipe={HOSTILE: HOSTILE},
+        machine={HOSTILE: HOSTILE},
+        baselines={HOSTILE: 0.5},
+        data={
+            "path": HOSTILE,
+            "splits": {HOSTILE: 1},
+            "problems": [{"file": HOSTILE, "reason": HOSTILE}],
+        },
+    )
+    allowed = {tag for tag, _ in Tags(render(base)).seen} | {"ul", "li"}
+    found = Tags(render(hostile))
+    assert {tag for tag, _ in found.seen} <= allowed
+    for tag, attributes in found.seen:
+        assert not [name for name in attributes if name.startswith("on")], tag
+    text = render(hostile)
+    assert "\u202e" not in text
+    assert "\x00" not in text
+    assert "49" not in words(render(content(2, title="{{ 7*7 }}")))
+    assert "\\u202egpj.\\x00{{ 7*7 }}" in words(text)
+
+
+def test_broken_unicode_and_endless_names_are_written(tmp_path):
+    mistake = Mistake(np.zeros((2, 2, 3), np.uint8), "bad\udcff.png", "a", "b" * 10_000, 0.9, 0.1)
+    write_text(tmp_path / "report.html", render(content(mistakes=[mistake])))
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert "bad\\udcff.png" in text
+    assert "b" * 700 not in text
+
+
+@pytest.mark.parametrize("k", [2, 10, 100])
+def test_nothing_comes_from_outside(k):
+    text = render(full(k))
+    bare = re.sub(r'src="data:[^"]*"', "", text).lower()
+    assert not re.search(r"https?:|//[a-z]|@import|<script|<link|<iframe|javascript:", bare)
+    assert all(found.startswith("data:image/") for found in re.findall(r'src="([^"]*)"', text))
+    assert all(found.startswith("#") for found in re.findall(r'href="([^"]*)"', text))
+    assert "url(" not in text
+    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in html.unescape(text)
+
+
+@pytest.mark.parametrize("k", [2, 3, 10, 26, 60, 61, 100])
+def test_every_number_of_classes_gives_whole_markup_and_a_small_file(k):
+    text = render(full(k))
+    assert Tags(text).open == []
+    assert len(text) < 400_000
+    assert ("<svg viewBox" in text.split("What is taken for what")[1].split("<table>")[0]) == (
+        k <= 60
+    )
+    for source in re.findall(r'src="data:image/[a-z]+;base64,([^"]+)"', text):
+        Image.open(io.BytesIO(base64.b64decode(source))).load()
+
+
+def test_anchors_lead_somewhere():
+    for shown in (content(), full()):
+        tags = Tags(render(shown)).seen
+        ids = {a["id"] for _, a in tags if "id" in a}
+        assert {(a["href"] or "")[1:] for tag, a in tags if tag == "a"} <= ids
+
+
+def test_every_picture_has_words():
+    tags = Tags(render(full())).seen
+    assert all(a.get("alt") for tag, a in tags if tag == "img")
+    charts_ = [a for tag, a in tags if tag == "svg"]
+    assert all(a.get("aria-label") or a.get("aria-hidden") for a in charts_)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"history": []},
+        {"history": [{"epoch": 1, "val_accuracy": None, "train_loss": math.nan, "lr": 0.0}]},
+        {"history": [{"epoch": 1, "val_accuracy": 0.5, "train_loss": 0.0, "val_loss": 0.0}]},
+        {"scores": {}},
+        {"scores": {"accuracy": {"value": math.nan, "low": 0.0, "high": 1.0}}, "items": 0},
+        {"per_class": [], "confusion": [], "mistakes": []},
+        {"confusion": [[0] * 10] * 10, "mistakes": []},
+        {"data": {}},
+        {"seconds": None, "created": "yesterday"},
+    ],
+)
+def test_parts_may_be_missing(changes):
+    assert Tags(render(content(**changes))).open == []
+
+
+def test_one_epoch_is_a_point():
+    text = render(content(history=content().history[:1]))
+    assert "polyline" not in text
+    assert text.count('class="dot held"') >= 2
+    assert "epoch 1: train 50 %, held-out 40 %" in html.unescape(text).replace("\xa0", " ")
+
+
+def test_gaps_break_the_curve():
+    axis = charts.Axis(0.0, 1.0, "{:g}".format)
+    line = charts.Line("train", "train", [0.1, 0.2, None, 0.4, math.inf, 0.6, 0.7])
+    assert charts.curves(range(1, 8), [line], axis, best=None, label="x").count("<polyline") == 2
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    [((8, 8, 1), "png"), ((300, 200, 3), "jpeg"), ((300, 200, 4), "png"), ((1, 900, 3), "jpeg")],
+)
+def test_pictures_become_thumbnails(shape, kind):
+    from striate.workbench.figures import picture_tag
+
+    tag = picture_tag(np.zeros(shape, np.uint8))
+    assert tag["src"].startswith(f"data:image/{kind};base64,")
+    assert max(tag["width"], tag["height"]) <= 192
+    assert tag["pixelated"] == (max(shape[:2]) < 64 or shape[2] == 4)
+
+
+# ------------------------------------------------------------------------------------ formats
+
+
+@pytest.mark.parametrize(
+    ("share", "items", "said"),
+    [
+        (0.98888, 360, "98.9 %"),
+        (0.98888, 10_000, "98.89 %"),
+        (0.99996, 360, "99.996 %"),
+        (1.0, 360, "100.0 %"),
+        (math.nan, 0, formats.DASH),
+        (None, 0, formats.DASH),
+    ],
+)
+def test_percent(share, items, said):
+    assert formats.percent(share, items).replace("\xa0", " ") == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (61706, "61,706"),
+        (-3, "\u22123"),
+        (0.1, "0.1"),
+        (0.0005, "0.0005"),
+        (0.00002, "0.00002"),
+        (1e-9, "1e\u221209"),
+    ],
+)
+def test_number(value, said):
+    assert formats.number(value) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(156, "156"), (61_706, "61.7 k"), (999_600, "1 M"), (1_814_073_344, "1.81 G")],
+)
+def test_compact(value, said):
+    assert formats.compact(value).replace("\xa0", " ") == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(6.25, "6.25 s"), (59.96, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")],
+)
+def test_duration(value, said):
+    assert formats.duration(value).replace("\xa0", " ") == said
+
+
+@pytest.mark.parametrize(
+    ("span", "parts", "step"), [(0.9, 4, 0.5), (7, 4, 2.0), (1e-9, 4, 5e-10), (10, 10, 1.0)]
+)
+def test_round_step(span, parts, step):
+    assert math.isclose(charts.round_step(span, parts), step)
+
+
+# ---------------------------------------------------------------------------------- a browser
+
+PHONE = """<!doctype html><body style="margin:0"><iframe id=f width=360 height=60000 style="border:0"></iframe>
+<script>
+const frame = document.getElementById("f");
+frame.onload = () => {
+  const page = frame.contentDocument.documentElement;
+  frame.contentDocument.querySelectorAll("details").forEach(d => { d.open = true; });
+  document.body.dataset.width = page.scrollWidth;
+  document.body.dataset.sections = frame.contentDocument.querySelectorAll("section").length;
+  document.body.dataset.broken = [...frame.contentDocument.images].filter(i => !i.naturalWidth).length;
+};
+frame.srcdoc = new TextDecoder().decode(Uint8Array.from(atob("PAGE"), c => c.charCodeAt(0)));
+</script>"""
+
+
+def chromium() -> str:
+    found = next(
+        (
+            p
+            for name in ("chromium", "chromium-browser", "google-chrome")
+            if (p := shutil.which(name))
+        ),
+        None,
+    )
+    if found is None and os.environ.get("CI"):
+        pytest.fail("no Chromium here: the browser test must run where CI is set")
+    if found is None:
+        pytest.skip("no Chromium here: install it to open the report in a browser")
+    return found
+
+
+def opened(path: Path, profile: Path) -> str:
+    """The page's own markup after a browser has laid it out."""
+    quiet = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-component-update",
+    ]
+    offline = [
+        "--disable-background-networking",
+        "--disable-sync",
+        "--virtual-time-budget=5000",
+        "--dump-dom",
+    ]
+    command = [chromium(), *quiet, *offline, f"--user-data-dir={profile}", path.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+@pytest.mark.slow
+def test_a_browser_shows_the_page(tmp_path):
+    write_text(tmp_path / "report.html", render(full()))
+    shown = opened(tmp_path / "report.html", tmp_path / "profile")
+    assert "made by Striate" in shown
+    assert shown.count("<section") == 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("k", [2, 26, 100])
+def test_nothing_overflows_on_a_phone(tmp_path, k):
+    classes = [f"{i} {'long name ' * 4}" + "x" * 60 for i in range(k)]
+    rows = [dict(row) | {"label": c} for row, c in zip(content(k).per_class, classes, strict=True)]
+    shown = full(k, classes=classes, per_class=rows, run="runs/" + "y" * 90, title="z" * 90)
+    packed = base64.b64encode(render(shown).encode()).decode()
+    (tmp_path / "phone.html").write_text(PHONE.replace("PAGE", packed))
+    body = opened(tmp_path / "phone.html", tmp_path / "profile")
+    facts = dict(re.findall(r'data-(\w+)="(\d+)"', body))
+    assert facts == {"width": "360", "sections": "10", "broken": "0"}

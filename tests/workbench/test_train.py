@@ -1,0 +1,354 @@
+"""The main job from end to end on a small folder of pictures."""
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+import yaml
+from torch import nn
+
+import striate
+from striate.errors import CheckpointError, DataError, NumericError, ShapeError, Stopped, UsageError
+from striate.runs import Run
+from striate.training import Progress, read_recipe
+from striate.training.recipe import Recipe
+from striate.workbench.train import resume, train_with
+
+QUICK = {"net": "lenet5", "epochs": 6, "batch": 8, "plan": "default"}
+
+
+def trained(shapes, out, *, progress=None, **settings):
+    recipe = read_recipe("quick", {**QUICK, **settings})
+    return train_with(shapes, recipe, out=out, progress=progress or Progress())
+
+
+@pytest.fixture(scope="module")
+def fitted(shapes, tmp_path_factory):
+    return trained(shapes, tmp_path_factory.mktemp("runs"))
+
+
+def weights(path):
+    return safetensors.torch.load_file(path / "model.safetensors")
+
+
+def test_it_learns(fitted):
+    assert fitted.held.scores.items == 18
+    assert fitted.held.scores.scores["accuracy"].value > 0.9
+
+
+def test_the_run_folder_is_complete(fitted):
+    path = fitted.run.path
+    names = {p.name for p in path.iterdir()}
+    assert names == {
+        "model.safetensors", "config.json", "args.yaml", "results.csv", "items.csv",
+        "checkpoints", "report.html", "summary.json",
+    }  # fmt: skip
+    assert path.parts[-2:] == ("classify", "shapes-lenet5")
+    rows = list(csv.DictReader((path / "results.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
+    items = list(csv.DictReader((path / "items.csv").read_text().splitlines()))
+    assert list(items[0]) == ["file", "truth", "answer", "confidence"]
+    right = sum(row["truth"] == row["answer"] for row in items) / len(items)
+    assert right == pytest.approx(fitted.held.scores.scores["accuracy"].value)
+    args = yaml.safe_load((path / "args.yaml").read_text())
+    assert set(args) == set(Recipe.model_fields)
+    assert (args["size"], args["color"], args["batch"], args["augment"]) == (
+        [28, 28],
+        "grey",
+        8,
+        "shift",
+    )
+    config = json.loads((path / "config.json").read_text())
+    assert config["classes"] == ["bar", "box", "noise"]
+    assert config["data"]["fingerprint"] == fitted.data.fingerprint
+
+
+def test_the_report_holds_what_was_measured(fitted):
+    text = (fitted.run.path / "report.html").read_text()
+    for part in ("bar", "noise", "61,", "conv1", "striate predict", "Learning"):
+        assert part in text
+
+
+def test_a_loaded_run_answers_as_the_trained_one(fitted, shapes):
+    run = Run.load(fitted.run.path)
+    again = run.evaluate()
+    assert again.as_dict()["scores"] == fitted.held.scores.as_dict()["scores"]
+    assert (run.path / "evaluations" / "shapes-val.csv").exists()
+    answers = run.predict([shapes / "bar" / "00.png", shapes / "box" / "01.png"])
+    assert [answer.as_dict()["label"] for answer in answers] == ["bar", "box"]
+    assert sum(p for _, p in answers[0].as_dict()["top"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_folder_is_predicted_and_a_bad_file_named(fitted, shapes, tmp_path):
+    shutil.copy(shapes / "bar" / "00.png", tmp_path / "a b\n.png")
+    (tmp_path / "bad.png").write_text("no picture")
+    good, bad = Run.load(fitted.run.path).predict(tmp_path)
+    assert good.as_dict()["label"] == "bar"
+    assert set(bad.as_dict()) == {"file", "error"}
+
+
+def test_results_show_themselves(fitted):
+    assert "accuracy" in str(fitted.run)
+    assert "<pre>" in fitted.run._repr_html_()
+    assert "<table>" in fitted.held.scores._repr_html_()
+
+
+def test_other_data_are_scored_whole_and_other_classes_refused(fitted, shapes, tmp_path):
+    other = tmp_path / "other"
+    for label in ("bar", "noise"):
+        shutil.copytree(shapes / label, other / label)
+    assert Run.load(fitted.run.path).evaluate(other).items == 60
+    (other / "noise").rename(other / "noize")
+    with pytest.raises(DataError) as caught:
+        Run.load(fitted.run.path).evaluate(other)
+    assert str(caught.value) == (
+        "the data have classes that this run does not know: noize; it knows bar, box, noise"
+    )
+
+
+def test_data_that_changed_are_not_evaluated_by_the_old_split(shapes, tmp_path):
+    mine = shutil.copytree(shapes, tmp_path / "mine")
+    run = trained(mine, tmp_path, epochs=1).run
+    (mine / "bar" / "00.png").unlink()
+    with pytest.raises(DataError, match="changed since this run was trained"):
+        Run.load(run.path).evaluate()
+
+
+def test_the_same_seed_gives_the_same_bits(fitted, shapes, tmp_path):
+    state = torch.random.get_rng_state()
+    again = trained(shapes, tmp_path)
+    assert torch.equal(state, torch.random.get_rng_state())
+    first, second = weights(fitted.run.path), weights(again.run.path)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    other = weights(trained(shapes, tmp_path, seed=1).run.path)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_stopped_at_any_step_and_resumed_it_ends_with_the_same_bits(shapes, tmp_path, optimizer):
+    settings = {"optimizer": optimizer, "plan": "channels_last"}
+    whole = trained(shapes, tmp_path / "whole", **settings)
+
+    def interrupting(_name, done, _total):
+        if done == 22:  # in the middle of the third epoch
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Stopped) as caught:
+        trained(shapes, tmp_path / "parts", progress=Progress(bar=interrupting), **settings)
+    path = tmp_path / "parts" / "classify" / "shapes-lenet5"
+    assert caught.value.exit_status == 130
+    assert str(caught.value) == (
+        f"stopped after step 22; everything so far is kept. Go on with: striate train --resume {path}"
+    )
+    assert not (path / "model.safetensors").exists()
+    with pytest.raises(
+        CheckpointError, match=r"the training did not end; go on with striate train --resume"
+    ):
+        Run.load(path)
+    parts = resume(path, progress=Progress())
+    first, second = weights(whole.run.path), weights(parts.run.path)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    rows = [run.history() for run in (whole.run, parts.run)]
+    for row in (*rows[0], *rows[1]):
+        del row["seconds"]
+    assert rows[0] == rows[1]
+    with pytest.raises(UsageError, match="is finished: evaluate it"):
+        resume(path, progress=Progress())
+
+
+def test_a_damaged_newest_checkpoint_is_said_and_passed_over(shapes, tmp_path):
+    def interrupting(_name, done, _total):
+        if done == 30:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Stopped) as caught:
+        trained(shapes, tmp_path, progress=Progress(bar=interrupting))
+    assert caught.value.exit_status == 143
+    path = tmp_path / "classify" / "shapes-lenet5"
+    newest = max((path / "checkpoints").iterdir())
+    (newest / "tensors.safetensors").write_bytes(b"harm")
+    said = []
+    resume(path, progress=Progress(say=said.append))
+    assert said[0].endswith("going back to the one before")
+    assert said[1] == "going on after step 27 of 54"
+
+
+def test_a_loss_that_is_no_number_stops_with_the_good_weights_kept(shapes, tmp_path):
+    with pytest.raises(NumericError) as caught:
+        trained(shapes, tmp_path, lr=1e18, optimizer="sgd", schedule="constant", warmup=0, epochs=2)
+    assert caught.value.exit_status == 4
+    assert "the gradient of fc3.bias broke first" in str(caught.value)
+    assert "step 2: the loss is" in str(caught.value)
+    path = tmp_path / "classify" / "shapes-lenet5"
+    failure = json.loads((path / "failure.json").read_text())
+    assert failure["step"] == 2
+    assert not (path / "model.safetensors").exists()
+
+
+def test_an_own_net_is_trained_and_stays_as_it_was(shapes, tmp_path):
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 5, 2), nn.ReLU(), nn.Dropout(0.1), nn.Flatten(), nn.Linear(576, 3)
+    )
+    before = {name: t.clone() for name, t in net.state_dict().items()}
+    run = striate.train(shapes, net, out=tmp_path, epochs=2)
+    assert all(torch.equal(t, before[name]) for name, t in net.state_dict().items())
+    assert all(p.grad is None for p in net.parameters())
+    with pytest.raises(
+        UsageError, match=r"trained a net of your own \(sequential\): name it again"
+    ):
+        Run.load(run.path)
+    assert Run.load(run.path, net=net).evaluate().items == 18
+    other = nn.Sequential(nn.Flatten(), nn.Linear(784, 3))
+    with pytest.raises(CheckpointError, match="the net differs from the one that was trained"):
+        Run.load(run.path, net=other)
+
+
+def test_a_net_with_other_outputs_is_refused_and_leaves_nothing(shapes, tmp_path):
+    with pytest.raises(ShapeError) as caught:
+        striate.train(shapes, nn.Sequential(nn.Flatten(), nn.Linear(784, 7)), out=tmp_path)
+    assert str(caught.value) == (
+        "the net answers (2, 7) to 2 pictures, expected (2, 3): build it with 3 classes"
+    )
+    assert list((tmp_path / "classify").iterdir()) == []
+
+
+def test_a_test_split_is_watched_but_never_chosen_by(shapes, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(shapes, data / "train")
+    for label in ("bar", "box", "noise"):
+        (data / "test" / label).mkdir(parents=True)
+        for i in range(5):
+            (data / "train" / label / f"{i:02d}.png").rename(data / "test" / label / f"{i:02d}.png")
+    done = trained(data, tmp_path / "runs", epochs=2)
+    assert (done.data.held_out, done.held.scores.items, done.run.summary["kept"]) == ("test", 15, 2)
+    three = trained(data, tmp_path / "runs", epochs=2, val="0.2")
+    assert three.run.summary["test"]["items"] == 15
+    assert three.held.scores.items == 15
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 99}, r"has format 99, this version of striate reads 1: update striate"),
+        ({"classes": None}, r"config\.json is damaged"),
+        ({"preprocessing": {"size": 1}}, r"its preprocessing is damaged"),
+        ({"weights": "0" * 64}, r"model\.safetensors is damaged: its SHA-256 is not the one"),
+    ],
+)
+def test_a_run_that_is_newer_or_damaged(fitted, tmp_path, change, message):
+    copy = shutil.copytree(fitted.run.path, tmp_path / "copy")
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(CheckpointError, match=message):
+        Run.load(copy)
+
+
+def test_a_pickle_is_never_read(fitted, tmp_path):
+    import hashlib
+    import pickle
+
+    class Canary:
+        def __reduce__(self):
+            return open, (str(tmp_path / "ran"), "w")
+
+    copy = shutil.copytree(fitted.run.path, tmp_path / "copy")
+    content = pickle.dumps(Canary())
+    (copy / "model.safetensors").write_bytes(content)
+    config = json.loads((copy / "config.json").read_text())
+    config["weights"] = hashlib.sha256(content).hexdigest()
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="is damaged"):
+        Run.load(copy)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_disk_that_fills_up_keeps_the_last_checkpoint(shapes, tmp_path, monkeypatch):
+    from striate.runs import checkpoint
+
+    whole, calls = checkpoint._write_synced, []
+
+    def filling(path, data):
+        calls.append(path)
+        if len(calls) > 6:  # two checkpoints of three files
+            path.write_bytes(data[:10])
+            raise OSError(28, "No space left on device")
+        whole(path, data)
+
+    monkeypatch.setattr(checkpoint, "_write_synced", filling)
+    with pytest.raises(
+        CheckpointError, match=r"cannot be written .*go on with --resume|disk is full"
+    ):
+        trained(shapes, tmp_path)
+    monkeypatch.setattr(checkpoint, "_write_synced", whole)
+    path = tmp_path / "classify" / "shapes-lenet5"
+    found, warnings = checkpoint.newest(path)
+    assert found is not None
+    assert (found.step, warnings) == (18, [])
+    assert resume(path, progress=Progress()).run.summary["epochs"] == 6
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_command_with_130_and_the_way_on(shapes, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "striate",
+        "train",
+        str(shapes),
+        "epochs=2000",
+        "--out",
+        str(tmp_path),
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("epoch 3/"):
+                process.send_signal(signal.SIGINT)
+                break
+        start = time.monotonic()
+        rest = process.stderr.read()
+        assert process.wait(30) == 130
+    assert time.monotonic() - start < 30
+    assert "Go on with: striate train --resume " in rest
+    assert "Traceback" not in rest
+    assert np.isfinite(Run(tmp_path / "classify" / "shapes-lenet5").history()[0]["val_loss"])
+
+
+def test_ctrl_c_while_finishing_can_be_taken_up(shapes, tmp_path, monkeypatch):
+    from striate.training import record
+
+    def interrupted(*_words):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(record, "write_items", interrupted)
+        with pytest.raises(Stopped, match="Go on with: striate train --resume"):
+            trained(shapes, tmp_path, epochs=1)
+    path = tmp_path / "classify" / "shapes-lenet5"
+    assert resume(path, progress=Progress()).run.summary["epochs"] == 1
+
+
+def test_broken_pictures_are_named_and_skipped_or_stop_the_run(shapes, tmp_path):
+    mine = shutil.copytree(shapes, tmp_path / "mine")
+    for i in range(5):
+        (mine / "bar" / f"{i:02d}.png").write_bytes(b"")
+    said = []
+    done = trained(mine, tmp_path, epochs=1, progress=Progress(say=said.append))
+    assert sum("skipped " in line and "an empty file" in line for line in said) == 5
+    assert sum(done.data.as_dict()["splits"].values()) == 85
+    assert "an empty file" in (done.run.path / "report.html").read_text()
+    for i in range(5, 8):
+        (mine / "bar" / f"{i:02d}.png").write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        trained(mine, tmp_path / "other", epochs=1)
+    assert caught.value.exit_status == 3
+    assert list((tmp_path / "other" / "classify").iterdir()) == []
+    assert trained(mine, tmp_path / "other", epochs=1, broken="skip").run.summary["epochs"] == 1
