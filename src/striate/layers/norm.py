@@ -1,0 +1,153 @@
+"""Normalisation, dropout and activations as layers; the formulas stand in `striate.ops`."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.errors import ArgumentError
+from striate.ops import activation, norm
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation of any number of axes, in either convention for the running statistics.
+
+    Args:
+        num_features: channels.
+        momentum: weight of the new batch, as PyTorch means it, with the unbiased variance.
+        decay: weight of what was, as Caffe, Keras and ONNX mean it, with the population variance;
+            one of the two, momentum 0.1 if neither.
+        eps: added to the variance.
+        affine: whether channels are scaled and shifted afterwards.
+
+    Raises:
+        ArgumentError: both conventions at once.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        momentum: float | None = None,
+        decay: float | None = None,
+        eps: float = 1e-5,
+        affine: bool = True,
+    ) -> None:
+        super().__init__()
+        if momentum is not None and decay is not None:
+            raise ArgumentError(
+                f"BatchNorm: got momentum={momentum} and decay={decay}, expected one of them"
+            )
+        self.momentum = 0.1 if momentum is None else momentum
+        self.decay = decay
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(num_features)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(num_features)) if affine else None
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+
+    def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *space"]:
+        """By the batch in training, by the running statistics in evaluation."""
+        tensors = (x, self.running_mean, self.running_var, self.weight, self.bias)
+        if self.decay is not None:
+            return norm.batch_norm_decay(
+                *tensors, training=self.training, decay=self.decay, eps=self.eps
+            )
+        return norm.batch_norm(
+            *tensors, training=self.training, momentum=self.momentum, eps=self.eps
+        )
+
+
+class LocalResponseNorm(nn.Module):
+    """Local response normalisation; see `striate.ops.norm.local_response_norm`."""
+
+    def __init__(
+        self,
+        size: int = 5,
+        *,
+        alpha: float = 1e-4,
+        beta: float = 0.75,
+        k: float = 1.0,
+        window: Literal["mean", "sum"] = "mean",
+    ) -> None:
+        super().__init__()
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+        self.window: Literal["mean", "sum"] = window
+
+    def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *space"]:
+        """Every value by what its neighbours in other channels are."""
+        return norm.local_response_norm(
+            x, size=self.size, alpha=self.alpha, beta=self.beta, k=self.k, window=self.window
+        )
+
+
+class Dropout(nn.Module):
+    """Values dropped with probability p in training."""
+
+    def __init__(self, p: float = 0.5, *, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.p, self.generator = p, generator
+
+    def forward(self, x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
+        """What is left, scaled up."""
+        return norm.dropout(x, p=self.p, training=self.training, generator=self.generator)
+
+
+class SpatialDropout(nn.Module):
+    """Whole maps dropped with probability p in training."""
+
+    def __init__(self, p: float = 0.5, *, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.p, self.generator = p, generator
+
+    def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *space"]:
+        """What is left, scaled up."""
+        return norm.spatial_dropout(x, p=self.p, training=self.training, generator=self.generator)
+
+
+class ReLU(nn.Module):
+    """max(x, 0)."""
+
+    def forward(self, x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
+        """The activation."""
+        return activation.relu(x)
+
+
+class Sigmoid(nn.Module):
+    """1 / (1 + exp(-x))."""
+
+    def forward(self, x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
+        """The activation."""
+        return activation.sigmoid(x)
+
+
+class Tanh(nn.Module):
+    """The hyperbolic tangent."""
+
+    def forward(self, x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
+        """The activation."""
+        return activation.tanh(x)
+
+
+class ScaledTanh(nn.Module):
+    """1.7159 tanh(2x / 3)."""
+
+    def forward(self, x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
+        """The activation."""
+        return activation.scaled_tanh(x)
+
+
+class GLU(nn.Module):
+    """The first half of an axis times the sigmoid of the second."""
+
+    def __init__(self, dim: int = 1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, x: Float[Tensor, "*axes"]) -> Float[Tensor, "*half"]:
+        """The activation."""
+        return activation.glu(x, dim=self.dim)

@@ -1,0 +1,77 @@
+"""How weights begin, in place and by a given generator.
+
+A weight is [O, C, *kernel]; its fan-in is what one output value reads, its fan-out what reads one
+input value. Glorot and Bengio 2010; He et al. arXiv 1502.01852; LeCun et al. 1998, "Efficient BackProp".
+"""
+
+from math import sqrt
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from striate.errors import ArgumentError
+from striate.shapes import fans
+
+
+def gaussian_(
+    weight: Float[Tensor, "*shape"],
+    bias: Float[Tensor, "*any"] | None = None,
+    *,
+    std: float = 0.01,
+    constant: float = 1.0,
+    generator: torch.Generator | None = None,
+) -> None:
+    """N(0, std) weights and one constant for the bias, as AlexNet began: N(0, 0.01) and one."""
+    _normal(weight, std, generator)
+    if bias is not None:
+        with torch.no_grad():
+            bias.fill_(constant)
+
+
+def glorot_(
+    weight: Float[Tensor, "*shape"],
+    *,
+    uniform: bool = True,
+    gain: float = 1.0,
+    generator: torch.Generator | None = None,
+) -> None:
+    """Variance 2 / (fan-in + fan-out): neither values nor gradients grow through linear layers."""
+    fan_in, fan_out = fans(weight.shape)
+    _spread(weight, gain * sqrt(2 / (fan_in + fan_out)), uniform, generator)
+
+
+def he_(
+    weight: Float[Tensor, "*shape"],
+    *,
+    uniform: bool = False,
+    fan_out: bool = False,
+    generator: torch.Generator | None = None,
+) -> None:
+    """Variance 2 / fan-in, for ReLU, which halves it; 2 / fan-out keeps the gradients instead."""
+    _spread(weight, sqrt(2 / fans(weight.shape)[int(fan_out)]), uniform, generator)
+
+
+def lecun_(
+    weight: Float[Tensor, "*shape"],
+    *,
+    uniform: bool = False,
+    generator: torch.Generator | None = None,
+) -> None:
+    """Variance 1 / fan-in: unit variance in, unit variance out."""
+    _spread(weight, sqrt(1 / fans(weight.shape)[0]), uniform, generator)
+
+
+def _spread(weight: Tensor, std: float, uniform: bool, generator: torch.Generator | None) -> None:
+    if not uniform:
+        _normal(weight, std, generator)
+        return
+    with torch.no_grad():
+        weight.uniform_(-sqrt(3) * std, sqrt(3) * std, generator=generator)
+
+
+def _normal(weight: Tensor, std: float, generator: torch.Generator | None) -> None:
+    if not std >= 0:
+        raise ArgumentError(f"std={std} is no spread, expected at least 0")
+    with torch.no_grad():
+        weight.normal_(0, std, generator=generator)

@@ -1,0 +1,274 @@
+"""Locally connected layers and tabled connections: who reads whom is not the same everywhere.
+
+N items, C input maps, O output maps, P output places, T kernel cells, K = T C numbers read by one
+output value. LeCun et al. 1998, "Gradient-based learning", table I; Taigman et al. 2014, "DeepFace".
+"""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from striate.errors import ArgumentError, ShapeError
+from striate.ops.conv import check_bias, conv
+from striate.ops.padding import Fill, check_floating, check_space, geometry, named, pad
+from striate.shapes import Ints, Padding, Window, regions
+
+# Input maps that each of the sixteen maps of LeNet-5's C3 reads in S2: 60 connections of 96.
+LENET_TABLE: tuple[tuple[int, ...], ...] = (
+    *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5)),
+    *((0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5)),
+    *((0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5), (0, 1, 2, 3, 4, 5)),
+)
+
+
+def local_conv(
+    x: Float[Tensor, "n c *space"],
+    weight: Float[Tensor, "*weights"],
+    bias: Float[Tensor, "*biases"] | None = None,
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    fill: Fill = "zeros",
+) -> Float[Tensor, "n o *out"]:
+    """A convolution with an own kernel at every output place.
+
+    The result lies in memory with the items next to each other, so that a chain of these layers
+    turns its maps round once.
+
+    Args:
+        x: items, channels and space.
+        weight: [*out, O, *kernel, C], so that the weights of a place are one matrix [O, K].
+        bias: [*out, O].
+        stride: as in `conv`, like the rest.
+        padding: as in `conv`.
+        dilation: as in `conv`.
+        fill: as in `conv`.
+
+    Raises:
+        ShapeError: sizes that do not fit together.
+        ArgumentError: a setting out of range or unknown, or integers in a tensor.
+    """
+    rank = check_space(x, "local_conv")
+    check_floating(weight, "local_conv")
+    if weight.ndim != 2 * rank + 2 or weight.shape[-1] != x.shape[1]:
+        raise ShapeError(
+            f"local_conv: got a weight {list(weight.shape)} for {x.shape[1]} channels and {rank} axes of "
+            "space, expected [*out, outputs, *kernel, channels]"
+        )
+    kernel = weight.shape[rank + 1 : -1]
+    w = geometry(
+        "local_conv",
+        x.shape[2:],
+        kernel_size=kernel,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+    )
+    _check_places(w.out, weight, bias, rank)
+    x_SCN = pad(x, w.sides, fill=fill, who="local_conv").permute(*range(2, rank + 2), 1, 0)
+    read_PKN: Tensor = _Patches.apply(x_SCN.contiguous(), w)
+    weight_POK = weight.reshape(*read_PKN.shape[:1], weight.shape[rank], read_PKN.shape[1])
+    if bias is None:
+        y_PON = torch.bmm(weight_POK, read_PKN)
+    else:
+        y_PON = torch.baddbmm(bias.reshape(*weight_POK.shape[:2], 1), weight_POK, read_PKN)
+    return y_PON.view(*w.out, weight.shape[rank], x.shape[0]).permute(rank + 1, rank, *range(rank))
+
+
+def _check_places(out: tuple[int, ...], weight: Tensor, bias: Tensor | None, rank: int) -> None:
+    if weight.shape[:rank] != out:
+        raise ShapeError(
+            f"local_conv: got kernels for {list(weight.shape[:rank])} places, expected {list(out)}; "
+            "the layer fits one size of input"
+        )
+    if bias is not None and bias.shape != weight.shape[: rank + 1]:
+        raise ShapeError(
+            f"local_conv: got a bias {list(bias.shape)}, expected {list(weight.shape[: rank + 1])}"
+        )
+
+
+class _Patches(torch.autograd.Function):
+    """[*padded, C, N] to [P, K, N]: what every place reads. Its gradient adds slice by slice."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, w: Window) -> Tensor:
+        """One slice a tap, next to each other."""
+        rank = len(w.size)
+        reads = torch.cat([x[tap] for tap in w.taps()], dim=rank)
+        return reads.view(prod(w.out), reads.shape[rank], x.shape[-1])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keep the sizes alone."""
+        del output
+        ctx.size, ctx.window = inputs[0].shape, inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None]:
+        """The adjoint."""
+        back: Tensor = _Fold.apply(grads[0], ctx.window, ctx.size)
+        return back, None
+
+
+class _Fold(torch.autograd.Function):
+    """The adjoint of `_Patches`: every read added to the cell that was read."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(reads: Tensor, w: Window, size: torch.Size) -> Tensor:
+        """One slice a tap, added in place."""
+        out = reads.new_zeros(size)
+        taps = reads.reshape(*w.out, prod(w.kernel), *size[-2:]).unbind(len(w.size))
+        for tap, read in zip(w.taps(), taps, strict=True):
+            out[tap] += read
+        return out
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keep the window alone."""
+        del output
+        ctx.window = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None]:
+        """The adjoint."""
+        back: Tensor = _Patches.apply(grads[0], ctx.window)
+        return back, None, None
+
+
+def regional_conv(
+    x: Float[Tensor, "n c *space"],
+    weight: Float[Tensor, "*weights"],
+    bias: Float[Tensor, "*biases"] | None = None,
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    fill: Fill = "zeros",
+) -> Float[Tensor, "n o *out"]:
+    """A convolution with own kernels in every region of a grid over the output, for aligned pictures.
+
+    Args:
+        x: items, channels and space.
+        weight: [*grid, O, C, *kernel]; the regions are `shapes.regions` of every axis of the output.
+        bias: [*grid, O].
+        stride: as in `conv`, like the rest.
+        padding: as in `conv`.
+        dilation: as in `conv`.
+        fill: as in `conv`.
+
+    Raises:
+        ShapeError: sizes that do not fit together, or more regions than places.
+        ArgumentError: a setting out of range or unknown, or integers in a tensor.
+    """
+    rank = check_space(x, "regional_conv")
+    if weight.ndim != 2 * rank + 2:
+        raise ShapeError(
+            f"regional_conv: got a weight {list(weight.shape)} for {rank} axes of space, "
+            "expected [*grid, outputs, channels, *kernel]"
+        )
+    if bias is not None and bias.shape != weight.shape[: rank + 1]:
+        raise ShapeError(
+            f"regional_conv: got a bias {list(bias.shape)}, expected {list(weight.shape[: rank + 1])}"
+        )
+    w = geometry(
+        "regional_conv",
+        x.shape[2:],
+        kernel_size=weight.shape[rank + 2 :],
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+    )
+    with named("regional_conv"):
+        cuts = [regions(m, g) for m, g in zip(w.out, weight.shape, strict=False)]
+    return _region(pad(x, w.sides, fill=fill, who="regional_conv"), weight, bias, w, cuts)
+
+
+def _region(
+    x: Tensor, weight: Tensor, bias: Tensor | None, w: Window, cuts: list[list[tuple[int, int]]]
+) -> Tensor:
+    """The outermost axis cut into its regions, each worked out by itself, and joined again."""
+    if not cuts:
+        return conv(x, weight, bias, stride=w.stride, dilation=w.dilation)
+    axis = len(w.size) - len(cuts)
+    step, reach = w.stride[axis], (w.kernel[axis] - 1) * w.dilation[axis] + 1
+    parts: list[Tensor] = []
+    for i, (start, stop) in enumerate(cuts[0]):
+        cells = x.narrow(2 + axis, start * step, (stop - start - 1) * step + reach)
+        parts.append(_region(cells, weight[i], None if bias is None else bias[i], w, cuts[1:]))
+    return torch.cat(parts, dim=2 + axis)
+
+
+def tabled_conv(
+    x: Float[Tensor, "n c *space"],
+    weight: Float[Tensor, " connections *kernel"],
+    bias: Float[Tensor, " o"] | None = None,
+    *,
+    table: Sequence[Sequence[int]],
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    fill: Fill = "zeros",
+) -> Float[Tensor, "n o *out"]:
+    """A convolution where output map o reads only the input maps `table[o]`.
+
+    Only the kernels of real connections are stored. They are spread out into one dense convolution,
+    which is faster than gathering maps into groups although it multiplies with the zeros too.
+
+    Args:
+        x: items, channels and space.
+        weight: one kernel a connection, in the order of the table.
+        bias: one number an output map.
+        table: the input maps of every output map.
+        stride: as in `conv`, like the rest.
+        padding: as in `conv`.
+        dilation: as in `conv`.
+        fill: as in `conv`.
+
+    Raises:
+        ShapeError: sizes that do not fit together.
+        ArgumentError: a table with a map that is not there or is named twice, a setting out of range.
+    """
+    check_space(x, "tabled_conv")
+    places = table_places(table, x.shape[1])
+    if weight.shape[0] != len(places):
+        raise ShapeError(
+            f"tabled_conv: got {weight.shape[0]} kernels for a table of {len(places)} connections"
+        )
+    check_bias(bias, len(table), "tabled_conv")
+    at = torch.tensor(places, dtype=torch.int64, device=weight.device)
+    dense = dense_weight(weight, at, (len(table), x.shape[1]))
+    return conv(x, dense, bias, stride=stride, padding=padding, dilation=dilation, fill=fill)
+
+
+def dense_weight(
+    weight: Float[Tensor, " connections *kernel"],
+    places: Int[Tensor, " connections"],
+    size: tuple[int, int],
+) -> Float[Tensor, "o c *kernel"]:
+    """Kernels of single connections at their `table_places` in a weight [O, C, ...], zeros elsewhere."""
+    dense = weight.new_zeros(size[0] * size[1], *weight.shape[1:])
+    return dense.index_copy(0, places, weight).view(*size, *weight.shape[1:])
+
+
+def table_places(table: Sequence[Sequence[int]], channels: int) -> list[int]:
+    """Of every connection: its place in the dense weight, outputs by inputs, row by row.
+
+    Raises:
+        ArgumentError: a map that is not there or is named twice.
+    """
+    for o, maps in enumerate(table):
+        if len(set(maps)) != len(maps) or any(not 0 <= i < channels for i in maps):
+            raise ArgumentError(
+                f"tabled_conv: row {o} of the table is {list(maps)}, expected different maps of 0 to "
+                f"{channels - 1}"
+            )
+    return [o * channels + i for o, maps in enumerate(table) for i in maps]

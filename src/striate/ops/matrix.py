@@ -1,0 +1,79 @@
+"""A convolution as a matrix: y = C x with x and y read off row by row, and its transpose C^T.
+
+C has a row for every output value and a column for every input value, each row one shifted copy of
+the kernel; a 3 x 3 kernel on 4 x 4 cells is 4 x 16. Transposed convolution is C^T, and so is the
+gradient of a convolution by its input. arXiv 1603.07285, chapter 4.
+"""
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from striate.errors import ArgumentError
+from striate.ops.conv import Setting, conv_window
+from striate.ops.padding import Fill, pad
+from striate.shapes import Ints, Padding, Window
+
+
+def conv_matrix(
+    weight: Float[Tensor, "o i *kernel"],
+    size: Sequence[int],
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+    fill: Fill = "zeros",
+) -> Float[Tensor, "rows columns"]:
+    """The sparse matrix C [O prod(out), C prod(size)] of a convolution; `C.t()` is its transpose.
+
+    Args:
+        weight: as `conv` takes it; the entries are differentiable by it.
+        size: cells of the input an axis of space.
+        stride: as in `conv`.
+        padding: as in `conv`.
+        dilation: as in `conv`.
+        groups: as in `conv`.
+        fill: as in `conv`, numbers other than 0 excepted: they are no linear map.
+
+    Raises:
+        ShapeError: sizes that do not fit together.
+        ArgumentError: a setting out of range or unknown.
+    """
+    if isinstance(fill, int | float) and fill != 0:
+        raise ArgumentError(
+            f"conv_matrix: fill={fill} adds a constant, which no matrix does; take fill=0"
+        )
+    channels = weight.shape[1] * groups
+    empty = weight.new_empty(0, channels, *size)
+    window = conv_window(empty, weight, None, Setting(stride, padding, dilation, groups))
+    read_TP = _reads(window, fill, weight.device)
+    outputs, inside = weight.shape[0], weight.shape[1]
+    o = torch.arange(outputs, device=weight.device).view(-1, 1, 1, 1)
+    i = torch.arange(inside, device=weight.device).view(1, -1, 1, 1)
+    p = torch.arange(read_TP.shape[1], device=weight.device)
+    first = o // max(1, outputs // groups) * inside
+    row, column, value, read = torch.broadcast_tensors(
+        o * read_TP.shape[1] + p,
+        (first + i) * prod(window.size) + read_TP,
+        weight.flatten(2).unsqueeze(3),
+        read_TP,
+    )
+    real = read >= 0
+    shape = (outputs * prod(window.out), channels * prod(window.size))
+    places = torch.stack([row[real], column[real]])
+    # Said aloud, for torch 2.11 warns of a choice that nobody made.
+    with torch.sparse.check_sparse_tensor_invariants():
+        return torch.sparse_coo_tensor(places, value[real], shape).coalesce()
+
+
+def _reads(window: Window, fill: Fill, device: torch.device) -> Tensor:
+    """[T, P]: the input cell that tap t of output place p reads, -1 for a padded zero."""
+    cells = torch.arange(prod(window.size), dtype=torch.float64, device=device)
+    source = cells.view(1, 1, *window.size)
+    padded = pad(source, window.sides, fill=-1.0 if fill in ("zeros", 0) else fill)
+    reads = [padded[(..., *tap)].flatten() for tap in window.taps()]
+    return torch.stack(reads).long()

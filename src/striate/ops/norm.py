@@ -1,0 +1,260 @@
+"""Normalisation and dropout: over the batch, over neighbouring channels, and by chance.
+
+x [N, C, *space]. Batch normalisation: arXiv 1502.03167. Local response normalisation: Krizhevsky,
+Sutskever and Hinton 2012, section 3.3. Spatial dropout: arXiv 1411.4280.
+"""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from striate.errors import ArgumentError, ShapeError, nearest
+from striate.ops.padding import check_floating
+
+
+def batch_norm(
+    x: Float[Tensor, "n c *space"],
+    running_mean: Float[Tensor, " c"] | None,
+    running_var: Float[Tensor, " c"] | None,
+    weight: Float[Tensor, " c"] | None = None,
+    bias: Float[Tensor, " c"] | None = None,
+    *,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Float[Tensor, "n c *space"]:
+    """Every channel to mean 0 and variance 1, then scaled and shifted, as PyTorch does it.
+
+    In training by the statistics of the batch, and the running ones become
+    (1 - momentum) old + momentum batch, with the unbiased variance; otherwise by the running ones.
+
+    Raises:
+        ShapeError: statistics or parameters that have not one number a channel, or one value a channel.
+        ArgumentError: no running statistics in evaluation, or integers in the tensor.
+    """
+    _check_batch(x, [running_mean, running_var, weight, bias], training=training)
+    return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+def batch_norm_decay(
+    x: Float[Tensor, "n c *space"],
+    running_mean: Float[Tensor, " c"],
+    running_var: Float[Tensor, " c"],
+    weight: Float[Tensor, " c"] | None = None,
+    bias: Float[Tensor, " c"] | None = None,
+    *,
+    training: bool = False,
+    decay: float = 0.9,
+    eps: float = 1e-5,
+) -> Float[Tensor, "n c *space"]:
+    """`batch_norm` in the other convention, of Caffe, Keras and ONNX (where it is called momentum).
+
+    The running statistics become decay old + (1 - decay) batch, with the population variance.
+
+    Raises:
+        ShapeError: statistics or parameters that have not one number a channel, or one value a channel.
+        ArgumentError: integers in the tensor.
+    """
+    if not training:
+        return batch_norm(x, running_mean, running_var, weight, bias, eps=eps)
+    _check_batch(x, [running_mean, running_var, weight, bias], training=True)
+    mean, var = torch.zeros_like(running_mean), torch.zeros_like(running_var)
+    y = F.batch_norm(x, mean, var, weight, bias, True, 1.0, eps)
+    count = x.numel() // max(1, x.shape[1])
+    running_mean.lerp_(mean, 1 - decay)
+    running_var.lerp_(var * ((count - 1) / max(1, count)), 1 - decay)
+    return y
+
+
+def _check_batch(x: Tensor, per_channel: list[Tensor | None], *, training: bool) -> None:
+    check_floating(x, "batch_norm")
+    if x.ndim < 2:
+        raise ShapeError(
+            f"batch_norm: got {x.ndim} axes {list(x.shape)}, expected items and channels"
+        )
+    for tensor in per_channel:
+        if tensor is not None and tensor.shape != x.shape[1:2]:
+            raise ShapeError(
+                f"batch_norm: got {list(tensor.shape)} numbers for {x.shape[1]} channels"
+            )
+    if not training and (per_channel[0] is None or per_channel[1] is None):
+        raise ArgumentError(
+            "batch_norm: evaluation needs running statistics; give them or training=True"
+        )
+    if training and x.shape[0] and prod(x.shape[2:]) * x.shape[0] < 2:
+        raise ShapeError(
+            f"batch_norm: one value a channel {list(x.shape)} has no variance; batch more"
+        )
+
+
+def local_response_norm(
+    x: Float[Tensor, "n c *space"],
+    *,
+    size: int = 5,
+    alpha: float = 1e-4,
+    beta: float = 0.75,
+    k: float = 1.0,
+    window: Literal["mean", "sum"] = "mean",
+) -> Float[Tensor, "n c *space"]:
+    """Gives x / (k + a s)^beta with s the sum of squares over `size` neighbouring channels.
+
+    Args:
+        x: items, channels and any space.
+        size: channels in the window; an even window leans to the higher ones, as in ONNX.
+        alpha: weight of the squares.
+        beta: the power.
+        k: what is added, more than 0.
+        window: "mean" divides alpha by the size (Caffe, ONNX, PyTorch); "sum" does not (the paper).
+
+    Raises:
+        ShapeError: fewer than three axes.
+        ArgumentError: a setting out of range, an unknown window, or integers in the tensor.
+    """
+    check_floating(x, "local_response_norm")
+    if x.ndim < 3:
+        raise ShapeError(
+            f"local_response_norm: got {x.ndim} axes {list(x.shape)}, expected items, channels and space"
+        )
+    if window not in ("mean", "sum"):
+        raise ArgumentError(
+            f"local_response_norm: unknown window {window!r}; {nearest(window, ('mean', 'sum'))}"
+        )
+    if size < 1 or not k > 0:
+        raise ArgumentError(
+            f"local_response_norm: got size={size}, k={k}; expected 1 and more than 0"
+        )
+    y: Tensor = _Response.apply(x, size, alpha / size if window == "mean" else alpha, beta, k)[0]
+    return y
+
+
+def _window_sum(x: Tensor, size: int, *, lower: bool = False) -> Tensor:
+    """Sum over the channels around each, the odd one above, or below if `lower` (the adjoint)."""
+    channels = x.shape[1]
+    down, up = (size - 1) // 2, size // 2
+    if lower:
+        down, up = up, down
+    total = x.clone()
+    for shift in range(1, min(channels, up + 1)):
+        total[:, : channels - shift] += x[:, shift:]
+    for shift in range(1, min(channels, down + 1)):
+        total[:, shift:] += x[:, : channels - shift]
+    return total
+
+
+def _to_minus(d: Tensor, beta: float) -> Tensor:
+    """d^-beta; by two reciprocal roots for 0.75, several times faster than a power."""
+    if beta == 0.75:
+        root = d.rsqrt()
+        return root * root.sqrt()
+    return d.rsqrt() if beta == 0.5 else d.pow(-beta)
+
+
+def _response_scale(x: Tensor, size: int, a: float, k: float) -> Tensor:
+    """What is divided by, before the power: k + a W(x^2)."""
+    return _window_sum(x * x, size).mul_(a).add_(k)
+
+
+def _in_cache(x: Tensor) -> list[slice]:
+    """Items in runs that stay in the cache through all steps; one run where a compiler fuses them."""
+    per_item = x.numel() // max(1, x.shape[0])
+    run = x.shape[0] if torch.compiler.is_compiling() else 2**17 // max(1, per_item)
+    run = max(1, run)
+    return [slice(i, i + run) for i in range(0, x.shape[0], run)]
+
+
+class _Response(torch.autograd.Function):
+    """Local response normalisation with its gradient by hand.
+
+    d = k + a W(x^2), y = x d^-beta; dx = g d^-beta - 2 a beta x W'(g x d^-beta / d) with W' the adjoint
+    of the window sum W. Only x and d are kept, where autograd on the composition keeps six arrays.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, size: int, a: float, beta: float, k: float) -> tuple[Tensor, Tensor]:
+        """The result, and d for the way back."""
+        y, d = torch.empty_like(x), torch.empty_like(x)
+        for run in _in_cache(x):
+            scale = _response_scale(x[run], size, a, k)
+            d[run] = scale
+            y[run] = _to_minus(scale, beta).mul_(x[run])
+        return y, d
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        """Keep x, d and the settings."""
+        x, *ctx.settings = inputs
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(x, output[1])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradient by x; differentiable in turn when that is asked for."""
+        x, d = ctx.saved_tensors
+        size, a, beta, k = ctx.settings
+        if torch.is_grad_enabled():
+            d = _response_scale(x, size, a, k)
+            power = _to_minus(d, beta)
+            inner = _window_sum(grads[0] * x * power / d, size, lower=True)
+            return grads[0] * power - 2 * a * beta * x * inner, None, None, None, None
+        back = torch.empty_like(x)
+        for run in _in_cache(x):
+            direct = _to_minus(d[run], beta).mul_(grads[0][run])
+            inner = _window_sum((direct * x[run]).div_(d[run]), size, lower=True)
+            back[run] = direct.addcmul_(x[run], inner, value=-2 * a * beta)
+        return back, None, None, None, None
+
+
+def dropout(
+    x: Float[Tensor, "*axes"],
+    *,
+    p: float = 0.5,
+    training: bool = True,
+    generator: torch.Generator | None = None,
+) -> Float[Tensor, "*axes"]:
+    """Every value zero with probability p in training, the others divided by 1 - p.
+
+    Raises:
+        ArgumentError: p outside 0 to 1, or integers in the tensor.
+    """
+    check_floating(x, "dropout")
+    return _drop(x, x.shape, p, generator, "dropout") if training else x
+
+
+def spatial_dropout(
+    x: Float[Tensor, "n c *space"],
+    *,
+    p: float = 0.5,
+    training: bool = True,
+    generator: torch.Generator | None = None,
+) -> Float[Tensor, "n c *space"]:
+    """`dropout` of whole maps: neighbouring cells are so alike that single ones are not missed.
+
+    Raises:
+        ShapeError: fewer than three axes.
+        ArgumentError: p outside 0 to 1, or integers in the tensor.
+    """
+    check_floating(x, "spatial_dropout")
+    if x.ndim < 3:
+        raise ShapeError(
+            f"spatial_dropout: got {x.ndim} axes {list(x.shape)}, expected items, channels and space"
+        )
+    maps = (*x.shape[:2], *(1,) * (x.ndim - 2))
+    return _drop(x, maps, p, generator, "spatial_dropout") if training else x
+
+
+def _drop(
+    x: Tensor, shape: Sequence[int], p: float, generator: torch.Generator | None, who: str
+) -> Tensor:
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"{who}: p={p} is no probability, expected 0 to 1")
+    if p == 1:
+        return x * 0
+    kept = torch.rand(shape, device=x.device, generator=generator) >= p
+    return x * (kept.to(x.dtype) / (1 - p))

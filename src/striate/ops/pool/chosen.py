@@ -1,0 +1,123 @@
+"""Pooling that chooses: one value a window by chance, or the k largest of a row in their order.
+
+x [N, C, *space], result [N, C, *out]; r the rectified input max(x, 0).
+"""
+
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float, Num
+from torch import Tensor
+
+from striate.errors import ArgumentError, ShapeError
+from striate.ops.padding import check_space, pad
+from striate.ops.pool.average import avg_pool, mean_pool
+from striate.ops.pool.windows import pool_window
+from striate.shapes import Ints, Padding, Window
+
+
+def stochastic_pool(
+    x: Float[Tensor, "n c *space"],
+    *,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Padding = 0,
+    ceil_mode: bool = False,
+    training: bool = True,
+    generator: torch.Generator | None = None,
+) -> Float[Tensor, "n c *out"]:
+    """One value of every window, drawn with probability r / sum r; uniformly where all are zero.
+
+    In evaluation the expectation under the same probabilities. Zeiler and Fergus, "Stochastic
+    pooling", ICLR 2013, arXiv 1301.3557.
+
+    Args:
+        x: items, channels and space.
+        kernel_size: as in `max_pool`, like the rest.
+        stride: cells from one window to the next; as many as the window has if not given.
+        padding: as in `conv`; padded cells are never drawn.
+        ceil_mode: also a last window that is not full.
+        training: draw, rather than expect.
+        generator: where the randomness comes from; PyTorch's own if not given.
+
+    Raises:
+        ShapeError: sizes that do not fit together, or padding as wide as the window.
+        ArgumentError: a setting out of range or unknown, or integers in the tensor.
+    """
+    check_space(x, "stochastic_pool")
+    w = pool_window("stochastic_pool", x, kernel_size, stride, padding, 1, ceil_mode)
+    if training:
+        places = _draw(x.detach(), w, generator)
+        return x.flatten(2).gather(2, places.flatten(2)).view(places.shape)
+    r = x.relu()
+    total, square = mean_pool(r, w), mean_pool(r * r, w)
+    some = total > 0
+    uniform = avg_pool(
+        x,
+        kernel_size=w.kernel,
+        stride=w.stride,
+        padding=w.sides,
+        ceil_mode=ceil_mode,
+        count_include_pad=False,
+    )
+    return torch.where(some, square / torch.where(some, total, 1), uniform)
+
+
+def _draw(x: Tensor, w: Window, generator: torch.Generator | None) -> Tensor:
+    """Flat places, one a window: the first at which the running sum passes a uniform share of the whole."""
+    r = x.relu() if x.dtype == torch.float64 else x.float().relu()
+    padded = pad(r, w.reach)
+    real = pad(torch.ones_like(r[:1, :1]), w.reach)
+    taps = list(w.taps())
+    total = torch.zeros_like(padded[(..., *taps[0])])
+    count = torch.zeros_like(real[(..., *taps[0])])
+    for tap in taps:
+        total += padded[(..., *tap)]
+        count += real[(..., *tap)]
+    none = total == 0
+    # Below 1 by more than the rounding of the sums, so that the last sum is always larger.
+    share = torch.rand(total.shape, dtype=r.dtype, device=r.device, generator=generator) * (
+        1 - 1e-6
+    )
+    share *= torch.where(none, count, total)
+    running = torch.zeros_like(total)
+    place = _first(w, x.device).expand(total.shape).clone()
+    for tap, step in zip(taps, _steps(w), strict=True):
+        running += torch.where(none, real[(..., *tap)], padded[(..., *tap)])
+        place += (running <= share) * step
+    return place
+
+
+def _first(w: Window, device: torch.device) -> Tensor:
+    """[*out]: flat place of the first cell of every window, in the map itself; may be negative."""
+    flat = torch.zeros((), dtype=torch.int64, device=device)
+    for m, s, n, (before, _) in zip(w.out, w.stride, w.size, w.sides, strict=True):
+        flat = flat.unsqueeze(-1) * n + torch.arange(-before, m * s - before, s, device=device)
+    return flat
+
+
+def _steps(w: Window) -> list[int]:
+    """From the flat place of every cell of the window to that of the next one; 0 after the last."""
+    flat = [0]
+    for k, n in zip(w.kernel, w.size, strict=True):
+        flat = [cell * n + i for cell in flat for i in range(k)]
+    return [after - before for before, after in pairwise(flat)] + [0]
+
+
+def kmax_pool(x: Num[Tensor, "*axes"], *, k: int, dim: int = -1) -> Num[Tensor, "*out"]:
+    """The k largest values along an axis, in their original order (arXiv 1404.2188).
+
+    Of values that are equal to the k-th, which ones are taken is left open, as in `torch.topk`.
+
+    Raises:
+        ShapeError: there are fewer than k values.
+        ArgumentError: k under 1.
+    """
+    if k < 1:
+        raise ArgumentError(f"kmax_pool: k={k}, expected at least 1")
+    if x.shape[dim] < k:
+        raise ShapeError(
+            f"kmax_pool: got {x.shape[dim]} values along axis {dim}, expected at least k={k}"
+        )
+    places = x.detach().topk(k, dim=dim, sorted=False).indices.sort(dim=dim).values
+    return x.gather(dim, places)

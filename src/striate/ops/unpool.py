@@ -1,0 +1,102 @@
+"""Unpooling: every value back into a block, by repeating it, by nails in zeros, or to where it was.
+
+x [N, C, *space], result [N, C, *out].
+"""
+
+from math import prod
+
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from striate.errors import ArgumentError, ShapeError
+from striate.ops.padding import check_space, named
+from striate.shapes import Ints, Padding, in_size, per_axis, sides
+
+
+def nearest_unpool(x: Float[Tensor, "n c *space"], *, scale: Ints) -> Float[Tensor, "n c *out"]:
+    """Every value repeated over a block of `scale` cells.
+
+    Raises:
+        ShapeError: not one to three axes of space.
+        ArgumentError: a scale under 1, or integers in the tensor.
+    """
+    factors = _factors(x, scale, "nearest_unpool")
+    size = [n * f for n, f in zip(x.shape[2:], factors, strict=True)]
+    return F.interpolate(x, size=size, mode="nearest")
+
+
+def nails_unpool(x: Float[Tensor, "n c *space"], *, scale: Ints) -> Float[Tensor, "n c *out"]:
+    """Bed of nails: every value in the first cell of a block of `scale` cells, zeros in the others.
+
+    Raises:
+        ShapeError: not one to three axes of space.
+        ArgumentError: a scale under 1, or integers in the tensor.
+    """
+    factors = _factors(x, scale, "nails_unpool")
+    out = x.new_zeros(*x.shape[:2], *(n * f for n, f in zip(x.shape[2:], factors, strict=True)))
+    out[(..., *(slice(None, None, f) for f in factors))] = x
+    return out
+
+
+def _factors(x: Tensor, scale: Ints, who: str) -> tuple[int, ...]:
+    rank = check_space(x, who)
+    with named(who):
+        return per_axis(scale, rank, "scale")
+
+
+def max_unpool(
+    x: Float[Tensor, "n c *space"],
+    indices: Int[Tensor, "n c *space"],
+    *,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Padding = 0,
+    output_size: Ints | None = None,
+) -> Float[Tensor, "n c *out"]:
+    """Every value back to the place it was the maximum of, zeros elsewhere.
+
+    Args:
+        x: pooled values.
+        indices: their places, as `max_pool_with_indices` gives them.
+        kernel_size: as in the pooling that is undone, like the rest.
+        stride: cells from one window to the next; as many as the window has if not given.
+        padding: an integer, one integer or pair an axis.
+        output_size: cells an axis; the least that the pooling takes to the size of `x` if not given.
+
+    Raises:
+        ShapeError: sizes that do not fit together.
+        ArgumentError: a setting out of range or unknown, a place outside, or integers in the tensor.
+    """
+    rank = check_space(x, "max_unpool")
+    if x.shape != indices.shape:
+        raise ShapeError(
+            f"max_unpool: got values {list(x.shape)} and places {list(indices.shape)}, expected the same"
+        )
+    with named("max_unpool"):
+        least = _unpooled(x, kernel_size, kernel_size if stride is None else stride, padding)
+        size = least if output_size is None else per_axis(output_size, rank, "output_size")
+    flat = x.new_zeros(*x.shape[:2], prod(size))
+    try:
+        flat = flat.scatter(2, indices.flatten(2), x.flatten(2))
+    except RuntimeError as error:
+        raise ArgumentError(
+            f"max_unpool: places up to {int(indices.max())} do not fit in output_size={tuple(size)}; "
+            "give the size of the input that was pooled"
+        ) from error
+    return flat.view(*x.shape[:2], *size)
+
+
+def _unpooled(x: Tensor, kernel_size: Ints, stride: Ints, padding: Padding) -> tuple[int, ...]:
+    """Least size that the pooling takes to that of `x`."""
+    rank = x.ndim - 2
+    kernel, step = per_axis(kernel_size, rank, "kernel_size"), per_axis(stride, rank, "stride")
+    if isinstance(padding, str) and padding != "valid":
+        raise ArgumentError(
+            f"padding={padding!r} does not tell the size before; write the cells, or use output_size"
+        )
+    pads = sides(padding, kernel, kernel=kernel, stride=step, dilation=(1,) * rank)
+    return tuple(
+        in_size(m, kernel=k, stride=s, padding=p)
+        for m, k, s, p in zip(x.shape[2:], kernel, step, pads, strict=True)
+    )

@@ -1,0 +1,201 @@
+"""What operations take: parameters, connections and multiply-adds, in integers alone.
+
+Sizes are [channels, *space] of one item. Connections are counted as in LeCun et al. 1998.
+"""
+
+from collections.abc import Sequence
+from math import prod
+from typing import NamedTuple
+
+from striate.errors import ArgumentError, ShapeError
+from striate.shapes.windows import (
+    Ints,
+    Padding,
+    crops,
+    per_axis,
+    transposed_size,
+    window,
+)
+
+
+class Cost(NamedTuple):
+    """What one application to one item takes; sizes start with the channels.
+
+    `connections` are (inputs read by one output value + 1 for a bias) x output values, as LeCun
+    counted them; one multiply-add counts one in `macs`, padding cells included.
+    """
+
+    output: tuple[int, ...]
+    params: int
+    connections: int
+    macs: int
+
+
+def conv_cost(
+    size: Sequence[int],
+    *,
+    out_channels: int,
+    kernel_size: Ints,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+    bias: bool = True,
+) -> Cost:
+    """Convolution of [channels, ...] cells; depthwise is `groups` equal to the channels.
+
+    >>> conv_cost((1, 32, 32), out_channels=6, kernel_size=5)
+    Cost(output=(6, 28, 28), params=156, connections=122304, macs=117600)
+    """
+    w = window(size[1:], kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+    read = in_group(size[0], out_channels, groups) * prod(w.kernel)
+    return _cost((out_channels, *w.out), out_channels, read, bias=bias)
+
+
+def local_cost(
+    size: Sequence[int],
+    *,
+    out_channels: int,
+    kernel_size: Ints,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    grid: Ints | None = None,
+    bias: bool = True,
+) -> Cost:
+    """Locally connected: own kernels at every place, or in every region of a grid.
+
+    >>> local_cost((3, 6, 6), out_channels=4, kernel_size=3).params
+    1792
+    """
+    w = window(size[1:], kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+    kernels = out_channels * prod(w.out if grid is None else per_axis(grid, len(w.out), "grid"))
+    return _cost((out_channels, *w.out), kernels, size[0] * prod(w.kernel), bias=bias)
+
+
+def tabled_cost(
+    size: Sequence[int],
+    *,
+    table: Sequence[Sequence[int]],
+    kernel_size: Ints,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    bias: bool = True,
+) -> Cost:
+    """Convolution where output map o reads only the input maps `table[o]`.
+
+    >>> tabled_cost((2, 3, 3), table=[[0], [0, 1]], kernel_size=3, bias=False).params
+    27
+    """
+    w = window(size[1:], kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+    kernels, maps = sum(map(len, table)), len(table)
+    weights, places = kernels * prod(w.kernel), prod(w.out)
+    params = weights + maps * bias
+    return Cost((maps, *w.out), params, params * places, weights * places)
+
+
+def conv_transpose_cost(  # noqa: PLR0913 - every option of the operation
+    size: Sequence[int],
+    *,
+    out_channels: int,
+    kernel_size: Ints,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    output_padding: Ints = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+    bias: bool = True,
+) -> Cost:
+    """Transposed convolution: every input value is read by every kernel cell of its group.
+
+    >>> conv_transpose_cost((8, 4, 4), out_channels=3, kernel_size=2, stride=2).output
+    (3, 8, 8)
+    """
+    rank = len(size) - 1
+    kernel, step = per_axis(kernel_size, rank, "kernel_size"), per_axis(stride, rank, "stride")
+    dilate = per_axis(dilation, rank, "dilation")
+    extra = per_axis(output_padding, rank, "output_padding", least=0)
+    off = crops(padding, kernel=kernel, stride=step, dilation=dilate)
+    out = tuple(
+        transposed_size(n, kernel=k, stride=s, padding=p, dilation=d, output_padding=e)
+        for n, k, s, p, d, e in zip(size[1:], kernel, step, off, dilate, extra, strict=True)
+    )
+    read = in_group(size[0], out_channels, groups) * prod(kernel)
+    macs = prod(size[1:]) * out_channels * read
+    return Cost(
+        (out_channels, *out),
+        out_channels * (read + bias),
+        macs + bias * out_channels * prod(out),
+        macs,
+    )
+
+
+def pool_cost(
+    size: Sequence[int],
+    *,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    trained: bool = False,
+) -> Cost:
+    """Pooling of any kind; `trained` adds LeNet-5's coefficient and bias a map.
+
+    >>> pool_cost((6, 28, 28), kernel_size=2, trained=True)
+    Cost(output=(6, 14, 14), params=12, connections=5880, macs=0)
+    """
+    w = window(
+        size[1:],
+        kernel_size=kernel_size,
+        stride=kernel_size if stride is None else stride,
+        padding=padding,
+        dilation=dilation,
+        ceil_mode=ceil_mode,
+    )
+    output = (size[0], *w.out)
+    return Cost(output, 2 * size[0] * trained, (prod(w.kernel) + trained) * prod(output), 0)
+
+
+def dense_cost(size: Sequence[int], output: Sequence[int], *, bias: bool = True) -> Cost:
+    """A fully connected layer from all cells of `size` to all cells of `output`.
+
+    >>> dense_cost((1, 4, 4), (1, 2, 2), bias=False).params
+    64
+    """
+    return _cost(tuple(output), prod(output), prod(size), bias=bias)
+
+
+def in_group(channels: int, out_channels: int, groups: int) -> int:
+    """Input channels that one output channel reads.
+
+    Raises:
+        ArgumentError: `groups` does not divide both numbers of channels.
+    """
+    if groups < 1 or channels % groups or out_channels % groups:
+        raise ArgumentError(
+            f"groups={groups} does not divide {channels} input and {out_channels} output channels; "
+            f"their common divisors are {_divisors(channels, out_channels)}"
+        )
+    return channels // groups
+
+
+def _divisors(a: int, b: int) -> str:
+    return ", ".join(str(g) for g in range(1, max(1, min(a, b)) + 1) if a % g == b % g == 0)
+
+
+def _cost(output: tuple[int, ...], kernels: int, read: int, *, bias: bool) -> Cost:
+    """`kernels` of `read` weights each, every one of the output values the sum of `read` products."""
+    return Cost(output, kernels * (read + bias), prod(output) * (read + bias), prod(output) * read)
+
+
+def fans(shape: Sequence[int]) -> tuple[int, int]:
+    """Inputs read by one output value and outputs that read one input value, of a weight [O, C, ...].
+
+    >>> fans((16, 6, 5, 5))
+    (150, 400)
+    """
+    if len(shape) < 2:
+        raise ShapeError(f"got a weight of shape {tuple(shape)}, expected [outputs, inputs, ...]")
+    return shape[1] * prod(shape[2:]), shape[0] * prod(shape[2:])

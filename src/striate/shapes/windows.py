@@ -1,0 +1,283 @@
+"""How a window slides: sizes, padding and taps, in integers alone.
+
+n cells of input, m cells of output, k kernel, s stride, d dilation, b and a padding before and after;
+a kernel spreads over (k - 1) d + 1 cells, and m = floor((n + b + a - spread) / s) + 1.
+Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", arXiv 1603.07285.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Literal, NamedTuple, TypeAlias
+
+from striate.errors import ArgumentError, ShapeError, nearest
+
+Ints: TypeAlias = int | Sequence[int]
+Sides: TypeAlias = tuple[tuple[int, int], ...]
+PaddingWord: TypeAlias = Literal["valid", "same", "same_upper", "same_lower"]
+Padding: TypeAlias = int | PaddingWord | Sequence[int | tuple[int, int]]
+
+WORDS = ("valid", "same", "same_upper", "same_lower")
+
+
+class Window(NamedTuple):
+    """A window that slides over `size` cells: every field has one entry an axis.
+
+    `overhang` is what a last window of ceil mode reads beyond the padding; it is never counted.
+    """
+
+    size: tuple[int, ...]
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    sides: Sides
+    out: tuple[int, ...]
+    overhang: tuple[int, ...]
+
+    @property
+    def even_sided(self) -> bool:
+        """Whether as much is padded before as after, on every axis."""
+        return all(before == after for before, after in self.sides)
+
+    @property
+    def reach(self) -> Sides:
+        """Padding with the overhang added to its end: what has to be there to be read."""
+        return tuple((b, a + o) for (b, a), o in zip(self.sides, self.overhang, strict=True))
+
+    def counts(self, axis: int, *, padded: bool = False) -> list[int]:
+        """How many real cells every place along an axis reads; `padded` ones too, if asked."""
+        n, k, s, d = self.size[axis], self.kernel[axis], self.stride[axis], self.dilation[axis]
+        before, after = self.sides[axis]
+        first, stop = (0, n + before + after) if padded else (before, before + n)
+        return [sum(first <= p * s + t * d < stop for t in range(k)) for p in range(self.out[axis])]
+
+    def taps(self) -> Iterator[tuple[slice, ...]]:
+        """For every cell of the kernel, last axis fastest: where it reads in the padded input."""
+        for tap in product(*map(range, self.kernel)):
+            yield tuple(
+                slice(t * d, t * d + (m - 1) * s + 1, s)
+                for t, d, m, s in zip(tap, self.dilation, self.out, self.stride, strict=True)
+            )
+
+
+def per_axis(value: Ints, rank: int, name: str, *, least: int = 1) -> tuple[int, ...]:
+    """One integer an axis, from one for all or one for each.
+
+    Raises:
+        ArgumentError: there are not `rank` of them, or one is under `least`.
+
+    >>> per_axis(3, 2, "stride")
+    (3, 3)
+    """
+    values = (value,) * rank if isinstance(value, int) else tuple(value)
+    if len(values) != rank:
+        raise ArgumentError(
+            f"{name}={value!r} has {len(values)} entries, expected one integer or {rank}"
+        )
+    for entry in values:
+        if entry < least:
+            raise ArgumentError(f"{name}={value!r} must be at least {least} on every axis")
+    return values
+
+
+def spread(kernel: int, dilation: int = 1) -> int:
+    """Cells from the first to the last one that a dilated kernel reads, both included."""
+    return (kernel - 1) * dilation + 1
+
+
+def padding_needed(
+    size: int, out: int, *, kernel: int, stride: int = 1, dilation: int = 1, lower: bool = False
+) -> tuple[int, int]:
+    """Least padding (before, after) that gives `out` cells; the odd cell after, or before if `lower`.
+
+    Raises:
+        ShapeError: even without padding there are more.
+
+    >>> padding_needed(5, 3, kernel=3, stride=2)
+    (1, 1)
+    """
+    total = max(0, (out - 1) * stride + spread(kernel, dilation) - size)
+    if (size + total - spread(kernel, dilation)) // stride + 1 != out:
+        raise ShapeError(
+            f"{size} cells give more than {out} even without padding; take a larger stride or kernel"
+        )
+    less, more = total // 2, total - total // 2
+    return (more, less) if lower else (less, more)
+
+
+def sides(
+    padding: Padding,
+    size: Sequence[int],
+    *,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+) -> Sides:
+    """Padding as (before, after) an axis, from a word, one integer, or one entry or pair an axis.
+
+    "same" and "same_upper" give ceil(n / s) cells with the odd one after, "same_lower" before.
+
+    Raises:
+        ArgumentError: an unknown word, a negative entry, or not as many entries as axes.
+    """
+    if isinstance(padding, int):
+        (cells,) = per_axis(padding, 1, "padding", least=0)
+        return ((cells, cells),) * len(size)
+    if isinstance(padding, str):
+        return _sides_of_word(padding, size, kernel, stride, dilation)
+    if len(padding) != len(size):
+        raise ArgumentError(
+            f"padding={padding!r} has {len(padding)} entries, expected {len(size)}: "
+            "one integer or one pair (before, after) an axis"
+        )
+    pairs = [(p, p) if isinstance(p, int) else tuple(p) for p in padding]
+    if any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
+        raise ArgumentError(f"padding={padding!r} must hold integers or pairs of at least 0")
+    return tuple((pair[0], pair[1]) for pair in pairs)
+
+
+def _sides_of_word(
+    word: str,
+    size: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+) -> Sides:
+    if word not in WORDS:
+        raise ArgumentError(f"unknown padding {word!r}; {nearest(word, WORDS)}")
+    if word == "valid":
+        return ((0, 0),) * len(size)
+    return tuple(
+        padding_needed(n, -(-n // s), kernel=k, stride=s, dilation=d, lower=word == "same_lower")
+        for n, k, s, d in zip(size, kernel, stride, dilation, strict=True)
+    )
+
+
+def out_size(
+    size: int,
+    *,
+    kernel: int,
+    stride: int = 1,
+    padding: int | tuple[int, int] = 0,
+    dilation: int = 1,
+    ceil_mode: bool = False,
+) -> int:
+    """Cells that come out of one axis; with `ceil_mode` no window starts in the end padding.
+
+    Raises:
+        ShapeError: the kernel spreads over more than the padded input.
+
+    >>> out_size(32, kernel=3, stride=2, padding=1)
+    16
+    """
+    before, after = (padding, padding) if isinstance(padding, int) else padding
+    room = size + before + after - spread(kernel, dilation)
+    if room < 0:
+        raise ShapeError(
+            f"a kernel that spreads over {spread(kernel, dilation)} cells does not fit in {size} "
+            f"padded by {before} + {after}; pad more or take a smaller kernel or dilation"
+        )
+    if not ceil_mode:
+        return room // stride + 1
+    return min(-(-room // stride) + 1, -(-(size + before) // stride))
+
+
+def in_size(
+    out: int,
+    *,
+    kernel: int,
+    stride: int = 1,
+    padding: int | tuple[int, int] = 0,
+    dilation: int = 1,
+) -> int:
+    """Least input that gives `out` cells; also what a transposed convolution makes of `out` cells.
+
+    >>> in_size(16, kernel=3, stride=2, padding=1)
+    31
+    """
+    before, after = (padding, padding) if isinstance(padding, int) else padding
+    return (out - 1) * stride + spread(kernel, dilation) - before - after
+
+
+def window(
+    size: Sequence[int],
+    *,
+    kernel_size: Ints,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+) -> Window:
+    """The geometry of one operation, every argument checked and spelled out an axis at a time.
+
+    Raises:
+        ArgumentError: an argument of the wrong length or range, or an unknown padding word.
+        ShapeError: the window does not fit.
+    """
+    rank = len(size)
+    kernel = per_axis(kernel_size, rank, "kernel_size")
+    step = per_axis(stride, rank, "stride")
+    dilate = per_axis(dilation, rank, "dilation")
+    for n in size:
+        if n < 1:
+            raise ShapeError(f"got an input of {tuple(size)} cells, expected at least one an axis")
+    pads = sides(padding, size, kernel=kernel, stride=step, dilation=dilate)
+    axes = tuple(zip(size, kernel, step, pads, dilate, strict=True))
+    out = tuple(
+        out_size(n, kernel=k, stride=s, padding=p, dilation=d, ceil_mode=ceil_mode)
+        for n, k, s, p, d in axes
+    )
+    overhang = tuple(
+        max(0, in_size(m, kernel=k, stride=s, padding=p, dilation=d) - n)
+        for (n, k, s, p, d), m in zip(axes, out, strict=True)
+    )
+    return Window(tuple(size), kernel, step, dilate, pads, out, overhang)
+
+
+def transposed_size(
+    size: int,
+    *,
+    kernel: int,
+    stride: int = 1,
+    padding: int | tuple[int, int] = 0,
+    dilation: int = 1,
+    output_padding: int = 0,
+) -> int:
+    """Cells that come out of one axis of a transposed convolution.
+
+    >>> transposed_size(3, kernel=3, stride=2, padding=1, output_padding=1)
+    6
+    """
+    return (
+        in_size(size, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
+        + output_padding
+    )
+
+
+def crops(
+    padding: Padding, *, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
+) -> Sides:
+    """What `padding` takes off (before, after) the full result of a transposed convolution.
+
+    "same" gives n s cells, so it may add to the end (a negative entry) when the stride is wider
+    than the kernel.
+    """
+    if not isinstance(padding, str) or padding not in WORDS[1:]:
+        return sides(padding, kernel, kernel=kernel, stride=stride, dilation=dilation)
+    off = [spread(k, d) - s for k, d, s in zip(kernel, dilation, stride, strict=True)]
+    halves = [(max(0, cells // 2), cells - max(0, cells // 2)) for cells in off]
+    lower = padding == "same_lower"
+    return tuple((a, b) if lower and a >= 0 else (b, a) for b, a in halves)
+
+
+def regions(size: int, grid: int) -> list[tuple[int, int]]:
+    """Start and stop of `grid` neighbouring regions of `size` cells, as even as can be.
+
+    Raises:
+        ShapeError: there are fewer cells than regions.
+
+    >>> regions(7, 3)
+    [(0, 2), (2, 4), (4, 7)]
+    """
+    if not 1 <= grid <= size:
+        raise ShapeError(f"{size} cells cannot be cut into {grid} regions; take 1 to {size}")
+    return [(i * size // grid, (i + 1) * size // grid) for i in range(grid)]

@@ -1,0 +1,219 @@
+"""Normalisation, dropout and activations against their formulas, PyTorch and their conventions."""
+
+import re
+from collections.abc import Callable
+
+import hypothesis.strategies as st
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+
+from striate.errors import ArgumentError, ShapeError
+from striate.ops import activation, norm
+from striate.ops.twins import norm as twins
+
+FEW = settings(max_examples=25, deadline=None)
+
+
+@given(
+    st.integers(1, 7),
+    st.integers(1, 9),
+    st.sampled_from([0.75, 0.5, 1.3]),
+    st.sampled_from(["mean", "sum"]),
+)
+@FEW
+def test_lrn_equals_its_twin(kit, channels, size, beta, window):
+    x = 3 * kit.rand(2, channels, 3)
+    y = norm.local_response_norm(x, size=size, alpha=0.3, beta=beta, k=2, window=window)
+    alpha = 0.3 / size if window == "mean" else 0.3
+    kit.close(y, twins.local_response_norm(x.numpy(), size, alpha, beta, 2))
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_lrn_of_odd_size_equals_pytorch(kit, size):
+    x = kit.rand(2, 6, 4, 5)
+    kit.close(
+        norm.local_response_norm(x, size=size, alpha=0.2), F.local_response_norm(x, size, 0.2)
+    )
+
+
+@pytest.mark.parametrize("beta", [0.75, 0.5, 0.6])
+@pytest.mark.parametrize("size", [4, 5])
+def test_lrn_gradcheck(kit, size, beta):
+    x = kit.rand(2, 6, 2).requires_grad_()
+
+    def call(x):
+        return norm.local_response_norm(x, size=size, alpha=0.4, beta=beta)
+
+    assert torch.autograd.gradcheck(call, x)
+    assert torch.autograd.gradgradcheck(call, x)
+    frozen = torch.autograd.grad(call(x).square().sum(), x)[0]
+    followed = torch.autograd.grad(call(x).square().sum(), x, create_graph=True)[0]
+    kit.close(frozen, followed)
+
+
+@pytest.mark.parametrize("convention", ["momentum", "decay"])
+def test_batch_norm_conventions(kit, convention):
+    x = kit.rand(4, 3, 5)
+    mean, var = torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
+    flat = x.transpose(0, 1).flatten(1)
+    batch_mean, batch_var = flat.mean(1), flat.var(1, correction=convention == "momentum")
+    if convention == "momentum":
+        y = norm.batch_norm(x, mean, var, training=True, momentum=0.25)
+    else:
+        y = norm.batch_norm_decay(x, mean, var, training=True, decay=0.75)
+    kit.close(mean, 0.25 * batch_mean)
+    kit.close(var, 0.75 + 0.25 * batch_var)
+    population = flat.var(1, correction=0)
+    kit.close(y, twins.batch_norm(x.numpy(), batch_mean.numpy(), population.numpy(), 1e-5))
+    still = (
+        norm.batch_norm_decay(x, mean, var)
+        if convention == "decay"
+        else norm.batch_norm(x, mean, var)
+    )
+    kit.close(still, twins.batch_norm(x.numpy(), mean.numpy(), var.numpy(), 1e-5))
+
+
+def test_batch_norm_gradcheck(kit):
+    x, w, b = (kit.rand(*s).requires_grad_() for s in ((3, 2, 4), (2,), (2,)))
+    call = lambda x, w, b: norm.batch_norm(x, None, None, w, b, training=True)  # noqa: E731
+    assert torch.autograd.gradcheck(call, (x, w, b))
+    assert torch.autograd.gradgradcheck(call, (x, w, b))
+
+
+@pytest.mark.parametrize("drop", [norm.dropout, norm.spatial_dropout])
+def test_dropout_keeps_the_mean_and_follows_its_generator(drop):
+    x = torch.ones(40, 50, 6)
+    first, again = (drop(x, p=0.3, generator=torch.Generator().manual_seed(0)) for _ in range(2))
+    assert torch.equal(first, again)
+    assert first.unique().tolist() == pytest.approx([0, 1 / 0.7])
+    assert abs(first.mean() - 1) < 5 * (0.3 / 0.7 / 2000) ** 0.5
+    assert drop(x, training=False) is x
+    assert torch.equal(drop(x, p=1.0), torch.zeros_like(x))
+    assert torch.equal(drop(x, p=0.0), x)
+
+
+def test_spatial_dropout_drops_whole_maps():
+    maps = norm.spatial_dropout(torch.ones(10, 20, 3, 3)).flatten(2)
+    assert (maps == maps[..., :1]).all()
+
+
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh", "scaled_tanh", "glu"])
+def test_activations_equal_their_twins(kit, name):
+    x = kit.rand(2, 4, 3).requires_grad_()
+    call: Callable[..., torch.Tensor] = getattr(activation, name)
+    kit.close(call(x), getattr(twins, name)(x.detach().numpy()))
+    assert torch.autograd.gradcheck(call, x)
+    assert torch.autograd.gradgradcheck(call, x)
+
+
+def test_scaled_tanh_keeps_one():
+    assert activation.scaled_tanh(torch.tensor(1.0)) == pytest.approx(1, abs=1e-4)
+
+
+CALLS: dict[str, Callable[..., torch.Tensor]] = {
+    "lrn": lambda x: norm.local_response_norm(x, size=4),
+    "batch": lambda x: norm.batch_norm(x, None, None, training=True),
+    "glu": activation.glu,
+    "scaled tanh": activation.scaled_tanh,
+    "dropout": lambda x: norm.dropout(x, training=False),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_kinds_of_tensors(kit, name):
+    call, x = CALLS[name], kit.rand(3, 4, 3, 5)
+    y = call(x)
+    for dtype in (torch.float16, torch.bfloat16):
+        assert call(x.to(dtype)).dtype == dtype
+        torch.testing.assert_close(call(x.to(dtype)).double(), y, rtol=3e-2, atol=3e-2)
+    kit.close(call(x.to(memory_format=torch.channels_last)), y)
+    kit.close(call(x.transpose(2, 3).contiguous().transpose(2, 3)), y)
+    assert call(x[:0]).shape == (0, *y.shape[1:])
+    stacked = torch.stack([x, 2 * x])
+    kit.close(torch.vmap(call)(stacked), torch.stack([call(one) for one in stacked]))
+
+
+@pytest.mark.plain
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # PyTorch's compiler itself does
+@pytest.mark.parametrize("name", CALLS)
+def test_compiles_and_exports(kit, name):
+    call, x = CALLS[name], kit.rand(3, 4, 3, 5).requires_grad_()
+    kit.close(kit.compiled(call)(x), call(x))
+    kit.close(
+        torch.autograd.grad(kit.compiled(call)(x).square().sum(), x)[0],
+        torch.autograd.grad(call(x).square().sum(), x)[0],
+    )
+
+    class Net(torch.nn.Module):
+        def forward(self, x):
+            return call(x)
+
+    kit.close(torch.export.export(Net(), (x.detach(),)).module()(x.detach()), call(x))
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (
+            lambda x: norm.local_response_norm(x[0, 0]),
+            ShapeError,
+            "local_response_norm: got 1 axes [4], expected items, channels and space",
+        ),
+        (
+            lambda x: norm.local_response_norm(x, window="max"),  # pyright: ignore[reportArgumentType]
+            ArgumentError,
+            "local_response_norm: unknown window 'max'; There are: mean, sum",
+        ),
+        (
+            lambda x: norm.local_response_norm(x, size=0),
+            ArgumentError,
+            "local_response_norm: got size=0, k=1.0; expected 1 and more than 0",
+        ),
+        (
+            lambda x: norm.batch_norm(x, torch.zeros(2), torch.ones(3)),
+            ShapeError,
+            "batch_norm: got [2] numbers for 3 channels",
+        ),
+        (
+            lambda x: norm.batch_norm(x, None, None),
+            ArgumentError,
+            "batch_norm: evaluation needs running statistics; give them or training=True",
+        ),
+        (
+            lambda x: norm.batch_norm(x[:, :, :1], None, None, training=True),
+            ShapeError,
+            "batch_norm: one value a channel [1, 3, 1] has no variance; batch more",
+        ),
+        (
+            lambda x: norm.batch_norm(x[0, 0], None, None),
+            ShapeError,
+            "batch_norm: got 1 axes [4], expected items and channels",
+        ),
+        (
+            lambda x: norm.dropout(x, p=1.5),
+            ArgumentError,
+            "dropout: p=1.5 is no probability, expected 0 to 1",
+        ),
+        (
+            lambda x: norm.spatial_dropout(x[0]),
+            ShapeError,
+            "spatial_dropout: got 2 axes [3, 4], expected items, channels and space",
+        ),
+        (
+            activation.glu,
+            ShapeError,
+            "glu: got 3 along axis 1, expected an even number to halve",
+        ),
+        (
+            lambda x: activation.relu(x.long()),
+            ArgumentError,
+            "relu: got torch.int64, expected a floating type; convert with .float()",
+        ),
+    ],
+)
+def test_messages(call, kind, message):
+    with pytest.raises(kind, match=f"^{re.escape(message)}$"):
+        call(torch.zeros(1, 3, 4))
