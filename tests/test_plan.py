@@ -103,3 +103,21 @@ def test_the_faster_candidate_wins():
     assert chosen.layout == "channels_last"
     assert chosen.ratio > 1.5
     assert chosen.why.startswith("measured: ")
+
+
+def test_the_first_step_of_a_process_counts_for_nothing():
+    import time
+
+    calls: dict[str, int] = {}
+
+    def step(name: str, slow_first: float):
+        def run() -> None:
+            calls[name] = calls.get(name, 0) + 1
+            time.sleep(slow_first if calls[name] == 1 else 0.002)
+
+        return run
+
+    plain, other = plan.Plan(), plan.Plan(layout="channels_last")
+    times = plan._race({plain: step("plain", 0.3), other: step("other", 0.002)}, steps=1)
+    assert times[plain] == pytest.approx(times[other], rel=0.5)
+    assert calls["plain"] >= 6

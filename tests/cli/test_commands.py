@@ -5,6 +5,7 @@ import json
 import pytest
 
 from striate import cli
+from striate.cli import settings
 
 INTERVAL = {"value", "low", "high"}
 
@@ -168,6 +169,7 @@ def test_data_and_doctor(status, shapes):
         ),
         (["train", "x", "--resume", "nowhere"], 2, "--resume goes on with the run's own data"),
         (["evaluate", "nowhere"], 5, "nowhere is no run folder; `striate train` makes one"),
+        (["measure", "mlp", "--input", "999999x9999x9999"], 4, "out of memory: a smaller batch=, "),
         (["train", "digits", "--out", "/dev/null"], 2, "--out /dev/null: "),
         (["predict", "nowhere"], 2, "Missing argument 'FILES...'."),
     ],
@@ -194,4 +196,31 @@ def test_debug_shows_the_traceback():
 
 
 def test_a_message_cannot_fake_a_line():
-    assert cli.one_line("a\nstriate: b\x1b[31m\r") == "a striate: b\\x1b[31m\\r"
+    assert settings.one_line("a\nstriate: b\x1b[31m\r") == "a striate: b\\x1b[31m\\r"
+
+
+def test_what_a_users_net_prints_stays_out_of_the_json(status, tmp_path, monkeypatch):
+    (tmp_path / "noisynets.py").write_text(
+        "from torch import nn\ndef noisy():\n    print('hello')\n    return nn.Linear(4, 2)\n"
+        "def broken(): raise TypeError('no')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    code, out, err = status("measure", "noisynets:noisy", "--input", "4", "--json")
+    assert (code, json.loads(out)["totals"]["params"]) == (0, 10)
+    assert "hello" in err
+    assert status("measure", "noisynets:broken", "--input", "4")[2].startswith(
+        "striate: noisynets:broken: TypeError: no; expected package.module:factory"
+    )
+
+
+def test_a_folder_without_files_is_no_answer(status, run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    code, out, err = status("predict", run, tmp_path / "empty")
+    assert (code, out, err) == (3, "", f"striate: there is no file in {tmp_path}/empty\n")
+
+
+def test_recipe_and_out_are_settings_too(status, shapes, tmp_path):
+    (tmp_path / "mine.yaml").write_text("epochs: 1\nnet: linear\n")
+    words = [f"recipe={tmp_path}/mine.yaml", f"out={tmp_path}/o", "name=n"]
+    assert status("train", shapes, *words)[0] == 0
+    assert (tmp_path / "o" / "classify" / "n" / "report.html").exists()

@@ -102,3 +102,16 @@ def test_per_class_and_confusion():
     }
     assert "75.00%" in found.as_text()
     assert "75.00%" in found._repr_html_()
+
+
+def test_nothing_right_of_few_is_not_certain():
+    balanced, f1 = class_averages(np.array([[0, 2], [2, 0]]))
+    assert (balanced.value, f1.value) == (0, 0)
+    assert balanced.high > 0.1
+    assert f1.high > 0.1
+
+
+def test_a_class_that_is_absent_counts_neither_here_nor_there():
+    balanced, f1 = class_averages(np.array([[30, 0, 0], [0, 30, 0], [0, 0, 0]]))
+    assert (balanced.value, f1.value) == (1, 1)
+    assert min(balanced.low, f1.low) > 0.9

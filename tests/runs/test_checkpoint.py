@@ -33,18 +33,39 @@ def test_the_newest_two_and_the_best_are_kept(tmp_path):
     for step, merit in [(1, 0.9), (2, 0.1), (3, 0.2), (4, 0.3)]:
         save(tmp_path, step, merit)
     assert steps(tmp_path) == [1, 3, 4]
-    best = checkpoint.best(tmp_path)
-    assert best is not None
-    assert best.step == 1
+    assert best_step(tmp_path) == 1
     save(tmp_path, 5, 0.9)
-    best = checkpoint.best(tmp_path)
+    assert best_step(tmp_path) == 5
+
+
+def best_step(root):
+    best, warnings = checkpoint.best(root)
+    assert not warnings
+    return best and best.step
+
+
+def test_a_damaged_best_gives_way_to_the_next(tmp_path):
+    for step, merit in [(1, 0.5), (2, 0.9), (3, 0.7)]:
+        save(tmp_path, step, merit)
+    (tmp_path / "checkpoints" / "step-00000002" / "tensors.safetensors").write_bytes(b"harm")
+    best, warnings = checkpoint.best(tmp_path)
     assert best is not None
-    assert best.step == 5
+    assert best.step == 3
+    assert len(warnings) == 1
+
+
+@pytest.mark.parametrize("change", [{"sha256": ["a"]}, {"step": None}, {"merit": "x"}])
+def test_a_manifest_of_other_types_is_damage(tmp_path, change):
+    path = save(tmp_path, 1)
+    manifest = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps(manifest | change))
+    with pytest.raises(CheckpointError, match="is damaged"):
+        checkpoint.load(path)
 
 
 def test_without_merit_there_is_no_best(tmp_path):
     save(tmp_path, 1)
-    assert checkpoint.best(tmp_path) is None
+    assert checkpoint.best(tmp_path) == (None, [])
 
 
 @pytest.mark.parametrize("harm", ["truncate", "flip", "remove", "manifest"])

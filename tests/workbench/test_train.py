@@ -141,13 +141,17 @@ def test_the_same_seed_gives_the_same_bits(fitted, shapes, tmp_path):
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_stopped_at_any_step_and_resumed_it_ends_with_the_same_bits(shapes, tmp_path, optimizer):
+@pytest.mark.parametrize(
+    ("optimizer", "at"), [("adamw", 22), ("sgd", 22), ("adamw", 27), ("adamw", 54)]
+)
+def test_stopped_at_any_step_and_resumed_it_ends_with_the_same_bits(
+    shapes, tmp_path, optimizer, at
+):
     settings = {"optimizer": optimizer, "plan": "channels_last"}
     whole = trained(shapes, tmp_path / "whole", **settings)
 
     def interrupting(_name, done, _total):
-        if done == 22:  # in the middle of the third epoch
+        if done == at:  # in the middle of the third epoch, at its end, at the end of all
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(Stopped) as caught:
@@ -155,7 +159,7 @@ def test_stopped_at_any_step_and_resumed_it_ends_with_the_same_bits(shapes, tmp_
     path = tmp_path / "parts" / "classify" / "shapes-lenet5"
     assert caught.value.exit_status == 130
     assert str(caught.value) == (
-        f"stopped after step 22; everything so far is kept. Go on with: striate train --resume {path}"
+        f"stopped after step {at}; everything so far is kept. Go on with: striate train --resume {path}"
     )
     assert not (path / "model.safetensors").exists()
     with pytest.raises(
@@ -254,7 +258,8 @@ def test_a_net_with_other_outputs_is_refused_and_leaves_nothing(shapes, tmp_path
     with pytest.raises(ShapeError) as caught:
         striate.train(shapes, nn.Sequential(nn.Flatten(), nn.Linear(784, 7)), out=tmp_path)
     assert str(caught.value) == (
-        "the net answers (2, 7) to 2 pictures, expected (2, 3): build it with 3 classes"
+        "the net answers (2, 7) to 2 pictures, expected one tensor (2, 3): "
+        "a score for each of the 3 classes"
     )
     assert list((tmp_path / "classify").iterdir()) == []
 
@@ -391,3 +396,117 @@ def test_broken_pictures_are_named_and_skipped_or_stop_the_run(shapes, tmp_path)
     assert caught.value.exit_status == 3
     assert list((tmp_path / "other" / "classify").iterdir()) == []
     assert trained(mine, tmp_path / "other", epochs=1, broken="skip").run.summary["epochs"] == 1
+
+
+def test_opened_data_keep_their_own_split(shapes, tmp_path):
+    data = striate.open(shapes, seed=5, val=0.4)
+    run = striate.train(data, "linear", out=tmp_path, epochs=1)
+    assert Run.load(run.path).evaluate().items == len(data.splits["val"]) == 36
+    assert Run.load(run.path).open_data().splits["val"].names == data.splits["val"].names
+    with pytest.raises(
+        ArgumentError, match=r"val= belongs to striate\.open: these data are opened already"
+    ):
+        striate.train(data, "linear", out=tmp_path, val=0.1)
+    with pytest.raises(
+        DataError, match="has no training pictures, only all: put them into a folder named train"
+    ):
+        striate.train(striate.open(shapes, val=0), out=tmp_path)
+
+
+def test_data_that_moved_are_evaluated_where_they_are(shapes, tmp_path):
+    mine = shutil.copytree(shapes, tmp_path / "odd\nname")
+    run = trained(mine, tmp_path / "runs", epochs=1).run
+    assert Run.load(run.path).evaluate().items == 18
+    moved = mine.rename(tmp_path / "moved")
+    assert Run.load(run.path).evaluate(moved).items == 18
+    with pytest.raises(DataError, match="there is no "):
+        Run.load(run.path).evaluate()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"lr": 1e38, "epochs": 1, "batch": 64}, {"lr": 1e30, "epochs": 3}]
+)
+def test_weights_that_are_no_numbers_are_never_kept(shapes, tmp_path, settings):
+    with pytest.raises(NumericError, match="Train anew with a smaller lr"):
+        trained(shapes, tmp_path, schedule="constant", warmup=0, **settings)
+    path = tmp_path / "classify" / "shapes-lenet5"
+    assert not (path / "summary.json").exists()
+    failure = json.loads((path / "failure.json").read_text(), parse_constant=pytest.fail)
+    assert failure["layers"]
+
+
+def test_a_report_that_could_not_be_written_is_made_later(fitted, tmp_path):
+    copy = shutil.copytree(fitted.run.path, tmp_path / "copy")
+    (copy / "report.html").unlink()
+    resume(copy, progress=Progress())
+    assert (copy / "report.html").exists()
+
+
+def test_settings_changed_under_a_stopped_training_are_refused(shapes, tmp_path):
+    def interrupting(_name, done, _total):
+        if done == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Stopped):
+        trained(shapes, tmp_path, progress=Progress(bar=interrupting))
+    path = tmp_path / "classify" / "shapes-lenet5"
+    args = path / "args.yaml"
+    args.write_text(args.read_text().replace("batch: 8", "batch: 16"))
+    with pytest.raises(CheckpointError, match="was changed since the training began"):
+        resume(path, progress=Progress())
+    args.unlink()
+    with pytest.raises(CheckpointError, match=r"args\.yaml is damaged"):
+        resume(path, progress=Progress())
+
+
+class Views(nn.Module):
+    """As tutorials write it: a view, which some layouts do not allow."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(1, 4, 5, 2), nn.Linear(576, 3)
+
+    def forward(self, x):
+        return self.fc(self.conv(x).relu().view(len(x), -1))
+
+
+@pytest.mark.parametrize("plan", ["auto", "default"])
+def test_a_net_with_a_view_trains(shapes, tmp_path, plan):
+    run = striate.train(shapes, Views(), out=tmp_path, epochs=1, plan=plan)
+    assert run.summary["epochs"] == 1
+
+
+class Raises(nn.Module):
+    """Fails when it runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 3)
+
+    def forward(self, x):  # noqa: ARG002
+        raise KeyError("no such branch")
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (
+            Raises(),
+            "the net fails on a batch of 2x1x28x28: KeyError: 'no such branch'; mend the net",
+        ),
+        (nn.Flatten(), "the net flatten has no parameter that can be trained"),
+        (nn.Conv2d(3, 3, 3), "the net fails on a batch of 2x1x28x28: RuntimeError: "),
+    ],
+)
+def test_a_net_that_cannot_be_trained_is_one_line(shapes, tmp_path, net, message):
+    with pytest.raises(UsageError) as caught:
+        striate.train(shapes, net, out=tmp_path)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_batch_normalisation_needs_two_pictures(shapes, tmp_path):
+    with pytest.raises(
+        UsageError, match="batch=1: batch normalisation cannot learn from one picture"
+    ):
+        striate.train(shapes, "resnet18", out=tmp_path, batch=1, size=32, width=0.1, plan="default")

@@ -11,6 +11,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _status(arguments: list[str]) -> int:
     """Exit status of a command; an expected mistake becomes one line on standard error."""
     from striate.cli.app import run
+    from striate.cli.settings import one_line
     from striate.errors import StriateError
 
     debug = "--debug" in arguments
@@ -21,15 +22,16 @@ def _status(arguments: list[str]) -> int:
             raise
         print(f"striate: {one_line(str(error))}", file=sys.stderr)
         return error.exit_status
+    except (MemoryError, RuntimeError) as error:
+        if debug or not ("allocate memory" in str(error) or isinstance(error, MemoryError)):
+            raise
+        print(
+            "striate: out of memory: a smaller batch=, size= or width= needs less", file=sys.stderr
+        )
+        return 4
     except KeyboardInterrupt:
         print("striate: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone: nobody to tell
         return 141
-
-
-def one_line(text: str) -> str:
-    """Text on one line, control characters escaped, so that a file's name cannot fake another message."""
-    flat = " ".join(text.split("\n"))
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in flat)

@@ -3,13 +3,14 @@
 import json as json_module
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from striate.cli.settings import read
+from striate.cli.settings import one_line, read
 from striate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -30,11 +31,16 @@ def app() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and give its exit status.
 
+    With `--json` whatever else is printed, by a net of the user's own too, goes to standard error.
+
     Raises:
         StriateError: an expected mistake.
     """
+    elsewhere = redirect_stdout(sys.stderr) if "--json" in arguments else nullcontext()
     try:
-        return app(list(arguments), prog_name="striate", standalone_mode=False) or 0
+        out = sys.stdout
+        with elsewhere:
+            return app(list(arguments), prog_name="striate", standalone_mode=False, obj=out) or 0
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return 0
@@ -93,8 +99,12 @@ def train(
     from striate.workbench.train import train_with
 
     names, settings = read(words)
+    if net and "net" in settings:
+        raise UsageError(f"net is given twice: {net} and {settings['net']}")
+    recipe, name = settings.pop("recipe", recipe), settings.pop("name", name)
+    out = Path(settings.pop("out", out))
     if resume is not None:
-        if names or settings:
+        if names or settings or name or show:
             raise UsageError(
                 "--resume goes on with the run's own data and recipe: name nothing else"
             )
@@ -133,10 +143,13 @@ def evaluate(run: Path, data: str | None, split: str | None, net: str | None, js
 @with_json
 def predict(run: Path, files: Sequence[Path], top: int, net: str | None, json: bool) -> None:
     """Label picture FILES, or the pictures in folders, with a trained RUN."""
-    failed = 0
+    failed = answered = 0
     for answer in _run(run, net).predicted(files, top=top):
+        answered += 1
         failed += answer.error is not None
-        _print(answer.as_dict(), answer.as_text(), json=json)
+        _print(answer.as_dict(), one_line(answer.as_text()), json=json)
+    if not answered:
+        raise DataError(f"there is no file in {', '.join(map(str, files))}")
     if failed:
         raise DataError(f"{failed} of the files could not be read; each says why in its line")
 
@@ -222,8 +235,5 @@ def _shape(text: str) -> tuple[int, ...]:
 
 
 def _print(document: Mapping[str, Any] | Sequence[Any], text: str, *, json: bool) -> None:
-    print(
-        json_module.dumps(document, ensure_ascii=False) if json else text,
-        file=sys.stdout,
-        flush=True,
-    )
+    line = json_module.dumps(document, ensure_ascii=False) if json else text
+    print(line, file=click.get_current_context().obj, flush=True)

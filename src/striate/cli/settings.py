@@ -31,3 +31,9 @@ def read(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
             raise UsageError(f"{key} is given twice: {settings[key]} and {value}")
         settings[key] = value
     return names, settings
+
+
+def one_line(text: str) -> str:
+    """Text on one line, control characters escaped, so that a file's name cannot fake another message."""
+    flat = " ".join(text.split("\n"))
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in flat)

@@ -5,7 +5,7 @@
 
 from striate.data.dataset import Arrays, Data, Problem
 from striate.data.decoding import Split
-from striate.data.opening import open
+from striate.data.opening import again, open
 from striate.data.pictures import FORMATS, picture
 
-__all__ = ["FORMATS", "Arrays", "Data", "Problem", "Split", "open", "picture"]
+__all__ = ["FORMATS", "Arrays", "Data", "Problem", "Split", "again", "open", "picture"]

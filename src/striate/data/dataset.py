@@ -50,11 +50,12 @@ class Arrays:
 class Data(Result):
     """Pictures with classes.
 
-    path: as given, escaped; task: "classify"; layout: in words; classes: their names, label k is
+    origin: how it was opened, as plain values that `again` takes; path: as given, escaped; task: "classify"; layout: in words; classes: their names, label k is
     classes[k]; splits: "train", "val", "test" as far as there are; ignored: what else lies there,
     counted by kind; note: a line about how the path was understood.
     """
 
+    origin: Mapping[str, Any]
     path: str
     layout: str
     classes: tuple[str, ...]

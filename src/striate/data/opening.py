@@ -2,8 +2,9 @@
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from striate.data import builtin, layouts, pictures, split
 from striate.data.broken import policy
@@ -56,7 +57,17 @@ def open(
             f"{shown(path)} has one class only ({name}): at least two are needed to tell apart"
         )
     parts = _split(listing, val, seed)
+    named = isinstance(path, str) and path in builtin.NAMES
     return Data(
+        origin={
+            "path": str(path) if named else str(Path(path).expanduser().absolute()),
+            "named": named,
+            "val": val,
+            "seed": seed,
+            "ignore": list(patterns),
+            "broken": broken,
+            "cache": None if cache is None else str(cache),
+        },
         path=shown(path),
         layout=listing.layout,
         classes=listing.classes,
@@ -66,6 +77,17 @@ def open(
         store=options.store,
         note=listing.note,
     )
+
+
+def again(origin: Mapping[str, Any], path: str | os.PathLike[str] | None = None) -> Data:
+    """Open what `Data.origin` describes, split as then; or the same pictures at another path.
+
+    Raises:
+        DataError: it is not there any more.
+    """
+    there = path or (origin["path"] if origin["named"] else Path(origin["path"]))
+    settings = {key: origin[key] for key in ("val", "seed", "ignore", "broken", "cache")}
+    return open(there, **settings)
 
 
 def _listing(path: str | os.PathLike[str], options: Options) -> Listing:

@@ -1,8 +1,8 @@
 """Scores of a classification. N items, K classes.
 
 Intervals cover 95 %. Shares of items: Wilson (1927). Averages over classes (balanced accuracy, F1):
-percentiles of draws from each class's posterior, a Dirichlet whose prior is one mistake in all, spread
-evenly over the confusion matrix, so that answers without a mistake still have a width. AUROC: DeLong et al. (1988), as the variance of each item's influence. Calibration
+percentiles of draws from each class's posterior, a Dirichlet whose prior is one answer in all, half of it
+right and half of it wrong, spread evenly over the classes, so that nothing is ever certain. AUROC: DeLong et al. (1988), as the variance of each item's influence. Calibration
 error: bootstrap. Loss: normal, from the spread over items.
 """
 
@@ -89,8 +89,9 @@ def class_averages(confusion_KK: Ints) -> tuple[Interval, Interval]:
     confusion = confusion_KK.astype(np.float64)
     present = confusion.sum(1) > 0
     k = len(confusion)
-    prior = np.full((k, k), 1 / (k * max(k - 1, 1)))
-    np.fill_diagonal(prior, 0)
+    prior = np.full((k, k), 0.5 / (k * max(k - 1, 1)))
+    np.fill_diagonal(prior, 0.5 / k)
+    seen = present | (confusion.sum(0) > 0)
     draws, at_once = (int(np.clip(cells / (k * k), 1, 1000)) for cells in (DRAWN, DRAWN / 10))
     rng = np.random.default_rng(0)  # fixed: the same items give the same interval
     parts: list[tuple[Floats, Floats]] = []
@@ -98,21 +99,22 @@ def class_averages(confusion_KK: Ints) -> tuple[Interval, Interval]:
         shape = (min(at_once, draws - start), k, k)
         rows = rng.standard_gamma(np.broadcast_to(confusion + prior, shape))
         rows *= (confusion.sum(1) / rows.sum(2).clip(1e-12))[:, :, None]
-        parts.append(_averages(rows, present))
+        parts.append(_averages(rows, present, seen))
     recalls, f1s = (np.concatenate(each) for each in zip(*parts, strict=True))
-    (recall,), (f1,) = _averages(confusion[None], present)
+    (recall,), (f1,) = _averages(confusion[None], present, seen)
     return _percentiles(float(recall), recalls), _percentiles(float(f1), f1s)
 
 
-def _averages(confusion_DKK: Floats, present_K: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Balanced accuracy and macro F1 of D confusion matrices."""
+def _averages(
+    confusion_DKK: Floats, present_K: NDArray[np.bool_], seen_K: NDArray[np.bool_]
+) -> tuple[Floats, Floats]:
+    """Balanced accuracy over the classes present, macro F1 over those present or answered; of D matrices."""
     hit = np.diagonal(confusion_DKK, axis1=1, axis2=2)
     support, given = confusion_DKK.sum(2), confusion_DKK.sum(1)
     recall = hit[:, present_K] / support[:, present_K]
-    total = support + given
-    f1 = np.divide(2 * hit, total, out=np.zeros_like(total), where=total > 0)
-    seen = (total > 0).sum(1)
-    return recall.mean(1), f1.sum(1) / seen
+    total = (support + given)[:, seen_K]
+    f1 = np.divide(2 * hit[:, seen_K], total, out=np.zeros_like(total), where=total > 0)
+    return recall.mean(1), f1.mean(1)
 
 
 def _percentiles(value: float, draws: Floats) -> Interval:

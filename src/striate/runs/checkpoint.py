@@ -97,14 +97,23 @@ def newest(root: Path) -> tuple[Checkpoint | None, list[str]]:
     return None, warnings
 
 
-def best(root: Path) -> Checkpoint | None:
-    """The checkpoint with the highest merit, the newest of equals; None without any merit."""
+def best(root: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The whole checkpoint with the highest merit, the newest of equals, and a line for each damaged one.
+
+    None where no checkpoint has a merit.
+    """
+    warnings: list[str] = []
     rated = [
         (merit, folder)
         for folder in (root / "checkpoints").glob("step-*")
         if (merit := _merit(folder)) is not None
     ]
-    return load(max(rated)[1]) if rated else None
+    for _, folder in sorted(rated, reverse=True):
+        try:
+            return load(folder), warnings
+        except CheckpointError as error:
+            warnings.append(f"{error}; taking the next best")
+    return None, warnings
 
 
 def load(folder: Path) -> Checkpoint:
@@ -121,9 +130,10 @@ def load(folder: Path) -> Checkpoint:
     content = {name: _read_checked(folder / name, manifest) for name in (TENSORS, STATE)}
     try:
         tensors = safetensors.torch.load(content[TENSORS])
-    except SafetensorError as error:
-        raise CheckpointError(f"{folder / TENSORS} is damaged: {error}") from error
-    return Checkpoint(manifest["step"], tensors, json.loads(content[STATE]), manifest.get("merit"))
+        step, merit = int(manifest["step"]), manifest.get("merit")
+        return Checkpoint(step, tensors, json.loads(content[STATE]), merit and float(merit))
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder} is damaged: {error!r}") from error
 
 
 def _read_checked(path: Path, manifest: Mapping[str, Any]) -> bytes:
@@ -131,16 +141,18 @@ def _read_checked(path: Path, manifest: Mapping[str, Any]) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
-    if hashlib.sha256(data).hexdigest() != manifest.get("sha256", {}).get(path.name):
+    hashes = manifest.get("sha256")
+    if not isinstance(hashes, dict) or hashlib.sha256(data).hexdigest() != hashes.get(path.name):
         raise CheckpointError(f"{path} is damaged: its SHA-256 is not the one in {MANIFEST}")
     return data
 
 
 def _merit(folder: Path) -> float | None:
     try:
-        return read_json(folder / MANIFEST).get("merit")
+        merit = read_json(folder / MANIFEST).get("merit")
     except CheckpointError:
         return None
+    return merit if isinstance(merit, float | int) else None
 
 
 def _prune(parent: Path) -> None:

@@ -49,7 +49,10 @@ class NetSpec:
 
 def structure(net: nn.Module) -> str:
     """Hash over names, shapes and dtypes of all weights and buffers of a net."""
-    lines = (f"{name} {tuple(t.shape)} {t.dtype}" for name, t in net.state_dict().items())
+    lines = (
+        f"{name} {tuple(t.shape)} {t.dtype}" if isinstance(t, torch.Tensor) else f"{name} {type(t)}"
+        for name, t in net.state_dict().items()
+    )
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -65,6 +68,7 @@ class Config:
     plan: Mapping[str, Any]
     versions: Mapping[str, str]
     created: str
+    recipe: str = ""  # SHA-256 of args.yaml
     weights: str = ""  # SHA-256 of model.safetensors; empty until that is written
 
     def write(self, folder: Path) -> None:

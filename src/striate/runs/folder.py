@@ -8,7 +8,7 @@ import shutil
 import socket
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from striate.errors import CheckpointError, UsageError
 
@@ -78,7 +78,9 @@ def make(out: Path, task: str, name: str | None, default: str) -> Path:
     Raises:
         UsageError: the name is taken or malformed, or the folder cannot be made.
     """
-    if name is not None and (name in ("", ".", "..") or "/" in name or name.startswith(".")):
+    if name is not None and (
+        not name or name[0] == "." or set(name) & set("/:\n") or len(name) > 200
+    ):
         raise UsageError(f"--name {name!r} cannot name a folder: use letters, digits, - and _")
     parent = out / task
     tries = [name] if name else [default, *(f"{default}-{i}" for i in range(2, 10_000))]
@@ -105,6 +107,19 @@ def make(out: Path, task: str, name: str | None, default: str) -> Path:
     )
 
 
+def check_parent(out: Path) -> None:
+    """Refuse a place below which no folder can be made.
+
+    Raises:
+        UsageError: it is a file, or lies on a disk that cannot be written.
+    """
+    there = next(p for p in (out, *out.absolute().parents) if p.exists())
+    if not there.is_dir():
+        raise UsageError(f"--out {out}: {there} is a file, not a folder; name another --out")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"--out {out}: {there} cannot be written; name another --out")
+
+
 def _try_writing(folder: Path) -> None:
     probe = folder / ".probe"
     probe.touch()
@@ -119,17 +134,32 @@ def lock(folder: Path) -> Generator[None]:
         UsageError: another process holds it; the message names that process.
     """
     path = folder / ".lock"
-    with path.open("a+", encoding="utf-8") as file:
+    with _held(path) as file:
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _held(path: Path) -> TextIO:
+    """The lock file, opened and locked; opened again where its last holder removed it meanwhile."""
+    while True:
+        try:
+            file = path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise cannot_write(path, error) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             file.seek(0)
             holder = file.read().strip() or "another process"
+            file.close()
             raise UsageError(
-                f"{folder} is being written by {holder}: wait for it, or choose another --name"
+                f"{path.parent} is being written by {holder}: wait for it, or choose another --name"
             ) from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
-        yield
-        path.unlink(missing_ok=True)
+        if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+            return file
+        file.close()

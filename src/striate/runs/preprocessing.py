@@ -29,9 +29,16 @@ class Preprocessing:
         cls, images: NDArray[np.uint8], size: tuple[int, int], color: str, *, limit: int = 5000
     ) -> "Preprocessing":
         """With mean and deviation of up to `limit` of the images [N, H, W, C], evenly picked."""
-        picked = images[:: max(1, len(images) // limit)].reshape(-1, images.shape[-1])
-        mean = picked.mean(0, dtype=np.float64)
-        std = picked.std(0, dtype=np.float64).clip(1.0)  # a constant channel must not be blown up
+        counts = np.zeros(
+            (images.shape[-1], 256), np.int64
+        )  # a histogram: pixels need no room as floats
+        for image in images[:: -(-len(images) // limit)]:
+            for channel in range(len(counts)):
+                counts[channel] += np.bincount(image[..., channel].ravel(), minlength=256)
+        share = counts / counts.sum(1, keepdims=True)
+        mean = share @ np.arange(256)
+        variance = (share * (np.arange(256) - mean[:, None]) ** 2).sum(1)
+        std = np.sqrt(variance).clip(1.0)  # a constant channel must not be blown up
         height, width = images.shape[1:3]
         return cls(size, (height, width), color, tuple(mean.tolist()), tuple(std.tolist()))
 

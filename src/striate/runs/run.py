@@ -78,11 +78,11 @@ class Run(Result):
     @cached_property
     def plan(self) -> Plan:
         """How the net runs: as trained where the device is there, else the default."""
-        stored = self.config.plan
-        device = plan_room.device()
-        if device != stored.get("device"):
-            return Plan(device)
-        return Plan(device, stored.get("layout", "contiguous"), stored.get("precision", "fp32"))
+        try:
+            plan_room.device(str(self.config.plan["device"]))
+        except UsageError:
+            return Plan(plan_room.device())
+        return Plan.from_dict(self.config.plan)
 
     @cached_property
     def net(self) -> nn.Module:
@@ -93,7 +93,7 @@ class Run(Result):
                 f"{self.path} trained a net of your own ({spec.name}): name it again, "
                 "--net package.module:factory, or Run.load(path, net=MyNet())"
             )
-        net = copy.deepcopy(self._given) if self._given else spec.build()
+        net = spec.build() if self._given is None else copy.deepcopy(self._given)
         if structure(net) != spec.structure:
             raise CheckpointError(
                 f"{self.path}: the net differs from the one that was trained ({spec.name}): "
@@ -128,7 +128,9 @@ class Run(Result):
         held = self.held(opened, split)
         out = self.path / "evaluations"
         out.mkdir(exist_ok=True)
-        stem = f"{Path(opened.path).name}-{split}"
+        own = opened.fingerprint == self.config.data["fingerprint"]
+        mark = "" if own else f"-{opened.fingerprint[:8]}"  # other data may have the same name
+        stem = f"{Path(opened.path).name}{mark}-{split}"
         write_items(out / f"{stem}.csv", held.rows(self.config.classes))
         write_json(out / f"{stem}.json", held.scores.as_dict())
         return held.scores
@@ -185,23 +187,20 @@ class Run(Result):
             plan=self.plan,
         )
 
-    def open_data(self) -> Data:
+    def open_data(self, path: str | Path | None = None) -> Data:
         """The data this run was trained on, split as then.
+
+        Args:
+            path: where they are now, if not where they were.
 
         Raises:
             DataError: they changed since.
         """
         trained = self.config.data
-        opened = data_room.open(
-            trained["path"],
-            val=trained["val"],
-            seed=trained["seed"],
-            ignore=trained["ignore"],
-            broken=trained["broken"],
-        )
+        opened = data_room.again(trained["origin"], path)
         if opened.fingerprint != trained["fingerprint"]:
             raise DataError(
-                f"{trained['path']} changed since this run was trained, so its held-out items are not "
+                f"{opened.path} changed since this run was trained, so its held-out items are not "
                 "known any more: train anew, or evaluate on other pictures"
             )
         return opened
@@ -212,9 +211,8 @@ class Run(Result):
         if data is None:
             return self.open_data()
         opened = data_room.open(data, val=0)
-        if opened.fingerprint == self.config.data["fingerprint"]:
-            return self.open_data()
-        return opened
+        known = opened.fingerprint == self.config.data["fingerprint"]
+        return self.open_data(data) if known else opened
 
     def _labels(self, labels: NDArray[np.int64], classes: Sequence[str]) -> NDArray[np.int64]:
         """Class numbers of other data, as numbers of this run."""

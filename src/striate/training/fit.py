@@ -1,37 +1,26 @@
 """One training, from opened data to a finished run folder."""
 
-import copy
-import platform
 import shutil
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import replace
-from datetime import UTC, datetime
-from functools import partial
-from importlib.metadata import version
+from hashlib import sha256
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from striate import plan as plan_room
 from striate.data import Data
-from striate.errors import CheckpointError, ShapeError, UsageError
-from striate.plan import Plan
+from striate.errors import CheckpointError, DataError, RecipeError, UsageError
 from striate.runs import Run, checkpoint, folder
-from striate.runs.config import Config, NetSpec, structure
-from striate.runs.preprocessing import Preprocessing
+from striate.runs.config import structure
 from striate.tasks import Classify
 from striate.training import interrupt, loop, optim
 from striate.training import seed as randomness
-from striate.training.batches import Batches, padded
+from striate.training.prepare import chosen_net, prepare, training_batches
 from striate.training.recipe import Recipe, read_recipe
 from striate.training.record import Fitted, Job, Progress, Record
-from striate.training.settle import settle, stored_size
-
-CHANNELS = {"grey": 1, "rgb": 3}
-PLAN_VALUES = 500_000  # input values of the batch on which candidates are timed
+from striate.training.settle import settle
 
 
 def fit(
@@ -57,15 +46,19 @@ def fit(
         StriateError: of the kinds in `striate.errors`; what was written before stays.
     """
     progress = progress or Progress()
+    if "train" not in data.splits:
+        raise DataError(
+            f"{data.path} has no training pictures, only {', '.join(data.splits)}: "
+            "put them into a folder named train"
+        )
     recipe = settle(recipe, data, own_net=net is not None)
+    check(recipe, out)
     device = plan_room.device(recipe.device)
-    if recipe.plan != "auto":
-        plan_room.explicit(recipe.plan, device)  # a misspelt plan is said before anything is made
-    spec, trained = _net(net, recipe, data)
+    spec, trained = chosen_net(net, recipe, data)
     path = folder.make(out, "classify", name, f"{_stem(data.path)}-{spec.name}")
     with folder.lock(path), randomness.own_randomness():
         with _nothing_left_behind(path):
-            job = _prepare(path, data, recipe, spec, trained, device, progress)
+            job = prepare(path, data, recipe, spec, trained, device, progress)
             folder.write_text(path / "args.yaml", recipe.as_yaml())
             job.config.write(path)
         state = loop.State(job.plan.place(trained), optim.optimizer(trained, recipe))
@@ -88,27 +81,73 @@ def resume(path: Path, *, net: nn.Module | None = None, progress: Progress | Non
     progress = progress or Progress()
     run = Run(path, net)
     config = run.config
-    if (path / "summary.json").exists():  # what is written last
-        raise UsageError(f"{path} is finished: evaluate it (striate evaluate {path}) or train anew")
-    recipe = read_recipe(str(path / "args.yaml"))
-    data = run.open_data()
-    _, trained = _net(net, recipe, data)
-    if structure(trained) != config.net.structure:
-        raise CheckpointError(
-            f"{path}: this is not the net that the training began with ({config.net.name})"
-        )
-    plan = Plan.from_dict(config.plan)
     with folder.lock(path), randomness.own_randomness():
+        if (path / "summary.json").exists():  # what is written last
+            return _finished(run)
+        recipe = _recipe(path)
+        data = run.open_data()
+        _, trained = chosen_net(net, recipe, data)
+        if structure(trained) != config.net.structure:
+            raise CheckpointError(
+                f"{path}: this is not the net that the training began with ({config.net.name})"
+            )
+        plan = run.plan
         found, warnings = checkpoint.newest(path)
+        if found is None and (path / "results.csv").exists():
+            raise CheckpointError(
+                f"{path}: its checkpoints are gone, so it cannot go on; train anew"
+            )
         for line in warnings:
             progress.say(line)
-        batches = _batches(data, recipe, plan.device, config.preprocessing)
+        batches = training_batches(data, recipe, plan.device, config.preprocessing)
         task = Classify(data.classes, recipe.smoothing)
         job = Job(path, data, recipe, config, plan, batches, task, progress)
         state = loop.State(plan.place(trained), optim.optimizer(trained, recipe))
         record = Record.restore(path, found, state) if found else Record(path)
         progress.say(f"going on after step {state.step:,} of {job.steps:,}")
         return _train(job, state, record)
+
+
+def check(recipe: Recipe, out: Path) -> None:
+    """Refuse what cannot work on this machine before any data are read.
+
+    Raises:
+        UsageError: there is no such device, no such plan, or no folder can be made below `out`.
+    """
+    device = plan_room.device(recipe.device)
+    if recipe.plan != "auto":
+        plan_room.explicit(recipe.plan, device)
+    folder.check_parent(out)
+
+
+def _recipe(path: Path) -> Recipe:
+    """The settled recipe of a run.
+
+    Raises:
+        CheckpointError: args.yaml is missing or is not as the training wrote it.
+    """
+    args = path / "args.yaml"
+    try:
+        recipe = read_recipe(str(args))
+    except RecipeError as error:
+        raise CheckpointError(f"{args} is damaged ({error}); train anew") from error
+    if sha256(args.read_bytes()).hexdigest() != Run(path).config.recipe:
+        raise CheckpointError(
+            f"{args} was changed since the training began: put it back, or train anew with it, "
+            f"--recipe {args}"
+        )
+    return recipe
+
+
+def _finished(run: Run) -> Fitted:
+    """A finished training whose report could not be written, so that it can be now."""
+    if (run.path / "report.html").exists():
+        raise UsageError(
+            f"{run.path} is finished: evaluate it (striate evaluate {run.path}) or train anew"
+        )
+    data = run.open_data()
+    test = run.held(data, "test") if {"val", "test"} <= set(data.splits) else None
+    return Fitted(run, data, run.held(data, data.held_out), test)
 
 
 def _train(job: Job, state: loop.State, record: Record) -> Fitted:
@@ -148,132 +187,6 @@ def _loop(job: Job, state: loop.State, record: Record) -> None:
             )
         except loop.BrokenStepError as error:
             raise record.broken(error) from error
-
-
-def _prepare(
-    path: Path,
-    data: Data,
-    recipe: Recipe,
-    spec: NetSpec,
-    net: nn.Module,
-    device: str,
-    progress: Progress,
-) -> Job:
-    """Decode all items, measure those of the training, choose the plan."""
-    items = sum(len(split) for split in data.splits.values())
-    progress.say(f"reading {items:,} pictures for {spec.name}, then timing ways to run it")
-    decoded = {  # all of them now: too many broken ones must not show up after the training
-        split: data.arrays(
-            split,
-            size=stored_size(recipe),
-            color=recipe.color,
-            progress=partial(progress.bar, f"decoding {split}"),
-        )
-        for split in data.splits
-    }
-    for problem in data.problems:
-        progress.say(f"skipped {problem.file}: {problem.reason}")
-    train = decoded["train"]
-    size, color = recipe.size or (0, 0), recipe.color or "rgb"
-    preprocessing = Preprocessing.measured(train.images, size, color)
-    batches = _batches(data, recipe, device, preprocessing)
-    task = Classify(data.classes, recipe.smoothing)
-    plan = _plan(net, batches, task, recipe, device)
-    progress.say(plan.as_text())
-    if plan.step_ms:
-        progress.say(_forecast(plan.step_ms / 1000 * batches.steps, recipe.epochs or 1))
-    config = Config(
-        net=spec,
-        task=task.name,
-        classes=data.classes,
-        preprocessing=preprocessing,
-        data={
-            "path": str(Path(data.path).resolve()) if Path(data.path).exists() else data.path,
-            "layout": data.layout,
-            "fingerprint": data.fingerprint,
-            "splits": {name: len(split) for name, split in data.splits.items()},
-            "val": recipe.val,
-            "seed": recipe.seed,
-            "ignore": list(recipe.ignore),
-            "broken": recipe.broken,
-        },
-        plan=plan.as_dict(),
-        versions={
-            "striate": version("striate"),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "threads": str(torch.get_num_threads()),
-        },
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-    return Job(path, data, recipe, config, plan, batches, task, progress)
-
-
-def _net(net: nn.Module | None, recipe: Recipe, data: Data) -> tuple[NetSpec, nn.Module]:
-    """What is trained, and the words for it in config.json."""
-    if net is not None:
-        own = copy.deepcopy(net)
-        return NetSpec(type(net).__name__.lower(), structure(own), own=True), own
-    spec = NetSpec(
-        recipe.net or "",
-        in_channels=CHANNELS[recipe.color or "rgb"],
-        num_classes=len(data.classes),
-        size=recipe.size,
-        width=recipe.width,
-        options=recipe.options,
-    )
-    built = spec.build(randomness.generator(recipe.seed, "init"))
-    return replace(spec, structure=structure(built)), built
-
-
-def _batches(data: Data, recipe: Recipe, device: str, preprocessing: Preprocessing) -> Batches:
-    arrays = data.arrays("train", size=preprocessing.resize, color=preprocessing.color)
-    images = torch.from_numpy(arrays.images)
-    if recipe.augment == "shift":
-        images = padded(images, preprocessing.size)
-    return Batches(
-        images.to(device),
-        torch.from_numpy(arrays.labels).to(device),
-        preprocessing,
-        recipe.batch or 1,
-        recipe.augment,
-        recipe.seed,
-    )
-
-
-def _plan(net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, device: str) -> Plan:
-    """The plan as asked for, or the one that measures best on a real batch."""
-    items = max(2, PLAN_VALUES // batches.images[0].numel())
-    index = batches.order(0)[0][:items]
-    x, target = batches.take(index, 0, 0)
-    _check_outputs(net, x, task)
-    if recipe.plan != "auto":
-        return plan_room.explicit(recipe.plan, device)
-    steps = batches.steps * (recipe.epochs or 1) * (recipe.batch or 1) / len(index)
-    plan = plan_room.choose(net, x, target, task.loss, device=device, steps=steps)
-    return replace(plan, step_ms=(plan.step_ms or 0) * (recipe.batch or 1) / len(index))
-
-
-def _forecast(seconds: float, epochs: int) -> str:
-    """How long it will take, said before the first step, while nothing is lost by stopping."""
-    whole = seconds * epochs
-    words = f"{whole / 60:.0f} min" if whole > 120 else f"{whole:.0f} s"
-    hint = "; fewer epochs= or a smaller size= or width= take less" if whole > 600 else ""
-    return f"about {words} of training: {epochs} epochs of {seconds:.1f} s{hint}"
-
-
-def _check_outputs(net: nn.Module, x: torch.Tensor, task: Classify) -> None:
-    """One pass of a copy, so that a net that does not fit the data says so before anything is timed."""
-    trial = copy.deepcopy(net).eval()
-    with torch.inference_mode():
-        outputs = trial(x[:2].cpu())
-    expected = (len(x[:2]), len(task.classes))
-    if not isinstance(outputs, torch.Tensor) or tuple(outputs.shape) != expected:
-        got = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
-        raise ShapeError(
-            f"the net answers {got} to {expected[0]} pictures, expected {expected}: "
-            f"build it with {expected[1]} classes"
-        )
 
 
 def _stem(path: str) -> str:

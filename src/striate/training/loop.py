@@ -49,7 +49,7 @@ class BrokenStepError(NumericError):
 
     def __init__(self, message: str, details: Mapping[str, object]) -> None:
         super().__init__(message)
-        self.details = details
+        self.details = dict(details)
 
 
 def run(
@@ -85,14 +85,19 @@ def run(
                 continue  # done before the training was resumed
             start = time.perf_counter()
             x, target = batches.take(index, epoch, step, plain=plain)
-            outputs, loss = _step(
-                state, x, target, task, recipe=recipe, plan=plan, steps=epochs * batches.steps
-            )
+            try:
+                outputs, loss = _step(
+                    state, x, target, task, recipe=recipe, plan=plan, steps=epochs * batches.steps
+                )
+            except BrokenStepError as error:
+                error.details["items"] = index.tolist()
+                raise
             state.totals.add(outputs, target, loss, time.perf_counter() - start)
             state.step += 1
+            if state.step % batches.steps == 0:  # before anything can end the training here
+                after_epoch(state, epoch)
+                state.totals = Totals()
             after_step(state)
-        after_epoch(state, epoch)
-        state.totals = Totals()
 
 
 def _step(
@@ -125,6 +130,22 @@ def _step(
     return outputs.detach(), value
 
 
+def check_weights(state: State) -> None:
+    """Refuse weights that are no numbers, before they are kept.
+
+    Raises:
+        BrokenStepError: naming the first.
+    """
+    for name, tensor in state.net.state_dict().items():
+        if isinstance(tensor, Tensor) and not torch.isfinite(tensor).all():
+            lr = state.opt.param_groups[0]["lr"]
+            raise BrokenStepError(
+                f"step {state.step}: {name} holds values that are no finite numbers "
+                f"(learning rate {lr:.3g}). Train anew with a smaller lr, or clip=1",
+                {"step": state.step, "lr": lr, "layers": [name]},
+            )
+
+
 def _broken(state: State, loss: float, norm: float) -> BrokenStepError:
     """What is known of a step that must not be taken.
 
@@ -138,9 +159,20 @@ def _broken(state: State, loss: float, norm: float) -> BrokenStepError:
     ]
     lr = state.opt.param_groups[0]["lr"]
     first = bad[-1] if bad else "none of the parameters alone"
-    details = {"step": state.step + 1, "loss": loss, "lr": lr, "gradient_norm": norm, "layers": bad}
+    details = {
+        "step": state.step + 1,
+        "loss": str(loss),  # JSON has no word for what is no number
+        "lr": lr,
+        "gradient_norm": str(norm),
+        "gradient_norms": {
+            name: str(float(p.grad.norm()))
+            for name, p in state.net.named_parameters()
+            if p.grad is not None
+        },
+        "layers": bad,
+    }
     return BrokenStepError(
         f"step {state.step + 1}: the loss is {loss:g} and the gradient of {first} broke first "
-        f"(learning rate {lr:.3g}); the step was not taken. A smaller lr or clip=1 often mends it",
+        f"(learning rate {lr:.3g}); the step was not taken. Train anew with a smaller lr, or clip=1",
         details,
     )

@@ -40,7 +40,7 @@ class Recipe(BaseModel):
     (Smith and Topin 2017, arXiv 1708.07120) with the last epoch unaugmented.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     net: str | None = Field(
         default=None, description="catalogue name; by the pictures' size if not given"
@@ -143,8 +143,12 @@ def _with_options(settings: dict[str, Any]) -> dict[str, Any]:
             raise RecipeError(
                 f"no setting {key!r}: {nearest(key, [*Recipe.model_fields, *offered])}"
             )
+    if not isinstance(settings.get("options") or {}, dict):
+        raise RecipeError(
+            f"options={settings['options']!r}: expected a mapping, such as act=tanh alone"
+        )
     options = {key: settings.pop(key) for key in list(settings) if key not in Recipe.model_fields}
-    return {**settings, "options": {**settings.get("options", {}), **options}}
+    return {**settings, "options": {**(settings.get("options") or {}), **options}}
 
 
 def _file(path: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from striate.runs.items import Held, write_items, write_table
 from striate.tasks import Classify
 from striate.training import optim
 from striate.training.batches import Batches
-from striate.training.loop import BrokenStepError, State, Totals
+from striate.training.loop import BrokenStepError, State, Totals, check_weights
 from striate.training.recipe import Recipe
 
 SAVE_EVERY = 300.0  # seconds between checkpoints within a long epoch
@@ -79,18 +79,24 @@ class Record:
     seconds: float = 0.0  # spent before `started`
     started: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
+    saved_step: int = -1
 
     def spent(self) -> float:
         """Seconds of training so far, those before an interruption included."""
         return self.seconds + time.monotonic() - self.started
 
     def save(self, state: State, merit: float | None = None) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint.
+
+        Raises:
+            BrokenStepError: the weights are no numbers; nothing is written.
+        """
+        check_weights(state)
         tensors = {f"net.{name}": t for name, t in state.net.state_dict().items()}
         tensors |= {f"opt.{name}": t for name, t in optim.state_tensors(state.opt).items()}
         memory = {"totals": asdict(state.totals), "rows": self.rows, "seconds": self.spent()}
         checkpoint.save(self.path, Checkpoint(state.step, tensors, memory, merit))
-        self.saved = time.monotonic()
+        self.saved, self.saved_step = time.monotonic(), state.step
 
     @classmethod
     def restore(cls, path: Path, found: Checkpoint, state: State) -> "Record":
@@ -99,7 +105,10 @@ class Record:
         optim.load_state_tensors(state.opt, _part(found, "opt."))
         state.step = found.step
         state.totals = Totals(**found.state["totals"])
-        return cls(path, list(found.state["rows"]), found.state["seconds"])
+        record = cls(path, list(found.state["rows"]), found.state["seconds"])
+        if record.rows:  # a crash between checkpoint and table leaves the table short
+            write_results(path / "results.csv", record.rows)
+        return record
 
     def after_step(self, state: State, signum: int | None) -> None:
         """Save now and then within a long epoch, and before a signal ends the training.
@@ -109,7 +118,8 @@ class Record:
         """
         if signum is None and time.monotonic() - self.saved < SAVE_EVERY:
             return
-        self.save(state)
+        if state.step != self.saved_step:
+            self.save(state)
         if signum is not None:
             raise self.stopped(state, signum)
 
@@ -152,7 +162,9 @@ class Record:
 
     def finish(self, state: State, job: Job) -> Fitted:
         """Write the best weights, the answers and the summary, and open the finished run."""
-        best = checkpoint.best(self.path)
+        best, warnings = checkpoint.best(self.path)
+        for line in warnings:
+            job.progress.say(line)
         if best is not None:
             state.net.load_state_dict(_part(best, "net."))
         kept = (best.step if best else state.step) // job.batches.steps

@@ -37,7 +37,7 @@ def settle(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recipe:
             "color": color,
             "epochs": recipe.epochs or max(EPOCHS[0], min(EPOCHS[1], -(-SEEN // items))),
             "batch": batch,
-            "lr": recipe.lr or _rate(recipe.optimizer, batch, light=light),
+            "lr": recipe.lr or _rate(recipe.optimizer, min(batch, items), light=light),
             "augment": augment,
         }
     )

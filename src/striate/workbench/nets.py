@@ -68,9 +68,9 @@ def own(text: str) -> nn.Module:
     sys.path.insert(0, str(Path.cwd()))
     try:
         made = getattr(importlib.import_module(module), factory)()
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # the user's code may raise anything
         raise UsageError(
-            f"{text}: {error}; expected package.module:factory, "
+            f"{text}: {type(error).__name__}: {error}; expected package.module:factory, "
             "a function or class that takes no arguments and gives a torch.nn.Module"
         ) from error
     finally:

@@ -106,7 +106,7 @@ def _examples(run: Run, held: Held) -> tuple[Tensor, list[str]]:
     picked = first[:: max(1, len(first) // SHOWN)][:SHOWN]
     pre = run.config.preprocessing
     stored = torch.from_numpy(np.ascontiguousarray(held.arrays.images[picked]))
-    return pre.normalise(pre.centre(stored)), [
+    return run.plan.batch(pre.normalise(pre.centre(stored))).float().cpu(), [
         run.config.classes[held.arrays.labels[i]] for i in picked
     ]
 

@@ -7,8 +7,9 @@ from torch import nn
 
 from striate import data as data_room
 from striate.data import Data
+from striate.errors import ArgumentError
 from striate.runs import Run
-from striate.training import Fitted, Progress, Recipe, fit, read_recipe
+from striate.training import Fitted, Progress, Recipe, check, fit, read_recipe
 from striate.training import resume as go_on
 from striate.workbench import nets, progress, story
 
@@ -83,7 +84,13 @@ def train_with(
     """`train` with a recipe that is read, giving the answers to the held-out items too."""
     if own is None and recipe.net is not None and ":" in recipe.net:
         own, recipe = nets.own(recipe.net), recipe.model_copy(update={"net": None})
+    check(recipe, out)
     if isinstance(data, Data):
+        for key in ("val", "ignore", "broken", "cache"):
+            if key in recipe.model_fields_set:
+                raise ArgumentError(
+                    f"{key}= belongs to striate.open: these data are opened already"
+                )
         opened = data
     else:
         opened = data_room.open(

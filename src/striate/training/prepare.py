@@ -1,0 +1,180 @@
+"""What happens before the first step: data decoded and measured, the net built, the plan chosen."""
+
+import copy
+import platform
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from striate import plan as plan_room
+from striate.data import Data
+from striate.errors import RecipeError, ShapeError, UsageError
+from striate.plan import Plan
+from striate.runs.config import Config, NetSpec, structure
+from striate.runs.preprocessing import Preprocessing
+from striate.tasks import Classify
+from striate.training import seed as randomness
+from striate.training.batches import Batches, padded
+from striate.training.recipe import Recipe
+from striate.training.record import Job, Progress
+from striate.training.settle import stored_size
+
+CHANNELS = {"grey": 1, "rgb": 3}
+PLAN_VALUES = 500_000  # input values of the batch on which candidates are timed
+
+
+def prepare(
+    path: Path,
+    data: Data,
+    recipe: Recipe,
+    spec: NetSpec,
+    net: nn.Module,
+    device: str,
+    progress: Progress,
+) -> Job:
+    """Decode all items, measure those of the training, choose the plan."""
+    items = sum(len(split) for split in data.splits.values())
+    progress.say(f"reading {items:,} pictures for {spec.name}, then timing ways to run it")
+    decoded = {  # all of them now: too many broken ones must not show up after the training
+        split: data.arrays(
+            split,
+            size=stored_size(recipe),
+            color=recipe.color,
+            progress=partial(progress.bar, f"decoding {split}"),
+        )
+        for split in data.splits
+    }
+    for problem in data.problems:
+        progress.say(f"skipped {problem.file}: {problem.reason}")
+    train = decoded["train"]
+    size, color = recipe.size or (0, 0), recipe.color or "rgb"
+    preprocessing = Preprocessing.measured(train.images, size, color)
+    batches = training_batches(data, recipe, device, preprocessing)
+    task = Classify(data.classes, recipe.smoothing)
+    plan = _plan(net, batches, task, recipe, device)
+    progress.say(plan.as_text())
+    if plan.step_ms:
+        progress.say(_forecast(plan.step_ms / 1000 * batches.steps, recipe.epochs or 1))
+    config = Config(
+        net=spec,
+        task=task.name,
+        classes=data.classes,
+        preprocessing=preprocessing,
+        data={
+            "origin": data.origin,
+            "layout": data.layout,
+            "fingerprint": data.fingerprint,
+            "splits": {name: len(split) for name, split in data.splits.items()},
+        },
+        plan=plan.as_dict(),
+        recipe=sha256(recipe.as_yaml().encode()).hexdigest(),
+        versions={
+            "striate": version("striate"),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "threads": str(torch.get_num_threads()),
+        },
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    return Job(path, data, recipe, config, plan, batches, task, progress)
+
+
+def chosen_net(net: nn.Module | None, recipe: Recipe, data: Data) -> tuple[NetSpec, nn.Module]:
+    """What is trained, and the words for it in config.json."""
+    if net is not None:
+        name = type(net).__name__.lower()
+        with _of_the_user(f"the net {name} cannot be copied and read"):
+            own = copy.deepcopy(net)
+            spec = NetSpec(name, structure(own), own=True)
+        if not any(p.requires_grad for p in own.parameters()):
+            raise UsageError(f"the net {name} has no parameter that can be trained")
+        return spec, own
+    spec = NetSpec(
+        recipe.net or "",
+        in_channels=CHANNELS[recipe.color or "rgb"],
+        num_classes=len(data.classes),
+        size=recipe.size,
+        width=recipe.width,
+        options=recipe.options,
+    )
+    built = spec.build(randomness.generator(recipe.seed, "init"))
+    return replace(spec, structure=structure(built)), built
+
+
+def training_batches(
+    data: Data, recipe: Recipe, device: str, preprocessing: Preprocessing
+) -> Batches:
+    """The training items on the device, at the size they are stored, with room for shifts."""
+    arrays = data.arrays("train", size=preprocessing.resize, color=preprocessing.color)
+    images = torch.from_numpy(arrays.images)
+    if recipe.augment == "shift":
+        images = padded(images, preprocessing.size)
+    return Batches(
+        images.to(device),
+        torch.from_numpy(arrays.labels).to(device),
+        preprocessing,
+        recipe.batch or 1,
+        recipe.augment,
+        recipe.seed,
+    )
+
+
+def _plan(net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, device: str) -> Plan:
+    """The plan as asked for, or the one that measures best on a real batch."""
+    items = max(2, PLAN_VALUES // batches.images[0].numel())
+    index = batches.order(0)[0][:items]
+    x, target = batches.take(index, 0, 0)
+    normalised = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in net.modules())  # pyright: ignore[reportPrivateUsage]
+    if normalised and min(map(len, batches.order(0))) == 1:
+        raise RecipeError(
+            f"batch={recipe.batch}: batch normalisation cannot learn from one picture a step; use batch=2 or more"
+        )
+    _check_outputs(net, x, task)
+    if recipe.plan != "auto":
+        return plan_room.explicit(recipe.plan, device)
+    steps = batches.steps * (recipe.epochs or 1) * (recipe.batch or 1) / len(index)
+    plan = plan_room.choose(net, x, target, task.loss, device=device, steps=steps)
+    return replace(plan, step_ms=(plan.step_ms or 0) * (recipe.batch or 1) / len(index))
+
+
+def _forecast(seconds: float, epochs: int) -> str:
+    """How long it will take, said before the first step, while nothing is lost by stopping."""
+    whole = seconds * epochs
+    words = f"{whole / 60:.0f} min" if whole > 120 else f"{whole:.0f} s"
+    hint = "; fewer epochs= or a smaller size= or width= take less" if whole > 600 else ""
+    return f"about {words} of training: {epochs} epochs of {seconds:.1f} s{hint}"
+
+
+def _check_outputs(net: nn.Module, x: torch.Tensor, task: Classify) -> None:
+    """One pass of a copy, so that a net that does not fit the data says so before anything is timed."""
+    trial = copy.deepcopy(net).eval()
+    some = Plan().batch(x[:2])
+    with _of_the_user(f"the net fails on a batch of {'x'.join(map(str, some.shape))}"):
+        with torch.inference_mode():
+            outputs = trial(some)
+        trial.train()(some)
+    expected = (len(x[:2]), len(task.classes))
+    if not isinstance(outputs, torch.Tensor) or tuple(outputs.shape) != expected:
+        got = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+        raise ShapeError(
+            f"the net answers {got} to {expected[0]} pictures, expected one tensor {expected}: "
+            f"a score for each of the {expected[1]} classes"
+        )
+
+
+@contextmanager
+def _of_the_user(what: str) -> Generator[None]:
+    """Turn whatever a net of the user's own raises into one line that names it."""
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{what}: {type(error).__name__}: {reason}; mend the net") from error
