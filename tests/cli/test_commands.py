@@ -1,6 +1,7 @@
 """Every verb as a command: what it prints, its JSON, its exit status."""
 
 import json
+import re
 
 import pytest
 
@@ -224,3 +225,27 @@ def test_recipe_and_out_are_settings_too(status, shapes, tmp_path):
     words = [f"recipe={tmp_path}/mine.yaml", f"out={tmp_path}/o", "name=n"]
     assert status("train", shapes, *words)[0] == 0
     assert (tmp_path / "o" / "classify" / "n" / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_the_demo_reads_digits_well(status, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = status("demo")
+    assert code == 0
+    share, items = re.search(r"([\d.]+)% of (\d+) held-out digits are right", out).groups()  # pyright: ignore[reportOptionalMemberAccess]
+    assert float(share) >= 98.0
+    assert int(items) >= 300
+    assert f"open file://{tmp_path}/runs/classify/digits-lenet5/report.html" in out
+    assert (tmp_path / "runs" / "classify" / "digits-lenet5" / "report.html").exists()
+    assert len(re.findall(r"read +\d \d+\.\d%", out)) == 5
+    assert "epoch 20/20" in err
+
+
+@pytest.mark.slow
+def test_mnist_is_learnt_by_default(status, shared, tmp_path):
+    code, out, _ = status(
+        "train", shared / "data" / "mnist", "net=lenet5", "--out", tmp_path, "--json"
+    )
+    document = json.loads(out)
+    assert (code, document["split"], document["items"]) == (0, "test", 10_000)
+    assert document["scores"]["accuracy"]["value"] >= 0.99

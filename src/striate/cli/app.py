@@ -65,7 +65,8 @@ def demo(json: bool) -> None:
     text = (
         f"\n{fitted.run.as_text()}\n\n"
         f"{accuracy.value:.1%} of {scores.items} held-out digits are right "
-        f"(95 % interval {accuracy.low:.1%} to {accuracy.high:.1%})\n\n{digits.five(fitted.held, fitted.data.classes)}"
+        f"(95 % interval {accuracy.low:.1%} to {accuracy.high:.1%})\n"
+        f"open {(fitted.run.path / 'report.html').absolute().as_uri()}\n\n{digits.five(fitted.held, fitted.data.classes)}"
     )
     _print(fitted.run.as_dict(), text, json=json)
 
