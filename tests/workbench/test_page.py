@@ -21,7 +21,8 @@ from torch import nn
 from striate import see
 from striate.runs.folder import write_text
 from striate.workbench import charts, formats
-from striate.workbench.page import Content, Mistake, render
+from striate.workbench.content import Content, Mistake
+from striate.workbench.page import render
 
 HOSTILE = '"><img src=x onerror=alert(1)>\u202egpj.\x00{{ 7*7 }}'
 

@@ -15,7 +15,7 @@ from striate.workbench.charts import Axis, Line
 from striate.workbench.formats import SPACE, number, percent
 
 if TYPE_CHECKING:
-    from striate.workbench.page import Content, Score
+    from striate.workbench.content import Content, Score
 
 # score -> (what it is called, what it says); shares are better when higher, the others when lower
 SHARES = {

@@ -10,7 +10,7 @@ from striate.workbench import charts, figures
 from striate.workbench.formats import DASH, SPACE, number, percent, setting, short, size
 
 if TYPE_CHECKING:
-    from striate.workbench.page import Content, Score
+    from striate.workbench.content import Content, Score
 
 SECTIONS = (
     ("learning", "Learning"),

@@ -20,6 +20,7 @@ from striate.runs.run import Run
 from striate.training import Fitted, Progress, Recipe, read_recipe
 from striate.training.settle import settle
 from striate.workbench import page
+from striate.workbench.content import Content, Mistake
 
 T = TypeVar("T")
 
@@ -35,14 +36,14 @@ def write(fitted: Fitted, progress: Progress) -> Path:
     return path
 
 
-def content(fitted: Fitted) -> page.Content:
+def content(fitted: Fitted) -> Content:
     """All that the report shows of a training."""
     run, held, data = fitted.run, fitted.held, fitted.data
     config, scored, summary = run.config, held.scores.as_dict(), run.summary
     recipe = read_recipe(str(run.path / "args.yaml"))
     x, names = _examples(run, held)
     history = run.history()
-    return page.Content(
+    return Content(
         title=f"{config.net.name} on {Path(data.path).name}",
         run=str(run.path),
         created=config.created,
@@ -79,7 +80,7 @@ def content(fitted: Fitted) -> page.Content:
     )
 
 
-def mistakes(held: Held, classes: Sequence[str]) -> list[page.Mistake]:
+def mistakes(held: Held, classes: Sequence[str]) -> list[Mistake]:
     """The items that were answered wrongly with the most confidence, the worst first."""
     truth, answer = (
         [int(label) for label in labels] for labels in (held.arrays.labels, held.probs.argmax(1))
@@ -88,7 +89,7 @@ def mistakes(held: Held, classes: Sequence[str]) -> list[page.Mistake]:
     wrong = np.flatnonzero(held.probs.argmax(1) != held.arrays.labels)
     worst = [int(i) for i in wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]]
     return [
-        page.Mistake(
+        Mistake(
             picture=np.asarray(held.arrays.images[i]),
             name=held.arrays.names[i],
             truth=classes[truth[i]],
