@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -249,3 +250,14 @@ def test_mnist_is_learnt_by_default(status, shared, tmp_path):
     document = json.loads(out)
     assert (code, document["split"], document["items"]) == (0, "test", 10_000)
     assert document["scores"]["accuracy"]["value"] >= 0.99
+
+
+def test_broken_pictures_of_other_data_stop_or_are_skipped(status, run, shapes, tmp_path):
+    other = shutil.copytree(shapes, tmp_path / "other")
+    for i in range(8):
+        (other / "bar" / f"{i:02d}.png").write_bytes(b"")
+    code, _, err = status("evaluate", run, other)
+    assert code == 3
+    assert err.rstrip().endswith("mend or remove them, or go on without them with --broken skip")
+    code, out, _ = status("evaluate", run, other, "--broken", "skip", "--json")
+    assert (code, json.loads(out)["items"]) == (0, 82)

@@ -179,7 +179,7 @@ def test_too_many_broken_pictures_stop(cache, pictures):
     text = str(caught.value)
     assert text.startswith("11 of 31 pictures cannot be read (a 5, b 6): a/bad")
     assert text.endswith(
-        "; and 6 more; mend or remove them, or go on without them with broken=skip"
+        "; and 6 more; mend or remove them, or go on without them with --broken skip"
     )
     assert caught.value.exit_status == 3
     with pytest.raises(DataError, match=r"cannot be read \(a \d, b \d\)"):

@@ -126,11 +126,16 @@ def train(
 @click.argument("run", type=FOLDER)
 @click.argument("data", required=False)
 @click.option("--split", help="train, val or test.")
+@click.option(
+    "--broken", type=click.Choice(["stop", "skip"]), default="stop", help="Of other DATA."
+)
 @with_net
 @with_json
-def evaluate(run: Path, data: str | None, split: str | None, net: str | None, json: bool) -> None:
+def evaluate(
+    run: Path, data: str | None, split: str | None, broken: str, net: str | None, json: bool
+) -> None:
     """Score RUN on its held-out items, or on other DATA, with intervals."""
-    scores = _run(run, net).evaluate(data, split=split)
+    scores = _run(run, net).evaluate(data, split=split, broken=broken)
     _print(scores.as_dict(), scores.as_text(), json=json)
 
 

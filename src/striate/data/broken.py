@@ -49,7 +49,7 @@ class Policy:
             name, split = empty[0]
             mend = f"that leaves the class {name} empty in {split}: mend them, or leave it out with ignore={name}"
         else:
-            mend = "mend or remove them, or go on without them with broken=skip"
+            mend = "mend or remove them, or go on without them with --broken skip"
         by_class = np.sum(list(lost.values()), axis=0)
         per_class = ", ".join(
             f"{name} {by_class[k]}" for k, name in enumerate(classes) if by_class[k]

@@ -112,18 +112,23 @@ class Run(Result):
         return read_table(self.path / "results.csv")
 
     def evaluate(
-        self, data: str | Path | Data | None = None, *, split: str | None = None
+        self,
+        data: str | Path | Data | None = None,
+        *,
+        split: str | None = None,
+        broken: str | float = "stop",
     ) -> Scores:
         """Scores with intervals; per-item answers are saved in the run's folder `evaluations`.
 
         Args:
             data: what to evaluate on; the training's own held-out items if not given.
             split: which part of it; test, else val, else everything, if not given.
+            broken: what unreadable pictures of other data do: "stop" past 1 % and five, "skip", a share.
 
         Raises:
             DataError: the classes are other ones, or the data changed since the split was made.
         """
-        opened = self._open(data)
+        opened = self._open(data, broken)
         split = split or _evaluated(opened)
         held = self.held(opened, split)
         out = self.path / "evaluations"
@@ -205,12 +210,12 @@ class Run(Result):
             )
         return opened
 
-    def _open(self, data: str | Path | Data | None) -> Data:
+    def _open(self, data: str | Path | Data | None, broken: str | float) -> Data:
         if isinstance(data, Data):
             return data
         if data is None:
             return self.open_data()
-        opened = data_room.open(data, val=0)
+        opened = data_room.open(data, val=0, broken=broken)
         known = opened.fingerprint == self.config.data["fingerprint"]
         return self.open_data(data) if known else opened
 
