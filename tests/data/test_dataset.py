@@ -141,7 +141,7 @@ def test_large_arrays_that_are_resized_go_through_the_cache(
     opened = data.open(tmp_path / "m")
     small = opened.arrays("train", size=(12, 10)).images
     monkeypatch.setattr("striate.data.dataset._IN_MEMORY", 100)
-    mapped = opened.arrays("train", size=(12, 10)).images
+    mapped = data.open(tmp_path / "m").arrays("train", size=(12, 10)).images
     assert isinstance(mapped, np.memmap)
     assert (mapped == small).all()
 
@@ -265,3 +265,24 @@ def test_importing_it_brings_nothing_heavy():
     code = "import sys, striate.data; print({'torch', 'sklearn', 'scipy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_the_same_form_is_fetched_once(cache, pictures, monkeypatch):
+    from striate.data.cache import Store
+
+    opened = data.open(pictures({"a": 4, "b": 4}))
+    asked: list[str] = []
+    found = Store.find
+
+    def counted(self: Store, name: str):
+        asked.append(name)
+        return found(self, name)
+
+    monkeypatch.setattr(Store, "find", counted)
+    first = opened.arrays("train", size=(8, 8))
+    looked = len(asked)
+    again = opened.arrays("train", size=(8, 8))
+    assert again.images is first.images
+    assert len(asked) == looked
+    assert opened.arrays("train", size=(6, 6)).images.shape[1:3] == (6, 6)
+    assert len(asked) > looked

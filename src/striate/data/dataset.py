@@ -26,6 +26,9 @@ _IN_MEMORY = 256 * 2**20  # bytes; arrays that are only resized go through the d
 _CHECK = (8, 8)  # size for finding broken pictures: a JPEG is read to its end but cheaply
 
 
+Form = tuple[tuple[int, int], str]  # (height, width) and colour
+
+
 @dataclass(frozen=True)
 class Problem:
     """A picture that cannot be read. file: its name, escaped for printing."""
@@ -66,6 +69,9 @@ class Data(Result):
     note: str = ""
     task: str = "classify"
     _broken: dict[str, Broken] = field(default_factory=dict[str, Broken], init=False)
+    _last: dict[str, tuple[Form, Stored]] = field(
+        default_factory=dict[str, tuple[Form, Stored]], init=False
+    )
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
@@ -233,6 +239,16 @@ class Data(Result):
         return (int(wanted[0]), int(wanted[1])), color
 
     def _stored(
+        self, split: Split, size: tuple[int, int], color: str, progress: Progress | None
+    ) -> Stored:
+        """The decoded pictures; those of the last form asked for are remembered, being asked for again."""
+        form, stored = self._last.get(split.name, (None, None))
+        if stored is None or form != (size, color):
+            stored = self._fetched(split, size, color, progress)
+            self._last[split.name] = ((size, color), stored)
+        return stored
+
+    def _fetched(
         self, split: Split, size: tuple[int, int], color: str, progress: Progress | None
     ) -> Stored:
         source = split.source
