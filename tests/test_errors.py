@@ -25,4 +25,7 @@ def test_nearest_guesses_only_what_is_near():
     assert (
         errors.nearest("lenet", ["lenet5", "mlp"]) == "did you mean lenet5? There are: lenet5, mlp"
     )
-    assert errors.nearest("zzz", ["lenet5", "mlp"]) == "There are: lenet5, mlp"
+    assert errors.nearest("zzz", ["lenet5", "mlp"]) == "there are: lenet5, mlp"
+    many = [f"net{i}" for i in range(100)]
+    assert errors.nearest("net3x", many).startswith("did you mean net3; also near: net")
+    assert errors.nearest("zzz", many) == "it is none of 100"

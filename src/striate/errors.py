@@ -20,6 +20,8 @@ it and leaves with `exit_status`.
 import difflib
 from collections.abc import Iterable
 
+LISTED = 24  # names that a message spells out
+
 
 class StriateError(Exception):
     """Base of every expected error; `exit_status` is what the command line returns."""
@@ -86,12 +88,16 @@ class Stopped(StriateError):  # noqa: N818 - a signal is no error of the program
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown word: the nearest known one, and all of them.
+    """The end of a message about an unknown word: the nearest known one, and all of them or the next few.
 
     >>> nearest("resnet81", ["lenet5", "resnet18"])
     'did you mean resnet18? There are: lenet5, resnet18'
     """
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1)
-    guess = f"did you mean {close[0]}? " if close else ""
-    return f"{guess}There are: {', '.join(names)}"
+    close = difflib.get_close_matches(word, names, n=6)
+    if len(names) > LISTED:
+        others = f"; also near: {', '.join(close[1:])}" if close[1:] else ""
+        return f"did you mean {close[0]}{others}?" if close else f"it is none of {len(names)}"
+    if close:
+        return f"did you mean {close[0]}? There are: {', '.join(names)}"
+    return f"there are: {', '.join(names)}"

@@ -29,7 +29,7 @@ SHARE, MOST = 0.04, 10.0  # of the training's time, and in seconds, that choosin
 ROUNDS = 5
 GAIN = 1.02  # another plan than the plain one must be this much faster
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Learn = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def explicit(text: str, device: str) -> Plan:
 
 
 def choose(
-    net: nn.Module, batch: Tensor, target: Tensor, loss: Loss, *, device: str, steps: float
+    net: nn.Module, batch: Tensor, target: Tensor, learn: Learn, *, device: str, steps: float
 ) -> Plan:
     """Time training steps of every candidate, in turns, and take the fastest that computes the same.
 
@@ -137,7 +137,7 @@ def choose(
         net: left as it is; each candidate trains a copy.
         batch: real inputs [B, C, H, W], float32.
         target: what belongs to them.
-        loss: of outputs and target.
+        learn: outputs and loss of a net, its inputs and what belongs to them.
         device: where to run.
         steps: how many such steps the training will take; the timing takes about 4 % of that time,
             at most ten seconds.
@@ -152,7 +152,7 @@ def choose(
     outputs = {plan: _outputs(net, batch, plan) for plan in plans}
     errors = {plan: _difference(outputs[plan], outputs[plans[0]]) for plan in plans}
     sound = [plan for plan in plans if errors[plan] <= plan.tolerance] or plans[:1]
-    times = _race({plan: _step(net, batch, target, loss, plan) for plan in sound}, steps)
+    times = _race({plan: _step(net, batch, target, learn, plan) for plan in sound}, steps)
     table = tuple(
         {
             "layout": plan.layout,
@@ -187,7 +187,7 @@ def _outputs(net: nn.Module, batch: Tensor, plan: Plan) -> Tensor:
 
 
 def _step(
-    net: nn.Module, batch: Tensor, target: Tensor, loss: Loss, plan: Plan
+    net: nn.Module, batch: Tensor, target: Tensor, learn: Learn, plan: Plan
 ) -> Callable[[], None]:
     """A function that does one forward and backward pass under a plan."""
     trial = plan.place(copy.deepcopy(net)).train()
@@ -195,7 +195,7 @@ def _step(
 
     def step() -> None:
         with plan.autocast():
-            value = loss(trial(plan.batch(batch)), target)
+            _, value = learn(trial, plan.batch(batch), target)
         value.backward()
         trial.zero_grad()
         if plan.device.startswith("cuda"):

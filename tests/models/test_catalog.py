@@ -84,23 +84,23 @@ def test_listing_the_nets_needs_no_torch():
         ),
         (
             "lenet5",
-            {"options": {"pol": "max"}},
-            "lenet5 has no option 'pol'; did you mean pool? There are: act, pool",
+            {"pol": "max"},
+            "lenet5 has no option 'pol'; did you mean pool? There are: act, drop_rate, pool",
         ),
-        ("resnet18", {"options": {"act": "relu"}}, "resnet18 has no option 'act'; it takes none"),
+        ("resnet18", {"act": "relu"}, "resnet18 has no option 'act'; there are: drop_rate"),
         (
             "lenet5",
-            {"options": {"act": "reul"}},
+            {"act": "reul"},
             "lenet5: act has no value 'reul'; did you mean relu? There are: relu, sigmoid, tanh",
         ),
         (
             "mlp",
-            {"options": {"hidden": [64, 0]}},
+            {"hidden": [64, 0]},
             "mlp: hidden takes whole numbers from 1 up, as in [128]; got [64, 0]",
         ),
         (
             "mlp",
-            {"options": {"hidden": []}},
+            {"hidden": []},
             "mlp: hidden takes whole numbers from 1 up, as in [128]; got []",
         ),
         ("mlp", {"width": 0.0}, "mlp: width must be a factor above 0, got 0.0"),
@@ -145,14 +145,14 @@ def test_a_size_that_does_not_fit_is_a_shape_error(name, settings, message):
 
 
 def test_hidden_layers_are_an_option():
-    net = build("mlp", options={"hidden": [300, 100], "act": "tanh"})
+    net = build("mlp", hidden=[300, 100], act="tanh")
     assert [tuple(p.shape) for p in net.parameters() if p.ndim == 2] == [
         (300, 784),
         (100, 300),
         (10, 100),
     ]
     assert net.widths == (100,)
-    assert build("mlp", options={"hidden": 5}).widths == (5,)
+    assert build("mlp", hidden=5).widths == (5,)
 
 
 def test_width_scales_and_rounds():

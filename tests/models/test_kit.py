@@ -1,39 +1,50 @@
 """One kit, every net of the catalogue."""
 
+import copy
+from typing import Any
+
 import pytest
 import torch
 from safetensors.torch import load, save
 from torch.nn import functional as F
 
+import striate
 from striate.models.backbone import Backbone
 from striate.models.catalog import CATALOG, build, entry
 
-# Small enough for a step to be quick; None is what the catalogue says.
-SMALL = {"resnet18": 64}
-NARROW = {"resnet18": 0.25}
 NAMES = sorted(CATALOG)
+TRAINED = [name for name in NAMES if CATALOG[name].tasks != ("unsupervised",)]
 
 
-def small(name: str, *, seed: int = 0, num_classes: int = 7) -> Backbone:
+def small(name: str, *, seed: int = 0, num_classes: int = 7, **settings) -> Backbone:
+    form = CATALOG[name].small
+    given: dict[str, Any] = {"size": form.size, "width": form.width, **settings}
     generator = torch.Generator().manual_seed(seed)
-    return build(
-        name,
-        size=SMALL.get(name),
-        num_classes=num_classes,
-        width=NARROW.get(name, 1.0),
-        generator=generator,
-    )
+    return build(name, num_classes=num_classes, generator=generator, **given)
+
+
+def answers(net: Backbone, count: int) -> torch.Size:
+    """Of what size the answers to some pictures are."""
+    with torch.no_grad():
+        return net.eval()(pictures(net, count)).shape
 
 
 def pictures(net: Backbone, count: int) -> torch.Tensor:
     return torch.rand((count, *net.input_shape), generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TRAINED)
 def test_a_step_gives_every_parameter_a_gradient(name):
     net = small(name)
-    loss = F.cross_entropy(net(pictures(net, 4)), torch.tensor([0, 1, 2, 6]))
-    loss.backward()
+    shape = answers(net, 4)
+    net.train()
+    if CATALOG[name].tasks[0] == "classify":
+        target, loss = torch.tensor([0, 1, 2, 6]), F.cross_entropy
+    else:
+        target, loss = torch.rand(shape, generator=torch.Generator()), F.mse_loss
+    answer, value = net.objective(pictures(net, 4), target, loss)
+    assert answer.shape == shape
+    value.backward()
     for path, parameter in net.named_parameters():
         assert parameter.grad is not None, path
         assert parameter.grad.isfinite().all(), path
@@ -46,7 +57,8 @@ def test_evaluation_is_repeatable_and_takes_batches_of_one_and_two(name):
     x = pictures(net, 2)
     with torch.no_grad():
         once, twice, alone = net(x), net(x), net(x[:1])
-    assert once.shape == (2, 7)
+    if "classify" in CATALOG[name].tasks:
+        assert once.shape == (2, 7)
     assert torch.equal(once, twice)
     torch.testing.assert_close(alone, once[:1], rtol=1e-4, atol=1e-5)
 
@@ -67,8 +79,7 @@ def test_both_memory_layouts_give_the_same(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_weights_go_into_a_net_built_without_any(name):
     net = small(name).eval()
-    size, width = SMALL.get(name), NARROW.get(name, 1.0)
-    bare = build(name, size=size, num_classes=7, width=width, init=False).eval()
+    bare = small(name, init=False).eval()
     bare.load_state_dict(load(save(net.state_dict())))
     x = pictures(net, 2)
     with torch.no_grad():
@@ -95,9 +106,7 @@ def test_features_are_what_widths_and_strides_say(name):
     assert len(maps) == len(net.widths) == len(net.strides)
     for feature, width, stride in zip(maps, net.widths, net.strides, strict=True):
         assert feature.shape[:2] == (2, width)
-        side = -(-x.shape[-1] // stride)
-        # Valid convolutions lose a border of less than two values a side.
-        assert side - 2 <= feature.shape[-1] <= side
+        assert feature.shape[-1] <= -(-x.shape[-1] // stride)
 
 
 @pytest.mark.parametrize("name", ["linear", "lenet5", "resnet18"])
@@ -114,11 +123,13 @@ def test_the_ends_are_where_the_net_says(name):
     net = small(name)
     weight = net.get_submodule(net.stem).weight
     assert weight is next(iter(net.parameters()))
-    before = [p for path, p in net.named_parameters() if not path.startswith(f"{net.head}.")]
+    heads = tuple(f"{path}." for path in (net.head, *net.auxiliary_heads))
+    before = [p for path, p in net.named_parameters() if not path.startswith(heads)]
+    shape = answers(net, 2)
     net.reset_head(3, generator=torch.Generator().manual_seed(5))
-    after = [p for path, p in net.named_parameters() if not path.startswith(f"{net.head}.")]
+    after = [p for path, p in net.named_parameters() if not path.startswith(heads)]
     assert all(a is b for a, b in zip(before, after, strict=True))
-    assert net.eval()(pictures(net, 2)).shape == (2, 3)
+    assert answers(net, 2) == (2, 3, *shape[2:])
     head = net.get_parameter(f"{net.head}.weight")
     net.reset_head(3, generator=torch.Generator().manual_seed(5))
     assert torch.equal(net.get_parameter(f"{net.head}.weight"), head)
@@ -126,13 +137,13 @@ def test_the_ends_are_where_the_net_says(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_channels_classes_and_width_are_free(name):
-    size = SMALL.get(name)
-    net = build(name, in_channels=4, num_classes=1, size=size, width=0.3).eval()
+    form = CATALOG[name].small
+    net = small(name, in_channels=4, num_classes=1, width=0.6 * form.width)
     assert net.input_shape[0] == 4
-    assert net(pictures(net, 2)).shape == (2, 1)
-    full = build(name, in_channels=4, num_classes=1, size=size, init=False)
+    assert answers(net, 2)[:2] == (2, 1)
+    full = small(name, in_channels=4, num_classes=1, init=False)
     counts = [sum(p.numel() for p in each.parameters()) for each in (net, full)]
-    assert counts[0] == counts[1] if name == "linear" else counts[0] < counts[1] / 2
+    assert counts[0] == counts[1] if name == "linear" else counts[0] < 0.8 * counts[1]
 
 
 @pytest.mark.slow
@@ -147,9 +158,58 @@ def test_export_computes_the_same(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_catalogue_counts_the_parameters_of_the_built_net(name):
+def test_the_catalogue_counts_what_the_built_net_has(name):
     row = entry(name)
-    net = build(name, init=False)
-    assert sum(p.numel() for p in net.parameters()) == row.params == row.params_train
-    assert net.input_shape == row.input
-    assert row.published.params in (None, row.params)
+    training, inference = build(name, init=False), _for_inference(name)
+    assert sum(p.numel() for p in training.parameters()) == row.params_train
+    assert sum(p.numel() for p in inference.parameters()) == row.params
+    assert training.input_shape == row.input
+    assert striate.measure(inference, row.input).totals.macs == row.macs
+
+
+def _for_inference(name: str) -> Backbone:
+    without: dict[str, Any] = {"auxiliary": False} if "auxiliary" in CATALOG[name].options else {}
+    return build(name, init=False, **without)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_frozen_normalisation_stays_as_it_is(name):
+    net = small(name).freeze_norm().train()
+    norms = [m for m in net.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    assert not any(norm.training for norm in norms)
+    before = [copy.deepcopy(norm.state_dict()) for norm in norms]
+    if name in TRAINED:
+        net(pictures(net, 4))
+    for norm, state in zip(norms, before, strict=True):
+        assert all(torch.equal(t, state[key]) for key, t in norm.state_dict().items())
+    assert not any(p.requires_grad for norm in norms for p in norm.parameters())
+    net.freeze_norm(frozen=False)
+    assert all(norm.training and norm.weight.requires_grad for norm in norms)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if "drop_rate" in CATALOG[n].options])
+def test_dropout_is_a_setting(name):
+    net = small(name, drop_rate=0.75)
+    rates = {m.p for m in net.modules() if isinstance(m, torch.nn.modules.dropout._DropoutNd)}
+    assert 0.75 in rates
+    none = small(name, drop_rate=0.0)
+    rates = {m.p for m in none.modules() if isinstance(m, torch.nn.modules.dropout._DropoutNd)}
+    assert not rates
+
+
+FAMILIES = {}
+for _row in CATALOG.values():
+    FAMILIES.setdefault(_row.file, _row.name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_compiling_computes_the_same(name):
+    net = small(name).eval()
+    x = pictures(net, 2)
+    # One net a family through the real compiler; the others as far as tracing in one piece.
+    backend = "inductor" if name in FAMILIES.values() else "aot_eager"
+    compiled = torch.compile(net, backend=backend, fullgraph=True)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x), net(x), rtol=1e-4, atol=1e-4)

@@ -26,7 +26,7 @@ def reference(w, x, *, act, pool, padding):
 @pytest.mark.parametrize("pool", POOLS)
 @pytest.mark.parametrize("size", [28, 32])
 def test_every_option_equals_the_plain_order(act, pool, size):
-    net = build("lenet5", size=size, options={"act": act, "pool": pool}).double()
+    net = build("lenet5", size=size, act=act, pool=pool).double()
     x = torch.rand(3, 1, size, size, dtype=torch.float64, generator=torch.Generator())
     w = dict(net.named_parameters())
     ours, plain = (

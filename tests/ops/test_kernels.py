@@ -86,12 +86,12 @@ def test_gaussian_is_symmetric_and_sums_to_one():
         (
             lambda: kernels.sobel("diagonal"),  # pyright: ignore[reportArgumentType]
             ArgumentError,
-            "sobel: unknown axis 'diagonal'; There are: horizontal, vertical",
+            "sobel: unknown axis 'diagonal'; there are: horizontal, vertical",
         ),
         (
             lambda: kernels.edges("up"),  # pyright: ignore[reportArgumentType]
             ArgumentError,
-            "edges: unknown axis 'up'; There are: horizontal, vertical",
+            "edges: unknown axis 'up'; there are: horizontal, vertical",
         ),
         (
             lambda: kernels.gaussian(3, 0),

@@ -165,7 +165,7 @@ def test_compiles_and_exports(kit, name):
         (
             lambda x: norm.local_response_norm(x, window="max"),  # pyright: ignore[reportArgumentType]
             ArgumentError,
-            "local_response_norm: unknown window 'max'; There are: mean, sum",
+            "local_response_norm: unknown window 'max'; there are: mean, sum",
         ),
         (
             lambda x: norm.local_response_norm(x, size=0),

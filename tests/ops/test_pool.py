@@ -399,7 +399,7 @@ def test_compiles_to_one_graph(kit, name):
         (
             lambda x: ops.pyramid_pool(x, kind="mean"),  # pyright: ignore[reportArgumentType]
             ArgumentError,
-            "pyramid_pool: unknown kind 'mean'; There are: average, max",
+            "pyramid_pool: unknown kind 'mean'; there are: average, max",
         ),
         (
             lambda x: ops.adaptive_avg_pool(x, output_size=0),

@@ -1,32 +1,41 @@
-"""What every net of the catalogue gives beside its logits: maps for any head, and where its ends are.
+"""What every net of the catalogue gives beside its answer: maps for any head, and where its ends are.
 
-B batch, C channels, H W pixels.
+B batch, C channels, H W pixels, K outputs.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import (
+    _BatchNorm,  # pyright: ignore[reportPrivateUsage] - the one base of all three
+)
 
 from striate.models import init
 
 
 class Backbone(nn.Module, ABC):
-    """A net that classifies and whose maps other heads can use.
+    """A net whose maps other heads can use; `forward` gives its answer alone, in both modes.
 
     Attributes:
         input_shape: (C, H, W) it was built for.
         widths: channels of each map of `features`.
         strides: input pixels between neighbouring values of each map.
         stem: path of the first layer with weights, the one whose kernels can be looked at as pictures.
-        head: path of the last linear layer.
+        head: path of the last layer, linear or a convolution.
+        auxiliary_heads: paths of the last layers of auxiliary classifiers, which only training uses.
+        frozen_norm: whether `train` leaves batch normalisation in evaluation mode.
     """
 
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
     widths: tuple[int, ...]
     strides: tuple[int, ...]
     stem: str
     head: str
+    auxiliary_heads: tuple[str, ...] = ()
+    frozen_norm: bool = False
 
     @abstractmethod
     def initialise(self, generator: torch.Generator) -> None:
@@ -36,19 +45,68 @@ class Backbone(nn.Module, ABC):
     def features(self, x: Tensor) -> list[Tensor]:
         """Maps [B, widths[i], H / strides[i], W / strides[i]] (valid convolutions lose a border), finest first."""
 
+    def objective(
+        self, x: Tensor, target: Tensor, loss: Callable[[Tensor, Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """What a step of training makes small; nets with auxiliary heads or a loss of their own replace it.
+
+        Args:
+            x: pictures [B, C, H, W].
+            target: what belongs to them.
+            loss: of an answer and the target, as the task measures it.
+
+        Returns:
+            The answer as `forward` gives it, and the loss.
+        """
+        answer = self(x)
+        return answer, loss(answer, target)
+
+    def freeze_norm(self, *, frozen: bool = True) -> Self:
+        """Keep the statistics and the affine weights of batch normalisation as they are, also in training mode."""
+        self.frozen_norm = frozen
+        for norm in self.modules():
+            if isinstance(norm, _BatchNorm):
+                for parameter in norm.parameters():
+                    parameter.requires_grad_(not frozen)
+        return self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, except for batch normalisation that is frozen."""
+        super().train(mode)
+        if self.frozen_norm:
+            for norm in self.modules():
+                if isinstance(norm, _BatchNorm):
+                    norm.eval()
+        return self
+
     def reset_head(self, num_classes: int, *, generator: torch.Generator | None = None) -> None:
         """Put a new last layer of `num_classes` outputs, where the old one was and of its type.
 
         Args:
-            num_classes: outputs of the new layer.
+            num_classes: outputs of the new layer, and of each auxiliary head.
             generator: source of its weights; None is a new one, so that equal calls give equal weights.
         """
-        old = self.get_submodule(self.head)
-        if not isinstance(old, nn.Linear):
-            raise TypeError(f"{self.head} is {type(old).__name__}, not a linear layer")
-        with init.skipped():
-            new = nn.Linear(
-                old.in_features, num_classes, device=old.weight.device, dtype=old.weight.dtype
-            )
-        init.as_torch(new, generator or torch.Generator())
-        self.set_submodule(self.head, new)
+        generator = generator or torch.Generator()
+        for path in (self.head, *self.auxiliary_heads):
+            self.set_submodule(path, _resized(self.get_submodule(path), num_classes, generator))
+
+
+def dropout(rate: float) -> nn.Module:
+    """Dropout, or nothing at all where the rate is 0."""
+    return nn.Dropout(rate) if rate else nn.Identity()
+
+
+def _resized(old: nn.Module, outputs: int, generator: torch.Generator) -> nn.Module:
+    """A layer like `old` with another number of outputs and new weights."""
+    if not isinstance(old, nn.Linear | nn.Conv2d):
+        raise TypeError(f"the head is {type(old).__name__}, neither linear nor a convolution")
+    bias, place = old.bias is not None, old.weight.new_empty(0)
+    with init.skipped():
+        if isinstance(old, nn.Linear):
+            new = nn.Linear(old.in_features, outputs, bias=bias)
+        else:
+            names = ("kernel_size", "stride", "padding", "dilation")
+            shape: dict[str, Any] = {name: getattr(old, name) for name in names}
+            new = nn.Conv2d(old.in_channels, outputs, bias=bias, **shape)
+    init.as_torch(new, generator)
+    return new.to(place.device, place.dtype)

@@ -6,10 +6,12 @@ Figures are for one item at `input`; `macs` counts one multiply-add as one and p
 import fnmatch
 import math
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from striate.errors import ArgumentError, ShapeError, nearest
-from striate.models.facts import Choice, Counts, Entry, Published, Request
+from striate.models.facts import Entry, Request, Value
+from striate.models.rows import lenet, linear, resnet
 from striate.models.table import NetTable
 
 if TYPE_CHECKING:
@@ -18,95 +20,10 @@ if TYPE_CHECKING:
     from striate.models.backbone import Backbone
 
 
-def _linear(request: Request) -> "Backbone":
-    from striate.models.linear import build as family
-
-    return family(request)
-
-
-def _lenet(request: Request) -> "Backbone":
-    from striate.models.lenet import build as family
-
-    return family(request)
-
-
-def _resnet(request: Request) -> "Backbone":
-    from striate.models.resnet import build as family
-
-    return family(request)
-
-
-ACT = Choice(("relu", "sigmoid", "tanh"))
-
-CATALOG = {
-    "linear": Entry(
-        name="linear",
-        family="linear",
-        year=1936,
-        paper="Fisher 1936, doi 10.1111/j.1469-1809.1936.tb02137.x",
-        tasks=("classify",),
-        input=(1, 28, 28),
-        classes=10,
-        params=7_850,
-        params_train=7_850,
-        macs=7_840,
-        published=Published("derived: 784 x 10 + 10", params=7_850, macs=7_840),
-        builder=_linear,
-        note="one weight a pixel and class",
-    ),
-    "mlp": Entry(
-        name="mlp",
-        family="linear",
-        year=1986,
-        paper="Rumelhart, Hinton and Williams 1986, doi 10.1038/323533a0",
-        tasks=("classify",),
-        input=(1, 28, 28),
-        classes=10,
-        params=101_770,
-        params_train=101_770,
-        macs=101_632,
-        published=Published(
-            "derived: 784 x 128 + 128 + 128 x 10 + 10", params=101_770, macs=101_632
-        ),
-        builder=_linear,
-        options={"hidden": Counts((128,)), "act": ACT},
-        note="hidden layers by hidden=",
-    ),
-    "lenet5": Entry(
-        name="lenet5",
-        family="lenet",
-        year=1998,
-        paper="LeCun et al. 1998, doi 10.1109/5.726791",
-        tasks=("classify",),
-        input=(1, 28, 28),
-        classes=10,
-        params=61_706,
-        params_train=61_706,
-        macs=416_520,
-        published=Published(
-            "derived: 6 and 16 maps of 5x5, then 120, 84 and 10", params=61_706, macs=416_520
-        ),
-        builder=_lenet,
-        options={"act": ACT, "pool": Choice(("max", "avg"))},
-        note="today's form; act=sigmoid pool=avg is the lectures'",
-    ),
-    "resnet18": Entry(
-        name="resnet18",
-        family="resnet",
-        year=2015,
-        paper="He et al. 2015, arXiv 1512.03385",
-        tasks=("classify",),
-        input=(3, 224, 224),
-        classes=1000,
-        params=11_689_512,
-        params_train=11_689_512,
-        macs=1_814_073_344,
-        published=Published(
-            "torchvision 0.29 model metadata", params=11_689_512, macs=1_814_000_000
-        ),
-        builder=_resnet,
-        note="stride in the 3x3",
-    ),
+CATALOG: dict[str, Entry] = {
+    **linear.ROWS,
+    **lenet.ROWS,
+    **resnet.ROWS,
 }
 
 
@@ -126,11 +43,11 @@ def build(
     *,
     in_channels: int | None = None,
     num_classes: int | None = None,
-    size: int | tuple[int, int] | None = None,
+    size: int | tuple[int, ...] | None = None,
     width: float = 1.0,
-    options: Mapping[str, object] | None = None,
     generator: "torch.Generator | None" = None,
     init: bool = True,
+    **options: object,
 ) -> "Backbone":
     """A net of the catalogue, in training mode on the CPU; whatever is not said is as published.
 
@@ -140,10 +57,10 @@ def build(
         num_classes: logits of an item.
         size: height and width of a picture in pixels, or one side of a square.
         width: factor on the channels between input and output.
-        options: settings of the family by name, such as {"act": "tanh"}; see `Entry.options`.
         generator: source of the first weights. None is a new one, so equal calls give equal
             weights; the global random state is neither read nor moved.
         init: False leaves the weights unset, for a net whose weights are loaded next.
+        options: settings of the family, such as act="tanh" or drop_rate=0.2; see `Entry.options`.
 
     Raises:
         ArgumentError: an unknown name or option, or a value out of range.
@@ -162,7 +79,7 @@ def build(
     from striate.models.init import skipped
 
     with skipped():
-        net = entry(name).builder(request)
+        net: Backbone = import_module(f"striate.models.{entry(name).file}").build(request)
     if init:
         net.initialise(torch.Generator() if generator is None else generator)
     return net
@@ -190,17 +107,23 @@ def _request(
     *,
     in_channels: int | None,
     num_classes: int | None,
-    size: int | tuple[int, int] | None,
+    size: int | tuple[int, ...] | None,
     width: float,
-    options: Mapping[str, object] | None,
+    options: Mapping[str, object],
 ) -> Request:
-    channels, *sides = row.input
-    height, across = (size, size) if isinstance(size, int) else size or sides
+    channels, *published = row.input
+    sides = (size,) * len(published) if isinstance(size, int) else tuple(size or published)
+    if len(sides) != len(published):
+        raise ShapeError(
+            f"{row.name}: size takes one number or {len(published)}, as in {tuple(published)}; got {sides}"
+        )
+    axes = (
+        ("the length in size",) if len(sides) == 1 else ("the height in size", "the width in size")
+    )
     counts = {
         "in_channels": channels if in_channels is None else in_channels,
         "num_classes": row.classes if num_classes is None else num_classes,
-        "the height in size": height,
-        "the width in size": across,
+        **dict(zip(axes, sides, strict=True)),
     }
     for what, count in counts.items():
         if count < 1:
@@ -211,13 +134,13 @@ def _request(
         name=row.name,
         in_channels=counts["in_channels"],
         num_classes=counts["num_classes"],
-        size=(height, across),
+        size=sides,
         width=width,
-        options=_settled(row, options or {}),
+        options=_settled(row, options),
     )
 
 
-def _settled(row: Entry, given: Mapping[str, object]) -> dict[str, str | tuple[int, ...]]:
+def _settled(row: Entry, given: Mapping[str, object]) -> dict[str, Value]:
     for key in given:
         if key not in row.options:
             raise ArgumentError(

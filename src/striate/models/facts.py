@@ -4,14 +4,10 @@ C channels, H W pixels. One multiply-add counts one.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from striate.errors import ArgumentError, nearest
-
-if TYPE_CHECKING:
-    from striate.models.backbone import Backbone
 
 
 @dataclass(frozen=True)
@@ -63,15 +59,59 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Number:
+    """An option that takes one number between two bounds, both included."""
+
+    default: float
+    low: float = -math.inf
+    high: float = math.inf
+
+    def read(self, key: str, value: object) -> float:
+        """Check one value."""
+        match value:
+            case bool():
+                pass
+            case int() | float() if self.low <= value <= self.high:
+                return float(value)
+            case _:
+                pass
+        raise ArgumentError(
+            f"{key} takes a number from {self.low:g} to {self.high:g}, got {value!r}"
+        )
+
+
+@dataclass(frozen=True)
+class Flag:
+    """An option that is on or off."""
+
+    default: bool
+
+    def read(self, key: str, value: object) -> bool:
+        """Check one value."""
+        if isinstance(value, bool):
+            return value
+        raise ArgumentError(f"{key} takes true or false, got {value!r}")
+
+
+Option = Choice | Counts | Number | Flag
+Value = str | tuple[int, ...] | float | bool
+
+
+def drop_rate(published: float = 0.0) -> dict[str, Option]:
+    """The option that every family with a place for dropout has: the share of units that training drops."""
+    return {"drop_rate": Number(published, 0, 1)}
+
+
+@dataclass(frozen=True)
 class Request:
     """What a family is asked to build: every size settled, every option checked."""
 
     name: str
     in_channels: int
     num_classes: int
-    size: tuple[int, int]
+    size: tuple[int, ...]
     width: float
-    options: Mapping[str, str | tuple[int, ...]]
+    options: Mapping[str, Value]
 
     def word(self, option: str) -> str:
         """The value of a `Choice`."""
@@ -79,7 +119,16 @@ class Request:
 
     def counts(self, option: str) -> tuple[int, ...]:
         """The value of a `Counts`."""
-        return tuple(int(count) for count in self.options[option])
+        value = self.options[option]
+        return value if isinstance(value, tuple) else ()
+
+    def number(self, option: str) -> float:
+        """The value of a `Number`."""
+        return float(str(self.options[option]))
+
+    def flag(self, option: str) -> bool:
+        """The value of a `Flag`."""
+        return self.options[option] is True
 
     def scaled(self, count: int, *, multiple: int = 1) -> int:
         """A number of channels times `width`, rounded to a multiple (halves up) and never below one of it."""
@@ -87,27 +136,54 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Small:
+    """A form of a net that a CPU trains in minutes: the side of its pictures (None as published) and its width."""
+
+    size: int | tuple[int, ...] | None = None
+    width: float = 1.0
+
+
+@dataclass(frozen=True)
 class Entry:
     """One row of the catalogue.
 
-    `params` counts the net as used for inference, `params_train` with its auxiliary heads, `macs` the
-    multiply-adds of one item at `input`; the tests count all three again on the built net.
+    Attributes:
+        name: what people type.
+        file: the module of `striate.models` whose `build` takes a `Request` for it.
+        family: the architecture it is a variant of.
+        year: of the paper.
+        paper: authors, year, where to find it.
+        tasks: what it does: classify, segment, detect, forecast, or unsupervised.
+        input: (C, H, W) of one item as published; (C, frames) of a net over time.
+        classes: outputs as published.
+        params: of the net as used for inference.
+        params_train: with its auxiliary heads.
+        macs: multiply-adds of one item at `input`, inference; the tests count all three on the built net.
+        published: what the source prints.
+        options: settings of its own, with what stands when they are not given.
+        note: what tells it from its neighbours.
+        small: a form that a CPU trains in minutes.
     """
 
     name: str
+    file: str
     family: str
     year: int
     paper: str
-    tasks: tuple[str, ...]
-    input: tuple[int, int, int]
+    input: tuple[int, ...]
     classes: int
     params: int
-    params_train: int
     macs: int
     published: Published
-    builder: "Callable[[Request], Backbone]"
-    options: Mapping[str, Choice | Counts] = field(default_factory=dict[str, Choice | Counts])
+    tasks: tuple[str, ...] = ("classify",)
+    params_train: int = 0
+    options: Mapping[str, Option] = field(default_factory=dict[str, Option])
     note: str = ""
+    small: Small = Small()
+
+    def __post_init__(self) -> None:
+        """A net without auxiliary heads trains what it infers with."""
+        object.__setattr__(self, "params_train", self.params_train or self.params)
 
     def as_dict(self) -> dict[str, object]:
         """One element of the JSON shape `nets`."""
@@ -124,3 +200,8 @@ class Entry:
             "published": self.published.as_dict(),
             "note": self.note,
         }
+
+
+def rows(*entries: Entry) -> dict[str, Entry]:
+    """Entries by name, in their order."""
+    return {entry.name: entry for entry in entries}

@@ -59,8 +59,11 @@ def he(net: nn.Module, generator: torch.Generator) -> None:
             _fill(layer.bias, Tensor.zero_)
 
 
-def _weighted(net: nn.Module) -> list[nn.Conv2d | nn.Linear]:
-    return [layer for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+Weighted = nn.modules.conv._ConvNd | nn.Linear  # pyright: ignore[reportPrivateUsage]
+
+
+def _weighted(net: nn.Module) -> "list[Weighted]":
+    return [layer for layer in net.modules() if isinstance(layer, Weighted)]
 
 
 def _fill(parameter: Tensor, draw: Callable[[Tensor], Tensor]) -> None:

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from striate.errors import ShapeError
 from striate.models import init
-from striate.models.backbone import Backbone
+from striate.models.backbone import Backbone, dropout
 from striate.models.facts import Request
 
 ACTS = {"relu": lambda: nn.ReLU(inplace=True), "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 POOLS = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
 # The paper pads its 28x28 digits to 32x32 before the first convolution; here conv1 does.
-PADDING = {(28, 28): 2, (32, 32): 0}
+PADDING: dict[tuple[int, ...], int] = {(28, 28): 2, (32, 32): 0}
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class LeNet(Backbone):
         self.act3 = act()
         self.fc2 = nn.Linear(units[0], units[1])
         self.act4 = act()
+        self.drop = dropout(request.number("drop_rate"))
         self.fc3 = nn.Linear(units[1], request.num_classes)
 
     def initialise(self, generator: torch.Generator) -> None:
@@ -75,7 +76,7 @@ class LeNet(Backbone):
     def forward(self, x: Tensor) -> Tensor:
         """Pictures [B, C, 28, 28] or [B, C, 32, 32], as built, to logits [B, classes]."""
         x = self.flatten(self.features(x)[-1])
-        return self.fc3(self.act4(self.fc2(self.act3(self.fc1(x)))))
+        return self.fc3(self.drop(self.act4(self.fc2(self.act3(self.fc1(x))))))
 
 
 def build(request: Request) -> Backbone:

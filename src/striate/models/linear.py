@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.models import init
-from striate.models.backbone import Backbone
+from striate.models.backbone import Backbone, dropout
 from striate.models.facts import Request
 
 ACTS = {"relu": lambda: nn.ReLU(inplace=True), "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
@@ -24,11 +24,12 @@ class Dense(Backbone):
 
     def __init__(
         self,
-        input_shape: tuple[int, int, int],
+        input_shape: tuple[int, ...],
         *,
         num_classes: int,
         hidden: tuple[int, ...],
         act: str,
+        drop_rate: float,
     ) -> None:
         super().__init__()
         self.input_shape = input_shape
@@ -37,6 +38,7 @@ class Dense(Backbone):
         for i in range(len(hidden)):
             layers[f"fc{i + 1}"] = nn.Linear(sizes[i], sizes[i + 1])
             layers[f"act{i + 1}"] = ACTS[act]()
+            layers[f"drop{i + 1}"] = dropout(drop_rate)
         self.hidden = nn.Sequential(layers)
         self.fc = nn.Linear(sizes[-1], num_classes)
         self.stem = "hidden.fc1" if hidden else "fc"
@@ -65,4 +67,5 @@ def build(request: Request) -> Backbone:
         num_classes=request.num_classes,
         hidden=tuple(request.scaled(n) for n in request.counts("hidden")) if deep else (),
         act=request.word("act") if deep else "relu",
+        drop_rate=request.number("drop_rate") if deep else 0,
     )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from striate.errors import ShapeError
 from striate.models import init
-from striate.models.backbone import Backbone
+from striate.models.backbone import Backbone, dropout
 from striate.models.facts import Request
 
 STRIDE = 32  # of the last stage, and so the least side of a picture
@@ -95,6 +95,7 @@ class ResNet(Backbone):
         self.layer3 = stage(spec.block, spec.depths[2], inputs[2], widths[2], stride=2)
         self.layer4 = stage(spec.block, spec.depths[3], inputs[3], widths[3], stride=2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.drop = dropout(request.number("drop_rate"))
         self.fc = nn.Linear(self.widths[-1], request.num_classes)
 
     def initialise(self, generator: torch.Generator) -> None:
@@ -112,7 +113,7 @@ class ResNet(Backbone):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pictures [B, C, H, W] to logits [B, classes]."""
-        return self.fc(torch.flatten(self.avgpool(self.features(x)[-1]), 1))
+        return self.fc(self.drop(torch.flatten(self.avgpool(self.features(x)[-1]), 1)))
 
 
 def build(request: Request) -> Backbone:

@@ -29,7 +29,7 @@ class NetSpec:
     own: bool = False
     in_channels: int | None = None
     num_classes: int | None = None
-    size: tuple[int, int] | None = None
+    size: tuple[int, ...] | None = None
     width: float = 1.0
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -41,7 +41,7 @@ class NetSpec:
             num_classes=self.num_classes,
             size=self.size,
             width=self.width,
-            options=self.options,
+            **self.options,
             generator=generator,
             init=generator is not None,
         )

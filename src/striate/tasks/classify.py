@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from striate.losses import cross_entropy
 from striate.metrics import Scores, score
+from striate.models.backbone import Backbone
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,15 @@ class Classify:
     def loss(self, logits: Float[Tensor, "b k"], target: Int[Tensor, " b"]) -> Float[Tensor, ""]:
         """What training makes small."""
         return cross_entropy(logits, target, smoothing=self.smoothing)
+
+    def learn(
+        self, net: nn.Module, x: Float[Tensor, "b ..."], target: Int[Tensor, " b"]
+    ) -> tuple[Float[Tensor, "b k"], Float[Tensor, ""]]:
+        """The answers of a net and what training makes small: the net's own objective if it has one."""
+        if isinstance(net, Backbone):
+            return net.objective(x, target, self.loss)
+        logits = net(x)
+        return logits, self.loss(logits, target)
 
     def decode(self, logits: Float[Tensor, "b k"]) -> NDArray[np.float32]:
         """Probabilities [B, K]."""

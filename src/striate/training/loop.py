@@ -115,8 +115,7 @@ def _step(
     for group in state.opt.param_groups:
         group["lr"] = rate(recipe, state.step, steps)
     with plan.autocast():
-        outputs = state.net(plan.batch(x))
-        loss = task.loss(outputs, target)
+        outputs, loss = task.learn(state.net, plan.batch(x), target)
     state.opt.zero_grad()
     loss.backward()
     moved = [p for p in state.net.parameters() if p.grad is not None]

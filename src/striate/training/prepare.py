@@ -141,7 +141,7 @@ def _plan(net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, devi
     if recipe.plan != "auto":
         return plan_room.explicit(recipe.plan, device)
     steps = batches.steps * (recipe.epochs or 1) * (recipe.batch or 1) / len(index)
-    plan = plan_room.choose(net, x, target, task.loss, device=device, steps=steps)
+    plan = plan_room.choose(net, x, target, task.learn, device=device, steps=steps)
     return replace(plan, step_ms=(plan.step_ms or 0) * (recipe.batch or 1) / len(index))
 
 
