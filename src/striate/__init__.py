@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from striate.data import Data, open
     from striate.measuring import Sheet, measure
     from striate.metrics import Scores
-    from striate.models.catalog import build, nets
+    from striate.models.catalog import nets
     from striate.report import Result
     from striate.runs import Prediction, Run
+    from striate.weights import build
     from striate.workbench import train
 
 __version__ = "0.1.0"
@@ -29,7 +30,7 @@ _HOME = {
     "Run": "striate.runs",
     "Scores": "striate.metrics",
     "Sheet": "striate.measuring",
-    "build": "striate.models.catalog",
+    "build": "striate.weights",
     "measure": "striate.measuring",
     "nets": "striate.models.catalog",
     "open": "striate.data",

@@ -112,7 +112,7 @@ def test_another_content_than_published_is_thrown_away(cache, site):
     wrong = Published(site.address, dict.fromkeys(site.files, "0" * 32))
     with pytest.raises(
         DataError,
-        match=r"t10k-images-idx3-ubyte.gz has the MD5 [0-9a-f]{32}, expected 0{32}: try again$",
+        match=r"t10k-images-idx3-ubyte.gz: its MD5 is [0-9a-f]{32}, expected 0{32}: try again$",
     ):
         builtin.read("mnist", options(), {"mnist": wrong})
     assert list((cache / "downloads" / "mnist").iterdir()) == []

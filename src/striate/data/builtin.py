@@ -1,13 +1,8 @@
 """Data sets with a name: `digits` comes with scikit-learn; `mnist` and `cifar10` are looked up, else fetched."""
 
 import gzip
-import hashlib
-import http.client
 import importlib.util
 import os
-import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,10 +15,8 @@ from striate.data.files import shown
 from striate.data.listing import WHOLE, Listing, Options, Part, numbered
 from striate.data.modes import U8
 from striate.data.sources import Pixels
+from striate.download import FetchError, fetch
 from striate.errors import DataError
-
-_TIMEOUT = 30.0  # seconds without an answer
-_BLOCK = 2**20
 
 
 @dataclass(frozen=True)
@@ -104,11 +97,11 @@ def _looked_up(name: str, options: Options, published: Published) -> Listing:
             return _opened(folder, published, options)
     try:
         for file, checksum in published.files.items():
-            _fetch(published.address + file, downloads / file, checksum)
-    except (OSError, http.client.HTTPException) as error:
+            fetch(published.address + file, downloads / file, f"md5:{checksum}")
+    except FetchError as error:
         where = f"$STRIATE_DATA ({shown(named) if named else 'not set'}) and {shown(downloads)}"
         raise DataError(
-            f"{name} is not in {where} and cannot be fetched ({error}): put "
+            f"{name} is not in {where} and cannot be fetched ({error.reason}): put "
             f"{', '.join(published.files)} from {published.address} into the latter, or name their folder in $STRIATE_DATA"
         ) from error
     return _opened(downloads, published, options)
@@ -121,37 +114,3 @@ def _opened(folder: Path, published: Published, options: Options) -> Listing:
     return idx.read_files(
         folder, {role: name for name in published.files for role in idx.roles(name)}
     )
-
-
-def _fetch(address: str, target: Path, checksum: str) -> None:
-    """Bring one file; it gets its name only when it is whole and as published.
-
-    Raises:
-        OSError: no network, no room, or a refusal.
-        DataError: the content is not what was published.
-    """
-    if target.is_file():
-        return
-    if not address.startswith(("https://", "http://127.0.0.1:")):
-        raise DataError(f"{address}: only https addresses are fetched")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(prefix=f"{target.name}-", dir=target.parent)
-    digest = hashlib.md5(usedforsecurity=False)
-    try:
-        with (
-            os.fdopen(handle, "wb") as file,
-            urllib.request.urlopen(address, timeout=_TIMEOUT) as answer,  # noqa: S310 - checked above
-        ):
-            while block := answer.read(_BLOCK):
-                digest.update(block)
-                file.write(block)
-        if digest.hexdigest() != checksum:
-            raise DataError(
-                f"{address} has the MD5 {digest.hexdigest()}, expected {checksum}: try again"
-            )
-        Path(partial).replace(target)
-    except urllib.error.HTTPError as error:
-        error.close()  # it holds the connection
-        raise
-    finally:
-        Path(partial).unlink(missing_ok=True)

@@ -1,0 +1,73 @@
+"""PyTorch's own weights files into safetensors: the one place that reads a pickle, run as a process of its own.
+
+    python -m striate.weights.legacy FILE OUT BYTES SECONDS
+
+`weights_only=True` builds tensors and containers alone; the process has a limit on memory, time and the size
+of files, so that what still goes wrong goes wrong here. Tensors are found at the top, or under the name that
+training scripts give them.
+"""
+
+import sys
+from collections.abc import Mapping
+from typing import cast
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+UNDER = ("state_dict", "model_state_dict", "model", "weights", "net")
+
+
+def tensors(content: object) -> dict[str, Tensor]:
+    """The tensors by name in what a file holds.
+
+    Raises:
+        ValueError: it is no table of tensors.
+    """
+    for _ in range(2):
+        if isinstance(content, Mapping):
+            table = cast("Mapping[object, object]", content)
+            inner = next((table[key] for key in UNDER if isinstance(table.get(key), Mapping)), None)
+            content = table if inner is None else inner
+    if not isinstance(content, Mapping):
+        raise ValueError(f"it holds {type(content).__name__}, expected tensors by name")  # noqa: TRY004
+    table = cast("Mapping[object, object]", content)
+    found = {str(name): t for name, t in table.items() if isinstance(t, Tensor)}
+    if not found or len(found) < len(table):
+        other = next(
+            (str(name) for name, t in table.items() if not isinstance(t, Tensor)), "nothing"
+        )
+        raise ValueError(f"it holds {other!r}, which is no tensor; expected tensors by name")
+    return found
+
+
+def limit(room: int, seconds: int) -> None:
+    """Bound what this process may take from here on, where the system can."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    with open("/proc/self/statm") as file:  # noqa: PTH123 - no path of ours
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    for kind, most in (
+        (resource.RLIMIT_AS, used + room),
+        (resource.RLIMIT_CPU, seconds),
+        (resource.RLIMIT_FSIZE, room),
+    ):
+        _, hard = resource.getrlimit(kind)
+        resource.setrlimit(kind, (most if hard < 0 else min(most, hard), hard))
+
+
+def main(file: str, out: str, room: str, seconds: str) -> None:
+    """Convert one file."""
+    limit(int(room), int(seconds))
+    content = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251 - the one import file
+    # Clones, because tensors that share memory are refused and views would drag their whole storage along.
+    save_file({name: t.detach().clone().contiguous() for name, t in tensors(content).items()}, out)
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except Exception as error:  # noqa: BLE001 - whatever a strange file leads to, in one line
+        sys.exit(" ".join(f"{type(error).__name__}: {error}".split()))

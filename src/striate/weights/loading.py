@@ -1,0 +1,213 @@
+"""Weights by name or file into a net, with every difference said.
+
+Nothing is loaded in part without a word: a tensor that is missing, left over or of another shape stops the
+loading, except where the difference has one meaning (other classes, other input channels, heads that only
+training uses), and then the result says what was done.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from striate.errors import CheckpointError, nearest
+from striate.models import catalog
+from striate.models.backbone import Backbone
+from striate.report import Result
+from striate.weights import naming, published
+from striate.weights.files import read
+
+SPELT_OUT = 4  # tensors that a message names
+_log = logging.getLogger("striate")
+
+
+@dataclass(frozen=True)
+class Loaded(Result):
+    """What went into a net.
+
+    Attributes:
+        source: the file or name.
+        tensors: how many were loaded.
+        notes: what was done where net and file differ, a sentence each.
+    """
+
+    source: str
+    tensors: int
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"source": self.source, "tensors": self.tensors, "notes": list(self.notes)}
+
+    def as_text(self) -> str:
+        """One line, and one a note."""
+        return "\n".join([f"{self.tensors} tensors from {self.source}", *self.notes])
+
+
+def build(name: str, *, weights: str | Path | None = None, **settings: Any) -> Backbone:
+    """A net of the catalogue, with weights if asked for; see `models.catalog.build` for the other settings.
+
+    Args:
+        name: a key of the catalogue.
+        weights: a file (safetensors, or a PyTorch state dict), a run folder, or a published name such as
+            "torchvision/resnet50.IMAGENET1K_V2". What was adapted is logged as a warning of "striate".
+        settings: in_channels, num_classes, size, width, generator, init, and the family's own.
+
+    Raises:
+        ArgumentError: an unknown net, setting or published name.
+        ShapeError: a size that the net cannot take.
+        CheckpointError: weights that do not fit, or a file that is not what it should be.
+        DataError: a download that failed.
+    """
+    if weights is None:
+        return catalog.build(name, **settings)
+    catalog.entry(name)  # a wrong name must not wait for a download
+    path = published.found(weights)
+    settings.setdefault("init", False)
+    net = catalog.build(name, **settings)
+    loaded = load(net, path, generator=settings.get("generator"), source=str(weights))
+    for note in loaded.notes:
+        _log.warning("%s: %s", name, note)
+    return net
+
+
+def load(
+    net: nn.Module,
+    weights: str | Path,
+    *,
+    generator: torch.Generator | None = None,
+    source: str | None = None,
+) -> Loaded:
+    """Put weights into a net, in place.
+
+    Args:
+        net: any net; of one of the catalogue the head and the input channels may differ from the file's.
+        weights: a file, a run folder or a published name.
+        generator: source of the first weights of what the file does not hold.
+        source: what messages call the weights; as given if not said.
+
+    Raises:
+        CheckpointError: a tensor missing, left over or of another shape, or a value that is no number.
+            The net is as before.
+        ArgumentError: no file and no published name.
+        DataError: a download that failed.
+    """
+    path, source = published.found(weights), source or str(weights)
+    have: dict[str, Tensor] = net.state_dict()
+    fit = _Fit(have, naming.renamed(read(path), have, net))
+    if isinstance(net, Backbone):
+        fit.auxiliary({path.partition(".")[0] for path in type(net).auxiliary_heads})
+        fit.classes((net.head, *net.auxiliary_heads))
+        fit.channels(f"{net.stem}.weight")
+    fit.check(source)
+    if fit.anew and isinstance(net, Backbone):
+        net.initialise(generator or torch.Generator())
+    with torch.no_grad():
+        for name, tensor in fit.given.items():
+            have[name].copy_(tensor)
+    return Loaded(source, len(fit.given), tuple(fit.notes))
+
+
+@dataclass
+class _Fit:
+    """The net's tensors, the file's, and what was done to bring them together; `anew` start without the file."""
+
+    have: Mapping[str, Tensor]
+    given: dict[str, Tensor]
+    anew: set[str] = field(default_factory=set[str])
+    notes: list[str] = field(default_factory=list[str])
+
+    def auxiliary(self, roots: set[str]) -> None:
+        """Heads that only training uses may be on one side alone."""
+        extra, lacking = (
+            {n for n in one if n not in other and n.partition(".")[0] in roots}
+            for one, other in ((self.given, self.have), (self.have, self.given))
+        )
+        if extra:
+            self.notes.append(f"{len(extra)} tensors of auxiliary heads were left out")
+            self.given = {name: t for name, t in self.given.items() if name not in extra}
+        if lacking:
+            self.notes.append(f"{len(lacking)} tensors of auxiliary heads start anew")
+            self.anew |= lacking
+
+    def classes(self, heads: Iterable[str]) -> None:
+        """A head with another number of outputs starts anew."""
+        for head in heads:
+            old, new = (side.get(f"{head}.weight") for side in (self.given, self.have))
+            if old is None or new is None or old.shape[1:] != new.shape[1:] or len(old) == len(new):
+                continue
+            self.notes.append(
+                f"{head} has {len(new)} outputs, the file's {len(old)}: it starts anew, the rest is loaded"
+            )
+            self.anew |= {name for name in self.have if name.startswith(f"{head}.")}
+            self.given = {name: t for name, t in self.given.items() if name not in self.anew}
+
+    def channels(self, stem: str) -> None:
+        """Kernels of the first convolution for another number of input channels."""
+        old, new = self.given.get(stem), self.have.get(stem)
+        if old is None or new is None or not old.ndim == new.ndim == 4:
+            return
+        if old.shape[1] == new.shape[1] or old[:, 0].shape != new[:, 0].shape:
+            return
+        self.given[stem] = adapted(old, new.shape[1])
+        self.notes.append(
+            f"{stem} reads {new.shape[1]} channels, the file's {old.shape[1]}: adapted, sums kept"
+        )
+
+    def check(self, source: str) -> None:
+        """Refuse what does not fit, before anything is written."""
+        for name, like in self.have.items():  # files from before 2018 do not count batches
+            if name.endswith("num_batches_tracked"):
+                self.given.setdefault(name, like.new_zeros(()))
+        missing = sorted(set(self.have) - set(self.given) - self.anew)
+        extra = sorted(set(self.given) - set(self.have))
+        wrong = [
+            n for n, t in self.given.items() if n in self.have and t.shape != self.have[n].shape
+        ]
+        parts = [
+            _part("missing", [f"{n} {_shape(self.have[n])}{_near(n, extra)}" for n in missing]),
+            _part("left over", [f"{n} {_shape(self.given[n])}{_near(n, missing)}" for n in extra]),
+            _part(
+                "of another shape",
+                [f"{n} {_shape(self.given[n])}, expected {_shape(self.have[n])}" for n in wrong],
+            ),
+        ]
+        if missing or extra or wrong:
+            raise CheckpointError(
+                f"{source} does not fit the net: {'; '.join(filter(None, parts))}; "
+                "build the net that these weights belong to, with its width and options"
+            )
+        bad = [n for n, t in self.given.items() if not torch.isfinite(t).all()]
+        if bad:
+            raise CheckpointError(f"{source}: {bad[0]} holds values that are no finite numbers")
+
+
+def _part(what: str, names: list[str]) -> str:
+    more = f" and {len(names) - SPELT_OUT} more" if len(names) > SPELT_OUT else ""
+    return f"{len(names)} {what}: {', '.join(names[:SPELT_OUT])}{more}" if names else ""
+
+
+def _near(name: str, others: list[str]) -> str:
+    guess = nearest(name, others).removeprefix("did you mean ") if others else ""
+    return f" (nearest: {guess.split('?')[0].split(';')[0]})" if "?" in guess else ""
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "1"
+
+
+def adapted(kernels: Tensor, channels: int) -> Tensor:
+    """Kernels [N, C, H, W] for another number of input channels, with the same sum over channels.
+
+    New channel i takes old channel i modulo C, and what several take is divided among them; of more old
+    channels than new ones the rest is added in turn. Grey from colour is the sum over the channels.
+    """
+    old = kernels.shape[1]
+    share = kernels.new_zeros(channels, old)
+    for i in range(max(channels, old)):
+        share[i % channels, i % old] = 1
+    return torch.einsum("nohw,io->nihw", kernels, share / share.sum(0))
