@@ -1,0 +1,114 @@
+"""Boxes to scale, as architectures are drawn in papers. C channels, H W pixels.
+
+Heights are proportional to the side of the maps, widths to the number of channels, units of vectors to
+their height; what would be thinner than a line is drawn as a line.
+"""
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+TALLEST, WIDEST = 150.0, 46.0  # pixels of the largest map and of the most channels
+SLANT = 0.32  # of the side, drawn backwards
+STEP = 30.0  # between boxes
+CELL = 74.0  # least room of a box with its words
+STYLE = (
+    "text{font:11px system-ui,sans-serif;fill:var(--ink)}.t{font-weight:600;font-size:13px}"
+    ".s{font-size:9.5px;fill:var(--soft)}.f{fill:var(--front)}.u{fill:var(--top)}.r{fill:var(--side)}"
+    "path,line{stroke:var(--edge);stroke-width:.7;stroke-linejoin:round}.a{fill:none;stroke:var(--arc);stroke-width:1.4}"
+    "svg{--ink:#1b2430;--soft:#5a6573;--front:#cfe0f3;--top:#e6effa;--side:#a9c5e5;--edge:#39597d;--arc:#c2561a}"
+    "@media(prefers-color-scheme:dark){svg{--ink:#e8edf3;--soft:#a3afbd;--front:#2e4a6b;--top:#3d6089;--side:#223850;"
+    "--edge:#8fb3da;--arc:#f0965a}}"
+)
+
+
+@dataclass(frozen=True)
+class Box:
+    """One stage: its shape (C, H, W) or (units,), what made it, and the earlier boxes joined to it."""
+
+    shape: tuple[int, ...]
+    label: str
+    skips: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Placed:
+    left: float
+    width: float
+    height: float
+    slant: float
+    middle: float
+
+
+def times(shape: Sequence[int]) -> str:
+    """6x28x28.
+
+    >>> times((6, 28, 28))
+    '6x28x28'
+    """
+    return "x".join(map(str, shape)) or "1"
+
+
+def draw(title: str, stages: Sequence[Box]) -> str:
+    """One SVG of all stages in a row."""
+    placed, total = _place(stages)
+    base = 64 + TALLEST * (1 + SLANT) + 22 * max((len(box.skips) > 0 for box in stages), default=0)
+    parts = [f'<text class="t" x="12" y="22">{html.escape(title)}</text>']
+    for box, at in zip(stages, placed, strict=True):
+        parts.append(_box(box, at, base))
+    for index, box in enumerate(stages):
+        parts += [_arc(placed[source], placed[index], base) for source in box.skips]
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total:.0f} {base + 52:.0f}" '
+        f'width="{total:.0f}" role="img" aria-label="{html.escape(title)}">'
+        f"<style>{STYLE}</style>{''.join(parts)}</svg>"
+    )
+
+
+def _place(stages: Sequence[Box]) -> tuple[list[_Placed], float]:
+    maps = [box.shape for box in stages if len(box.shape) > 1]
+    side = max((max(shape[1:]) for shape in maps), default=1)
+    channels = max((shape[0] for shape in maps), default=1)
+    units = max((box.shape[0] for box in stages if len(box.shape) == 1), default=1)
+    placed: list[_Placed] = []
+    x = 16.0
+    for box in stages:
+        if len(box.shape) > 1:
+            height = max(1.5, TALLEST * max(box.shape[1:]) / side)
+            width, slant = max(1.5, WIDEST * box.shape[0] / channels), SLANT * height
+        else:
+            count = box.shape[0] if box.shape else 1
+            height, width, slant = max(2.0, TALLEST * sqrt(count / units)), 5.0, 2.0
+        room = max(CELL, width + slant + STEP)
+        left = x + (room - width - slant) / 2
+        placed.append(_Placed(left, width, height, slant, x + room / 2))
+        x += room
+    return placed, x + 16
+
+
+def _box(box: Box, at: _Placed, base: float) -> str:
+    middle = 64 + (base - 64) / 2
+    bottom = middle + at.height / 2 + at.slant / 2
+    top, right = bottom - at.height, at.left + at.width
+    back = f"l{at.slant:.1f} {-at.slant:.1f}"
+    words = " &#215; ".join(map(str, box.shape[1:])) if len(box.shape) > 1 else "units"
+    return (
+        f"<g><title>{html.escape(f'{box.label}: {times(box.shape)}')}</title>"
+        f'<path class="f" d="M{at.left:.1f} {top:.1f}H{right:.1f}V{bottom:.1f}H{at.left:.1f}Z"/>'
+        f'<path class="u" d="M{at.left:.1f} {top:.1f}{back}h{at.width:.1f}L{right:.1f} {top:.1f}Z"/>'
+        f'<path class="r" d="M{right:.1f} {top:.1f}{back}v{at.height:.1f}L{right:.1f} {bottom:.1f}Z"/></g>'
+        f'<text x="{at.middle:.1f}" y="{base + 8:.1f}" text-anchor="middle">{box.shape[0] if box.shape else 1}</text>'
+        f'<text class="s" x="{at.middle:.1f}" y="{base + 21:.1f}" text-anchor="middle">{words}</text>'
+        f'<text class="s" x="{at.middle:.1f}" y="{base + 36:.1f}" text-anchor="middle">{html.escape(box.label)}</text>'
+    )
+
+
+def _arc(source: _Placed, target: _Placed, base: float) -> str:
+    middle = 64 + (base - 64) / 2
+    y = middle - source.height / 2 - source.slant / 2
+    peak = max(28.0, y - 26 - 0.03 * (target.middle - source.middle))
+    return (
+        f'<path class="a" d="M{source.middle:.1f} {y:.1f}C{source.middle:.1f} {peak:.1f} '
+        f'{target.middle:.1f} {peak:.1f} {target.middle:.1f} {y:.1f}"/>'
+    )
