@@ -72,8 +72,8 @@ class Plan(Result):
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Plan":
         """Read back what `as_dict` gave."""
-        names = [each.name for each in fields(cls) if each.name in content]
-        return cls(**{name: content[name] for name in names})
+        known = {each.name: content[each.name] for each in fields(cls) if each.name in content}
+        return cls(**known | {"candidates": tuple(known.get("candidates", ()))})
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for the run folder and the report."""

@@ -5,7 +5,7 @@ B batch, C channels, H W pixels, K outputs.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +61,7 @@ class Backbone(nn.Module, ABC):
         answer = self(x)
         return answer, loss(answer, target)
 
-    def freeze_norm(self, *, frozen: bool = True) -> Self:
+    def freeze_norm(self, *, frozen: bool = True) -> "Backbone":
         """Keep the statistics and the affine weights of batch normalisation as they are, also in training mode."""
         self.frozen_norm = frozen
         for norm in self.modules():
@@ -70,7 +70,7 @@ class Backbone(nn.Module, ABC):
                     parameter.requires_grad_(not frozen)
         return self.train(self.training)
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> "Backbone":
         """Training mode, except for batch normalisation that is frozen."""
         super().train(mode)
         if self.frozen_norm:
