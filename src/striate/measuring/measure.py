@@ -81,7 +81,7 @@ def _layers(calls: Sequence[Call], parameters: Mapping[str, nn.Parameter]) -> tu
                 output=shape[1:] if shape[:1] == (1,) else shape,
                 params=sum(p.numel() for p in new),
                 trainable=sum(p.numel() for p in new if p.requires_grad),
-                connections=connections(call),
+                connections=connections(call, parameters),
                 macs=call.flops // 2 if macs is None else macs,
                 bytes=call.written,
             )

@@ -43,6 +43,11 @@ def as_torch(net: nn.Module, generator: torch.Generator) -> None:
             _fill(layer.bias, lambda t, b=bound: t.uniform_(-b, b, generator=generator))
 
 
+def uniform(parameter: Tensor, bound: float, generator: torch.Generator) -> None:
+    """One parameter, or a part of it, uniform in +-bound."""
+    _fill(parameter, lambda t: t.uniform_(-bound, bound, generator=generator))
+
+
 def he(net: nn.Module, generator: torch.Generator) -> None:
     """Convolutions normal with variance 2 / (outputs fed by one input), no bias; linear layers as PyTorch.
 
