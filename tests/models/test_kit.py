@@ -67,6 +67,8 @@ def test_evaluation_is_repeatable_and_takes_batches_of_one_and_two(name):
 def test_both_memory_layouts_give_the_same(name):
     net = small(name).eval().double()
     x = pictures(net, 2).double()
+    if x.ndim != 4:
+        pytest.skip("channels_last is a layout of pictures")
     with torch.no_grad():
         plain = net(x)
         for parameter in net.parameters():
