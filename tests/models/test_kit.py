@@ -67,6 +67,8 @@ def test_evaluation_is_repeatable_and_takes_batches_of_one_and_two(name):
 def test_both_memory_layouts_give_the_same(name):
     net = small(name).eval().double()
     x = pictures(net, 2).double()
+    if x.ndim != 4:
+        pytest.skip("channels_last is a layout of pictures")
     with torch.no_grad():
         plain = net(x)
         for parameter in net.parameters():
@@ -130,9 +132,10 @@ def test_the_ends_are_where_the_net_says(name):
     after = [p for path, p in net.named_parameters() if not path.startswith(heads)]
     assert all(a is b for a, b in zip(before, after, strict=True))
     assert answers(net, 2) == (2, 3, *shape[2:])
-    head = net.get_parameter(f"{net.head}.weight")
+    head = net.get_submodule(net.head).weight  # a parameter, or a buffer where codes are fixed
+    assert isinstance(head, torch.Tensor)
     net.reset_head(3, generator=torch.Generator().manual_seed(5))
-    assert torch.equal(net.get_parameter(f"{net.head}.weight"), head)
+    torch.testing.assert_close(net.get_submodule(net.head).weight, head, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,9 +4,11 @@ As LeCun et al. 1998 counted them, for convolution, pooling and linear layers; p
 read. Other functions have none. H input side, K kernel side, O output side.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import cast
+
+from torch import Tensor
 
 from striate.measuring.macs import formula, value
 from striate.probe import Call
@@ -14,10 +16,23 @@ from striate.probe import Call
 Rule = Callable[[Call], int]
 
 
-def connections(call: Call) -> int:
-    """The connections of one call; 0 for a function that has none."""
+def connections(call: Call, parameters: Mapping[str, Tensor]) -> int:
+    """The connections of one call; 0 for a function that has none.
+
+    Args:
+        call: the call.
+        parameters: of the net, by the names that the call knows them by.
+    """
+    if call.module == "TabledConv" and formula(call):
+        return _tabled(call, parameters)
     rule = RULES.get(call.op.removesuffix("_with_indices"))
     return rule(call) if rule else 0
+
+
+def _tabled(call: Call, parameters: Mapping[str, Tensor]) -> int:
+    # The kernel it multiplies with is dense; the connections are those whose kernels are stored.
+    places = call.outputs[0].count // call.outputs[0].shape[1]
+    return places * sum(parameters[name].numel() for name in call.params)
 
 
 def _weighted(call: Call) -> int:

@@ -58,13 +58,20 @@ def _named(name: str, shape: object) -> nn.Module:
     if shape is None:
         return build(name, init=False)
     sides = read_shape(shape) if isinstance(shape, str) else shape
+    row = entry(name)
     match sides:
-        case (int(channels), int(height), int(width)):
-            return build(entry(name).name, in_channels=channels, size=(height, width), init=False)
+        case (int(channels), int(frames)) if len(row.input) == 2:
+            size: tuple[int, ...] = (frames,)
+        case (int(channels), int(height), int(width)) if len(row.input) == 3:
+            size = (height, width)
         case _:
-            raise ShapeError(
-                f"{name} reads one picture, such as 3x224x224 (channels, height, width); got {sides}"
+            reads = (
+                "series, such as 16x15 (channels, frames)"
+                if len(row.input) == 2
+                else "picture, such as 3x224x224 (channels, height, width)"
             )
+            raise ShapeError(f"{name} reads one {reads}; got {sides}")
+    return build(row.name, in_channels=channels, size=size, init=False)
 
 
 def _layers(calls: Sequence[Call], parameters: Mapping[str, nn.Parameter]) -> tuple[Layer, ...]:
@@ -81,7 +88,7 @@ def _layers(calls: Sequence[Call], parameters: Mapping[str, nn.Parameter]) -> tu
                 output=shape[1:] if shape[:1] == (1,) else shape,
                 params=sum(p.numel() for p in new),
                 trainable=sum(p.numel() for p in new if p.requires_grad),
-                connections=connections(call),
+                connections=connections(call, parameters),
                 macs=call.flops // 2 if macs is None else macs,
                 bytes=call.written,
             )

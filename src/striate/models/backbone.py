@@ -20,7 +20,7 @@ class Backbone(nn.Module, ABC):
     """A net whose maps other heads can use; `forward` gives its answer alone, in both modes.
 
     Attributes:
-        input_shape: (C, H, W) it was built for.
+        input_shape: (C, H, W) it was built for; (C, frames) of a net over time.
         widths: channels of each map of `features`.
         strides: input pixels between neighbouring values of each map.
         stem: path of the first layer with weights, the one whose kernels can be looked at as pictures.
@@ -98,7 +98,7 @@ def dropout(rate: float) -> nn.Module:
 
 def _resized(old: nn.Module, outputs: int, generator: torch.Generator) -> nn.Module:
     """A layer like `old` with another number of outputs and new weights."""
-    if not isinstance(old, nn.Linear | nn.Conv2d):
+    if not isinstance(old, nn.Linear | nn.Conv1d | nn.Conv2d):
         raise TypeError(f"the head is {type(old).__name__}, neither linear nor a convolution")
     bias, place = old.bias is not None, old.weight.new_empty(0)
     with init.skipped():
@@ -107,6 +107,6 @@ def _resized(old: nn.Module, outputs: int, generator: torch.Generator) -> nn.Mod
         else:
             names = ("kernel_size", "stride", "padding", "dilation")
             shape: dict[str, Any] = {name: getattr(old, name) for name in names}
-            new = nn.Conv2d(old.in_channels, outputs, bias=bias, **shape)
+            new = type(old)(old.in_channels, outputs, bias=bias, **shape)
     init.as_torch(new, generator)
     return new.to(place.device, place.dtype)

@@ -38,9 +38,19 @@ def as_torch(net: nn.Module, generator: torch.Generator) -> None:
     """Weights and biases of convolutions and linear layers uniform in +-1 / sqrt(inputs of one output), PyTorch's default."""
     for layer in _weighted(net):
         bound = 1 / math.sqrt(layer.weight[0].numel())
-        _fill(layer.weight, lambda t, b=bound: t.uniform_(-b, b, generator=generator))
+        uniform(layer.weight, bound, generator)
         if layer.bias is not None:
-            _fill(layer.bias, lambda t, b=bound: t.uniform_(-b, b, generator=generator))
+            uniform(layer.bias, bound, generator)
+
+
+def uniform(parameter: Tensor, bound: float, generator: torch.Generator) -> None:
+    """One parameter, or a part of it, uniform in +-bound."""
+    _fill(parameter, lambda t: t.uniform_(-bound, bound, generator=generator))
+
+
+def normal(parameter: Tensor, std: float, generator: torch.Generator) -> None:
+    """One parameter, or a part of it, normal about zero."""
+    _fill(parameter, lambda t: t.normal_(0, std, generator=generator))
 
 
 def he(net: nn.Module, generator: torch.Generator) -> None:
@@ -53,8 +63,7 @@ def he(net: nn.Module, generator: torch.Generator) -> None:
             as_torch(layer, generator)
             continue
         fan_out = layer.weight.numel() // layer.weight.shape[1]
-        std = math.sqrt(2 / fan_out)
-        _fill(layer.weight, lambda t, s=std: t.normal_(0, s, generator=generator))
+        normal(layer.weight, math.sqrt(2 / fan_out), generator)
         if layer.bias is not None:
             _fill(layer.bias, Tensor.zero_)
 

@@ -8,7 +8,7 @@ from math import sqrt
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from striate.errors import ArgumentError
 from striate.shapes import fans
@@ -66,12 +66,11 @@ def _spread(weight: Tensor, std: float, uniform: bool, generator: torch.Generato
     if not uniform:
         _normal(weight, std, generator)
         return
-    with torch.no_grad():
-        weight.uniform_(-sqrt(3) * std, sqrt(3) * std, generator=generator)
+    nn.init.uniform_(weight, -sqrt(3) * std, sqrt(3) * std, generator=generator)
 
 
 def _normal(weight: Tensor, std: float, generator: torch.Generator | None) -> None:
     if not std >= 0:
         raise ArgumentError(f"std={std} is no spread, expected at least 0")
-    with torch.no_grad():
-        weight.normal_(0, std, generator=generator)
+    # By its name in nn.init, so that a mode that leaves weights unset leaves these too.
+    nn.init.normal_(weight, 0, std, generator=generator)
