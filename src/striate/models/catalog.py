@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.models.facts import Entry, Request, Value
-from striate.models.rows import capsnet, lenet, linear, preresnet, resnet, tdnn
+from striate.models.rows import alexnet, capsnet, lenet, linear, preresnet, resnet, tdnn
 from striate.models.table import NetTable
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ CATALOG: dict[str, Entry] = {
     **linear.ROWS,
     **tdnn.ROWS,
     **lenet.ROWS,
+    **alexnet.ROWS,
     **resnet.ROWS,
     **preresnet.ROWS,
     **capsnet.ROWS,
