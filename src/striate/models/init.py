@@ -59,6 +59,21 @@ def he(net: nn.Module, generator: torch.Generator) -> None:
             _fill(layer.bias, Tensor.zero_)
 
 
+def he_inputs(net: nn.Module, generator: torch.Generator) -> None:
+    """Every layer normal with variance 2 / (numbers read by one output value), biases 0: eq. 10 of the same paper.
+
+    An output of a transposed convolution reads, of each kernel, one cell in stride x stride.
+    """
+    for layer in _weighted(net):
+        reads = layer.weight[0].numel()
+        if isinstance(layer, nn.ConvTranspose2d):
+            reads = layer.weight[:, 0].numel() // math.prod(layer.stride)
+        std = math.sqrt(2 / max(1, reads))
+        _fill(layer.weight, lambda t, s=std: t.normal_(0, s, generator=generator))
+        if layer.bias is not None:
+            _fill(layer.bias, Tensor.zero_)
+
+
 Weighted = nn.modules.conv._ConvNd | nn.Linear  # pyright: ignore[reportPrivateUsage]
 
 
