@@ -129,7 +129,7 @@ def test_the_ends_are_where_the_net_says(name):
     net.reset_head(3, generator=torch.Generator().manual_seed(5))
     after = [p for path, p in net.named_parameters() if not path.startswith(heads)]
     assert all(a is b for a, b in zip(before, after, strict=True))
-    assert answers(net, 2) == (2, 3, *shape[2:])
+    assert answers(net, 2) == (2, net.channels(3), *shape[2:])
     head = net.get_parameter(f"{net.head}.weight")
     net.reset_head(3, generator=torch.Generator().manual_seed(5))
     assert torch.equal(net.get_parameter(f"{net.head}.weight"), head)
@@ -140,7 +140,7 @@ def test_channels_classes_and_width_are_free(name):
     form = CATALOG[name].small
     net = small(name, in_channels=4, num_classes=1, width=0.6 * form.width)
     assert net.input_shape[0] == 4
-    assert answers(net, 2)[:2] == (2, 1)
+    assert answers(net, 2)[:2] == (2, net.channels(1))
     full = small(name, in_channels=4, num_classes=1, init=False)
     counts = [sum(p.numel() for p in each.parameters()) for each in (net, full)]
     assert counts[0] == counts[1] if name == "linear" else counts[0] < 0.8 * counts[1]
