@@ -72,8 +72,11 @@ class Plan(Result):
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Plan":
         """Read back what `as_dict` gave."""
-        known = {each.name: content[each.name] for each in fields(cls) if each.name in content}
-        return cls(**known | {"candidates": tuple(known.get("candidates", ()))})
+        known: dict[str, Any] = {
+            each.name: content[each.name] for each in fields(cls) if each.name in content
+        }
+        known["candidates"] = tuple(known.get("candidates", ()))  # a list in JSON
+        return cls(**known)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for the run folder and the report."""

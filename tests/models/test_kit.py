@@ -132,7 +132,7 @@ def test_the_ends_are_where_the_net_says(name):
     net.reset_head(3, generator=torch.Generator().manual_seed(5))
     after = [p for path, p in net.named_parameters() if not path.startswith(heads)]
     assert all(a is b for a, b in zip(before, after, strict=True))
-    assert answers(net, 2) == (2, 3, *shape[2:])
+    assert answers(net, 2) == (2, net.channels(3), *shape[2:])
     head = net.get_submodule(net.head).weight  # a parameter, or a buffer where codes are fixed
     assert isinstance(head, torch.Tensor)
     net.reset_head(3, generator=torch.Generator().manual_seed(5))
@@ -144,7 +144,7 @@ def test_channels_classes_and_width_are_free(name):
     form = CATALOG[name].small
     net = small(name, in_channels=4, num_classes=1, width=0.6 * form.width)
     assert net.input_shape[0] == 4
-    assert answers(net, 2)[:2] == (2, 1)
+    assert answers(net, 2)[:2] == (2, net.channels(1))
     full = small(name, in_channels=4, num_classes=1, init=False)
     counts = [sum(p.numel() for p in each.parameters()) for each in (net, full)]
     assert counts[0] == counts[1] if name == "linear" else counts[0] < 0.8 * counts[1]

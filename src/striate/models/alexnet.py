@@ -39,7 +39,7 @@ class Conv(NamedTuple):
 
 def first_of_2012(net: nn.Module, generator: torch.Generator) -> None:
     """N(0, 0.01); biases one where the paper wants the ReLUs to start with positive inputs, else zero: section 5."""
-    init.normal(net, generator, std=0.01)
+    init.gaussian(net, generator, std=0.01)
     for name, layer in net.named_modules():
         if name.endswith(("conv2", "conv4", "conv5", "fc6", "fc7")):
             init.constant(layer.get_parameter("bias"), 1)
@@ -74,7 +74,7 @@ TOWER = (Conv(64, 11, 4, 2), Conv(192, 5, 1, 2), LATE[0], LATE[2], LATE[2])
 SPECS = {
     "alexnet_2012": Spec(COLUMNS, first_of_2012),
     "bn_alexnet": Spec(COLUMNS, init.he_inputs, batch_norm=True),
-    "zfnet": Spec(ZEILER, init.normal, ceil_mode=True, pool_first=True),
+    "zfnet": Spec(ZEILER, init.gaussian, ceil_mode=True, pool_first=True),
     "alexnet": Spec(TOWER, init.as_torch, one_column=True),
 }
 

@@ -45,6 +45,10 @@ class Backbone(nn.Module, ABC):
     def features(self, x: Tensor) -> list[Tensor]:
         """Maps [B, widths[i], H / strides[i], W / strides[i]] (valid convolutions lose a border), finest first."""
 
+    def channels(self, num_classes: int) -> int:
+        """Numbers along axis 1 of the answer for so many classes; detectors have more than one a class."""
+        return num_classes
+
     def objective(
         self, x: Tensor, target: Tensor, loss: Callable[[Tensor, Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:

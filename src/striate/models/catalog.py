@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.models.facts import Entry, Request, Value
-from striate.models.rows import alexnet, capsnet, lenet, linear, preresnet, resnet, tdnn
+from striate.models.rows import (
+    alexnet,
+    capsnet,
+    lenet,
+    linear,
+    preresnet,
+    resnet,
+    tdnn,
+    unet,
+    yolo,
+)
 from striate.models.table import NetTable
 
 if TYPE_CHECKING:
@@ -27,6 +37,8 @@ CATALOG: dict[str, Entry] = {
     **alexnet.ROWS,
     **resnet.ROWS,
     **preresnet.ROWS,
+    **unet.ROWS,
+    **yolo.ROWS,
     **capsnet.ROWS,
 }
 

@@ -53,6 +53,11 @@ def normal(parameter: Tensor, std: float, generator: torch.Generator) -> None:
     _fill(parameter, lambda t: t.normal_(0, std, generator=generator))
 
 
+def constant(parameter: Tensor, value: float) -> None:
+    """One parameter, or a part of it, the same value everywhere."""
+    _fill(parameter, lambda t: t.fill_(value))
+
+
 def he(net: nn.Module, generator: torch.Generator) -> None:
     """Convolutions normal with variance 2 / (outputs fed by one input), no bias; linear layers as PyTorch.
 
@@ -64,8 +69,7 @@ def he(net: nn.Module, generator: torch.Generator) -> None:
             continue
         fan_out = layer.weight.numel() // layer.weight.shape[1]
         normal(layer.weight, math.sqrt(2 / fan_out), generator)
-        if layer.bias is not None:
-            _fill(layer.bias, Tensor.zero_)
+        _no_bias(layer)
 
 
 def he_inputs(net: nn.Module, generator: torch.Generator) -> None:
@@ -77,32 +81,22 @@ def he_inputs(net: nn.Module, generator: torch.Generator) -> None:
         reads = layer.weight[0].numel()
         if isinstance(layer, nn.ConvTranspose2d):
             reads = layer.weight[:, 0].numel() // math.prod(layer.stride)
-        std = math.sqrt(2 / max(1, reads))
-        _fill(layer.weight, lambda t, s=std: t.normal_(0, s, generator=generator))
-        if layer.bias is not None:
-            _fill(layer.bias, Tensor.zero_)
+        normal(layer.weight, math.sqrt(2 / max(1, reads)), generator)
+        _no_bias(layer)
 
 
 def he_uniform(net: nn.Module, generator: torch.Generator) -> None:
     """Every layer uniform with variance 2 / (numbers read by one output value), biases 0."""
     for layer in _weighted(net):
-        bound = math.sqrt(6 / layer.weight[0].numel())
-        _fill(layer.weight, lambda t, b=bound: t.uniform_(-b, b, generator=generator))
-        if layer.bias is not None:
-            _fill(layer.bias, Tensor.zero_)
+        uniform(layer.weight, math.sqrt(6 / layer.weight[0].numel()), generator)
+        _no_bias(layer)
 
 
-def normal(net: nn.Module, generator: torch.Generator, *, std: float = 0.01) -> None:
+def gaussian(net: nn.Module, generator: torch.Generator, *, std: float = 0.01) -> None:
     """Every layer normal with one spread, biases 0."""
     for layer in _weighted(net):
-        _fill(layer.weight, lambda t: t.normal_(0, std, generator=generator))
-        if layer.bias is not None:
-            _fill(layer.bias, Tensor.zero_)
-
-
-def constant(parameter: Tensor, value: float) -> None:
-    """One value everywhere."""
-    _fill(parameter, lambda t: t.fill_(value))
+        normal(layer.weight, std, generator)
+        _no_bias(layer)
 
 
 Weighted = nn.modules.conv._ConvNd | nn.Linear  # pyright: ignore[reportPrivateUsage]
@@ -110,6 +104,11 @@ Weighted = nn.modules.conv._ConvNd | nn.Linear  # pyright: ignore[reportPrivateU
 
 def _weighted(net: nn.Module) -> "list[Weighted]":
     return [layer for layer in net.modules() if isinstance(layer, Weighted)]
+
+
+def _no_bias(layer: "Weighted") -> None:
+    if layer.bias is not None:
+        constant(layer.bias, 0)
 
 
 def _fill(parameter: Tensor, draw: Callable[[Tensor], Tensor]) -> None:
