@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from striate.augment import read, view
 from striate.runs.preprocessing import Preprocessing
 from striate.training import seed as randomness
 
@@ -19,7 +20,7 @@ SHIFT = 1 / 28  # a shift moves by up to this share of the size: one pixel of an
 class Batches:
     """All training items on the device, and how they are drawn.
 
-    The order is a function of (seed, epoch), the views of (seed, epoch, step). Every epoch's batches differ
+    The order is a function of (seed, epoch), the views of (seed, epoch, item), shifts of (seed, epoch, step). Every epoch's batches differ
     in size by at most one item, so there is no small last one that batch normalisation would suffer from.
     """
 
@@ -56,31 +57,20 @@ class Batches:
         images = self.images.index_select(0, index)  # a copy of whole rows; indexing is 8x slower
         if plain or self.augment == "none":
             images = self.preprocessing.centre(self._unpadded(images))
+        elif self.augment == "shift":
+            images = self._shifted(images, randomness.generator(self.seed, "view", epoch, step))
         else:
-            images = self._view(images, randomness.generator(self.seed, "view", epoch, step))
+            policy, seed = read(self.augment), randomness.derive(self.seed, "view", epoch)
+            images, _ = view(images, index, policy, seed=seed, size=self.preprocessing.size)
         return self.preprocessing.normalise(images), self.labels.index_select(0, index)
 
-    def _view(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Crops at random places; small shifts move a batch as one, which costs nothing."""
+    def _shifted(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """A small shift of the batch as one, which costs nothing."""
         (h, w), (high, wide) = self.preprocessing.size, images.shape[1:3]
-        if self.augment == "shift":
-            top, left = (
-                int(torch.randint(room + 1, (), generator=generator))
-                for room in (high - h, wide - w)
-            )
-            return images[:, top : top + h, left : left + w]
-        tops = torch.randint(high - h + 1, (len(images),), generator=generator).tolist()
-        lefts = torch.randint(wide - w + 1, (len(images),), generator=generator).tolist()
-        view = torch.stack(
-            [
-                image[top : top + h, left : left + w]
-                for image, top, left in zip(images, tops, lefts, strict=True)
-            ]
+        top, left = (
+            int(torch.randint(room + 1, (), generator=generator)) for room in (high - h, wide - w)
         )
-        if self.augment == "crop+flip":
-            turned = torch.rand(len(view), generator=generator).to(view.device) < 0.5
-            view[turned] = view[turned].flip(2)
-        return view
+        return images[:, top : top + h, left : left + w]
 
     def _unpadded(self, images: Tensor) -> Tensor:
         high, wide = self.preprocessing.resize

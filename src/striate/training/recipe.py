@@ -6,8 +6,9 @@ from types import NoneType
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from striate import augment
 from striate.errors import RecipeError, nearest
 from striate.models import catalog
 
@@ -30,7 +31,16 @@ def _words(value: Any) -> Any:
 
 Size = Annotated[tuple[int, int], BeforeValidator(_pair)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
-Augmentation = Literal["auto", "none", "shift", "crop", "crop+flip"]
+
+
+def _augmentation(text: str) -> str:
+    """A policy of random views, checked; its words are those of `augment.policy`."""
+    if text != "auto":
+        augment.read(text)
+    return text
+
+
+Augmentation = Annotated[str, AfterValidator(_augmentation)]
 
 
 class Recipe(BaseModel):
@@ -63,7 +73,10 @@ class Recipe(BaseModel):
     )
     smoothing: float = Field(default=0.0, ge=0, lt=1, description="label smoothing")
     clip: float | None = Field(default=None, gt=0, description="largest norm of the gradient")
-    augment: Augmentation = Field(default="auto", description="random views of the pictures")
+    augment: Augmentation = Field(
+        default="auto",
+        description="random views: crop+flip+rotate:15+color, see `striate.augment.policy`",
+    )
     size: Size | None = Field(default=None, description="pixels the net sees: 28 or 28x32")
     color: Literal["rgb", "grey"] | None = Field(
         default=None, description="channels; the data's if not given"
@@ -176,6 +189,8 @@ def _plain(key: str, value: Any) -> Any:
 def _explain(error: ValidationError) -> str:
     """The first complaint as one line: key, what came, what is allowed."""
     first = error.errors()[0]
+    if first["type"] == "value_error":  # one of our own checks: its message is whole
+        return str(first.get("ctx", {}).get("error", first["msg"]))
     key, got = str(first["loc"][0]), first["input"]
     words = [word for word in _choices(key) if isinstance(word, str)]
     if first["type"] == "literal_error" or (words and isinstance(got, str)):

@@ -1,5 +1,6 @@
 """From what the user said and what the data are to a recipe in which nothing is left open."""
 
+from striate.augment import read
 from striate.data import Data
 from striate.errors import ShapeError
 from striate.models import catalog
@@ -46,7 +47,7 @@ def settle(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recipe:
 def stored_size(recipe: Recipe) -> tuple[int, int]:
     """The size at which pictures are decoded: with an eighth more around where they will be cropped."""
     h, w = recipe.size or (0, 0)
-    if recipe.augment.startswith("crop"):
+    if "crop" in dict(read(recipe.augment).steps):
         return (-(-h * 8 // 7), -(-w * 8 // 7))
     return (h, w)
 

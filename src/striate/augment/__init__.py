@@ -1,0 +1,10 @@
+"""Random views of training items, a whole batch at a time. B batch, C channels, H W pixels.
+
+What an item looks like is a function of (seed, epoch, item) alone: not of the batch it is in, nor of how many
+processes or devices share the work. All geometric steps together cost one resampling.
+"""
+
+from striate.augment.apply import view
+from striate.augment.policy import Policy, read
+
+__all__ = ["Policy", "read", "view"]

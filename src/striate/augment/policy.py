@@ -1,0 +1,100 @@
+"""What a recipe says about random views: words joined by +, each with a strength if wanted.
+
+crop+flip+rotate:15+color:0.3+cutmix
+"""
+
+from dataclasses import dataclass
+
+from striate.errors import ArgumentError, nearest
+
+
+@dataclass(frozen=True)
+class Word:
+    """One step: what kind, its strength if none is given, the bounds, and what it means."""
+
+    kind: str
+    strength: float
+    low: float
+    high: float
+    meaning: str
+
+
+# Order within a kind is the order in which steps are carried out.
+WORDS = {
+    "crop": Word("place", 1, 1, 1, "a window of the net's size anywhere in the stored picture"),
+    "flip": Word("place", 0.5, 0, 1, "left and right exchanged, with this probability"),
+    "flip_vertical": Word("place", 0.5, 0, 1, "top and bottom exchanged, with this probability"),
+    "resized": Word("warp", 0.08, 0.01, 1, "a window of this share of the area or more, 3:4 to 4:3, resized"),
+    "translate": Word("warp", 0.1, 0, 1, "moved by up to this share of the size"),
+    "scale": Word("warp", 0.2, 0, 0.9, "enlarged or reduced by up to this share"),
+    "rotate": Word("warp", 15, 0, 180, "turned by up to this many degrees"),
+    "shear": Word("warp", 10, 0, 60, "slanted by up to this many degrees"),
+    "perspective": Word("warp", 0.2, 0, 0.9, "corners moved by up to this share of half the size"),
+    "elastic": Word("warp", 0.05, 0, 0.5, "smooth displacement of this share of the size (Simard 2003)"),
+    "brightness": Word("value", 0.3, 0, 1, "all values times 1 +- this"),
+    "contrast": Word("value", 0.3, 0, 1, "distances from the mean times 1 +- this"),
+    "color": Word("value", 0.3, 0, 1, "distances from grey times 1 +- this"),
+    "pca": Word("value", 0.1, 0, 1, "colour along the principal components (Krizhevsky 2012)"),
+    "blur": Word("value", 1.0, 0, 8, "Gaussian of up to this many pixels"),
+    "noise": Word("value", 0.05, 0, 1, "Gaussian of up to this share of the range"),
+    "erase": Word("value", 0.5, 0, 1, "a rectangle of noise, with this probability (Zhong 2017)"),
+    "mixup": Word("mix", 0.2, 0.01, 8, "two pictures blended, Beta(a, a) (Zhang 2018)"),
+    "cutmix": Word("mix", 1.0, 0.01, 8, "a window of another picture, Beta(a, a) (Yun 2019)"),
+}  # fmt: skip
+NAMED = {
+    "none": "",
+    "shift": "",  # the whole batch moved by a pixel or two, which costs nothing: the caller does it
+    # Windows of 224 in 256 and mirror images: 32 x 32 x 2 = 2048 views of each picture (section 4.1).
+    "alexnet2012": "crop+flip+pca",
+}
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The steps of one kind each, in order: name and strength."""
+
+    text: str
+    steps: tuple[tuple[str, float], ...]
+
+    def of(self, kind: str) -> tuple[tuple[str, float], ...]:
+        """The steps of one kind: place, warp, value or mix."""
+        return tuple(step for step in self.steps if WORDS[step[0]].kind == kind)
+
+    @property
+    def resamples(self) -> bool:
+        """Whether pixels are computed anew, not only moved."""
+        return bool(self.of("warp"))
+
+
+def read(text: str) -> Policy:
+    """A policy as written in a recipe.
+
+    Raises:
+        ArgumentError: an unknown word, a strength out of its bounds, or a word twice.
+    """
+    words = [word for word in NAMED.get(text, text).split("+") if word]
+    steps: dict[str, float] = {}
+    for word in words:
+        name, _, given = word.partition(":")
+        if name not in WORDS:
+            raise ArgumentError(
+                f"augment={text}: {name!r} is no step; {nearest(name, [*WORDS, *NAMED])}"
+            )
+        if name in steps:
+            raise ArgumentError(f"augment={text}: {name} is there twice")
+        steps[name] = _strength(text, name, given)
+    order = list(WORDS)
+    return Policy(text, tuple(sorted(steps.items(), key=lambda step: order.index(step[0]))))
+
+
+def _strength(text: str, name: str, given: str) -> float:
+    word = WORDS[name]
+    try:
+        value = float(given) if given else word.strength
+    except ValueError:
+        value = float("nan")
+    if not word.low <= value <= word.high:
+        raise ArgumentError(
+            f"augment={text}: {name} takes a number from {word.low:g} to {word.high:g}, got {given!r}"
+        )
+    return value
