@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.models.facts import Entry, Request, Value
-from striate.models.rows import capsnet, lenet, linear, resnet, tdnn
+from striate.models.rows import capsnet, lenet, linear, neocognitron, resnet, tdnn
 from striate.models.table import NetTable
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CATALOG: dict[str, Entry] = {
     **linear.ROWS,
+    **neocognitron.ROWS,
     **tdnn.ROWS,
     **lenet.ROWS,
     **resnet.ROWS,
