@@ -33,7 +33,10 @@ def test_text_becomes_the_type_of_its_key():
         ),
         ({"epochs": "0"}, r"epochs='0': input should be greater than or equal to 1 \(passes"),
         ({"optimizer": "adam"}, r"optimizer=adam: did you mean adamw\? There are: adamw, sgd"),
-        ({"augment": "flipp"}, r"augment=flipp: 'flipp' is no step; did you mean flip\? There are: .*crop"),
+        (
+            {"augment": "flipp"},
+            r"augment=flipp: 'flipp' is no step; did you mean flip\? There are: .*crop",
+        ),
         ({"lr": "-1"}, r"lr='-1': input should be greater than 0"),
         ({"size": "a"}, r"size='a': input should be a valid integer|size=\['a', 'a'\]"),
     ],

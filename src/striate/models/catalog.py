@@ -16,6 +16,7 @@ from striate.models.rows import (
     capsnet,
     lenet,
     linear,
+    neocognitron,
     preresnet,
     resnet,
     tdnn,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 CATALOG: dict[str, Entry] = {
     **linear.ROWS,
+    **neocognitron.ROWS,
     **tdnn.ROWS,
     **lenet.ROWS,
     **alexnet.ROWS,
