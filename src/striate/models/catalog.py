@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.models.facts import Entry, Request, Value
-from striate.models.rows import alexnet, lenet, linear, resnet
+from striate.models.rows import alexnet, lenet, linear, resnet, squeezenet, vgg
 from striate.models.table import NetTable
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ CATALOG: dict[str, Entry] = {
     **linear.ROWS,
     **lenet.ROWS,
     **alexnet.ROWS,
+    **vgg.ROWS,
     **resnet.ROWS,
+    **squeezenet.ROWS,
 }
 
 

@@ -31,7 +31,8 @@ class Stages(nn.Sequential):
 
     def forward(self, input: Tensor) -> list[Tensor]:
         """[B, C, H, W] to the maps of each resolution."""
-        x, maps = input, list[Tensor]()
+        maps: list[Tensor] = []
+        x = input
         for place, layer in enumerate(self):
             x = layer(x)
             if place in self.ends:
