@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.models.facts import Entry, Request, Value
-from striate.models.rows import alexnet, lenet, linear, resnet, squeezenet, vgg
+from striate.models.rows import alexnet, allcnn, lenet, linear, nin, resnet, squeezenet, vgg
 from striate.models.table import NetTable
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ CATALOG: dict[str, Entry] = {
     **linear.ROWS,
     **lenet.ROWS,
     **alexnet.ROWS,
+    **nin.ROWS,
+    **allcnn.ROWS,
     **vgg.ROWS,
     **resnet.ROWS,
     **squeezenet.ROWS,
