@@ -213,6 +213,7 @@ for _row in CATALOG.values():
 def test_compiling_computes_the_same(name):
     net = small(name).eval()
     x = pictures(net, 2)
+    torch.compiler.reset()  # a family of many rows would meet the limit of recompiling one forward
     # One net a family through the real compiler; the others as far as tracing in one piece.
     backend = "inductor" if name in FAMILIES.values() else "aot_eager"
     compiled = torch.compile(net, backend=backend, fullgraph=True)

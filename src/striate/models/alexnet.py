@@ -89,13 +89,8 @@ class AlexNet(Staged):
     def __init__(self, spec: Spec, request: Request) -> None:
         maps = [request.scaled(conv.maps, multiple=MULTIPLE) for conv in spec.convs]
         stages = trunk(spec, request, maps)
-        names = [name for stage in stages for name in stage]
-        super().__init__(
-            Stages(
-                [list(stage.values()) for stage in stages],
-                names=None if spec.one_column else names,
-            )
-        )
+        numbered = [list(stage.values()) for stage in stages]
+        super().__init__(Stages(numbered) if spec.one_column else Stages.named(stages))
         self.first = spec.first
         self.input_shape = (request.in_channels, *request.size)
         self.widths = tuple(maps[number - 1] for number in POOLED)

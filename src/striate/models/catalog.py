@@ -13,14 +13,18 @@ from striate.errors import ArgumentError, ShapeError, nearest
 from striate.models.facts import Entry, Request, Value
 from striate.models.rows import (
     alexnet,
+    allcnn,
     capsnet,
     lenet,
     linear,
     neocognitron,
+    nin,
     preresnet,
     resnet,
+    squeezenet,
     tdnn,
     unet,
+    vgg,
     yolo,
 )
 from striate.models.table import NetTable
@@ -37,8 +41,12 @@ CATALOG: dict[str, Entry] = {
     **tdnn.ROWS,
     **lenet.ROWS,
     **alexnet.ROWS,
+    **nin.ROWS,
+    **allcnn.ROWS,
+    **vgg.ROWS,
     **resnet.ROWS,
     **preresnet.ROWS,
+    **squeezenet.ROWS,
     **unet.ROWS,
     **yolo.ROWS,
     **capsnet.ROWS,

@@ -1,9 +1,9 @@
 """Nets that are one row of layers: maps handed out on the way, and the least picture that fits through."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
-from typing import NamedTuple, cast
+from typing import NamedTuple, Self, cast
 
 from torch import Tensor, nn
 
@@ -29,9 +29,16 @@ class Stages(nn.Sequential):
         super().__init__(OrderedDict(zip(named, layers, strict=True)))
         self.ends = tuple(count - 1 for count in accumulate(map(len, stages)))
 
+    @classmethod
+    def named(cls, stages: Sequence[Mapping[str, nn.Module]]) -> Self:
+        """Stages whose layers come with their names."""
+        names = [name for stage in stages for name in stage]
+        return cls([list(stage.values()) for stage in stages], names=names)
+
     def forward(self, input: Tensor) -> list[Tensor]:
         """[B, C, H, W] to the maps of each resolution."""
-        x, maps = input, list[Tensor]()
+        maps: list[Tensor] = []
+        x = input
         for place, layer in enumerate(self):
             x = layer(x)
             if place in self.ends:

@@ -1,0 +1,174 @@
+"""Network in network: after every convolution two 1x1 ones, a small perceptron that slides along.
+
+B batch, C channels, H W pixels. Lin, Chen and Yan 2013, arXiv 1312.4400; maps, windows and the names
+conv and cccp are those of the authors' Caffe files. bn_nin: Chang and Chen 2015, arXiv 1511.02583, and
+their code: batch normalisation behind every convolution, maxout in place of ReLU, averages throughout.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from striate.models import init
+from striate.models.backbone import Backbone, dropout
+from striate.models.facts import Request
+from striate.models.stages import Staged, Stages, Step, check_size
+
+MULTIPLE = 8  # widths are kept multiples of it, which fast kernels like
+PIECES = 5  # linear pieces of one maxout unit
+POOL = Step(3, 2, ceil_mode=True)  # Caffe's windows reach over the edge
+ONE = Step(1)
+
+
+class Block(NamedTuple):
+    """How its convolution moves, and the maps of it and its 1x1 ones; the classes come out of a last one."""
+
+    window: Step
+    maps: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The blocks, which poolings between them take maxima (the others means), and which drop units."""
+
+    blocks: tuple[Block, ...]
+    maxima: tuple[bool, ...]
+    drops: tuple[bool, ...]
+    maxout: bool = False
+
+
+CIFAR = (
+    Block(Step(5, 1, 2), (192, 160, 96)),
+    Block(Step(5, 1, 2), (192, 192, 192)),
+    Block(Step(3, 1, 1), (192, 192)),
+)
+IMAGENET = (
+    Block(Step(11, 4), (96, 96, 96)),
+    Block(Step(5, 1, 2), (256, 256, 256)),
+    Block(Step(3, 1, 1), (384, 384, 384)),
+    Block(Step(3, 1, 1), (1024, 1024)),
+)
+
+SPECS = {
+    "nin_cifar10": Spec(CIFAR, maxima=(True, False), drops=(True, True)),
+    "nin_imagenet": Spec(IMAGENET, maxima=(True, True, True), drops=(False, False, True)),
+    "bn_nin": Spec(CIFAR, maxima=(False, False), drops=(True, True), maxout=True),
+}
+
+
+class Maxout(nn.Module):
+    """A convolution, batch normalisation, and of every `pieces` neighbouring maps the largest."""
+
+    def __init__(
+        self, inputs: int, outputs: int, window: Step = ONE, *, pieces: int = PIECES
+    ) -> None:
+        super().__init__()
+        self.pieces = pieces
+        self.conv = convolution(inputs, outputs * pieces, window)
+        self.norm = nn.BatchNorm2d(outputs * pieces)
+
+    @property
+    def weight(self) -> Tensor:
+        """The kernels [outputs x pieces, inputs, kernel, kernel]."""
+        return self.conv.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] to [B, outputs, H, W]."""
+        x = self.norm(self.conv(x))
+        return x if self.pieces == 1 else x.unflatten(1, (-1, self.pieces)).amax(2)
+
+
+class NiN(Staged):
+    """Blocks with a pooling between them, one map a class, the mean over it."""
+
+    stem = "features.conv1"
+
+    def __init__(self, spec: Spec, request: Request) -> None:
+        stages: list[dict[str, nn.Module]] = []
+        widths: list[int] = []
+        inputs, unit = request.in_channels, 0
+        for number, block in enumerate(spec.blocks, start=1):
+            stages.append(between(spec, number - 1, request.number("drop_rate")))
+            maps = [request.scaled(count, multiple=MULTIPLE) for count in block.maps]
+            stages[-1] |= layer(spec, f"conv{number}", inputs, maps[0], block.window)
+            for before, after in pairwise(maps):
+                unit += 1
+                stages[-1] |= layer(spec, f"cccp{unit}", before, after)
+            inputs = maps[-1]
+            widths.append(inputs)
+        super().__init__(Stages.named(stages))
+        self.input_shape = (request.in_channels, *request.size)
+        self.widths = tuple(widths)
+        self.strides = tuple(spec.blocks[0].window.stride * 2**i for i in range(len(widths)))
+        last = f"cccp{unit + 1}"
+        self.head = f"classifier.{last}"
+        self.classifier = nn.Sequential()
+        for name, module in layer(spec, last, inputs, request.num_classes).items():
+            self.classifier.add_module(name, module)
+        self.classifier.add_module("mean", nn.AdaptiveAvgPool2d(1))
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """He's; the papers draw by hand, and behind batch normalisation the scale does not matter."""
+        init.he_uniform(self, generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pictures [B, C, H, W] to logits [B, classes]; behind a ReLU none is below 0."""
+        return torch.flatten(self.classifier(self.features(x)[-1]), 1)
+
+    def reset_head(self, num_classes: int, *, generator: torch.Generator | None = None) -> None:
+        """Put a new last layer of `num_classes` outputs; a maxout layer with its batch normalisation."""
+        old = self.get_submodule(self.head)
+        if not isinstance(old, Maxout):
+            super().reset_head(num_classes, generator=generator)
+            return
+        with init.skipped():
+            new = Maxout(old.conv.in_channels, num_classes, pieces=old.pieces)
+        init.he_uniform(new, generator or torch.Generator())
+        self.set_submodule(self.head, new.to(old.weight.device, old.weight.dtype))
+
+
+def between(spec: Spec, number: int, rate: float) -> dict[str, nn.Module]:
+    """What stands before the block after block `number`: a pooling, perhaps dropout."""
+    if number == 0:
+        return {}
+    kind = nn.MaxPool2d if spec.maxima[number - 1] else nn.AvgPool2d
+    layers: dict[str, nn.Module] = {
+        f"pool{number}": kind(POOL.kernel, POOL.stride, ceil_mode=POOL.ceil_mode)
+    }
+    if spec.drops[number - 1]:
+        layers[f"drop{number}"] = dropout(rate)
+    return layers
+
+
+def layer(
+    spec: Spec, name: str, inputs: int, outputs: int, window: Step = ONE
+) -> dict[str, nn.Module]:
+    """A convolution and its activation; of bn_nin, maxout behind the 1x1 ones and nothing behind the others."""
+    if spec.maxout:
+        return {name: Maxout(inputs, outputs, window, pieces=PIECES if window == ONE else 1)}
+    return {
+        name: convolution(inputs, outputs, window),
+        f"relu_{name}": nn.ReLU(inplace=True),
+    }
+
+
+def convolution(inputs: int, outputs: int, window: Step) -> nn.Conv2d:
+    """One that moves as `window` says."""
+    return nn.Conv2d(inputs, outputs, window.kernel, window.stride, window.padding)
+
+
+def build(request: Request) -> Backbone:
+    """A row of `SPECS` at the sizes asked for; `width` rounds channels to multiples of 8.
+
+    Raises:
+        ShapeError: a picture of which nothing is left behind the last block.
+    """
+    spec = SPECS[request.name]
+    steps: list[Step] = []
+    for block in spec.blocks:
+        steps += [POOL] * bool(steps) + [block.window]
+    check_size(request, steps, last=f"conv{len(spec.blocks)}")
+    return NiN(spec, request)
