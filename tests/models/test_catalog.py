@@ -29,15 +29,22 @@ def test_the_keys_are_the_names():
     assert all(name == row.name for name, row in CATALOG.items())
 
 
+# The printed multiply-adds of these count the auxiliary head too: 65x65 values of 3x3 over 1024 maps to 256,
+# then 1x1 to 21.
+AUXILIARY_MACS = {"fcn_resnet50": 65 * 65 * (9 * 1024 * 256 + 256 * 21)}
+
+
 def test_published_figures_are_those_of_the_table_of_networks(shared):
     with (shared / "figures" / "networks.csv").open(newline="") as file:
         table = {row["net"]: row for row in csv.DictReader(file)}
     for name in CATALOG.keys() & table.keys():
         row, published = CATALOG[name], table[name]
-        assert row.params == int(published["params"])
-        assert row.params_train == int(published["params_train"])
+        places = -4 if "rounded" in published["source"] else 0
+        assert round(row.params, places) == int(published["params"])
+        assert round(row.params_train, places) == int(published["params_train"])
         if published["gmacs"]:
-            assert f"{row.macs / 1e9:.3f}" == published["gmacs"]
+            macs = row.macs + AUXILIARY_MACS.get(name, 0)
+            assert f"{macs / 1e9:.3f}" == published["gmacs"]
             assert row.published.macs == round(float(published["gmacs"]) * 1e9)
             assert row.published.source == published["source"]
 

@@ -37,6 +37,11 @@ class Backbone(nn.Module, ABC):
     auxiliary_heads: tuple[str, ...] = ()
     frozen_norm: bool = False
 
+    @property
+    def class_layers(self) -> tuple[str, ...]:
+        """Paths of further layers as wide as the answer, which `reset_head` makes anew too."""
+        return ()
+
     @abstractmethod
     def initialise(self, generator: torch.Generator) -> None:
         """First weights of every layer, as the family takes them."""

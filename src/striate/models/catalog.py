@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.models.facts import Entry, Request, Value
-from striate.models.rows import lenet, linear, resnet, unet, yolo
+from striate.models.rows import fcn, lenet, linear, resnet, unet, yolo
 from striate.models.table import NetTable
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ CATALOG: dict[str, Entry] = {
     **linear.ROWS,
     **lenet.ROWS,
     **resnet.ROWS,
+    **fcn.ROWS,
     **unet.ROWS,
     **yolo.ROWS,
 }
