@@ -105,25 +105,23 @@ def test_training_at_once_scales_the_finer_maps():
         torch.testing.assert_close(net(x), expected, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_maps_and_answers_lie_over_the_picture(name):
-    """What a spot changes in a map or an answer is centred where the spot is, to a fraction of a value."""
+def test_maps_lie_over_the_picture():
+    """What a spot changes in a map is centred where the spot is, to half a value and the 3 pixels of the padding."""
     generator = torch.Generator().manual_seed(0)
-    net = filled(build(name, size=96, width=0.05, num_classes=2, generator=generator), generator)
+    net = build("fcn8s", size=96, width=0.05, generator=generator).double().eval()
     blank = torch.zeros(1, 3, 256, 256, dtype=torch.float64)
     spot = blank.clone()
     spot[:, :, 136:152, 104:120] = 4
     with torch.no_grad():
-        pairs = zip(
-            (*net.features(spot), net(spot)), (*net.features(blank), net(blank)), strict=True
-        )
-        for (seen, unseen), stride in zip(pairs, (*net.strides, 1), strict=True):
+        for seen, unseen, stride in zip(
+            net.features(spot), net.features(blank), net.strides, strict=True
+        ):
             assert seen.shape[2:] == (256 // stride, 256 // stride)
             changed = (seen - unseen).square().sum((0, 1))
             for axis, center in ((1, 144), (0, 112)):
                 weight = changed.sum(axis)
                 found = (weight * (torch.arange(len(weight)) + 0.5)).sum() / weight.sum() * stride
-                assert abs(found - center) < 5 + stride / 2, (stride, found)
+                assert abs(found - center) < 3 + stride / 2, (stride, found)
 
 
 def test_upsampling_interpolates_linearly():
