@@ -38,6 +38,10 @@ def test_a_step_gives_every_parameter_a_gradient(name):
     net = small(name)
     shape = answers(net, 4)
     net.train()
+    with torch.no_grad():  # what begins at zero lets no gradient past itself in the first step
+        for parameter in net.parameters():
+            if not parameter.any():
+                parameter.normal_(0, 0.1, generator=torch.Generator().manual_seed(2))
     if CATALOG[name].tasks[0] == "classify":
         target, loss = torch.tensor([0, 1, 2, 6]), F.cross_entropy
     else:
@@ -126,7 +130,7 @@ def test_the_ends_are_where_the_net_says(name):
     weight = net.get_submodule(net.stem).weight
     # Normalisation of the picture itself may stand before the first kernels.
     assert weight is next(p for p in net.parameters() if p.ndim > 1)
-    heads = tuple(f"{path}." for path in (net.head, *net.auxiliary_heads))
+    heads = tuple(f"{path}." for path in (net.head, *net.auxiliary_heads, *net.class_layers))
     before = [p for path, p in net.named_parameters() if not path.startswith(heads)]
     shape = answers(net, 2)
     net.reset_head(3, generator=torch.Generator().manual_seed(5))

@@ -37,6 +37,11 @@ class Backbone(nn.Module, ABC):
     auxiliary_heads: tuple[str, ...] = ()
     frozen_norm: bool = False
 
+    @property
+    def class_layers(self) -> tuple[str, ...]:
+        """Paths of further layers as wide as the answer, which `reset_head` makes anew too."""
+        return ()
+
     @abstractmethod
     def initialise(self, generator: torch.Generator) -> None:
         """First weights of every layer, as the family takes them."""
@@ -102,14 +107,15 @@ def dropout(rate: float) -> nn.Module:
 
 def _resized(old: nn.Module, outputs: int, generator: torch.Generator) -> nn.Module:
     """A layer like `old` with another number of outputs and new weights."""
-    if not isinstance(old, nn.Linear | nn.Conv1d | nn.Conv2d):
+    if not isinstance(old, nn.Linear | nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d):
         raise TypeError(f"the head is {type(old).__name__}, neither linear nor a convolution")
     bias, place = old.bias is not None, old.weight.new_empty(0)
     with init.skipped():
         if isinstance(old, nn.Linear):
             new = nn.Linear(old.in_features, outputs, bias=bias)
         else:
-            names = ("kernel_size", "stride", "padding", "dilation")
+            names = ["kernel_size", "stride", "padding", "dilation"]
+            names += ["output_padding"] if isinstance(old, nn.ConvTranspose2d) else []
             shape: dict[str, Any] = {name: getattr(old, name) for name in names}
             new = type(old)(old.in_channels, outputs, bias=bias, **shape)
     init.as_torch(new, generator)

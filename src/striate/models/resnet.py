@@ -20,9 +20,12 @@ from striate.models.facts import Request
 MULTIPLE = 8  # widths are kept multiples of it, which fast kernels like
 
 
-def conv(inputs: int, outputs: int, kernel: int, *, stride: int = 1) -> nn.Conv2d:
+def conv(
+    inputs: int, outputs: int, kernel: int, *, stride: int = 1, dilation: int = 1
+) -> nn.Conv2d:
     """A convolution padded to keep the size at stride 1; no bias, as batch normalisation follows."""
-    return nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
+    padding = dilation * (kernel // 2)
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, bias=False)
 
 
 class Padding(nn.Module):
@@ -75,12 +78,14 @@ class Bottleneck(nn.Module):
     The paper puts the stride into the first 1x1 (`early`); the weights that people have put it into the 3x3.
     """
 
-    def __init__(self, inputs: int, width: int, *, stride: int, early: bool = False) -> None:
+    def __init__(
+        self, inputs: int, width: int, *, stride: int, early: bool = False, dilation: int = 1
+    ) -> None:
         super().__init__()
         outputs = 4 * width
         self.conv1 = conv(inputs, width, 1, stride=stride if early else 1)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = conv(width, width, 3, stride=1 if early else stride)
+        self.conv2 = conv(width, width, 3, stride=1 if early else stride, dilation=dilation)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = conv(width, outputs, 1)
         self.bn3 = nn.BatchNorm2d(outputs)

@@ -84,7 +84,7 @@ class SqueezeNet(Staged):
     def initialise(self, generator: torch.Generator) -> None:
         """As torchvision: He's uniform, N(0, 0.01) for the score maps, biases 0."""
         init.he_uniform(self.features, generator)
-        init.normal(self.classifier, generator, std=0.01)
+        init.gaussian(self.classifier, generator, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pictures [B, C, H, W] to logits [B, classes], none below 0."""

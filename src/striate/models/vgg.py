@@ -91,7 +91,7 @@ class VGG(Staged):
         The paper trains A from N(0, 0.1) and begins the deeper ones with A's layers.
         """
         init.he(self.features, generator)
-        init.normal(self.classifier, generator, std=0.01)
+        init.gaussian(self.classifier, generator, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pictures [B, C, H, W] to logits [B, classes]."""
