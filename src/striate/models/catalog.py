@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.models.facts import Entry, Request, Value
-from striate.models.rows import lenet, linear, preresnet, resnet
+from striate.models.rows import densenet, lenet, linear, preresnet, resnet
 from striate.models.table import NetTable
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ CATALOG: dict[str, Entry] = {
     **lenet.ROWS,
     **resnet.ROWS,
     **preresnet.ROWS,
+    **densenet.ROWS,
 }
 
 
