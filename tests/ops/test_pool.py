@@ -183,6 +183,11 @@ def test_global_pools(kit, rank):
     assert ops.global_avg_pool(x).shape == (2, 3, *(1,) * rank)
 
 
+def test_a_mean_of_large_half_precision_maps_does_not_overflow(kit):
+    x = torch.full((1, 1, 300, 300), 2.0, dtype=torch.float16)
+    assert ops.global_avg_pool(x).item() == 2
+
+
 # --- gradients -----------------------------------------------------------------------------------
 
 ODD = {"kernel_size": (3, 2), "stride": (2, 1), "padding": ((1, 2), (0, 1)), "ceil_mode": True}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import ShapeError
+from striate.layers.pool_fixed import GlobalAvgPool
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
 from striate.models.facts import Request
@@ -130,7 +131,7 @@ class PreResNet(Backbone):
         self.stages = nn.ModuleList(Stage(spec, i, maps[i : i + 2], widths[i]) for i in range(4))
         self.norm = nn.BatchNorm2d(maps[-1])
         self.relu = nn.ReLU(inplace=True)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.avgpool = GlobalAvgPool()
         self.drop = dropout(request.number("drop_rate"))
         self.fc = nn.Linear(maps[-1], request.num_classes)
 

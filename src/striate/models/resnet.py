@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate.errors import ShapeError
+from striate.layers.pool_fixed import GlobalAvgPool
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
 from striate.models.facts import Request
@@ -37,7 +38,8 @@ class Padding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] to [B, outputs, H / stride, W / stride]."""
-        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new))
+        # A pooling of single cells: the gradient of a slice would be a map with channels outermost.
+        return F.pad(F.avg_pool2d(x, 1, self.stride), (0, 0, 0, 0, 0, self.new))
 
 
 def projection(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
@@ -182,7 +184,7 @@ class ResNet(Backbone):
         for i, depth in enumerate(spec.depths):
             layer = stage(block, depth, inputs[i : i + 2], widths[i], stride=2 if i else 1)
             self.add_module(f"layer{i + 1}", layer)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.avgpool = GlobalAvgPool()
         self.drop = dropout(request.number("drop_rate"))
         self.fc = nn.Linear(self.widths[-1], request.num_classes)
 

@@ -3,6 +3,7 @@
 x [N, C, *space].
 """
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -57,7 +58,11 @@ def global_max_pool(x: Num[Tensor, "n c *space"]) -> Num[Tensor, "n c *ones"]:
 def global_avg_pool(x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *ones"]:
     """The mean of every map, its axes kept with one cell each."""
     rank = check_space(x, "global_avg_pool")
-    return x.mean(tuple(range(2, rank + 2)), keepdim=True)
+    axes = tuple(range(2, rank + 2))
+    if x.dtype is torch.float16:  # its sums overflow at 65,504
+        return x.mean(axes, keepdim=True)
+    # The gradient of a mean is a map of its own, laid out with channels outermost; that of a sum is a view.
+    return x.sum(axes, keepdim=True) / math.prod(x.shape[2:])
 
 
 def pyramid_pool(
