@@ -67,7 +67,7 @@ ROWS = rows(
         params_train=35_322_218,
         macs=142_725_772_800,
         published=Published(
-            "torchvision 0.29 model metadata", params=35_322_218, macs=152_717_000_000
+            "torchvision 0.29 model metadata", params=32_957_013, macs=152_717_000_000
         ),
         tasks=("segment",),
         options={"auxiliary": Flag(True), **drop_rate(0.1)},
