@@ -54,6 +54,14 @@ class Dense(Backbone):
         """The last hidden layer as [B, units, 1, 1]; of the linear net the picture itself."""
         return [self.hidden(x)[:, :, None, None]] if len(self.hidden) > 1 else [x]
 
+    def templates(self) -> Tensor:
+        """Weights of the first layer as pictures [units, C, H, W]; of the linear net one picture a class.
+
+        What a unit answers is the sum over its template times the picture, and its bias.
+        """
+        weight = self.get_parameter(f"{self.stem}.weight")
+        return weight.detach().unflatten(1, self.input_shape)
+
     def forward(self, x: Tensor) -> Tensor:
         """Pictures [B, C, H, W] to logits [B, classes]."""
         return self.fc(self.hidden(x))

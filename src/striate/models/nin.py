@@ -78,7 +78,16 @@ class Maxout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] to [B, outputs, H, W]."""
         x = self.norm(self.conv(x))
-        return x if self.pieces == 1 else x.unflatten(1, (-1, self.pieces)).amax(2)
+        return x if self.pieces == 1 else largest(x, self.pieces)
+
+
+def largest(x: Tensor, pieces: int) -> Tensor:
+    """[B, C, H, W] to the largest of every `pieces` neighbouring maps, in the memory layout of x."""
+    if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
+        return x.unflatten(1, (-1, pieces)).max(2).values
+    # Where neighbouring channels are neighbours in memory, they are best the last axis.
+    last = x.permute(0, 2, 3, 1).unflatten(3, (-1, pieces)).max(4).values
+    return last.permute(0, 3, 1, 2)
 
 
 class NiN(Staged):
