@@ -57,8 +57,19 @@ def test_the_catalogue_prints_what_the_sheet_counts(name):
     assert sheet.inputs == (row.input,)
     assert sheet.totals.macs == sheet.counts.flop_counter == row.macs
     assert sheet.totals.params == row.params
-    assert sum(layer.params for layer in sheet.layers) == row.params
-    assert (sheet.counts.disagree, sheet.counts.uncounted, sheet.findings) == ((), (), ())
+    assert (sheet.counts.disagree, sheet.counts.uncounted) == ((), ())
+    read = sum(layer.params for layer in sheet.layers)
+    if (
+        name == "capsnet"
+    ):  # its decoder, which the source counts, draws pictures and answers nothing
+        assert [finding.path for finding in sheet.findings] == [
+            "decoder.fc1",
+            "decoder.fc2",
+            "decoder.fc3",
+        ]
+        assert row.params - read == 1_411_344
+    else:
+        assert (read, sheet.findings) == (row.params, ())
 
 
 def test_resnet18_by_formula():
@@ -450,11 +461,11 @@ def test_a_shape_is_needed_and_has_a_form():
     with pytest.raises(ShapeError) as error:
         measure("lenet5", (28, 28))
     assert str(error.value) == (
-        "lenet5 reads one picture, such as 3x224x224 (channels, height, width); got (28, 28)"
+        "lenet5 reads one picture, such as 3x224x224 (channels, height, width); got 28x28"
     )
     with pytest.raises(ArgumentError) as error:
         measure("resnet81")
-    assert "did you mean resnet18?" in str(error.value)
+    assert "did you mean resnet18" in str(error.value)
 
 
 def test_a_net_wrapped_for_compilation_is_measured_as_itself():

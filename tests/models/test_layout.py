@@ -17,9 +17,17 @@ from striate.models.catalog import CATALOG, build
 TRAINED = [name for name, row in CATALOG.items() if row.tasks != ("unsupervised",)]
 
 # file of the family -> operation -> why it may change the layout.
+FLAT = {
+    "clone": "the first linear layer reads maps channel by channel, as weights trained elsewhere do"
+}
 ALLOWED: dict[str, dict[str, str]] = {
     "linear": {"clone": "the picture itself becomes one vector, channel by channel"},
-    "lenet": {"clone": "fc1 reads maps of 5x5 channel by channel, as weights trained elsewhere do"},
+    **dict.fromkeys(("lenet", "alexnet", "vgg", "yolo", "capsnet"), FLAT),
+    "lenet_1998": {**FLAT, "tanh_backward": "after it, a step of few numbers"},
+    "nin": {"permute": "a view: the largest of five maps is taken along an axis of its own"},
+    "enet": dict.fromkeys(
+        ("add", "_prelu_kernel_backward"), "PyTorch unpools with channels outermost"
+    ),
 }
 
 

@@ -74,9 +74,9 @@ def test_layers_have_the_names_of_the_authors_files():
 @pytest.mark.parametrize(
     ("name", "kinds"),
     [
-        ("nin_cifar10", ["MaxPool2d", "Dropout", "AvgPool2d", "Dropout", "AdaptiveAvgPool2d"]),
-        ("nin_imagenet", ["MaxPool2d"] * 3 + ["Dropout", "AdaptiveAvgPool2d"]),
-        ("bn_nin", ["AvgPool2d", "Dropout", "AvgPool2d", "Dropout", "AdaptiveAvgPool2d"]),
+        ("nin_cifar10", ["MaxPool2d", "Dropout", "AvgPool2d", "Dropout", "GlobalAvgPool"]),
+        ("nin_imagenet", ["MaxPool2d"] * 3 + ["Dropout", "GlobalAvgPool"]),
+        ("bn_nin", ["AvgPool2d", "Dropout", "AvgPool2d", "Dropout", "GlobalAvgPool"]),
     ],
 )
 def test_poolings_and_dropout_are_where_the_authors_have_them(name, kinds):

@@ -85,5 +85,5 @@ def test_it_is_measured_by_name_at_other_sizes():
     with pytest.raises(ShapeError) as error:
         striate.measure("tdnn", (1, 20, 100))
     assert str(error.value) == (
-        "tdnn reads one series, such as 16x15 (channels, frames); got (1, 20, 100)"
+        "tdnn reads one series, such as 16x15 (channels, frames); got 1x20x100"
     )

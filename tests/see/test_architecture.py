@@ -38,7 +38,7 @@ def test_blocks_are_drawn_where_their_branches_meet():
         ((128, 28, 28), 5, "5 layers"),
         ((256, 14, 14), 5, "5 layers"),
         ((512, 7, 7), 5, "5 layers"),
-        ((512, 1, 1), 0, "global avg pool"),
+        ((512, 1, 1), 0, "global average"),
         ((1000,), 1, "linear"),
     ]
 

@@ -53,25 +53,16 @@ def measure(net: nn.Module | str, shape: Shape | Sequence[Shape] | str | None = 
 
 
 def _named(name: str, shape: object) -> nn.Module:
-    from striate.models.catalog import build, entry
+    from striate.models.catalog import outline
 
-    if shape is None:
-        return build(name, init=False)
     sides = read_shape(shape) if isinstance(shape, str) else shape
-    row = entry(name)
     match sides:
-        case (int(channels), int(frames)) if len(row.input) == 2:
-            size: tuple[int, ...] = (frames,)
-        case (int(channels), int(height), int(width)) if len(row.input) == 3:
-            size = (height, width)
+        case None:
+            return outline(name)
+        case [*counts] if all(isinstance(side, int) for side in counts):
+            return outline(name, counts)
         case _:
-            reads = (
-                "series, such as 16x15 (channels, frames)"
-                if len(row.input) == 2
-                else "picture, such as 3x224x224 (channels, height, width)"
-            )
-            raise ShapeError(f"{name} reads one {reads}; got {sides}")
-    return build(row.name, in_channels=channels, size=size, init=False)
+            raise ShapeError(f"{name} reads one input, such as 3x224x224; got {sides}")
 
 
 def _layers(calls: Sequence[Call], parameters: Mapping[str, nn.Parameter]) -> tuple[Layer, ...]:

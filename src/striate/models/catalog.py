@@ -5,9 +5,9 @@ Figures are for one item at `input`; `macs` counts one multiply-add as one and p
 
 import fnmatch
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.models.facts import Entry, Request, Value
@@ -115,6 +115,27 @@ def build(
     if init:
         net.initialise(torch.Generator() if generator is None else generator)
     return net
+
+
+def outline(name: str, shape: Sequence[int] | None = None) -> "Backbone":
+    """A net as used for inference, without weights: for looking at its shapes, not for running it.
+
+    Args:
+        name: a key of `CATALOG`.
+        shape: (C, H, W) of one item, or (C, frames) of a net over time; None is as published.
+
+    Raises:
+        ArgumentError: an unknown name.
+        ShapeError: a shape of another kind, or one that the net cannot take.
+    """
+    row = entry(name)
+    channels, *size = shape or row.input
+    if len(size) + 1 != len(row.input):
+        kinds = {2: "series, such as 16x15 (channels, frames)"}
+        reads = kinds.get(len(row.input), "picture, such as 3x224x224 (channels, height, width)")
+        raise ShapeError(f"{name} reads one {reads}; got {'x'.join(map(str, shape or ()))}")
+    bare: dict[str, Any] = {"auxiliary": False} if "auxiliary" in row.options else {}
+    return build(name, in_channels=channels, size=tuple(size), init=False, **bare)
 
 
 def nets(pattern: str | None = None) -> NetTable:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
 from striate.models.facts import Request
+from striate.ops.padding import crop
 
 VGG16 = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # maps and convolutions of each level
 UNITS = 4096
@@ -180,7 +181,7 @@ class FCN(Backbone):
 
 def _cut(x: Tensor, first: int, like: Tensor) -> Tensor:
     """As many rows and columns as `like` has, from `first` on."""
-    return x[:, :, first : first + like.shape[2], first : first + like.shape[3]]
+    return crop(x, top=first, left=first, size=(like.shape[2], like.shape[3]))
 
 
 def build(request: Request) -> Backbone:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from striate.layers.pool_fixed import GlobalAvgPool
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
 from striate.models.facts import Request
@@ -117,7 +118,7 @@ class NiN(Staged):
         self.classifier = nn.Sequential()
         for name, module in layer(spec, last, inputs, request.num_classes).items():
             self.classifier.add_module(name, module)
-        self.classifier.add_module("mean", nn.AdaptiveAvgPool2d(1))
+        self.classifier.add_module("mean", GlobalAvgPool())
 
     def initialise(self, generator: torch.Generator) -> None:
         """He's; the papers draw by hand, and behind batch normalisation the scale does not matter."""

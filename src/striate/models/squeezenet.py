@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from striate.layers.pool_fixed import GlobalAvgPool
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
 from striate.models.facts import Request
@@ -78,7 +79,7 @@ class SqueezeNet(Staged):
             dropout(request.number("drop_rate")),
             nn.Conv2d(maps, request.num_classes, 1),
             nn.ReLU(inplace=True),
-            nn.AdaptiveAvgPool2d(1),
+            GlobalAvgPool(),
         )
 
     def initialise(self, generator: torch.Generator) -> None:

@@ -14,6 +14,7 @@ from striate.errors import ShapeError
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
 from striate.models.facts import Request
+from striate.ops.padding import crop
 
 WIDTHS = (64, 128, 256, 512, 1024)
 SMALLEST = 4  # side of the coarsest maps from which one pixel is left on the way up
@@ -63,7 +64,7 @@ class Up(nn.Module):
 def _middle(x: Tensor, size: tuple[int, int]) -> Tensor:
     """The middle of each map; where an odd number is cut, one more at the end."""
     top, left = (x.shape[2] - size[0]) // 2, (x.shape[3] - size[1]) // 2
-    return x[:, :, top : top + size[0], left : left + size[1]]
+    return crop(x, top=top, left=left, size=size)
 
 
 class UNet(Backbone):

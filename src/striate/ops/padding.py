@@ -219,3 +219,15 @@ def geometry(
             dilation=dilation,
             ceil_mode=ceil_mode,
         )
+
+
+def crop(
+    x: Num[Tensor, "n c h w"], *, top: int, left: int, size: tuple[int, int]
+) -> Num[Tensor, "n c a b"]:
+    """A window of `size` of every map, from row `top` and column `left` on.
+
+    Padding by a negative width, because the gradient of a slice is laid out with channels outermost whatever the
+    layout of the maps.
+    """
+    right, bottom = x.shape[3] - left - size[1], x.shape[2] - top - size[0]
+    return F.pad(x, (-left, -right, -top, -bottom)) if any((top, left, right, bottom)) else x

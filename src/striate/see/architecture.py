@@ -190,7 +190,13 @@ def _label(segment: Sequence[Call], weighted: Sequence[Call]) -> str:
         names = {_kernel_of(_named(call)) for call in weighted}
         return f"{names.pop()} x{len(weighted)}" if len(names) == 1 else f"{len(weighted)} layers"
     pools = [call for call in segment if "pool" in call.op]
-    return _pooling(pools[-1]) if pools else segment[-1].op.rstrip("_").replace("_", " ")
+    if pools:
+        return _pooling(pools[-1])
+    means = any(
+        call.op in ("mean", "sum") and call.outputs[0].count < call.inputs[0].count
+        for call in segment
+    )
+    return "global average" if means else segment[-1].op.rstrip("_").replace("_", " ")
 
 
 def _named(call: Call) -> str:
@@ -206,7 +212,7 @@ def _named(call: Call) -> str:
 def _pooling(call: Call) -> str:
     kind = call.op.replace("_with_indices", "").rstrip("0123456789d").replace("_", " ").strip()
     if call.op.startswith("adaptive"):
-        return kind.replace("adaptive ", "global ")
+        return kind.replace("adaptive avg pool", "global average").replace("adaptive ", "global ")
     kernel = _first(call.arg("kernel_size", 1, 0))
     stride = _first(call.arg("stride", 2) or kernel)
     return f"{kind} {kernel}x{kernel} /{stride}"

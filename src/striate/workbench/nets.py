@@ -34,7 +34,7 @@ def find(text: str, shape: tuple[int, ...] | None = None) -> Named:
     if ":" in text:
         return Named(text, own(text), shape)
     if text in catalog.CATALOG:
-        return _from_catalog(text, shape or catalog.entry(text).input)
+        return Named(text, catalog.outline(text, shape), shape or catalog.entry(text).input)
     path = Path(text)
     if (path / "config.json").exists():
         run = Run.load(path)
@@ -46,16 +46,6 @@ def find(text: str, shape: tuple[int, ...] | None = None) -> Named:
         f"no net is called {text!r}; {nearest(text, catalog.CATALOG)}; "
         "or name a run folder, or package.module:factory"
     )
-
-
-def _from_catalog(name: str, shape: tuple[int, ...]) -> Named:
-    if len(shape) != 3:
-        raise ArgumentError(
-            f"{name} takes channels x height x width, got {'x'.join(map(str, shape))}"
-        )
-    channels, height, width = shape
-    net = catalog.build(name, in_channels=channels, size=(height, width), init=False)
-    return Named(name, net, shape)
 
 
 def own(text: str) -> nn.Module:
