@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.models.facts import Entry, Request, Value
-from striate.models.rows import enet, fcn, lenet, linear, resnet, unet, yolo
+from striate.models.rows import enet, fcn, graph, lenet, linear, resnet, unet, yolo
 from striate.models.table import NetTable
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ CATALOG: dict[str, Entry] = {
     **enet.ROWS,
     **unet.ROWS,
     **yolo.ROWS,
+    **graph.ROWS,
 }
 
 

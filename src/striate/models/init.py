@@ -37,10 +37,16 @@ def skipped() -> AbstractContextManager[object]:
 def as_torch(net: nn.Module, generator: torch.Generator) -> None:
     """Weights and biases of convolutions and linear layers uniform in +-1 / sqrt(inputs of one output), PyTorch's default."""
     for layer in _weighted(net):
-        bound = 1 / math.sqrt(layer.weight[0].numel())
-        _fill(layer.weight, lambda t, b=bound: t.uniform_(-b, b, generator=generator))
+        reads = layer.weight[0].numel()
+        uniform_(layer.weight, reads, generator)
         if layer.bias is not None:
-            _fill(layer.bias, lambda t, b=bound: t.uniform_(-b, b, generator=generator))
+            uniform_(layer.bias, reads, generator)
+
+
+def uniform_(parameter: Tensor, reads: int, generator: torch.Generator) -> None:
+    """One parameter uniform in +-1 / sqrt(`reads`), the inputs of one output."""
+    bound = 1 / math.sqrt(reads)
+    _fill(parameter, lambda t: t.uniform_(-bound, bound, generator=generator))
 
 
 def he(net: nn.Module, generator: torch.Generator) -> None:
