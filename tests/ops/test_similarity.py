@@ -71,6 +71,13 @@ def test_the_graph_links_what_looks_alike():
     torch.testing.assert_close(graph[0, 1], torch.tensor(1.0))
 
 
+def test_a_link_needs_one_choice_only():
+    # Node 2 is nearest to 1, which is nearest to 0.
+    series = torch.tensor([[0.0, 0, 1, 0], [0, 0.1, 1, 0], [0, 1, 1, 0]])
+    linked = similarity_graph(series, neighbours=1) > 0
+    assert linked.tolist() == [[False, True, False], [True, False, True], [False, True, False]]
+
+
 def test_lonely_and_constant_nodes_are_no_mistake():
     assert not similarity_graph(torch.rand(1, 5)).any()
     assert similarity_graph(torch.ones(3, 5), neighbours=5).isfinite().all()

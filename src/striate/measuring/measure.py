@@ -53,14 +53,16 @@ def measure(net: nn.Module | str, shape: Shape | Sequence[Shape] | str | None = 
 
 
 def _named(name: str, shape: object) -> nn.Module:
+    """A net of the catalogue as it is used for inference: without auxiliary heads."""
     from striate.models.catalog import build, entry
 
+    lean = {"auxiliary": False} if "auxiliary" in entry(name).options else {}
     if shape is None:
-        return build(name, init=False)
+        return build(name, init=False, **lean)
     sides = read_shape(shape) if isinstance(shape, str) else shape
     match sides:
         case (int(channels), int(height), int(width)):
-            return build(entry(name).name, in_channels=channels, size=(height, width), init=False)
+            return build(name, in_channels=channels, size=(height, width), init=False, **lean)
         case _:
             raise ShapeError(
                 f"{name} reads one picture, such as 3x224x224 (channels, height, width); got {sides}"
