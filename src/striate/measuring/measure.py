@@ -4,6 +4,7 @@ The net is run once as a copy without numbers (see `probe.trace`); each function
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import nn
 
@@ -56,7 +57,7 @@ def _named(name: str, shape: object) -> nn.Module:
     """A net of the catalogue as it is used for inference: without auxiliary heads."""
     from striate.models.catalog import build, entry
 
-    lean = {"auxiliary": False} if "auxiliary" in entry(name).options else {}
+    lean: dict[str, Any] = {"auxiliary": False} if "auxiliary" in entry(name).options else {}
     if shape is None:
         return build(name, init=False, **lean)
     sides = read_shape(shape) if isinstance(shape, str) else shape
