@@ -161,6 +161,14 @@ def test_first_weights_are_he_normal_in_what_one_value_reads():
             assert abs(parameter.std().item() / (2 / reads) ** 0.5 - 1) < 0.05, name
 
 
+def test_dropout_ends_the_last_two_levels_of_the_way_down():
+    net = build("unet", size=188, width=0.05)
+    drops = [path for path, m in net.named_modules() if isinstance(m, torch.nn.Dropout)]
+    assert drops == ["drops.3", "drops.4"]
+    halves = net.features(torch.rand(1, 1, 188, 188))
+    assert [bool((m == 0).sum() > 0.4 * m.numel()) for m in halves[3:]] == [True, True]
+
+
 def test_batch_normalisation_is_an_option():
     net = build("unet_same", size=32, width=0.05, batch_norm=True)
     assert sum(isinstance(m, torch.nn.BatchNorm2d) for m in net.modules()) == 18

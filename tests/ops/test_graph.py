@@ -45,6 +45,25 @@ def test_both_forms_equal_their_twins_and_each_other(kit):
     )
 
 
+def test_terms_are_the_polynomials_of_the_matrix(kit):
+    matrix, x = ops.laplacian(ring(7)), kit.rand(2, 3, 4, 7)
+    t = 2 * matrix / 1.5 - torch.eye(7, dtype=matrix.dtype)
+    one = torch.eye(7, dtype=matrix.dtype)
+    powers = (one, t, 2 * t @ t - one, 4 * t @ t @ t - 3 * t)
+    terms = ops.chebyshev_terms(x, matrix, count=4, largest=1.5)
+    kit.close(terms, torch.stack([x @ power.T for power in powers]))
+    theta = kit.rand(5, 3, 4)
+    mixed = torch.einsum("knctv,ock->notv", terms, theta)
+    plain = ops.chebyshev_conv(x[:, :, 1], theta, matrix, largest=1.5)
+    kit.close(mixed[:, :, 1], plain)
+    with pytest.raises(ShapeError) as error:
+        ops.chebyshev_terms(x, matrix[:6], count=2)
+    assert str(error.value) == (
+        "chebyshev_terms: got x [2, 3, 4, 7], matrix [6, 7] and count=2; "
+        "expected [..., v], [v, v] and at least 1"
+    )
+
+
 def test_renaming_the_nodes_renames_the_result(kit):
     order = torch.randperm(7, generator=torch.Generator().manual_seed(0))
     matrix, x, theta = ops.laplacian(ring(7)), kit.rand(2, 3, 7), kit.rand(4, 3, 3)

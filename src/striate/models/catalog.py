@@ -18,6 +18,7 @@ from striate.models.rows import (
     densenet,
     enet,
     fcn,
+    graph,
     lenet,
     linear,
     neocognitron,
@@ -56,6 +57,7 @@ CATALOG: dict[str, Entry] = {
     **unet.ROWS,
     **yolo.ROWS,
     **capsnet.ROWS,
+    **graph.ROWS,
 }
 
 

@@ -106,12 +106,38 @@ def chebyshev_conv(
             f"chebyshev_conv: got x {list(x.shape)}, theta {list(theta.shape)}, matrix "
             f"{list(matrix.shape)}; expected [n, c, v], [o, c, k] with k at least 1, and [v, v]"
         )
-    terms = [x.reshape(-1, x.shape[-1]).T]
-    for k in range(1, theta.shape[2]):
-        shifted = (matrix @ terms[-1]) * (2 / largest) - terms[-1]
-        terms.append(shifted if k == 1 else 2 * shifted - terms[-2])
+    terms = _terms(x, matrix, theta.shape[2], largest)
     stacked = torch.stack(terms).view(len(terms), x.shape[-1], *x.shape[:2])
     return _shifted(torch.einsum("kvnc,ock->nov", stacked, theta), bias)
+
+
+def chebyshev_terms(
+    x: Float[Tensor, "*n v"], matrix: Float[Tensor, "v v"], *, count: int, largest: float = 2.0
+) -> Float[Tensor, "k *n v"]:
+    """T_k(2 L / largest - I) x for k from 0 to `count` - 1, for filters that mix more axes than the nodes.
+
+    Arguments as in `chebyshev_conv`.
+
+    Raises:
+        ShapeError: sizes that do not fit together.
+        ArgumentError: integers in the tensor.
+    """
+    check_floating(x, "chebyshev_terms")
+    if count < 1 or matrix.shape != (x.shape[-1],) * 2:
+        raise ShapeError(
+            f"chebyshev_terms: got x {list(x.shape)}, matrix {list(matrix.shape)} and count={count}; "
+            "expected [..., v], [v, v] and at least 1"
+        )
+    return torch.stack([term.T.reshape(x.shape) for term in _terms(x, matrix, count, largest)])
+
+
+def _terms(x: Tensor, matrix: Tensor, count: int, largest: float) -> list[Tensor]:
+    """Polynomials of the matrix times the nodes, each [V, everything else]."""
+    terms = [x.reshape(-1, x.shape[-1]).T]
+    for k in range(1, count):
+        shifted = (matrix @ terms[-1]) * (2 / largest) - terms[-1]
+        terms.append(shifted if k == 1 else 2 * shifted - terms[-2])
+    return terms
 
 
 def _shifted(y: Tensor, bias: Tensor | None) -> Tensor:
