@@ -8,6 +8,8 @@ import pytest
 
 from striate import cli
 from striate.cli import settings
+from striate.errors import nearest
+from striate.models.catalog import CATALOG
 
 INTERVAL = {"value", "low", "high"}
 
@@ -110,7 +112,7 @@ def test_measure(status, run):
     code, _, err = status("measure", "lenet6")
     assert code == 2
     assert err == (
-        "striate: no net is called 'lenet6'; did you mean lenet5? There are: lenet5, linear, mlp, resnet18; "
+        f"striate: no net is called 'lenet6'; {nearest('lenet6', CATALOG)}; "
         "or name a run folder, or package.module:factory\n"
     )
     assert status("measure", "lenet5", "--input", "big")[0] == 2

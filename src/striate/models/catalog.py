@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.models.facts import Entry, Request, Value
-from striate.models.rows import capsnet, lenet, linear, neocognitron, resnet, tdnn
+from striate.models.rows import capsnet, cdbn, lenet, linear, neocognitron, resnet, tdnn
 from striate.models.table import NetTable
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ CATALOG: dict[str, Entry] = {
     **neocognitron.ROWS,
     **tdnn.ROWS,
     **lenet.ROWS,
+    **cdbn.ROWS,
     **resnet.ROWS,
     **capsnet.ROWS,
 }
