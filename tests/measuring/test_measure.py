@@ -57,19 +57,11 @@ def test_the_catalogue_prints_what_the_sheet_counts(name):
     assert sheet.inputs == (row.input,)
     assert sheet.totals.macs == sheet.counts.flop_counter == row.macs
     assert sheet.totals.params == row.params
+    # An answer leaves out what only learning or drawing reads: a decoder, biases of what is imagined.
+    unread = {"capsnet": 1_411_344, "cdbn": 25}.get(name, 0)
+    assert sum(layer.params for layer in sheet.layers) == row.params - unread
     assert (sheet.counts.disagree, sheet.counts.uncounted) == ((), ())
-    read = sum(layer.params for layer in sheet.layers)
-    if (
-        name == "capsnet"
-    ):  # its decoder, which the source counts, draws pictures and answers nothing
-        assert [finding.path for finding in sheet.findings] == [
-            "decoder.fc1",
-            "decoder.fc2",
-            "decoder.fc3",
-        ]
-        assert row.params - read == 1_411_344
-    else:
-        assert (read, sheet.findings) == (row.params, ())
+    assert bool(unread) == ("unused" in {finding.kind for finding in sheet.findings})
 
 
 def test_resnet18_by_formula():

@@ -510,3 +510,16 @@ def test_batch_normalisation_needs_two_pictures(shapes, tmp_path):
         UsageError, match="batch=1: batch normalisation cannot learn from one picture"
     ):
         striate.train(shapes, "resnet18", out=tmp_path, batch=1, size=32, width=0.1, plan="default")
+
+
+@pytest.mark.parametrize(("net", "kind"), [("neocognitron", "Neocognitron"), ("cdbn", "CDBN")])
+def test_a_net_that_learns_without_labels_is_refused_before_anything_is_read(
+    net, kind, shapes, tmp_path
+):
+    with pytest.raises(UsageError) as error:
+        striate.train(shapes, net=net, out=tmp_path, size=32)
+    assert str(error.value) == (
+        f"{kind} learns without labels and has no loss to descend; "
+        "teach it in Python by net.fit(pictures, generator=torch.Generator())"
+    )
+    assert not any(tmp_path.iterdir())

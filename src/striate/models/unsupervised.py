@@ -38,7 +38,11 @@ class Unsupervised(Backbone):
         Raises:
             UsageError: always.
         """
-        raise UsageError(
+        raise self.refusal()
+
+    def refusal(self) -> UsageError:
+        """What is said to a training that asks for a loss."""
+        return UsageError(
             f"{type(self).__name__} learns without labels and has no loss to descend; "
             "teach it in Python by net.fit(pictures, generator=torch.Generator())"
         )

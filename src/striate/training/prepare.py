@@ -17,6 +17,7 @@ from torch import nn
 from striate import plan as plan_room
 from striate.data import Data
 from striate.errors import RecipeError, ShapeError, UsageError
+from striate.models.unsupervised import Unsupervised
 from striate.plan import Plan
 from striate.runs.config import Config, NetSpec, structure
 from striate.runs.preprocessing import Preprocessing
@@ -106,6 +107,8 @@ def chosen_net(net: nn.Module | None, recipe: Recipe, data: Data) -> tuple[NetSp
         options=recipe.options,
     )
     built = spec.build(randomness.generator(recipe.seed, "init"))
+    if isinstance(built, Unsupervised):
+        raise built.refusal()
     return replace(spec, structure=structure(built)), built
 
 
