@@ -19,6 +19,7 @@ TRAINED = [name for name, row in CATALOG.items() if row.tasks != ("unsupervised"
 # file of the family -> operation -> why it may change the layout.
 ALLOWED: dict[str, dict[str, str]] = {
     "linear": {"clone": "the picture itself becomes one vector, channel by channel"},
+    "highway": {"clone": "the nets for digits read the last maps channel by channel"},
     "lenet": {"clone": "fc1 reads maps of 5x5 channel by channel, as weights trained elsewhere do"},
 }
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.models.facts import Entry, Request, Value
-from striate.models.rows import densenet, lenet, linear, preresnet, resnet
+from striate.models.rows import densenet, highway, lenet, linear, preresnet, resnet
 from striate.models.table import NetTable
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 CATALOG: dict[str, Entry] = {
     **linear.ROWS,
     **lenet.ROWS,
+    **highway.ROWS,
     **resnet.ROWS,
     **preresnet.ROWS,
     **densenet.ROWS,
