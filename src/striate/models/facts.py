@@ -60,11 +60,12 @@ class Counts:
 
 @dataclass(frozen=True)
 class Number:
-    """An option that takes one number between two bounds, both included."""
+    """An option that takes one number, or one whole number, between two bounds, both included."""
 
     default: float
     low: float = -math.inf
     high: float = math.inf
+    whole: bool = False
 
     def read(self, key: str, value: object) -> float:
         """Check one value."""
@@ -72,12 +73,12 @@ class Number:
             case bool():
                 pass
             case int() | float() if self.low <= value <= self.high:
-                return float(value)
+                if not self.whole or float(value).is_integer():
+                    return float(value)
             case _:
                 pass
-        raise ArgumentError(
-            f"{key} takes a number from {self.low:g} to {self.high:g}, got {value!r}"
-        )
+        kind = "a whole number" if self.whole else "a number"
+        raise ArgumentError(f"{key} takes {kind} from {self.low:g} to {self.high:g}, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,10 @@ class Request:
     def number(self, option: str) -> float:
         """The value of a `Number`."""
         return float(str(self.options[option]))
+
+    def count(self, option: str) -> int:
+        """The value of a `Number` that is whole."""
+        return round(self.number(option))
 
     def flag(self, option: str) -> bool:
         """The value of a `Flag`."""

@@ -99,6 +99,18 @@ def gaussian(net: nn.Module, generator: torch.Generator, *, std: float = 0.01) -
         _no_bias(layer)
 
 
+def lecun(net: nn.Module, generator: torch.Generator) -> None:
+    """Every layer uniform with variance 1 / (numbers read by one output value), biases 0.
+
+    What keeps the variance from layer to layer: LeCun et al. 1998, Efficient BackProp, eq. 16.
+    """
+    for layer in _weighted(net):
+        bound = math.sqrt(3 / layer.weight[0].numel())
+        _fill(layer.weight, lambda t, b=bound: t.uniform_(-b, b, generator=generator))
+        if layer.bias is not None:
+            _fill(layer.bias, Tensor.zero_)
+
+
 Weighted = nn.modules.conv._ConvNd | nn.Linear  # pyright: ignore[reportPrivateUsage]
 
 

@@ -49,6 +49,16 @@ def _cifar(name: str, params: int, macs: int, printed: int, note: str) -> Entry:
 
 
 ROWS = rows(
+    _cifar(
+        "densenet40_cifar",
+        1_019_722,
+        264_812_928,
+        1_000_000,
+        "k=12, without bottleneck or compression",
+    ),
+    _cifar(
+        "densenet100bc_cifar", 769_162, 287_929_692, 800_000, "k=12, bottleneck and compression"
+    ),
     _known("densenet121", 7_978_856, 2_834_161_664, 2.834),
     _known("densenet161", 28_681_000, 7_727_907_072, 7.728, "k=48"),
     _known("densenet169", 14_149_480, 3_359_843_328, 3.36),
@@ -59,15 +69,5 @@ ROWS = rows(
         5_751_653_376,
         Published("derived: table 1 with k=32", params=33_337_704, macs=5_751_653_376),
         "k=32",
-    ),
-    _cifar(
-        "densenet40_cifar",
-        1_019_722,
-        264_812_928,
-        1_000_000,
-        "k=12, without bottleneck or compression",
-    ),
-    _cifar(
-        "densenet100bc_cifar", 769_162, 287_929_692, 800_000, "k=12, bottleneck and compression"
     ),
 )
