@@ -10,6 +10,7 @@ from torch import nn
 from striate.errors import ShapeError
 from striate.measuring.connections import connections
 from striate.measuring.failures import explain
+from striate.measuring.fields import Fields, fields
 from striate.measuring.inputs import Shape, read_shape, templates
 from striate.measuring.macs import formula
 from striate.measuring.sheet import Counts, Disagreement, Finding, Layer, Sheet, Totals
@@ -40,7 +41,8 @@ def measure(net: nn.Module | str, shape: Shape | Sequence[Shape] | str | None = 
         raise problem from run.error
     parameters: dict[str, nn.Parameter] = dict(module.named_parameters())
     calls = [call for call in run.calls if call.live or call.flops or formula(call)]
-    layers = _layers(calls, parameters)
+    seen = fields(run)
+    layers = _layers(calls, parameters, seen)
     return Sheet(
         net=net if isinstance(net, str) else type(module).__name__,
         inputs=tuple(value.shape[1:] for value in run.inputs),
@@ -49,6 +51,8 @@ def measure(net: nn.Module | str, shape: Shape | Sequence[Shape] | str | None = 
         counts=_counts(calls, run.flops),
         findings=_unused(calls, parameters),
         ran_on=run.device,
+        field=seen.of(run.outputs[0]) if run.outputs else None,
+        unread=seen.unread(run.outputs),
     )
 
 
@@ -67,7 +71,9 @@ def _named(name: str, shape: object) -> nn.Module:
             )
 
 
-def _layers(calls: Sequence[Call], parameters: Mapping[str, nn.Parameter]) -> tuple[Layer, ...]:
+def _layers(
+    calls: Sequence[Call], parameters: Mapping[str, nn.Parameter], seen: Fields
+) -> tuple[Layer, ...]:
     rows: list[Layer] = []
     unread = dict(parameters)
     for call in calls:
@@ -84,6 +90,7 @@ def _layers(calls: Sequence[Call], parameters: Mapping[str, nn.Parameter]) -> tu
                 connections=connections(call),
                 macs=call.flops // 2 if macs is None else macs,
                 bytes=call.written,
+                field=seen.of(call.outputs[0]),
             )
         )
     return tuple(rows)

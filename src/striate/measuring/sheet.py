@@ -4,12 +4,24 @@ Shapes stand without the batch axis; everything is counted for one item. One mul
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from striate.measuring.fields import NONE_UNREAD, Field, Unread
 from striate.report import Result, html_table, text_table
 
-HEADER = ("layer", "op", "output", "params", "connections", "MACs", "bytes")
+HEADER = (
+    "layer",
+    "op",
+    "output",
+    "params",
+    "connections",
+    "MACs",
+    "bytes",
+    "field",
+    "stride",
+    "start",
+)
 CONVENTION = (
     "For one item. MACs: convolutions, linear layers and matrix products, padding cells included; everything "
     "else 0. Connections: inputs read by one output value, and 1 for a bias, times output values."
@@ -29,7 +41,7 @@ class Layer:
         connections: as LeCun counted them, for convolution, pooling and linear layers; else 0.
         macs: multiply-adds.
         bytes: memory that its outputs take and no input held already; 0 for views and in-place functions.
-        field: the receptive field; None as long as it is not computed.
+        field: the receptive field of its (first) output; None if it has no bound or is unknown.
     """
 
     path: str
@@ -40,7 +52,7 @@ class Layer:
     connections: int
     macs: int
     bytes: int
-    field: None = None
+    field: Field | None = None
 
 
 @dataclass(frozen=True)
@@ -103,13 +115,15 @@ class Sheet(Result):
     counts: Counts
     findings: tuple[Finding, ...]
     ran_on: str
+    field: Field | None = None
+    unread: Unread = NONE_UNREAD
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON shape `measure`; `field` is null until receptive fields are computed, `unread` absent."""
+        """The JSON shape `measure`; `field` is that of the first output."""
         return {
             "net": self.net,
             "inputs": [list(shape) for shape in self.inputs],
-            "layers": [asdict(layer) | {"output": list(layer.output)} for layer in self.layers],
+            "layers": [_layer_dict(layer) for layer in self.layers],
             "totals": asdict(self.totals),
             "counts": {
                 "formula": self.counts.formula,
@@ -117,7 +131,8 @@ class Sheet(Result):
                 "uncounted": list(self.counts.uncounted),
                 "disagree": [asdict(row) for row in self.counts.disagree],
             },
-            "field": None,
+            "field": self.field and self.field.as_dict(),
+            "unread": self.unread.as_dict(),
             "findings": [asdict(finding) for finding in self.findings],
             "ran_on": self.ran_on,
         }
@@ -146,12 +161,13 @@ class Sheet(Result):
                 layer.op,
                 _times(layer.output),
                 *_grouped(layer.params, layer.connections, layer.macs, layer.bytes),
+                *_seen(layer.field),
             ]
             for layer in self.layers
         ]
         total = self.totals
         figures = _grouped(total.params, total.connections, total.macs, total.activation_bytes)
-        return [*rows, ["total", "", "", *figures]]
+        return [*rows, ["total", "", "", *figures, "", "", ""]]
 
     def _evidence(self) -> str:
         counts = self.counts
@@ -165,6 +181,26 @@ class Sheet(Result):
         if counts.uncounted:
             text += f" The MACs of these are unknown: {', '.join(counts.uncounted)}."
         return text
+
+
+def _layer_dict(layer: Layer) -> dict[str, Any]:
+    return asdict(replace(layer, field=None)) | {
+        "output": list(layer.output),
+        "field": layer.field and layer.field.as_dict(),
+    }
+
+
+def _seen(field: Field | None) -> list[str]:
+    """Size, stride and start as they stand in the table."""
+    return (
+        ["", "", ""]
+        if field is None
+        else [
+            "x".join(map(str, field.size)),
+            "x".join(f"{step:.4g}" for step in field.stride),
+            ",".join(map(str, field.start)),
+        ]
+    )
 
 
 def _times(shape: Sequence[int]) -> str:
