@@ -76,7 +76,7 @@ def test_resnet18_by_formula():
 def test_json_has_the_shape_of_the_design():
     sheet = json.loads(json.dumps(measure("lenet5").as_dict()))
     assert sheet.keys() == {
-        "net", "inputs", "layers", "totals", "counts", "field", "findings", "ran_on",
+        "net", "inputs", "layers", "totals", "counts", "field", "unread", "findings", "ran_on",
     }  # fmt: skip
     assert sheet["inputs"] == [[1, 28, 28]]
     assert sheet["layers"][0] == {
@@ -88,8 +88,10 @@ def test_json_has_the_shape_of_the_design():
         "connections": 122_304,
         "macs": 117_600,
         "bytes": 18_816,
-        "field": None,
+        "field": {"size": [5, 5], "stride": [1, 1], "start": [-2, -2]},
     }
+    assert sheet["field"] is None
+    assert sheet["unread"] == {"count": 0, "of": 784}
     assert sheet["totals"] == {
         "params": 61_706,
         "trainable": 61_706,

@@ -162,5 +162,6 @@ class Copy:
             made[value.index] = Thin(data, value.shape)
 
 
-def _clamped(gradient: Tensor) -> Tensor:
-    return (gradient > 0).to(gradient.dtype)
+def _clamped(gradient: Tensor | None) -> Tensor | None:
+    """One where a path leads on; None is a piece of a split tensor that nobody reads."""
+    return None if gradient is None else (gradient > 0).to(gradient.dtype)

@@ -125,12 +125,12 @@ def whole(reads: Reads, n: int = 1) -> Reads:
 
 def chained(parts: Sequence[Reads]) -> Reads:
     """Tensors laid end to end along the axis; the field stays where they continue each other."""
-    first, at = parts[0].spans, 0
-    fits = first is not None
+    spans, at = parts[0].spans, 0
     for part in parts:
-        fits = fits and part.spans is not None and part.spans == _later(first, at)
+        if spans and part.spans != _later(spans, at):
+            spans = None
         at += len(part.masks)
-    return Reads(tuple(m for part in parts for m in part.masks), first if fits else None)
+    return Reads(tuple(m for part in parts for m in part.masks), spans)
 
 
 def union(parts: Sequence[Reads]) -> Reads:

@@ -49,9 +49,9 @@ def _native(call: Call, made: Made) -> Tensor:
     method = getattr(Tensor, call.op)
     thin = first(call, made)
     if not callable(method):  # T and mT are properties
-        return getattr(thin.data, call.op)
+        return cast("Tensor", getattr(thin.data, call.op))
     options = {key: value for key, value in call.kwargs.items() if key != "input"}
-    return method(thin.data, *call.args[1:], **options)
+    return cast("Tensor", method(thin.data, *call.args[1:], **options))
 
 
 def _native_whole(call: Call, made: Made) -> Tensor:

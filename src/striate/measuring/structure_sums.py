@@ -1,6 +1,6 @@
 """One call of a net on its structure, where it sums: windows, reductions, normalisation, products."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import add
 from typing import Any, cast
@@ -12,6 +12,23 @@ from torch import Tensor
 from striate.measuring.kinds import ALONG, ELEMENTWISE, MIXED, NOTHING, REDUCED
 from striate.measuring.thin import Made, Step, Thin, first, zeros
 from striate.probe import Call, Value
+
+# By number of axes; typed loosely, as the arguments are those that the net gave.
+Function = Callable[..., Tensor]
+CONV: dict[int, Function] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+TRANSPOSED: dict[int, Function] = {
+    1: F.conv_transpose1d,
+    2: F.conv_transpose2d,
+    3: F.conv_transpose3d,
+}
+ADAPTIVE: dict[int, Function] = {
+    1: F.adaptive_avg_pool1d,
+    2: F.adaptive_avg_pool2d,
+    3: F.adaptive_avg_pool3d,
+}
+
+RESIZE: Function = F.interpolate
+UNFOLD: Function = F.unfold
 
 
 def _one_channel(thin: Thin, dim: int) -> Tensor:
@@ -33,22 +50,20 @@ def _conv(call: Call, made: Made) -> Tensor:
     settings = [
         call.arg(n, i, d) for i, n, d in ((3, "stride", 1), (4, "padding", 0), (5, "dilation", 1))
     ]
-    function = (F.conv1d, F.conv2d, F.conv3d)[rank - 1]
     x = _spatial(call, made, rank)
-    return function(
+    return CONV[rank](
         _one_channel(x, -rank - 1), torch.ones(1, 1, *weight.shape[2:]), None, *settings
-    )  # pyright: ignore[reportArgumentType]
+    )
 
 
 def _conv_transpose(call: Call, made: Made) -> Tensor:
     weight = cast("Value", call.arg("weight", 1))
     rank = len(weight.shape) - 2
-    function = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[rank - 1]
     x = _one_channel(_spatial(call, made, rank), -rank - 1)
     names = ((3, "stride", 1), (4, "padding", 0), (5, "output_padding", 0))
     settings = [call.arg(n, i, d) for i, n, d in names]
     dilation = call.arg("dilation", 7, 1)
-    return function(x, torch.ones(1, 1, *weight.shape[2:]), None, *settings, 1, dilation)  # pyright: ignore[reportArgumentType]
+    return TRANSPOSED[rank](x, torch.ones(1, 1, *weight.shape[2:]), None, *settings, 1, dilation)
 
 
 def _spatial(call: Call, made: Made, rank: int) -> Thin:
@@ -82,9 +97,8 @@ def _summed(
 ) -> Tensor:
     """The sum over every window, channels apart."""
     rank = len(kernel)
-    function = (F.conv1d, F.conv2d, F.conv3d)[rank - 1]
     apart = x.reshape(-1, 1, *x.shape[-rank:])
-    y = function(apart, torch.ones(1, 1, *kernel), None, tuple(stride), 0, tuple(dilation))
+    y = CONV[rank](apart, torch.ones(1, 1, *kernel), None, tuple(stride), 0, tuple(dilation))
     return y.reshape(*x.shape[:-rank], *y.shape[-rank:])
 
 
@@ -95,8 +109,7 @@ def _each(setting: object, rank: int) -> tuple[int, ...]:
 
 def _adaptive(call: Call, made: Made) -> Tensor:
     rank = int(call.op.partition("pool")[2][0])
-    function = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[rank - 1]
-    return function(_spatial(call, made, rank).data, call.outputs[0].shape[-rank:])
+    return ADAPTIVE[rank](_spatial(call, made, rank).data, call.outputs[0].shape[-rank:])
 
 
 def _max_unpool(call: Call, made: Made) -> Tensor:
@@ -107,8 +120,9 @@ def _max_unpool(call: Call, made: Made) -> Tensor:
     kernel = _each(call.arg("kernel_size", 2), rank)
     stride = _each(call.arg("stride", 3) or kernel, rank)
     padding = _each(call.arg("padding", 4, 0), rank)
-    function = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[rank - 1]
-    y = function(_one_channel(x, -rank - 1), torch.ones(1, 1, *kernel), None, stride, padding)
+    y = TRANSPOSED[rank](
+        _one_channel(x, -rank - 1), torch.ones(1, 1, *kernel), None, stride, padding
+    )
     sides = [n for a, b in zip(out[-rank:], y.shape[-rank:], strict=True) for n in (a - b, 0)]
     return F.pad(y, sides[::-1])
 
@@ -178,8 +192,8 @@ def _resize(call: Call, made: Made) -> Tensor:
     options.update(zip(names, call.args[3:], strict=False))
     scale = call.arg("scale_factor", 2)
     if scale is None:
-        return F.interpolate(thin.data, size=list(call.outputs[0].shape[2:]), **options)
-    return F.interpolate(thin.data, scale_factor=scale, **options)  # pyright: ignore[reportArgumentType]
+        return RESIZE(thin.data, size=list(call.outputs[0].shape[2:]), **options)
+    return RESIZE(thin.data, scale_factor=scale, **options)
 
 
 def _shuffle(call: Call, made: Made) -> Tensor:
@@ -194,7 +208,7 @@ def _shuffle(call: Call, made: Made) -> Tensor:
 
 def _unfold(call: Call, made: Made) -> Tensor:
     x = _one_channel(_spatial(call, made, 2), -3)
-    return F.unfold(x, *call.args[1:], **call.kwargs).sum(-2, keepdim=True)  # pyright: ignore[reportArgumentType]
+    return UNFOLD(x, *call.args[1:], **call.kwargs).sum(-2, keepdim=True)
 
 
 def _linear(call: Call, made: Made) -> Tensor:
@@ -248,5 +262,5 @@ SUMS: dict[str, Step] = {
     "pad": _pad,
     "unfold": _unfold,
     "linear": _linear,
-    **dict.fromkeys(("matmul", "mm", "bmm"), _product),
+    **dict.fromkeys(("matmul", "mm", "bmm", "baddbmm", "addmm"), _product),
 }
