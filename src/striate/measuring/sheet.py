@@ -3,11 +3,12 @@
 Shapes stand without the batch axis; everything is counted for one item. One multiply-add (MAC) counts one.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from striate.measuring.fields import NONE_UNREAD, Field, Unread
+from striate.measuring.finding import Finding
+from striate.measuring.inputs import times
 from striate.report import Result, html_table, text_table
 
 HEADER = (
@@ -95,16 +96,6 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Something in the net worth a look: what, where, and what to do."""
-
-    kind: str
-    path: str
-    text: str
-    fix: str
-
-
-@dataclass(frozen=True)
 class Sheet(Result):
     """The measured net. `ran_on` is "meta" (shapes alone) or "cpu" (a net that needs real numbers)."""
 
@@ -139,16 +130,14 @@ class Sheet(Result):
 
     def as_text(self) -> str:
         """The table with its totals, the convention, and the evidence for the count."""
-        read = ", ".join(_times(shape) for shape in self.inputs)
+        read = ", ".join(times(shape) for shape in self.inputs)
         lines = [
             f"{self.net}, input {read}",
             text_table(HEADER, self._rows()),
             CONVENTION,
             self._evidence(),
         ]
-        lines += [
-            f"{finding.path or '(net)'}: {finding.text}; {finding.fix}" for finding in self.findings
-        ]
+        lines += [finding.as_text() for finding in self.findings]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -159,7 +148,7 @@ class Sheet(Result):
             [
                 layer.path or "(net)",
                 layer.op,
-                _times(layer.output),
+                times(layer.output),
                 *_grouped(layer.params, layer.connections, layer.macs, layer.bytes),
                 *_seen(layer.field),
             ]
@@ -201,10 +190,6 @@ def _seen(field: Field | None) -> list[str]:
             ",".join(map(str, field.start)),
         ]
     )
-
-
-def _times(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape)) or "1"
 
 
 def _grouped(*figures: int) -> list[str]:
