@@ -523,3 +523,22 @@ def test_a_net_that_learns_without_labels_is_refused_before_anything_is_read(
         "teach it in Python by net.fit(pictures, generator=torch.Generator())"
     )
     assert not any(tmp_path.iterdir())
+
+
+def test_what_the_doctor_finds_is_said_once_before_the_first_step(shapes, tmp_path):
+    own = nn.Sequential(
+        nn.Conv2d(1, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(),
+        nn.Linear(64, 3), nn.Softmax(1),
+    )  # fmt: skip
+    said = []
+    recipe = read_recipe("quick", {**QUICK, "net": None, "epochs": 2})
+    train_with(shapes, recipe, own=own, out=tmp_path, progress=Progress(say=said.append))
+    expected = [
+        "(net): 55 of 784 pixels are read by no output (1 row and 1 column); "
+        "pad 1 right and bottom, or use 29",
+        "6: the net ends in softmax, and cross-entropy applies it once more; "
+        "return the logits, and apply softmax to predictions only",
+        "0: it has a bias that the batch normalisation after it takes away; build it with bias=False",
+    ]
+    assert [line for line in said if line in expected] == expected
+    assert said.index(expected[-1]) < next(i for i, line in enumerate(said) if "epoch 1" in line)

@@ -1,6 +1,7 @@
 """Why a net could not be run at the shapes it was given: the layer, what it expects, what it got."""
 
 from striate.errors import ShapeError, StriateError, UsageError
+from striate.measuring.inputs import times
 from striate.probe import Call, Trace, Value
 
 
@@ -22,9 +23,7 @@ def explain(run: Trace) -> StriateError | None:
         return ShapeError(f"{_where(call)}: {problem}{_ending(run)}")
     said = next(iter(str(run.error).strip().splitlines()), type(run.error).__name__)
     got = (
-        f" (it got {', '.join(_times(v.shape) for v in call.inputs if v.live)})"
-        if call.live
-        else ""
+        f" (it got {', '.join(times(v.shape) for v in call.inputs if v.live)})" if call.live else ""
     )
     return UsageError(f"{_where(call)}: {call.op} failed{got}: {said}{_ending(run)}")
 
@@ -34,7 +33,7 @@ def _where(call: Call) -> str:
 
 
 def _ending(run: Trace) -> str:
-    fed = " and ".join(_times(value.shape[1:]) for value in run.inputs)
+    fed = " and ".join(times(value.shape[1:]) for value in run.inputs)
     return f", at input {fed}; check the input shape or the layer"
 
 
@@ -48,7 +47,7 @@ def _misfit(call: Call) -> str | None:
         return None
     axes = len(weight.shape) - 2
     if len(x.shape) - axes not in (1, 2):  # channels, and perhaps a batch axis
-        return f"expects {axes} axes after its channels, got {_times(x.shape[1:])}"
+        return f"expects {axes} axes after its channels, got {times(x.shape[1:])}"
     groups = call.arg("groups", 6, 1)
     per_group = groups if isinstance(groups, int) else 1
     expected = weight.shape[0] if "transpose" in call.op else weight.shape[1] * per_group
@@ -56,7 +55,7 @@ def _misfit(call: Call) -> str | None:
     return (
         None
         if got == expected
-        else f"expects {expected} channels, got {got} in {_times(x.shape[1:])}"
+        else f"expects {expected} channels, got {got} in {times(x.shape[1:])}"
     )
 
 
@@ -65,12 +64,8 @@ def _too_small(call: Call) -> str | None:
     if not (isinstance(x, Value) and isinstance(weight, Value) and _convolves(call)):
         return None
     kernel = weight.shape[2:]
-    return f"its kernel {_times(kernel)} does not fit maps of {_times(x.shape[-len(kernel) :])}"
+    return f"its kernel {times(kernel)} does not fit maps of {times(x.shape[-len(kernel) :])}"
 
 
 def _convolves(call: Call) -> bool:
     return call.op.startswith("conv") and call.op.endswith("d")
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "1"

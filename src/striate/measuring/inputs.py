@@ -61,5 +61,10 @@ def _template(shape: Shape, dtype: torch.dtype) -> Tensor:
     if isinstance(shape, Tensor):
         return torch.empty((1, *shape.shape[1:]), dtype=shape.dtype, device="meta")
     if any(side < 1 for side in shape):
-        raise ShapeError(f"every side of an input is at least 1; got {'x'.join(map(str, shape))}")
+        raise ShapeError(f"every side of an input is at least 1; got {times(shape)}")
     return torch.empty((1, *shape), dtype=dtype, device="meta")
+
+
+def times(shape: Sequence[int]) -> str:
+    """A shape as it is written: 3x224x224, and 1 for none."""
+    return "x".join(map(str, shape)) or "1"

@@ -9,14 +9,21 @@ from torch import nn
 
 from striate.errors import ShapeError
 from striate.measuring.connections import connections
+from striate.measuring.doctor import Case, examine
 from striate.measuring.failures import explain
+from striate.measuring.fields import Fields, fields
 from striate.measuring.inputs import Shape, read_shape, templates
 from striate.measuring.macs import formula
-from striate.measuring.sheet import Counts, Disagreement, Finding, Layer, Sheet, Totals
+from striate.measuring.sheet import Counts, Disagreement, Layer, Sheet, Totals
 from striate.probe import Call, trace
 
 
-def measure(net: nn.Module | str, shape: Shape | Sequence[Shape] | str | None = None) -> Sheet:
+def measure(
+    net: nn.Module | str,
+    shape: Shape | Sequence[Shape] | str | None = None,
+    *,
+    batch: int | None = None,
+) -> Sheet:
     """Shapes, parameters, connections, multiply-adds and bytes of every layer, for one item.
 
     The net is not changed: it is copied without its weights and run in evaluation mode; only a net
@@ -27,6 +34,7 @@ def measure(net: nn.Module | str, shape: Shape | Sequence[Shape] | str | None = 
         shape: one input without its batch axis, such as (3, 224, 224) or "3x224x224"; a list of them
             for a net with several inputs. A tensor stands for the shape of one of its items and its
             type. None is what the net was built for, known for nets of the catalogue.
+        batch: items that a step of training will take, for findings alone; all figures are for one item.
 
     Raises:
         ArgumentError: an unknown name, or no shape where one is needed.
@@ -40,15 +48,18 @@ def measure(net: nn.Module | str, shape: Shape | Sequence[Shape] | str | None = 
         raise problem from run.error
     parameters: dict[str, nn.Parameter] = dict(module.named_parameters())
     calls = [call for call in run.calls if call.live or call.flops or formula(call)]
-    layers = _layers(calls, parameters)
+    seen = fields(run)
+    layers = _layers(calls, parameters, seen)
     return Sheet(
         net=net if isinstance(net, str) else type(module).__name__,
         inputs=tuple(value.shape[1:] for value in run.inputs),
         layers=layers,
         totals=_totals(layers, parameters),
         counts=_counts(calls, run.flops),
-        findings=_unused(calls, parameters),
+        findings=examine(Case(module, run, seen, batch)),
         ran_on=run.device,
+        field=seen.of(run.outputs[0]) if run.outputs else None,
+        unread=seen.unread(run.outputs),
     )
 
 
@@ -65,7 +76,9 @@ def _named(name: str, shape: object) -> nn.Module:
             raise ShapeError(f"{name} reads one input, such as 3x224x224; got {sides}")
 
 
-def _layers(calls: Sequence[Call], parameters: Mapping[str, nn.Parameter]) -> tuple[Layer, ...]:
+def _layers(
+    calls: Sequence[Call], parameters: Mapping[str, nn.Parameter], seen: Fields
+) -> tuple[Layer, ...]:
     rows: list[Layer] = []
     unread = dict(parameters)
     for call in calls:
@@ -82,6 +95,7 @@ def _layers(calls: Sequence[Call], parameters: Mapping[str, nn.Parameter]) -> tu
                 connections=connections(call, parameters),
                 macs=call.flops // 2 if macs is None else macs,
                 bytes=call.written,
+                field=seen.of(call.outputs[0]),
             )
         )
     return tuple(rows)
@@ -115,22 +129,4 @@ def _counts(calls: Sequence[Call], flops: int) -> Counts:
             sorted({call.op for call, ours in macs if ours is None and not call.flops})
         ),
         disagree=tuple(disagree),
-    )
-
-
-def _unused(calls: Sequence[Call], parameters: Mapping[str, nn.Parameter]) -> tuple[Finding, ...]:
-    read = {name for call in calls for name in call.params}
-    owners: dict[str, int] = {}
-    for name, parameter in parameters.items():
-        if name not in read:
-            owner = name.rpartition(".")[0]
-            owners[owner] = owners.get(owner, 0) + parameter.numel()
-    return tuple(
-        Finding(
-            "unused",
-            owner,
-            f"{count:,} parameters are never read",
-            "remove them or use them in forward",
-        )
-        for owner, count in owners.items()
     )

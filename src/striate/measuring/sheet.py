@@ -3,13 +3,26 @@
 Shapes stand without the batch axis; everything is counted for one item. One multiply-add (MAC) counts one.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from striate.measuring.fields import NONE_UNREAD, Field, Unread
+from striate.measuring.finding import Finding
+from striate.measuring.inputs import times
 from striate.report import Result, html_table, text_table
 
-HEADER = ("layer", "op", "output", "params", "connections", "MACs", "bytes")
+HEADER = (
+    "layer",
+    "op",
+    "output",
+    "params",
+    "connections",
+    "MACs",
+    "bytes",
+    "field",
+    "stride",
+    "start",
+)
 CONVENTION = (
     "For one item. MACs: convolutions, linear layers and matrix products, padding cells included; everything "
     "else 0. Connections: inputs read by one output value, and 1 for a bias, times output values."
@@ -29,7 +42,7 @@ class Layer:
         connections: as LeCun counted them, for convolution, pooling and linear layers; else 0.
         macs: multiply-adds.
         bytes: memory that its outputs take and no input held already; 0 for views and in-place functions.
-        field: the receptive field; None as long as it is not computed.
+        field: the receptive field of its (first) output; None if it has no bound or is unknown.
     """
 
     path: str
@@ -40,7 +53,7 @@ class Layer:
     connections: int
     macs: int
     bytes: int
-    field: None = None
+    field: Field | None = None
 
 
 @dataclass(frozen=True)
@@ -83,16 +96,6 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Something in the net worth a look: what, where, and what to do."""
-
-    kind: str
-    path: str
-    text: str
-    fix: str
-
-
-@dataclass(frozen=True)
 class Sheet(Result):
     """The measured net. `ran_on` is "meta" (shapes alone) or "cpu" (a net that needs real numbers)."""
 
@@ -103,13 +106,15 @@ class Sheet(Result):
     counts: Counts
     findings: tuple[Finding, ...]
     ran_on: str
+    field: Field | None = None
+    unread: Unread = NONE_UNREAD
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON shape `measure`; `field` is null until receptive fields are computed, `unread` absent."""
+        """The JSON shape `measure`; `field` is that of the first output."""
         return {
             "net": self.net,
             "inputs": [list(shape) for shape in self.inputs],
-            "layers": [asdict(layer) | {"output": list(layer.output)} for layer in self.layers],
+            "layers": [_layer_dict(layer) for layer in self.layers],
             "totals": asdict(self.totals),
             "counts": {
                 "formula": self.counts.formula,
@@ -117,23 +122,22 @@ class Sheet(Result):
                 "uncounted": list(self.counts.uncounted),
                 "disagree": [asdict(row) for row in self.counts.disagree],
             },
-            "field": None,
+            "field": self.field and self.field.as_dict(),
+            "unread": self.unread.as_dict(),
             "findings": [asdict(finding) for finding in self.findings],
             "ran_on": self.ran_on,
         }
 
     def as_text(self) -> str:
         """The table with its totals, the convention, and the evidence for the count."""
-        read = ", ".join(_times(shape) for shape in self.inputs)
+        read = ", ".join(times(shape) for shape in self.inputs)
         lines = [
             f"{self.net}, input {read}",
             text_table(HEADER, self._rows()),
             CONVENTION,
             self._evidence(),
         ]
-        lines += [
-            f"{finding.path or '(net)'}: {finding.text}; {finding.fix}" for finding in self.findings
-        ]
+        lines += [finding.as_text() for finding in self.findings]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -144,14 +148,15 @@ class Sheet(Result):
             [
                 layer.path or "(net)",
                 layer.op,
-                _times(layer.output),
+                times(layer.output),
                 *_grouped(layer.params, layer.connections, layer.macs, layer.bytes),
+                *_seen(layer.field),
             ]
             for layer in self.layers
         ]
         total = self.totals
         figures = _grouped(total.params, total.connections, total.macs, total.activation_bytes)
-        return [*rows, ["total", "", "", *figures]]
+        return [*rows, ["total", "", "", *figures, "", "", ""]]
 
     def _evidence(self) -> str:
         counts = self.counts
@@ -167,8 +172,24 @@ class Sheet(Result):
         return text
 
 
-def _times(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape)) or "1"
+def _layer_dict(layer: Layer) -> dict[str, Any]:
+    return asdict(replace(layer, field=None)) | {
+        "output": list(layer.output),
+        "field": layer.field and layer.field.as_dict(),
+    }
+
+
+def _seen(field: Field | None) -> list[str]:
+    """Size, stride and start as they stand in the table."""
+    return (
+        ["", "", ""]
+        if field is None
+        else [
+            "x".join(map(str, field.size)),
+            "x".join(f"{step:.4g}" for step in field.stride),
+            ",".join(map(str, field.start)),
+        ]
+    )
 
 
 def _grouped(*figures: int) -> list[str]:

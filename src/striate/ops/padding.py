@@ -45,7 +45,7 @@ def pad(
     _check_fill(x.shape[2:], sides, fill, who)
     if not any(flat):
         return x
-    if fill == "circular" and not torch.compiler.is_compiling():
+    if fill == "circular" and not (torch.compiler.is_compiling() or x.is_meta):
         y: Tensor = _Circular.apply(x, tuple(sides))
         return y
     return F.pad(x, flat) if fill == "zeros" else F.pad(x, flat, mode=fill)

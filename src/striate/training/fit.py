@@ -2,7 +2,7 @@
 
 import shutil
 import signal
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -17,10 +17,13 @@ from striate.runs.config import structure
 from striate.tasks import Classify
 from striate.training import interrupt, loop, optim
 from striate.training import seed as randomness
-from striate.training.prepare import chosen_net, prepare, training_batches
+from striate.training.prepare import CHANNELS, chosen_net, prepare, training_batches
 from striate.training.recipe import Recipe, read_recipe
 from striate.training.record import Fitted, Job, Progress, Record
 from striate.training.settle import settle
+
+# The net, the shape of one item, and how many items a step takes.
+Examine = Callable[[nn.Module, tuple[int, ...], int], Iterable[str]]
 
 
 def fit(
@@ -31,6 +34,7 @@ def fit(
     out: Path = Path("runs"),
     name: str | None = None,
     progress: Progress | None = None,
+    examine: Examine | None = None,
 ) -> Fitted:
     """Train a net on opened data.
 
@@ -41,6 +45,7 @@ def fit(
         out: below which folder the run folder is made.
         name: of the run folder; found if not given.
         progress: who is told.
+        examine: gives what is worth saying about the net before it is trained.
 
     Raises:
         StriateError: of the kinds in `striate.errors`; what was written before stays.
@@ -55,6 +60,10 @@ def fit(
     check(recipe, out)
     device = plan_room.device(recipe.device)
     spec, trained = chosen_net(net, recipe, data)
+    if examine:
+        shape = (CHANNELS[recipe.color or "rgb"], *(recipe.size or ()))
+        for line in examine(trained, shape, recipe.batch or 1):
+            progress.say(line)
     path = folder.make(out, "classify", name, f"{_stem(data.path)}-{spec.name}")
     with folder.lock(path), randomness.own_randomness():
         with _nothing_left_behind(path):

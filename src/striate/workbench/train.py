@@ -7,7 +7,8 @@ from torch import nn
 
 from striate import data as data_room
 from striate.data import Data
-from striate.errors import ArgumentError
+from striate.errors import ArgumentError, StriateError
+from striate.measuring import measure
 from striate.runs import Run
 from striate.training import Fitted, Progress, Recipe, check, fit, read_recipe
 from striate.training import resume as go_on
@@ -101,9 +102,18 @@ def train_with(
             broken=recipe.broken,
             cache=recipe.cache,
         )
-    fitted = fit(opened, recipe, net=own, out=out, name=name, progress=progress)
+    fitted = fit(opened, recipe, net=own, out=out, name=name, progress=progress, examine=_findings)
     story.write(fitted, progress)
     return fitted
+
+
+def _findings(net: nn.Module, shape: tuple[int, ...], batch: int) -> list[str]:
+    """What the geometry doctor says about the net; a net that it cannot follow is trained all the same."""
+    try:
+        sheet = measure(net, shape, batch=batch)
+    except StriateError:
+        return []
+    return [finding.as_text() for finding in sheet.findings]
 
 
 def resume(path: str | Path, *, own: nn.Module | None = None, progress: Progress) -> Fitted:

@@ -1,0 +1,215 @@
+"""How functions that take or set part of a tensor pass on what they see."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import cast
+
+from striate.measuring import taps
+from striate.measuring.arguments import first, numbers
+from striate.measuring.reads import Reads, Taps
+from striate.measuring.sight import Scene, Sight, View, each, joined, plain, spent
+from striate.probe import Call, Value
+
+
+def _sliced(scene: Scene, view: View, index: slice, shape: Sequence[int]) -> View:
+    n = shape[cast("int", view.dim)]
+    if index == slice(None) or index.indices(n) == (0, n, 1):
+        return view
+    if not plain(view, shape):
+        return spent(view)
+    return scene.passed(view, taps.cut(index, n), len(range(*index.indices(n))))
+
+
+def index_of(call: Call, rank: int, position: int = 1) -> list[object] | None:
+    """What stands for each axis between the brackets, `...` written out; None for what picks freely."""
+    given = call.args[position]
+    items = list(cast("list[object]", given)) if isinstance(given, list) else [given]
+    if any(isinstance(item, bool | list) or _boolean(item) for item in items):
+        return None
+    if sum(isinstance(item, Value) for item in items) > 1:
+        return None
+    taken = sum(item is not None and item is not Ellipsis for item in items)
+    fill: list[object] = [slice(None)] * (rank - taken)
+    at = next((i for i, item in enumerate(items) if item is Ellipsis), None)
+    return [*items, *fill] if at is None else [*items[:at], *fill, *items[at + 1 :]]
+
+
+def _boolean(item: object) -> bool:
+    return isinstance(item, Value) and (len(item.shape) > 1 or not item.dtype.is_signed)
+
+
+def _indexed(call: Call, scene: Scene) -> Sight:
+    """`x[...]` with numbers, slices, None and at most one list of places."""
+    value = first(call)
+    index = index_of(call, len(value.shape))
+    if index is None:
+        return _lost(call, scene)
+    return each(scene.sight(value), lambda view: _picked(scene, view, index, value.shape))
+
+
+def _lost(call: Call, scene: Scene) -> Sight:
+    scene.lost.append(call)
+    return each(scene.sight(first(call)), spent)
+
+
+def _picked(scene: Scene, view: View, index: Sequence[object], shape: Sequence[int]) -> View:
+    """One view after indexing: where its axis went, and what was cut off it."""
+    was = new = 0
+    for item in index:
+        if item is None:
+            new += 1
+            continue
+        if was == view.dim:
+            return _at_index(scene, view, item, shape, new)
+        was += 1
+        new += not (isinstance(item, int) or (isinstance(item, Value) and not item.shape))
+    return spent(view)
+
+
+def _at_index(scene: Scene, view: View, item: object, shape: Sequence[int], new: int) -> View:
+    n = shape[cast("int", view.dim)]
+    if isinstance(item, slice):
+        return replace(_sliced(scene, view, item, shape), dim=new)
+    if isinstance(item, int) and plain(view, shape):
+        at = item % n
+        cut = _sliced(scene, view, slice(at, at + 1), shape)
+        return View(Reads(cut.reads.masks, None), None)
+    return spent(view)
+
+
+def _narrowed(call: Call, scene: Scene) -> Sight:
+    value = first(call)
+    dim = cast("int", call.arg("dim", 1)) % len(value.shape)
+    start, length = call.arg("start", 2), cast("int", call.arg("length", 3))
+    if not isinstance(start, int):
+        return _lost(call, scene)
+    begin = start % value.shape[dim] if start < 0 else start
+    return _cut_along(scene, value, dim, slice(begin, begin + length))
+
+
+def _cut_along(scene: Scene, value: Value, dim: int, index: slice) -> Sight:
+    return each(
+        scene.sight(value),
+        lambda view: _sliced(scene, view, index, value.shape) if view.dim == dim else view,
+    )
+
+
+def _selected(call: Call, scene: Scene) -> Sight:
+    value = first(call)
+    rank = len(value.shape)
+    dim = cast("int", call.arg("dim", 1)) % rank
+    index: list[object] = [slice(None)] * rank
+    index[dim] = call.arg("index", 2)
+    return each(scene.sight(value), lambda view: _picked(scene, view, index, value.shape))
+
+
+def _split(call: Call, scene: Scene) -> list[Sight]:
+    """Pieces along one axis, from the sizes that came out."""
+    value = first(call)
+    dim = cast("int", call.arg("dim", 2, 0)) % len(value.shape)
+    at, parts = 0, list[Sight]()
+    for piece in call.outputs:
+        parts.append(_cut_along(scene, value, dim, slice(at, at + piece.shape[dim])))
+        at += piece.shape[dim]
+    return parts
+
+
+def _unbound(call: Call, scene: Scene) -> list[Sight]:
+    value = first(call)
+    rank = len(value.shape)
+    dim = cast("int", call.arg("dim", 1, 0)) % rank
+    index: list[object] = [slice(None)] * rank
+    parts: list[Sight] = []
+    for i in range(len(call.outputs)):
+        index[dim] = i
+        at = list(index)
+        parts.append(
+            each(scene.sight(value), lambda view, at=at: _picked(scene, view, at, value.shape))
+        )
+    return parts
+
+
+def _flipped(call: Call, scene: Scene) -> Sight:
+    value = first(call)
+    turned = {dim % len(value.shape) for dim in numbers(call, "dims", 1)}
+
+    def move(view: View) -> View:
+        if view.dim not in turned:
+            return view
+        if not plain(view, value.shape):
+            return spent(view)
+        return scene.passed(view, Taps(1, -1, ((view.cells - 1,),)), view.cells)
+
+    return each(scene.sight(value), move)
+
+
+def _assigned(call: Call, scene: Scene) -> Sight:
+    """`x[...] = y`: both, where they lie; `y` spread out if it goes to every n-th cell."""
+    value, new = first(call), call.args[2]
+    if not isinstance(new, Value) or not scene.sees(new):
+        return scene.sight(value)
+    index = index_of(call, len(value.shape))
+    if (
+        index is None
+        or len(index) != len(value.shape)
+        or not all(isinstance(i, slice) for i in index)
+    ):
+        return _lost(call, scene) if scene.sees(value) else each(scene.sight(new), spent)
+    more = len(value.shape) - len(new.shape)
+
+    def move(view: View) -> View:
+        dim = cast("int", view.dim) + more
+        n = value.shape[dim]
+        start, stop, step = cast("slice", index[dim]).indices(n)
+        if (start, stop, step) == (0, n, 1):
+            return replace(view, dim=dim)
+        if step < 1 or not plain(view, new.shape):
+            return spent(view)
+        placed = taps.placed(range(start, stop, step), n)
+        return scene.passed(replace(view, dim=dim), placed, n)
+
+    return joined(scene, call, [(scene.sight(value), 0), (each(scene.sight(new), move), 0)])
+
+
+def _rolled(call: Call, scene: Scene) -> Sight:
+    """Turned round: each place knows what it reads, but there is no one field for all."""
+    value = first(call)
+    rank = len(value.shape)
+    by = [numbers(call, "shifts", 1), numbers(call, "dims", 2)]
+    if not by[1]:
+        return _lost(call, scene)
+    turns = dict(zip((dim % rank for dim in by[1]), by[0], strict=True))
+
+    def move(view: View) -> View:
+        turn = turns.get(cast("int", view.dim), 0)
+        if not turn:
+            return view
+        if not plain(view, value.shape):
+            return spent(view)
+        at = -turn % view.cells
+        masks = view.reads.masks
+        return replace(view, reads=Reads(masks[at:] + masks[:at], None))
+
+    return each(scene.sight(value), move)
+
+
+def _chosen(call: Call, scene: Scene) -> Sight:
+    """`index_select`: along an axis of the picture nobody knows which."""
+    value = first(call)
+    dim = cast("int", call.arg("dim", 1)) % len(value.shape)
+    if any(view and view.dim == dim for view in scene.sight(value)):
+        return _lost(call, scene)
+    return scene.sight(value)
+
+
+CUTS: dict[str, Callable[[Call, Scene], Sight | list[Sight]]] = {
+    "getitem": _indexed,
+    "setitem": _assigned,
+    "narrow": _narrowed,
+    "select": _selected,
+    **dict.fromkeys(("split", "split_with_sizes", "chunk", "tensor_split"), _split),
+    "unbind": _unbound,
+    "flip": _flipped,
+    "roll": _rolled,
+    "index_select": _chosen,
+}
