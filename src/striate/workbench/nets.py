@@ -21,12 +21,13 @@ class Named:
     shape: tuple[int, ...] | None = None
 
 
-def find(text: str, shape: tuple[int, ...] | None = None) -> Named:
+def find(text: str, shape: tuple[int, ...] | None = None, *, init: bool = False) -> Named:
     """The net that a word on the command line names.
 
     Args:
         text: the word.
         shape: of one item of its input; a net of the catalogue is built for it.
+        init: whether a net of the catalogue gets its first weights; without them only shapes are right.
 
     Raises:
         ArgumentError: it names nothing; the message says what it may name.
@@ -34,7 +35,7 @@ def find(text: str, shape: tuple[int, ...] | None = None) -> Named:
     if ":" in text:
         return Named(text, own(text), shape)
     if text in catalog.CATALOG:
-        return _from_catalog(text, shape or catalog.entry(text).input)
+        return _from_catalog(text, shape or catalog.entry(text).input, init=init)
     path = Path(text)
     if (path / "config.json").exists():
         run = Run.load(path)
@@ -48,13 +49,13 @@ def find(text: str, shape: tuple[int, ...] | None = None) -> Named:
     )
 
 
-def _from_catalog(name: str, shape: tuple[int, ...]) -> Named:
+def _from_catalog(name: str, shape: tuple[int, ...], *, init: bool) -> Named:
     if len(shape) != 3:
         raise ArgumentError(
             f"{name} takes channels x height x width, got {'x'.join(map(str, shape))}"
         )
     channels, height, width = shape
-    net = catalog.build(name, in_channels=channels, size=(height, width), init=False)
+    net = catalog.build(name, in_channels=channels, size=(height, width), init=init)
     return Named(name, net, shape)
 
 
