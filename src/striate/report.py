@@ -17,6 +17,10 @@ class Result(ABC):
     def as_dict(self) -> dict[str, Any]:
         """Plain values that `json.dumps` takes, with the keys that other programs rely on."""
 
+    def as_html(self) -> str:
+        """Markup, as a notebook shows it."""
+        return self._repr_html_()
+
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(self.as_text())}</pre>"
 
@@ -53,6 +57,20 @@ def html_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         for row in rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+PAGE = (
+    '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+    'content="width=device-width"><title>{title}</title><style>:root{{color-scheme:light dark}}'
+    "body{{margin:2rem auto;max-width:72rem;padding:0 1rem;background:light-dark(#fcfbf8,#17181b);"
+    "color:light-dark(#1c1c1a,#e9e6df);font:15px/1.5 system-ui,sans-serif}}</style></head>"
+    "<body>{body}</body></html>"
+)
+
+
+def html_page(title: str, body: str) -> str:
+    """A whole page that needs nothing else; `body` is markup already."""
+    return PAGE.format(title=html.escape(title), body=body)
 
 
 def _is_number(cell: str) -> bool:

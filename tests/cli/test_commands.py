@@ -118,6 +118,35 @@ def test_measure(status, run):
     assert status("measure", "lenet5", "--input", "big")[0] == 2
 
 
+def test_see_arithmetic(status, run, shapes, tmp_path):
+    file, page = shapes / "box" / "00.png", tmp_path / "number.html"
+    words = ("see", "arithmetic", run, file, "--layer", "conv2", "--at", "3,2,1")
+    code, out, err = status(*words, "--json", "--out", page)
+    told = json.loads(out)
+    assert (code, err) == (0, "")
+    assert (told["layer"], told["op"], told["at"], told["within"]) == (
+        "conv2", "conv2d", [3, 2, 1], True,
+    )  # fmt: skip
+    assert len(told["terms"]) == 150
+    assert page.read_text().count("<table>") == 9
+    assert "within the rounding bound" in status(*words)[1]
+    walk = json.loads(status(*words, "--walk", "--json")[1])
+    assert [step["layer"] for step in walk["steps"]] == ["conv2", "act1", "pool1", "conv1"]
+    assert walk["end"].startswith("input 0,")
+    chosen = json.loads(status(*words, "--terms", "7", "--json")[1])["steps"]
+    assert chosen[1]["value"] == told["terms"][7]["input"]
+    # A net of the catalogue has its first weights, the same every time.
+    plain = ("see", "arithmetic", "lenet5", file, "--layer", "fc3", "--at", "0")
+    assert status(*plain)[1] == status(*plain)[1]
+    assert status("see", "arithmetic", "tdnn", file, "--layer", "", "--at", "0")[0] == 2
+    code, _, err = status(*words[:-1], "3;2")
+    assert (code, err) == (2, "striate: --at 3;2: expected whole numbers such as 5,0,12\n")
+    assert (
+        "did you mean conv2?"
+        in status("see", "arithmetic", run, file, "--layer", "conv3", "--at", "1")[2]
+    )
+
+
 def test_measure_takes_a_net_of_the_user(status, tmp_path, monkeypatch):
     (tmp_path / "mynets.py").write_text(
         "from torch import nn\n"

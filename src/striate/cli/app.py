@@ -1,8 +1,7 @@
 """The verbs. Each reads its words, calls the room that does the work, and prints the result."""
 
-import json as json_module
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from striate.cli.output import FOLDER, emit, read_sizes, with_json, with_net
+from striate.cli.see import see
 from striate.cli.settings import one_line, read
 from striate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from striate.runs import Run
-
-FOLDER = click.Path(path_type=Path)
-
-with_json = click.option("--json", is_flag=True, help="One JSON document on standard output.")
-with_net = click.option("--net", metavar="NET", help="package.module:factory of a net of your own.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -68,7 +64,7 @@ def demo(json: bool) -> None:
         f"(95 % interval {accuracy.low:.1%} to {accuracy.high:.1%})\n"
         f"open {(fitted.run.path / 'report.html').absolute().as_uri()}\n\n{digits.five(fitted.held, fitted.data.classes)}"
     )
-    _print(fitted.run.as_dict(), text, json=json)
+    emit(fitted.run.as_dict(), text, json=json)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -111,7 +107,7 @@ def train(
             )
         with progress.shown() as shown:
             fitted = go_on(resume, own=_own(net), progress=shown)
-        return _print(fitted.run.as_dict(), fitted.run.as_text(), json=json)
+        return emit(fitted.run.as_dict(), fitted.run.as_text(), json=json)
     chosen = read_recipe(recipe, {**settings, **({"net": net} if net else {})})
     if show:
         return click.echo(chosen.explained())
@@ -119,7 +115,7 @@ def train(
         raise UsageError(f"striate train takes one DATA, got {' '.join(names) or 'none'}")
     with progress.shown() as shown:
         fitted = train_with(names[0], chosen, out=out, name=name, progress=shown)
-    return _print(fitted.run.as_dict(), fitted.run.as_text(), json=json)
+    return emit(fitted.run.as_dict(), fitted.run.as_text(), json=json)
 
 
 @app.command()
@@ -136,7 +132,7 @@ def evaluate(
 ) -> None:
     """Score RUN on its held-out items, or on other DATA, with intervals."""
     scores = _run(run, net).evaluate(data, split=split, broken=broken)
-    _print(scores.as_dict(), scores.as_text(), json=json)
+    emit(scores.as_dict(), scores.as_text(), json=json)
 
 
 @app.command()
@@ -153,7 +149,7 @@ def predict(run: Path, files: Sequence[Path], top: int, net: str | None, json: b
     for answer in _run(run, net).predicted(files, top=top):
         answered += 1
         failed += answer.error is not None
-        _print(answer.as_dict(), one_line(answer.as_text()), json=json)
+        emit(answer.as_dict(), one_line(answer.as_text()), json=json)
     if not answered:
         raise DataError(f"there is no file in {', '.join(map(str, files))}")
     if failed:
@@ -168,7 +164,7 @@ def nets(pattern: str | None, json: bool) -> None:
     from striate.models import catalog
 
     table = catalog.nets(pattern)
-    _print(table.as_list(), table.as_text(), json=json)
+    emit(table.as_list(), table.as_text(), json=json)
 
 
 @app.command()
@@ -183,7 +179,7 @@ def measure(names: Sequence[str], shape: str | None, json: bool) -> None:
     from striate.measuring import measure as count
     from striate.workbench.nets import find
 
-    given = _shape(shape) if shape else None
+    given = read_sizes(shape) if shape else None
     found = [find(name, given) for name in names]
     for each in found:
         if each.shape is None:
@@ -191,7 +187,7 @@ def measure(names: Sequence[str], shape: str | None, json: bool) -> None:
     sheets = [replace(count(each.net, each.shape), net=each.name) for each in found]
     documents = [sheet.as_dict() for sheet in sheets]
     text = "\n\n".join(sheet.as_text() for sheet in sheets)
-    _print(documents[0] if len(documents) == 1 else documents, text, json=json)
+    emit(documents[0] if len(documents) == 1 else documents, text, json=json)
 
 
 @app.command()
@@ -205,7 +201,7 @@ def data(data: str, val: float | None, seed: int, ignore: Sequence[str], json: b
     from striate import data as data_room
 
     opened = data_room.open(data, val=val, seed=seed, ignore=ignore, broken="skip")
-    _print(opened.as_dict(), opened.as_text(), json=json)
+    emit(opened.as_dict(), opened.as_text(), json=json)
 
 
 @app.command()
@@ -215,7 +211,7 @@ def doctor(json: bool) -> None:
     from striate.workbench.doctor import examine
 
     found = examine()
-    _print(found.as_dict(), found.as_text(), json=json)
+    emit(found.as_dict(), found.as_text(), json=json)
 
 
 def _own(net: str | None) -> Any:
@@ -230,16 +226,4 @@ def _run(path: Path, net: str | None) -> "Run":
     return Run.load(path, net=_own(net))
 
 
-def _shape(text: str) -> tuple[int, ...]:
-    try:
-        shape = tuple(int(side) for side in text.lower().split("x"))
-    except ValueError:
-        shape = ()
-    if not shape or min(shape) < 1:
-        raise UsageError(f"--input {text}: expected sizes such as 3x224x224 or 1x28x28")
-    return shape
-
-
-def _print(document: Mapping[str, Any] | Sequence[Any], text: str, *, json: bool) -> None:
-    line = json_module.dumps(document, ensure_ascii=False) if json else text
-    print(line, file=click.get_current_context().obj, flush=True)
+app.add_command(see)

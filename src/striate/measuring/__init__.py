@@ -1,7 +1,13 @@
 """The workshop behind `striate measure`: shapes, parameters, connections, multiply-adds and bytes of any net."""
 
+from striate.measuring.explain import Explanation, Walk, explain
 from striate.measuring.inputs import read_shape
 from striate.measuring.measure import measure
 from striate.measuring.sheet import Layer, Sheet, Totals
 
-__all__ = ["Layer", "Sheet", "Totals", "measure", "read_shape"]
+# `striate.measure` is what people import: the arithmetic of one number is found beside the sheet.
+measure.explain = explain  # pyright: ignore[reportFunctionMemberAccess]
+
+__all__ = [
+    "Explanation", "Layer", "Sheet", "Totals", "Walk", "explain", "measure", "read_shape",
+]  # fmt: skip

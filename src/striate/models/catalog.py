@@ -123,12 +123,13 @@ def build(
     return net
 
 
-def outline(name: str, shape: Sequence[int] | None = None) -> "Backbone":
-    """A net as used for inference, without weights: for looking at its shapes, not for running it.
+def outline(name: str, shape: Sequence[int] | None = None, *, init: bool = False) -> "Backbone":
+    """A net as used for inference, for one shape of input; without weights if only looked at.
 
     Args:
         name: a key of `CATALOG`.
         shape: (C, H, W) of one item, or (C, frames) of a net over time; None is as published.
+        init: whether it gets first weights.
 
     Raises:
         ArgumentError: an unknown name.
@@ -141,7 +142,7 @@ def outline(name: str, shape: Sequence[int] | None = None) -> "Backbone":
         reads = kinds.get(len(row.input), "picture, such as 3x224x224 (channels, height, width)")
         raise ShapeError(f"{name} reads one {reads}; got {'x'.join(map(str, shape or ()))}")
     bare: dict[str, Any] = {"auxiliary": False} if "auxiliary" in row.options else {}
-    return build(name, in_channels=channels, size=tuple(size), init=False, **bare)
+    return build(name, in_channels=channels, size=tuple(size), init=init, **bare)
 
 
 def nets(pattern: str | None = None) -> NetTable:

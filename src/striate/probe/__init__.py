@@ -1,11 +1,24 @@
 """How a net is watched: what its layers give, and every function it calls. The only place that sets hooks.
 
 `watch` records activations and gradients of the caller's own net by path and takes its hooks off again,
-`as_eval` lends a net in evaluation mode, `trace` runs a copy and lists every torch function it calls.
+`as_eval` lends a net in evaluation mode, `trace` runs a copy and lists every torch function it calls,
+`record` does so on real inputs and keeps every number.
 """
 
 from striate.probe.calls import Call, Trace, Value
+from striate.probe.recording import Recording, record
 from striate.probe.tracing import trace
 from striate.probe.watching import Watched, as_eval, tensors, watch
 
-__all__ = ["Call", "Trace", "Value", "Watched", "as_eval", "tensors", "trace", "watch"]
+__all__ = [
+    "Call",
+    "Recording",
+    "Trace",
+    "Value",
+    "Watched",
+    "as_eval",
+    "record",
+    "tensors",
+    "trace",
+    "watch",
+]

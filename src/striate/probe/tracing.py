@@ -40,13 +40,13 @@ def trace(net: nn.Module, inputs: Sequence[Tensor]) -> Trace:
 
 
 def _run(net: nn.Module, inputs: Sequence[Tensor], device: str) -> Trace:
-    twin = _copy(net, device).eval()
+    twin = twin_of(net, device).eval()
     fed = [_input(like, device) for like in inputs]
     output, error = None, None
     counter = FlopCounter()
-    recorder = _Recorder(twin, fed, counter)
+    recorder = Recorder(twin, fed, counter)
     given = tuple(recorder.value(tensor) for tensor in fed)
-    with _random_kept(), torch.no_grad(), counter, torch.device(device), recorder:
+    with random_kept(), torch.no_grad(), counter, torch.device(device), recorder:
         try:
             output = twin(*fed)
         except Exception as problem:  # noqa: BLE001 - any code may stand in a net
@@ -69,7 +69,8 @@ def _input(like: Tensor, device: str) -> Tensor:
 
 
 @contextmanager
-def _random_kept() -> Generator[None]:
+def random_kept() -> Generator[None]:
+    """Leave the random states of Python and torch as they are, whatever the block draws."""
     state = random.getstate()
     try:
         with torch.random.fork_rng(devices=[]):
@@ -78,7 +79,7 @@ def _random_kept() -> Generator[None]:
         random.setstate(state)
 
 
-def _copy(net: nn.Module, device: str) -> nn.Module:
+def twin_of(net: nn.Module, device: str) -> nn.Module:
     """A deep copy whose tensors lie on `device`, without the hooks that the caller set."""
     if isinstance(net, torch.jit.ScriptModule):
         raise UsageError("a scripted net hides what it calls; give the Python net it was made from")
@@ -122,7 +123,7 @@ def _drop_visitors(hooks: dict[int, Callable[..., object]]) -> None:
             del hooks[key]
 
 
-class _Recorder(TorchFunctionMode):
+class Recorder(TorchFunctionMode):
     """Writes down each torch function as it is called, with the module that stands on top of the stack."""
 
     def __init__(self, net: nn.Module, inputs: Sequence[Tensor], counter: FlopCounter) -> None:

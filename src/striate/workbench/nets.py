@@ -21,12 +21,13 @@ class Named:
     shape: tuple[int, ...] | None = None
 
 
-def find(text: str, shape: tuple[int, ...] | None = None) -> Named:
+def find(text: str, shape: tuple[int, ...] | None = None, *, init: bool = False) -> Named:
     """The net that a word on the command line names.
 
     Args:
         text: the word.
         shape: of one item of its input; a net of the catalogue is built for it.
+        init: whether a net of the catalogue gets its first weights; without them only shapes are right.
 
     Raises:
         ArgumentError: it names nothing; the message says what it may name.
@@ -34,7 +35,9 @@ def find(text: str, shape: tuple[int, ...] | None = None) -> Named:
     if ":" in text:
         return Named(text, own(text), shape)
     if text in catalog.CATALOG:
-        return Named(text, catalog.outline(text, shape), shape or catalog.entry(text).input)
+        return Named(
+            text, catalog.outline(text, shape, init=init), shape or catalog.entry(text).input
+        )
     path = Path(text)
     if (path / "config.json").exists():
         run = Run.load(path)

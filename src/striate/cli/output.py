@@ -1,0 +1,48 @@
+"""What commands share: options, the way a result is printed, shapes as they are typed."""
+
+import json as json_module
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from striate.errors import UsageError
+
+FOLDER = click.Path(path_type=Path)
+
+with_json = click.option("--json", is_flag=True, help="One JSON document on standard output.")
+with_net = click.option("--net", metavar="NET", help="package.module:factory of a net of your own.")
+
+
+def emit(document: Mapping[str, Any] | Sequence[Any], text: str, *, json: bool) -> None:
+    """Print a result on standard output: as one line of JSON, or as text."""
+    line = json_module.dumps(document, ensure_ascii=False) if json else text
+    print(line, file=click.get_current_context().obj, flush=True)
+
+
+def read_sizes(text: str, option: str = "--input") -> tuple[int, ...]:
+    """Sizes as they are typed, such as 3x224x224.
+
+    Raises:
+        UsageError: anything else.
+    """
+    try:
+        shape = tuple(int(side) for side in text.lower().split("x"))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise UsageError(f"{option} {text}: expected sizes such as 3x224x224 or 1x28x28")
+    return shape
+
+
+def read_ints(text: str, option: str) -> tuple[int, ...]:
+    """Whole numbers with commas between them, such as 5,0,12.
+
+    Raises:
+        UsageError: anything else.
+    """
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"{option} {text}: expected whole numbers such as 5,0,12") from None

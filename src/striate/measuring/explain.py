@@ -1,0 +1,297 @@
+"""`explain`: the arithmetic of one number of any net, and the way from it back to the pixels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from striate.errors import ArgumentError, ShapeError, nearest
+from striate.measuring.arithmetic import Arithmetic, Place, Step, Term, arithmetic
+from striate.measuring.arithmetic.others import pointwise
+from striate.measuring.arithmetic.rules import RULES
+from striate.measuring.explained import as_html, as_text, shown_at
+from striate.probe import Recording, Value, record
+from striate.report import Result
+
+LONGEST = 10_000  # calls on the way from a number to a pixel
+
+
+@dataclass(frozen=True)
+class After:
+    """What became of the number in the next function: a normalisation or an activation."""
+
+    path: str
+    op: str
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation(Result):
+    """One number: what it was made of, computed again.
+
+    Attributes:
+        path: the layer that made it; "" is the net itself.
+        op: the function.
+        at: its coordinates without the batch axis.
+        shape: of the output it stands in, without the batch axis.
+        dtype: of that output, such as "float32".
+        value: what PyTorch gave.
+        done: the terms, the same number in float64, the bound of the rounding.
+        after: the normalisation and activation that follow, and what they make of it.
+    """
+
+    path: str
+    op: str
+    at: tuple[int, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    value: float
+    done: Arithmetic
+    after: tuple[After, ...]
+    _recording: Recording = field(repr=False)
+
+    @property
+    def difference(self) -> float:
+        """How far PyTorch's number is from the one in float64; 0 where both are the same infinity."""
+        return 0.0 if self.value == self.done.exact else abs(self.value - self.done.exact)
+
+    @property
+    def within(self) -> bool | None:
+        """Whether that is no more than rounding allows; None if no bound is known."""
+        return None if self.done.bound is None else self.difference <= self.done.bound
+
+    @property
+    def main(self) -> int | None:
+        """The term with the largest product, or the one that was taken; None if nothing was read."""
+        if self.done.main is not None:
+            return self.done.main
+        read = [i for i, term in enumerate(self.done.terms) if term.source]
+        return max(read, key=lambda i: _weight(self.done.terms[i]), default=None)
+
+    def step(self, term: int | None = None, *, factor: bool = False) -> "Explanation | None":
+        """The explanation of a number that this one was made of; None if it is a pixel, a weight or padding.
+
+        Args:
+            term: its place in `done.terms`; the main one by default.
+            factor: ask for the factor of that term instead, where it depends on the input too.
+
+        Raises:
+            ArgumentError: there is no such term.
+        """
+        chosen = self.main if term is None else term
+        if chosen is None:
+            return None
+        if not 0 <= chosen < len(self.done.terms):
+            raise ArgumentError(
+                f"term={term}: the number has terms 0 to {len(self.done.terms) - 1}"
+            )
+        place = self.done.terms[chosen].by if factor else self.done.terms[chosen].source
+        return _explained(self._recording, place) if place else None
+
+    def walk(self, terms: Sequence[int] = ()) -> "Walk":
+        """Back to the pixels, from each number to one that it was made of.
+
+        Args:
+            terms: which term to follow at the first steps; from there on the main one.
+        """
+        steps: list[Explanation] = [self]
+        while len(steps) <= LONGEST:
+            chosen = terms[len(steps) - 1] if len(steps) <= len(terms) else None
+            here = steps[-1]
+            following = here.step(chosen)
+            if following is None:
+                return Walk(tuple(steps), _end(here, chosen))
+            steps.append(following)
+        return Walk(tuple(steps), "too many steps")
+
+    def name(self, place: Place | None) -> str:
+        """A place in words: the layer and the coordinates."""
+        return _name(self._recording, place)
+
+    def as_text(self) -> str:
+        """Grids or a table of the terms, the sum, and the comparison with float64."""
+        return as_text(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values; `source` of a term is where it was read."""
+        done = self.done
+        return {
+            "layer": self.path,
+            "op": self.op,
+            "at": list(self.at),
+            "shape": list(self.shape),
+            "value": self.value,
+            "kind": done.kind,
+            "rule": done.rule,
+            "exact": done.exact,
+            "difference": self.difference,
+            "bound": done.bound,
+            "within": self.within,
+            "facts": dict(done.facts),
+            "terms": [self._term(i) for i in range(len(done.terms))],
+            "after": [{"layer": a.path, "op": a.op, "value": a.value} for a in self.after],
+        }
+
+    def _term(self, index: int) -> dict[str, Any]:
+        term = self.done.terms[index]
+        return {
+            "input": term.input if abs(term.input) != float("inf") else None,
+            "factor": term.factor,
+            "product": term.product,
+            "mark": term.mark,
+            "channel": term.channel,
+            "tap": list(term.tap),
+            "source": self.name(term.source) if term.source else None,
+        }
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Walk(Result):
+    """The way from a number to a pixel: one explanation a step, and where it ended."""
+
+    steps: tuple[Explanation, ...]
+    end: str
+
+    def as_text(self) -> str:
+        """One line a step."""
+        lines = [
+            f"{step.path or '(net)'} {step.op} {shown_at(step.at)} = {step.value:.6g}: {step.done.rule}"
+            for step in self.steps
+        ]
+        return "\n".join([*lines, self.end])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every step as its explanation is, and the end."""
+        return {"steps": [step.as_dict() for step in self.steps], "end": self.end}
+
+    def _repr_html_(self) -> str:
+        return "".join(as_html(step, folded=i > 0) for i, step in enumerate(self.steps)) + (
+            f"<p>{self.end}</p>"
+        )
+
+
+def explain(
+    net: nn.Module,
+    x: Tensor | Sequence[Tensor],
+    *,
+    layer: str,
+    at: Sequence[int],
+    call: int = 0,
+    item: int = 0,
+) -> Explanation:
+    """How one number of a layer's output came about.
+
+    A copy of the net runs on the CPU in evaluation mode; the net itself is not touched.
+
+    Args:
+        net: any module.
+        x: what it reads, with its batch axis; a list of tensors for several inputs.
+        layer: by its name in `net.named_modules()`; "" is the net itself.
+        at: coordinates in its output without the batch axis, such as (channel, row, column).
+        call: which call of a layer that is called several times.
+        item: which item of the batch.
+
+    Raises:
+        ArgumentError: there is no such layer or call, or the layer gives what it was given.
+        ShapeError: `at` lies outside the output.
+        UsageError: the net cannot be copied.
+    """
+    known = dict(net.named_modules(remove_duplicate=False))
+    if layer not in known:
+        raise ArgumentError(
+            f"the net has no layer {layer!r}; {nearest(layer, filter(None, known))}"
+        )
+    recording = record(net, [x] if isinstance(x, Tensor) else x)
+    first = {id(module): path for path, module in net.named_modules()}
+    given = recording.returned.get(first[id(known[layer])], ())
+    if not -len(given) <= call < len(given) or not given[call]:
+        raise ArgumentError(
+            f"call={call}: {layer or 'the net'} was called {len(given)} times on this input"
+        )
+    value = given[call][0]
+    place = Place(value, _coordinates(value, at, item, layer))
+    found = _explained(recording, place)
+    if found is None:
+        raise ArgumentError(
+            f"{layer or 'the net'} gives back what it was given: ask for a layer that computes"
+        )
+    return found
+
+
+def _coordinates(value: Value, at: Sequence[int], item: int, layer: str) -> tuple[int, ...]:
+    full = (item, *at)
+    fits = len(full) == len(value.shape) and all(
+        0 <= i < n for i, n in zip(full, value.shape, strict=True)
+    )
+    if not fits:
+        last = ",".join(str(n - 1) for n in value.shape[1:])
+        raise ShapeError(
+            f"at={','.join(map(str, at))}, item {item}: {layer or 'the net'} gives {value.shape[0]} items "
+            f"of {'x'.join(map(str, value.shape[1:])) or '1'}, so the last place is {last}"
+        )
+    return full
+
+
+def _explained(recording: Recording, place: Place) -> Explanation | None:
+    index = recording.maker(place.value)
+    if index is None:
+        return None
+    step = Step(recording, index, place)
+    return Explanation(
+        step.call.path,
+        step.call.op,
+        place.at[1:],
+        place.value.shape[1:],
+        str(place.value.dtype).removeprefix("torch."),
+        float(recording.numbers[place.value.index][place.at]),
+        arithmetic(step),
+        tuple(_after(recording, place)),
+        recording,
+    )
+
+
+SINGLE = frozenset({"batch_norm"} | {op for op, rule in RULES.items() if rule is pointwise})
+
+
+def _after(recording: Recording, place: Place) -> list[After]:
+    """Normalisations and activations of the number alone, one after the other."""
+    found: list[After] = []
+    value = place.value
+    while len(readers := recording.reading(value)) == 1:
+        call = recording.calls[readers[0]]
+        if call.op.rstrip("_") not in SINGLE or call.outputs[0].shape != value.shape:
+            break
+        value = call.outputs[0]
+        number = float(recording.numbers[value.index][place.at])
+        found.append(After(call.path, call.op, number))
+    return found
+
+
+def _weight(term: Term) -> tuple[bool, float]:
+    return term.mark == "taken", abs(term.product)
+
+
+def _end(here: Explanation, chosen: int | None) -> str:
+    index = here.main if chosen is None else chosen
+    if index is None:
+        return f"{here.op} is not followed further"
+    term = here.done.terms[index]
+    return f"{here.name(term.source)} = {term.input:.6g}"
+
+
+def _name(recording: Recording, place: Place | None) -> str:
+    if place is None:
+        return "padding"
+    maker = recording.maker(place.value)
+    at = shown_at(place.at[1:])
+    if maker is not None:
+        call = recording.calls[maker]
+        return f"{call.path or call.op} {at}"
+    if place.value in recording.inputs:
+        number = recording.inputs.index(place.value)
+        return f"input{f' {number}' if len(recording.inputs) > 1 else ''} {at}"
+    return f"{place.value.params[0] if place.value.params else 'constant'} {shown_at(place.at)}"

@@ -1,0 +1,115 @@
+"""One run of a copy of any net with every number kept: what each call read and what it gave."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from striate.probe.calls import Call, Value
+from striate.probe.flops import FlopCounter
+from striate.probe.tracing import Recorder, random_kept, twin_of
+from striate.probe.watching import tensors
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """A run on real inputs.
+
+    Attributes:
+        inputs: what the net was given.
+        calls: every torch function it called, in order.
+        functions: those functions themselves, one a call.
+        returned: what each module gave back, by path, one entry a call of the module.
+        numbers: the tensor behind every value, by its index, as it was when that value was made.
+    """
+
+    inputs: tuple[Value, ...]
+    calls: tuple[Call, ...]
+    functions: tuple[Callable[..., object], ...] = field(repr=False)
+    returned: Mapping[str, Sequence[tuple[Value, ...]]] = field(repr=False)
+    numbers: Mapping[int, Tensor] = field(repr=False)
+
+    def maker(self, value: Value) -> int | None:
+        """The place in `calls` of the call that made a value; None for inputs, weights and constants."""
+        return self._makers.get(value.index)
+
+    def reading(self, value: Value) -> list[int]:
+        """The places in `calls` of those that read a value."""
+        return [i for i, call in enumerate(self.calls) if value in call.inputs]
+
+    @cached_property
+    def _makers(self) -> dict[int, int]:
+        return {value.index: i for i, call in enumerate(self.calls) for value in call.outputs}
+
+
+def record(net: nn.Module, inputs: Sequence[Tensor]) -> Recording:
+    """Run a copy of `net` on the CPU in evaluation mode and keep every number; the net itself is not touched.
+
+    Args:
+        net: any module that is not scripted; hooks on it that are not torch's own do not run.
+        inputs: one tensor an argument of `forward`.
+
+    Raises:
+        UsageError: the net cannot be copied. What the net itself raises passes through.
+    """
+    twin = twin_of(net, "cpu").eval()
+    fed = [tensor.detach().to("cpu", copy=True) for tensor in inputs]
+    recorder = _Keeper(twin, fed)
+    given = tuple(recorder.value(tensor) for tensor in fed)
+    with random_kept(), torch.no_grad(), recorder:
+        twin(*fed)
+    return Recording(
+        given,
+        tuple(recorder.calls),
+        tuple(recorder.functions),
+        recorder.returned,
+        recorder.numbers,
+    )
+
+
+class _Keeper(Recorder):
+    """Copies each tensor when it becomes a value, so that in-place functions overwrite nothing."""
+
+    def __init__(self, net: nn.Module, inputs: Sequence[Tensor]) -> None:
+        self.numbers: dict[int, Tensor] = {}
+        self.functions: list[Callable[..., object]] = []
+        self.returned: dict[str, list[tuple[Value, ...]]] = {}
+        self._versions: dict[int, int] = {}
+        super().__init__(net, inputs, FlopCounter())
+        for path, module in net.named_modules():
+            self._collect(path, module)
+
+    def _collect(self, path: str, module: nn.Module) -> None:
+        def keep(_module: nn.Module, _inputs: object, output: object) -> None:
+            given = tuple(self.value(tensor) for tensor in tensors(output))
+            self.returned.setdefault(path, []).append(given)
+
+        module.register_forward_hook(keep)
+
+    def _know(self, tensor: Tensor, *, live: bool = False, params: tuple[str, ...] = ()) -> Value:
+        value = super()._know(tensor, live=live, params=params)
+        self.numbers[value.index] = tensor.detach().clone()
+        self._versions[value.index] = tensor._version
+        return value
+
+    def _refresh(self, tensor: Tensor) -> None:
+        """A tensor that was written through another one that shares its memory is a new value."""
+        value = self.value(tensor)
+        if self._versions[value.index] != tensor._version:
+            self._know(tensor, live=True)
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
+        for tensor in tensors([args, kwargs or {}]):
+            self._refresh(tensor)
+        before = len(self.calls)
+        result = super().__torch_function__(func, types, args, kwargs)
+        self.functions += [func] * (len(self.calls) - before)
+        return result
