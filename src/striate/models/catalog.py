@@ -14,6 +14,7 @@ from striate.models.facts import Entry, Request, Value
 from striate.models.rows import (
     alexnet,
     capsnet,
+    googlenet,
     lenet,
     linear,
     preresnet,
@@ -35,6 +36,7 @@ CATALOG: dict[str, Entry] = {
     **tdnn.ROWS,
     **lenet.ROWS,
     **alexnet.ROWS,
+    **googlenet.ROWS,
     **resnet.ROWS,
     **preresnet.ROWS,
     **unet.ROWS,
