@@ -1,0 +1,215 @@
+"""What the Inception nets are made of: normalised convolutions, branches side by side, layers in a row by name.
+
+B batch, C channels, H W pixels. Widths in tables are the published ones; `Request.scaled` makes them ours.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from striate.models.backbone import Backbone, dropout
+from striate.models.facts import Request
+from striate.models.stages import Step
+
+MULTIPLE = 8  # widths are kept multiples of it, which fast kernels like
+
+
+class Conv(NamedTuple):
+    """One convolution of a table: maps, kernel (a side, or height and width), stride, whether it is padded."""
+
+    maps: int
+    kernel: int | tuple[int, int] = 1
+    stride: int = 1
+    padded: bool = True
+
+    def scaled(self, request: Request) -> "Conv":
+        """The same at the width asked for."""
+        return self._replace(maps=request.scaled(self.maps, multiple=MULTIPLE))
+
+    def layer(self, inputs: int, *, bias: bool = False) -> nn.Conv2d:
+        """The convolution itself; padding keeps the size at stride 1."""
+        sides = self.kernel if isinstance(self.kernel, tuple) else (self.kernel, self.kernel)
+        padding = (sides[0] // 2, sides[1] // 2) if self.padded else 0
+        return nn.Conv2d(inputs, self.maps, sides, stride=self.stride, padding=padding, bias=bias)
+
+
+class ConvNorm(nn.Module):
+    """A convolution, batch normalisation and ReLU."""
+
+    def __init__(self, inputs: int, conv: Conv, *, bias: bool = False, eps: float = 1e-3) -> None:
+        super().__init__()
+        self.conv = conv.layer(inputs, bias=bias)
+        self.bn = nn.BatchNorm2d(conv.maps, eps=eps)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] to [B, maps, H / stride, W / stride]."""
+        return self.relu(self.bn(self.conv(x)))
+
+
+class ConvReLU(nn.Module):
+    """A convolution with biases and ReLU."""
+
+    def __init__(self, inputs: int, conv: Conv) -> None:
+        super().__init__()
+        self.conv = conv.layer(inputs, bias=True)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] to [B, maps, H / stride, W / stride]."""
+        return self.relu(self.conv(x))
+
+
+class MaxPool(nn.MaxPool2d):
+    """Maxima of windows; on a CPU, where no gradient is asked for, by way of channels_last.
+
+    PyTorch's kernel for the plain layout takes five to ten times as long as the other one there, longer than
+    that and two copies: in nets with a pooling in every module half of their time. Gradients would come back
+    turned, which slows down what reads them.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[B, C, H, W] to [B, C, H / stride, W / stride], in the layout that came."""
+        turned = input
+        plain = input.device.type == "cpu" and input.is_contiguous()
+        if plain and not (input.requires_grad or torch.compiler.is_compiling()):
+            turned = input.contiguous(memory_format=torch.channels_last)
+        pooled = cast("Tensor", super().forward(turned))
+        return pooled.contiguous() if plain else pooled
+
+
+Block = Callable[[int, Conv], nn.Module]  # what a convolution of a table stands for
+Layer = Conv | Step | Callable[[], nn.Module]  # a convolution, a maximum, anything without weights
+Table = Mapping[str, Sequence[Layer]]  # the layers of each branch by its name
+
+
+class Link(NamedTuple):
+    """One layer of a net, its name, and how many maps it gives."""
+
+    name: str
+    layer: nn.Module
+    maps: int
+
+
+def made(
+    request: Request, inputs: int, layer: Layer, *, block: Block = ConvNorm
+) -> tuple[nn.Module, int]:
+    """One layer of a table at the width asked for, and how many maps it gives."""
+    if isinstance(layer, Conv):
+        conv = layer.scaled(request)
+        return block(inputs, conv), conv.maps
+    if isinstance(layer, Step):
+        kernel, stride, padding, ceil_mode = layer
+        return MaxPool(kernel, stride, padding=padding, ceil_mode=ceil_mode), inputs
+    return layer(), inputs
+
+
+class Branches(nn.Module):
+    """Branches that read the same maps; what they give stands side by side.
+
+    Args:
+        request: the width asked for.
+        inputs: maps that every branch reads.
+        table: the layers of each branch; one layer alone has the name of its branch itself.
+        block: what a convolution stands for.
+
+    Attributes:
+        maps: of all branches together.
+    """
+
+    def __init__(
+        self, request: Request, inputs: int, table: Table, *, block: Block = ConvNorm
+    ) -> None:
+        super().__init__()
+        self.maps = 0
+        for name, branch in table.items():
+            layers, maps = list[nn.Module](), inputs
+            for layer in branch:
+                one, maps = made(request, maps, layer, block=block)
+                layers.append(one)
+            self.add_module(name, layers[0] if len(layers) == 1 else nn.Sequential(*layers))
+            self.maps += maps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] to [B, maps, H / stride, W / stride]."""
+        return torch.cat([branch(x) for branch in self.children()], 1)
+
+
+def links(
+    request: Request, table: Mapping[str, Layer | Table], *, block: Block = ConvNorm
+) -> Iterator[Link]:
+    """The layers of a net by name, each reading the one before."""
+    maps = request.in_channels
+    for name, entry in table.items():
+        if isinstance(entry, Mapping):
+            layer = Branches(request, maps, entry, block=block)
+            maps = layer.maps
+        else:
+            layer, maps = made(request, maps, entry, block=block)
+        yield Link(name, layer, maps)
+
+
+class Chain(Backbone):
+    """Layers in a row by name, and the mean over each of the last maps into one linear layer.
+
+    Attributes:
+        chain: names of the layers in their order.
+        ends: those whose maps `features` gives.
+        counts: maps of each layer.
+        beside: by the name of each auxiliary classifier, the layer whose maps it reads.
+        share: weight of each auxiliary loss.
+    """
+
+    ends: tuple[str, ...]
+    share: float = 0.0
+
+    def __init__(self, request: Request, row: Iterator[Link]) -> None:
+        super().__init__()
+        self.input_shape = (request.in_channels, *request.size)
+        self.counts: dict[str, int] = {}
+        for name, layer, maps in row:
+            self.add_module(name, layer)
+            self.counts[name] = maps
+        self.chain = tuple(self.counts)
+        self.widths = tuple(self.counts[name] for name in self.ends)
+        self.beside: Mapping[str, str] = {}
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.drop = dropout(request.number("drop_rate"))
+        self.add_module(self.head, nn.Linear(self.counts[self.chain[-1]], request.num_classes))
+
+    def maps(self, x: Tensor, behind: Collection[str]) -> dict[str, Tensor]:
+        """What the layers named in `behind` give."""
+        found: dict[str, Tensor] = {}
+        for name in self.chain:
+            x = getattr(self, name)(x)
+            if name in behind:
+                found[name] = x
+        return found
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The last maps of each resolution."""
+        return list(self.maps(x, self.ends).values())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pictures [B, C, H, W] to logits [B, classes]."""
+        (last,) = self.maps(x, self.chain[-1:]).values()
+        return self.answer(last)
+
+    def answer(self, x: Tensor) -> Tensor:
+        """The last maps [B, C, H, W] to logits [B, classes]."""
+        return getattr(self, self.head)(self.drop(torch.flatten(self.avgpool(x), 1)))
+
+    def objective(
+        self, x: Tensor, target: Tensor, loss: Callable[[Tensor, Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """In training the loss of the answer and `share` times that of each auxiliary classifier."""
+        if not self.training:
+            return super().objective(x, target, loss)
+        maps = self.maps(x, {*self.beside.values(), self.chain[-1]})
+        answer = self.answer(maps[self.chain[-1]])
+        value = loss(answer, target)
+        for name, layer in self.beside.items():
+            value = value + self.share * loss(getattr(self, name)(maps[layer]), target)
+        return answer, value
