@@ -521,10 +521,14 @@ def test_what_the_doctor_finds_is_said_once_before_the_first_step(shapes, tmp_pa
     recipe = read_recipe("quick", {**QUICK, "net": None, "epochs": 2})
     train_with(shapes, recipe, own=own, out=tmp_path, progress=Progress(say=said.append))
     expected = [
-        "(net): 55 of 784 pixels are read by no output (1 row and 1 column); "
-        "pad 1 right and bottom, or use 29",
-        "6: the net ends in softmax, and cross-entropy applies it once more; "
-        "return the logits, and apply softmax to predictions only",
+        (
+            "(net): 55 of 784 pixels are read by no output (1 row and 1 column); "
+            "pad 1 right and bottom, or use 29"
+        ),
+        (
+            "6: the net ends in softmax, and cross-entropy applies it once more; "
+            "return the logits, and apply softmax to predictions only"
+        ),
         "0: it has a bias that the batch normalisation after it takes away; build it with bias=False",
     ]
     assert [line for line in said if line in expected] == expected
