@@ -1,19 +1,17 @@
 """Findings on what a net reads of its input: pixels left out, fields too large, branches that miss each other."""
 
-from collections.abc import Iterator, Sequence
-from itertools import takewhile
+from collections.abc import Sequence
 
-import torch
 from torch import nn
 
-from striate.measuring.fields import Field, Fields, Unread, fields
+from striate.measuring.fields import Field, Fields, Unread
 from striate.measuring.finding import Finding
-from striate.measuring.inputs import times
+from striate.measuring.inputs import counted, times
 from striate.measuring.sight import Misaligned
 from striate.measuring.taps import kernel_of, setting
-from striate.probe import Call, Trace, trace
+from striate.measuring.tries import Tries
+from striate.probe import Call, Trace
 
-WORK = 4000  # calls that the search for a better size may trace again
 SELECTS = {"getitem", "narrow", "select", "split", "chunk", "unbind", "tensor_split"}
 
 
@@ -33,7 +31,7 @@ def _unread(net: nn.Module, run: Trace, seen: Fields) -> list[Finding]:
     if not lost.count:
         return []
     lines = [
-        f"{len(line)} {name}{'s' * (len(line) > 1)}"
+        counted(len(line), name)
         for name, line in zip(_names(lost), lost.lines, strict=True)
         if line
     ]
@@ -63,7 +61,7 @@ def _mend(net: nn.Module, run: Trace, lost: Unread) -> str | None:
     tail = [n - len(line) for n, line in zip(sides, lost.lines, strict=True)]
     if any(line and line[0] != end for line, end in zip(lost.lines, tail, strict=True)):
         return None  # gaps, not an end cut off: no size mends them
-    tries = _Tries(net, run, max(3, WORK // len(run.calls)))
+    tries = Tries(net, run)
     more = [
         tuple(n + p * bool(line) for n, line in zip(sides, lost.lines, strict=True))
         for p in range(1, 33)
@@ -96,54 +94,6 @@ def _words(
     if size:
         parts.append(f"use {size[0] if len(set(size)) == 1 else times(size)}")
     return ", or ".join(parts) or None
-
-
-class _Tries:
-    """The same net at other sizes of its picture, each traced once, up to a limit."""
-
-    def __init__(self, net: nn.Module, run: Trace, limit: int) -> None:
-        self._net, self._run, self._left = net, run, limit
-        self._found: dict[tuple[int, ...], Unread | None] = {}
-
-    def of(self, sizes: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
-        """The sizes, as long as more may be tried."""
-        return takewhile(self.allowed, sizes)
-
-    def known(self, size: tuple[int, ...]) -> bool:
-        """Whether this size has been tried."""
-        return size in self._found
-
-    def allowed(self, size: tuple[int, ...]) -> bool:
-        """Whether this size may be tried, or has been."""
-        return self._left > 0 or size in self._found
-
-    def reads(self, size: tuple[int, ...], part: Sequence[int]) -> bool:
-        """Whether the net takes this size and reads all of the first `part` pixels an axis."""
-        if size not in self._found:
-            self._left -= 1
-            self._found[size] = unread_at(self._net, self._run, size)
-        lost = self._found[size]
-        return lost is not None and not any(
-            i < n for line, n in zip(lost.lines, part, strict=True) for i in line
-        )
-
-
-def unread_at(net: nn.Module, run: Trace, size: Sequence[int]) -> Unread | None:
-    """What a net leaves unread of a picture of another size; None if it does not take it."""
-    again = at_size(net, run, size)
-    return None if again.error else fields(again).unread(again.outputs)
-
-
-def at_size(net: nn.Module, run: Trace, size: Sequence[int]) -> Trace:
-    """The same run with a picture of another size."""
-    picture = next(value for value in run.inputs if len(value.shape) > 2)
-    fed = [
-        torch.empty(
-            (*v.shape[:2], *size) if v is picture else v.shape, dtype=v.dtype, device="meta"
-        )
-        for v in run.inputs
-    ]
-    return trace(net, fed)
 
 
 def _too_large(run: Trace, seen: Fields) -> list[Finding]:

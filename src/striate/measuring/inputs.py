@@ -68,3 +68,8 @@ def _template(shape: Shape, dtype: torch.dtype) -> Tensor:
 def times(shape: Sequence[int]) -> str:
     """A shape as it is written: 3x224x224, and 1 for none."""
     return "x".join(map(str, shape)) or "1"
+
+
+def counted(n: int, word: str) -> str:
+    """A number with its word: 1 channel, 2 channels."""
+    return f"{n:,} {word}{'' if n == 1 else 's'}"

@@ -43,7 +43,7 @@ def measure(
     """
     module = _named(net, shape) if isinstance(net, str) else getattr(net, "_orig_mod", net)
     run = trace(module, templates(module, shape))
-    problem = explain(run)
+    problem = explain(module, run)
     if problem:
         raise problem from run.error
     parameters: dict[str, nn.Parameter] = dict(module.named_parameters())

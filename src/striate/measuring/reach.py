@@ -75,7 +75,7 @@ def reach(
         ShapeError: a layer that does not fit what it gets.
     """
     run = trace(net, templates(net, shape))
-    problem = explain(run)
+    problem = explain(net, run)
     if problem:
         raise problem from run.error
     value = _output(net, run, layer)

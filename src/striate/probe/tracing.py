@@ -19,7 +19,7 @@ from striate.probe.flops import FlopCounter, flops
 from striate.probe.watching import tensors
 
 
-def trace(net: nn.Module, inputs: Sequence[Tensor]) -> Trace:
+def trace(net: nn.Module, inputs: Sequence[Tensor], *, numbers: bool = True) -> Trace:
     """Run a copy of `net` in evaluation mode and list its calls; the net itself is not touched.
 
     On the meta device first, where no weight is copied and nothing is computed; a net that cannot run there
@@ -28,6 +28,7 @@ def trace(net: nn.Module, inputs: Sequence[Tensor]) -> Trace:
     Args:
         net: any module that is not scripted; hooks on it that are not torch's own do not run.
         inputs: one tensor an argument of `forward`, of which only shape and type are used.
+        numbers: whether the CPU is tried; without it a net that fails costs no copy of its weights.
 
     Returns:
         The run; `failed` and `error` say where it stopped if the net cannot take these inputs.
@@ -36,7 +37,7 @@ def trace(net: nn.Module, inputs: Sequence[Tensor]) -> Trace:
         UsageError: the net cannot be copied.
     """
     run = _run(net, inputs, "meta")
-    return run if run.error is None else _run(net, inputs, "cpu")
+    return run if run.error is None or not numbers else _run(net, inputs, "cpu")
 
 
 def _run(net: nn.Module, inputs: Sequence[Tensor], device: str) -> Trace:
