@@ -6,6 +6,7 @@ from torch import nn
 
 from striate import plan
 from striate.errors import ArgumentError, UsageError
+from striate.plan import choosing
 
 BATCH, TARGET = (
     torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0)),
@@ -36,7 +37,7 @@ def test_explicit_words():
         plan.explicit("chanels_last", "cpu")
     assert str(caught.value) == (
         "plan=chanels_last: 'chanels_last' is no part of a plan; did you mean channels_last? "
-        "There are: auto, bf16, channels_last, contiguous, default, fp32"
+        "There are: auto, bf16, channels_last, compiled, contiguous, default, fp16, fp32"
     )
 
 
@@ -123,6 +124,6 @@ def test_the_first_step_of_a_process_counts_for_nothing():
         return run
 
     plain, other = plan.Plan(), plan.Plan(layout="channels_last")
-    times = plan._race({plain: step("plain", 0.3), other: step("other", 0.002)}, steps=1)
+    times = choosing._race({plain: step("plain", 0.3), other: step("other", 0.002)}, steps=1)
     assert times[plain] == pytest.approx(times[other], rel=0.5)
     assert calls["plain"] >= 6

@@ -7,8 +7,9 @@ from torch.nn import functional as F
 
 import striate
 from striate.errors import ArgumentError, ShapeError
-from striate.models.capsnet import CapsNet, intensities, margin_loss, squash
+from striate.models.capsnet import CapsNet, intensities, squash
 from striate.models.catalog import build
+from striate.ops.margin import margin_loss
 
 
 def made(**settings) -> CapsNet:

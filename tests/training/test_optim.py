@@ -26,19 +26,6 @@ def test_frozen_parameters_are_left_out():
     assert sum(len(g["params"]) for g in optim.optimizer(net, recipe()).param_groups) == 1
 
 
-def test_rates_at_their_corners():
-    one, cosine = recipe(warmup=0.2), recipe(warmup=0.2, schedule="cosine")
-    rates = [optim.rate(one, step, 100) for step in range(100)]
-    assert max(rates) == rates[20] == 1.0
-    assert rates[0] == pytest.approx(1 / 21)
-    assert rates[60] == pytest.approx(0.5)
-    assert rates[99] == pytest.approx(1 / 80)
-    assert optim.rate(cosine, 60, 100) == pytest.approx(0.5)
-    assert optim.rate(cosine, 40, 100) == pytest.approx(0.8536, abs=1e-4)
-    assert {optim.rate(recipe(schedule="constant"), step, 100) for step in range(100)} == {1.0}
-    assert optim.rate(one, 0, 1) > 0
-
-
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
 def test_the_memory_of_an_optimiser_goes_on_in_another_layout(name):
     """Fused steps read memory in order, so restored tensors must lie as their parameter does."""

@@ -25,7 +25,7 @@ def test_text_becomes_the_type_of_its_key():
     [
         (
             {"epoch": "3"},
-            r"no setting 'epoch': did you mean epochs\? There are: augment, batch, .*width",
+            r"no setting 'epoch': did you mean epochs; also near: head_epochs\?",
         ),
         (
             {"epochs": "three"},

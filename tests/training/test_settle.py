@@ -42,6 +42,7 @@ def test_what_is_said_stays(shapes):
         "epochs": 3,
         "lr": 0.1,
         "augment": "none",
+        "weight_decay": 0.01,
     }
     recipe = read_recipe("quick", said)
     assert settle(recipe, striate.open(shapes)) == recipe

@@ -90,7 +90,7 @@ def train(
 
     Every setting works as key=value and as --key value; --show lists them.
     """
-    from striate.training import read_recipe
+    from striate.training import read_recipe, shown
     from striate.workbench import progress
     from striate.workbench.train import resume as go_on
     from striate.workbench.train import train_with
@@ -105,16 +105,16 @@ def train(
             raise UsageError(
                 "--resume goes on with the run's own data and recipe: name nothing else"
             )
-        with progress.shown() as shown:
-            fitted = go_on(resume, own=_own(net), progress=shown)
+        with progress.shown() as told:
+            fitted = go_on(resume, own=_own(net), progress=told)
         return emit(fitted.run.as_dict(), fitted.run.as_text(), json=json)
     chosen = read_recipe(recipe, {**settings, **({"net": net} if net else {})})
     if show:
-        return click.echo(chosen.explained())
+        return click.echo(shown(recipe, chosen))
     if len(names) != 1:
         raise UsageError(f"striate train takes one DATA, got {' '.join(names) or 'none'}")
-    with progress.shown() as shown:
-        fitted = train_with(names[0], chosen, out=out, name=name, progress=shown)
+    with progress.shown() as told:
+        fitted = train_with(names[0], chosen, out=out, name=name, progress=told)
     return emit(fitted.run.as_dict(), fitted.run.as_text(), json=json)
 
 

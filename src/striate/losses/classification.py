@@ -1,12 +1,22 @@
-"""Losses of a classification. B batch, K classes."""
+"""Losses of a classification. B batch, K classes.
+
+Class weights multiply an item's loss and the sum is divided by B, not by the sum of the weights, so that a batch
+computed in parts gives the gradient of the whole.
+"""
 
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from striate.ops import margin as margin_op
+
 
 def cross_entropy(
-    logits: Float[Tensor, "b k"], target: Int[Tensor, " b"], *, smoothing: float = 0.0
+    logits: Float[Tensor, "b k"],
+    target: Int[Tensor, " b"],
+    *,
+    smoothing: float = 0.0,
+    class_weights: Float[Tensor, " k"] | None = None,
 ) -> Float[Tensor, ""]:
     """Mean cross-entropy of class scores, in nats, computed in float32 whatever the scores are in.
 
@@ -14,5 +24,43 @@ def cross_entropy(
         logits: unnormalised scores.
         target: class numbers.
         smoothing: share of the target spread evenly over all classes (Szegedy et al. 2015, section 7).
+        class_weights: a factor for the items of each class.
     """
-    return F.cross_entropy(logits.float(), target, label_smoothing=smoothing)
+    if class_weights is None:
+        return F.cross_entropy(logits.float(), target, label_smoothing=smoothing)
+    items = F.cross_entropy(logits.float(), target, label_smoothing=smoothing, reduction="none")
+    return (class_weights.to(items.device)[target] * items).mean()
+
+
+def focal(
+    logits: Float[Tensor, "b k"],
+    target: Int[Tensor, " b"],
+    *,
+    gamma: float = 2.0,
+    class_weights: Float[Tensor, " k"] | None = None,
+) -> Float[Tensor, ""]:
+    """Cross-entropy times (1 - p) ** gamma, p the truth's probability: items that are right count little.
+
+    Lin et al. 2017, Focal loss for dense object detection, equation 4, over a softmax.
+    """
+    surprise = F.cross_entropy(logits.float(), target, reduction="none")
+    items = (1 - (-surprise).exp()) ** gamma * surprise
+    if class_weights is not None:
+        items = class_weights.to(items.device)[target] * items
+    return items.mean()
+
+
+def margin(
+    scores: Float[Tensor, "b k"],
+    target: Int[Tensor, " b"],
+    *,
+    present: float = 0.9,
+    absent: float = 0.1,
+    down: float = 0.5,
+) -> Float[Tensor, ""]:
+    """Squared shortfall of the truth below `present` and excess of the others over `absent`.
+
+    Sabour, Frosst, Hinton 2017, Dynamic routing between capsules, equation 4. It ends where every margin is
+    kept, so scores are not driven on as cross-entropy drives them.
+    """
+    return margin_op.margin_loss(scores, target, present=present, absent=absent, down=down)

@@ -26,7 +26,6 @@ class Backbone(nn.Module, ABC):
         stem: path of the first layer with weights, the one whose kernels can be looked at as pictures.
         head: path of the last layer, linear or a convolution.
         auxiliary_heads: paths of the last layers of auxiliary classifiers, which only training uses.
-        frozen_norm: whether `train` leaves batch normalisation in evaluation mode.
     """
 
     input_shape: tuple[int, ...]
@@ -35,7 +34,6 @@ class Backbone(nn.Module, ABC):
     stem: str
     head: str
     auxiliary_heads: tuple[str, ...] = ()
-    frozen_norm: bool = False
 
     @property
     def class_layers(self) -> tuple[str, ...]:
@@ -72,20 +70,13 @@ class Backbone(nn.Module, ABC):
 
     def freeze_norm(self, *, frozen: bool = True) -> "Backbone":
         """Keep the statistics and the affine weights of batch normalisation as they are, also in training mode."""
-        self.frozen_norm = frozen
-        for norm in self.modules():
-            if isinstance(norm, _BatchNorm):
-                for parameter in norm.parameters():
-                    parameter.requires_grad_(not frozen)
+        freeze_norm(self, lambda _path: frozen)
         return self.train(self.training)
 
     def train(self, mode: bool = True) -> "Backbone":
         """Training mode, except for batch normalisation that is frozen."""
         super().train(mode)
-        if self.frozen_norm:
-            for norm in self.modules():
-                if isinstance(norm, _BatchNorm):
-                    norm.eval()
+        hold_norm(self)
         return self
 
     def reset_head(self, num_classes: int, *, generator: torch.Generator | None = None) -> None:
@@ -98,6 +89,31 @@ class Backbone(nn.Module, ABC):
         generator = generator or torch.Generator()
         for path in (self.head, *self.auxiliary_heads):
             self.set_submodule(path, _resized(self.get_submodule(path), num_classes, generator))
+
+
+def freeze_norm(net: nn.Module, which: Callable[[str], bool]) -> None:
+    """Mark the batch normalisation of any net that stays as it is; `hold_norm` puts the marks to work.
+
+    The weights of marked layers are not trained; those of layers whose mark is taken off are again.
+
+    Args:
+        net: any net; its mode stays.
+        which: whether the layer at a path is frozen.
+    """
+    for path, norm in net.named_modules():
+        if not isinstance(norm, _BatchNorm):
+            continue
+        frozen = which(path)
+        if frozen or vars(norm).get("frozen"):
+            norm.requires_grad_(not frozen)
+        vars(norm)["frozen"] = frozen
+
+
+def hold_norm(net: nn.Module) -> None:
+    """Evaluation mode for the batch normalisation that is frozen; to be called after every `train`."""
+    for norm in net.modules():
+        if vars(norm).get("frozen"):
+            norm.eval()
 
 
 def dropout(rate: float) -> nn.Module:

@@ -16,10 +16,10 @@ from striate.errors import ArgumentError, ShapeError
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
 from striate.models.facts import Request
+from striate.ops.margin import margin_loss
 
 KERNEL = 9  # of both convolutions, the second with stride 2
 PRIMARY, DIGIT = 8, 16  # numbers of a capsule of each layer
-PRESENT, ABSENT, DOWN = 0.9, 0.1, 0.5  # m+, m- and lambda of the margin loss, eq. 4
 RECONSTRUCTION = 0.0005  # its weight beside the margin loss, sec. 4.1
 
 
@@ -151,18 +151,6 @@ class CapsNet(Backbone):
                 first = nn.Linear(num_classes * DIGIT, units)
             init.as_torch(first, generator)
             self.set_submodule("decoder.fc1", first.to(old.weight))
-
-
-def margin_loss(lengths: Tensor, target: Tensor) -> Tensor:
-    """Eq. 4: long above 0.9 where the class is there, short below 0.1 where not; the mean of a batch.
-
-    Args:
-        lengths: [B, K].
-        target: the class [B].
-    """
-    there = F.one_hot(target, lengths.shape[1]).to(lengths.dtype)
-    missing, wrong = F.relu(PRESENT - lengths), F.relu(lengths - ABSENT)
-    return (there * missing.square() + DOWN * (1 - there) * wrong.square()).sum(1).mean()
 
 
 def intensities(x: Tensor) -> Tensor:

@@ -1,23 +1,29 @@
 """How a net is watched: what its layers give, and every function it calls. The only place that sets hooks.
 
 `watch` records activations and gradients of the caller's own net by path and takes its hooks off again,
+`scales` keeps a few numbers of every layer, `tapped` gives one layer's output with its gradient,
 `as_eval` lends a net in evaluation mode, `trace` runs a copy and lists every torch function it calls,
 `record` does so on real inputs and keeps every number.
 """
 
 from striate.probe.calls import Call, Trace, Value
 from striate.probe.recording import Recording, record
+from striate.probe.scales import Scale, leaves, scales
 from striate.probe.tracing import trace
-from striate.probe.watching import Watched, as_eval, tensors, watch
+from striate.probe.watching import Watched, as_eval, tapped, tensors, watch
 
 __all__ = [
     "Call",
     "Recording",
+    "Scale",
     "Trace",
     "Value",
     "Watched",
     "as_eval",
+    "leaves",
     "record",
+    "scales",
+    "tapped",
     "tensors",
     "trace",
     "watch",

@@ -65,6 +65,32 @@ def watch(net: nn.Module, paths: Sequence[str], *, gradients: bool = False) -> G
         yield seen
 
 
+def tapped(net: nn.Module, path: str, x: Tensor) -> Tensor:
+    """What one layer gives when the net runs on `x`: the tensor itself, through which gradients flow.
+
+    Raises:
+        ArgumentError: a path that the net does not have, or a layer that gave no tensor.
+    """
+    modules = dict(net.named_modules(remove_duplicate=False))
+    if path not in modules:
+        raise ArgumentError(
+            f"the net has no layer {path!r}; {nearest(path, filter(None, modules))}"
+        )
+    found: list[Tensor] = []
+
+    def keep(_module: nn.Module, _inputs: object, output: object) -> None:
+        found.extend(tensors(output))
+
+    handle = modules[path].register_forward_hook(keep)
+    try:
+        net(x)
+    finally:
+        handle.remove()
+    if not found:
+        raise ArgumentError(f"the layer {path!r} gave no tensor: it did not run, or gives none")
+    return found[-1]
+
+
 def _keeper(seen: Watched, path: str, backward: ExitStack | None) -> Callable[..., None]:
     def keep(_module: nn.Module, _inputs: object, output: object) -> None:
         for tensor in tensors(output):

@@ -33,7 +33,7 @@ def answers(
         plan: how the net runs.
     """
     size = max(1, min(1000, PIXELS_A_BATCH // (preprocessing.size[0] * preprocessing.size[1])))
-    with as_eval(net), torch.inference_mode():
+    with as_eval(net), plan.uncompiled(), torch.inference_mode():
         parts = [
             _batch(net, images[start : start + size], decode, preprocessing, plan)
             for start in range(0, len(images), size)

@@ -1,7 +1,19 @@
 """Training: data and a recipe in, a run folder with a trained net out."""
 
 from striate.training.fit import check, fit, resume
-from striate.training.recipe import Recipe, read_recipe
+from striate.training.reading import read_recipe, shown
+from striate.training.recipe import Recipe
+from striate.training.recipes import NAMED
 from striate.training.record import Fitted, Progress
 
-__all__ = ["Fitted", "Progress", "Recipe", "check", "fit", "read_recipe", "resume"]
+__all__ = [
+    "NAMED",
+    "Fitted",
+    "Progress",
+    "Recipe",
+    "check",
+    "fit",
+    "read_recipe",
+    "resume",
+    "shown",
+]

@@ -30,6 +30,7 @@ class Batches:
     batch: int
     augment: str
     seed: int
+    balanced: bool = False  # every class drawn equally often
 
     @property
     def steps(self) -> int:
@@ -38,9 +39,11 @@ class Batches:
 
     def order(self, epoch: int) -> tuple[Tensor, ...]:
         """Item numbers of every step of an epoch."""
-        shuffled = torch.randperm(
-            len(self.labels), generator=randomness.generator(self.seed, "order", epoch)
-        )
+        generator = randomness.generator(self.seed, "order", epoch)
+        if self.balanced:
+            shuffled = balanced_order(self.labels.cpu(), generator)
+        else:
+            shuffled = torch.randperm(len(self.labels), generator=generator)
         return torch.tensor_split(shuffled.to(self.labels.device), self.steps)
 
     def take(
@@ -76,6 +79,39 @@ class Batches:
         high, wide = self.preprocessing.resize
         top, left = (images.shape[1] - high) // 2, (images.shape[2] - wide) // 2
         return images[:, top : top + high, left : left + wide]
+
+
+def balanced_order(labels: Tensor, generator: torch.Generator) -> Tensor:
+    """Item numbers [N] in random order in which every class occurs N / K times, to within one.
+
+    Of a class with fewer items each is repeated, equally often to within one; of a larger one some wait for
+    another epoch.
+    """
+    classes = labels.unique()
+    n, k = len(labels), len(classes)
+    extra = torch.randperm(k, generator=generator) < n % k
+    drawn: list[Tensor] = []
+    for label, more in zip(classes, extra.tolist(), strict=True):
+        mine = (labels == label).nonzero().flatten()
+        wanted = n // k + more
+        rounds = [
+            mine[torch.randperm(len(mine), generator=generator)]
+            for _ in range(-(-wanted // len(mine)))
+        ]
+        drawn.append(torch.cat(rounds)[:wanted] if wanted else mine[:0])
+    order = torch.cat(drawn)
+    return order[torch.randperm(n, generator=generator)]
+
+
+def balanced_weights(labels: Tensor, classes: int) -> tuple[float, ...]:
+    """N / (K n) for each class of n items, so that all weigh the same in sum (King and Zeng 2001).
+
+    Args:
+        labels: of the training items [N].
+        classes: K.
+    """
+    counts = torch.bincount(labels.cpu(), minlength=classes).clamp_min(1)
+    return tuple((len(labels) / (classes * counts.double())).tolist())
 
 
 def padded(images: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,26 +1,39 @@
 """One training, from opened data to a finished run folder."""
 
+import copy
 import shutil
 import signal
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 from torch import nn
 
+from striate import losses
 from striate import plan as plan_room
 from striate.data import Data
-from striate.errors import CheckpointError, DataError, RecipeError, UsageError
+from striate.errors import CheckpointError, DataError, RecipeError, StriateError, UsageError
 from striate.runs import Run, checkpoint, folder
 from striate.runs.config import structure
-from striate.tasks import Classify
-from striate.training import interrupt, loop, optim
+from striate.training import interrupt, loop
 from striate.training import seed as randomness
-from striate.training.prepare import CHANNELS, chosen_net, prepare, training_batches
-from striate.training.recipe import Recipe, read_recipe
+from striate.training.board import board
+from striate.training.health import Health
+from striate.training.prepare import (
+    CHANNELS,
+    chosen_net,
+    chosen_task,
+    first_weights,
+    prepare,
+    training_batches,
+)
+from striate.training.reading import read_recipe
+from striate.training.recipe import Recipe
 from striate.training.record import Fitted, Job, Progress, Record
 from striate.training.settle import settle
+from striate.training.state import BrokenStepError, State
 
 # The net, the shape of one item, and how many items a step takes.
 Examine = Callable[[nn.Module, tuple[int, ...], int], Iterable[str]]
@@ -67,11 +80,13 @@ def fit(
     path = folder.make(out, "classify", name, f"{_stem(data.path)}-{spec.name}")
     with folder.lock(path), randomness.own_randomness():
         with _nothing_left_behind(path):
+            first_weights(trained, recipe, progress)
+            start = copy.deepcopy(trained)
             job = prepare(path, data, recipe, spec, trained, device, progress)
             folder.write_text(path / "args.yaml", recipe.as_yaml())
             job.config.write(path)
-        state = loop.State(job.plan.place(trained), optim.optimizer(trained, recipe))
-        return _train(job, state, Record(path))
+        state = State.begin(trained, recipe, job.plan)
+        return _train(job, state, Record(path, board=board(path)), start)
 
 
 def resume(path: Path, *, net: nn.Module | None = None, progress: Progress | None = None) -> Fitted:
@@ -109,12 +124,14 @@ def resume(path: Path, *, net: nn.Module | None = None, progress: Progress | Non
         for line in warnings:
             progress.say(line)
         batches = training_batches(data, recipe, plan.device, config.preprocessing)
-        task = Classify(data.classes, recipe.smoothing)
+        task = chosen_task(data, recipe, batches)
         job = Job(path, data, recipe, config, plan, batches, task, progress)
-        state = loop.State(plan.place(trained), optim.optimizer(trained, recipe))
+        start = _start(trained, recipe, progress, needed=found is None)
+        state = State.begin(trained, recipe, plan)
         record = Record.restore(path, found, state) if found else Record(path)
-        progress.say(f"going on after step {state.step:,} of {job.steps:,}")
-        return _train(job, state, record)
+        record.board = board(path, state.step)
+        progress.say(f"going on after step {state.step:,}" + job.of_all())
+        return _train(job, state, record, start)
 
 
 def check(recipe: Recipe, out: Path) -> None:
@@ -126,7 +143,23 @@ def check(recipe: Recipe, out: Path) -> None:
     device = plan_room.device(recipe.device)
     if recipe.plan != "auto":
         plan_room.explicit(recipe.plan, device)
+    if not losses.read(recipe.loss).of_labels():
+        raise RecipeError(
+            f"loss={recipe.loss}: pictures with one label each need "
+            f"{', '.join(losses.LABELS)}, or a sum of these"
+        )
     folder.check_parent(out)
+
+
+def _start(net: nn.Module, recipe: Recipe, progress: Progress, *, needed: bool) -> nn.Module | None:
+    """The net as the training began; None where its first weights are gone and a checkpoint has newer ones."""
+    try:
+        first_weights(net, recipe, progress)
+    except StriateError:
+        if needed:
+            raise
+        return None
+    return copy.deepcopy(net)
 
 
 def _recipe(path: Path) -> Recipe:
@@ -156,46 +189,52 @@ def _finished(run: Run) -> Fitted:
         )
     data = run.open_data()
     test = run.held(data, "test") if {"val", "test"} <= set(data.splits) else None
-    return Fitted(run, data, run.held(data, data.held_out), test)
+    _, net = chosen_net(run.net if run.config.net.own else None, _recipe(run.path), data)
+    start = None if run.config.net.own else _start(net, _recipe(run.path), Progress(), needed=False)
+    return Fitted(run, data, run.held(data, data.held_out), test, start)
 
 
-def _train(job: Job, state: loop.State, record: Record) -> Fitted:
+def _train(job: Job, state: State, record: Record, start: nn.Module | None) -> Fitted:
     """Run the loop, keep the record, and finish the run folder."""
     try:
         _loop(job, state, record)
-        return record.finish(state, job)
+        return replace(record.finish(state, job), start=start)
     except KeyboardInterrupt:  # before the loop or after it; within it a signal is waited for
         raise record.stopped(state, signal.SIGINT) from None
 
 
-def _loop(job: Job, state: loop.State, record: Record) -> None:
-    held = job.held_out()
+def _loop(job: Job, state: State, record: Record) -> None:
+    held, recipe = job.held_out(), job.recipe
+    health = Health(job.path, recipe.health, job.plan, job.progress.say, record.board)
+    health.forget(state.step)
+    setting = loop.Setting(job.batches, job.task, recipe, job.plan, health, record.spent)
     with interrupt.listening() as asked:
 
-        def after_step(state: loop.State) -> None:
-            job.progress.bar("training", state.step, job.steps)
+        def after_step(state: State) -> None:
+            if recipe.epochs:
+                job.progress.bar("training", state.step, job.steps)
+            else:
+                job.progress.bar("training", int(record.spent()), int(recipe.budget or 0))
             record.after_step(state, asked.signum)
 
-        def after_epoch(state: loop.State, epoch: int) -> None:
+        def after_epoch(state: State, epoch: int) -> None:
             row = record.after_epoch(state, epoch, held, job)
+            share = setting.place(state).share
+            left = row["seconds"] * (1 - share) / share
             job.progress.say(
-                f"epoch {epoch + 1}/{job.recipe.epochs}  loss {row['train_loss']:.4f}  "
+                f"epoch {epoch + 1}{f'/{recipe.epochs}' if recipe.epochs else ''}  "
+                f"loss {row['train_loss']:.4f}  "
                 f"{job.data.held_out} loss {row['val_loss']:.4f}  accuracy {row['val_accuracy']:.2%}  "
-                f"{row['seconds']:.0f} s"
+                f"{row['seconds']:.0f} s, {row['items_per_second']:,.0f}/s"
+                + (f", {left:.0f} s left" if left >= 1 else "")
             )
 
         try:
-            loop.run(
-                state,
-                job.batches,
-                job.task,
-                recipe=job.recipe,
-                plan=job.plan,
-                after_step=after_step,
-                after_epoch=after_epoch,
-            )
-        except loop.BrokenStepError as error:
+            loop.run(state, setting, after_step=after_step, after_epoch=after_epoch)
+        except BrokenStepError as error:
             raise record.broken(error) from error
+    if state.course.over(recipe):
+        job.progress.say(f"ended: no smaller loss for {recipe.patience} epochs")
 
 
 def _stem(path: str) -> str:

@@ -2,176 +2,150 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from striate.errors import NumericError
 from striate.plan import Plan
 from striate.tasks import Classify
+from striate.training import optim
 from striate.training import seed as randomness
 from striate.training.batches import Batches
-from striate.training.optim import rate
+from striate.training.failure import broken_step
+from striate.training.frozen import begin_epoch
+from striate.training.health import Health
 from striate.training.recipe import Recipe
+from striate.training.schedule import Place, rate
+from striate.training.state import BrokenStepError, State, Totals
 
 
-@dataclass
-class Totals:
-    """Sums over the steps of an epoch."""
+@dataclass(frozen=True)
+class Setting:
+    """What does not change while the loop runs; `spent` tells the seconds of the training so far."""
 
-    items: int = 0
-    loss: float = 0.0
-    right: int = 0
-    seconds: float = 0.0
+    batches: Batches
+    task: Classify
+    recipe: Recipe
+    plan: Plan
+    health: Health
+    spent: Callable[[], float]
 
-    def add(self, outputs: Tensor, target: Tensor, loss: float, seconds: float) -> None:
-        """Count one step."""
-        self.items += len(target)
-        self.loss += loss * len(target)
-        self.right += int((outputs.argmax(1) == target).sum())
-        self.seconds += seconds
+    def place(self, state: State) -> Place:
+        """Where in the schedule the training is: by steps, or by the clock where that ends it sooner."""
+        epoch = state.step // self.batches.steps
+        place = Place(state.step, self.batches.steps * self.recipe.most_epochs, epoch)
+        if self.recipe.budget is None:
+            return place
+        return Place.by_clock(max(place.share, self.spent() / self.recipe.budget), epoch)
 
+    def over(self, state: State) -> bool:
+        """Whether the training is done: all steps, the time, or the patience."""
+        return self.place(state).share >= 1 or state.course.over(self.recipe)
 
-@dataclass
-class State:
-    """Where a training stands. `step` counts the steps that are done, over all epochs."""
-
-    net: nn.Module
-    opt: torch.optim.Optimizer
-    step: int = 0
-    totals: Totals = field(default_factory=Totals)
-
-
-class BrokenStepError(NumericError):
-    """A step whose loss or gradient is no number; it was not taken."""
-
-    def __init__(self, message: str, details: Mapping[str, object]) -> None:
-        super().__init__(message)
-        self.details = dict(details)
+    def plain(self, state: State, epoch: int) -> bool:
+        """Whether this is the last epoch, which sees what evaluation will see."""
+        if self.recipe.budget is None:
+            return epoch == self.recipe.most_epochs - 1 and epoch > 0
+        return epoch > 0 and self.place(state).share * (epoch + 1) / epoch >= 1
 
 
 def run(
     state: State,
-    batches: Batches,
-    task: Classify,
+    setting: Setting,
     *,
-    recipe: Recipe,
-    plan: Plan,
     after_step: Callable[[State], None],
     after_epoch: Callable[[State, int], None],
 ) -> None:
-    """Train until the recipe's epochs are done, from wherever the state stands.
+    """Train until it is over, from wherever the state stands.
 
     Args:
         state: changed step by step.
-        batches: the training items.
-        task: whose loss is made small.
-        recipe: settled, without `None` in what is used here.
-        plan: how the net runs.
+        setting: what is trained on and how; its recipe is settled, without `None` in what is used here.
         after_step: called after every step; what it raises ends the training.
         after_epoch: called with the number of the epoch that ended, from zero.
 
     Raises:
         BrokenStepError: a loss or gradient is no finite number; weights stay as before that step.
     """
-    epochs = recipe.epochs or 1
-    for epoch in range(state.step // batches.steps, epochs):
-        plain = epoch == epochs - 1 and epochs > 1  # the last epoch sees what evaluation will see
-        state.net.train()
+    batches = setting.batches
+    while not setting.over(state):
+        epoch = state.step // batches.steps
+        begin_epoch(state.net, state.opt, setting.recipe, epoch)
+        plain = setting.plain(state, epoch)
         for step, index in enumerate(batches.order(epoch)):
             if epoch * batches.steps + step < state.step:
                 continue  # done before the training was resumed
             start = time.perf_counter()
             x, target = batches.take(index, epoch, step, plain=plain)
+            state.totals.waited += time.perf_counter() - start
             try:
-                outputs, loss = _step(
-                    state, x, target, task, recipe=recipe, plan=plan, steps=epochs * batches.steps
-                )
+                take_step(state, x, target, setting)
             except BrokenStepError as error:
                 error.details["items"] = index.tolist()
                 raise
-            state.totals.add(outputs, target, loss, time.perf_counter() - start)
+            state.totals.seconds += time.perf_counter() - start
             state.step += 1
-            if state.step % batches.steps == 0:  # before anything can end the training here
+            ended = state.step % batches.steps == 0 or setting.place(state).share >= 1
+            if ended:  # before anything can end the training here
                 after_epoch(state, epoch)
                 state.totals = Totals()
             after_step(state)
+            if ended:
+                break
 
 
-def _step(
-    state: State,
-    x: Tensor,
-    target: Tensor,
-    task: Classify,
-    *,
-    recipe: Recipe,
-    plan: Plan,
-    steps: int,
-) -> tuple[Tensor, float]:
-    """One step: forward, backward, update. Returns the outputs and the loss."""
+def take_step(state: State, x: Tensor, target: Tensor, setting: Setting) -> None:
+    """One step: forward and backward, in parts if asked for, and the update; counted in the totals."""
+    recipe = setting.recipe
     randomness.set_global(recipe.seed, "step", state.step)
-    for group in state.opt.param_groups:
-        group["lr"] = rate(recipe, state.step, steps)
-    with plan.autocast():
-        outputs, loss = task.learn(state.net, plan.batch(x), target)
+    optim.set_rate(state.opt, rate(recipe, setting.place(state), state.course))
     state.opt.zero_grad()
-    loss.backward()
-    moved = [p for p in state.net.parameters() if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm([p.grad for p in moved if p.grad is not None])
-    value = float(loss.detach())
-    if not math.isfinite(value + float(norm)):
-        raise _broken(state, value, float(norm))
+    with setting.health.look(state) as look:
+        answer, loss, parts = _gradients(state, x, target, setting)
+        moved = [p for p in state.net.parameters() if p.grad is not None]
+        norm = _norm(state, moved)
+        look.gradients(state.net)
+    if not math.isfinite(loss + norm):
+        if math.isfinite(loss) and state.scale and state.scale.overflowed():
+            return
+        raise broken_step(state, x, loss, norm)
     if recipe.clip:
-        torch.nn.utils.clip_grads_with_norm_(moved, recipe.clip, norm)
+        total = torch.tensor(norm, device=moved[0].device) if moved else torch.zeros(())
+        torch.nn.utils.clip_grads_with_norm_(moved, recipe.clip, total)
     state.opt.step()
-    return outputs.detach(), value
+    if state.scale:
+        state.scale.passed()
+    if state.average:
+        state.average.follow(state.step)
+    state.totals.add(answer, target, loss, parts)
 
 
-def check_weights(state: State) -> None:
-    """Refuse weights that are no numbers, before they are kept.
+def _gradients(
+    state: State, x: Tensor, target: Tensor, setting: Setting
+) -> tuple[Tensor, float, dict[str, float]]:
+    """Gradients of the mean loss of a batch, added up over its parts; the answers, the loss and its parts."""
+    answers: list[Tensor] = []
+    sums: dict[str, Tensor] = {}
+    count = min(setting.recipe.accumulate, len(x))
+    for some, wanted in zip(x.tensor_split(count), target.tensor_split(count), strict=True):
+        share = len(some) / len(x)
+        with setting.plan.autocast():
+            learned = setting.task.learn(state.net, setting.plan.batch(some), wanted)
+        loss = learned.loss if count == 1 else learned.loss * share
+        (loss * state.scale.factor if state.scale else loss).backward()
+        answers.append(learned.answer.detach())
+        for name, value in {"": learned.loss, **learned.parts}.items():
+            sums[name] = sums.get(name, 0.0) + value.detach() * share
+    values = {name: float(value) for name, value in sums.items()}
+    return torch.cat(answers), values.pop(""), values
 
-    Raises:
-        BrokenStepError: naming the first.
-    """
-    for name, tensor in state.net.state_dict().items():
-        if isinstance(tensor, Tensor) and not torch.isfinite(tensor).all():
-            lr = state.opt.param_groups[0]["lr"]
-            raise BrokenStepError(
-                f"step {state.step}: {name} holds values that are no finite numbers "
-                f"(learning rate {lr:.3g}). Train anew with a smaller lr, or clip=1",
-                {"step": state.step, "lr": lr, "layers": [name]},
-            )
 
-
-def _broken(state: State, loss: float, norm: float) -> BrokenStepError:
-    """What is known of a step that must not be taken.
-
-    Gradients run from the last layer to the first, so the last parameter in the net's order whose gradient
-    is not finite is where it broke first.
-    """
-    bad = [
-        name
-        for name, p in state.net.named_parameters()
-        if p.grad is not None and not torch.isfinite(p.grad).all()
-    ]
-    lr = state.opt.param_groups[0]["lr"]
-    first = bad[-1] if bad else "none of the parameters alone"
-    details = {
-        "step": state.step + 1,
-        "loss": str(loss),  # JSON has no word for what is no number
-        "lr": lr,
-        "gradient_norm": str(norm),
-        "gradient_norms": {
-            name: str(float(p.grad.norm()))
-            for name, p in state.net.named_parameters()
-            if p.grad is not None
-        },
-        "layers": bad,
-    }
-    return BrokenStepError(
-        f"step {state.step + 1}: the loss is {loss:g} and the gradient of {first} broke first "
-        f"(learning rate {lr:.3g}); the step was not taken. Train anew with a smaller lr, or clip=1",
-        details,
-    )
+def _norm(state: State, moved: list[torch.nn.Parameter]) -> float:
+    """The norm of all gradients, once the loss scale is taken off them again."""
+    gradients = [p.grad for p in moved if p.grad is not None]
+    if state.scale:
+        for gradient in gradients:
+            gradient.div_(state.scale.factor)
+    return float(torch.nn.utils.get_total_norm(gradients))

@@ -1,41 +1,73 @@
-"""Optimisers and the course of the learning rate."""
+"""Optimisers: which parameter is in which group, and their memory as named tensors."""
 
-import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from striate.models.backbone import freeze_norm
+from striate.training.frozen import head, stays
 from striate.training.recipe import Recipe
 
 
 def optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser over everything that is trained; no decay on biases and normalisation."""
-    trained = [p for p in net.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    """The recipe's optimiser over all that is ever trained.
+
+    Biases and normalisation (parameters of one axis) do not decay unless `decay_all` asks for it. With
+    `lr_decay` each block has a group of its own, whose `scale` is its factor on the rate.
+    """
+    if recipe.freeze_norm:
+        freeze_norm(net, lambda _path: True)  # takes their weights out of what is trained
+    groups: list[dict[str, Any]] = []
+    for scale, trained in _by_depth(net, recipe):
+        matrices = [p for p in trained if p.ndim > 1 or recipe.decay_all]
+        others = [p for p in trained if not (p.ndim > 1 or recipe.decay_all)]
+        groups += [
+            {"params": matrices, "weight_decay": decay(recipe), "scale": scale},
+            {"params": others, "weight_decay": 0.0, "scale": scale},
+        ]
     rate: Any = recipe.lr
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=rate, momentum=recipe.momentum, fused=True)
+        return torch.optim.SGD(
+            groups, lr=rate, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True
+        )
     return torch.optim.AdamW(groups, lr=rate, betas=(recipe.momentum, 0.99), fused=True)
 
 
-def rate(recipe: Recipe, step: int, steps: int) -> float:
-    """The learning rate at step `step` of `steps`: a function, so that nothing need be remembered.
+def decay(recipe: Recipe) -> float:
+    """The weight decay: as given, else what is usual for the optimiser."""
+    usual = {"adamw": 0.05, "sgd": 5e-4}[recipe.optimizer]
+    return usual if recipe.weight_decay is None else recipe.weight_decay
 
-    onecycle rises linearly during the warm-up and falls linearly to zero; cosine rises likewise and falls
-    as half a cosine (Loshchilov and Hutter 2017); constant stays.
-    """
-    top = recipe.lr or 0.0
-    if recipe.schedule == "constant":
-        return top
-    rise = max(1.0, recipe.warmup * steps)
-    if step < rise:
-        return top * (step + 1) / (rise + 1)
-    left = (steps - step) / max(1.0, steps - rise)
-    return top * (left if recipe.schedule == "onecycle" else 0.5 - 0.5 * math.cos(math.pi * left))
+
+def set_rate(opt: torch.optim.Optimizer, rate: float) -> None:
+    """Give every group its learning rate."""
+    for group in opt.param_groups:
+        group["lr"] = rate * group["scale"]
+
+
+def blocks(net: nn.Module) -> list[str]:
+    """Paths of a net's blocks, from the pictures to the head: its parts, and the parts of a sequence."""
+    found: list[str] = []
+    for name, part in net.named_children():
+        inner = isinstance(part, nn.Sequential | nn.ModuleList)
+        found += [f"{name}.{sub}" for sub, _ in part.named_children()] if inner else [name]
+    return [path for path in found if any(True for _ in net.get_submodule(path).parameters())]
+
+
+def _by_depth(net: nn.Module, recipe: Recipe) -> Iterator[tuple[float, list[nn.Parameter]]]:
+    """Parameters that are trained, by their factor on the rate."""
+    kept = stays(net, recipe.freeze)
+    trained = {n: p for n, p in net.named_parameters() if p.requires_grad and not kept(n)}
+    if recipe.lr_decay == 1:
+        yield 1.0, list(trained.values())
+        return
+    paths = [path for path in blocks(net) if not head(net).startswith(path)]
+    for depth, path in enumerate(reversed(paths), 1):
+        names = [name for name in trained if name.startswith(f"{path}.")]
+        yield recipe.lr_decay**depth, [trained.pop(name) for name in names]
+    yield 1.0, list(trained.values())  # the head, and what stands in no block
 
 
 def state_tensors(opt: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from striate import plan as plan_room
+from striate import weights
 from striate.data import Data
 from striate.errors import RecipeError, ShapeError, UsageError
 from striate.models.unsupervised import Unsupervised
@@ -22,13 +23,14 @@ from striate.plan import Plan
 from striate.runs.config import Config, NetSpec, structure
 from striate.runs.preprocessing import Preprocessing
 from striate.tasks import Classify
+from striate.training import frozen
 from striate.training import seed as randomness
-from striate.training.batches import Batches, padded
+from striate.training.batches import Batches, balanced_weights, padded
 from striate.training.recipe import Recipe
 from striate.training.record import Job, Progress
 from striate.training.settle import stored_size
 
-CHANNELS = {"grey": 1, "rgb": 3}
+CHANNELS = {"grey": 1, "rgb": 3, "hsv": 3, "ycbcr": 3, "xyz": 3}
 PLAN_VALUES = 500_000  # input values of the batch on which candidates are timed
 
 
@@ -59,11 +61,11 @@ def prepare(
     size, color = recipe.size or (0, 0), recipe.color or "rgb"
     preprocessing = Preprocessing.measured(train.images, size, color)
     batches = training_batches(data, recipe, device, preprocessing)
-    task = Classify(data.classes, recipe.smoothing)
+    task = chosen_task(data, recipe, batches)
     plan = _plan(net, batches, task, recipe, device)
     progress.say(plan.as_text())
     if plan.step_ms:
-        progress.say(_forecast(plan.step_ms / 1000 * batches.steps, recipe.epochs or 1))
+        progress.say(_forecast(plan.step_ms / 1000 * batches.steps, recipe))
     config = Config(
         net=spec,
         task=task.name,
@@ -112,6 +114,32 @@ def chosen_net(net: nn.Module | None, recipe: Recipe, data: Data) -> tuple[NetSp
     return replace(spec, structure=structure(built)), built
 
 
+def first_weights(net: nn.Module, recipe: Recipe, progress: Progress) -> None:
+    """Put the recipe's `weights` into a net, say what was adapted, and refuse to freeze what is not there.
+
+    Raises:
+        StriateError: of the kinds in `striate.errors`; see `striate.weights.load`.
+    """
+    if recipe.weights:
+        loaded = weights.load(
+            net, recipe.weights, generator=randomness.generator(recipe.seed, "init")
+        )
+        for line in loaded.as_text().splitlines():
+            progress.say(line)
+    frozen.check(net, recipe)
+
+
+def chosen_task(data: Data, recipe: Recipe, batches: Batches) -> Classify:
+    """What is learned, with the loss of the recipe and the weights of the classes."""
+    balanced = recipe.class_weights == "balanced"
+    return Classify(
+        data.classes,
+        recipe.smoothing,
+        spelled=recipe.loss,
+        class_weights=balanced_weights(batches.labels, len(data.classes)) if balanced else None,
+    )
+
+
 def training_batches(
     data: Data, recipe: Recipe, device: str, preprocessing: Preprocessing
 ) -> Batches:
@@ -127,6 +155,7 @@ def training_batches(
         recipe.batch or 1,
         recipe.augment,
         recipe.seed,
+        balanced=recipe.sampling == "balanced",
     )
 
 
@@ -143,14 +172,17 @@ def _plan(net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, devi
     _check_outputs(net, x, task)
     if recipe.plan != "auto":
         return plan_room.explicit(recipe.plan, device)
-    steps = batches.steps * (recipe.epochs or 1) * (recipe.batch or 1) / len(index)
+    steps = batches.steps * recipe.most_epochs * (recipe.batch or 1) / len(index)
     plan = plan_room.choose(net, x, target, task.learn, device=device, steps=steps)
     return replace(plan, step_ms=(plan.step_ms or 0) * (recipe.batch or 1) / len(index))
 
 
-def _forecast(seconds: float, epochs: int) -> str:
+def _forecast(seconds: float, recipe: Recipe) -> str:
     """How long it will take, said before the first step, while nothing is lost by stopping."""
+    epochs = recipe.most_epochs
     whole = seconds * epochs
+    if recipe.budget and whole > recipe.budget:
+        return f"{recipe.budget:.0f} s of training, as asked for: about {recipe.budget / seconds:.1f} epochs"
     words = f"{whole / 60:.0f} min" if whole > 120 else f"{whole:.0f} s"
     hint = "; fewer epochs= or a smaller size= or width= take less" if whole > 600 else ""
     return f"about {words} of training: {epochs} epochs of {seconds:.1f} s{hint}"

@@ -1,16 +1,14 @@
-"""Recipes: the settings of a training, checked when they are read and frozen afterwards."""
+"""A recipe: the settings of a training, checked when they are read and frozen afterwards."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from types import NoneType
-from typing import Annotated, Any, Literal, get_args
+import re
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from striate import augment
-from striate.errors import RecipeError, nearest
-from striate.models import catalog
+from striate import augment, losses
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def _pair(value: Any) -> Any:
@@ -25,12 +23,19 @@ def _pair(value: Any) -> Any:
 
 
 def _words(value: Any) -> Any:
-    """`a,b` and `[a, b]` name the same words."""
+    """`a,b` and `[a, b]` name the same words; so do `0.1` and `[0.1]` the same numbers."""
+    if isinstance(value, int | float):
+        return [value]
     return [word for word in value.split(",") if word] if isinstance(value, str) else value
 
 
-Size = Annotated[tuple[int, int], BeforeValidator(_pair)]
-Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+def _seconds(value: Any) -> Any:
+    """`90s`, `10m`, `1.5h`, and numbers, which are seconds."""
+    found = re.fullmatch(r"([0-9.]+)([smhd])", value) if isinstance(value, str) else None
+    try:
+        return float(found[1]) * _UNITS[found[2]] if found else value
+    except ValueError:
+        return value
 
 
 def _augmentation(text: str) -> str:
@@ -40,14 +45,24 @@ def _augmentation(text: str) -> str:
     return text
 
 
+def _loss(value: str) -> str:
+    losses.read(value)
+    return value
+
+
+Size = Annotated[tuple[int, int], BeforeValidator(_pair)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Numbers = Annotated[tuple[float, ...], BeforeValidator(_words), Field(min_length=1)]
+Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 Augmentation = Annotated[str, AfterValidator(_augmentation)]
+Schedule = Literal["onecycle", "cosine", "constant", "exponential", "step", "plateau"]
 
 
 class Recipe(BaseModel):
     """Settings of a training. `None` and "auto" are settled from the data before the first step.
 
-    The default follows what measured best on MNIST per second of CPU: AdamW under a one-cycle rate
-    (Smith and Topin 2017, arXiv 1708.07120) with the last epoch unaugmented.
+    The last epoch sees the pictures unaugmented, as evaluation does.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -58,33 +73,82 @@ class Recipe(BaseModel):
     epochs: int | None = Field(default=None, ge=1, description="passes over the data")
     batch: int | None = Field(default=None, ge=1, description="items a step")
     lr: float | None = Field(default=None, gt=0, description="largest learning rate")
+    accumulate: int = Field(default=1, ge=1, description="parts in which a batch is computed")
+    budget: Duration | None = Field(
+        default=None, description="time it may take: 90s, 10m, 2h; ends there, never bit-equal"
+    )
     optimizer: Literal["adamw", "sgd"] = Field(
         default="adamw", description="how gradients become steps"
     )
     momentum: float = Field(
         default=0.9, ge=0, lt=1, description="of sgd, or the first beta of adamw"
     )
-    weight_decay: float = Field(default=0.05, ge=0, description="not on biases and normalisation")
-    schedule: Literal["onecycle", "cosine", "constant"] = Field(
-        default="onecycle", description="course of the learning rate"
+    nesterov: bool = Field(default=False, description="look ahead along the momentum of sgd")
+    weight_decay: float | None = Field(
+        default=None, ge=0, description="0.05 of adamw, 0.0005 (L2) of sgd if not given"
     )
+    decay_all: bool = Field(default=False, description="decay biases and normalisation too")
+    schedule: Schedule = Field(default="onecycle", description="course of the learning rate")
     warmup: float = Field(
         default=0.15, ge=0, lt=1, description="share of the steps in which the rate rises"
     )
+    gamma: Numbers | None = Field(
+        default=None,
+        description="factor on the rate: an epoch (0.999), a milestone or plateau (0.1)",
+    )
+    milestones: Annotated[tuple[Share, ...], BeforeValidator(_words)] = Field(
+        default=(0.5, 0.75), description="shares of the training after which step lowers the rate"
+    )
+    plateau: int = Field(
+        default=5, ge=1, description="epochs without a new minimum that plateau waits"
+    )
+    patience: int | None = Field(
+        default=None, ge=1, description="epochs without a new minimum after which it ends"
+    )
+    ema: float | None = Field(
+        default=None, gt=0, lt=1, description="running average of the weights, such as 0.999"
+    )
+    loss: Annotated[str, AfterValidator(_loss)] = Field(
+        default="cross_entropy", description="what is made small, such as 0.5*focal(gamma=2)+margin"
+    )
     smoothing: float = Field(default=0.0, ge=0, lt=1, description="label smoothing")
+    class_weights: Literal["none", "balanced"] = Field(
+        default="none", description="balanced: rare classes count more in the loss"
+    )
+    sampling: Literal["shuffled", "balanced"] = Field(
+        default="shuffled", description="balanced: every class is drawn equally often"
+    )
     clip: float | None = Field(default=None, gt=0, description="largest norm of the gradient")
     augment: Augmentation = Field(
         default="auto",
         description="random views: crop+flip+rotate:15+color, see `striate.augment.policy`",
     )
     size: Size | None = Field(default=None, description="pixels the net sees: 28 or 28x32")
-    color: Literal["rgb", "grey"] | None = Field(
+    color: Literal["rgb", "grey", "hsv", "ycbcr", "xyz"] | None = Field(
         default=None, description="channels; the data's if not given"
+    )
+    weights: str | None = Field(
+        default=None, description="first weights: a run folder, a file or a published name"
+    )
+    freeze: Words = Field(
+        default=(), description="layers that stay as they are; features: all but the head"
+    )
+    freeze_norm: bool = Field(default=False, description="keep all batch normalisation as it is")
+    head_epochs: int = Field(default=0, ge=0, description="epochs in which only the head learns")
+    lr_decay: float = Field(
+        default=1.0, gt=0, le=1, description="factor on the rate for each block below the head"
     )
     width: float = Field(default=1.0, gt=0, description="factor on the net's channels")
     options: dict[str, Any] = Field(default={}, description="options of the net's family")
     val: float | None = Field(
         default=None, gt=0, lt=1, description="share held out; 0.2 where the data hold nothing out"
+    )
+    split: str = Field(
+        default="stratified",
+        description="kept together: folder, name:PATTERN, or FILE.csv:COLUMN",
+    )
+    fold: str | None = Field(
+        default=None, pattern=r"^\d+/\d+$", description="2/5 holds out the second fifth"
     )
     ignore: Words = Field(default=(), description="file patterns to leave aside")
     broken: Literal["stop", "skip"] | float = Field(
@@ -95,10 +159,16 @@ class Recipe(BaseModel):
     )
     seed: int = Field(default=0, ge=0, description="of everything random")
     plan: str = Field(
-        default="auto", description="auto, default, or words such as channels_last,bf16"
+        default="auto", description="auto, default, or words such as channels_last,bf16,compiled"
     )
+    health: int = Field(default=50, ge=0, description="steps between looks at every layer; 0: none")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
     cache: str | None = Field(default=None, description="folder of decoded pictures")
+
+    @property
+    def most_epochs(self) -> int:
+        """Epochs after which it ends at the latest; a budget of time alone never counts them."""
+        return self.epochs or (1_000_000 if self.budget else 1)
 
     def as_yaml(self) -> str:
         """Flat YAML, one setting a line."""
@@ -116,97 +186,3 @@ class Recipe(BaseModel):
         about = [field.description for field in type(self).model_fields.values()]
         width = max(map(len, lines)) + 2
         return "\n".join(f"{line:{width}}# {text}" for line, text in zip(lines, about, strict=True))
-
-
-# Recipes by name: what they set differently from the default.
-NAMED: dict[str, dict[str, Any]] = {
-    "quick": {},
-}
-
-
-def read_recipe(name: str = "quick", settings: Mapping[str, Any] | None = None) -> Recipe:
-    """A recipe by its name or YAML file, with settings changed.
-
-    Args:
-        name: a name of `NAMED`, or a file that ends in .yaml or .yml.
-        settings: values by key; text is converted to the key's type.
-
-    Raises:
-        RecipeError: an unknown recipe, key or value, or a value of the wrong type.
-    """
-    if name in NAMED:
-        base = NAMED[name]
-    elif name.endswith((".yaml", ".yml")):
-        base = _file(Path(name))
-    else:
-        raise RecipeError(f"recipe={name}: {nearest(name, NAMED)}, or a .yaml file")
-    merged = _with_options({**base, **(settings or {})})
-    try:
-        return Recipe.model_validate({key: _plain(key, value) for key, value in merged.items()})
-    except ValidationError as error:
-        raise RecipeError(_explain(error)) from None
-
-
-def _with_options(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings with those that only the net knows, such as act=tanh, gathered under `options`."""
-    row = catalog.CATALOG.get(str(settings.get("net")))
-    offered = row.options if row else {}
-    for key in settings:
-        if key not in Recipe.model_fields and key not in offered:
-            raise RecipeError(
-                f"no setting {key!r}: {nearest(key, [*Recipe.model_fields, *offered])}"
-            )
-    if not isinstance(settings.get("options") or {}, dict):
-        raise RecipeError(
-            f"options={settings['options']!r}: expected a mapping, such as act=tanh alone"
-        )
-    options = {key: settings.pop(key) for key in list(settings) if key not in Recipe.model_fields}
-    return {**settings, "options": {**(settings.get("options") or {}), **options}}
-
-
-def _file(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RecipeError(f"recipe={path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise RecipeError(f"recipe={path} cannot be read as YAML: {reason}") from None
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise RecipeError(
-            f"recipe={path} holds {type(content).__name__}; expected one 'key: value' a line, "
-            "as in the args.yaml of a run"
-        )
-    return content
-
-
-def _plain(key: str, value: Any) -> Any:
-    """`none` typed for a setting that may be left open leaves it open; for others it is a word."""
-    leaves_open = NoneType in get_args(Recipe.model_fields[key].annotation)
-    return None if leaves_open and value in ("none", "null") else value
-
-
-def _explain(error: ValidationError) -> str:
-    """The first complaint as one line: key, what came, what is allowed."""
-    first = error.errors()[0]
-    if first["type"] == "value_error":  # one of our own checks: its message is whole
-        return str(first.get("ctx", {}).get("error", first["msg"]))
-    key, got = str(first["loc"][0]), first["input"]
-    words = [word for word in _choices(key) if isinstance(word, str)]
-    if first["type"] == "literal_error" or (words and isinstance(got, str)):
-        return f"{key}={got}: {nearest(str(got), words)}"
-    rule = first["msg"][0].lower() + first["msg"][1:]
-    about = Recipe.model_fields[key].description
-    return f"{key}={got!r}: {rule} ({about})"
-
-
-def _choices(key: str) -> list[Any]:
-    """The words that a setting takes, if it takes words."""
-    found: list[Any] = []
-    pending: list[Any] = [Recipe.model_fields[key].annotation]
-    while pending:
-        kind = pending.pop()
-        arguments = get_args(kind)
-        found += [value for value in arguments if isinstance(value, str)]
-        pending += [value for value in arguments if get_args(value)]
-    return found

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from striate.data import Arrays, Data
 from striate.errors import NumericError, Stopped
@@ -18,10 +19,11 @@ from striate.runs.checkpoint import Checkpoint
 from striate.runs.config import Config
 from striate.runs.items import Held, write_items, write_table
 from striate.tasks import Classify
-from striate.training import optim
 from striate.training.batches import Batches
-from striate.training.loop import BrokenStepError, State, Totals, check_weights
+from striate.training.board import Board
+from striate.training.failure import check_weights
 from striate.training.recipe import Recipe
+from striate.training.state import BrokenStepError, State, Totals, kept
 
 SAVE_EVERY = 300.0  # seconds between checkpoints within a long epoch
 
@@ -51,8 +53,12 @@ class Job:
 
     @property
     def steps(self) -> int:
-        """Steps of the whole training."""
-        return self.batches.steps * (self.recipe.epochs or 1)
+        """Steps of the whole training, unless the clock or patience ends it sooner."""
+        return self.batches.steps * self.recipe.most_epochs
+
+    def of_all(self) -> str:
+        """The end of a sentence about a step, where their number is known."""
+        return f" of {self.steps:,}" if self.recipe.epochs else ""
 
     def held_out(self) -> Arrays:
         """The items that are answered after every epoch."""
@@ -62,12 +68,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A finished training: its run, the answers to the held-out items, and to a test split beside them."""
+    """A finished training: its run, the answers to the held-out items, and to a test split beside them.
+
+    `start` is the net with its first weights, where those are still to be had.
+    """
 
     run: Run
     data: Data
     held: Held
     test: Held | None
+    start: nn.Module | None = None
 
 
 @dataclass
@@ -80,6 +90,7 @@ class Record:
     started: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
     saved_step: int = -1
+    board: Board | None = None
 
     def spent(self) -> float:
         """Seconds of training so far, those before an interruption included."""
@@ -92,19 +103,14 @@ class Record:
             BrokenStepError: the weights are no numbers; nothing is written.
         """
         check_weights(state)
-        tensors = {f"net.{name}": t for name, t in state.net.state_dict().items()}
-        tensors |= {f"opt.{name}": t for name, t in optim.state_tensors(state.opt).items()}
-        memory = {"totals": asdict(state.totals), "rows": self.rows, "seconds": self.spent()}
-        checkpoint.save(self.path, Checkpoint(state.step, tensors, memory, merit))
+        memory = {**state.memory(), "rows": self.rows, "seconds": self.spent()}
+        checkpoint.save(self.path, Checkpoint(state.step, state.tensors(), memory, merit))
         self.saved, self.saved_step = time.monotonic(), state.step
 
     @classmethod
     def restore(cls, path: Path, found: Checkpoint, state: State) -> "Record":
         """Put a checkpoint back into a training's state, and give the record that goes with it."""
-        state.net.load_state_dict(_part(found, "net."))
-        optim.load_state_tensors(state.opt, _part(found, "opt."))
-        state.step = found.step
-        state.totals = Totals(**found.state["totals"])
+        state.restore(found.step, found.tensors, found.state)
         record = cls(path, list(found.state["rows"]), found.state["seconds"])
         if record.rows:  # a crash between checkpoint and table leaves the table short
             write_results(path / "results.csv", record.rows)
@@ -136,21 +142,33 @@ class Record:
         probs = _answers(state, held, job)
         chance = probs[np.arange(len(held.labels)), held.labels].clip(1e-12)
         accuracy = float((probs.argmax(1) == held.labels).mean())
-        totals = state.totals
+        totals, items = (
+            state.totals,
+            max(1, state.totals.items),
+        )  # of none where every step was left out
         row = {
             "epoch": epoch + 1,
             "lr": state.opt.param_groups[0]["lr"],
-            "train_loss": totals.loss / totals.items,
-            "train_accuracy": totals.right / totals.items,
+            "train_loss": totals.loss / items,
+            "train_accuracy": totals.right / items,
+            **{f"train_{name}": value / items for name, value in totals.parts.items()},
             "val_loss": float(-np.log(chance).mean()),
             "val_accuracy": accuracy,
             "seconds": self.spent(),
+            "items_per_second": totals.items / max(totals.seconds, 1e-9),
+            "waiting": totals.waited / max(totals.seconds, 1e-9),
+            **({"skipped": state.scale.skipped} if state.scale else {}),
         }
         self.rows.append(row)
+        # A test split is watched, never chosen by: without a validation split there is no merit, and what
+        # waits for a smaller loss looks at the training's own.
+        chosen_by = job.data.held_out == "val"
+        state.course.judge(row["val_loss" if chosen_by else "train_loss"], job.recipe)
         state.totals = Totals()
-        # A test split is watched, never chosen by: without a validation split there is no merit.
-        self.save(state, accuracy if job.data.held_out == "val" else None)
+        self.save(state, accuracy if chosen_by else None)
         write_results(self.path / "results.csv", self.rows)
+        if self.board:
+            self.board.epoch(row, state.step)
         return row
 
     def broken(self, error: BrokenStepError) -> NumericError:
@@ -165,20 +183,21 @@ class Record:
         best, warnings = checkpoint.best(self.path)
         for line in warnings:
             job.progress.say(line)
+        net = state.answering
         if best is not None:
-            state.net.load_state_dict(_part(best, "net."))
-        kept = (best.step if best else state.step) // job.batches.steps
-        content = checkpoint.pack(state.net.state_dict())
+            net.load_state_dict(kept(best.tensors))
+        epoch = -(-(best.step if best else state.step) // job.batches.steps)
+        content = checkpoint.pack(net.state_dict())
         folder.write_bytes(self.path / "model.safetensors", content)
         replace(job.config, weights=sha256(content).hexdigest()).write(self.path)
-        run = Run(self.path, state.net if job.config.net.own else None)
+        run = Run(self.path, net if job.config.net.own else None)
         held = run.held(job.data, job.data.held_out)
         test = run.held(job.data, "test") if {"val", "test"} <= set(job.data.splits) else None
         write_items(self.path / "items.csv", held.rows(job.data.classes))
-        folder.write_json(self.path / "summary.json", self._summary(job, kept, held, test))
+        folder.write_json(self.path / "summary.json", self._summary(job, epoch, held, test))
         return Fitted(run, job.data, held, test)
 
-    def _summary(self, job: Job, kept: int, held: Held, test: Held | None) -> dict[str, Any]:
+    def _summary(self, job: Job, epoch: int, held: Held, test: Held | None) -> dict[str, Any]:
         """The JSON shape `train`."""
         scored = held.scores.as_dict()
         summary = {
@@ -186,7 +205,7 @@ class Record:
             "task": job.task.name,
             "net": job.config.net.name,
             "epochs": len(self.rows),
-            "kept": kept,  # the epoch whose weights these are
+            "kept": epoch,  # the epoch whose weights these are
             "seconds": round(self.spent(), 3),
             "split": job.data.held_out,
             "items": scored["items"],
@@ -203,17 +222,9 @@ def write_results(path: Path, rows: list[Row]) -> None:
     write_table(path, list(rows[0]), cells)
 
 
-def _part(found: Checkpoint, prefix: str) -> dict[str, Any]:
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in found.tensors.items()
-        if name.startswith(prefix)
-    }
-
-
 def _answers(state: State, held: Arrays, job: Job) -> np.ndarray[Any, np.dtype[np.float32]]:
     return answers(
-        state.net,
+        state.answering,
         held.images,
         job.task.decode,
         preprocessing=job.config.preprocessing,

@@ -1,10 +1,15 @@
 """From what the user said and what the data are to a recipe in which nothing is left open."""
 
+from pathlib import Path
+
 from striate.augment import read
 from striate.data import Data
 from striate.errors import ShapeError
 from striate.models import catalog
+from striate.runs.config import Config
+from striate.training.optim import decay
 from striate.training.recipe import Recipe
+from striate.weights import PUBLISHED
 
 SMALL = 64  # pictures up to this side are kept whole; larger ones are cropped
 SEEN = 240_000  # items that a default training looks at, repeats counted, within these epochs:
@@ -24,7 +29,7 @@ def settle(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recipe:
     native = data.native_size
     color = recipe.color or data.color
     small = native is not None and max(native) <= SMALL
-    net = recipe.net or ("" if own_net else _net(native, color))
+    net = recipe.net or ("" if own_net else _net_of(recipe.weights) or _net(native, color))
     size = recipe.size or (_own_size(native) if own_net else _size(net, native))
     batch = recipe.batch or 2 ** max(3, min(8, (items // 20).bit_length() - 1))
     augment = recipe.augment
@@ -36,10 +41,11 @@ def settle(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recipe:
             "net": net or None,
             "size": size,
             "color": color,
-            "epochs": recipe.epochs or max(EPOCHS[0], min(EPOCHS[1], -(-SEEN // items))),
+            "epochs": recipe.epochs or _epochs(recipe, items),
             "batch": batch,
             "lr": recipe.lr or _rate(recipe.optimizer, min(batch, items), light=light),
             "augment": augment,
+            "weight_decay": decay(recipe),
         }
     )
 
@@ -50,6 +56,21 @@ def stored_size(recipe: Recipe) -> tuple[int, int]:
     if "crop" in dict(read(recipe.augment).steps):
         return (-(-h * 8 // 7), -(-w * 8 // 7))
     return (h, w)
+
+
+def _epochs(recipe: Recipe, items: int) -> int | None:
+    """None where the clock ends the training."""
+    return None if recipe.budget else max(EPOCHS[0], min(EPOCHS[1], -(-SEEN // items)))
+
+
+def _net_of(weights: str | None) -> str | None:
+    """The net that weights belong to, where they say so: published ones, or those of a run."""
+    if weights and weights in PUBLISHED:
+        return PUBLISHED[weights].net
+    if weights and (Path(weights) / "config.json").exists():
+        spec = Config.read(Path(weights)).net
+        return None if spec.own else spec.name
+    return None
 
 
 def _net(native: tuple[int, int] | None, color: str) -> str:

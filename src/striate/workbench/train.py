@@ -1,5 +1,6 @@
 """The main job: data in; a trained, measured, reported net out."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -21,24 +22,44 @@ class Settings(TypedDict, total=False):
     epochs: int
     batch: int
     lr: float
+    accumulate: int
+    budget: str | float
     optimizer: str
     momentum: float
+    nesterov: bool
     weight_decay: float
+    decay_all: bool
     schedule: str
     warmup: float
+    gamma: float | Sequence[float]
+    milestones: Sequence[float]
+    plateau: int
+    patience: int
+    ema: float
+    loss: str
     smoothing: float
+    class_weights: str
+    sampling: str
     clip: float
     augment: str
     size: int | str | tuple[int, int]
     color: str
+    weights: str
+    freeze: str | Sequence[str]
+    freeze_norm: bool
+    head_epochs: int
+    lr_decay: float
     width: float
     options: dict[str, Any]
     val: float
+    split: str
+    fold: str
     ignore: str | list[str]
     broken: str | float
     on_nan: str
     seed: int
     plan: str
+    health: int
     device: str
     cache: str
 

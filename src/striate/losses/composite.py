@@ -1,0 +1,173 @@
+"""Sums of losses: weighted, spelled in a recipe, each part known; and losses seen through a net.
+
+A loss is spelled as terms joined by +, each a name, with a factor before it and options behind it as needed:
+`cross_entropy`, `0.5*dice+bce`, `focal(gamma=1.5)+0.1*margin(present=0.8)`. Nothing of it is executed.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from striate.errors import ArgumentError, nearest
+from striate.losses import classification, maps
+from striate.probe import tapped
+
+Loss = Callable[..., Tensor]
+
+LABELS: dict[str, Loss] = {
+    "cross_entropy": classification.cross_entropy,
+    "focal": classification.focal,
+    "margin": classification.margin,
+}
+MAPS: dict[str, Loss] = {
+    name: getattr(maps, name) for name in ("l1", "l2", "huber", "bce", "iou", "dice", "edge")
+}
+_CONTEXT = ("smoothing", "class_weights")  # settings of their own in a recipe
+_TERM = re.compile(r"(?:(\d+\.?\d*|\.\d+)\*)?([a-z_][a-z_0-9]*)(?:\(([^()]*)\))?")
+
+
+@dataclass(frozen=True)
+class Term:
+    """One part of a sum."""
+
+    name: str
+    loss: Loss
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Composite:
+    """A weighted sum of losses. Called with an answer and a target it gives the sum."""
+
+    terms: tuple[Term, ...]
+
+    def __call__(self, answer: Any, target: Any) -> Tensor:
+        """The sum alone."""
+        return self.measured(answer, target)[0]
+
+    def measured(self, answer: Any, target: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """The sum, and each part as it enters it; of a single term there are no parts."""
+        parts: dict[str, Tensor] = {}
+        for term in self.terms:
+            value = term.weight * term.loss(answer, target)
+            parts[term.name] = parts[term.name] + value if term.name in parts else value
+        values = list(parts.values())
+        total = values[0] if len(values) == 1 else sum(values[1:], values[0])
+        return total, parts if len(parts) > 1 else {}
+
+    def of_labels(self) -> bool:
+        """Whether every part compares scores with class numbers."""
+        return all(term.name in LABELS for term in self.terms)
+
+    def within(self, **context: Any) -> "Composite":
+        """The same with settings such as class weights, for the terms that take them."""
+        return Composite(tuple(replace(t, loss=_bound(t.loss, context)) for t in self.terms))
+
+
+def read(text: str) -> Composite:
+    """A loss as it is spelled in a recipe.
+
+    Raises:
+        ArgumentError: a term that cannot be read, an unknown name, option or value.
+    """
+    terms = re.split(r"\+(?![^(]*\))", text.replace(" ", ""))
+    return Composite(tuple(_term(term, text) for term in terms))
+
+
+def weighted(**parts: tuple[float, Loss]) -> Composite:
+    """A sum of any functions of answer and target: `weighted(l1=(1, l1), seen=(0.1, Perceptual(net, "conv3")))`."""
+    return Composite(tuple(Term(name, loss, weight) for name, (weight, loss) in parts.items()))
+
+
+def auxiliary(
+    answers: Sequence[Tensor], target: Tensor, loss: Loss, *, weight: float = 0.3
+) -> Tensor:
+    """The loss of the first answer plus `weight` times that of each other one.
+
+    Szegedy et al. 2014, Going deeper with convolutions, section 5: side classifiers count 0.3.
+    """
+    total = loss(answers[0], target)
+    for answer in answers[1:]:
+        total = total + weight * loss(answer, target)
+    return total
+
+
+class Perceptual:
+    """How differently a net sees two pictures: a loss between what one of its layers gives to both.
+
+    Gatys et al. 2015, arXiv 1508.06576, equation 1; Johnson et al. 2016, arXiv 1603.08155, section 3.2.
+    """
+
+    def __init__(self, net: nn.Module, layer: str, *, loss: Loss = maps.l2) -> None:
+        """Take a net that looks; it is used as it stands, its mode included, and its weights are not trained.
+
+        Args:
+            net: any net; put it into evaluation mode and onto the pictures' device first.
+            layer: its layer, as `named_modules` calls it.
+            loss: between the two outputs of the layer.
+        """
+        self.net, self.layer, self.loss = net, layer, loss
+
+    def __call__(self, answer: Tensor, target: Tensor) -> Tensor:
+        """The loss between pictures [B, C, H, W]; its gradient reaches `answer` through the net."""
+        kept = [p for p in self.net.parameters() if p.requires_grad]
+        for p in kept:
+            p.requires_grad_(False)  # before the forward pass, so that no gradient reaches them
+        try:
+            return self.loss(
+                tapped(self.net, self.layer, answer),
+                tapped(self.net, self.layer, target).detach(),
+            )
+        finally:
+            for p in kept:
+                p.requires_grad_(True)
+
+
+def _bound(loss: Loss, context: Mapping[str, Any]) -> Loss:
+    taken = inspect.signature(loss).parameters
+    given = {key: value for key, value in context.items() if key in taken}
+    return partial(loss, **given) if given else loss
+
+
+def _term(term: str, whole: str) -> Term:
+    found = _TERM.fullmatch(term)
+    if found is None:
+        raise ArgumentError(
+            f"loss={whole}: {term!r} is no term; expected a name such as cross_entropy, with a factor and "
+            "options as in 0.5*focal(gamma=2)"
+        )
+    weight, name, options = found.groups()
+    known = LABELS | MAPS
+    if name not in known:
+        raise ArgumentError(f"loss={whole}: no loss {name!r}; {nearest(name, known)}")
+    loss = known[name]
+    given = dict(_option(name, loss, word, whole) for word in (options or "").split(",") if word)
+    return Term(name, partial(loss, **given) if given else loss, float(weight or 1))
+
+
+def _option(name: str, loss: Loss, word: str, whole: str) -> tuple[str, Any]:
+    """One `key=value`, converted to the type of the option's default."""
+    key, _, text = word.partition("=")
+    offered = {
+        p.name: p.default
+        for p in inspect.signature(loss).parameters.values()
+        if p.kind is p.KEYWORD_ONLY and p.name not in _CONTEXT
+    }
+    if key not in offered:
+        raise ArgumentError(
+            f"loss={whole}: {name} has no option {key!r}"
+            + (f"; {nearest(key, offered)}" if offered else "")
+        )
+    default = offered[key]
+    try:
+        if isinstance(default, bool):
+            return key, {"true": True, "false": False}[text.lower()]
+        return key, float(text) if isinstance(default, float) else text
+    except (KeyError, ValueError):
+        wanted = "true or false" if isinstance(default, bool) else "a number"
+        raise ArgumentError(f"loss={whole}: {key}={text}: expected {wanted}") from None

@@ -1,0 +1,162 @@
+"""Which plan is the fastest here, by measuring.
+
+On one CPU bfloat16 is three times faster than float32, on the next five times slower, and channels_last
+decides in between. So every candidate takes the same few training steps, in turns, and the fastest whose
+outputs stay within its tolerance of the plain form is taken. Compiling costs up to a minute before the first
+step, so it is tried only in a training so long that the trial is within the share allowed for choosing.
+"""
+
+import copy
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from striate.plan.form import LAYOUTS, Plan
+
+SHARE, MOST = 0.04, 10.0  # of the training's time, and in seconds, that choosing may take
+COMPILING = (
+    60.0  # seconds that compiling may well take; where SHARE of the training is more, it is tried
+)
+ROUNDS = 5
+GAIN = 1.02  # another plan than the plain one must be this much faster
+
+Learn = Callable[
+    [nn.Module, Tensor, Tensor], tuple[Any, ...]
+]  # answer, loss, and what else there is
+
+
+def choose(
+    net: nn.Module, batch: Tensor, target: Tensor, learn: Learn, *, device: str, steps: float
+) -> Plan:
+    """Time training steps of every candidate, in turns, and take the fastest that computes the same.
+
+    Args:
+        net: left as it is; each candidate trains a copy.
+        batch: real inputs [B, C, H, W], float32.
+        target: what belongs to them.
+        learn: outputs and loss of a net, its inputs and what belongs to them.
+        device: where to run.
+        steps: how many such steps the training will take; the timing takes about 4 % of that time,
+            at most ten seconds.
+    """
+    plans = candidates(device)
+    expected = _outputs(net, batch, plans[0])
+    errors = {plan: _difference(_outputs(net, batch, plan), expected) for plan in plans}
+    sound = [plan for plan in plans if errors[plan] <= plan.tolerance] or plans[:1]
+    times = _race({plan: _step(net, batch, target, learn, plan) for plan in sound}, steps)
+    best = min(times, key=times.__getitem__)
+    if SHARE * steps * times[best] > COMPILING:
+        compiled = replace(best, compiled=True)
+        start = time.perf_counter()
+        errors[compiled] = _difference(_outputs(net, batch, compiled), expected)
+        if errors[compiled] <= compiled.tolerance:
+            rivals = {plan: _step(net, batch, target, learn, plan) for plan in (best, compiled)}
+            rivals[compiled]()
+            spent = time.perf_counter() - start
+            step = _race(rivals, steps)
+            if (step[best] - step[compiled]) * steps > spent:  # the training compiles once more
+                times[compiled] = times[best] * step[compiled] / step[best]
+    return _pick(plans[0], times, tuple(_row(plan, errors, times) for plan in errors))
+
+
+def _row(
+    plan: Plan, errors: Mapping[Plan, float], times: Mapping[Plan, float]
+) -> Mapping[str, Any]:
+    """What the run keeps of one candidate."""
+    return {
+        "layout": plan.layout,
+        "precision": plan.precision,
+        "compiled": plan.compiled,
+        "ms": round(1000 * times[plan], 3) if plan in times else None,
+        "difference": errors[plan],
+        "refused": plan not in times,
+    }
+
+
+def candidates(device: str) -> list[Plan]:
+    """What is timed on a device, the plain form first.
+
+    Half the bits pay only together with channels_last; float16, which needs its loss scaled, on GPUs alone.
+    """
+    halves = ("bf16", "fp16") if device.startswith("cuda") else ("bf16",)
+    plain = [Plan(device, layout) for layout in LAYOUTS]
+    return plain + [Plan(device, "channels_last", precision) for precision in halves]
+
+
+def _pick(plain: Plan, times: Mapping[Plan, float], table: tuple[Mapping[str, Any], ...]) -> Plan:
+    best = min(times, key=times.__getitem__)
+    ratio = times[plain] / times[best]
+    if best == plain or ratio < GAIN:
+        why = "measured: nothing is faster than the plain form"
+        return replace(plain, why=why, step_ms=1000 * times[plain], candidates=table)
+    why = f"measured: {ratio:.2f}x the plain default, outputs within {best.tolerance:g}"
+    return replace(best, ratio=ratio, why=why, step_ms=1000 * times[best], candidates=table)
+
+
+def _outputs(net: nn.Module, batch: Tensor, plan: Plan) -> Tensor:
+    """What the net answers under a plan, without dropout."""
+    trial = plan.compile(plan.place(copy.deepcopy(net)).eval())
+    try:
+        with torch.inference_mode(), plan.autocast():
+            return trial(plan.batch(batch)).float().cpu()
+    except Exception:  # noqa: BLE001 - a view that one layout forbids, a compiler that is not there: no plan for it
+        return torch.full((1,), math.nan)
+
+
+def _step(
+    net: nn.Module, batch: Tensor, target: Tensor, learn: Learn, plan: Plan
+) -> Callable[[], None]:
+    """A function that does one forward and backward pass under a plan."""
+    trial = plan.compile(plan.place(copy.deepcopy(net)).train())
+    target = target.to(torch.device(plan.device))
+
+    def step() -> None:
+        with plan.autocast():
+            value = learn(trial, plan.batch(batch), target)[1]
+        value.backward()
+        trial.zero_grad()
+        if plan.device.startswith("cuda"):
+            torch.cuda.synchronize()
+
+    return step
+
+
+def _difference(outputs: Tensor, expected: Tensor) -> float:
+    if not torch.isfinite(outputs).all():
+        return math.inf
+    return float((outputs - expected).abs().max() / expected.abs().max().clamp_min(1e-6))
+
+
+def _race(candidates: Mapping[Plan, Callable[[], None]], steps: float) -> dict[Plan, float]:
+    """Median seconds of a step of each candidate, in turns, so that a busy moment hits them all.
+
+    A first step of each warms up and counts for nothing. One that is far behind after two more stops
+    running; the first candidate, to which the others are compared, never does.
+    """
+    start = time.perf_counter()
+    for step in candidates.values():
+        step()
+    times: dict[Plan, list[float]] = {plan: [] for plan in candidates}
+    racing = list(candidates)
+    for i in range(50):
+        for plan in racing:
+            times[plan].append(_seconds(candidates[plan]))
+        lead = min(min(spent) for spent in times.values())
+        if i > 0:
+            racing = [p for n, p in enumerate(candidates) if n == 0 or min(times[p]) <= 1.3 * lead]
+        gone = time.perf_counter() - start
+        if gone > MOST or (gone > SHARE * steps * lead and i + 1 >= ROUNDS):
+            break
+    return {plan: statistics.median(spent) for plan, spent in times.items()}
+
+
+def _seconds(step: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start

@@ -1,0 +1,140 @@
+"""A look at every layer now and then while a net trains: how large outputs, weights and gradients are, what is dead.
+
+Written to health.csv of the run folder, and shown by TensorBoard where that is installed. A look changes nothing
+of what is computed.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from striate.plan import Plan
+from striate.probe import Scale, leaves, scales
+from striate.runs.folder import write_text
+from striate.training.board import Board
+from striate.training.state import State
+
+COLUMNS = ("step", "layer", "output", "dead", "weight", "gradient")
+
+
+@dataclass
+class Look:
+    """What one step showed, by layer: root mean squares, and the share of dead channels."""
+
+    step: int
+    outputs: Mapping[str, Scale] = field(default_factory=dict[str, Scale])
+    sizes: dict[str, tuple[Tensor, Tensor]] = field(
+        default_factory=dict[str, tuple[Tensor, Tensor]]
+    )
+
+    def gradients(self, net: nn.Module) -> None:
+        """Keep the sizes of weights and gradients, after the backward pass."""
+        for path in self.outputs:
+            weight = getattr(net.get_submodule(path), "weight", None)
+            if isinstance(weight, Tensor) and weight.grad is not None:
+                self.sizes[path] = (_size(weight.detach()), _size(weight.grad))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a layer, in the order in which the layers ran."""
+        nothing = torch.full((), torch.nan)
+        table = [
+            torch.stack(
+                [t.float().cpu() for t in (s.size, s.dead, *self.sizes.get(p, (nothing,) * 2))]
+            )
+            for p, s in self.outputs.items()
+        ]
+        return (
+            [
+                {"step": self.step, "layer": path, **dict(zip(COLUMNS[2:], values, strict=True))}
+                for path, values in zip(self.outputs, torch.stack(table).tolist(), strict=True)
+            ]
+            if table
+            else []
+        )
+
+
+class _Blind(Look):
+    """A step that is not looked at."""
+
+    def gradients(self, net: nn.Module) -> None:
+        """Nothing."""
+
+
+class Health:
+    """Looks at a training every so many steps; 0 is never."""
+
+    def __init__(
+        self,
+        path: Path,
+        every: int,
+        plan: Plan,
+        say: Callable[[str], None],
+        board: Board | None = None,
+    ) -> None:
+        self.path = path / "health.csv"
+        self.every, self.plan, self.say, self.board = every, plan, say, board
+
+    @contextmanager
+    def look(self, state: State) -> Generator[Look]:
+        """Look at the forward and backward pass of the block, if its step is due."""
+        if not self.every or state.step % self.every:
+            yield _Blind(state.step)
+            return
+        with ExitStack() as around:
+            around.enter_context(
+                self.plan.uncompiled()
+            )  # hooks inside a compiled net would recompile it
+            look = Look(state.step, around.enter_context(scales(state.net, leaves(state.net))))
+            yield look
+        self._write(look.rows())
+
+    def forget(self, step: int) -> None:
+        """Drop the rows of steps that a resumed training will do again.
+
+        Args:
+            step: how many are done.
+        """
+        if self.path.exists():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                kept = [row for row in csv.DictReader(file) if int(row["step"]) < step]
+            write_text(self.path, _table(kept, header=True))
+
+    def _write(self, rows: list[dict[str, Any]]) -> None:
+        try:
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                file.write(_table(rows, header=file.tell() == 0))
+        except OSError as error:  # a log is no reason to lose a training
+            self.every = 0
+            self.say(
+                f"{self.path} cannot be written ({error.strerror}); the training goes on without"
+            )
+        if self.board:
+            for row in rows:
+                for key in COLUMNS[2:]:
+                    self.board.add(f"{key}/{row['layer']}", row[key], row["step"])
+
+
+def _size(tensor: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(tensor, dtype=torch.float32) / max(1, tensor.numel()) ** 0.5
+
+
+def _table(rows: Iterable[Mapping[str, Any]], *, header: bool) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows({key: _cell(row[key]) for key in COLUMNS} for row in rows)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return "" if value != value else f"{value:.6g}"  # a layer without weights  # noqa: PLR0124

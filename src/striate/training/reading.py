@@ -1,0 +1,115 @@
+"""Recipes read: a name or a YAML file, settings changed, each mistake as one line."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args
+
+import yaml
+from pydantic import ValidationError
+
+from striate.errors import RecipeError, StriateError, nearest
+from striate.models import catalog
+from striate.training.recipe import Recipe
+from striate.training.recipes import NAMED
+
+
+def read_recipe(name: str = "quick", settings: Mapping[str, Any] | None = None) -> Recipe:
+    """A recipe by its name or YAML file, with settings changed.
+
+    Args:
+        name: a name of `NAMED`, or a file that ends in .yaml or .yml.
+        settings: values by key; text is converted to the key's type.
+
+    Raises:
+        RecipeError: an unknown recipe, key or value, or a value of the wrong type.
+    """
+    if name in NAMED:
+        base = NAMED[name].settings
+    elif name.endswith((".yaml", ".yml")):
+        base = _file(Path(name))
+    else:
+        raise RecipeError(f"recipe={name}: {nearest(name, NAMED)}, or a .yaml file")
+    merged = _with_options({**base, **(settings or {})})
+    try:
+        return Recipe.model_validate({key: _plain(key, value) for key, value in merged.items()})
+    except ValidationError as error:
+        raise RecipeError(_explain(error)) from None
+
+
+def shown(name: str, recipe: Recipe) -> str:
+    """A recipe as YAML with what each setting means, and the source of the one it began with.
+
+    Args:
+        name: as `read_recipe` was given it.
+        recipe: what that gave.
+    """
+    named = NAMED.get(name)
+    head = [f"# recipe {name}: {named.source}"] if named else [f"# recipe {name}"]
+    head += [f"# different here: {named.departs}"] if named and named.departs else []
+    return "\n".join([*head, recipe.explained()])
+
+
+def _with_options(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings with those that only the net knows, such as act=tanh, gathered under `options`."""
+    row = catalog.CATALOG.get(str(settings.get("net")))
+    offered = row.options if row else {}
+    for key in settings:
+        if key not in Recipe.model_fields and key not in offered:
+            raise RecipeError(
+                f"no setting {key!r}: {nearest(key, [*Recipe.model_fields, *offered])}"
+            )
+    if not isinstance(settings.get("options") or {}, dict):
+        raise RecipeError(
+            f"options={settings['options']!r}: expected a mapping, such as act=tanh alone"
+        )
+    options = {key: settings.pop(key) for key in list(settings) if key not in Recipe.model_fields}
+    return {**settings, "options": {**(settings.get("options") or {}), **options}}
+
+
+def _file(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError(f"recipe={path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise RecipeError(f"recipe={path} cannot be read as YAML: {reason}") from None
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise RecipeError(
+            f"recipe={path} holds {type(content).__name__}; expected one 'key: value' a line, "
+            "as in the args.yaml of a run"
+        )
+    return content
+
+
+def _plain(key: str, value: Any) -> Any:
+    """`none` typed for a setting that may be left open leaves it open; for others it is a word."""
+    leaves_open = NoneType in get_args(Recipe.model_fields[key].annotation)
+    return None if leaves_open and value in ("none", "null") else value
+
+
+def _explain(error: ValidationError) -> str:
+    """The first complaint as one line: key, what came, what is allowed."""
+    first = error.errors()[0]
+    if first["type"] == "value_error" and isinstance(first.get("ctx", {}).get("error"), StriateError):
+        return str(first["ctx"]["error"])  # one of our own checks: its message is whole
+    key, got = str(first["loc"][0]), first["input"]
+    words = [word for word in _choices(key) if isinstance(word, str)]
+    if first["type"] == "literal_error" or (words and isinstance(got, str)):
+        return f"{key}={got}: {nearest(str(got), words)}"
+    rule = first["msg"][0].lower() + first["msg"][1:]
+    about = Recipe.model_fields[key].description
+    return f"{key}={got!r}: {rule} ({about})"
+
+
+def _choices(key: str) -> list[Any]:
+    """The words that a setting takes, if it takes words."""
+    found: list[Any] = []
+    pending: list[Any] = [Recipe.model_fields[key].annotation]
+    while pending:
+        kind = pending.pop()
+        arguments = get_args(kind)
+        found += [value for value in arguments if isinstance(value, str)]
+        pending += [value for value in arguments if get_args(value)]
+    return found

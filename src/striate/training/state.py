@@ -1,0 +1,140 @@
+"""The changing part of a training: all that a checkpoint must hold for it to go on as if nothing had been."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from striate.errors import NumericError
+from striate.plan import Plan
+from striate.training import optim
+from striate.training.average import Average
+from striate.training.recipe import Recipe
+from striate.training.schedule import Course
+
+
+class BrokenStepError(NumericError):
+    """A step whose loss or gradient is no number; it was not taken."""
+
+    def __init__(self, message: str, details: Mapping[str, object]) -> None:
+        super().__init__(message)
+        self.details = dict(details)
+
+
+@dataclass
+class Totals:
+    """Sums over the steps of an epoch; `waited` is the part of `seconds` that batches were waited for."""
+
+    items: int = 0
+    loss: float = 0.0
+    right: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+    parts: dict[str, float] = field(default_factory=dict[str, float])
+
+    def add(self, answer: Tensor, target: Tensor, loss: float, parts: Mapping[str, float]) -> None:
+        """Count one step."""
+        self.items += len(target)
+        self.loss += loss * len(target)
+        self.right += int((answer.argmax(1) == target).sum())
+        for name, value in parts.items():
+            self.parts[name] = self.parts.get(name, 0.0) + value * len(target)
+
+
+@dataclass
+class LossScale:
+    """The factor that keeps small gradients above the smallest number of float16.
+
+    Halved, and the step left out, where a gradient overflows; doubled after 2,000 steps without one
+    (Micikevicius et al. 2018, arXiv 1710.03740, section 3.2). `skipped` counts the steps left out.
+    """
+
+    factor: float = 65_536.0
+    good: int = 0
+    skipped: int = 0
+
+    def overflowed(self) -> bool:
+        """Halve the factor; False where that cannot be the cause any more."""
+        self.factor, self.good, self.skipped = self.factor / 2, 0, self.skipped + 1
+        return self.factor >= 1
+
+    def passed(self) -> None:
+        """Count a step that went well."""
+        self.good += 1
+        if self.good == 2000:
+            self.factor, self.good = self.factor * 2, 0
+
+
+@dataclass
+class State:
+    """Where a training stands. `step` counts the steps that are done, over all epochs."""
+
+    net: nn.Module
+    opt: torch.optim.Optimizer
+    step: int = 0
+    totals: Totals = field(default_factory=Totals)
+    course: Course = field(default_factory=Course)
+    average: Average | None = None
+    scale: LossScale | None = None
+
+    @classmethod
+    def begin(cls, net: nn.Module, recipe: Recipe, plan: Plan) -> "State":
+        """The state before the first step; the net is brought where the plan wants it."""
+        net = plan.place(net)
+        opt = optim.optimizer(net, recipe)
+        average = Average(net, recipe.ema) if recipe.ema else None
+        return cls(
+            plan.compile(net),
+            opt,
+            average=average,
+            scale=LossScale() if plan.precision == "fp16" else None,
+        )
+
+    @property
+    def answering(self) -> nn.Module:
+        """The net that is evaluated and kept: the average where there is one."""
+        return self.average.net if self.average else self.net
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything of it that is a tensor, by name."""
+        found = {f"net.{name}": t for name, t in self.net.state_dict().items()}
+        found |= {f"opt.{name}": t for name, t in optim.state_tensors(self.opt).items()}
+        if self.average:
+            found |= {f"ema.{name}": t for name, t in self.average.net.state_dict().items()}
+        return found
+
+    def memory(self) -> dict[str, Any]:
+        """Everything else, as JSON takes it."""
+        return {
+            "totals": asdict(self.totals),
+            "course": asdict(self.course),
+            "scale": asdict(self.scale) if self.scale else None,
+        }
+
+    def restore(self, step: int, tensors: Mapping[str, Tensor], memory: Mapping[str, Any]) -> None:
+        """Put back what `tensors` and `memory` gave after `step` steps."""
+        self.net.load_state_dict(part(tensors, "net."))
+        optim.load_state_tensors(self.opt, part(tensors, "opt."))
+        if self.average:
+            self.average.net.load_state_dict(part(tensors, "ema."))
+        self.step = step
+        self.totals = Totals(**memory["totals"])
+        self.course = Course(**memory["course"])
+        if self.scale:
+            self.scale = LossScale(**memory["scale"])
+
+
+def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, without it."""
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def kept(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a checkpoint that are evaluated and kept: the average's where there is one."""
+    return part(tensors, "ema.") or part(tensors, "net.")
