@@ -305,7 +305,10 @@ def test_the_least_picture_fits_and_the_next_smaller_is_refused(name, least):
 def test_maxima_are_those_of_pytorch_in_the_layout_that_came(layout, gradients):
     x = torch.randn(2, 5, 9, 12, generator=torch.Generator()).contiguous(memory_format=layout)
     x.requires_grad_(gradients)
-    forms: tuple[dict[str, Any], ...] = ({"stride": 1, "padding": 1}, {"stride": 2, "ceil_mode": True})
+    forms: tuple[dict[str, Any], ...] = (
+        {"stride": 1, "padding": 1},
+        {"stride": 2, "ceil_mode": True},
+    )
     for settings in forms:
         ours = MaxPool(3, **settings)(x)
         assert torch.equal(ours, F.max_pool2d(x, 3, **settings))

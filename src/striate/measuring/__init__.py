@@ -1,13 +1,19 @@
-"""The workshop behind `striate measure`: shapes, parameters, connections, multiply-adds and bytes of any net."""
+"""The workshop behind `striate measure`: shapes, parameters, costs and receptive fields of any net, and its faults."""
 
+from striate.measuring.effective import Effective, effective
 from striate.measuring.explain import Explanation, Walk, explain
+from striate.measuring.fields import Field, Unread
+from striate.measuring.finding import Finding
 from striate.measuring.inputs import read_shape
 from striate.measuring.measure import measure
+from striate.measuring.reach import Reach, reach
 from striate.measuring.sheet import Layer, Sheet, Totals
+from striate.measuring.with_data import dead_units, wrong_normalisation
 
 # `striate.measure` is what people import: the arithmetic of one number is found beside the sheet.
 measure.explain = explain  # pyright: ignore[reportFunctionMemberAccess]
 
 __all__ = [
-    "Explanation", "Layer", "Sheet", "Totals", "Walk", "explain", "measure", "read_shape",
+    "Effective", "Explanation", "Field", "Finding", "Layer", "Reach", "Sheet", "Totals", "Unread", "Walk",
+    "dead_units", "effective", "explain", "measure", "reach", "read_shape", "wrong_normalisation",
 ]  # fmt: skip

@@ -37,7 +37,9 @@ class Watched:
 
 
 @contextmanager
-def watch(net: nn.Module, paths: Sequence[str], *, gradients: bool = False) -> Generator[Watched]:
+def watch(
+    net: nn.Module, paths: Sequence[str], *, gradients: bool = False, attached: bool = False
+) -> Generator[Watched]:
     """Record what layers give while the block runs; every hook is gone afterwards, also after an exception.
 
     Activations are detached copies, so a later in-place layer does not overwrite them. Of a layer that
@@ -47,6 +49,7 @@ def watch(net: nn.Module, paths: Sequence[str], *, gradients: bool = False) -> G
         net: any net; it runs as it is, in the mode and on the device where it stands.
         paths: layers as `named_modules` calls them; "" is the whole net.
         gradients: record the gradients of those outputs too; call `backward` inside the block.
+        attached: leave the copies in the graph, for gradients of theirs by what they were made from.
 
     Raises:
         ArgumentError: a path that the net does not have, or gradients of an output that has none.
@@ -60,7 +63,7 @@ def watch(net: nn.Module, paths: Sequence[str], *, gradients: bool = False) -> G
     seen = Watched({path: [] for path in paths}, {path: [] for path in paths})
     with ExitStack() as hooks:
         for path in paths:
-            hook = _keeper(seen, path, hooks if gradients else None)
+            hook = _keeper(seen, path, hooks if gradients else None, attached=attached)
             hooks.callback(modules[path].register_forward_hook(hook).remove)
         yield seen
 
@@ -71,30 +74,19 @@ def tapped(net: nn.Module, path: str, x: Tensor) -> Tensor:
     Raises:
         ArgumentError: a path that the net does not have, or a layer that gave no tensor.
     """
-    modules = dict(net.named_modules(remove_duplicate=False))
-    if path not in modules:
-        raise ArgumentError(
-            f"the net has no layer {path!r}; {nearest(path, filter(None, modules))}"
-        )
-    found: list[Tensor] = []
-
-    def keep(_module: nn.Module, _inputs: object, output: object) -> None:
-        found.extend(tensors(output))
-
-    handle = modules[path].register_forward_hook(keep)
-    try:
+    with watch(net, [path], attached=True) as seen:
         net(x)
-    finally:
-        handle.remove()
-    if not found:
+    if not seen.activations[path]:
         raise ArgumentError(f"the layer {path!r} gave no tensor: it did not run, or gives none")
-    return found[-1]
+    return seen[path]
 
 
-def _keeper(seen: Watched, path: str, backward: ExitStack | None) -> Callable[..., None]:
+def _keeper(
+    seen: Watched, path: str, backward: ExitStack | None, *, attached: bool
+) -> Callable[..., None]:
     def keep(_module: nn.Module, _inputs: object, output: object) -> None:
         for tensor in tensors(output):
-            seen.activations[path].append(tensor.detach().clone())
+            seen.activations[path].append((tensor if attached else tensor.detach()).clone())
             if backward is None:
                 continue
             if not tensor.requires_grad:

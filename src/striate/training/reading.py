@@ -92,8 +92,9 @@ def _plain(key: str, value: Any) -> Any:
 def _explain(error: ValidationError) -> str:
     """The first complaint as one line: key, what came, what is allowed."""
     first = error.errors()[0]
-    if first["type"] == "value_error" and isinstance(first.get("ctx", {}).get("error"), StriateError):
-        return str(first["ctx"]["error"])  # one of our own checks: its message is whole
+    own = first.get("ctx", {}).get("error")
+    if isinstance(own, StriateError):  # one of our own checks: its message is whole
+        return str(own)
     key, got = str(first["loc"][0]), first["input"]
     words = [word for word in _choices(key) if isinstance(word, str)]
     if first["type"] == "literal_error" or (words and isinstance(got, str)):
