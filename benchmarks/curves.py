@@ -213,7 +213,7 @@ def main():
         print(f"{path}: first / last layer's gradient 10^{statistics.median(ratio):.1f};", end=" ")
         print("loss after 300 steps", *(f"{run[-1]:.2f}" for run in trained[path]))
     body = panel(
-        "ReLU learns faster",
+        "Activations",
         "LeNet-5 on MNIST, each at its best rate: loss by step of 400",
         acts,
         60,
@@ -222,7 +222,7 @@ def main():
         high=2.4,
     )
     body += panel(
-        "Batch normalisation forgives",
+        "Batch normalisation, rates and first weights",
         "VGG-11 / 8: loss after 60 steps by rate",
         norms,
         470,
@@ -232,14 +232,14 @@ def main():
         names=(0.003, 0.01, 0.03, 0.1, 0.3),
     )
     body += panel(
-        "Gradients reach the first layer",
+        "Gradients by layer",
         "50 layers at the first step: log10 of the gradient's norm by layer",
         slopes,
         60,
         340,
     )
     body += panel(
-        "Fifty layers train with a way past them",
+        "Fifty layers",
         "dense, tanh, rate 0.01: loss by step of 300",
         trained,
         470,

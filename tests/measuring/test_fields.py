@@ -275,9 +275,18 @@ def test_a_real_net_fed_nan_spoils_what_reads_it(name):
         assert hit.tolist() == expected
 
 
-@pytest.mark.parametrize("name", sorted(CATALOG))
+PICTURED = sorted(name for name, row in CATALOG.items() if row.tasks != ("forecast",))
+
+
+def small(name):
+    """The narrow form at its small size: fields do not depend on widths, and boxes at edges are boxes too."""
+    form = CATALOG[name].small
+    return build(name, size=form.size, width=form.width, init=False)
+
+
+@pytest.mark.parametrize("name", PICTURED)
 def test_every_net_of_the_catalogue(name):
-    net = build(name, init=False)
+    net = small(name)
     convolves = any(
         isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d) for module in net.modules()
     )
@@ -285,9 +294,9 @@ def test_every_net_of_the_catalogue(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(CATALOG))
+@pytest.mark.parametrize("name", PICTURED)
 def test_every_map_of_every_net(name):
-    net = build(name, init=False)
+    net = small(name)
     agree(net, net.input_shape)
 
 
