@@ -177,18 +177,25 @@ def numbered(name: str, *layers: Layer) -> Table:
     return table
 
 
+def link(
+    request: Request, inputs: int, name: str, entry: Layer | Table, *, block: Block = ConvNorm
+) -> Link:
+    """One layer of a net that reads `inputs` maps; a table stands for branches."""
+    if isinstance(entry, Mapping):
+        branches = Branches(request, inputs, entry, block=block)
+        return Link(name, branches, branches.maps)
+    return Link(name, *made(request, inputs, entry, block=block))
+
+
 def links(
     request: Request, table: Mapping[str, Layer | Table], *, block: Block = ConvNorm
 ) -> Iterator[Link]:
     """The layers of a net by name, each reading the one before."""
     maps = request.in_channels
     for name, entry in table.items():
-        if isinstance(entry, Mapping):
-            layer = Branches(request, maps, entry, block=block)
-            maps = layer.maps
-        else:
-            layer, maps = made(request, maps, entry, block=block)
-        yield Link(name, layer, maps)
+        found = link(request, maps, name, entry, block=block)
+        maps = found.maps
+        yield found
 
 
 class Chain(Backbone):
