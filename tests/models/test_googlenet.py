@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 import striate
 from striate.errors import ShapeError
-from striate.models.branches import MaxPool
 from striate.models.catalog import build, entry
 
 MODULES = ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
@@ -297,14 +296,3 @@ def test_the_least_picture_fits_and_the_next_smaller_is_refused(name, least):
         f"{name}: maxpool4 needs pictures of at least {least}x{least}; "
         f"got 224x{least - 1}; enlarge them with size={least}"
     )
-
-
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("gradients", [False, True])
-def test_maxima_are_those_of_pytorch_in_the_layout_that_came(layout, gradients):
-    x = torch.randn(2, 5, 9, 12, generator=torch.Generator()).contiguous(memory_format=layout)
-    x.requires_grad_(gradients)
-    for stride, padding, ceil_mode in ((1, 1, False), (2, 0, True)):
-        ours = MaxPool(3, stride, padding, ceil_mode=ceil_mode)(x)
-        assert torch.equal(ours, F.max_pool2d(x, 3, stride, padding, ceil_mode=ceil_mode))
-        assert ours.is_contiguous(memory_format=layout)

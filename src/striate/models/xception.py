@@ -73,10 +73,10 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] to [B, outputs, H / stride, W / stride]."""
-        shortcut = x
+        y, shortcut = self.rep(x), x
         if self.skip is not None and self.skipbn is not None:
             shortcut = self.skipbn(self.skip(x))
-        return self.rep(x).add_(shortcut)
+        return y.add_(shortcut)
 
 
 def row(request: Request) -> Iterator[Link]:
