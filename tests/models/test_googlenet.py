@@ -9,16 +9,15 @@ from torch.nn import functional as F
 
 import striate
 from striate.errors import ShapeError
-from striate.models.branches import MaxPool
 from striate.models.catalog import build, entry
 
 MODULES = ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
 # Weights in K = 1024 where table 1 prints others than its own filter counts make: printed, counted.
 MISPRINTED = {
-    "conv1": (2.7, 9.2),
-    "4a": (364, 367),
-    "4c": (463, 497),
-    "4d": (580, 590),
+    "conv1": (2.7, 9.1875),
+    "4a": (364, 366.75),
+    "4c": (463, 497.5),
+    "4d": (580, 590.5),
     "4e": (840, 847),
     "5a": (1072, 1018),
     "5b": (1388, 1409),
@@ -101,9 +100,7 @@ def test_the_printed_weights_and_their_misprints(table):
         printed, ours = float(table[row]["params"].rstrip("K")), weights(net, row) / 1024
         name = row.removeprefix("inception")
         if name in MISPRINTED:
-            assert (printed, round(ours, 1 if name == "conv1" else None)) == pytest.approx(
-                MISPRINTED[name], abs=0.51 if name != "conv1" else 0.05
-            )
+            assert (printed, ours) == MISPRINTED[name]
         else:
             assert abs(printed - ours) <= 1, name
     # The linear layer's 1000K are its weights alone too.
@@ -158,7 +155,7 @@ def test_counted_by_hand():
         assert row.params_train == params + heads
 
 
-def reference(s, x, *, large=3, train=False):
+def reference(s, x, *, large=3):
     """Both nets by plain calls; the paper's has biases, response normalisation and 5x5."""
     printed = large == 5
 
@@ -243,7 +240,8 @@ def test_dropout_is_where_the_paper_has_it():
 
 def test_auxiliary_classifiers_pool_as_printed_wherever_that_makes_4x4():
     kind = torch.nn.AvgPool2d
-    for size, plain in ((224, True), (256, True), (208, True), (207, False), (288, False)):
+    # Maps of 14 to 16 do: three poolings halve and round down, the first convolution rounds up.
+    for size, plain in ((222, False), (223, True), (224, True), (270, True), (271, False)):
         assert isinstance(bare("googlenet_2014", size=size).aux1.pool, kind) is plain, size
     assert not isinstance(bare("googlenet").aux1.pool, kind)
 
@@ -298,18 +296,3 @@ def test_the_least_picture_fits_and_the_next_smaller_is_refused(name, least):
         f"{name}: maxpool4 needs pictures of at least {least}x{least}; "
         f"got 224x{least - 1}; enlarge them with size={least}"
     )
-
-
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("gradients", [False, True])
-def test_maxima_are_those_of_pytorch_in_the_layout_that_came(layout, gradients):
-    x = torch.randn(2, 5, 9, 12, generator=torch.Generator()).contiguous(memory_format=layout)
-    x.requires_grad_(gradients)
-    forms: tuple[dict[str, Any], ...] = (
-        {"stride": 1, "padding": 1},
-        {"stride": 2, "ceil_mode": True},
-    )
-    for settings in forms:
-        ours = MaxPool(3, **settings)(x)
-        assert torch.equal(ours, F.max_pool2d(x, 3, **settings))
-        assert ours.is_contiguous(memory_format=layout)

@@ -49,6 +49,25 @@ class ConvNorm(nn.Module):
         return self.relu(self.bn(self.conv(x)))
 
 
+class Mean(NamedTuple):
+    """The mean over 3x3 windows and a 1x1 convolution of it: maps, and whether zeros beyond the edge count."""
+
+    maps: int
+    zeros: bool = False
+
+
+class MeanConvNorm(ConvNorm):
+    """What a `Mean` stands for. Both steps are linear, so they may change places: fewer maps are left to average."""
+
+    def __init__(self, inputs: int, mean: Mean) -> None:
+        super().__init__(inputs, Conv(mean.maps))
+        self.pool = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=mean.zeros)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] to [B, maps, H, W]."""
+        return self.relu(self.bn(self.pool(self.conv(x))))
+
+
 class ConvReLU(nn.Module):
     """A convolution with biases and ReLU."""
 
@@ -81,8 +100,10 @@ class MaxPool(nn.MaxPool2d):
 
 
 Block = Callable[[int, Conv], nn.Module]  # what a convolution of a table stands for
-Layer = Conv | Step | Callable[[], nn.Module]  # a convolution, a maximum, anything without weights
-Table = Mapping[str, Sequence[Layer]]  # the layers of each branch by its name
+Layer = Conv | Mean | Step | Callable[[], nn.Module]  # a Step is a maximum; others have no weights
+Table = Mapping[
+    str, Sequence[str | Layer]
+]  # branches by name; one that goes on from another opens with its name
 
 
 class Link(NamedTuple):
@@ -100,6 +121,9 @@ def made(
     if isinstance(layer, Conv):
         conv = layer.scaled(request)
         return block(inputs, conv), conv.maps
+    if isinstance(layer, Mean):
+        maps = request.scaled(layer.maps, multiple=MULTIPLE)
+        return MeanConvNorm(inputs, Mean(maps, layer.zeros)), maps
     if isinstance(layer, Step):
         kernel, stride, padding, ceil_mode = layer
         return MaxPool(kernel, stride, padding=padding, ceil_mode=ceil_mode), inputs
@@ -107,34 +131,60 @@ def made(
 
 
 class Branches(nn.Module):
-    """Branches that read the same maps; what they give stands side by side.
+    """Branches that read the same maps or go on from one another; what their ends give stands side by side.
 
     Args:
         request: the width asked for.
-        inputs: maps that every branch reads.
+        inputs: maps that come in.
         table: the layers of each branch; one layer alone has the name of its branch itself.
         block: what a convolution stands for.
 
     Attributes:
-        maps: of all branches together.
+        maps: of all ends together.
     """
 
     def __init__(
         self, request: Request, inputs: int, table: Table, *, block: Block = ConvNorm
     ) -> None:
         super().__init__()
-        self.maps = 0
+        counts = {"": inputs}
+        self.sources: dict[str, str] = {}
         for name, branch in table.items():
-            layers, maps = list[nn.Module](), inputs
+            source = branch[0] if isinstance(branch[0], str) else ""
+            layers, maps = list[nn.Module](), counts[source]
             for layer in branch:
-                one, maps = made(request, maps, layer, block=block)
-                layers.append(one)
+                if not isinstance(layer, str):
+                    one, maps = made(request, maps, layer, block=block)
+                    layers.append(one)
             self.add_module(name, layers[0] if len(layers) == 1 else nn.Sequential(*layers))
-            self.maps += maps
+            self.sources[name], counts[name] = source, maps
+        self.ends = [name for name in table if name not in self.sources.values()]
+        self.maps = sum(counts[name] for name in self.ends)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] to [B, maps, H / stride, W / stride]."""
-        return torch.cat([branch(x) for branch in self.children()], 1)
+        found = {"": x}
+        for name, source in self.sources.items():
+            found[name] = getattr(self, name)(found[source])
+        return torch.cat([found[name] for name in self.ends], 1)
+
+
+def numbered(name: str, *layers: Layer) -> Table:
+    """A branch whose layers are named one by one, from 1 up."""
+    table: dict[str, Sequence[str | Layer]] = {f"{name}_1": layers[:1]}
+    for place, layer in enumerate(layers[1:], start=2):
+        table[f"{name}_{place}"] = (f"{name}_{place - 1}", layer)
+    return table
+
+
+def link(
+    request: Request, inputs: int, name: str, entry: Layer | Table, *, block: Block = ConvNorm
+) -> Link:
+    """One layer of a net that reads `inputs` maps; a table stands for branches."""
+    if isinstance(entry, Mapping):
+        branches = Branches(request, inputs, entry, block=block)
+        return Link(name, branches, branches.maps)
+    return Link(name, *made(request, inputs, entry, block=block))
 
 
 def links(
@@ -143,12 +193,9 @@ def links(
     """The layers of a net by name, each reading the one before."""
     maps = request.in_channels
     for name, entry in table.items():
-        if isinstance(entry, Mapping):
-            layer = Branches(request, maps, entry, block=block)
-            maps = layer.maps
-        else:
-            layer, maps = made(request, maps, entry, block=block)
-        yield Link(name, layer, maps)
+        found = link(request, maps, name, entry, block=block)
+        maps = found.maps
+        yield found
 
 
 class Chain(Backbone):

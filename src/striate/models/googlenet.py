@@ -6,9 +6,9 @@ normalisation, 3x3 where the paper has 5x5, 2x2 in the fourth pooling.
 
 What is built has the sizes and filter counts of table 1. Its column of weights has misprints, K = 1024:
 
-    layer    conv1    4a    4c    4d    4e     5a     5b
-    printed    2.7   364   463   580   840   1072   1388
-    built      9.2   367   497   590   847   1018   1409
+    layer    conv1     4a     4c     4d     4e      5a      5b
+    printed    2.7  364    463    580    840    1072    1388
+    built      9.2  366.8  497.5  590.5  847.0  1018.0  1409.0
 
 So has that of operations: 34M for conv1, where 118M are done, and 54M for 5a (51M).
 """
