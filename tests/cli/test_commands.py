@@ -147,6 +147,52 @@ def test_see_arithmetic(status, run, shapes, tmp_path):
     )
 
 
+def test_see_convolution(status, tmp_path):
+    page, gif, drawing = (tmp_path / f"steps.{ending}" for ending in ("html", "gif", "svg"))
+    words = [
+        "see",
+        "convolution",
+        "--input",
+        "5x5",
+        "--kernel",
+        "3x3",
+        "--stride",
+        "2",
+        "--pad",
+        "1",
+    ]
+    code, out, err = status(*words, "--out", page, "--out", gif, "--out", drawing, "--json")
+    document = json.loads(out)
+    assert (code, err) == (0, "")
+    assert document["output"] == [1, 3, 3]
+    assert len(document["steps"]) == 9
+    assert all(file.stat().st_size > 5000 for file in (page, gif, drawing))
+    for more, output in [
+        (["--transposed", "--output-pad", "1"], [1, 10, 10]),
+        (["--pool", "max"], [1, 3, 3]),
+        (["--dilation", "2x1", "--fill", "reflect"], [1, 2, 3]),
+        (["--groups", "2"], [2, 3, 3]),
+        (["--like", "resnet18:conv1"], [1, 3, 3]),
+    ]:
+        assert json.loads(status(*words, *more, "--json")[1])["output"] == output
+    assert status(*words)[1].startswith(
+        "convolution, input 1x5x5, kernel 3x3, stride 2x2, padding 1x1\n"
+    )
+    for more, message in [
+        (["--transposed", "--pool", "max"], "--transposed and --pool are two operations: name one"),
+        (["--like", "conv1"], "--like conv1: expected NET:LAYER, such as resnet18:conv1"),
+        (
+            ["--like", "lenet5:conv9"],
+            "--like lenet5:conv9: lenet5 has no layer 'conv9'; did you mean conv",
+        ),
+        (["--stride", "0"], "--stride 0: expected sizes such as 2 or 2x1"),
+        (["--out", "a.png"], "a.png: cannot write '.png'; end it in .svg, .gif or .html"),
+    ]:
+        code, _, err = status(*words, *more)
+        assert code == 2
+        assert err.startswith(f"striate: {message}")
+
+
 def test_measure_takes_a_net_of_the_user(status, tmp_path, monkeypatch):
     (tmp_path / "mynets.py").write_text(
         "from torch import nn\n"
