@@ -113,7 +113,8 @@ def test_text_and_html_show_the_rows_and_the_totals():
     assert text.endswith(
         "Two counts of the MACs agree: by formula and by torch.utils.flop_counter."
     )
-    assert sheet._repr_html_().count("<tr>") == len(sheet.layers) + 2
+    assert sheet._repr_html_().count("<tr") == len(sheet.layers) + 2
+    assert "Parameters: 61,706, all trainable." in text
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from striate.report import Result, html_table, text_table
+from striate.measuring import folding
+from striate.report import Result, text_table
 
 HEADER = ("layer", "op", "output", "params", "connections", "MACs", "bytes")
 CONVENTION = (
@@ -129,6 +130,7 @@ class Sheet(Result):
             f"{self.net}, input {read}",
             text_table(HEADER, self._rows()),
             CONVENTION,
+            folding.parameters(self.layers, self.totals.params, self.totals.trainable),
             self._evidence(),
         ]
         lines += [
@@ -137,7 +139,11 @@ class Sheet(Result):
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return html_table(HEADER, self._rows())
+        return folding.as_html(HEADER, self._rows(), self.layers, [CONVENTION, self._evidence()])
+
+    def as_csv(self) -> str:
+        """One line a row, for spreadsheets: trainable and frozen parameters apart, no totals."""
+        return folding.as_csv(self.as_dict()["layers"])
 
     def _rows(self) -> list[list[str]]:
         rows = [
