@@ -193,6 +193,40 @@ def test_see_convolution(status, tmp_path):
         assert err.startswith(f"striate: {message}")
 
 
+def test_measure_in_every_form(status):
+    assert json.loads(status("measure", "lenet5", "--format", "json")[1])["net"] == "lenet5"
+    lines = status("measure", "lenet5", "--format", "csv")[1].splitlines()
+    assert lines[0].startswith("path,op,output,params,trainable,frozen,connections,macs,bytes")
+    assert lines[1].startswith("conv1,conv2d,6x28x28,156,156,0,")
+    page = status("measure", "lenet5", "mlp", "--format", "html")[1]
+    assert page.startswith("<!doctype html>")
+    assert page.count("<h2>") == 2
+    code, _, err = status("measure", "lenet5", "mlp", "--format", "csv")
+    assert (code, err) == (2, "striate: --format csv is the sheet of one net; got 2\n")
+
+
+def test_measure_side_by_side_at_sizes_and_fully_connected(status):
+    assert "ratio" in status("measure", "lenet5", "mlp")[1].splitlines()[0]
+    sheets = json.loads(status("measure", "resnet18", "--at", "64,3x96x64", "--json")[1])
+    assert [sheet["inputs"] for sheet in sheets] == [[[3, 64, 64]], [[3, 96, 64]]]
+    assert sheets[1]["totals"]["macs"] > sheets[0]["totals"]["macs"]
+    mlp = json.loads(status("measure", "lenet5", "--to-mlp", "--json")[1])
+    # conv1: 784 pixels and a bias into 4,704 units.
+    assert mlp["layers"][0]["dense"] == 785 * 4704
+    code, _, err = status("measure", "lenet5", "mlp", "--at", "28")
+    assert (code, err) == (2, "striate: --at measures one NET at several inputs; got 2 nets\n")
+
+
+def test_measure_the_cost_of_training(status):
+    words = ("measure", "lenet5", "--training", "--batch", "2", "--optimizer", "adamw")
+    training = json.loads(status(*words, "--memory", "--json")[1])["training"]
+    assert training["macs"]["forward"] == 2 * 416_520
+    assert training["bytes"]["saved"] == training["bytes"]["measured"]
+    assert [row["width"] for row in training["forecast"]] == [1.0, 0.5]
+    assert "kept for the backward pass" in status(*words)[1]
+    assert "training" not in json.loads(status("measure", "lenet5", "--json")[1])
+
+
 def test_measure_takes_a_net_of_the_user(status, tmp_path, monkeypatch):
     (tmp_path / "mynets.py").write_text(
         "from torch import nn\n"

@@ -76,7 +76,7 @@ def test_resnet18_by_formula():
 def test_json_has_the_shape_of_the_design():
     sheet = json.loads(json.dumps(measure("lenet5").as_dict()))
     assert sheet.keys() == {
-        "net", "inputs", "layers", "totals", "counts", "field", "findings", "ran_on",
+        "net", "inputs", "layers", "totals", "shares", "counts", "field", "findings", "ran_on",
     }  # fmt: skip
     assert sheet["inputs"] == [[1, 28, 28]]
     assert sheet["layers"][0] == {

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from striate.measuring import folding
+from striate.measuring.comparison import shares, shares_text
 from striate.report import Result, text_table
 
 HEADER = ("layer", "op", "output", "params", "connections", "MACs", "bytes")
@@ -112,6 +113,7 @@ class Sheet(Result):
             "inputs": [list(shape) for shape in self.inputs],
             "layers": [asdict(layer) | {"output": list(layer.output)} for layer in self.layers],
             "totals": asdict(self.totals),
+            "shares": shares(self.layers),
             "counts": {
                 "formula": self.counts.formula,
                 "flop_counter": self.counts.flop_counter,
@@ -131,6 +133,7 @@ class Sheet(Result):
             text_table(HEADER, self._rows()),
             CONVENTION,
             folding.parameters(self.layers, self.totals.params, self.totals.trainable),
+            shares_text(self.layers),
             self._evidence(),
         ]
         lines += [

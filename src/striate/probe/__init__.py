@@ -2,10 +2,11 @@
 
 `watch` records activations and gradients of the caller's own net by path and takes its hooks off again,
 `as_eval` lends a net in evaluation mode, `trace` runs a copy and lists every torch function it calls,
-`record` does so on real inputs and keeps every number.
+`record` does so on real inputs and keeps every number, `saved_bytes` counts what a training step keeps.
 """
 
 from striate.probe.calls import Call, Trace, Value
+from striate.probe.keeping import copied, saved_bytes
 from striate.probe.recording import Recording, record
 from striate.probe.tracing import trace
 from striate.probe.watching import Watched, as_eval, tensors, watch
@@ -17,7 +18,9 @@ __all__ = [
     "Value",
     "Watched",
     "as_eval",
+    "copied",
     "record",
+    "saved_bytes",
     "tensors",
     "trace",
     "watch",
