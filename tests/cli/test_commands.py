@@ -147,6 +147,86 @@ def test_see_arithmetic(status, run, shapes, tmp_path):
     )
 
 
+def test_see_convolution(status, tmp_path):
+    page, gif, drawing = (tmp_path / f"steps.{ending}" for ending in ("html", "gif", "svg"))
+    words = [
+        "see",
+        "convolution",
+        "--input",
+        "5x5",
+        "--kernel",
+        "3x3",
+        "--stride",
+        "2",
+        "--pad",
+        "1",
+    ]
+    code, out, err = status(*words, "--out", page, "--out", gif, "--out", drawing, "--json")
+    document = json.loads(out)
+    assert (code, err) == (0, "")
+    assert document["output"] == [1, 3, 3]
+    assert len(document["steps"]) == 9
+    assert all(file.stat().st_size > 5000 for file in (page, gif, drawing))
+    for more, output in [
+        (["--transposed", "--output-pad", "1"], [1, 10, 10]),
+        (["--pool", "max"], [1, 3, 3]),
+        (["--dilation", "2x1", "--fill", "reflect"], [1, 2, 3]),
+        (["--groups", "2"], [2, 3, 3]),
+        (["--like", "resnet18:conv1"], [1, 3, 3]),
+    ]:
+        assert json.loads(status(*words, *more, "--json")[1])["output"] == output
+    assert status(*words)[1].startswith(
+        "convolution, input 1x5x5, kernel 3x3, stride 2x2, padding 1x1\n"
+    )
+    for more, message in [
+        (["--transposed", "--pool", "max"], "--transposed and --pool are two operations: name one"),
+        (["--like", "conv1"], "--like conv1: expected NET:LAYER, such as resnet18:conv1"),
+        (
+            ["--like", "lenet5:conv9"],
+            "--like lenet5:conv9: lenet5 has no layer 'conv9'; did you mean conv",
+        ),
+        (["--stride", "0"], "--stride 0: expected sizes such as 2 or 2x1"),
+        (["--out", "a.png"], "a.png: cannot write '.png'; end it in .svg, .gif or .html"),
+    ]:
+        code, _, err = status(*words, *more)
+        assert code == 2
+        assert err.startswith(f"striate: {message}")
+
+
+def test_measure_in_every_form(status):
+    assert json.loads(status("measure", "lenet5", "--format", "json")[1])["net"] == "lenet5"
+    lines = status("measure", "lenet5", "--format", "csv")[1].splitlines()
+    assert lines[0].startswith("path,op,output,params,trainable,frozen,connections,macs,bytes")
+    assert lines[1].startswith("conv1,conv2d,6x28x28,156,156,0,")
+    page = status("measure", "lenet5", "mlp", "--format", "html")[1]
+    assert page.startswith("<!doctype html>")
+    assert page.count("<h2>") == 2
+    code, _, err = status("measure", "lenet5", "mlp", "--format", "csv")
+    assert (code, err) == (2, "striate: --format csv is the sheet of one net; got 2\n")
+
+
+def test_measure_side_by_side_at_sizes_and_fully_connected(status):
+    assert "ratio" in status("measure", "lenet5", "mlp")[1].splitlines()[0]
+    sheets = json.loads(status("measure", "resnet18", "--at", "64,3x96x64", "--json")[1])
+    assert [sheet["inputs"] for sheet in sheets] == [[[3, 64, 64]], [[3, 96, 64]]]
+    assert sheets[1]["totals"]["macs"] > sheets[0]["totals"]["macs"]
+    mlp = json.loads(status("measure", "lenet5", "--to-mlp", "--json")[1])
+    # conv1: 784 pixels and a bias into 4,704 units.
+    assert mlp["layers"][0]["dense"] == 785 * 4704
+    code, _, err = status("measure", "lenet5", "mlp", "--at", "28")
+    assert (code, err) == (2, "striate: --at measures one NET at several inputs; got 2 nets\n")
+
+
+def test_measure_the_cost_of_training(status):
+    words = ("measure", "lenet5", "--training", "--batch", "2", "--optimizer", "adamw")
+    training = json.loads(status(*words, "--memory", "--json")[1])["training"]
+    assert training["macs"]["forward"] == 2 * 416_520
+    assert training["bytes"]["saved"] == training["bytes"]["measured"]
+    assert [row["width"] for row in training["forecast"]] == [1.0, 0.5]
+    assert "kept for the backward pass" in status(*words)[1]
+    assert "training" not in json.loads(status("measure", "lenet5", "--json")[1])
+
+
 def test_measure_takes_a_net_of_the_user(status, tmp_path, monkeypatch):
     (tmp_path / "mynets.py").write_text(
         "from torch import nn\n"

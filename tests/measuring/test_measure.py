@@ -82,7 +82,7 @@ def test_resnet18_by_formula():
 def test_json_has_the_shape_of_the_design():
     sheet = json.loads(json.dumps(measure("lenet5").as_dict()))
     assert sheet.keys() == {
-        "net", "inputs", "layers", "totals", "counts", "field", "unread", "findings", "ran_on",
+        "net", "inputs", "layers", "totals", "shares", "counts", "field", "unread", "findings", "ran_on",
     }  # fmt: skip
     assert sheet["inputs"] == [[1, 28, 28]]
     assert sheet["layers"][0] == {
@@ -121,7 +121,8 @@ def test_text_and_html_show_the_rows_and_the_totals():
     assert text.endswith(
         "Two counts of the MACs agree: by formula and by torch.utils.flop_counter."
     )
-    assert sheet._repr_html_().count("<tr>") == len(sheet.layers) + 2
+    assert sheet._repr_html_().count("<tr") == len(sheet.layers) + 2
+    assert "Parameters: 61,706, all trainable." in text
 
 
 @pytest.mark.parametrize(

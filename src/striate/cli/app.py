@@ -3,13 +3,13 @@
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from striate.cli.output import FOLDER, emit, read_sizes, with_json, with_net
+from striate.cli.measuring import measure
+from striate.cli.output import FOLDER, emit, with_json, with_net
 from striate.cli.see import see
 from striate.cli.settings import one_line, read
 from striate.errors import DataError, UsageError
@@ -168,29 +168,6 @@ def nets(pattern: str | None, json: bool) -> None:
 
 
 @app.command()
-@click.argument("names", nargs=-1, required=True, metavar="NET...")
-@click.option("--input", "shape", help="Such as 3x224x224.")
-@with_json
-def measure(names: Sequence[str], shape: str | None, json: bool) -> None:
-    """Count shapes, parameters, connections and multiply-adds of any NET.
-
-    NET is a catalogue name, a run folder or package.module:factory.
-    """
-    from striate.measuring import measure as count
-    from striate.workbench.nets import find
-
-    given = read_sizes(shape) if shape else None
-    found = [find(name, given) for name in names]
-    for each in found:
-        if each.shape is None:
-            raise UsageError(f"{each.name}: how large is its input? Add --input such as 3x224x224")
-    sheets = [replace(count(each.net, each.shape), net=each.name) for each in found]
-    documents = [sheet.as_dict() for sheet in sheets]
-    text = "\n\n".join(sheet.as_text() for sheet in sheets)
-    emit(documents[0] if len(documents) == 1 else documents, text, json=json)
-
-
-@app.command()
 @click.argument("data")
 @click.option("--val", type=float, help="Share that a training would hold out.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of that split.")
@@ -226,4 +203,5 @@ def _run(path: Path, net: str | None) -> "Run":
     return Run.load(path, net=_own(net))
 
 
+app.add_command(measure)
 app.add_command(see)

@@ -21,7 +21,7 @@ def emit(document: Mapping[str, Any] | Sequence[Any], text: str, *, json: bool) 
     print(line, file=click.get_current_context().obj, flush=True)
 
 
-def read_sizes(text: str, option: str = "--input") -> tuple[int, ...]:
+def read_sizes(text: str, option: str = "--input", *, least: int = 1) -> tuple[int, ...]:
     """Sizes as they are typed, such as 3x224x224.
 
     Raises:
@@ -31,8 +31,9 @@ def read_sizes(text: str, option: str = "--input") -> tuple[int, ...]:
         shape = tuple(int(side) for side in text.lower().split("x"))
     except ValueError:
         shape = ()
-    if not shape or min(shape) < 1:
-        raise UsageError(f"{option} {text}: expected sizes such as 3x224x224 or 1x28x28")
+    if not shape or min(shape) < least:
+        such = "3x224x224 or 1x28x28" if option == "--input" else "2 or 2x1"
+        raise UsageError(f"{option} {text}: expected sizes such as {such}")
     return shape
 
 

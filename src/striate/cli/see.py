@@ -1,10 +1,17 @@
 """`striate see WHAT ...`: pictures and numbers from inside a net."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from striate.cli.output import FOLDER, emit, read_ints, read_sizes, with_json
+from striate.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from striate.see import Steps
 
 
 @click.group()
@@ -53,3 +60,73 @@ def arithmetic(  # noqa: PLR0913 - one a setting
     if out is not None:
         out.write_text(html_page(f"{name}: {layer} {at}", result.as_html()), encoding="utf-8")
     emit(result.as_dict(), result.as_text(), json=json)
+
+
+@see.command()
+@click.option(
+    "--input", "size", help="5x5, or 2x5x5 with channels; 7 along one axis. [default: 5x5]"
+)
+@click.option("--kernel", default="3", show_default=True, help="Such as 3 or 3x3.")
+@click.option("--stride", default="1", show_default=True)
+@click.option("--pad", default="0", show_default=True)
+@click.option("--dilation", default="1", show_default=True)
+@click.option("--groups", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--fill", default="zeros", help="zeros, reflect, replicate or circular.")
+@click.option("--transposed", is_flag=True, help="A transposed convolution.")
+@click.option("--pool", type=click.Choice(["max", "average"]), help="A pooling.")
+@click.option("--output-pad", default="0", help="Of a transposed convolution.")
+@click.option("--like", metavar="NET:LAYER", help="The window of a layer of a net.")
+@click.option(
+    "--out",
+    type=FOLDER,
+    multiple=True,
+    metavar="FILE",
+    help=".html to step through, .gif or .svg; may be given more than once.",
+)
+@with_json
+def convolution(
+    *, size: str | None, like: str | None, out: tuple[Path, ...], json: bool, **settings: Any
+) -> None:
+    """Draw every step of a convolution or pooling, with its numbers."""
+    from striate.see import stepper
+
+    shape = read_sizes(size) if size else None
+    steps = stepper.like(_layer(like), shape) if like else _steps(shape, **settings)
+    for path in out:
+        steps.save(path)
+    emit(steps.as_dict(), steps.as_text(), json=json)
+
+
+def _steps(shape: tuple[int, ...] | None, **settings: Any) -> "Steps":
+    from striate.see import stepper
+
+    if settings["transposed"] and settings["pool"]:
+        raise UsageError("--transposed and --pool are two operations: name one")
+    return stepper.convolution(
+        shape or (5, 5),
+        _sizes(settings["kernel"], "--kernel"),
+        op="transposed" if settings["transposed"] else settings["pool"] or "convolution",
+        stride=_sizes(settings["stride"], "--stride"),
+        padding=_sizes(settings["pad"], "--pad", least=0),
+        dilation=_sizes(settings["dilation"], "--dilation"),
+        groups=settings["groups"],
+        fill=settings["fill"],
+        output_padding=_sizes(settings["output_pad"], "--output-pad", least=0),
+    )
+
+
+def _sizes(text: str, option: str, least: int = 1) -> int | tuple[int, ...]:
+    sizes = read_sizes(text, option, least=least)
+    return sizes[0] if len(sizes) == 1 else sizes
+
+
+def _layer(text: str) -> "nn.Module":
+    from striate.workbench.nets import find
+
+    name, _, path = text.rpartition(":")
+    if not name:
+        raise UsageError(f"--like {text}: expected NET:LAYER, such as resnet18:conv1")
+    layers = dict(find(name).net.named_modules())
+    if path not in layers:
+        raise UsageError(f"--like {text}: {name} has no layer {path!r}; {nearest(path, layers)}")
+    return layers[path]

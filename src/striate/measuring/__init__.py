@@ -1,5 +1,6 @@
 """The workshop behind `striate measure`: shapes, parameters, costs and receptive fields of any net, and its faults."""
 
+from striate.measuring.comparison import Comparison, Mlp, to_mlp
 from striate.measuring.effective import Effective, effective
 from striate.measuring.explain import Explanation, Walk, explain
 from striate.measuring.fields import Field, Unread
@@ -7,6 +8,7 @@ from striate.measuring.finding import Finding
 from striate.measuring.inputs import read_shape
 from striate.measuring.measure import measure
 from striate.measuring.reach import Reach, reach
+from striate.measuring.receipt import Cost, training_cost
 from striate.measuring.sheet import Layer, Sheet, Totals
 from striate.measuring.with_data import dead_units, wrong_normalisation
 
@@ -14,6 +16,7 @@ from striate.measuring.with_data import dead_units, wrong_normalisation
 measure.explain = explain  # pyright: ignore[reportFunctionMemberAccess]
 
 __all__ = [
-    "Effective", "Explanation", "Field", "Finding", "Layer", "Reach", "Sheet", "Totals", "Unread", "Walk",
-    "dead_units", "effective", "explain", "measure", "reach", "read_shape", "wrong_normalisation",
+    "Comparison", "Cost", "Effective", "Explanation", "Field", "Finding", "Layer", "Mlp", "Reach", "Sheet",
+    "Totals", "Unread", "Walk", "dead_units", "effective", "explain", "measure", "reach", "read_shape", "to_mlp",
+    "training_cost", "wrong_normalisation",
 ]  # fmt: skip

@@ -6,10 +6,12 @@ Shapes stand without the batch axis; everything is counted for one item. One mul
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from striate.measuring import folding
+from striate.measuring.comparison import shares, shares_text
 from striate.measuring.fields import NONE_UNREAD, Field, Unread
 from striate.measuring.finding import Finding
 from striate.measuring.inputs import times
-from striate.report import Result, html_table, text_table
+from striate.report import Result, text_table
 
 HEADER = (
     "layer",
@@ -116,6 +118,7 @@ class Sheet(Result):
             "inputs": [list(shape) for shape in self.inputs],
             "layers": [_layer_dict(layer) for layer in self.layers],
             "totals": asdict(self.totals),
+            "shares": shares(self.layers),
             "counts": {
                 "formula": self.counts.formula,
                 "flop_counter": self.counts.flop_counter,
@@ -135,13 +138,19 @@ class Sheet(Result):
             f"{self.net}, input {read}",
             text_table(HEADER, self._rows()),
             CONVENTION,
+            folding.parameters(self.layers, self.totals.params, self.totals.trainable),
+            shares_text(self.layers),
             self._evidence(),
         ]
         lines += [finding.as_text() for finding in self.findings]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return html_table(HEADER, self._rows())
+        return folding.as_html(HEADER, self._rows(), self.layers, [CONVENTION, self._evidence()])
+
+    def as_csv(self) -> str:
+        """One line a row, for spreadsheets: trainable and frozen parameters apart, no totals."""
+        return folding.as_csv(self.as_dict()["layers"])
 
     def _rows(self) -> list[list[str]]:
         rows = [

@@ -3,10 +3,11 @@
 `watch` records activations and gradients of the caller's own net by path and takes its hooks off again,
 `scales` keeps a few numbers of every layer, `tapped` gives one layer's output with its gradient,
 `as_eval` lends a net in evaluation mode, `trace` runs a copy and lists every torch function it calls,
-`record` does so on real inputs and keeps every number.
+`record` does so on real inputs and keeps every number, `saved_bytes` counts what a training step keeps.
 """
 
 from striate.probe.calls import Call, Trace, Value
+from striate.probe.keeping import copied, saved_bytes
 from striate.probe.recording import Recording, record
 from striate.probe.scales import Scale, leaves, scales
 from striate.probe.tracing import trace
@@ -20,8 +21,10 @@ __all__ = [
     "Value",
     "Watched",
     "as_eval",
+    "copied",
     "leaves",
     "record",
+    "saved_bytes",
     "scales",
     "tapped",
     "tensors",

@@ -1,6 +1,7 @@
-"""Pictures of what is inside a network: kernels and feature maps, of any `nn.Module`."""
+"""Pictures of what is inside a network: kernels and feature maps, of any `nn.Module`; a window, step by step."""
 
 from striate.see.feature_maps import Maps, maps
 from striate.see.filters import Kernels, kernels
+from striate.see.stepper import Steps, convolution
 
-__all__ = ["Kernels", "Maps", "kernels", "maps"]
+__all__ = ["Kernels", "Maps", "Steps", "convolution", "kernels", "maps"]

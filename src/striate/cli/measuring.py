@@ -1,0 +1,152 @@
+"""`striate measure`: the sheet of a net, nets side by side, its cost of training, its maps fully connected."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from striate.cli.output import emit, read_sizes, with_json
+from striate.errors import UsageError
+
+if TYPE_CHECKING:
+    from striate.measuring import Sheet
+    from striate.workbench.nets import Named
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NET...")
+@click.option("--input", "shape", help="Such as 3x224x224.")
+@click.option(
+    "--at", metavar="SIZE,SIZE", help="One net at several inputs, such as 160,224 or 3x96x96."
+)
+@click.option("--to-mlp", is_flag=True, help="The weights of the same maps fully connected.")
+@click.option(
+    "--training",
+    is_flag=True,
+    help="What training costs: MACs, memory; catalogue nets narrower and smaller too.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Items a step of training.",
+)
+@click.option(
+    "--optimizer",
+    type=click.Choice(["sgd", "momentum", "adamw"]),
+    default="momentum",
+    show_default=True,
+)
+@click.option("--memory", is_flag=True, help="With --training: measure what a forward pass keeps.")
+@click.option("--time", is_flag=True, help="With --training: time a step.")
+@click.option(
+    "--device", default="cpu", show_default=True, help="Where memory and time are measured."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "html", "csv"]),
+    default="text",
+    show_default=True,
+)
+@with_json
+def measure(
+    *,
+    names: Sequence[str],
+    shape: str | None,
+    at: str | None,
+    to_mlp: bool,
+    form: str,
+    json: bool,
+    **settings: Any,
+) -> None:
+    """Count shapes, parameters, connections and multiply-adds of any NET; several stand side by side.
+
+    NET is a catalogue name, a run folder or package.module:factory.
+    """
+    from striate.measuring import Comparison
+
+    json = json or form == "json"
+    found = _nets(names, shape, at)
+    if to_mlp:
+        return _dense(found, json=json)
+    training = settings["training"] or settings["memory"] or settings["time"]
+    costs = [_training(each, settings) if training else None for each in found]
+    sheets = [_sheet(each) for each in found]
+    documents = [
+        sheet.as_dict() | ({"training": cost[0]} if cost else {})
+        for sheet, cost in zip(sheets, costs, strict=True)
+    ]
+    if form == "html":
+        from striate.report import html_page
+
+        page = "".join(f"<h2>{sheet.net}</h2>{sheet.as_html()}" for sheet in sheets)
+        return emit({}, html_page(", ".join(names), page), json=False)
+    if form == "csv":
+        if len(sheets) > 1:
+            raise UsageError(f"--format csv is the sheet of one net; got {len(sheets)}")
+        return emit({}, sheets[0].as_csv().rstrip(), json=False)
+    text = sheets[0].as_text() if len(sheets) == 1 else Comparison(tuple(sheets)).as_text()
+    texts = [text, *(cost[1] for cost in costs if cost)]
+    return emit(documents[0] if len(documents) == 1 else documents, "\n\n".join(texts), json=json)
+
+
+def _nets(names: Sequence[str], shape: str | None, at: str | None) -> "list[Named]":
+    from striate.workbench.nets import find
+
+    given = read_sizes(shape) if shape else None
+    if at is None:
+        found = [find(name, given) for name in names]
+    else:
+        if len(names) != 1:
+            raise UsageError(f"--at measures one NET at several inputs; got {len(names)} nets")
+        usual = find(names[0], given).shape
+        if usual is None:
+            raise UsageError(
+                f"--at needs --input to know the channels of {names[0]}, such as 3x224x224"
+            )
+        found = [find(names[0], _scaled(size, usual)) for size in at.split(",")]
+    for each in found:
+        if each.shape is None:
+            raise UsageError(f"{each.name}: how large is its input? Add --input such as 3x224x224")
+    return found
+
+
+def _scaled(text: str, usual: tuple[int, ...]) -> tuple[int, ...]:
+    """One side stands for all of them; with a side an axis the channels stay; else it is the whole input."""
+    sizes = read_sizes(text, "--at")
+    if len(sizes) == 1:
+        return (usual[0], *sizes * (len(usual) - 1))
+    return (usual[0], *sizes) if len(sizes) == len(usual) - 1 else sizes
+
+
+def _sheet(named: "Named") -> "Sheet":
+    from striate.measuring import measure as count
+
+    return replace(count(named.net, named.shape), net=named.name)
+
+
+def _dense(found: "Sequence[Named]", *, json: bool) -> None:
+    from striate.measuring import to_mlp
+
+    told = [(each, to_mlp(each.net, each.shape)) for each in found]
+    documents = [{"net": each.name} | mlp.as_dict() for each, mlp in told]
+    text = "\n\n".join(f"{each.name}\n{mlp.as_text()}" for each, mlp in told)
+    emit(documents[0] if len(documents) == 1 else documents, text, json=json)
+
+
+def _training(named: "Named", settings: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The key `training` of one net, and the same as text."""
+    from striate.measuring import training_cost
+    from striate.measuring.forecast import forecast
+    from striate.models.catalog import CATALOG
+
+    asked = {key: settings[key] for key in ("batch", "optimizer", "memory", "time", "device")}
+    cost = training_cost(named.net, named.shape, **asked)
+    if named.name not in CATALOG or named.shape is None:
+        return cost.as_dict(), f"{named.name}: {cost.as_text()}"
+    other = forecast(named.name, cost, named.shape)
+    text = f"{named.name}: {cost.as_text()}\n\n{other.as_text()}"
+    return cost.as_dict() | {"forecast": other.as_list()}, text

@@ -1,0 +1,269 @@
+"""Every number of every step against PyTorch, for random settings; and what is drawn against those numbers."""
+
+import math
+import re
+from html import unescape
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import nn
+from torch.nn import functional as F
+
+from striate.errors import ArgumentError, ShapeError
+from striate.see.stepper import animation, convolution, like, style
+from striate.see.stepper.layout import CELL, TIMES, Layout, number_text
+
+PADS = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
+
+
+def values(steps):
+    return torch.tensor([s.value for s in steps.steps], dtype=torch.float64).view(steps.output)
+
+
+def redone(steps):
+    """Every output from the terms of its step alone."""
+    for step in steps.steps:
+        numbers = [term.input for term in step.terms]
+        if steps.op == "max":
+            assert step.value == max(numbers) == numbers[step.taken]
+        elif steps.op == "average":
+            assert step.value == pytest.approx(sum(numbers) / len(numbers))
+        else:
+            assert step.value == sum(term.product for term in step.terms)
+        for term in step.terms:
+            row, column = term.cell
+            assert steps.drawn[term.channel][row][column] == term.input
+            assert steps.marks[row][column] == term.mark
+
+
+@st.composite
+def slides(draw):
+    def pair(low, high):
+        return draw(st.integers(low, high)), draw(st.integers(low, high))
+
+    return pair(1, 3), pair(1, 3), pair(0, 2), pair(1, 2), draw(st.sampled_from((1, 2)))
+
+
+@given(slides(), st.sampled_from(list(PADS)), st.integers(1, 2), st.integers(0, 9))
+@settings(deadline=None, max_examples=50)
+def test_convolution(slide, fill, per_group, seed):
+    kernel, stride, pad, dilation, groups = slide
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randint(-5, 6, (groups * 2, 5, 6), generator=generator).double()
+    w = torch.randint(-3, 4, (groups * per_group, 2, *kernel), generator=generator).double()
+    steps = convolution(
+        x, w, stride=stride, padding=pad, dilation=dilation, groups=groups, fill=fill
+    )
+    padded = F.pad(x[None], (pad[1], pad[1], pad[0], pad[0]), mode=PADS[fill])
+    true = F.conv2d(padded, w, stride=stride, dilation=dilation, groups=groups)[0]
+    assert torch.equal(values(steps), true)
+    assert torch.equal(torch.tensor(steps.drawn, dtype=torch.float64), padded[0])
+    redone(steps)
+
+
+@given(slides(), st.integers(1, 2), st.data())
+@settings(deadline=None, max_examples=50)
+def test_transposed_convolution(slide, per_group, data):
+    kernel, stride, pad, dilation, groups = slide
+    pad = tuple(min(p, (k - 1) * d) for p, k, d in zip(pad, kernel, dilation, strict=True))
+    extra = tuple(
+        data.draw(st.integers(0, max(s, d) - 1)) for s, d in zip(stride, dilation, strict=True)
+    )
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(-5, 6, (groups * 2, 3, 4), generator=generator).double()
+    w = torch.randint(-3, 4, (groups * 2, per_group, *kernel), generator=generator).double()
+    steps = convolution(
+        x,
+        w,
+        op="transposed",
+        stride=stride,
+        padding=pad,
+        dilation=dilation,
+        groups=groups,
+        output_padding=extra,
+    )
+    true = F.conv_transpose2d(x[None], w, None, stride, pad, extra, groups, dilation)
+    assert torch.equal(values(steps), true[0])
+    redone(steps)
+
+
+@given(slides(), st.sampled_from(list(PADS)), st.sampled_from(("max", "average")))
+@settings(deadline=None, max_examples=50)
+def test_pooling(slide, fill, op):
+    kernel, stride, pad, dilation, channels = slide
+    x = torch.randn(channels, 5, 6, generator=torch.Generator().manual_seed(0)).double()
+    steps = convolution(x, kernel, op=op, stride=stride, padding=pad, dilation=dilation, fill=fill)
+    nothing = -math.inf if op == "max" and fill == "zeros" else 0.0
+    sides = (pad[1], pad[1], pad[0], pad[0])
+    padded = (
+        F.pad(x[None], sides, value=nothing)
+        if fill == "zeros"
+        else F.pad(x[None], sides, mode=fill)
+    )
+    if op == "max":
+        true = F.max_pool2d(padded, kernel, stride, dilation=dilation)
+    else:
+        mean = torch.ones(channels, 1, *kernel).double() / math.prod(kernel)
+        true = F.conv2d(padded, mean, stride=stride, dilation=dilation, groups=channels)
+    assert torch.allclose(values(steps), true[0], rtol=1e-12, atol=1e-14)
+    redone(steps)
+
+
+def test_padding_under_pooling_is_pytorchs():
+    x = -torch.rand(1, 4, 4, generator=torch.Generator().manual_seed(0)).double()
+    assert torch.equal(
+        values(convolution(x, 3, op="max", stride=2, padding=1)), F.max_pool2d(x, 3, 2, 1)
+    )
+    assert torch.allclose(
+        values(convolution(x, 3, op="average", stride=2, padding=1)), F.avg_pool2d(x, 3, 2, 1)
+    )
+
+
+def test_one_axis():
+    x = torch.arange(6.0).view(1, 6)
+    steps = convolution(x, torch.tensor([[[1.0, 0, -1]]]), stride=2, padding=1)
+    assert steps.output == (1, 1, 3)
+    assert [step.value for step in steps.steps] == [-1, -2, -2]
+    assert convolution((7,), 3).output == (1, 1, 5)
+
+
+def test_by_hand():
+    steps = convolution(torch.arange(1.0, 10).view(1, 3, 3), torch.ones(1, 1, 2, 2))
+    assert [step.value for step in steps.steps] == [12, 16, 24, 28]
+    assert steps.as_text().splitlines()[-1] == "0,1,1   5x1 + 6x1 + 8x1 + 9x1     28"
+    assert steps.as_dict()["steps"][0]["terms"][3] == [0, 1, 1, 5.0, 1.0, ""]
+
+
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [
+        (nn.Conv2d(3, 64, 7, stride=2, padding=3), "convolution, input 1x7x7, kernel 7x7, stride 2x2, padding 3x3"),
+        (nn.Conv2d(8, 8, 3, padding="same", dilation=2, groups=8, padding_mode="reflect"),
+         "convolution, input 1x4x4, kernel 3x3, stride 1x1, padding 2x2, dilation 2x2, reflect fill"),
+        (nn.ConvTranspose2d(2, 2, 4, 2, 1), "transposed, input 1x3x3, kernel 4x4, stride 2x2, padding 1x1"),
+        (nn.MaxPool2d(3, 2, 1), "max, input 1x7x7, kernel 3x3, stride 2x2, padding 1x1"),
+        (nn.AvgPool1d(2), "average, input 1x1x8, kernel 1x2, stride 1x2, padding 0x0"),
+    ],
+)  # fmt: skip
+def test_like_a_layer(layer, said):
+    steps = like(layer)
+    assert steps.said == said
+    assert steps.output[2] == (6 if isinstance(layer, nn.ConvTranspose2d) else 4)
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def parsed(svg):
+    return ET.fromstring(svg)  # noqa: S314 - our own
+
+
+def words_of(element, kind):
+    """The texts of one kind, whatever their anchor."""
+    texts = [(t.get("class", "").split()[0], t.text or "") for t in element.iter(f"{SVG}text")]
+    return [text for found, text in texts if found == f"w-{kind}"]
+
+
+@pytest.mark.parametrize("op", ["convolution", "transposed", "max", "average"])
+def test_every_number_of_a_step_is_drawn(op):
+    steps = convolution((2, 3, 4), 2, op=op, stride=2, padding=1)
+    for i, step in enumerate(steps.steps):
+        root = parsed(steps.svg(i))
+        assert words_of(root, "now-number") == [number_text(step.value)]
+        read = ["·" if t.mark == "gap" else number_text(t.input) for t in step.terms]
+        assert words_of(root, "read-number") == read
+        assert words_of(root, "count") == [f"step {i + 1} of {len(steps.steps)}"]
+        weights = [f"{TIMES}{number_text(t.weight)}" for t in step.terms] if steps.kernels else []
+        assert words_of(root, "weight") == weights
+        (sentence,) = [" ".join(words_of(root, "sentence"))]
+        assert sentence.endswith(f"= {number_text(step.value)}")
+        # The drawn outputs are those of all steps up to this one.
+        done = words_of(root, "number")[-i:] if i else []
+        assert done == [number_text(s.value) for s in steps.steps[:i]]
+
+
+def test_the_window_lies_over_what_it_reads():
+    steps = convolution((1, 5, 5), 3, stride=2, dilation=2, padding=1)
+    root = parsed(steps.svg(1))
+    (window,) = [r for r in root.iter(f"{SVG}rect") if r.get("class") == "b-window"]
+    cells = [t.cell for t in steps.steps[1].terms]
+    assert float(window.get("width", 0)) == 5 * CELL
+    assert float(window.get("x", 0)) == 20 + min(c for _, c in cells) * CELL
+    kinds = [r.get("class") for r in root.iter(f"{SVG}rect")]
+    assert kinds.count("b-read") + kinds.count("b-padding-read") == 9
+
+
+def test_the_sheet_and_the_page_hold_every_step():
+    steps = convolution((4, 4), 2)
+    values = [number_text(step.value) for step in steps.steps]
+    assert words_of(parsed(steps.svg()), "now-number") == values
+    page = steps.page()
+    assert re.findall(r'w-now-number middle"[^>]*>([^<]*)<', page) == [unescape(v) for v in values]
+    assert page.count('<g class="step') == 9
+    assert page.count('class="step on"') == 1
+    assert not re.search(r'(src|href)="(?!#)', page)
+    assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
+    for key in ("' '", "ArrowLeft", "ArrowRight", "Home", "End"):
+        assert key in page
+
+
+def test_the_animation_has_a_frame_a_step(tmp_path):
+    steps = convolution((4, 4), 3, padding=1)
+    file = steps.save(tmp_path / "a.gif")
+    layout = Layout(steps)
+    with Image.open(file) as gif:
+        assert (getattr(gif, "n_frames"), gif.info["loop"]) == (16, 0)  # noqa: B009 - not declared
+        for i in (0, 6, 15):
+            gif.seek(i)
+            assert gif.info["duration"] == (animation.LAST if i == 15 else animation.EACH)
+            _, y, x = steps.steps[i].at
+            place = (66 + y * CELL + 8, round(layout.output_x + x * CELL + 6))
+            corner = np.asarray(gif.convert("RGB"))[place].tolist()
+            near = [int(style.LIGHT["now"][k : k + 2], 16) for k in (1, 3, 5)]
+            assert all(abs(a - b) < 12 for a, b in zip(corner, near, strict=True))
+
+
+def test_light_and_dark_can_be_read():
+    """Contrast by WCAG 2: at least 4.5 of every word on what it stands on."""
+
+    def luminance(colour):
+        parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    pairs = [("ink", "cell"), ("ink", "kernel"), ("ink", "read"), ("ink", "done"), ("ink", "taken"),
+             ("soft", "paper"), ("soft", "pad"), ("accent", "read"), ("on", "now")]  # fmt: skip
+    for theme in (style.LIGHT, style.DARK):
+        for word, ground in pairs:
+            low, high = sorted((luminance(theme[word]), luminance(theme[ground])))
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (word, ground)
+
+
+def test_what_cannot_be_drawn():
+    for call, error, message in [
+        (lambda: convolution((5, 5), op="pool"), ArgumentError, "op='pool': unknown; there are: average, convolution, max, transposed"),
+        (lambda: convolution((5, 5), fill="mirror"), ArgumentError, "fill='mirror': unknown; there are: circular, reflect, replicate, zeros"),
+        (lambda: convolution((3, 3), padding=3, fill="reflect"), ShapeError, "pad=3: reflect padding of 3 cells is at most 2"),
+        (lambda: convolution((40, 5)), ArgumentError,
+         "114 steps over 40 cells are more than a picture holds (400 steps, 32 cells an axis); take a smaller input"),
+        (lambda: convolution((2, 5, 5), torch.ones(1, 3, 2, 2)), ShapeError,
+         "kernel: got shape (1, 3, 2, 2), expected [O, C / groups, K, K] for 2 input channels and groups=1"),
+        (lambda: convolution((1, 1), 2, op="transposed", padding=1), ShapeError,
+         "pad=1 cuts all of 2 cells off; take a smaller one"),
+        (lambda: convolution((4, 4), op="transposed", fill="reflect"), ArgumentError,
+         "fill='reflect': a transposed convolution only cuts its padding off"),
+        (lambda: convolution((4, 4), output_padding=1), ArgumentError, 'output_padding: only with op="transposed"'),
+        (lambda: convolution().svg(9), ArgumentError, "step=9: there are steps 0 to 8"),
+        (lambda: like(nn.ReLU()), ArgumentError,
+         "ReLU has no window to step through; name a convolution or a pooling of one or two axes"),
+        (lambda: like(nn.Conv2d(1, 1, 2, padding="same")), ArgumentError,
+         'padding="same" of an even kernel adds more on one side, which is not drawn; name the cells'),
+    ]:  # fmt: skip
+        with pytest.raises(error) as caught:
+            call()
+        assert str(caught.value) == message
