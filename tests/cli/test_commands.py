@@ -161,7 +161,7 @@ def test_data_and_doctor(status, shapes):
         (
             ["train", "digits", "--net", "lenet"],
             2,
-            "no net is called 'lenet'; did you mean lenet5?",
+            "no net is called 'lenet'; did you mean lenet5",
         ),
         (["train", "digits", "device=cuda:9"], 2, "device=cuda:9 is not on this machine; "),
         (["train", "digits", "plan=fast"], 2, "plan=fast: 'fast' is no part of a plan; "),

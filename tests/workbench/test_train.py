@@ -60,6 +60,7 @@ def test_the_run_folder_is_complete(fitted):
     assert names == {
         "model.safetensors", "config.json", "args.yaml", "results.csv", "items.csv",
         "checkpoints", "report.html", "summary.json", "health.csv",
+        "movement.csv",
     }  # fmt: skip
     assert path.parts[-2:] == ("classify", "shapes-lenet5")
     rows = list(csv.DictReader((path / "results.csv").read_text().splitlines()))

@@ -16,7 +16,7 @@ from torch import nn
 
 from striate import plan as plan_room
 from striate import weights
-from striate.data import Data
+from striate.data import Data, channels
 from striate.errors import RecipeError, ShapeError, UsageError
 from striate.plan import Plan
 from striate.runs.config import Config, NetSpec, structure
@@ -29,7 +29,6 @@ from striate.training.recipe import Recipe
 from striate.training.record import Job, Progress
 from striate.training.settle import stored_size
 
-CHANNELS = {"grey": 1, "rgb": 3, "hsv": 3, "ycbcr": 3, "xyz": 3}
 PLAN_VALUES = 500_000  # input values of the batch on which candidates are timed
 
 
@@ -101,7 +100,7 @@ def chosen_net(net: nn.Module | None, recipe: Recipe, data: Data) -> tuple[NetSp
         return spec, own
     spec = NetSpec(
         recipe.net or "",
-        in_channels=CHANNELS[recipe.color or "rgb"],
+        in_channels=channels(recipe.color or "rgb"),
         num_classes=len(data.classes),
         size=recipe.size,
         width=recipe.width,

@@ -48,6 +48,7 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Numbers = Annotated[tuple[float, ...], BeforeValidator(_words), Field(min_length=1)]
 Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Part = Annotated[str, Field(pattern=r"^\d+of\d+$")]
 Augmentation = Literal["auto", "none", "shift", "crop", "crop+flip"]
 Schedule = Literal["onecycle", "cosine", "constant", "exponential", "step", "plateau"]
 
@@ -130,15 +131,12 @@ class Recipe(BaseModel):
     )
     width: float = Field(default=1.0, gt=0, description="factor on the net's channels")
     options: dict[str, Any] = Field(default={}, description="options of the net's family")
-    val: float | None = Field(
-        default=None, gt=0, lt=1, description="share held out; 0.2 where the data hold nothing out"
+    val: Share | Part | None = Field(
+        default=None, description="share held out, 0.2 if the data hold nothing out; 2of5: a fold"
     )
     split: str = Field(
         default="stratified",
         description="kept together: folder, name:PATTERN, or FILE.csv:COLUMN",
-    )
-    fold: str | None = Field(
-        default=None, pattern=r"^\d+/\d+$", description="2/5 holds out the second fifth"
     )
     ignore: Words = Field(default=(), description="file patterns to leave aside")
     broken: Literal["stop", "skip"] | float = Field(
