@@ -148,6 +148,7 @@ def test_the_same_seed_gives_the_same_bits(fitted, shapes, tmp_path):
     [
         ({"optimizer": "adamw"}, 22),
         ({"optimizer": "sgd"}, 22),
+        ({"optimizer": "muon"}, 22),
         ({}, 27),
         ({}, 54),
         ({"ema": 0.9, "accumulate": 3, "health": 4}, 22),

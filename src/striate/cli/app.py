@@ -99,7 +99,7 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
     said: dict[str, Any] = {k: settings.pop(k) for k in ("recipe", "name", "out") if k in settings}
     asked = Asked(**given | said)
     if resume is not None:
-        if names or settings or asked.name or asked.show:
+        if names or settings or asked.name or asked.show or asked.find_lr or asked.folds:
             raise UsageError(
                 "--resume goes on with the run's own data and recipe: name nothing else"
             )

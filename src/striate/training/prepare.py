@@ -1,6 +1,7 @@
 """What happens before the first step: data decoded and measured, the net built, the plan chosen."""
 
 import copy
+import math
 import platform
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -169,7 +170,15 @@ def _plan(net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, devi
     if recipe.plan != "auto":
         return plan_room.explicit(recipe.plan, device)
     steps = batches.steps * recipe.most_epochs * (recipe.batch or 1) / len(index)
-    plan = plan_room.choose(net, x, target, task.learn, device=device, steps=steps)
+    plan = plan_room.choose(
+        net,
+        x,
+        target,
+        task.learn,
+        device=device,
+        steps=steps,
+        seconds=recipe.budget or math.inf,
+    )
     return replace(plan, step_ms=(plan.step_ms or 0) * (recipe.batch or 1) / len(index))
 
 

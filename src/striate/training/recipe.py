@@ -71,15 +71,15 @@ class Recipe(BaseModel):
     budget: Duration | None = Field(
         default=None, description="time it may take: 90s, 10m, 2h; ends there, never bit-equal"
     )
-    optimizer: Literal["adamw", "sgd"] = Field(
+    optimizer: Literal["adamw", "muon", "sgd"] = Field(
         default="adamw", description="how gradients become steps"
     )
     momentum: float = Field(
-        default=0.9, ge=0, lt=1, description="of sgd, or the first beta of adamw"
+        default=0.9, ge=0, lt=1, description="of sgd and muon, or the first beta of adamw"
     )
     nesterov: bool = Field(default=False, description="look ahead along the momentum of sgd")
     weight_decay: float | None = Field(
-        default=None, ge=0, description="0.05 of adamw, 0.0005 (L2) of sgd if not given"
+        default=None, ge=0, description="0.05, or 0.0005 (L2) of sgd, if not given"
     )
     decay_all: bool = Field(default=False, description="decay biases and normalisation too")
     schedule: Schedule = Field(default="onecycle", description="course of the learning rate")
