@@ -127,3 +127,98 @@ def test_the_first_step_of_a_process_counts_for_nothing():
     times = choosing._race({plain: step("plain", 0.3), other: step("other", 0.002)}, steps=1)
     assert times[plain] == pytest.approx(times[other], rel=0.5)
     assert calls["plain"] >= 6
+
+
+def test_half_precision_with_a_scaled_loss_is_for_gpus():
+    with pytest.raises(ArgumentError) as caught:
+        plan.explicit("fp16", "cpu")
+    assert (
+        str(caught.value) == "plan=fp16: fp16 needs a GPU of NVIDIA, this is cpu; use bf16 or fp32"
+    )
+    assert plan.explicit("channels_last,fp16,compiled", "cuda:0").precision == "fp16"
+    assert [(p.layout, p.precision) for p in choosing.candidates("cuda")] == [
+        ("contiguous", "fp32"),
+        ("channels_last", "fp32"),
+        ("channels_last", "bf16"),
+        ("channels_last", "fp16"),
+    ]
+    assert "fp16" not in {p.precision for p in choosing.candidates("cpu")}
+
+
+@pytest.fixture
+def compiler(monkeypatch):
+    """A compiler whose nets answer the same, with what it takes to compile and what it gains as asked for."""
+    import time
+
+    def made(*, first: float, step: float, wrong: float = 0.0):
+        def compiled(self, trial):
+            if not self.compiled:
+                return trial
+            called: list[float] = []
+
+            def forward(x, run=trial.forward):
+                time.sleep(step if called else first)
+                called.append(1)
+                return run(x) + wrong
+
+            trial.forward = forward
+            return trial
+
+        monkeypatch.setattr(plan.Plan, "compile", compiled)
+        monkeypatch.setattr(choosing, "COMPILING", 0.5)
+
+    return made
+
+
+class Waits(nn.Module):
+    """A net that takes 4 ms, compiled or not."""
+
+    def __init__(self, seconds=0.004):
+        super().__init__()
+        self.fc, self.seconds = nn.Linear(192, 2), seconds
+
+    def forward(self, x):
+        import time
+
+        if "forward" not in vars(self):  # a compiled one takes what the compiler says
+            time.sleep(self.seconds)
+        return self.fc(x.flatten(1))
+
+
+def chosen_for(steps):
+    return plan.choose(Waits().train(), BATCH, TARGET, learn, device="cpu", steps=steps)
+
+
+def test_compiling_is_tried_only_where_the_training_is_long(compiler):
+    compiler(first=0.01, step=0.0)
+    assert not any(row["compiled"] for row in chosen_for(100).candidates)
+    chosen = chosen_for(20_000)
+    assert chosen.compiled
+    assert chosen.ratio > 2
+    assert chosen.as_text().startswith("plan: ")
+    assert "compiled on cpu" in chosen.as_text()
+    assert plan.Plan.from_dict(chosen.as_dict()) == chosen
+
+
+def test_compiling_that_does_not_pay_back_or_answers_otherwise_is_refused(compiler):
+    compiler(first=0.3, step=0.004)  # no faster
+    assert not chosen_for(20_000).compiled
+    compiler(first=0.01, step=0.0, wrong=5.0)
+    refused = chosen_for(20_000)
+    assert not refused.compiled
+    assert refused.candidates[-1]["refused"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, in compiling
+def test_a_net_is_compiled_in_place_and_watched_as_written():
+    from striate.probe import scales
+
+    chosen = plan.Plan(compiled=True)
+    trial = net().eval()
+    expected = trial(BATCH)
+    assert chosen.compile(trial) is trial
+    torch.testing.assert_close(trial(BATCH), expected)
+    with chosen.uncompiled(), scales(trial) as found:
+        trial(BATCH)
+    assert len(found) == 5

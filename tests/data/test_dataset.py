@@ -248,8 +248,8 @@ def test_unknown_splits_and_colours(cache, pictures):
         ArgumentError, match=r"has no split 'trian'; did you mean train\? There are: train, val$"
     ):
         opened.arrays("trian")
-    with pytest.raises(ArgumentError, match=r"^color: got 'hsv'"):
-        opened.arrays("train", color="hsv")
+    with pytest.raises(ArgumentError, match=r"^color: got 'lab'"):
+        opened.arrays("train", color="lab")
 
 
 def test_formats_are_passed_on(cache, pictures, encoded):

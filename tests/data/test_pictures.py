@@ -338,7 +338,8 @@ def test_wrong_arguments_are_named(encoded):
     ):
         picture(encoded(0), size=(0, 5))
     with pytest.raises(
-        ArgumentError, match=r"^color: got 'gray'; did you mean grey\? There are: grey, rgb$"
+        ArgumentError,
+        match=r"^color: got 'gray'; did you mean grey\? There are: grey, hsv, rgb, xyz, ycbcr$",
     ):
         picture(encoded(0), color="gray")
 

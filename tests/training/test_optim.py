@@ -26,7 +26,7 @@ def test_frozen_parameters_are_left_out():
     assert sum(len(g["params"]) for g in optim.optimizer(net, recipe()).param_groups) == 1
 
 
-@pytest.mark.parametrize("name", ["adamw", "sgd"])
+@pytest.mark.parametrize("name", ["adamw", "muon", "sgd"])
 def test_the_memory_of_an_optimiser_goes_on_in_another_layout(name):
     """Fused steps read memory in order, so restored tensors must lie as their parameter does."""
 

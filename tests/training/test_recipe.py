@@ -32,7 +32,10 @@ def test_text_becomes_the_type_of_its_key():
             r"epochs='three': input should be a valid integer.* \(passes over the data\)",
         ),
         ({"epochs": "0"}, r"epochs='0': input should be greater than or equal to 1 \(passes"),
-        ({"optimizer": "adam"}, r"optimizer=adam: did you mean adamw\? There are: adamw, sgd"),
+        (
+            {"optimizer": "adam"},
+            r"optimizer=adam: did you mean adamw\? There are: adamw, muon, sgd",
+        ),
         (
             {"augment": "flipp"},
             r"augment=flipp: 'flipp' is no step; did you mean flip\? There are: .*crop",

@@ -60,6 +60,7 @@ def test_the_run_folder_is_complete(fitted):
     assert names == {
         "model.safetensors", "config.json", "args.yaml", "results.csv", "items.csv",
         "checkpoints", "report.html", "summary.json", "health.csv",
+        "movement.csv",
     }  # fmt: skip
     assert path.parts[-2:] == ("classify", "shapes-lenet5")
     rows = list(csv.DictReader((path / "results.csv").read_text().splitlines()))
@@ -147,6 +148,7 @@ def test_the_same_seed_gives_the_same_bits(fitted, shapes, tmp_path):
     [
         ({"optimizer": "adamw"}, 22),
         ({"optimizer": "sgd"}, 22),
+        ({"optimizer": "muon"}, 22),
         ({}, 27),
         ({}, 54),
         ({"ema": 0.9, "accumulate": 3, "health": 4}, 22),

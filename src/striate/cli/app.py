@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ from striate.cli.settings import one_line, read
 from striate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from striate.report import Result
     from striate.runs import Run
+    from striate.training import Progress, Recipe
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -75,17 +78,10 @@ def demo(json: bool) -> None:
 @click.option("--name", help="Name of the run folder.")
 @click.option("--resume", type=FOLDER, metavar="RUN", help="Go on with a stopped training.")
 @click.option("--show", is_flag=True, help="Print every setting of the recipe, and end.")
+@click.option("--find-lr", is_flag=True, help="Try learning rates on the data, and end.")
+@click.option("--folds", type=int, metavar="K", help="Train K times, holding out each part once.")
 @with_json
-def train(
-    words: Sequence[str],
-    net: str | None,
-    recipe: str,
-    out: Path,
-    name: str | None,
-    resume: Path | None,
-    show: bool,
-    json: bool,
-) -> None:
+def train(words: Sequence[str], net: str | None, resume: Path | None, **given: Any) -> None:
     """Train a net on DATA: a folder, an archive, arrays, or digits, mnist, cifar10.
 
     Every setting works as key=value and as --key value; --show lists them.
@@ -93,29 +89,55 @@ def train(
     from striate.training import read_recipe, shown
     from striate.workbench import progress
     from striate.workbench.train import resume as go_on
-    from striate.workbench.train import train_with
 
     names, settings = read(words)
     if net and "net" in settings:
         raise UsageError(f"net is given twice: {net} and {settings['net']}")
-    recipe, name = settings.pop("recipe", recipe), settings.pop("name", name)
-    out = Path(settings.pop("out", out))
+    said: dict[str, Any] = {k: settings.pop(k) for k in ("recipe", "name", "out") if k in settings}
+    asked = Asked(**given | said)
     if resume is not None:
-        if names or settings or name or show:
+        if names or settings or asked.name or asked.show or asked.find_lr or asked.folds:
             raise UsageError(
                 "--resume goes on with the run's own data and recipe: name nothing else"
             )
         with progress.shown() as told:
             fitted = go_on(resume, own=_own(net), progress=told)
-        return emit(fitted.run.as_dict(), fitted.run.as_text(), json=json)
-    chosen = read_recipe(recipe, {**settings, **({"net": net} if net else {})})
-    if show:
-        return click.echo(shown(recipe, chosen))
+        return emit(fitted.run.as_dict(), fitted.run.as_text(), json=asked.json)
+    chosen = read_recipe(asked.recipe, {**settings, **({"net": net} if net else {})})
+    if asked.show:
+        return click.echo(shown(asked.recipe, chosen))
     if len(names) != 1:
         raise UsageError(f"striate train takes one DATA, got {' '.join(names) or 'none'}")
     with progress.shown() as told:
-        fitted = train_with(names[0], chosen, out=out, name=name, progress=told)
-    return emit(fitted.run.as_dict(), fitted.run.as_text(), json=json)
+        done = _trained(names[0], chosen, asked, told)
+    return emit(done.as_dict(), done.as_text(), json=asked.json)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of `striate train` that are no settings of its recipe."""
+
+    recipe: str
+    out: str | Path
+    name: str | None
+    show: bool
+    find_lr: bool
+    folds: int | None
+    json: bool
+
+
+def _trained(data: str, recipe: "Recipe", asked: Asked, told: "Progress") -> "Result":
+    """What `striate train` gives: a run, the scores of several, or rates that were tried."""
+    from striate.workbench.folds import train_folds
+    from striate.workbench.rates import find_rate
+    from striate.workbench.train import train_with
+
+    out = Path(asked.out)
+    if asked.find_lr:
+        return find_rate(data, recipe, out=out, progress=told)
+    if asked.folds is not None:
+        return train_folds(data, recipe, asked.folds, out=out, name=asked.name, progress=told)
+    return train_with(data, recipe, out=out, name=asked.name, progress=told).run
 
 
 @app.command()

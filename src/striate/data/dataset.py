@@ -15,6 +15,7 @@ import numpy as np
 from striate.data import pictures, summary
 from striate.data.broken import Policy
 from striate.data.cache import Broken, Store, Stored
+from striate.data.colors import channels
 from striate.data.decoding import Progress, Split, decoded, key
 from striate.data.listing import pick
 from striate.data.modes import U8
@@ -199,7 +200,7 @@ class Data(Result):
         Args:
             split: "train", "val" or "test".
             size: height and width; None means the pictures' own, which must then be the same.
-            color: "rgb" (C = 3) or "grey" (C = 1); None means `self.color`.
+            color: "rgb", "hsv", "ycbcr", "xyz" (C = 3) or "grey" (C = 1); None means `self.color`.
             progress: called with (done, total) while decoding.
 
         Returns:
@@ -252,7 +253,7 @@ class Data(Result):
         self, split: Split, size: tuple[int, int], color: str, progress: Progress | None
     ) -> Stored:
         source = split.source
-        shape = (len(split), *size, 1 if color == "grey" else 3)
+        shape = (len(split), *size, channels(color))
         if isinstance(source, Pixels) and np.prod(shape, dtype=object) <= _IN_MEMORY:
             chunks = decoded(source, size, color, progress)
             return Stored(np.concatenate([images for images, _ in chunks]), {})

@@ -14,6 +14,7 @@ import PIL
 
 from striate.data import workers
 from striate.data.cache import VERSION, Broken
+from striate.data.colors import channels
 from striate.data.listing import Part
 from striate.data.modes import U8
 from striate.data.quiet import quiet
@@ -118,7 +119,7 @@ def decoded(
                 images.append(source.decode(i, size, color))
             except DataError as error:
                 broken[i] = str(error)
-        empty = np.empty((0, *size, 1 if color == "grey" else 3), np.uint8)
+        empty = np.empty((0, *size, channels(color)), np.uint8)
         return np.stack(images) if images else empty, broken
 
     total = len(source)

@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from striate.data import builtin, layouts, pictures, split
+import numpy as np
+
+from striate.data import builtin, layouts, pictures
+from striate.data import split as splitting
 from striate.data.broken import policy
 from striate.data.cache import store
 from striate.data.dataset import Data
 from striate.data.decoding import Split
 from striate.data.files import shown
+from striate.data.groups import check_rule, groups
 from striate.data.listing import WHOLE, Listing, Options, Part
 from striate.data.pictures import Limits
 from striate.errors import ArgumentError, DataError
@@ -20,7 +24,8 @@ from striate.errors import ArgumentError, DataError
 def open(
     path: str | os.PathLike[str],
     *,
-    val: float | None = None,
+    val: float | str | None = None,
+    split: str = "stratified",
     seed: int = 0,
     ignore: Sequence[str] = (),
     broken: str | float = "stop",
@@ -34,7 +39,10 @@ def open(
             A folder of such a name is meant by "./digits" or a `Path`.
         val: share of the training pictures to hold out. None holds out 0.2 where the data have no
             val and no test split of their own, and nothing otherwise. 0 holds nothing out: data
-            without splits of their own are then one split, "all".
+            without splits of their own are then one split, "all". "2of5" holds out the second of
+            five parts that are alike and share no picture.
+        split: what stays on one side of it beside pictures of the same content: "stratified" (nothing else),
+            "folder", "name:PATTERN" or "FILE.csv:COLUMN"; see `striate.data.groups`.
         seed: of the split that we make.
         ignore: patterns of file, folder or class names to leave out, such as "*.bmp" or "draft*".
         broken: "stop" stops past 1 % and more than five broken pictures, "skip" goes on, a number
@@ -46,7 +54,8 @@ def open(
         ArgumentError: an argument is out of range.
         DataError: nothing usable lies there; the message says what does.
     """
-    split.check_share(val)
+    splitting.check_share(val)
+    check_rule(split)
     patterns = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     options = Options(patterns, Limits(tuple(name.upper() for name in formats)), store(cache))
     when = policy(broken)
@@ -56,13 +65,14 @@ def open(
         raise DataError(
             f"{shown(path)} has one class only ({name}): at least two are needed to tell apart"
         )
-    parts = _split(listing, val, seed)
+    parts = _split(listing, val, split, seed)
     named = isinstance(path, str) and path in builtin.NAMES
     return Data(
         origin={
             "path": str(path) if named else str(Path(path).expanduser().absolute()),
             "named": named,
             "val": val,
+            "split": split,
             "seed": seed,
             "ignore": list(patterns),
             "broken": broken,
@@ -87,7 +97,7 @@ def again(origin: Mapping[str, Any], path: str | os.PathLike[str] | None = None)
     """
     there = path or (origin["path"] if origin["named"] else Path(origin["path"]))
     settings = {key: origin[key] for key in ("val", "seed", "ignore", "broken", "cache")}
-    return open(there, **settings)
+    return open(there, split=origin.get("split", "stratified"), **settings)
 
 
 def _listing(path: str | os.PathLike[str], options: Options) -> Listing:
@@ -118,7 +128,7 @@ def _missing(path: Path) -> str:
     return f"there is no {shown(path)}; {guess}"
 
 
-def _split(listing: Listing, val: float | None, seed: int) -> dict[str, Part]:
+def _split(listing: Listing, val: float | str | None, rule: str, seed: int) -> dict[str, Part]:
     """The splits of the data, and a val split of ours where one is asked for or none is held out."""
     parts = dict(listing.parts)
     if val == 0:
@@ -128,10 +138,17 @@ def _split(listing: Listing, val: float | None, seed: int) -> dict[str, Part]:
     whole = parts.pop(WHOLE, None) or parts.get("train")
     if whole is None or (val is None and parts.keys() & {"val", "test"}):
         return parts
-    share = split.VAL if val is None else val
-    train, held = split.stratified(
-        whole.labels, split.twins(whole.source), classes=listing.classes, val=share, seed=seed
-    )
+    together = groups(whole.names, rule, splitting.twins(whole.source))
+    if isinstance(val, str):
+        held = splitting.fold(
+            whole.labels, together, classes=listing.classes, part=splitting.part(val), seed=seed
+        )
+        train = np.setdiff1d(np.arange(len(whole.labels)), held)
+    else:
+        share = splitting.VAL if val is None else val
+        train, held = splitting.stratified(
+            whole.labels, together, classes=listing.classes, val=share, seed=seed
+        )
     return {
         "train": whole.take(train),
         "val": whole.take(held),

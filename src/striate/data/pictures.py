@@ -24,7 +24,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from striate.data import files, modes, quick
+from striate.data import colors, files, modes, quick
 from striate.data.modes import U8
 from striate.data.quiet import quiet
 from striate.errors import ArgumentError, DataError, nearest
@@ -140,7 +140,7 @@ def picture(
         source: a file, or the bytes of one.
         size: height and width of the result: the shorter side is scaled to fit, antialiased, and
             the middle cut out, upwards as well as downwards. None keeps the picture's own size.
-        color: "rgb" (C = 3) or "grey" (C = 1).
+        color: "rgb", "hsv", "ycbcr", "xyz" (C = 3) or "grey" (C = 1).
         max_pixels: more than these are refused before decoding.
         formats: the formats that are tried.
 
@@ -168,8 +168,8 @@ def check_form(size: tuple[int, int] | None, color: str) -> None:
     Raises:
         ArgumentError: naming the argument, what came and what is expected.
     """
-    if color not in ("rgb", "grey"):
-        raise ArgumentError(f"color: got {color!r}; {nearest(str(color), ('rgb', 'grey'))}")
+    if color not in colors.COLORS:
+        raise ArgumentError(f"color: got {color!r}; {nearest(str(color), colors.COLORS)}")
     if size is not None and (len(size) != 2 or min(size) < 1):
         raise ArgumentError(f"size: got {size}, expected (height, width) of at least 1 pixel each")
 
@@ -183,7 +183,12 @@ def decode(data: bytes, *, size: tuple[int, int] | None, color: str, limits: Lim
     im = quick.decode(data) if "JPEG" in limits.formats and data[:3] == b"\xff\xd8\xff" else None
     if im is None or im.width * im.height > limits.max_pixels:
         im = _load(data, size, limits)
-    return fit(modes.plain(im, color), size)
+    return formed(im, size, color)
+
+
+def formed(im: Image.Image, size: tuple[int, int] | None, color: str) -> U8:
+    """A loaded picture at a size and in a colour space, [H, W, C]."""
+    return colors.converted(fit(modes.plain(im, colors.base(color)), size), color)
 
 
 def fit(im: Image.Image, size: tuple[int, int] | None) -> U8:

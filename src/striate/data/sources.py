@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from striate.data import files, modes, pictures
+from striate.data import files, pictures
 from striate.data.modes import U8
 from striate.data.pictures import Head, Limits
 from striate.errors import DataError
@@ -193,7 +193,7 @@ class Pixels(Source):
         """Its pixels, [H, W, C]."""
         image = self.images[i]
         flat = image[..., 0] if self.color == "grey" else image
-        return pictures.fit(modes.plain(Image.fromarray(flat), color), size)
+        return pictures.formed(Image.fromarray(flat), size, color)
 
     def weights(self) -> I64:
         """Sums of the pixels."""

@@ -1,5 +1,6 @@
 """Which pictures are held out, where the data do not say: stratified, seeded, twins kept together."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,12 +13,30 @@ from striate.errors import ArgumentError, DataError
 VAL = 0.2  # the share held out where nobody asked for another
 
 
-def check_share(val: float | None) -> None:
+def part(val: str) -> tuple[int, int]:
+    """The numbers of "2of5": which part is held out, from 1, and of how many.
+
+    Raises:
+        ArgumentError: it is not of this form.
+    """
+    found = re.fullmatch(r"(\d+)of(\d+)", val)
+    number, count = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= number <= count or count < 2:
+        raise ArgumentError(
+            f"val: got {val!r}, expected a share such as 0.2, or 2of5 for the second of five parts"
+        )
+    return number, count
+
+
+def check_share(val: float | str | None) -> None:
     """Refuse a share that leaves nothing on one side.
 
     Raises:
-        ArgumentError: val is not between 0 and 1.
+        ArgumentError: val is not between 0 and 1, and is no part such as "2of5".
     """
+    if isinstance(val, str):
+        part(val)
+        return
     if val is not None and not 0 <= val < 1:
         raise ArgumentError(f"val: got {val}, expected a share between 0 and 1, such as 0.2")
 
@@ -50,6 +69,39 @@ def stratified(
             wanted -= need
     _mend(held, labels, [members[number] for number in order], classes)
     return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def fold(
+    labels: I64, groups: I64, *, classes: Sequence[str], part: tuple[int, int], seed: int
+) -> I64:
+    """Numbers of the pictures of one of several parts that are alike in their classes.
+
+    Groups go, the largest first and else in random order, to the part that has least of their classes.
+
+    Args:
+        labels: [N] class numbers.
+        groups: [N]; pictures of one group are in one part.
+        classes: their names, for messages.
+        part: which, from 1, and of how many.
+        seed: of the random order.
+
+    Raises:
+        DataError: a class has too few different pictures.
+    """
+    number, count = part
+    _check_sizes(labels, groups, np.bincount(labels, minlength=len(classes)), classes)
+    members = _members(groups)
+    order = np.random.default_rng(seed).permutation(len(members))
+    order = order[np.argsort([-len(members[i]) for i in order], kind="stable")]
+    have = np.zeros((count, len(classes)))
+    held: list[I64] = []
+    for index in (members[i] for i in order):
+        need = np.bincount(labels[index], minlength=len(classes))
+        least = min(range(count), key=lambda k: (float(have[k] @ need), float(have[k].sum())))
+        have[least] += need
+        if least == number - 1:
+            held.append(index)
+    return np.sort(np.concatenate(held)) if held else np.empty(0, np.int64)
 
 
 def _members(groups: I64) -> list[I64]:

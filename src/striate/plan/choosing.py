@@ -32,7 +32,14 @@ Learn = Callable[
 
 
 def choose(
-    net: nn.Module, batch: Tensor, target: Tensor, learn: Learn, *, device: str, steps: float
+    net: nn.Module,
+    batch: Tensor,
+    target: Tensor,
+    learn: Learn,
+    *,
+    device: str,
+    steps: float,
+    seconds: float = math.inf,
 ) -> Plan:
     """Time training steps of every candidate, in turns, and take the fastest that computes the same.
 
@@ -44,13 +51,16 @@ def choose(
         device: where to run.
         steps: how many such steps the training will take; the timing takes about 4 % of that time,
             at most ten seconds.
+        seconds: after which the training will end, if that is sooner.
     """
     plans = candidates(device)
     expected = _outputs(net, batch, plans[0])
     errors = {plan: _difference(_outputs(net, batch, plan), expected) for plan in plans}
     sound = [plan for plan in plans if errors[plan] <= plan.tolerance] or plans[:1]
-    times = _race({plan: _step(net, batch, target, learn, plan) for plan in sound}, steps)
+    racers = {plan: _step(net, batch, target, learn, plan) for plan in sound}
+    times = _race(racers, steps, seconds)
     best = min(times, key=times.__getitem__)
+    steps = min(steps, seconds / times[best])
     if SHARE * steps * times[best] > COMPILING:
         compiled = replace(best, compiled=True)
         start = time.perf_counter()
@@ -59,7 +69,7 @@ def choose(
             rivals = {plan: _step(net, batch, target, learn, plan) for plan in (best, compiled)}
             rivals[compiled]()
             spent = time.perf_counter() - start
-            step = _race(rivals, steps)
+            step = _race(rivals, steps, seconds)
             if (step[best] - step[compiled]) * steps > spent:  # the training compiles once more
                 times[compiled] = times[best] * step[compiled] / step[best]
     return _pick(plans[0], times, tuple(_row(plan, errors, times) for plan in errors))
@@ -133,7 +143,9 @@ def _difference(outputs: Tensor, expected: Tensor) -> float:
     return float((outputs - expected).abs().max() / expected.abs().max().clamp_min(1e-6))
 
 
-def _race(candidates: Mapping[Plan, Callable[[], None]], steps: float) -> dict[Plan, float]:
+def _race(
+    candidates: Mapping[Plan, Callable[[], None]], steps: float, seconds: float = math.inf
+) -> dict[Plan, float]:
     """Median seconds of a step of each candidate, in turns, so that a busy moment hits them all.
 
     A first step of each warms up and counts for nothing. One that is far behind after two more stops
@@ -151,7 +163,7 @@ def _race(candidates: Mapping[Plan, Callable[[], None]], steps: float) -> dict[P
         if i > 0:
             racing = [p for n, p in enumerate(candidates) if n == 0 or min(times[p]) <= 1.3 * lead]
         gone = time.perf_counter() - start
-        if gone > MOST or (gone > SHARE * steps * lead and i + 1 >= ROUNDS):
+        if gone > MOST or (gone > SHARE * min(steps * lead, seconds) and i + 1 >= ROUNDS):
             break
     return {plan: statistics.median(spent) for plan, spent in times.items()}
 

@@ -1,5 +1,6 @@
 """Training: data and a recipe in, a run folder with a trained net out."""
 
+from striate.training.finding import Rates, find_rate
 from striate.training.fit import check, fit, resume
 from striate.training.reading import read_recipe, shown
 from striate.training.recipe import Recipe
@@ -10,8 +11,10 @@ __all__ = [
     "NAMED",
     "Fitted",
     "Progress",
+    "Rates",
     "Recipe",
     "check",
+    "find_rate",
     "fit",
     "read_recipe",
     "resume",

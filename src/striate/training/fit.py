@@ -189,8 +189,10 @@ def _finished(run: Run) -> Fitted:
         )
     data = run.open_data()
     test = run.held(data, "test") if {"val", "test"} <= set(data.splits) else None
-    _, net = chosen_net(run.net if run.config.net.own else None, _recipe(run.path), data)
-    start = None if run.config.net.own else _start(net, _recipe(run.path), Progress(), needed=False)
+    start = None
+    if not run.config.net.own:
+        recipe = _recipe(run.path)
+        start = _start(chosen_net(None, recipe, data)[1], recipe, Progress(), needed=False)
     return Fitted(run, data, run.held(data, data.held_out), test, start)
 
 

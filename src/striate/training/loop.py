@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -39,6 +39,11 @@ class Setting:
         if self.recipe.budget is None:
             return place
         return Place.by_clock(max(place.share, self.spent() / self.recipe.budget), epoch)
+
+    def at_rate(self, rate: float) -> "Setting":
+        """The same at one learning rate, whatever the schedule."""
+        fixed = {"lr": rate, "schedule": "constant"}
+        return replace(self, recipe=self.recipe.model_copy(update=fixed))
 
     def over(self, state: State) -> bool:
         """Whether the training is done: all steps, the time, or the patience."""

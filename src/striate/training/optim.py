@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from striate.models.backbone import freeze_norm
 from striate.training.frozen import head, stays
+from striate.training.muon import Muon
 from striate.training.recipe import Recipe
 
 
@@ -32,12 +33,14 @@ def optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         return torch.optim.SGD(
             groups, lr=rate, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True
         )
+    if recipe.optimizer == "muon":
+        return Muon(groups, lr=rate, momentum=recipe.momentum)
     return torch.optim.AdamW(groups, lr=rate, betas=(recipe.momentum, 0.99), fused=True)
 
 
 def decay(recipe: Recipe) -> float:
     """The weight decay: as given, else what is usual for the optimiser."""
-    usual = {"adamw": 0.05, "sgd": 5e-4}[recipe.optimizer]
+    usual = {"adamw": 0.05, "muon": 0.05, "sgd": 5e-4}[recipe.optimizer]
     return usual if recipe.weight_decay is None else recipe.weight_decay
 
 

@@ -1,6 +1,7 @@
 """What happens before the first step: data decoded and measured, the net built, the plan chosen."""
 
 import copy
+import math
 import platform
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from torch import nn
 
 from striate import plan as plan_room
 from striate import weights
-from striate.data import Data
+from striate.data import Data, channels
 from striate.errors import RecipeError, ShapeError, UsageError
 from striate.models.unsupervised import Unsupervised
 from striate.plan import Plan
@@ -30,7 +31,6 @@ from striate.training.recipe import Recipe
 from striate.training.record import Job, Progress
 from striate.training.settle import stored_size
 
-CHANNELS = {"grey": 1, "rgb": 3, "hsv": 3, "ycbcr": 3, "xyz": 3}
 PLAN_VALUES = 500_000  # input values of the batch on which candidates are timed
 
 
@@ -102,7 +102,7 @@ def chosen_net(net: nn.Module | None, recipe: Recipe, data: Data) -> tuple[NetSp
         return spec, own
     spec = NetSpec(
         recipe.net or "",
-        in_channels=CHANNELS[recipe.color or "rgb"],
+        in_channels=channels(recipe.color or "rgb"),
         num_classes=len(data.classes),
         size=recipe.size,
         width=recipe.width,
@@ -173,7 +173,15 @@ def _plan(net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, devi
     if recipe.plan != "auto":
         return plan_room.explicit(recipe.plan, device)
     steps = batches.steps * recipe.most_epochs * (recipe.batch or 1) / len(index)
-    plan = plan_room.choose(net, x, target, task.learn, device=device, steps=steps)
+    plan = plan_room.choose(
+        net,
+        x,
+        target,
+        task.learn,
+        device=device,
+        steps=steps,
+        seconds=recipe.budget or math.inf,
+    )
     return replace(plan, step_ms=(plan.step_ms or 0) * (recipe.batch or 1) / len(index))
 
 

@@ -56,6 +56,7 @@ Numbers = Annotated[tuple[float, ...], BeforeValidator(_words), Field(min_length
 Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Augmentation = Annotated[str, AfterValidator(_augmentation)]
+Part = Annotated[str, Field(pattern=r"^\d+of\d+$")]
 Schedule = Literal["onecycle", "cosine", "constant", "exponential", "step", "plateau"]
 
 
@@ -77,15 +78,15 @@ class Recipe(BaseModel):
     budget: Duration | None = Field(
         default=None, description="time it may take: 90s, 10m, 2h; ends there, never bit-equal"
     )
-    optimizer: Literal["adamw", "sgd"] = Field(
+    optimizer: Literal["adamw", "muon", "sgd"] = Field(
         default="adamw", description="how gradients become steps"
     )
     momentum: float = Field(
-        default=0.9, ge=0, lt=1, description="of sgd, or the first beta of adamw"
+        default=0.9, ge=0, lt=1, description="of sgd and muon, or the first beta of adamw"
     )
     nesterov: bool = Field(default=False, description="look ahead along the momentum of sgd")
     weight_decay: float | None = Field(
-        default=None, ge=0, description="0.05 of adamw, 0.0005 (L2) of sgd if not given"
+        default=None, ge=0, description="0.05, or 0.0005 (L2) of sgd, if not given"
     )
     decay_all: bool = Field(default=False, description="decay biases and normalisation too")
     schedule: Schedule = Field(default="onecycle", description="course of the learning rate")
@@ -140,15 +141,12 @@ class Recipe(BaseModel):
     )
     width: float = Field(default=1.0, gt=0, description="factor on the net's channels")
     options: dict[str, Any] = Field(default={}, description="options of the net's family")
-    val: float | None = Field(
-        default=None, gt=0, lt=1, description="share held out; 0.2 where the data hold nothing out"
+    val: Share | Part | None = Field(
+        default=None, description="share held out, 0.2 if the data hold nothing out; 2of5: a fold"
     )
     split: str = Field(
         default="stratified",
         description="kept together: folder, name:PATTERN, or FILE.csv:COLUMN",
-    )
-    fold: str | None = Field(
-        default=None, pattern=r"^\d+/\d+$", description="2/5 holds out the second fifth"
     )
     ignore: Words = Field(default=(), description="file patterns to leave aside")
     broken: Literal["stop", "skip"] | float = Field(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.see import Kernels, Maps
+from striate.see import Kernels, Maps, Movement
 
 Score = Mapping[str, float]  # value, low, high: a 95 % interval
 
@@ -60,6 +60,8 @@ class Content:
         seconds: of the whole training.
         baselines: name -> accuracy of an answer that needs no network.
         machine: facts of the machine and the versions.
+        movement: how far every layer moved from its first weights.
+        class_weights: factors on the loss of each class, if they were balanced.
     """
 
     title: str
@@ -93,3 +95,5 @@ class Content:
     seconds: float | None = None
     baselines: Mapping[str, float] = field(default_factory=dict[str, float])
     machine: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    movement: Movement | None = None
+    class_weights: Mapping[str, float] = field(default_factory=dict[str, float])

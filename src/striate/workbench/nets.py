@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
+from striate import data as data_room
 from striate.errors import ArgumentError, UsageError, nearest
 from striate.models import catalog
 from striate.runs import Run
@@ -41,7 +42,7 @@ def find(text: str, shape: tuple[int, ...] | None = None, *, init: bool = False)
     path = Path(text)
     if (path / "config.json").exists():
         run = Run.load(path)
-        channels = {"grey": 1, "rgb": 3}[run.config.preprocessing.color]
+        channels = data_room.channels(run.config.preprocessing.color)
         return Named(text, run.net, shape or (channels, *run.config.preprocessing.size))
     if path.exists():
         raise ArgumentError(f"{text} is no run folder: it holds no config.json")

@@ -42,6 +42,7 @@ def parts(content: "Content") -> dict[str, Any]:
         "kernels": figures.kernels(content),
         "maps": figures.maps(content),
         "sheet": _sheet(content),
+        "movement": figures.safe(content.movement.as_svg()) if content.movement else None,
         "plan": _plan(content),
         "data": _data(content),
         "run_again": _commands(content),
@@ -180,6 +181,11 @@ def _data(content: "Content") -> dict[str, Any]:
     }
     facts["classes"] = f"{classes}, …" if len(content.classes) > 12 else classes
     facts |= {key: data[key] for key in ("sizes", "ignored") if data.get(key)}
+    if content.class_weights:
+        facts["weights in the loss"] = ", ".join(
+            f"{short(str(name), 24)} {weight:.3g}"
+            for name, weight in list(content.class_weights.items())[:12]
+        )
     if data.get("fingerprint"):
         facts["fingerprint"] = short(str(data["fingerprint"]), 17)
     if "duplicates" in data:

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from striate import see
-from striate.data import Data
+from striate.data import Data, as_rgb, channels
 from striate.errors import StriateError
 from striate.measuring import Sheet, measure
 from striate.runs.folder import write_text
-from striate.runs.items import Held
+from striate.runs.items import Held, write_table
 from striate.runs.run import Run
 from striate.training import Fitted, Progress, Recipe, read_recipe
+from striate.training.batches import balanced_weights
 from striate.training.settle import settle
 from striate.workbench import page
 from striate.workbench.content import Content, Mistake
@@ -62,7 +63,7 @@ def content(fitted: Fitted) -> Content:
         best_epoch=summary["kept"],
         test=fitted.test.scores.as_dict()["scores"] if fitted.test else None,
         test_items=fitted.test.scores.items if fitted.test else None,
-        mistakes=mistakes(held, config.classes),
+        mistakes=mistakes(held, config.classes, config.preprocessing.color),
         kernels=_or_none(lambda: see.kernels(run.net, shape=(x.shape[1], x.shape[2], x.shape[3]))),
         maps=_or_none(lambda: see.maps(run.net, x)),
         map_titles=names,
@@ -77,10 +78,31 @@ def content(fitted: Fitted) -> Content:
             "threads": torch.get_num_threads(),
             **config.versions,
         },
+        movement=_moved(fitted),
+        class_weights=_class_weights(fitted, recipe),
     )
 
 
-def mistakes(held: Held, classes: Sequence[str]) -> list[Mistake]:
+def _moved(fitted: Fitted) -> see.Movement | None:
+    """How far the weights moved; also kept as movement.csv."""
+    if fitted.start is None:
+        return None
+    found = see.movement(fitted.start, fitted.run.net)
+    rows = [[m.layer, f"{m.correlation:.6f}", f"{m.distance:.6f}"] for m in found.layers]
+    write_table(fitted.run.path / "movement.csv", ["layer", "correlation", "distance"], rows)
+    return found
+
+
+def _class_weights(fitted: Fitted, recipe: Recipe) -> dict[str, float]:
+    """Factors on the loss of each class, where the recipe balances them."""
+    if recipe.class_weights == "none":
+        return {}
+    labels = torch.from_numpy(fitted.data.splits["train"].labels)
+    weights = balanced_weights(labels, len(fitted.data.classes))
+    return dict(zip(fitted.data.classes, weights, strict=True))
+
+
+def mistakes(held: Held, classes: Sequence[str], color: str = "rgb") -> list[Mistake]:
     """The items that were answered wrongly with the most confidence, the worst first."""
     truth, answer = (
         [int(label) for label in labels] for labels in (held.arrays.labels, held.probs.argmax(1))
@@ -90,7 +112,7 @@ def mistakes(held: Held, classes: Sequence[str]) -> list[Mistake]:
     worst = [int(i) for i in wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]]
     return [
         Mistake(
-            picture=np.asarray(held.arrays.images[i]),
+            picture=as_rgb(np.asarray(held.arrays.images[i]), color),
             name=held.arrays.names[i],
             truth=classes[truth[i]],
             answer=classes[answer[i]],
@@ -114,7 +136,7 @@ def _examples(run: Run, held: Held) -> tuple[Tensor, list[str]]:
 
 def _sheet(run: Run) -> dict[str, Any] | None:
     pre = run.config.preprocessing
-    shape = (1 if pre.color == "grey" else 3, *pre.size)
+    shape = (channels(pre.color), *pre.size)
 
     def counted() -> Sheet:
         return measure(run.net, shape)

@@ -51,9 +51,8 @@ class Settings(TypedDict, total=False):
     lr_decay: float
     width: float
     options: dict[str, Any]
-    val: float
+    val: float | str
     split: str
-    fold: str
     ignore: str | list[str]
     broken: str | float
     on_nan: str
@@ -107,25 +106,35 @@ def train_with(
     if own is None and recipe.net is not None and ":" in recipe.net:
         own, recipe = nets.own(recipe.net), recipe.model_copy(update={"net": None})
     check(recipe, out)
+    ready = opened(data, recipe)
+    fitted = fit(ready, recipe, net=own, out=out, name=name, progress=progress, examine=_findings)
+    story.write(fitted, progress)
+    return fitted
+
+
+def opened(data: str | Path | Data, recipe: Recipe) -> Data:
+    """The data that a recipe is for.
+
+    Raises:
+        ArgumentError: settings of opening, for data that are opened.
+        DataError: nothing usable lies there.
+    """
     if isinstance(data, Data):
-        for key in ("val", "ignore", "broken", "cache"):
+        for key in ("val", "split", "ignore", "broken", "cache"):
             if key in recipe.model_fields_set:
                 raise ArgumentError(
                     f"{key}= belongs to striate.open: these data are opened already"
                 )
-        opened = data
-    else:
-        opened = data_room.open(
-            data,
-            val=recipe.val,
-            seed=recipe.seed,
-            ignore=recipe.ignore,
-            broken=recipe.broken,
-            cache=recipe.cache,
-        )
-    fitted = fit(opened, recipe, net=own, out=out, name=name, progress=progress, examine=_findings)
-    story.write(fitted, progress)
-    return fitted
+        return data
+    return data_room.open(
+        data,
+        val=recipe.val,
+        split=recipe.split,
+        seed=recipe.seed,
+        ignore=recipe.ignore,
+        broken=recipe.broken,
+        cache=recipe.cache,
+    )
 
 
 def _findings(net: nn.Module, shape: tuple[int, ...], batch: int) -> list[str]:

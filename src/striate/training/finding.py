@@ -1,0 +1,114 @@
+"""How large a learning rate may be: tried on the data, each step a little larger. Smith 2017, arXiv 1506.01186, section 3.3."""
+
+import copy
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from striate import plan as plan_room
+from striate.data import Data
+from striate.report import Result
+from striate.training import loop
+from striate.training import seed as randomness
+from striate.training.health import Health
+from striate.training.prepare import chosen_net, first_weights, prepare
+from striate.training.recipe import Recipe
+from striate.training.record import Progress
+from striate.training.settle import settle
+from striate.training.state import BrokenStepError, State, Totals
+
+LOW, HIGH = 1e-6, 10.0
+CALM = 0.9  # share of the running mean of the loss that stays, a step
+WORSE = 4.0  # times the smallest loss, where it ends
+
+
+@dataclass(frozen=True)
+class Rates(Result):
+    """Learning rates that were tried, and the running mean of the loss at each.
+
+    `suggested` is a tenth of the rate at which the loss was smallest, a common choice for the largest rate of
+    a schedule: at the smallest loss itself it is about to grow.
+    """
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+
+    @property
+    def suggested(self) -> float:
+        """A rate to begin with."""
+        return self.rates[self.losses.index(min(self.losses))] / 10
+
+    def as_dict(self) -> dict[str, Any]:
+        """The rates, the losses and the suggestion."""
+        return {"suggested": self.suggested, "rates": list(self.rates), "losses": list(self.losses)}
+
+    def as_text(self) -> str:
+        """One line."""
+        best = min(self.losses)
+        return (
+            f"the loss was smallest ({best:.3g}) at a rate of {10 * self.suggested:.2g}: "
+            f"begin with lr={self.suggested:.2g} ({len(self.rates)} rates tried, "
+            f"{self.rates[0]:.2g} to {self.rates[-1]:.2g})"
+        )
+
+
+def find_rate(
+    data: Data,
+    recipe: Recipe,
+    *,
+    net: nn.Module | None = None,
+    steps: int = 100,
+    progress: Progress | None = None,
+) -> Rates:
+    """Train a copy of the net for some steps, each with a larger rate than the last, until the loss blows up.
+
+    Nothing is written, and the net of the caller stays as it is.
+
+    Args:
+        data: what `striate.data.open` gave.
+        recipe: of the training to come; its schedule and its rate do not count.
+        net: a net of the user's own.
+        steps: rates between 1e-6 and 10, evenly spaced by their ratio.
+        progress: who is told.
+
+    Raises:
+        StriateError: of the kinds in `striate.errors`, as for a training.
+    """
+    progress = progress or Progress()
+    recipe = settle(recipe, data, own_net=net is not None)
+    device = plan_room.device(recipe.device)
+    spec, tried = chosen_net(net, recipe, data)
+    with randomness.own_randomness():
+        first_weights(tried, recipe, progress)
+        job = prepare(Path(), data, recipe, spec, tried, device, progress)
+        state = State.begin(copy.deepcopy(tried), recipe.model_copy(update={"ema": None}), job.plan)
+        blind = Health(Path(), 0, job.plan, progress.say)
+        setting = loop.Setting(job.batches, job.task, recipe, job.plan, blind, lambda: 0.0)
+        return _climb(state, setting, steps, progress)
+
+
+def _climb(state: State, setting: loop.Setting, steps: int, progress: Progress) -> Rates:
+    rates: list[float] = []
+    losses: list[float] = []
+    mean = 0.0
+    state.net.train()
+    for step in range(steps):
+        rate = LOW * (HIGH / LOW) ** (step / max(1, steps - 1))
+        epoch, at = divmod(step, setting.batches.steps)
+        x, target = setting.batches.take(setting.batches.order(epoch)[at], epoch, at)
+        state.totals, state.step = Totals(), step
+        try:
+            loop.take_step(state, x, target, setting.at_rate(rate))
+        except BrokenStepError:
+            break
+        mean = CALM * mean + (1 - CALM) * state.totals.loss / max(1, state.totals.items)
+        value = mean / (1 - CALM ** (step + 1))
+        progress.bar("rates", step + 1, steps)
+        if losses and not value <= WORSE * min(losses):
+            break
+        rates.append(rate)
+        losses.append(value)
+    return Rates(tuple(rates), tuple(losses)) if losses else Rates((LOW,), (math.inf,))

@@ -1,0 +1,118 @@
+"""Splits that keep what belongs together on one side, and folds."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import striate
+from striate.data import groups as grouping
+from striate.data import split
+from striate.errors import ArgumentError, DataError
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def patients(tmp_path) -> Path:
+    """Two classes, twelve patients with four pictures of each class."""
+    for label in ("ill", "well"):
+        for patient in range(12):
+            folder = tmp_path / "d" / label / f"p{patient}"
+            folder.mkdir(parents=True)
+            for i in range(4):
+                pixels = RNG.integers(0, 256, (4, 4), np.uint8)
+                Image.fromarray(pixels).save(folder / f"p{patient}_{label}_{i}.png")
+    rows = [f"{p.name},{p.parent.name}" for p in sorted((tmp_path / "d").rglob("*.png"))]
+    (tmp_path / "who.csv").write_text("\n".join(["file,patient", *rows]))
+    return tmp_path / "d"
+
+
+def of(data, name):
+    return {Path(picture).parent.name for picture in data.splits[name].names}
+
+
+@pytest.mark.parametrize("rule", ["folder", "name:^([^_]+)_", "CSV"])
+def test_no_patient_is_on_both_sides(patients, rule):
+    rule = f"{patients.parent}/who.csv:patient" if rule == "CSV" else rule
+    data = striate.open(patients, split=rule, val=0.25)
+    assert not of(data, "train") & of(data, "val")
+    assert len(of(data, "val")) == 3
+    assert data.counts("val") == [12, 12]
+    again = striate.open(patients, split=rule, val=0.25)
+    assert again.splits["val"].names == data.splits["val"].names
+    other = striate.open(patients, split=rule, val=0.25, seed=1)
+    assert other.splits["val"].names != data.splits["val"].names
+    plain = striate.open(patients, val=0.25)
+    assert of(plain, "train") & of(plain, "val")
+
+
+def test_folds_are_alike_and_together_everything(patients):
+    parts = [striate.open(patients, val=f"{i}of4", split="folder") for i in (1, 2, 3, 4)]
+    held = [set(data.splits["val"].names) for data in parts]
+    assert sum(map(len, held)) == len(set.union(*held)) == 96
+    assert [data.counts("val") for data in parts] == [[12, 12]] * 4
+    for data in parts:
+        assert not of(data, "train") & of(data, "val")
+
+
+def test_folds_share_out_what_does_not_divide():
+    labels = np.array([0] * 7 + [1] * 4)
+    parts = [
+        split.fold(labels, np.arange(11), classes=("a", "b"), part=(i, 3), seed=0)
+        for i in (1, 2, 3)
+    ]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(11))
+    counts = np.array([np.bincount(labels[part], minlength=2) for part in parts])
+    assert counts.max(0).tolist() == [3, 2]
+    assert counts.min(0).tolist() == [2, 1]
+
+
+def test_twins_join_the_groups_they_are_in():
+    names = ["c/a/1.png", "c/a/2.png", "c/b/1.png", "c/c/1.png", "c/d/1.png"]
+    twins = np.array([0, 1, 1, 3, 4])  # a/2 and b/1 hold the same picture
+    found = grouping.groups(names, "folder", twins)
+    assert found[0] == found[1] == found[2]
+    assert len({int(found[i]) for i in (0, 3, 4)}) == 3
+
+
+def test_a_run_with_groups_is_opened_again_with_them(patients, tmp_path):
+    run = striate.train(patients, "linear", out=tmp_path, epochs=1, split="folder", size=4)
+    again = striate.Run.load(run.path).open_data()
+    assert not of(again, "train") & of(again, "val")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"split": "patient"},
+            "split=patient: expected stratified, folder, name:PATTERN or FILE.csv:COLUMN",
+        ),
+        ({"split": "name:("}, "split=name:(: '(' is no regular expression"),
+        ({"val": "6of5"}, "val: got '6of5', expected a share such as 0.2, or 2of5 for the second"),
+        ({"val": "half"}, "val: got 'half', expected a share such as 0.2"),
+    ],
+)
+def test_rules_that_cannot_be_read_are_named(patients, settings, message):
+    with pytest.raises(ArgumentError) as caught:
+        striate.open(patients, **settings)
+    assert str(caught.value).startswith(message)
+
+
+def test_pictures_without_a_group_are_named(patients, shapes):
+    table = patients.parent / "who.csv"
+    for rule, message in [
+        (f"{table}:age", f"{table} has no column 'age'; it has file, patient"),
+        (f"{patients}/none.csv:patient", "the table cannot be read"),
+        ("name:^q", "split=name:^q: nothing in ill/p0/p0_ill_0.png matches"),
+    ]:
+        with pytest.raises(DataError) as caught:
+            striate.open(patients, split=rule)
+        assert message in str(caught.value)
+    with pytest.raises(DataError, match="split=folder: the pictures lie in their class folders"):
+        striate.open(shapes, split="folder")
+    table.write_text("file,patient\np0_ill_0.png,p0\n")
+    with pytest.raises(DataError, match=r"has no row for ill/p0/p0_ill_1\.png"):
+        striate.open(patients, split=f"{table}:patient")
