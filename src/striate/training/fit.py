@@ -13,7 +13,7 @@ from torch import nn
 
 from striate import losses
 from striate import plan as plan_room
-from striate.data import Data
+from striate.data import Data, channels
 from striate.errors import CheckpointError, DataError, RecipeError, StriateError, UsageError
 from striate.runs import Run, checkpoint, folder
 from striate.runs.config import structure
@@ -22,7 +22,6 @@ from striate.training import seed as randomness
 from striate.training.board import board
 from striate.training.health import Health
 from striate.training.prepare import (
-    CHANNELS,
     chosen_net,
     chosen_task,
     first_weights,
@@ -74,7 +73,7 @@ def fit(
     device = plan_room.device(recipe.device)
     spec, trained = chosen_net(net, recipe, data)
     if examine:
-        shape = (CHANNELS[recipe.color or "rgb"], *(recipe.size or ()))
+        shape = (channels(recipe.color or "rgb"), *(recipe.size or ()))
         for line in examine(trained, shape, recipe.batch or 1):
             progress.say(line)
     path = folder.make(out, "classify", name, f"{_stem(data.path)}-{spec.name}")
