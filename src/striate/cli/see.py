@@ -97,6 +97,41 @@ def convolution(
     emit(steps.as_dict(), steps.as_text(), json=json)
 
 
+@see.command()
+@click.argument("name", metavar="NET")
+@click.option("--input", "shape", help="Such as 3x224x224.")
+@click.option("--out", type=FOLDER, metavar="FILE.svg", help="The picture.")
+@with_json
+def architecture(*, name: str, shape: str | None, out: Path | None, json: bool) -> None:
+    """Draw NET as boxes to scale, a box a stage."""
+    import torch
+
+    from striate.see import architecture as draw
+    from striate.workbench.nets import find
+
+    named = find(name, read_sizes(shape) if shape else None)
+    if named.shape is None:
+        raise UsageError(f"{name}: how large is its input? Add --input such as 3x224x224")
+    drawn = draw(named.net, [torch.zeros(1, *named.shape, device="meta")], name=named.name)
+    if out is not None:
+        out.write_text(drawn.as_svg(), encoding="utf-8")
+    emit(drawn.as_dict(), drawn.as_text(), json=json)
+
+
+@see.command()
+@click.argument("what", type=click.Choice(["depth", "cost"]))
+@click.option("--out", type=FOLDER, metavar="FILE.svg", help="The chart.")
+@with_json
+def history(*, what: str, out: Path | None, json: bool) -> None:
+    """Chart error and depth by year, or accuracy against multiply-adds and parameters."""
+    from striate.see import costs, depths
+
+    chart = depths() if what == "depth" else costs()
+    if out is not None:
+        out.write_text(chart.as_svg(), encoding="utf-8")
+    emit(chart.as_dict(), chart.as_text(), json=json)
+
+
 def _steps(shape: tuple[int, ...] | None, **settings: Any) -> "Steps":
     from striate.see import stepper
 

@@ -1,17 +1,23 @@
-"""Pictures of what is inside a network: kernels and feature maps, of any `nn.Module`; a window, step by step."""
+"""Pictures of a network and of what is inside it, of any `nn.Module`; a window, step by step; the field's history."""
 
+from striate.see.architecture import Architecture, architecture
 from striate.see.feature_maps import Maps, maps
 from striate.see.filters import Kernels, kernels
+from striate.see.history import costs, depths
 from striate.see.movement import Moved, Movement, movement
 from striate.see.stepper import Steps, convolution
 
 __all__ = [
+    "Architecture",
     "Kernels",
     "Maps",
     "Moved",
     "Movement",
     "Steps",
+    "architecture",
     "convolution",
+    "costs",
+    "depths",
     "kernels",
     "maps",
     "movement",
