@@ -87,7 +87,11 @@ def _terms_html(told: "Explanation", done: Arithmetic) -> str:
         + "".join(f"<div>{grids.as_html(row)}</div>" for row in titled)
         for title, titled in _windows(told, done)
     ]
-    return "".join(blocks) + "".join(f"<p>{html.escape(line)}</p>" for line in _sums(done))
+    lines = [
+        line.replace("[ ] padding", "hatched: padding").replace("* taken", "framed: taken")
+        for line in _sums(done)
+    ]
+    return "".join(blocks) + "".join(f"<p>{html.escape(line)}</p>" for line in lines)
 
 
 Titled = list[tuple[str, grids.Grid]]
