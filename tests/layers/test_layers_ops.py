@@ -10,7 +10,7 @@ from torch import nn
 
 from striate import shapes
 from striate.errors import ArgumentError, ShapeError
-from striate.layers import conv, local, norm, pool, pool_fixed
+from striate.layers import conv, local, norm, pool, pool_fixed, separable
 from striate.ops import conv as conv_ops
 from striate.ops.graph import laplacian, spectrum
 from striate.ops.local import LENET_TABLE, tabled_conv
@@ -41,15 +41,30 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], tuple[int, ...
         (2, 2, 2, 2, 2),
         (2, 3, 5, 5, 5),
     ),
+    "depthwise separable 1d": (
+        lambda: separable.DepthwiseSeparableConv1d(4, 6, 3),
+        (2, 4, 7),
+        (2, 6, 7),
+    ),
     "depthwise separable": (
-        lambda: conv.DepthwiseSeparableConv2d(4, 6, 3, multiplier=2, stride=2),
+        lambda: separable.DepthwiseSeparableConv2d(4, 6, 3, multiplier=2, stride=2),
         (2, 4, 7, 7),
         (2, 6, 4, 4),
     ),
+    "depthwise separable 3d": (
+        lambda: separable.DepthwiseSeparableConv3d(2, 3, 2, padding="valid"),
+        (2, 2, 3, 3, 3),
+        (2, 3, 2, 2, 2),
+    ),
     "spatially separable": (
-        lambda: conv.SpatiallySeparableConv2d(4, 6, 7),
+        lambda: separable.SpatiallySeparableConv2d(4, 6, 7),
         (2, 4, 9, 9),
         (2, 6, 9, 9),
+    ),
+    "spatially separable 3d": (
+        lambda: separable.SpatiallySeparableConv3d(2, 3, 3),
+        (2, 2, 4, 3, 3),
+        (2, 3, 4, 3, 3),
     ),
     "local": (lambda: local.LocalConv(3, 4, 3, size=(6, 5), padding=1), (2, 3, 6, 5), (2, 4, 6, 5)),
     "regional": (

@@ -199,7 +199,10 @@ def test_kinds_of_tensors(kit, name):
         (
             lambda x: ops.tabled_conv(x, torch.zeros(3, 3, 3), table=[[0], [1]]),
             ShapeError,
-            "tabled_conv: got 3 kernels for a table of 2 connections",
+            (
+                "tabled_conv: got a weight [3, 3, 3] for a table of 2 connections and 2 axes of space, "
+                "expected [connections, *kernel]"
+            ),
         ),
     ],
 )

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from striate.ops.checks import check_input, named, settings
 from striate.ops.conv import conv, true_conv
 from striate.ops.init import he_
-from striate.ops.padding import Fill, check_input, named
-from striate.ops.separable import depthwise_separable_conv
+from striate.ops.padding import Fill, check_fill
 from striate.ops.transposed import conv_transpose, conv_transpose_to
 from striate.shapes import Ints, Padding, in_group, per_axis
 
@@ -52,15 +52,16 @@ class _Conv(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        with named(type(self).__name__):
-            kernel = per_axis(kernel_size, self.rank, "kernel_size")
-            self.stride = per_axis(stride, self.rank, "stride")
-            self.dilation = per_axis(dilation, self.rank, "dilation")
+        who = type(self).__name__
+        w = settings(who, self.rank, kernel_size, stride, padding, dilation)
+        check_fill(fill, who)
+        with named(who):
             inside = in_group(in_channels, out_channels, groups)
+        self.stride, self.dilation = w.stride, w.dilation
         self.padding: Padding = padding
         self.groups = groups
         self.fill: Fill = fill
-        self.weight = nn.Parameter(torch.empty(out_channels, inside, *kernel))
+        self.weight = nn.Parameter(torch.empty(out_channels, inside, *w.kernel))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
         self.reset()
 
@@ -164,15 +165,15 @@ class _ConvTranspose(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        with named(type(self).__name__):
-            kernel = per_axis(kernel_size, self.rank, "kernel_size")
-            self.stride = per_axis(stride, self.rank, "stride")
-            self.dilation = per_axis(dilation, self.rank, "dilation")
+        who = type(self).__name__
+        w = settings(who, self.rank, kernel_size, stride, padding, dilation)
+        with named(who):
             self.output_padding = per_axis(output_padding, self.rank, "output_padding", least=0)
             inside = in_group(out_channels, in_channels, groups)
+        self.stride, self.dilation = w.stride, w.dilation
         self.padding: Padding = padding
         self.groups = groups
-        self.weight = nn.Parameter(torch.empty(in_channels, inside, *kernel))
+        self.weight = nn.Parameter(torch.empty(in_channels, inside, *w.kernel))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
         self.reset()
 
@@ -228,73 +229,3 @@ class ConvTranspose3d(_ConvTranspose):
     """Transposed convolution over three axes."""
 
     rank = 3
-
-
-class DepthwiseSeparableConv2d(nn.Module):
-    """A depthwise convolution, then one of kernel 1 over all channels (arXiv 1704.04861).
-
-    Args:
-        in_channels: channels that come in.
-        out_channels: channels that go out.
-        kernel_size: cells of the depthwise kernel.
-        multiplier: depthwise kernels a channel.
-        stride: as in `conv`.
-        padding: as in `conv`.
-        dilation: as in `conv`.
-        bias: whether every output channel has a number added.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Ints,
-        *,
-        multiplier: int = 1,
-        stride: Ints = 1,
-        padding: Padding = "same",
-        dilation: Ints = 1,
-        bias: bool = True,
-    ) -> None:
-        super().__init__()
-        with named(type(self).__name__):
-            kernel = per_axis(kernel_size, 2, "kernel_size")
-            self.stride = per_axis(stride, 2, "stride")
-            self.dilation = per_axis(dilation, 2, "dilation")
-        self.padding: Padding = padding
-        middle = in_channels * multiplier
-        self.depthwise = nn.Parameter(torch.empty(middle, 1, *kernel))
-        self.pointwise = nn.Parameter(torch.empty(out_channels, middle, 1, 1))
-        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
-        self.reset()
-
-    def reset(self, generator: torch.Generator | None = None) -> None:
-        """Weights by He's rule, the bias at zero."""
-        begin(self.depthwise, None, generator)
-        begin(self.pointwise, self.bias, generator)
-
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n o p q"]:
-        """Both convolutions."""
-        return depthwise_separable_conv(
-            x,
-            self.depthwise,
-            self.pointwise,
-            self.bias,
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-        )
-
-
-class SpatiallySeparableConv2d(nn.Sequential):
-    """A convolution of k x 1, then one of 1 x k, between them as many channels as go out."""
-
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Ints, *, bias: bool = True
-    ) -> None:
-        with named(type(self).__name__):
-            high, wide = per_axis(kernel_size, 2, "kernel_size")
-        super().__init__(
-            Conv2d(in_channels, out_channels, (high, 1), padding="same", bias=False),
-            Conv2d(out_channels, out_channels, (1, wide), padding="same", bias=bias),
-        )

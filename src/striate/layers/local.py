@@ -7,12 +7,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from striate.errors import ShapeError
+from striate.ops.checks import check_integers, check_tensor, geometry, named
 from striate.ops.conv import conv
 from striate.ops.graph import chebyshev_conv, spectral_conv
 from striate.ops.init import gaussian_
 from striate.ops.local import dense_weight, local_conv, regional_conv, table_places
-from striate.ops.padding import Fill, geometry
-from striate.shapes import Ints, Padding, per_axis
+from striate.ops.padding import Fill
+from striate.shapes import Ints, Padding, check_sizes, per_axis
 
 
 class LocalConv(nn.Module):
@@ -46,6 +48,9 @@ class LocalConv(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
+        check_integers("LocalConv", in_channels=in_channels, out_channels=out_channels)
+        with named("LocalConv"):
+            check_sizes("size", size)
         w = geometry("LocalConv", size, kernel_size=kernel_size, stride=stride, padding=padding)
         self.stride, self.padding = w.stride, w.sides
         self.shared = grid is not None
@@ -100,6 +105,9 @@ class TabledConv(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
+        check_integers("TabledConv", in_channels=in_channels)
+        with named("TabledConv"):
+            check_sizes("kernel_size", kernel_size)
         places = table_places(table, in_channels)
         self.register_buffer("places", torch.tensor(places, dtype=torch.int64), persistent=False)
         self.in_channels = in_channels
@@ -153,6 +161,12 @@ class SpectralConv(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
+        check_integers("SpectralConv", in_channels=in_channels, out_channels=out_channels)
+        check_tensor(vectors, "SpectralConv", "vectors")
+        if vectors.ndim != 2:
+            raise ShapeError(
+                f"SpectralConv: got vectors {list(vectors.shape)}, expected [nodes, nodes]"
+            )
         self.register_buffer("vectors", vectors)
         self.theta = nn.Parameter(torch.empty(out_channels, in_channels, vectors.shape[0]))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
@@ -193,6 +207,10 @@ class ChebyshevConv(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
+        check_integers(
+            "ChebyshevConv", in_channels=in_channels, out_channels=out_channels, terms=terms
+        )
+        check_tensor(matrix, "ChebyshevConv", "matrix")
         self.register_buffer("matrix", matrix)
         self.largest = largest
         self.theta = nn.Parameter(torch.empty(out_channels, in_channels, terms))

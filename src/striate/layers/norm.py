@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from striate.errors import ArgumentError
 from striate.ops import activation, norm
+from striate.ops.checks import check_integers
 
 
 class BatchNorm(nn.Module):
@@ -42,6 +43,7 @@ class BatchNorm(nn.Module):
             raise ArgumentError(
                 f"BatchNorm: got momentum={momentum} and decay={decay}, expected one of them"
             )
+        check_integers("BatchNorm", num_features=num_features)
         self.momentum = 0.1 if momentum is None else momentum
         self.decay = decay
         self.eps = eps
@@ -90,6 +92,7 @@ class Dropout(nn.Module):
 
     def __init__(self, p: float = 0.5, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
+        norm.check_probability(p, type(self).__name__)
         self.p, self.generator = p, generator
 
     def forward(self, x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
@@ -102,6 +105,7 @@ class SpatialDropout(nn.Module):
 
     def __init__(self, p: float = 0.5, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
+        norm.check_probability(p, type(self).__name__)
         self.p, self.generator = p, generator
 
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *space"]:

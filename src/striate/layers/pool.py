@@ -7,7 +7,7 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 
 from striate.ops import pool
-from striate.ops.padding import check_input
+from striate.ops.checks import check_input, settings
 from striate.shapes import Ints, Padding
 
 
@@ -24,8 +24,12 @@ class _Pool(nn.Module):
         ceil_mode: bool = False,
     ) -> None:
         super().__init__()
+        given = [v for v in (kernel_size, stride, padding, dilation) if isinstance(v, list | tuple)]
+        rank: int = getattr(self, "rank", len(given[0]) if given else 1)
+        step = kernel_size if stride is None else stride
+        settings(type(self).__name__, rank, kernel_size, step, padding, dilation)
         self.kernel_size: Ints = kernel_size
-        self.stride: Ints = kernel_size if stride is None else stride
+        self.stride: Ints = step
         self.padding: Padding = padding
         self.dilation: Ints = dilation
         self.ceil_mode = ceil_mode

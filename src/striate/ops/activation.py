@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ShapeError
-from striate.ops.padding import check_floating
+from striate.ops.checks import check_axis, check_floating
 
 
 def relu(x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
@@ -41,6 +41,7 @@ def glu(x: Float[Tensor, "*axes"], *, dim: int = 1) -> Float[Tensor, "*half"]:
         ArgumentError: integers in the tensor.
     """
     check_floating(x, "glu")
+    check_axis(x, dim, "glu")
     if x.shape[dim] % 2:
         raise ShapeError(
             f"glu: got {x.shape[dim]} along axis {dim}, expected an even number to halve"

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ShapeError
-from striate.ops.padding import check_floating
+from striate.ops.checks import check_floating
 
 
 def box_area(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n"]:

@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ShapeError
-from striate.ops.padding import Fill, check_floating, check_input, geometry, named, pad
+from striate.ops.checks import check_input, check_tensor, check_weight, geometry, named
+from striate.ops.padding import Fill, pad
 from striate.shapes import Ints, Padding, Window, in_group
 
 _TORCH: tuple[Callable[..., Tensor], ...] = (torch.conv1d, torch.conv2d, torch.conv3d)
@@ -70,11 +71,12 @@ def conv_window(x: Tensor, weight: Tensor, bias: Tensor | None, setting: Setting
         ShapeError: sizes that do not fit together.
         ArgumentError: a setting out of range or unknown, or integers in a tensor.
     """
+    check_tensor(weight, "conv", "the weight")
     rank = min(3, max(1, weight.ndim - 2))
     who = f"conv{rank}d"
     check_rank(weight, rank, who)
     check_input(x, rank, who)
-    check_floating(weight, who)
+    check_weight(weight, x, who)
     read = check_groups(x.shape[1], weight.shape[0], setting.groups, who)
     if weight.shape[1] != read:
         raise ShapeError(
@@ -108,6 +110,7 @@ def check_rank(weight: Tensor, rank: int, who: str) -> None:
     Raises:
         ShapeError: it has more or fewer.
     """
+    check_tensor(weight, who, "the weight")
     if weight.ndim != rank + 2:
         raise ShapeError(
             f"{who}: got a weight of {weight.ndim} axes {list(weight.shape)}, expected {rank + 2}: "
@@ -121,7 +124,10 @@ def check_bias(bias: Tensor | None, outputs: int, who: str) -> None:
     Raises:
         ShapeError: it has not.
     """
-    if bias is not None and bias.shape != (outputs,):
+    if bias is None:
+        return
+    check_tensor(bias, who, "the bias")
+    if bias.shape != (outputs,):
         raise ShapeError(f"{who}: got a bias {list(bias.shape)}, expected [{outputs}]")
 
 
@@ -137,6 +143,7 @@ def true_conv(
     fill: Fill = "zeros",
 ) -> Float[Tensor, "n o *out"]:
     """Convolution as mathematics has it: the kernel turned by 180 degrees, then as `conv`."""
+    check_tensor(weight, "true_conv", "the weight")
     turned = weight.flip(tuple(range(2, weight.ndim)))
     return conv(
         x,

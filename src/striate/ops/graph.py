@@ -11,7 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError
-from striate.ops.padding import check_floating
+from striate.ops.checks import check_floating, check_numbers, check_weight
+from striate.ops.conv import check_bias
+from striate.shapes import is_whole
 
 
 class Spectrum(NamedTuple):
@@ -44,7 +46,15 @@ def laplacian(adjacency: Float[Tensor, "v v"], *, normalized: bool = True) -> Fl
 
 
 def spectrum(matrix: Float[Tensor, "v v"]) -> Spectrum:
-    """The frequencies of a graph: eigenvalues and eigenvectors of its Laplacian."""
+    """The frequencies of a graph: eigenvalues and eigenvectors of its Laplacian.
+
+    Raises:
+        ShapeError: no square.
+        ArgumentError: integers in the matrix.
+    """
+    check_floating(matrix, "spectrum")
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ShapeError(f"spectrum: got {list(matrix.shape)}, expected [nodes, nodes]")
     return Spectrum(*torch.linalg.eigh(matrix))
 
 
@@ -67,13 +77,15 @@ def spectral_conv(
         ArgumentError: integers in the tensor.
     """
     check_floating(x, "spectral_conv")
+    check_weight(theta, x, "spectral_conv")
+    check_weight(vectors, x, "spectral_conv")
     if x.ndim != 3 or theta.shape[1:] != x.shape[1:] or vectors.shape != (x.shape[-1],) * 2:
         raise ShapeError(
             f"spectral_conv: got x {list(x.shape)}, theta {list(theta.shape)}, vectors "
             f"{list(vectors.shape)}; expected [n, c, v], [o, c, v] and [v, v]"
         )
     filtered = torch.einsum("ncv,ocv->nov", x @ vectors, theta)
-    return _shifted(filtered @ vectors.T, bias)
+    return _shifted(filtered @ vectors.T, bias, "spectral_conv")
 
 
 def chebyshev_conv(
@@ -100,15 +112,24 @@ def chebyshev_conv(
         ArgumentError: integers in the tensor.
     """
     check_floating(x, "chebyshev_conv")
+    check_weight(theta, x, "chebyshev_conv")
+    check_weight(matrix, x, "chebyshev_conv")
     fits = x.ndim == 3 and theta.ndim == 3 and theta.shape[1] == x.shape[1] and theta.shape[2] > 0
     if not fits or matrix.shape != (x.shape[-1],) * 2:
         raise ShapeError(
             f"chebyshev_conv: got x {list(x.shape)}, theta {list(theta.shape)}, matrix "
             f"{list(matrix.shape)}; expected [n, c, v], [o, c, k] with k at least 1, and [v, v]"
         )
+    _check_largest(largest, "chebyshev_conv")
     terms = _terms(x, matrix, theta.shape[2], largest)
     stacked = torch.stack(terms).view(len(terms), x.shape[-1], *x.shape[:2])
-    return _shifted(torch.einsum("kvnc,ock->nov", stacked, theta), bias)
+    return _shifted(torch.einsum("kvnc,ock->nov", stacked, theta), bias, "chebyshev_conv")
+
+
+def _check_largest(largest: float, who: str) -> None:
+    check_numbers(who, largest=largest)
+    if not largest > 0:
+        raise ArgumentError(f"{who}: largest={largest}, expected an eigenvalue of more than 0")
 
 
 def chebyshev_terms(
@@ -123,7 +144,9 @@ def chebyshev_terms(
         ArgumentError: integers in the tensor.
     """
     check_floating(x, "chebyshev_terms")
-    if count < 1 or matrix.shape != (x.shape[-1],) * 2:
+    check_weight(matrix, x, "chebyshev_terms")
+    _check_largest(largest, "chebyshev_terms")
+    if not x.ndim or not is_whole(count) or count < 1 or matrix.shape != (x.shape[-1],) * 2:
         raise ShapeError(
             f"chebyshev_terms: got x {list(x.shape)}, matrix {list(matrix.shape)} and count={count}; "
             "expected [..., v], [v, v] and at least 1"
@@ -140,5 +163,6 @@ def _terms(x: Tensor, matrix: Tensor, count: int, largest: float) -> list[Tensor
     return terms
 
 
-def _shifted(y: Tensor, bias: Tensor | None) -> Tensor:
+def _shifted(y: Tensor, bias: Tensor | None, who: str) -> Tensor:
+    check_bias(bias, y.shape[1], who)
     return y if bias is None else y + bias[:, None]

@@ -4,13 +4,14 @@ A weight is [O, C, *kernel]; its fan-in is what one output value reads, its fan-
 input value. Glorot and Bengio 2010; He et al. arXiv 1502.01852; LeCun et al. 1998, "Efficient BackProp".
 """
 
-from math import sqrt
+from math import inf, sqrt
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.errors import ArgumentError
+from striate.errors import ArgumentError, ShapeError
+from striate.ops.checks import check_floating, check_numbers, check_tensor
 from striate.shapes import fans
 
 
@@ -24,7 +25,9 @@ def gaussian_(
 ) -> None:
     """N(0, std) weights and one constant for the bias, as AlexNet began: N(0, 0.01) and one."""
     _normal(weight, std, generator)
+    check_numbers("gaussian_", constant=constant)
     if bias is not None:
+        check_tensor(bias, "gaussian_", "the bias")
         with torch.no_grad():
             bias.fill_(constant)
 
@@ -37,7 +40,8 @@ def glorot_(
     generator: torch.Generator | None = None,
 ) -> None:
     """Variance 2 / (fan-in + fan-out): neither values nor gradients grow through linear layers."""
-    fan_in, fan_out = fans(weight.shape)
+    check_numbers("glorot_", gain=gain)
+    fan_in, fan_out = _fans(weight)
     _spread(weight, gain * sqrt(2 / (fan_in + fan_out)), uniform, generator)
 
 
@@ -49,7 +53,7 @@ def he_(
     generator: torch.Generator | None = None,
 ) -> None:
     """Variance 2 / fan-in, for ReLU, which halves it; 2 / fan-out keeps the gradients instead."""
-    _spread(weight, sqrt(2 / fans(weight.shape)[int(fan_out)]), uniform, generator)
+    _spread(weight, sqrt(2 / _fans(weight)[int(fan_out)]), uniform, generator)
 
 
 def lecun_(
@@ -59,18 +63,32 @@ def lecun_(
     generator: torch.Generator | None = None,
 ) -> None:
     """Variance 1 / fan-in: unit variance in, unit variance out."""
-    _spread(weight, sqrt(1 / fans(weight.shape)[0]), uniform, generator)
+    _spread(weight, sqrt(1 / _fans(weight)[0]), uniform, generator)
+
+
+def _fans(weight: Tensor) -> tuple[int, int]:
+    check_floating(weight, "init")
+    if not weight.numel():
+        raise ShapeError(f"init: got an empty weight {list(weight.shape)}")
+    return fans(weight.shape)
 
 
 def _spread(weight: Tensor, std: float, uniform: bool, generator: torch.Generator | None) -> None:
     if not uniform:
         _normal(weight, std, generator)
         return
+    _check_spread(std)
     nn.init.uniform_(weight, -sqrt(3) * std, sqrt(3) * std, generator=generator)
 
 
 def _normal(weight: Tensor, std: float, generator: torch.Generator | None) -> None:
-    if not std >= 0:
-        raise ArgumentError(f"std={std} is no spread, expected at least 0")
+    check_floating(weight, "init")
+    _check_spread(std)
     # By its name in nn.init, so that a mode that leaves weights unset leaves these too.
     nn.init.normal_(weight, 0, std, generator=generator)
+
+
+def _check_spread(std: float) -> None:
+    check_numbers("init", std=std)
+    if not 0 <= std < inf:
+        raise ArgumentError(f"std={std} is no spread, expected at least 0")

@@ -5,21 +5,29 @@ as all convolution here, so what one sees in the numbers is what is laid over th
 """
 
 from collections.abc import Callable, Sequence
-from math import exp
+from math import exp, prod
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.errors import ArgumentError, ShapeError, nearest
+from striate.errors import ArgumentError, ShapeError
+from striate.ops.checks import (
+    check_floating,
+    check_integers,
+    check_numbers,
+    check_tensor,
+    check_word,
+)
 from striate.ops.conv import conv
-from striate.ops.padding import Fill, check_floating
+from striate.ops.padding import Fill
 from striate.shapes import Padding
 
 
 def blur(size: int = 3) -> Float[Tensor, "h w"]:
     """The mean of size x size cells."""
+    check_integers("blur", size=size)
     return torch.full((size, size), 1 / size**2)
 
 
@@ -29,6 +37,8 @@ def gaussian(size: int = 5, sigma: float = 1.0) -> Float[Tensor, "h w"]:
     Raises:
         ArgumentError: a width of 0 or less.
     """
+    check_numbers("gaussian", sigma=sigma)
+    check_integers("gaussian", size=size)
     if not sigma > 0:
         raise ArgumentError(f"gaussian: sigma={sigma} is no width, expected more than 0")
     line = torch.tensor([exp(-(((i - (size - 1) / 2) / sigma) ** 2) / 2) for i in range(size)])
@@ -46,10 +56,7 @@ def prewitt(axis: Literal["horizontal", "vertical"] = "vertical") -> Float[Tenso
 
 
 def _across(smooth: Sequence[float], axis: str, who: str) -> Tensor:
-    if axis not in ("horizontal", "vertical"):
-        raise ArgumentError(
-            f"{who}: unknown axis {axis!r}; {nearest(axis, ('horizontal', 'vertical'))}"
-        )
+    check_word(who, "axis", axis, ("horizontal", "vertical"))
     kernel = torch.outer(torch.tensor(smooth), torch.tensor([-1.0, 0, 1]))
     return kernel if axis == "vertical" else kernel.T.contiguous()
 
@@ -63,10 +70,7 @@ def laplacian(*, diagonals: bool = False) -> Float[Tensor, "h w"]:
 
 def edges(axis: Literal["horizontal", "vertical"] = "vertical") -> Float[Tensor, "h w"]:
     """The two-cell detector of edges of a direction: a cell less the one before it."""
-    if axis not in ("horizontal", "vertical"):
-        raise ArgumentError(
-            f"edges: unknown axis {axis!r}; {nearest(axis, ('horizontal', 'vertical'))}"
-        )
+    check_word("edges", "axis", axis, ("horizontal", "vertical"))
     pair = torch.tensor([[-1.0, 1.0]])
     return pair if axis == "vertical" else pair.T.contiguous()
 
@@ -116,17 +120,21 @@ def apply(
         ArgumentError: an unknown name or setting, or integers in the picture.
     """
     if isinstance(kernel, str):
-        if kernel not in KERNELS:
-            raise ArgumentError(f"apply: unknown kernel {kernel!r}; {nearest(kernel, KERNELS)}")
+        check_word("apply", "kernel", kernel, KERNELS)
         kernel = KERNELS[kernel]()
     check_floating(picture, "apply")
+    check_tensor(kernel, "apply", "the kernel")
     rank = kernel.ndim
     if rank not in (1, 2, 3) or not rank <= picture.ndim <= rank + 2:
         raise ShapeError(
             f"apply: got a picture {list(picture.shape)} and a kernel {list(kernel.shape)}; expected the "
             "axes of the kernel, with channels and items before them or not"
         )
-    cells = picture.reshape(-1, 1, *picture.shape[picture.ndim - rank :])
+    if 0 in picture.shape[picture.ndim - rank :]:
+        raise ShapeError(f"apply: got a picture {list(picture.shape)} without cells")
+    cells = picture.reshape(
+        prod(picture.shape[: picture.ndim - rank]), 1, *picture.shape[picture.ndim - rank :]
+    )
     weight = kernel.to(picture)[None, None]
     y = conv(cells, weight, padding=padding, fill=fill)
     return y.reshape(*picture.shape[: picture.ndim - rank], *y.shape[2:])

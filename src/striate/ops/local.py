@@ -12,10 +12,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from striate.errors import ArgumentError, ShapeError
+from striate.errors import ShapeError
+from striate.ops.checks import check_space, check_tensor, check_weight, geometry, named
 from striate.ops.conv import check_bias, conv
-from striate.ops.padding import Fill, check_floating, check_space, geometry, named, pad
-from striate.shapes import Ints, Padding, Window, regions
+from striate.ops.padding import Fill, pad
+from striate.shapes import Ints, Padding, Window, check_table, regions
 
 # Input maps that each of the sixteen maps of LeNet-5's C3 reads in S2: 60 connections of 96.
 LENET_TABLE: tuple[tuple[int, ...], ...] = (
@@ -54,7 +55,7 @@ def local_conv(
         ArgumentError: a setting out of range or unknown, or integers in a tensor.
     """
     rank = check_space(x, "local_conv")
-    check_floating(weight, "local_conv")
+    check_weight(weight, x, "local_conv")
     if weight.ndim != 2 * rank + 2 or weight.shape[-1] != x.shape[1]:
         raise ShapeError(
             f"local_conv: got a weight {list(weight.shape)} for {x.shape[1]} channels and {rank} axes of "
@@ -86,10 +87,15 @@ def _check_places(out: tuple[int, ...], weight: Tensor, bias: Tensor | None, ran
             f"local_conv: got kernels for {list(weight.shape[:rank])} places, expected {list(out)}; "
             "the layer fits one size of input"
         )
-    if bias is not None and bias.shape != weight.shape[: rank + 1]:
-        raise ShapeError(
-            f"local_conv: got a bias {list(bias.shape)}, expected {list(weight.shape[: rank + 1])}"
-        )
+    _check_own_bias(bias, weight.shape[: rank + 1], "local_conv")
+
+
+def _check_own_bias(bias: Tensor | None, size: torch.Size, who: str) -> None:
+    if bias is None:
+        return
+    check_tensor(bias, who, "the bias")
+    if bias.shape != size:
+        raise ShapeError(f"{who}: got a bias {list(bias.shape)}, expected {list(size)}")
 
 
 class _Patches(torch.autograd.Function):
@@ -170,15 +176,13 @@ def regional_conv(
         ArgumentError: a setting out of range or unknown, or integers in a tensor.
     """
     rank = check_space(x, "regional_conv")
+    check_weight(weight, x, "regional_conv")
     if weight.ndim != 2 * rank + 2:
         raise ShapeError(
             f"regional_conv: got a weight {list(weight.shape)} for {rank} axes of space, "
             "expected [*grid, outputs, channels, *kernel]"
         )
-    if bias is not None and bias.shape != weight.shape[: rank + 1]:
-        raise ShapeError(
-            f"regional_conv: got a bias {list(bias.shape)}, expected {list(weight.shape[: rank + 1])}"
-        )
+    _check_own_bias(bias, weight.shape[: rank + 1], "regional_conv")
     w = geometry(
         "regional_conv",
         x.shape[2:],
@@ -238,10 +242,12 @@ def tabled_conv(
         ArgumentError: a table with a map that is not there or is named twice, a setting out of range.
     """
     check_space(x, "tabled_conv")
+    check_weight(weight, x, "tabled_conv")
     places = table_places(table, x.shape[1])
-    if weight.shape[0] != len(places):
+    if weight.ndim != x.ndim - 1 or weight.shape[0] != len(places):
         raise ShapeError(
-            f"tabled_conv: got {weight.shape[0]} kernels for a table of {len(places)} connections"
+            f"tabled_conv: got a weight {list(weight.shape)} for a table of {len(places)} connections and "
+            f"{x.ndim - 2} axes of space, expected [connections, *kernel]"
         )
     check_bias(bias, len(table), "tabled_conv")
     at = torch.tensor(places, dtype=torch.int64, device=weight.device)
@@ -265,10 +271,6 @@ def table_places(table: Sequence[Sequence[int]], channels: int) -> list[int]:
     Raises:
         ArgumentError: a map that is not there or is named twice.
     """
-    for o, maps in enumerate(table):
-        if len(set(maps)) != len(maps) or any(not 0 <= i < channels for i in maps):
-            raise ArgumentError(
-                f"tabled_conv: row {o} of the table is {list(maps)}, expected different maps of 0 to "
-                f"{channels - 1}"
-            )
+    with named("tabled_conv"):
+        check_table(table, channels)
     return [o * channels + i for o, maps in enumerate(table) for i in maps]

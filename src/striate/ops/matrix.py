@@ -13,9 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ArgumentError
-from striate.ops.conv import Setting, conv_window
+from striate.ops.checks import check_integers, check_tensor, named
+from striate.ops.conv import Setting, check_rank, conv_window
 from striate.ops.padding import Fill, pad
-from striate.shapes import Ints, Padding, Window
+from striate.shapes import Ints, Padding, Window, per_axis
 
 
 def conv_matrix(
@@ -47,8 +48,13 @@ def conv_matrix(
         raise ArgumentError(
             f"conv_matrix: fill={fill} adds a constant, which no matrix does; take fill=0"
         )
+    check_tensor(weight, "conv_matrix", "the weight")
+    check_rank(weight, min(3, max(1, weight.ndim - 2)), "conv_matrix")
+    check_integers("conv_matrix", groups=groups)
+    with named("conv_matrix"):
+        cells = per_axis(size, weight.ndim - 2, "size")
     channels = weight.shape[1] * groups
-    empty = weight.new_empty(0, channels, *size)
+    empty = weight.new_empty(0, channels, *cells)
     window = conv_window(empty, weight, None, Setting(stride, padding, dilation, groups))
     read_TP = _reads(window, fill, weight.device)
     outputs, inside = weight.shape[0], weight.shape[1]
@@ -74,6 +80,10 @@ def _reads(window: Window, fill: Fill, device: torch.device) -> Tensor:
     """[T, P]: the input cell that tap t of output place p reads, -1 for a padded zero."""
     cells = torch.arange(prod(window.size), dtype=torch.float64, device=device)
     source = cells.view(1, 1, *window.size)
-    padded = pad(source, window.sides, fill=-1.0 if fill in ("zeros", 0) else fill)
+    padded = pad(
+        source,
+        window.sides,
+        fill=-1.0 if (fill == 0 if isinstance(fill, int | float) else fill == "zeros") else fill,
+    )
     reads = [padded[(..., *tap)].flatten() for tap in window.taps()]
     return torch.stack(reads).long()

@@ -13,8 +13,14 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.errors import ArgumentError, ShapeError, nearest
-from striate.ops.padding import check_floating
+from striate.errors import ArgumentError, ShapeError
+from striate.ops.checks import (
+    check_floating,
+    check_integers,
+    check_numbers,
+    check_tensor,
+    check_word,
+)
 
 
 def batch_norm(
@@ -38,6 +44,7 @@ def batch_norm(
         ArgumentError: no running statistics in evaluation, or integers in the tensor.
     """
     _check_batch(x, [running_mean, running_var, weight, bias], training=training)
+    _check_settings(eps, training=training, momentum=momentum)
     return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
 
 
@@ -63,6 +70,7 @@ def batch_norm_decay(
     if not training:
         return batch_norm(x, running_mean, running_var, weight, bias, eps=eps)
     _check_batch(x, [running_mean, running_var, weight, bias], training=True)
+    _check_settings(eps, training=True, decay=decay)
     mean, var = torch.zeros_like(running_mean), torch.zeros_like(running_var)
     y = F.batch_norm(x, mean, var, weight, bias, True, 1.0, eps)
     count = x.numel() // max(1, x.shape[1])
@@ -78,10 +86,8 @@ def _check_batch(x: Tensor, per_channel: list[Tensor | None], *, training: bool)
             f"batch_norm: got {x.ndim} axes {list(x.shape)}, expected items and channels"
         )
     for tensor in per_channel:
-        if tensor is not None and tensor.shape != x.shape[1:2]:
-            raise ShapeError(
-                f"batch_norm: got {list(tensor.shape)} numbers for {x.shape[1]} channels"
-            )
+        if tensor is not None:
+            _check_per_channel(tensor, x)
     if not training and (per_channel[0] is None or per_channel[1] is None):
         raise ArgumentError(
             "batch_norm: evaluation needs running statistics; give them or training=True"
@@ -89,6 +95,28 @@ def _check_batch(x: Tensor, per_channel: list[Tensor | None], *, training: bool)
     if training and x.shape[0] and prod(x.shape[2:]) * x.shape[0] < 2:
         raise ShapeError(
             f"batch_norm: one value a channel {list(x.shape)} has no variance; batch more"
+        )
+
+
+def _check_settings(eps: float, *, training: bool, **weights: float) -> None:
+    """`weights` are those of what was or what comes, by their names."""
+    check_numbers("batch_norm", eps=eps, **weights)
+    if eps < 0 or (training and eps == 0):
+        raise ArgumentError(f"batch_norm: eps={eps}, expected more than 0")
+    for name, weight in weights.items():
+        if not 0 <= weight <= 1:
+            raise ArgumentError(f"batch_norm: {name}={weight}, expected 0 to 1")
+
+
+def _check_per_channel(tensor: Tensor, x: Tensor) -> None:
+    check_tensor(tensor, "batch_norm", "a statistic or parameter")
+    if tensor.shape != x.shape[1:2]:
+        raise ShapeError(f"batch_norm: got {list(tensor.shape)} numbers for {x.shape[1]} channels")
+    narrow = x.dtype in (torch.float16, torch.bfloat16)
+    if tensor.device != x.device or (tensor.dtype is not x.dtype and not narrow):
+        raise ArgumentError(
+            f"batch_norm: got an input of {x.dtype} on {x.device} and statistics or parameters of "
+            f"{tensor.dtype} on {tensor.device}; convert one with .to()"
         )
 
 
@@ -120,14 +148,11 @@ def local_response_norm(
         raise ShapeError(
             f"local_response_norm: got {x.ndim} axes {list(x.shape)}, expected items, channels and space"
         )
-    if window not in ("mean", "sum"):
-        raise ArgumentError(
-            f"local_response_norm: unknown window {window!r}; {nearest(window, ('mean', 'sum'))}"
-        )
-    if size < 1 or not k > 0:
-        raise ArgumentError(
-            f"local_response_norm: got size={size}, k={k}; expected 1 and more than 0"
-        )
+    check_word("local_response_norm", "window", window, ("mean", "sum"))
+    check_numbers("local_response_norm", alpha=alpha, beta=beta, k=k)
+    check_integers("local_response_norm", size=size)
+    if not k > 0:
+        raise ArgumentError(f"local_response_norm: got k={k}, expected more than 0")
     y: Tensor = _Response.apply(x, size, alpha / size if window == "mean" else alpha, beta, k)[0]
     return y
 
@@ -249,11 +274,21 @@ def spatial_dropout(
     return _drop(x, maps, p, generator, "spatial_dropout") if training else x
 
 
+def check_probability(p: float, who: str) -> None:
+    """Whether p is one.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    check_numbers(who, p=p)
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"{who}: p={p} is no probability, expected 0 to 1")
+
+
 def _drop(
     x: Tensor, shape: Sequence[int], p: float, generator: torch.Generator | None, who: str
 ) -> Tensor:
-    if not 0 <= p <= 1:
-        raise ArgumentError(f"{who}: p={p} is no probability, expected 0 to 1")
+    check_probability(p, who)
     if p == 1:
         return x * 0
     kept = torch.rand(shape, device=x.device, generator=generator) >= p

@@ -1,10 +1,10 @@
-"""Padding of every kind on every axis, and the checks that all operations share at their door.
+"""Padding of every kind on every axis, and cropping.
 
 Tensors are [N, C, *space]: N items, C channels, one to three axes of space. Sides are pairs
 (before, after) an axis.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -13,7 +13,8 @@ from jaxtyping import Num
 from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError, nearest
-from striate.shapes import Ints, Padding, Sides, Window, window
+from striate.ops.checks import check_space, named
+from striate.shapes import Sides, spelled_sides
 
 Fill: TypeAlias = Literal["zeros", "reflect", "replicate", "circular"] | float
 FILLS = ("zeros", "reflect", "replicate", "circular")
@@ -39,21 +40,36 @@ def pad(
         ArgumentError: an unknown fill.
         ShapeError: the input is too narrow to reflect or to wrap round.
     """
-    flat = [cells for pair in reversed(sides) for cells in pair]
+    check_space(x, who, integers=True)
+    with named(who):
+        pairs = spelled_sides(sides, x.shape[2:])
+    flat = [cells for pair in reversed(pairs) for cells in pair]
+    check_fill(fill, who)
     if isinstance(fill, int | float):
         return F.pad(x, flat, value=fill) if any(flat) else x
-    _check_fill(x.shape[2:], sides, fill, who)
+    _check_reach(x.shape[2:], pairs, fill, who)
     if not any(flat):
         return x
     if fill == "circular" and not (torch.compiler.is_compiling() or x.is_meta):
-        y: Tensor = _Circular.apply(x, tuple(sides))
+        y: Tensor = _Circular.apply(x, pairs)
         return y
     return F.pad(x, flat) if fill == "zeros" else F.pad(x, flat, mode=fill)
 
 
-def _check_fill(size: Sequence[int], sides: Iterable[tuple[int, int]], fill: str, who: str) -> None:
-    if fill not in FILLS:
-        raise ArgumentError(f"{who}: unknown fill {fill!r}; a number, or {nearest(fill, FILLS)}")
+def check_fill(fill: object, who: str) -> None:
+    """Whether `fill` is a number or one of the words.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    number = isinstance(fill, int | float) and not isinstance(fill, bool)
+    if not number and not (isinstance(fill, str) and fill in FILLS):
+        raise ArgumentError(
+            f"{who}: unknown fill {fill!r}; a number, or {nearest(str(fill), FILLS)}"
+        )
+
+
+def _check_reach(size: Sequence[int], sides: Sides, fill: str, who: str) -> None:
     spare = {"reflect": 1, "circular": 0}.get(fill)
     if spare is None:
         return
@@ -141,84 +157,6 @@ def _folded(grad: Tensor, sides: Sides) -> Tensor:
             _folded(grad.narrow(axis, before + n, after), sides[:-1])
         )
     return middle
-
-
-def check_input(x: Tensor, rank: int, who: str, *, integers: bool = False) -> None:
-    """Whether `x` has `rank` axes of space and a type that `who` computes with.
-
-    Raises:
-        ShapeError: another number of axes.
-        ArgumentError: integers where only floating numbers are taken.
-    """
-    if x.ndim != rank + 2:
-        hint = "; add the missing one with x[None]" if x.ndim == rank + 1 else ""
-        raise ShapeError(
-            f"{who}: got {x.ndim} axes {list(x.shape)}, expected {rank + 2}: "
-            f"items, channels and {rank} of space{hint}"
-        )
-    if not integers:
-        check_floating(x, who)
-
-
-def check_space(x: Tensor, who: str, *, integers: bool = False) -> int:
-    """The number of axes of space of `x`, one to three.
-
-    Raises:
-        ShapeError: another number of axes.
-        ArgumentError: integers where only floating numbers are taken.
-    """
-    rank = min(3, max(1, x.ndim - 2))
-    check_input(x, rank, who, integers=integers)
-    return rank
-
-
-def check_floating(x: Tensor, who: str) -> None:
-    """Whether `x` holds floating numbers.
-
-    Raises:
-        ArgumentError: it holds integers.
-    """
-    if not x.is_floating_point():
-        raise ArgumentError(
-            f"{who}: got {x.dtype}, expected a floating type; convert with .float()"
-        )
-
-
-class named:  # noqa: N801 - used as `with named(who)`; a class, for generators do not compile to one graph
-    """A context in which errors open with the name of the operation."""
-
-    def __init__(self, who: str) -> None:
-        self.who = who
-
-    def __enter__(self) -> None:
-        """Nothing to do."""
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Raise the same error with the name before its message."""
-        if isinstance(error, ArgumentError):
-            raise type(error)(f"{self.who}: {error}") from error
-
-
-def geometry(
-    who: str,
-    size: Sequence[int],
-    *,
-    kernel_size: Ints,
-    stride: Ints = 1,
-    padding: Padding = 0,
-    dilation: Ints = 1,
-    ceil_mode: bool = False,
-) -> Window:
-    """`shapes.window`, its errors opened with the name of the operation."""
-    with named(who):
-        return window(
-            size,
-            kernel_size=kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            ceil_mode=ceil_mode,
-        )
 
 
 def crop(

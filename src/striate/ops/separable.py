@@ -12,10 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.errors import ShapeError
+from striate.errors import ArgumentError, ShapeError
+from striate.ops.checks import check_floating, check_space, check_weight, geometry
 from striate.ops.conv import conv
-from striate.ops.padding import Fill, check_space, geometry, pad
-from striate.shapes import Ints, Padding
+from striate.ops.padding import Fill, pad
+from striate.shapes import Ints, Padding, is_list
 
 # Kernels up to this many cells are quicker in one pass over memory than in one an axis.
 _FEW = 64
@@ -39,14 +40,16 @@ def factor(kernel: Float[Tensor, "*batch h w"]) -> Factors:
     Raises:
         ShapeError: the kernel has fewer than two axes.
     """
-    if kernel.ndim < 2:
+    check_floating(kernel, "factor")
+    if kernel.ndim < 2 or not kernel.numel():
         raise ShapeError(f"factor: got a kernel {list(kernel.shape)}, expected [..., h, w]")
-    u, s, v = torch.linalg.svd(kernel, full_matrices=False)
+    wide = kernel.float() if kernel.dtype in (torch.float16, torch.bfloat16) else kernel
+    u, s, v = torch.linalg.svd(wide, full_matrices=False)
     root = s[..., :1].sqrt()
     total = s.square().sum(-1)
     missed = s[..., 1:].square().sum(-1)
     residual = torch.where(total > 0, missed / total, missed).sqrt()
-    return Factors(u[..., 0] * root, v[..., 0, :] * root, residual)
+    return Factors(*(t.to(kernel.dtype) for t in (u[..., 0] * root, v[..., 0, :] * root, residual)))
 
 
 def depthwise_conv(
@@ -60,6 +63,7 @@ def depthwise_conv(
     fill: Fill = "zeros",
 ) -> Float[Tensor, "n o *out"]:
     """Every channel with its own m kernels: `conv` with as many groups as channels; O = m C."""
+    check_space(x, "depthwise_conv")
     return conv(
         x,
         weight,
@@ -67,7 +71,7 @@ def depthwise_conv(
         stride=stride,
         padding=padding,
         dilation=dilation,
-        groups=max(1, x.shape[1]),
+        groups=x.shape[1],
         fill=fill,
     )
 
@@ -104,10 +108,14 @@ def separable_conv(
         ArgumentError: a setting out of range or unknown, or integers in a tensor.
     """
     rank = check_space(x, "separable_conv")
+    if not is_list(factors):
+        raise ArgumentError(f"separable_conv: factors={factors!r}, expected a list of tensors")
     if len(factors) != rank:
         raise ShapeError(
             f"separable_conv: got {len(factors)} factors, expected {rank}: one an axis"
         )
+    for weights in factors:
+        check_weight(weights, x, "separable_conv")
     w = geometry(
         "separable_conv",
         x.shape[2:],

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError
-from striate.ops.padding import check_floating
+from striate.ops.checks import check_floating
 
 CHUNK = 1 << 16  # pairs of nodes compared at a time, so that memory stays bounded
 

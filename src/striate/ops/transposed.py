@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ShapeError
+from striate.ops.checks import check_input, check_integers, check_tensor, check_weight, named
 from striate.ops.conv import check_bias, check_groups, check_rank
-from striate.ops.padding import check_floating, check_input, named
 from striate.shapes import Ints, Padding, Sides, crops, in_size, per_axis, transposed_size
 
 _TORCH: tuple[Callable[..., Tensor], ...] = (
@@ -35,6 +35,9 @@ def conv_transpose(
     dilation: Ints = 1,
 ) -> Float[Tensor, "n outs *out"]:
     """Transposed convolution over as many axes as the kernel has.
+
+    It transposes a convolution padded with zeros, where padding only cuts off: nothing is filled, so
+    there is no `fill`. The transpose of one padded otherwise is `conv_matrix(..., fill=...).t()`.
 
     Args:
         x: items, channels and space.
@@ -104,11 +107,13 @@ def _plan(
 
 def _check(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> str:
     """Whether the tensors fit together; the name of the operation."""
+    check_tensor(weight, "conv_transpose", "the weight")
     rank = min(3, max(1, weight.ndim - 2))
     who = f"conv_transpose{rank}d"
     check_rank(weight, rank, who)
     check_input(x, rank, who)
-    check_floating(weight, who)
+    check_weight(weight, x, who)
+    check_integers(who, groups=groups)
     outputs = weight.shape[1] * groups
     if x.shape[1] != weight.shape[0]:
         raise ShapeError(

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError
-from striate.ops.padding import check_space, named
+from striate.ops.checks import check_space, check_tensor, named
 from striate.shapes import Ints, Padding, in_size, per_axis, sides
 
 
@@ -69,6 +69,7 @@ def max_unpool(
         ArgumentError: a setting out of range or unknown, a place outside, or integers in the tensor.
     """
     rank = check_space(x, "max_unpool")
+    check_tensor(indices, "max_unpool", "the places")
     if x.shape != indices.shape:
         raise ShapeError(
             f"max_unpool: got values {list(x.shape)} and places {list(indices.shape)}, expected the same"

@@ -1,7 +1,20 @@
 """Sizes and costs of every sliding-window operation, in integers alone: nothing here needs torch."""
 
+from striate.shapes.arguments import (
+    LONGEST,
+    WORDS,
+    Ints,
+    Padding,
+    PaddingWord,
+    check_sizes,
+    check_whole,
+    is_list,
+    is_whole,
+    per_axis,
+)
 from striate.shapes.costs import (
     Cost,
+    check_table,
     conv_cost,
     conv_transpose_cost,
     dense_cost,
@@ -12,25 +25,22 @@ from striate.shapes.costs import (
     tabled_cost,
 )
 from striate.shapes.windows import (
-    WORDS,
-    Ints,
-    Padding,
-    PaddingWord,
     Sides,
     Window,
     crops,
     in_size,
     out_size,
     padding_needed,
-    per_axis,
     regions,
     sides,
+    spelled_sides,
     spread,
     transposed_size,
     window,
 )
 
 __all__ = [
+    "LONGEST",
     "WORDS",
     "Cost",
     "Ints",
@@ -38,6 +48,9 @@ __all__ = [
     "PaddingWord",
     "Sides",
     "Window",
+    "check_sizes",
+    "check_table",
+    "check_whole",
     "conv_cost",
     "conv_transpose_cost",
     "crops",
@@ -45,6 +58,8 @@ __all__ = [
     "fans",
     "in_group",
     "in_size",
+    "is_list",
+    "is_whole",
     "local_cost",
     "out_size",
     "padding_needed",
@@ -52,6 +67,7 @@ __all__ = [
     "pool_cost",
     "regions",
     "sides",
+    "spelled_sides",
     "spread",
     "tabled_cost",
     "transposed_size",

@@ -8,14 +8,16 @@ from math import prod
 from typing import NamedTuple
 
 from striate.errors import ArgumentError, ShapeError
-from striate.shapes.windows import (
+from striate.shapes.arguments import (
     Ints,
     Padding,
-    crops,
+    check_sizes,
+    check_whole,
+    is_list,
+    is_whole,
     per_axis,
-    transposed_size,
-    window,
 )
+from striate.shapes.windows import crops, transposed_size, window
 
 
 class Cost(NamedTuple):
@@ -47,6 +49,7 @@ def conv_cost(
     >>> conv_cost((1, 32, 32), out_channels=6, kernel_size=5)
     Cost(output=(6, 28, 28), params=156, connections=122304, macs=117600)
     """
+    check_sizes("size", size)
     w = window(size[1:], kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
     read = in_group(size[0], out_channels, groups) * prod(w.kernel)
     return _cost((out_channels, *w.out), out_channels, read, bias=bias)
@@ -68,7 +71,9 @@ def local_cost(
     >>> local_cost((3, 6, 6), out_channels=4, kernel_size=3).params
     1792
     """
+    check_sizes("size", size)
     w = window(size[1:], kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+    check_whole(out_channels=out_channels)
     kernels = out_channels * prod(w.out if grid is None else per_axis(grid, len(w.out), "grid"))
     return _cost((out_channels, *w.out), kernels, size[0] * prod(w.kernel), bias=bias)
 
@@ -88,11 +93,30 @@ def tabled_cost(
     >>> tabled_cost((2, 3, 3), table=[[0], [0, 1]], kernel_size=3, bias=False).params
     27
     """
+    check_sizes("size", size)
     w = window(size[1:], kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+    check_table(table, size[0])
     kernels, maps = sum(map(len, table)), len(table)
     weights, places = kernels * prod(w.kernel), prod(w.out)
     params = weights + maps * bias
     return Cost((maps, *w.out), params, params * places, weights * places)
+
+
+def check_table(table: Sequence[Sequence[int]], channels: int) -> None:
+    """Whether every row of a table of connections names different maps that are there.
+
+    Raises:
+        ArgumentError: a row does not, or there is no table.
+    """
+    if not is_list(table) or not all(is_list(maps) for maps in table):
+        raise ArgumentError(
+            f"table={table!r}, expected for every output map a list of the input maps that it reads"
+        )
+    for o, maps in enumerate(table):
+        if not all(is_whole(i) and 0 <= i < channels for i in maps) or len(set(maps)) != len(maps):
+            raise ArgumentError(
+                f"row {o} of the table is {list(maps)}, expected different maps of 0 to {channels - 1}"
+            )
 
 
 def conv_transpose_cost(  # noqa: PLR0913 - every option of the operation
@@ -112,6 +136,7 @@ def conv_transpose_cost(  # noqa: PLR0913 - every option of the operation
     >>> conv_transpose_cost((8, 4, 4), out_channels=3, kernel_size=2, stride=2).output
     (3, 8, 8)
     """
+    check_sizes("size", size)
     rank = len(size) - 1
     kernel, step = per_axis(kernel_size, rank, "kernel_size"), per_axis(stride, rank, "stride")
     dilate = per_axis(dilation, rank, "dilation")
@@ -146,6 +171,7 @@ def pool_cost(
     >>> pool_cost((6, 28, 28), kernel_size=2, trained=True)
     Cost(output=(6, 14, 14), params=12, connections=5880, macs=0)
     """
+    check_sizes("size", size)
     w = window(
         size[1:],
         kernel_size=kernel_size,
@@ -164,6 +190,8 @@ def dense_cost(size: Sequence[int], output: Sequence[int], *, bias: bool = True)
     >>> dense_cost((1, 4, 4), (1, 2, 2), bias=False).params
     64
     """
+    check_sizes("size", size)
+    check_sizes("output", output)
     return _cost(tuple(output), prod(output), prod(size), bias=bias)
 
 
@@ -173,7 +201,8 @@ def in_group(channels: int, out_channels: int, groups: int) -> int:
     Raises:
         ArgumentError: `groups` does not divide both numbers of channels.
     """
-    if groups < 1 or channels % groups or out_channels % groups:
+    check_whole(channels=channels, out_channels=out_channels, groups=groups)
+    if channels % groups or out_channels % groups:
         raise ArgumentError(
             f"groups={groups} does not divide {channels} input and {out_channels} output channels; "
             f"their common divisors are {_divisors(channels, out_channels)}"

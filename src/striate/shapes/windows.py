@@ -7,16 +7,20 @@ Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", arXiv
 
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from striate.errors import ArgumentError, ShapeError, nearest
+from striate.shapes.arguments import (
+    LONGEST,
+    WORDS,
+    Ints,
+    Padding,
+    check_whole,
+    is_whole,
+    per_axis,
+)
 
-Ints: TypeAlias = int | Sequence[int]
 Sides: TypeAlias = tuple[tuple[int, int], ...]
-PaddingWord: TypeAlias = Literal["valid", "same", "same_upper", "same_lower"]
-Padding: TypeAlias = int | PaddingWord | Sequence[int | tuple[int, int]]
-
-WORDS = ("valid", "same", "same_upper", "same_lower")
 
 
 class Window(NamedTuple):
@@ -59,26 +63,6 @@ class Window(NamedTuple):
             )
 
 
-def per_axis(value: Ints, rank: int, name: str, *, least: int = 1) -> tuple[int, ...]:
-    """One integer an axis, from one for all or one for each.
-
-    Raises:
-        ArgumentError: there are not `rank` of them, or one is under `least`.
-
-    >>> per_axis(3, 2, "stride")
-    (3, 3)
-    """
-    values = (value,) * rank if isinstance(value, int) else tuple(value)
-    if len(values) != rank:
-        raise ArgumentError(
-            f"{name}={value!r} has {len(values)} entries, expected one integer or {rank}"
-        )
-    for entry in values:
-        if entry < least:
-            raise ArgumentError(f"{name}={value!r} must be at least {least} on every axis")
-    return values
-
-
 def spread(kernel: int, dilation: int = 1) -> int:
     """Cells from the first to the last one that a dilated kernel reads, both included."""
     return (kernel - 1) * dilation + 1
@@ -95,6 +79,7 @@ def padding_needed(
     >>> padding_needed(5, 3, kernel=3, stride=2)
     (1, 1)
     """
+    check_whole(size=size, out=out, kernel=kernel, stride=stride, dilation=dilation)
     total = max(0, (out - 1) * stride + spread(kernel, dilation) - size)
     if (size + total - spread(kernel, dilation)) // stride + 1 != out:
         raise ShapeError(
@@ -119,18 +104,27 @@ def sides(
     Raises:
         ArgumentError: an unknown word, a negative entry, or not as many entries as axes.
     """
-    if isinstance(padding, int):
-        (cells,) = per_axis(padding, 1, "padding", least=0)
-        return ((cells, cells),) * len(size)
     if isinstance(padding, str):
         return _sides_of_word(padding, size, kernel, stride, dilation)
+    return spelled_sides(padding, size)
+
+
+def spelled_sides(padding: int | Sequence[int | tuple[int, int]], size: Sequence[int]) -> Sides:
+    """`sides` of a padding that is no word.
+
+    Raises:
+        ArgumentError: a negative entry, or not as many entries as axes.
+    """
+    if not isinstance(padding, Sequence):
+        (cells,) = per_axis(padding, 1, "padding", least=0)
+        return ((cells, cells),) * len(size)
     if len(padding) != len(size):
         raise ArgumentError(
             f"padding={padding!r} has {len(padding)} entries, expected {len(size)}: "
             "one integer or one pair (before, after) an axis"
         )
-    pairs = [(p, p) if isinstance(p, int) else tuple(p) for p in padding]
-    if any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
+    pairs = [tuple(p) if isinstance(p, Sequence) else (p, p) for p in padding]
+    if any(len(pair) != 2 or not all(is_whole(p) and p >= 0 for p in pair) for pair in pairs):
         raise ArgumentError(f"padding={padding!r} must hold integers or pairs of at least 0")
     return tuple((pair[0], pair[1]) for pair in pairs)
 
@@ -169,7 +163,28 @@ def out_size(
     >>> out_size(32, kernel=3, stride=2, padding=1)
     16
     """
-    before, after = (padding, padding) if isinstance(padding, int) else padding
+    check_whole(size=size, kernel=kernel, stride=stride, dilation=dilation)
+    return _cells_out(size, kernel, stride, _pair(padding), dilation, ceil_mode=ceil_mode)
+
+
+def _pair(padding: int | tuple[int, int]) -> tuple[int, int]:
+    """Cells before and after one axis."""
+    before, after = per_axis(
+        (padding, padding) if isinstance(padding, int) else padding, 2, "padding", least=-LONGEST
+    )
+    return before, after
+
+
+def _cells_out(
+    size: int,
+    kernel: int,
+    stride: int,
+    padding: tuple[int, int],
+    dilation: int,
+    *,
+    ceil_mode: bool,
+) -> int:
+    before, after = padding
     room = size + before + after - spread(kernel, dilation)
     if room < 0:
         raise ShapeError(
@@ -194,8 +209,12 @@ def in_size(
     >>> in_size(16, kernel=3, stride=2, padding=1)
     31
     """
-    before, after = (padding, padding) if isinstance(padding, int) else padding
-    return (out - 1) * stride + spread(kernel, dilation) - before - after
+    check_whole(out=out, kernel=kernel, stride=stride, dilation=dilation)
+    return _cells_in(out, kernel, stride, _pair(padding), dilation)
+
+
+def _cells_in(out: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int) -> int:
+    return (out - 1) * stride + spread(kernel, dilation) - sum(padding)
 
 
 def window(
@@ -222,13 +241,9 @@ def window(
             raise ShapeError(f"got an input of {tuple(size)} cells, expected at least one an axis")
     pads = sides(padding, size, kernel=kernel, stride=step, dilation=dilate)
     axes = tuple(zip(size, kernel, step, pads, dilate, strict=True))
-    out = tuple(
-        out_size(n, kernel=k, stride=s, padding=p, dilation=d, ceil_mode=ceil_mode)
-        for n, k, s, p, d in axes
-    )
+    out = tuple(_cells_out(n, k, s, p, d, ceil_mode=ceil_mode) for n, k, s, p, d in axes)
     overhang = tuple(
-        max(0, in_size(m, kernel=k, stride=s, padding=p, dilation=d) - n)
-        for (n, k, s, p, d), m in zip(axes, out, strict=True)
+        max(0, _cells_in(m, k, s, p, d) - n) for (n, k, s, p, d), m in zip(axes, out, strict=True)
     )
     return Window(tuple(size), kernel, step, dilate, pads, out, overhang)
 

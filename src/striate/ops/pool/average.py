@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.ops.padding import check_input, check_space, pad
+from striate.ops.checks import check_input, check_space
+from striate.ops.padding import pad
 from striate.ops.pool.windows import known, outer, pool_window
 from striate.shapes import Ints, Padding, Window
 

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from striate.errors import ArgumentError, ShapeError
-from striate.ops.padding import check_space, pad
+from striate.errors import ShapeError
+from striate.ops.checks import check_axis, check_integers, check_numeric, check_space
+from striate.ops.padding import pad
 from striate.ops.pool.average import avg_pool, mean_pool
 from striate.ops.pool.windows import pool_window
 from striate.shapes import Ints, Padding, Window
@@ -113,8 +114,9 @@ def kmax_pool(x: Num[Tensor, "*axes"], *, k: int, dim: int = -1) -> Num[Tensor, 
         ShapeError: there are fewer than k values.
         ArgumentError: k under 1.
     """
-    if k < 1:
-        raise ArgumentError(f"kmax_pool: k={k}, expected at least 1")
+    check_numeric(x, "kmax_pool")
+    check_axis(x, dim, "kmax_pool")
+    check_integers("kmax_pool", k=k)
     if x.shape[dim] < k:
         raise ShapeError(
             f"kmax_pool: got {x.shape[dim]} values along axis {dim}, expected at least k={k}"

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from striate.errors import ArgumentError, nearest
-from striate.ops.padding import check_space, named
-from striate.shapes import Ints, per_axis
+from striate.errors import ArgumentError
+from striate.ops.checks import check_space, check_word, named
+from striate.shapes import Ints, is_list, per_axis
 
 _ADAPTIVE_MAX: tuple[Callable[..., Tensor], ...] = (
     F.adaptive_max_pool1d,
@@ -80,6 +80,9 @@ def pyramid_pool(
         ArgumentError: an unknown kind, or a grid that is none.
     """
     kinds = {"max": adaptive_max_pool, "average": adaptive_avg_pool}
-    if kind not in kinds:
-        raise ArgumentError(f"pyramid_pool: unknown kind {kind!r}; {nearest(kind, kinds)}")
+    check_word("pyramid_pool", "kind", kind, kinds)
+    if not is_list(levels) or not levels:
+        raise ArgumentError(
+            f"pyramid_pool: levels={levels!r}, expected a grid a level, as (4, 2, 1)"
+        )
     return torch.cat([kinds[kind](x, output_size=level).flatten(1) for level in levels], dim=1)

@@ -11,8 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ArgumentError
+from striate.ops.checks import check_numbers, check_space
 from striate.ops.conv import conv
-from striate.ops.padding import check_space, pad
+from striate.ops.padding import pad
 from striate.ops.pool.average import mean_pool
 from striate.ops.pool.maximum import max_pool
 from striate.ops.pool.windows import outer, pool_window
@@ -25,6 +26,7 @@ def gaussian_weights(cells: int, sigma: float) -> list[float]:
     >>> [round(w, 3) for w in gaussian_weights(3, 1.0)]
     [0.274, 0.452, 0.274]
     """
+    check_numbers("gaussian_weights", sigma=sigma)
     if not sigma > 0:
         raise ArgumentError(f"sigma={sigma} is no width, expected more than 0")
     raw = [exp(-(((i - (cells - 1) / 2) / sigma) ** 2) / 2) for i in range(cells)]
@@ -139,6 +141,7 @@ def global_lp_pool(
 
 
 def _check_norm(p: float, who: str) -> None:
+    check_numbers(who, norm_type=p)
     if not p >= 1:
         raise ArgumentError(f"{who}: norm_type={p} is no norm, expected at least 1")
 

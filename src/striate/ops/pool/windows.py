@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from striate.errors import ShapeError
-from striate.ops.padding import geometry
+from striate.ops.checks import geometry
 from striate.shapes import Ints, Padding, Window, spread
 
 
