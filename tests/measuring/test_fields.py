@@ -295,9 +295,9 @@ def test_every_net_of_the_catalogue(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PICTURED)
-def test_every_map_of_every_net(name):
+def test_the_last_maps_of_every_net(name):
     net = small(name)
-    agree(net, net.input_shape)
+    agree(net, net.input_shape, most=12)
 
 
 def conv_stack(*steps):
