@@ -9,6 +9,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from striate.layers.pool_fixed import GlobalAvgPool
 from striate.models.backbone import Backbone, dropout
 from striate.models.facts import Request
 from striate.models.stages import Step
@@ -222,7 +223,7 @@ class Chain(Backbone):
         self.chain = tuple(self.counts)
         self.widths = tuple(self.counts[name] for name in self.ends)
         self.beside: Mapping[str, str] = {}
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.avgpool = GlobalAvgPool()
         self.drop = dropout(request.number("drop_rate"))
         self.add_module(self.head, nn.Linear(self.counts[self.chain[-1]], request.num_classes))
 

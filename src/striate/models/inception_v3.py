@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from striate.layers.pool_fixed import GlobalAvgPool
 from striate.models import init
 from striate.models.backbone import Backbone
 from striate.models.branches import Chain, Conv, ConvNorm, Layer, Mean, Table, links, numbered
@@ -145,7 +146,7 @@ class Auxiliary(nn.Module):
         self.pool = nn.AvgPool2d(5, stride=3) if enough else nn.AdaptiveAvgPool2d(GRID)
         self.conv0 = ConvNorm(inputs, first)
         self.conv1 = ConvNorm(first.maps, second)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.avgpool = GlobalAvgPool()
         self.fc = nn.Linear(second.maps, request.num_classes)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from striate.layers.pool_fixed import GlobalAvgPool
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
 from striate.models.branches import Conv, Layer, Mean, Table, links
@@ -101,7 +102,7 @@ class InceptionV4(Staged):
         super().__init__(Stages([[found.layer for found in stage] for stage in stages]))
         self.input_shape = (request.in_channels, *request.size)
         self.widths = tuple(stage[-1].maps for stage in stages)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.avgpool = GlobalAvgPool()
         self.drop = dropout(request.number("drop_rate"))
         self.last_linear = nn.Linear(self.widths[-1], request.num_classes)
 
