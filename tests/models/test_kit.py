@@ -64,7 +64,10 @@ def test_evaluation_is_repeatable_and_takes_batches_of_one_and_two(name):
     if "classify" in CATALOG[name].tasks:
         assert once.shape == (2, 7)
     assert torch.equal(once, twice)
-    torch.testing.assert_close(alone, once[:1], rtol=1e-4, atol=1e-5)
+    # Sums that nearly cancel differ by rounding of the largest answer, not of their own.
+    torch.testing.assert_close(
+        alone, once[:1], rtol=1e-4, atol=1e-5 * max(1, float(once.abs().max()))
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
