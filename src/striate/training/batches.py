@@ -58,12 +58,13 @@ class Batches:
             plain: the middle of each picture instead of a random view.
         """
         images = self.images.index_select(0, index)  # a copy of whole rows; indexing is 8x slower
-        if plain or self.augment == "none":
+        policy = read(self.augment)
+        if plain or not (policy.shifts or policy.views):
             images = self.preprocessing.centre(self._unpadded(images))
-        elif self.augment == "shift":
+        elif policy.shifts:
             images = self._shifted(images, randomness.generator(self.seed, "view", epoch, step))
         else:
-            policy, seed = read(self.augment), randomness.derive(self.seed, "view", epoch)
+            seed = randomness.derive(self.seed, "view", epoch)
             images, _ = view(images, index, policy, seed=seed, size=self.preprocessing.size)
         return self.preprocessing.normalise(images), self.labels.index_select(0, index)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import nn
 
-from striate import losses
+from striate import augment, losses
 from striate import plan as plan_room
 from striate.data import Data, channels
 from striate.errors import CheckpointError, DataError, RecipeError, StriateError, UsageError
@@ -146,6 +146,11 @@ def check(recipe: Recipe, out: Path) -> None:
         raise RecipeError(
             f"loss={recipe.loss}: pictures with one label each need "
             f"{', '.join(losses.LABELS)}, or a sum of these"
+        )
+    if augment.read(recipe.augment).of("mix") and not losses.read(recipe.loss).of_shares():
+        raise RecipeError(
+            f"augment={recipe.augment} and loss={recipe.loss} do not go together: mixed pictures belong to two "
+            "classes at once, which cross_entropy alone takes"
         )
     folder.check_parent(out)
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from striate.augment import mix, read
 from striate.plan import Plan
 from striate.tasks import Classify
 from striate.training import optim
@@ -39,6 +41,17 @@ class Setting:
         if self.recipe.budget is None:
             return place
         return Place.by_clock(max(place.share, self.spent() / self.recipe.budget), epoch)
+
+    def batch(
+        self, index: Tensor, epoch: int, step: int, *, plain: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """The items of one step: pictures [B, C, h, w], and labels [B] or, of mixed ones, shares [B, K]."""
+        x, target = self.batches.take(index, epoch, step, plain=plain)
+        policy = read(self.recipe.augment)
+        if plain or not policy.of("mix"):
+            return x, target
+        shares = F.one_hot(target, len(self.task.classes)).to(x.dtype)
+        return mix(x, shares, policy, randomness.generator(self.recipe.seed, "mix", epoch, step))
 
     def at_rate(self, rate: float) -> "Setting":
         """The same at one learning rate, whatever the schedule."""
@@ -83,7 +96,7 @@ def run(
             if epoch * batches.steps + step < state.step:
                 continue  # done before the training was resumed
             start = time.perf_counter()
-            x, target = batches.take(index, epoch, step, plain=plain)
+            x, target = setting.batch(index, epoch, step, plain=plain)
             state.totals.waited += time.perf_counter() - start
             try:
                 take_step(state, x, target, setting)

@@ -17,8 +17,10 @@ from torch import nn
 
 from striate import plan as plan_room
 from striate import weights
+from striate.augment import read
 from striate.data import Data, channels
 from striate.errors import RecipeError, ShapeError, UsageError
+from striate.models.backbone import Backbone
 from striate.models.unsupervised import Unsupervised
 from striate.plan import Plan
 from striate.runs.config import Config, NetSpec, structure
@@ -146,7 +148,7 @@ def training_batches(
     """The training items on the device, at the size they are stored, with room for shifts."""
     arrays = data.arrays("train", size=preprocessing.resize, color=preprocessing.color)
     images = torch.from_numpy(arrays.images)
-    if recipe.augment == "shift":
+    if read(recipe.augment).shifts:
         images = padded(images, preprocessing.size)
     return Batches(
         images.to(device),
@@ -170,8 +172,16 @@ def _plan(net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, devi
             f"batch={recipe.batch}: batch normalisation cannot learn from one picture a step; use batch=2 or more"
         )
     _check_outputs(net, x, task)
+    _check_loss(net, x[:2], target[:2], task, recipe)
     if recipe.plan != "auto":
-        return plan_room.explicit(recipe.plan, device)
+        asked = plan_room.explicit(recipe.plan, device)
+        layer = plan_room.crashing_layer(net, asked)
+        if layer:
+            raise RecipeError(
+                f"plan={recipe.plan}: torch crashes in the backward pass of {layer} (1x1, stride 2, few channels) "
+                "in this layout and float32; use plan=default, or bf16,channels_last"
+            )
+        return asked
     steps = batches.steps * recipe.most_epochs * (recipe.batch or 1) / len(index)
     plan = plan_room.choose(
         net,
@@ -210,6 +220,36 @@ def _check_outputs(net: nn.Module, x: torch.Tensor, task: Classify) -> None:
         raise ShapeError(
             f"the net answers {got} to {expected[0]} pictures, expected one tensor {expected}: "
             f"a score for each of the {expected[1]} classes"
+        )
+
+
+def _check_loss(
+    net: nn.Module, x: torch.Tensor, target: torch.Tensor, task: Classify, recipe: Recipe
+) -> None:
+    """Refuse what a loss of the net's own would not take notice of.
+
+    Raises:
+        RecipeError: naming the setting.
+    """
+    if not isinstance(net, Backbone):
+        return
+    asked: list[torch.Tensor] = []
+
+    def loss(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        asked.append(wanted)
+        return task.loss(logits, wanted)
+
+    copy.deepcopy(net).train().objective(Plan().batch(x), target.cpu(), loss)
+    usual = Recipe()
+    said = {key: getattr(recipe, key) for key in ("loss", "smoothing", "class_weights")}
+    said = {key: value for key, value in said.items() if value != getattr(usual, key)}
+    if read(recipe.augment).of("mix"):
+        said["augment"] = recipe.augment
+    if said and not asked:
+        key, value = next(iter(said.items()))
+        raise RecipeError(
+            f"{key}={value}: {recipe.net} learns by a loss of its own, which takes no notice of it; "
+            + ("leave mixup and cutmix out" if key == "augment" else f"leave {key} out")
         )
 
 

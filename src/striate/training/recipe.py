@@ -40,8 +40,7 @@ def _seconds(value: Any) -> Any:
 
 def _augmentation(text: str) -> str:
     """A policy of random views, checked; its words are those of `augment.policy`."""
-    if text != "auto":
-        augment.read(text)
+    augment.read(text)
     return text
 
 
@@ -122,7 +121,7 @@ class Recipe(BaseModel):
     clip: float | None = Field(default=None, gt=0, description="largest norm of the gradient")
     augment: Augmentation = Field(
         default="auto",
-        description="random views: crop+flip+rotate:15+color, see `striate.augment.policy`",
+        description="random views: crop+flip+rotate:15+color, auto+mixup, see `striate.augment.policy`",
     )
     size: Size | None = Field(default=None, description="pixels the net sees: 28 or 28x32")
     color: Literal["rgb", "grey", "hsv", "ycbcr", "xyz"] | None = Field(

@@ -35,10 +35,11 @@ class Totals:
     parts: dict[str, float] = field(default_factory=dict[str, float])
 
     def add(self, answer: Tensor, target: Tensor, loss: float, parts: Mapping[str, float]) -> None:
-        """Count one step."""
+        """Count one step; of a mixed item the larger share is the truth."""
+        truth = target if target.ndim == 1 else target.argmax(1)
         self.items += len(target)
         self.loss += loss * len(target)
-        self.right += int((answer.argmax(1) == target).sum())
+        self.right += int((answer.argmax(1) == truth).sum())
         for name, value in parts.items():
             self.parts[name] = self.parts.get(name, 0.0) + value * len(target)
 
