@@ -27,6 +27,7 @@ from striate.tasks import Classify
 from striate.training import frozen
 from striate.training import seed as randomness
 from striate.training.batches import Batches, balanced_weights, padded
+from striate.training.determinism import check_deterministic
 from striate.training.recipe import Recipe
 from striate.training.record import Job, Progress
 from striate.training.settle import stored_size
@@ -170,8 +171,10 @@ def _plan(net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, devi
             f"batch={recipe.batch}: batch normalisation cannot learn from one picture a step; use batch=2 or more"
         )
     _check_outputs(net, x, task)
-    if recipe.plan != "auto":
-        return plan_room.explicit(recipe.plan, device)
+    if recipe.deterministic:
+        check_deterministic(net, x[:2], target[:2], task)
+    if recipe.plan != "auto" or recipe.deterministic:  # what is fastest may change between repeats
+        return plan_room.explicit("default" if recipe.plan == "auto" else recipe.plan, device)
     steps = batches.steps * recipe.most_epochs * (recipe.batch or 1) / len(index)
     plan = plan_room.choose(
         net,
