@@ -29,6 +29,7 @@ from striate.tasks import Classify
 from striate.training import frozen
 from striate.training import seed as randomness
 from striate.training.batches import Batches, balanced_weights, padded
+from striate.training.determinism import check_deterministic
 from striate.training.recipe import Recipe
 from striate.training.record import Job, Progress
 from striate.training.settle import stored_size
@@ -173,15 +174,10 @@ def _plan(net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, devi
         )
     _check_outputs(net, x, task)
     _check_loss(net, x[:2], target[:2], task, recipe)
-    if recipe.plan != "auto":
-        asked = plan_room.explicit(recipe.plan, device)
-        layer = plan_room.crashing_layer(net, asked)
-        if layer:
-            raise RecipeError(
-                f"plan={recipe.plan}: torch crashes in the backward pass of {layer} (1x1, stride 2, few channels) "
-                "in this layout and float32; use plan=default, or bf16,channels_last"
-            )
-        return asked
+    if recipe.deterministic:
+        check_deterministic(net, x[:2], target[:2], task)
+    if recipe.plan != "auto" or recipe.deterministic:  # what is fastest may change between repeats
+        return _explicit(net, "default" if recipe.plan == "auto" else recipe.plan, device)
     steps = batches.steps * recipe.most_epochs * (recipe.batch or 1) / len(index)
     plan = plan_room.choose(
         net,
@@ -193,6 +189,17 @@ def _plan(net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, devi
         seconds=recipe.budget or math.inf,
     )
     return replace(plan, step_ms=(plan.step_ms or 0) * (recipe.batch or 1) / len(index))
+
+
+def _explicit(net: nn.Module, words: str, device: str) -> Plan:
+    asked = plan_room.explicit(words, device)
+    layer = plan_room.crashing_layer(net, asked)
+    if layer:
+        raise RecipeError(
+            f"plan={words}: torch crashes in the backward pass of {layer} (1x1, stride 2, few channels) "
+            "in this layout and float32; use plan=default, or bf16,channels_last"
+        )
+    return asked
 
 
 def _forecast(seconds: float, recipe: Recipe) -> str:

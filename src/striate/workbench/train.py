@@ -56,6 +56,8 @@ class Settings(TypedDict, total=False):
     ignore: str | list[str]
     broken: str | float
     on_nan: str
+    oom: str
+    deterministic: bool
     seed: int
     plan: str
     health: int
