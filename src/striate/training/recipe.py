@@ -176,6 +176,14 @@ class Recipe(BaseModel):
     health: int = Field(default=50, ge=0, description="steps between looks at every layer; 0: none")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
     cache: str | None = Field(default=None, description="folder of decoded pictures")
+    workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="threads that decode streamed pictures; one a core if not given",
+    )
+    window: int = Field(
+        default=16, ge=1, description="shards read at a time; an epoch is shuffled within so many"
+    )
 
     @property
     def most_epochs(self) -> int:

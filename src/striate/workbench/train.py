@@ -63,6 +63,8 @@ class Settings(TypedDict, total=False):
     health: int
     device: str
     cache: str
+    workers: int
+    window: int
 
 
 def train(
