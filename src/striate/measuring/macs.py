@@ -146,7 +146,7 @@ FREE = frozenset(
     half bfloat16 int long bool cpu cuda copy real imag view_as_real view_as_complex T mT H mH data
     requires_grad alias _unsafe_view zeros ones full empty zeros_like ones_like full_like empty_like
     new_zeros new_ones new_full new_empty new_tensor arange linspace eye tensor as_tensor rand randn
-    randint rand_like randn_like normal uniform meshgrid zero fill
+    randint rand_like randn_like normal uniform meshgrid zero fill overwritten
     """.split()  # noqa: SIM905
 )
 

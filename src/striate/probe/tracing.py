@@ -99,6 +99,7 @@ class Recorder(TorchFunctionMode):
         self.entered: set[str] = set()
         self._counter = counter
         self._escaped: list[Value] = []
+        self._cuts: dict[int, Call] = {}
         self._stack = [_Frame("", type(net).__name__)]
         self._known: MutableMapping[Tensor, Value] = WeakTensorKeyDictionary()
         self._made = 0
@@ -177,27 +178,44 @@ class Recorder(TorchFunctionMode):
         except Exception as error:
             self._failed = (self._call(func, args, kwargs), error)
             raise
+        # Kernels of compiled code are counted once they are back, so here they count themselves.
+        work = self._counter.total - before or flops(func, args, kwargs, result)
+        call = replace(self._call(func, args, kwargs), flops=work)
         # An assignment to part of a tensor gives nothing back, yet changes its first argument.
-        outputs = tensors(args[:1] if _name(func) == "setitem" else result)
-        if not outputs and _name(func) in LEAVES:
-            self._escaped += [
-                value for value in self._call(func, args, kwargs).inputs if value.live
-            ]
+        outputs = tensors(args[:1] if call.op == "setitem" else result)
         if outputs:
-            call = self._call(func, args, kwargs)
-            if self._escaped and not call.live and call.op in COMES_BACK:
-                call = replace(call, op="untraced", args=(list(self._escaped),), kwargs={})
-            params = () if call.live else call.params
-            self.calls.append(
-                replace(
-                    call,
-                    outputs=tuple(self._know(t, live=call.live, params=params) for t in outputs),
-                    written=_written(tensors([args, kwargs]), outputs),
-                    # Kernels of compiled code are counted once they are back, so here they count themselves.
-                    flops=self._counter.total - before or flops(func, args, kwargs, result),
-                )
-            )
+            self._keep(call, tensors([args, kwargs]), outputs)
+        elif call.op in LEAVES:
+            self._escaped += [value for value in call.inputs if value.live]
         return result
+
+    def _keep(self, call: Call, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
+        first = call.inputs[:1]
+        if self._escaped and not call.live and call.op in COMES_BACK:
+            call = replace(call, op="untraced", args=(list(self._escaped),), kwargs={})
+        params = () if call.live else call.params
+        made = tuple(self._know(t, live=call.live, params=params) for t in outputs)
+        self.calls.append(replace(call, outputs=made, written=_written(inputs, outputs)))
+        if first and (call.op == "setitem" or call.op.endswith("_")):
+            self._write_through(outputs[0], first[0])
+        elif call.op == "getitem":
+            self._cuts[made[0].index] = self.calls[-1]
+
+    def _write_through(self, tensor: Tensor, before: Value) -> None:
+        """A tensor that was changed in place and is a view of another: that one is a new value too."""
+        base = tensor._base if tensor._is_view() else None
+        if base is None or base not in self._known or base is tensor:
+            return
+        whole, part, cut = self._known[base], self._known[tensor], self._cuts.get(before.index)
+        op, args = "overwritten", (whole, part)
+        if cut is not None and cut.args[0] == whole:
+            op, args = "setitem", (whole, cut.args[1], part)
+        elif part.count == whole.count and tensor.is_contiguous():
+            op, args = "reshape", (part, list(whole.shape))
+        live = whole.live or part.live
+        here = self._stack[-1]
+        made = (self._know(base, live=live, params=() if live else (*whole.params, *part.params)),)
+        self.calls.append(Call(here.path, here.module, op, args, {}, made))
 
     def _call(self, func: object, args: tuple[object, ...], kwargs: dict[str, object]) -> Call:
         plain_args = tuple(self._plain(arg) for arg in args)
