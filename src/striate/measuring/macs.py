@@ -72,12 +72,12 @@ def _recurrent(call: Call) -> int:
 
 def _einsum(call: Call) -> int | None:
     """Of two factors; the cost of three depends on their order."""
+    if len(call.inputs) == 1:
+        return 0
     named = letters(call)
     if named is None or len(named[0]) > 2:
         return None
     terms, result = named
-    if len(terms) == 1:
-        return 0
     sizes: dict[str, int] = {}
     for term, operand in zip(terms, call.inputs, strict=True):
         for axis, side in zip(term, operand.shape, strict=True):

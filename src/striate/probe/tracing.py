@@ -17,8 +17,10 @@ from striate.probe.scripted import opened
 from striate.probe.watching import tensors
 
 
-def trace(net: nn.Module, inputs: Sequence[Tensor], *, numbers: bool = True) -> Trace:
-    """Run a copy of `net` in evaluation mode and list its calls; the net itself is not touched.
+def trace(
+    net: nn.Module, inputs: Sequence[Tensor], *, numbers: bool = True, training: bool = False
+) -> Trace:
+    """Run a copy of `net`, in evaluation mode if not asked otherwise, and list its calls; the net itself is not touched.
 
     On the meta device first, where no weight is copied and nothing is computed; a net that cannot run there
     (its control flow depends on numbers) runs on the CPU with a copy of its weights and random inputs.
@@ -27,6 +29,7 @@ def trace(net: nn.Module, inputs: Sequence[Tensor], *, numbers: bool = True) -> 
         net: any module; hooks on it that are not torch's own do not run.
         inputs: one tensor an argument of `forward`, of which only shape and type are used.
         numbers: whether the CPU is tried; without it a net that fails costs no copy of its weights.
+        training: run in training mode.
 
     Returns:
         The run that came further; `failed` and `error` say where it stopped if the net cannot take these inputs.
@@ -38,15 +41,15 @@ def trace(net: nn.Module, inputs: Sequence[Tensor], *, numbers: bool = True) -> 
         raise UsageError(
             "the net has lazy layers without sizes; run it once on a batch before this"
         )
-    run = _run(net, inputs, "meta")
+    run = _run(net, inputs, "meta", training=training)
     if run.error is None or not numbers:
         return run
-    real = _run(net, inputs, "cpu")
+    real = _run(net, inputs, "cpu", training=training)
     return run if real.error and len(run.calls) > len(real.calls) else real
 
 
-def _run(net: nn.Module, inputs: Sequence[Tensor], device: str) -> Trace:
-    twin = twin_of(net, device).eval()
+def _run(net: nn.Module, inputs: Sequence[Tensor], device: str, *, training: bool) -> Trace:
+    twin = twin_of(net, device).train(training)
     fed = [_input(like, device) for like in inputs]
     output, error = None, None
     counter = FlopCounter()
