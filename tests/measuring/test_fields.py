@@ -15,7 +15,7 @@ from striate.layers import pool_fixed as fixed_layers
 from striate.measuring import measure
 from striate.measuring.fields import Field, fields
 from striate.measuring.reach import Copy, box
-from striate.models.catalog import CATALOG, build
+from striate.models.catalog import CATALOG, build, outline
 from striate.probe import trace
 
 
@@ -378,6 +378,25 @@ def test_every_net_of_the_catalogue(name):
 def test_the_last_maps_of_every_net(name):
     net = small(name)
     agree(net, net.input_shape, most=12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PICTURED)
+def test_every_net_at_its_published_input(name):
+    net = outline(name)
+    agree(net, net.input_shape, most=2)
+
+
+@pytest.mark.slow
+def test_a_field_of_3039_pixels_whole():
+    # Inception-ResNet-v2 at an input that holds its largest field, by gradients in a few seconds.
+    net = outline("inception_resnet_v2", (3, 3200, 3200))
+    run, found = traced(net, (3, 3200, 3200))
+    value = [call.outputs[0] for call in run.calls if found.of(call.outputs[0])][-1]
+    at = [n // 2 for n in value.shape[2:]]
+    exact = box(Copy(run).reached(value, at))
+    assert exact == found.box(value, at)
+    assert [high - low + 1 for low, high in exact] == [3039, 3039]
 
 
 def conv_stack(*steps):

@@ -3,7 +3,7 @@
 An input size that a message names has been tried.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from math import isqrt, prod
 
@@ -103,23 +103,22 @@ def _maps_before(run: Trace, misfit: Misfit) -> Value | None:
 
 def _rewritten(misfit: Misfit) -> list[str]:
     """The number to write into the net."""
-    if misfit.kind == "features":
-        shape = misfit.value.shape
-        if len(shape) > 2 and prod(shape[1:]) == misfit.expected:
-            return [f"flatten {times(shape[1:])} = {misfit.expected:,} before it (nn.Flatten())"]
-        return [f"build it with in_features={misfit.got}"]
-    if misfit.kind == "width":
-        return [f"build it with {WIDTHS[misfit.call.op]}={misfit.got}"]
-    if misfit.kind == "values":
-        return [f"write {misfit.got}"]
-    if misfit.kind == "channels":
-        shape = misfit.value.shape[1:]
-        if misfit.expected == shape[-1] and misfit.expected not in shape[:-1]:
-            return [f"put the channels first: {times((shape[-1], *shape[:-1]))}"]
-        return [f"build it with {counted(misfit.got, 'channel')}"]
-    if misfit.kind == "joined":
-        return _matched(misfit)
-    return []
+    rule = REWRITTEN.get(misfit.kind)
+    return rule(misfit) if rule else []
+
+
+def _features(misfit: Misfit) -> list[str]:
+    shape = misfit.value.shape
+    if len(shape) > 2 and prod(shape[1:]) == misfit.expected:
+        return [f"flatten {times(shape[1:])} = {misfit.expected:,} before it (nn.Flatten())"]
+    return [f"build it with in_features={misfit.got}"]
+
+
+def _channels(misfit: Misfit) -> list[str]:
+    shape = misfit.value.shape[1:]
+    if misfit.expected == shape[-1] and misfit.expected not in shape[:-1]:
+        return [f"put the channels first: {times((shape[-1], *shape[:-1]))}"]
+    return [f"build it with {counted(misfit.got, 'channel')}"]
 
 
 def _matched(misfit: Misfit) -> list[str]:
@@ -141,6 +140,15 @@ def _matched(misfit: Misfit) -> list[str]:
     apart = {b - a for a, b in zip(smaller, larger, strict=True)}
     by = f" by {counted(apart.pop(), 'cell')}" if len(apart) == 1 else ""
     return [f"pad {times(smaller)}{by} to {times(larger)}"]
+
+
+REWRITTEN: dict[str, Callable[[Misfit], list[str]]] = {
+    "features": _features,
+    "values": lambda misfit: [f"write {misfit.got}"],
+    "channels": _channels,
+    "width": lambda misfit: [f"build it with {WIDTHS[misfit.call.op]}={misfit.got}"],
+    "joined": _matched,
+}
 
 
 def _pooled(misfit: Misfit, maps: Value | None) -> list[str]:

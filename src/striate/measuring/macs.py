@@ -67,7 +67,9 @@ def _multi_head(call: Call) -> int:
 def _recurrent(call: Call) -> int:
     # Every matrix of weights is used once a step and item; biases are vectors.
     steps = prod(call.inputs[0].shape[:-1])
-    return steps * sum(v.count for v in call.inputs if v.params and len(v.shape) > 1)
+    lists = [given for given in call.args if isinstance(given, list)]
+    weights = call.args[2:4] if call.op.endswith("_cell") else lists[-1]
+    return steps * sum(v.count for v in weights if isinstance(v, Value) and len(v.shape) > 1)
 
 
 def _einsum(call: Call) -> int | None:
