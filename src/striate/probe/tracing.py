@@ -1,11 +1,12 @@
 """Run a copy of any net and list every torch function it calls; the net itself is not touched."""
 
 import sys
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -177,19 +178,22 @@ class Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         before = self._counter.total
         try:
-            result = func(*args, **kwargs)
+            result = (
+                torch.empty_like(args[0]) if _keeps(func, args, kwargs) else func(*args, **kwargs)
+            )
         except Exception as error:
             self._failed = (self._call(func, args, kwargs), error)
             raise
         # Kernels of compiled code are counted once they are back, so here they count themselves.
         work = self._counter.total - before or flops(func, args, kwargs, result)
-        call = replace(self._call(func, args, kwargs), flops=work)
         # An assignment to part of a tensor gives nothing back, yet changes its first argument.
-        outputs = tensors(args[:1] if call.op == "setitem" else result)
+        op = _name(func)
+        outputs = tensors(args[:1] if op == "setitem" else result)
         if outputs:
+            call = replace(self._call(func, args, kwargs), flops=work)
             self._keep(call, tensors([args, kwargs]), outputs)
-        elif call.op in LEAVES:
-            self._escaped += [value for value in call.inputs if value.live]
+        elif op in LEAVES:
+            self._escaped += [v for v in self._call(func, args, kwargs).inputs if v.live]
         return result
 
     def _keep(self, call: Call, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
@@ -237,6 +241,20 @@ class Recorder(TorchFunctionMode):
 # Into NumPy, where nothing is seen, and back.
 LEAVES = ("numpy", "array", "tolist")
 COMES_BACK = ("from_numpy", "lift_fresh", "tensor", "as_tensor", "asarray")
+
+
+def _keeps(func: object, args: tuple[object, ...], kwargs: Mapping[str, object]) -> bool:
+    """Whether this is batch normalisation with stored numbers that fit: its result has the shape of its input.
+
+    Most of the time of a residual net on the meta device is spent on saying so.
+    """
+    if func is not F.batch_norm or len(args) != 3 or kwargs.get("training"):
+        return False  # torch hands the three on by position and the others by name
+    x, mean = args[:2]
+    if not (isinstance(x, Tensor) and x.is_meta and x.ndim > 1 and isinstance(mean, Tensor)):
+        return False
+    stored = [*args[1:], kwargs.get("weight"), kwargs.get("bias")]
+    return all(t.numel() == x.shape[1] for t in stored if isinstance(t, Tensor))
 
 
 def _written(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> int:
