@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
@@ -43,7 +43,7 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def medians(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def medians(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Seconds of each, all of them in every round; a first round is not counted."""
     taken: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(rounds + 1):
@@ -110,12 +110,13 @@ def main() -> None:
     cold, memory = map(float, alone([sys.executable, "-c", COLD])[1].split())
     command, _ = alone([sys.executable, "-m", "striate", "measure", "resnet152", "--json"])
     warm = on_resnet152(options.rounds)
+    layers = growth(3)
     told = {
         "cold_s": cold,
         "memory_MiB": memory,
         "command_s": command,
         "warm_s": warm,
-        "layers_s": growth(3),
+        "layers_s": layers,
     }
     if options.json:
         print(json.dumps(told))
@@ -133,7 +134,7 @@ def main() -> None:
             f"  sheet with one count, by difference: {single / warm['torchinfo']:.2f} of torchinfo"
         )
     print(f"  second count and fields: {second + warm['fields of all layers']:.3f} s")
-    for depth, spent in told["layers_s"].items():
+    for depth, spent in layers.items():
         print(f"  {depth:5} layers {spent:.3f} s, {spent / depth * 1000:.2f} ms a layer")
 
 

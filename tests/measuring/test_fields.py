@@ -224,7 +224,7 @@ class Summed(nn.Module):
     def forward(self, x):
         y = torch.einsum("bchw,oc->bohw", self.conv(x), self.mix)
         y = torch.einsum("b o ..., o c -> b c ...", y, self.mix)
-        y = torch.tensordot(y, self.mix, dims=([1], [1])).permute(0, 3, 1, 2)
+        y = torch.tensordot(y, self.mix, dims=([1], [1])).permute(0, 3, 1, 2)  # pyright: ignore[reportArgumentType]
         return F.glu(F.conv2d(y, torch.ones(4, 4, 1, 2)), 1)
 
 
@@ -395,6 +395,7 @@ def test_a_field_of_3039_pixels_whole():
     value = [call.outputs[0] for call in run.calls if found.of(call.outputs[0])][-1]
     at = [n // 2 for n in value.shape[2:]]
     exact = box(Copy(run).reached(value, at))
+    assert exact is not None
     assert exact == found.box(value, at)
     assert [high - low + 1 for low, high in exact] == [3039, 3039]
 

@@ -112,7 +112,7 @@ def einsum_without_a_sum(x):
 
 
 def tensor_product(x):
-    return torch.tensordot(x, torch.ones(3, 4, 2), dims=([3, 2], [0, 1]))
+    return torch.tensordot(x, torch.ones(3, 4, 2), dims=([3, 2], [0, 1]))  # pyright: ignore[reportArgumentType]
 
 
 def two_inputs_in_one(x):

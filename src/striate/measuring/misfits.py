@@ -124,7 +124,8 @@ def _built_for(call: Call) -> int | None:
     weights = [value for value in call.inputs if value.params]
     if not weights:
         return None
-    return weights[0].count if call.op == "prelu" else weights[0].shape[-1]
+    shape = weights[0].shape
+    return weights[0].count if call.op == "prelu" or not shape else shape[-1]
 
 
 def _product(call: Call) -> Misfit | None:

@@ -179,7 +179,9 @@ class Recorder(TorchFunctionMode):
         before = self._counter.total
         try:
             result = (
-                torch.empty_like(args[0]) if _keeps(func, args, kwargs) else func(*args, **kwargs)
+                torch.empty_like(tensors(args)[0])
+                if _keeps(func, args, kwargs)
+                else func(*args, **kwargs)
             )
         except Exception as error:
             self._failed = (self._call(func, args, kwargs), error)
