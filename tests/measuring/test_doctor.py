@@ -217,6 +217,26 @@ def test_parameters_without_a_gradient():
     )
 
 
+class Auxiliary(nn.Module):
+    """A second head that only training uses."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head, self.aux = nn.Conv2d(1, 2, 3), nn.Conv2d(2, 1, 1), nn.Conv2d(2, 1, 1)
+
+    def forward(self, x):
+        y = self.conv(x)
+        return (self.head(y), self.aux(y)) if self.training else self.head(y)
+
+
+def test_a_head_of_training_alone_is_no_loss():
+    net = Auxiliary().eval()
+    assert measure(net, (1, 5, 5)).findings == ()
+    assert measure(net, (1, 5, 5)).totals.params == 26
+    net.spare = nn.Linear(2, 3)
+    assert [f.path for f in measure(net, (1, 5, 5)).findings] == ["spare"]
+
+
 def test_frozen_normalisation_in_training_mode():
     net = seq(nn.Conv2d(1, 2, 3, bias=False), nn.BatchNorm2d(2), nn.Conv2d(2, 2, 1)).train()
     assert found(net, (1, 8, 8), "frozen") == []

@@ -160,6 +160,164 @@ def test_the_layer_the_numbers_and_a_size_that_works(net, shape, message, mended
         measure(net, mended)
 
 
+class Strided(nn.Module):
+    """A residual block that halves one branch alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, stride=2, padding=1)
+
+    def forward(self, x):
+        return self.conv(x) + x
+
+
+class Skips(nn.Module):
+    """Up by two from what was pooled by two, beside what was not."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.up = nn.Conv2d(3, 4, 3, padding=1), nn.ConvTranspose2d(4, 4, 2, 2)
+
+    def forward(self, x):
+        return torch.cat([self.up(F.max_pool2d(self.conv(x), 2)), x], 1)
+
+
+class Placed(nn.Module):
+    """Tokens with places that were learnt for 7 x 7 of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.place = nn.Conv2d(3, 8, 4, 4), nn.Parameter(torch.zeros(1, 49, 8))
+
+    def forward(self, x):
+        return self.conv(x).flatten(2).transpose(1, 2) + self.place
+
+
+class Self(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.attend = nn.MultiheadAttention(width, 2, batch_first=True)
+
+    def forward(self, x):
+        return self.attend(x, x, x)[0]
+
+
+class Two(nn.Module):
+    def forward(self, x, y):
+        return x + y
+
+
+TYPICAL = [
+    (
+        seq(nn.Conv2d(1, 6, 5), nn.Linear(6 * 28 * 28, 10)),
+        (1, 32, 32),
+        "1 (Linear): expects 4,704 features, got 28, at input 1x32x32: flatten 6x28x28 = 4,704 before it (nn.Flatten())",
+        (seq(nn.Conv2d(1, 6, 5), nn.Flatten(), nn.Linear(6 * 28 * 28, 10)), (1, 32, 32)),
+    ),
+    (
+        seq(nn.Conv2d(3, 8, 3)),
+        (24, 20, 3),
+        (
+            "0 (Conv2d): expects 3 channels, got 24 in 24x20x3, at input 24x20x3: "
+            "put the channels first: 3x24x20, or give 3 channels"
+        ),
+        (seq(nn.Conv2d(3, 8, 3)), (3, 24, 20)),
+    ),
+    (
+        seq(nn.Conv2d(3, 8, 3)),
+        (1, 3, 28, 28),
+        (
+            "0 (Conv2d): expects 2 axes after its channels, got 1x3x28x28, at input 1x3x28x28: "
+            "leave the axis of items out: give 3x28x28"
+        ),
+        (seq(nn.Conv2d(3, 8, 3)), (3, 28, 28)),
+    ),
+    (
+        Strided(),
+        (3, 32, 32),
+        (
+            "Strided: add joins maps of 3x16x16 and 3x32x32, at input 3x32x32: "
+            "bring 32x32 to 16x16 with stride 2, as a 1x1 convolution or pooling has"
+        ),
+        None,
+    ),
+    (
+        Skips(),
+        (3, 33, 33),
+        (
+            "Skips: cat joins maps of 4x32x32 and 3x33x33, at input 3x33x33: "
+            "pad 32x32 by 1 cell to 33x33, or use input 34x34"
+        ),
+        (Skips(), (3, 34, 34)),
+    ),
+    (
+        Placed(),
+        (3, 32, 32),
+        "Placed: add joins maps of 64x8 and 49x8, at input 3x32x32: use input 31x31",
+        (Placed(), (3, 31, 31)),
+    ),
+    (
+        Self(16),
+        (5, 8),
+        (
+            "attend (MultiheadAttention): expects 16 values an item along its axis, got 8 in 1x8, at input 5x8: "
+            "build it with embed_dim=8"
+        ),
+        (Self(8), (5, 8)),
+    ),
+    (
+        seq(nn.Linear(8, 4), nn.LayerNorm(8)),
+        (8,),
+        "1 (LayerNorm): expects 8 values an item along its axis, got 4 in 4, at input 8: build it with normalized_shape=4",
+        (seq(nn.Linear(8, 4), nn.LayerNorm(4)), (8,)),
+    ),
+    (
+        seq(nn.Conv2d(3, 6, 3), nn.PReLU(4)),
+        (3, 8, 8),
+        (
+            "1 (PReLU): expects 4 values an item along its axis, got 6 in 6x6x6, at input 3x8x8: "
+            "build it with num_parameters=6"
+        ),
+        (seq(nn.Conv2d(3, 6, 3), nn.PReLU(6)), (3, 8, 8)),
+    ),
+    (
+        Two(),
+        (3, 8, 8),
+        (
+            "Two: Two.forward() missing 1 required positional argument: 'y'; got 1 input: give a list with one shape "
+            "for each, such as measure(net, [(3, 32, 32), (3, 32, 32)])"
+        ),
+        (Two(), [(3, 8, 8), (3, 8, 8)]),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("net", "shape", "message", "mended"), TYPICAL)
+def test_typical_mistakes_and_what_mends_them(net, shape, message, mended):
+    assert said(net, shape) == message
+    if mended:
+        measure(*mended)
+
+
+def test_an_embedding_that_is_given_a_shape_asks_for_whole_numbers():
+    assert said(seq(nn.Embedding(10, 4)), (5,), UsageError) == (
+        "0 (Embedding): embedding reads whole numbers, got torch.float32; give a tensor of them in place of the shape, "
+        "such as torch.zeros(1, 5).long()"
+    )
+    measure(seq(nn.Embedding(10, 4)), torch.zeros(1, 5).long())
+
+
+def test_matrices_that_do_not_fit():
+    class Product(nn.Module):
+        def forward(self, x):
+            return x @ torch.ones(5, 3)
+
+    assert said(Product(), (4,)) == (
+        "Product: matmul of 1x4 and 5x3 needs as many columns as rows: 4 are not 5, at input 4; "
+        "check the input shape or the layer"
+    )
+
+
 class Raises(nn.Module):
     def forward(self, _x):
         raise RuntimeError("no pictures today")

@@ -15,7 +15,7 @@ from striate.layers import pool_fixed as fixed_layers
 from striate.measuring import measure
 from striate.measuring.fields import Field, fields
 from striate.measuring.reach import Copy, box
-from striate.models.catalog import CATALOG, build
+from striate.models.catalog import CATALOG, build, outline
 from striate.probe import trace
 
 
@@ -224,7 +224,7 @@ class Summed(nn.Module):
     def forward(self, x):
         y = torch.einsum("bchw,oc->bohw", self.conv(x), self.mix)
         y = torch.einsum("b o ..., o c -> b c ...", y, self.mix)
-        y = torch.tensordot(y, self.mix, dims=([1], [1])).permute(0, 3, 1, 2)
+        y = torch.tensordot(y, self.mix, dims=([1], [1])).permute(0, 3, 1, 2)  # pyright: ignore[reportArgumentType]
         return F.glu(F.conv2d(y, torch.ones(4, 4, 1, 2)), 1)
 
 
@@ -378,6 +378,26 @@ def test_every_net_of_the_catalogue(name):
 def test_the_last_maps_of_every_net(name):
     net = small(name)
     agree(net, net.input_shape, most=12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PICTURED)
+def test_every_net_at_its_published_input(name):
+    net = outline(name)
+    agree(net, net.input_shape, most=2)
+
+
+@pytest.mark.slow
+def test_a_field_of_3039_pixels_whole():
+    # Inception-ResNet-v2 at an input that holds its largest field, by gradients in a few seconds.
+    net = outline("inception_resnet_v2", (3, 3200, 3200))
+    run, found = traced(net, (3, 3200, 3200))
+    value = [call.outputs[0] for call in run.calls if found.of(call.outputs[0])][-1]
+    at = [n // 2 for n in value.shape[2:]]
+    exact = box(Copy(run).reached(value, at))
+    assert exact is not None
+    assert exact == found.box(value, at)
+    assert [high - low + 1 for low, high in exact] == [3039, 3039]
 
 
 def conv_stack(*steps):

@@ -83,6 +83,7 @@ def test_json_has_the_shape_of_the_design():
     sheet = json.loads(json.dumps(measure("lenet5").as_dict()))
     assert sheet.keys() == {
         "net", "inputs", "layers", "totals", "shares", "counts", "field", "unread", "findings", "ran_on",
+        "unfinished",
     }  # fmt: skip
     assert sheet["inputs"] == [[1, 28, 28]]
     assert sheet["layers"][0] == {

@@ -32,8 +32,10 @@ def test_the_sheet_holds_what_ran():
     assert [row.path for row in sheet.layers] == ["first", "second.0", "second.1"]
     assert sheet.totals.macs == 4 * 25 * 9 + 2 * 9 * 4 * 9
     assert sheet.totals.params == 40 + 74 + 4 + 27
-    assert sheet.layers[-1].field.size == (7, 7)
-    stopped = sheet.unfinished
+    field, stopped = sheet.layers[-1].field, sheet.unfinished
+    assert field
+    assert field.size == (7, 7)
+    assert stopped
     assert (stopped.path, stopped.missing, stopped.params) == ("", ("head.0", "head.1"), 27)
     assert stopped.text == (
         "Stops: forward failed: no card in this machine, at input 1x11x11; check the input shape or the layer"

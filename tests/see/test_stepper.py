@@ -187,6 +187,16 @@ def test_every_number_of_a_step_is_drawn(op):
         assert done == [number_text(s.value) for s in steps.steps[:i]]
 
 
+@pytest.mark.parametrize("fill", ["zeros", "reflect", "replicate", "circular"])
+def test_the_sum_under_a_step_is_its_value(fill):
+    steps = convolution((5, 5), 3, padding=2, fill=fill)
+    for i, step in enumerate(steps.steps):
+        said = " ".join(re.findall(r'<text class="w-sentence"[^>]*>([^<]*)', steps.svg(i)))
+        _, terms, value = said.replace(chr(0x2212), "-").split("=")
+        numbers = re.sub(r"([+-]) (?=[0-9])", r"\1", terms).split()
+        assert sum(map(float, numbers)) == float(value) == step.value
+
+
 def test_the_window_lies_over_what_it_reads():
     steps = convolution((1, 5, 5), 3, stride=2, dilation=2, padding=1)
     root = parsed(steps.svg(1))

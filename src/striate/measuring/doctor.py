@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
+import torch
 from torch import nn
 
 from striate.measuring.fields import Fields
 from striate.measuring.finding import Finding
 from striate.measuring.geometry import geometry
 from striate.measuring.inputs import times
-from striate.probe import Call, Trace, Value
+from striate.probe import Call, Trace, Value, trace
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,7 @@ def examine(case: Case) -> tuple[Finding, ...]:
         *_biases(case.run),
         *_single_values(case),
         *_frozen(case.net),
-        *_unused(case),
-        *_untrained(case),
+        *_idle(case),
     )
 
 
@@ -141,21 +141,6 @@ def _frozen(net: nn.Module) -> list[Finding]:
     ]
 
 
-def _unused(case: Case) -> list[Finding]:
-    """Parameters that no function reads."""
-    read = {name for call in case.run.calls for name in call.params}
-    lost = [name for name in case.parameters if name not in read]
-    return [
-        Finding(
-            "unused",
-            owner,
-            f"{count:,} parameters are never read",
-            "remove them or use them in forward",
-        )
-        for owner, count in _owners(case, lost).items()
-    ]
-
-
 # Nothing flows back through these: they cut the graph or give whole numbers and truth values.
 CUTS = frozenset(
     [
@@ -200,30 +185,57 @@ CUTS = frozenset(
 )
 
 
-def _untrained(case: Case) -> list[Finding]:
-    """Parameters that are read, but that no output sends a gradient to."""
-    reached = {out.index for out in case.run.outputs}
+def _idle(case: Case) -> list[Finding]:
+    """Parameters that no function reads, and those that no output sends a gradient to, in training either."""
+    read, learning = _read(case.run), _learning(case.run)
+    trained = {name for name, p in case.parameters.items() if p.requires_grad}
+    if not set(case.parameters) <= read or not trained <= learning:
+        run = _in_training(case)  # heads that only training uses
+        read, learning = read | _read(run), learning | _learning(run)
+    unused = _owners(case, [name for name in case.parameters if name not in read])
+    untrained = _owners(case, sorted(trained & read - learning))
+    return [
+        *(
+            Finding(
+                "unused",
+                owner,
+                f"{count:,} parameters are never read",
+                "remove them or use them in forward",
+            )
+            for owner, count in unused.items()
+        ),
+        *(
+            Finding(
+                "gradient",
+                owner,
+                f"{count:,} parameters never get a gradient: none of their results reaches an output",
+                "remove the detach after them, use their result, or freeze them with requires_grad_(False)",
+            )
+            for owner, count in untrained.items()
+        ),
+    ]
+
+
+def _in_training(case: Case) -> Trace:
+    like = [torch.empty(v.shape, dtype=v.dtype, device="meta") for v in case.run.inputs]
+    numbers = case.run.device == "cpu"
+    return trace(case.net, like, numbers=numbers, training=True)
+
+
+def _read(run: Trace) -> set[str]:
+    return {name for call in run.calls for name in call.params}
+
+
+def _learning(run: Trace) -> set[str]:
+    """Parameters from which a way leads to an output that gradients can go back."""
+    reached = {out.index for out in run.outputs}
     learning: set[str] = set()
-    for call in reversed(case.run.calls):
+    for call in reversed(run.calls):
         if call.op in CUTS or not any(out.index in reached for out in call.outputs):
             continue
         reached.update(value.index for value in call.inputs)
         learning.update(call.params)
-    read = {name for call in case.run.calls for name in call.params}
-    lost = [
-        name
-        for name, parameter in case.parameters.items()
-        if name in read and name not in learning and parameter.requires_grad
-    ]
-    return [
-        Finding(
-            "gradient",
-            owner,
-            f"{count:,} parameters never get a gradient: none of their results reaches an output",
-            "remove the detach after them, use their result, or freeze them with requires_grad_(False)",
-        )
-        for owner, count in _owners(case, lost).items()
-    ]
+    return learning
 
 
 def _owners(case: Case, names: Sequence[str]) -> dict[str, int]:

@@ -3,7 +3,7 @@
 An input size that a message names has been tried.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from math import isqrt, prod
 
@@ -13,7 +13,7 @@ from striate.errors import ShapeError, StriateError, UsageError
 from striate.measuring.fields import fields
 from striate.measuring.finding import Unfinished
 from striate.measuring.inputs import counted, times
-from striate.measuring.misfits import Misfit, misfits
+from striate.measuring.misfits import WIDTHS, Misfit, misfits
 from striate.measuring.tries import Tries, picture_of, resized
 from striate.probe import Call, Trace, Value
 
@@ -31,7 +31,17 @@ def explain(net: nn.Module, run: Trace) -> StriateError | None:
         return ShapeError(_sentence(net, run, misfit))
     if run.failed is None:
         return None
+    if isinstance(run.error, TypeError) and "positional argument" in str(run.error):
+        return ShapeError(
+            f"{type(net).__name__}: {run.error}; got {counted(len(run.inputs), 'input')}: give a list with one shape for each, "
+            "such as measure(net, [(3, 32, 32), (3, 32, 32)])"
+        )
     call = run.failed
+    if call.op == "embedding" and any(v.live and v.dtype.is_floating_point for v in call.inputs):
+        return UsageError(
+            f"{_where(call)}: embedding reads whole numbers, got {call.inputs[0].dtype}; give a tensor of them in place of "
+            f"the shape, such as torch.zeros{call.inputs[0].shape}.long()"
+        )
     said = next(iter(str(run.error).strip().splitlines()), type(run.error).__name__)
     got = (
         f" (it got {', '.join(times(v.shape) for v in call.inputs if v.live)})" if call.live else ""
@@ -93,29 +103,52 @@ def _maps_before(run: Trace, misfit: Misfit) -> Value | None:
 
 def _rewritten(misfit: Misfit) -> list[str]:
     """The number to write into the net."""
-    if misfit.kind == "features":
-        return [f"build it with in_features={misfit.got}"]
-    if misfit.kind == "values":
-        return [f"write {misfit.got}"]
-    if misfit.kind == "channels":
-        return [f"build it with {counted(misfit.got, 'channel')}"]
-    if misfit.kind == "joined":
-        return _matched(misfit)
-    return []
+    rule = REWRITTEN.get(misfit.kind)
+    return rule(misfit) if rule else []
+
+
+def _features(misfit: Misfit) -> list[str]:
+    shape = misfit.value.shape
+    if len(shape) > 2 and prod(shape[1:]) == misfit.expected:
+        return [f"flatten {times(shape[1:])} = {misfit.expected:,} before it (nn.Flatten())"]
+    return [f"build it with in_features={misfit.got}"]
+
+
+def _channels(misfit: Misfit) -> list[str]:
+    shape = misfit.value.shape[1:]
+    if misfit.expected == shape[-1] and misfit.expected not in shape[:-1]:
+        return [f"put the channels first: {times((shape[-1], *shape[:-1]))}"]
+    return [f"build it with {counted(misfit.got, 'channel')}"]
 
 
 def _matched(misfit: Misfit) -> list[str]:
     """How branches are brought to one size."""
-    parts = [value.shape for value in misfit.call.inputs if value.live]
-    if len({len(shape) for shape in parts}) > 1 or len(parts[0]) < 3:
+    parts = [v.shape for v in misfit.call.inputs if v.live or v.params]
+    weights = any(value.params for value in misfit.call.inputs)
+    if weights or len({len(shape) for shape in parts}) > 1 or len(parts[0]) < 3:
         return []
     channels = list(dict.fromkeys(shape[1] for shape in parts))
     if len(channels) > 1 and not misfit.call.op.startswith(("cat", "concat")):
         return [f"bring {channels[0]} channels to {channels[1]} with a 1x1 convolution"]
-    smaller, larger = min(parts, key=prod)[2:], max(parts, key=prod)[2:]
+    smaller, larger = sorted((part[2:] for part in parts), key=prod)[:: len(parts) - 1]
+    steps = {round(b / a) for a, b in zip(smaller, larger, strict=True)}
+    if len(steps) == 1 and min(steps) > 1:
+        step = min(steps)
+        return [
+            f"bring {times(larger)} to {times(smaller)} with stride {step}, as a 1x1 convolution or pooling has"
+        ]
     apart = {b - a for a, b in zip(smaller, larger, strict=True)}
     by = f" by {counted(apart.pop(), 'cell')}" if len(apart) == 1 else ""
     return [f"pad {times(smaller)}{by} to {times(larger)}"]
+
+
+REWRITTEN: dict[str, Callable[[Misfit], list[str]]] = {
+    "features": _features,
+    "values": lambda misfit: [f"write {misfit.got}"],
+    "channels": _channels,
+    "width": lambda misfit: [f"build it with {WIDTHS[misfit.call.op]}={misfit.got}"],
+    "joined": _matched,
+}
 
 
 def _pooled(misfit: Misfit, maps: Value | None) -> list[str]:
@@ -135,7 +168,9 @@ def _other_input(net: nn.Module, run: Trace, misfit: Misfit, maps: Value | None)
     if misfit.kind == "channels":
         again = picture and misfit.value is picture and _with_channels(net, run, misfit.expected)
         return [f"give {counted(misfit.expected, 'channel')}"] if again else []
-    if picture is None or misfit.kind == "axes":
+    if misfit.kind == "axes" and picture and misfit.value is picture and picture.shape[1] == 1:
+        return [f"leave the axis of items out: give {times(picture.shape[2:])}"]
+    if picture is None or misfit.kind in ("axes", "width"):
         return []
     tries = Tries(net, run)
     found = tries.first(_sizes(run, misfit, maps, picture.shape[2:]))

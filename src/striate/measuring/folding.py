@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 
 COLUMNS = ("path", "op", "output", "params", "trainable", "frozen", "connections", "macs", "bytes")
 FIELD = ("size", "stride", "start")
+SHARES = (18, 12, 11, 9, 12, 12, 10, 6, 5, 5)  # percent of the width, a column each
 STYLE = (
     "<style>.ss{font:13px/1.45 system-ui,sans-serif;overflow-x:auto;font-variant-numeric:tabular-nums}"
-    ".ss table{border-collapse:collapse;table-layout:fixed;width:100%;min-width:58rem}"
+    ".ss table{border-collapse:collapse;table-layout:fixed;width:100%;min-width:66rem}"
     ".ss td,.ss th{padding:.18em .6em;text-align:right;overflow-wrap:anywhere;"
     "border-bottom:1px solid color-mix(in srgb,currentColor 14%,transparent)}"
     ".ss td:nth-child(-n+3),.ss th:nth-child(-n+3){text-align:left}.ss th{font-weight:600;opacity:.75}"
+    ".ss td:nth-child(n+4):nth-child(-n+7){white-space:nowrap}"
     ".ss summary{cursor:pointer;padding:.25em .3em}.ss summary b{font-weight:600}.ss summary i{font-style:normal;opacity:.7}"
     ".ss details details{margin-left:1.1em}.ss .total{font-weight:600}</style>"
 )
@@ -71,7 +73,7 @@ def as_html(
     notes: Sequence[str],
 ) -> str:
     """The table; `cells` are one row a layer and one of totals."""
-    width = f"<colgroup><col style='width:{100 / (len(header) + 1) * 2:.3g}%'></colgroup>"
+    width = f"<colgroup>{''.join(f'<col style=width:{share}%>' for share in SHARES)}</colgroup>"
     head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
     body = _fold(cells, layers, range(len(layers)), 0, width)
     total = _table([cells[-1]], width, kind=' class="total"')

@@ -67,17 +67,19 @@ def _multi_head(call: Call) -> int:
 def _recurrent(call: Call) -> int:
     # Every matrix of weights is used once a step and item; biases are vectors.
     steps = prod(call.inputs[0].shape[:-1])
-    return steps * sum(v.count for v in call.inputs if v.params and len(v.shape) > 1)
+    lists = [given for given in call.args if isinstance(given, list)]
+    weights = call.args[2:4] if call.op.endswith("_cell") else lists[-1]
+    return steps * sum(v.count for v in weights if isinstance(v, Value) and len(v.shape) > 1)
 
 
 def _einsum(call: Call) -> int | None:
     """Of two factors; the cost of three depends on their order."""
+    if len(call.inputs) == 1:
+        return 0
     named = letters(call)
     if named is None or len(named[0]) > 2:
         return None
     terms, result = named
-    if len(terms) == 1:
-        return 0
     sizes: dict[str, int] = {}
     for term, operand in zip(terms, call.inputs, strict=True):
         for axis, side in zip(term, operand.shape, strict=True):
@@ -146,7 +148,7 @@ FREE = frozenset(
     half bfloat16 int long bool cpu cuda copy real imag view_as_real view_as_complex T mT H mH data
     requires_grad alias _unsafe_view zeros ones full empty zeros_like ones_like full_like empty_like
     new_zeros new_ones new_full new_empty new_tensor arange linspace eye tensor as_tensor rand randn
-    randint rand_like randn_like normal uniform meshgrid zero fill
+    randint rand_like randn_like normal uniform meshgrid zero fill overwritten
     """.split()  # noqa: SIM905
 )
 

@@ -47,10 +47,10 @@ def measure(
     module = settled(module, fed)
     run = trace(module, fed)
     problem = explain(module, run)
-    if problem and (isinstance(problem, ShapeError) or not run.calls):
-        raise problem from run.error
     parameters: dict[str, nn.Parameter] = dict(module.named_parameters())
     calls = [call for call in run.calls if call.live or call.flops or formula(call)]
+    if problem and (isinstance(problem, ShapeError) or not calls):
+        raise problem from run.error
     seen = fields(run)
     layers = _layers(calls, parameters, seen)
     return Sheet(

@@ -9,7 +9,7 @@ from striate.measuring.inputs import counted, times
 from striate.measuring.taps import kernel_of, setting
 from striate.probe import Call, Trace, Value
 
-Kind = Literal["features", "channels", "axes", "small", "joined", "values"]
+Kind = Literal["features", "channels", "axes", "small", "joined", "values", "width"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def misfits(run: Trace) -> Iterator[Misfit]:
         if found:
             yield found
     if run.failed is not None:
-        for rule in (_features, _channels, _normalised, _small, _joined, _values):
+        for rule in (_features, _channels, _normalised, _width, _small, _product, _joined, _values):
             found = rule(run.failed)
             if found:
                 yield found
@@ -94,6 +94,54 @@ def _normalised(call: Call) -> Misfit | None:
     return None if expected == got else _wrong_channels(call, x, expected, got)
 
 
+WIDTHS = {"layer_norm": "normalized_shape", "rms_norm": "normalized_shape", "multi_head_attention_forward": "embed_dim",
+          "lstm": "input_size", "gru": "input_size", "rnn_tanh": "input_size", "rnn_relu": "input_size",
+          "prelu": "num_parameters"}  # fmt: skip
+
+
+def _width(call: Call) -> Misfit | None:
+    """Layers built for another number of values along the last axis, or of channels."""
+    x = call.arg("input", 0)
+    if call.op not in WIDTHS or not isinstance(x, Value) or not x.shape:
+        return None
+    got = x.shape[1] if call.op == "prelu" and len(x.shape) > 1 else x.shape[-1]
+    expected = _built_for(call)
+    if expected is None or expected == got:
+        return None
+    text = (
+        f"expects {expected:,} values an item along its axis, got {got:,} in {times(x.shape[1:])}"
+    )
+    return Misfit(call, "width", text, x, expected, got)
+
+
+def _built_for(call: Call) -> int | None:
+    if call.op.endswith("layer_norm") or call.op == "rms_norm":
+        shape = call.arg("normalized_shape", 1)
+        return shape[-1] if isinstance(shape, list) and shape else None
+    if call.op == "multi_head_attention_forward":
+        width = call.arg("embed_dim_to_check", 3)
+        return width if isinstance(width, int) else None
+    weights = [value for value in call.inputs if value.params]
+    if not weights:
+        return None
+    shape = weights[0].shape
+    return weights[0].count if call.op == "prelu" or not shape else shape[-1]
+
+
+def _product(call: Call) -> Misfit | None:
+    """Matrices whose inner sides differ."""
+    if call.op not in ("matmul", "mm", "bmm") or len(call.inputs) < 2:
+        return None
+    x, other = call.inputs[:2]
+    if not x.shape or not other.shape:
+        return None
+    got, expected = x.shape[-1], other.shape[-2 if len(other.shape) > 1 else -1]
+    if got == expected:
+        return None
+    text = f"{call.op} of {times(x.shape)} and {times(other.shape)} needs as many columns as rows: {got:,} are not {expected:,}"
+    return Misfit(call, "axes", text, x, expected, got)
+
+
 def _small(call: Call) -> Misfit | None:
     """A window that is larger than the maps."""
     x = call.arg("input", 0)
@@ -128,7 +176,7 @@ JOINS = (
 
 def _joined(call: Call) -> Misfit | None:
     """Branches of unequal sizes."""
-    parts = [value for value in call.inputs if value.live]
+    parts = [value for value in call.inputs if value.live or value.params]
     if call.op.removesuffix("_") not in JOINS or len(parts) < 2:
         return None
     shapes = " and ".join(dict.fromkeys(times(value.shape[1:]) for value in parts))

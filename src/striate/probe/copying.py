@@ -108,7 +108,7 @@ def _copied(held: object, memo: dict[int, object]) -> object:
 
 def _moved(tensor: Tensor, device: str) -> Tensor:
     if isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer):
-        return type(tensor)(device=device, dtype=tensor.dtype)
+        return type(tensor)(device=device, dtype=tensor.dtype)  # pyright: ignore[reportCallIssue]
     data = tensor.detach()
     if device == "meta" or data.is_meta:  # a net without numbers gets zeros where some are needed
         moved = torch.empty_like(data, device=device) if device == "meta" else _zeros(data, device)

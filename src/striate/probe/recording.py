@@ -94,6 +94,9 @@ class _Keeper(Recorder):
         self._versions[value.index] = tensor._version
         return value
 
+    def _write_through(self, tensor: Tensor, before: Value) -> None:
+        """Nothing: here a tensor that was written through is found by its version."""
+
     def _refresh(self, tensor: Tensor) -> None:
         """A tensor that was written through another one that shares its memory is a new value."""
         value = self.value(tensor)

@@ -1,11 +1,12 @@
 """Run a copy of any net and list every torch function it calls; the net itself is not touched."""
 
 import sys
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -17,8 +18,10 @@ from striate.probe.scripted import opened
 from striate.probe.watching import tensors
 
 
-def trace(net: nn.Module, inputs: Sequence[Tensor], *, numbers: bool = True) -> Trace:
-    """Run a copy of `net` in evaluation mode and list its calls; the net itself is not touched.
+def trace(
+    net: nn.Module, inputs: Sequence[Tensor], *, numbers: bool = True, training: bool = False
+) -> Trace:
+    """Run a copy of `net`, in evaluation mode if not asked otherwise, and list its calls; the net itself is not touched.
 
     On the meta device first, where no weight is copied and nothing is computed; a net that cannot run there
     (its control flow depends on numbers) runs on the CPU with a copy of its weights and random inputs.
@@ -27,6 +30,7 @@ def trace(net: nn.Module, inputs: Sequence[Tensor], *, numbers: bool = True) -> 
         net: any module; hooks on it that are not torch's own do not run.
         inputs: one tensor an argument of `forward`, of which only shape and type are used.
         numbers: whether the CPU is tried; without it a net that fails costs no copy of its weights.
+        training: run in training mode.
 
     Returns:
         The run that came further; `failed` and `error` say where it stopped if the net cannot take these inputs.
@@ -38,15 +42,15 @@ def trace(net: nn.Module, inputs: Sequence[Tensor], *, numbers: bool = True) -> 
         raise UsageError(
             "the net has lazy layers without sizes; run it once on a batch before this"
         )
-    run = _run(net, inputs, "meta")
+    run = _run(net, inputs, "meta", training=training)
     if run.error is None or not numbers:
         return run
-    real = _run(net, inputs, "cpu")
+    real = _run(net, inputs, "cpu", training=training)
     return run if real.error and len(run.calls) > len(real.calls) else real
 
 
-def _run(net: nn.Module, inputs: Sequence[Tensor], device: str) -> Trace:
-    twin = twin_of(net, device).eval()
+def _run(net: nn.Module, inputs: Sequence[Tensor], device: str, *, training: bool) -> Trace:
+    twin = twin_of(net, device).train(training)
     fed = [_input(like, device) for like in inputs]
     output, error = None, None
     counter = FlopCounter()
@@ -99,6 +103,7 @@ class Recorder(TorchFunctionMode):
         self.entered: set[str] = set()
         self._counter = counter
         self._escaped: list[Value] = []
+        self._cuts: dict[int, Call] = {}
         self._stack = [_Frame("", type(net).__name__)]
         self._known: MutableMapping[Tensor, Value] = WeakTensorKeyDictionary()
         self._made = 0
@@ -173,31 +178,53 @@ class Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         before = self._counter.total
         try:
-            result = func(*args, **kwargs)
+            result = (
+                torch.empty_like(tensors(args)[0])
+                if _keeps(func, args, kwargs)
+                else func(*args, **kwargs)
+            )
         except Exception as error:
             self._failed = (self._call(func, args, kwargs), error)
             raise
+        # Kernels of compiled code are counted once they are back, so here they count themselves.
+        work = self._counter.total - before or flops(func, args, kwargs, result)
         # An assignment to part of a tensor gives nothing back, yet changes its first argument.
-        outputs = tensors(args[:1] if _name(func) == "setitem" else result)
-        if not outputs and _name(func) in LEAVES:
-            self._escaped += [
-                value for value in self._call(func, args, kwargs).inputs if value.live
-            ]
+        op = _name(func)
+        outputs = tensors(args[:1] if op == "setitem" else result)
         if outputs:
-            call = self._call(func, args, kwargs)
-            if self._escaped and not call.live and call.op in COMES_BACK:
-                call = replace(call, op="untraced", args=(list(self._escaped),), kwargs={})
-            params = () if call.live else call.params
-            self.calls.append(
-                replace(
-                    call,
-                    outputs=tuple(self._know(t, live=call.live, params=params) for t in outputs),
-                    written=_written(tensors([args, kwargs]), outputs),
-                    # Kernels of compiled code are counted once they are back, so here they count themselves.
-                    flops=self._counter.total - before or flops(func, args, kwargs, result),
-                )
-            )
+            call = replace(self._call(func, args, kwargs), flops=work)
+            self._keep(call, tensors([args, kwargs]), outputs)
+        elif op in LEAVES:
+            self._escaped += [v for v in self._call(func, args, kwargs).inputs if v.live]
         return result
+
+    def _keep(self, call: Call, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
+        first = call.inputs[:1]
+        if self._escaped and not call.live and call.op in COMES_BACK:
+            call = replace(call, op="untraced", args=(list(self._escaped),), kwargs={})
+        params = () if call.live else call.params
+        made = tuple(self._know(t, live=call.live, params=params) for t in outputs)
+        self.calls.append(replace(call, outputs=made, written=_written(inputs, outputs)))
+        if first and (call.op == "setitem" or call.op.endswith("_")):
+            self._write_through(outputs[0], first[0])
+        elif call.op == "getitem":
+            self._cuts[made[0].index] = self.calls[-1]
+
+    def _write_through(self, tensor: Tensor, before: Value) -> None:
+        """A tensor that was changed in place and is a view of another: that one is a new value too."""
+        base = tensor._base if tensor._is_view() else None
+        if base is None or base not in self._known or base is tensor:
+            return
+        whole, part, cut = self._known[base], self._known[tensor], self._cuts.get(before.index)
+        op, args = "overwritten", (whole, part)
+        if cut is not None and cut.args[0] == whole:
+            op, args = "setitem", (whole, cut.args[1], part)
+        elif part.count == whole.count and tensor.is_contiguous():
+            op, args = "reshape", (part, list(whole.shape))
+        live = whole.live or part.live
+        here = self._stack[-1]
+        made = (self._know(base, live=live, params=() if live else (*whole.params, *part.params)),)
+        self.calls.append(Call(here.path, here.module, op, args, {}, made))
 
     def _call(self, func: object, args: tuple[object, ...], kwargs: dict[str, object]) -> Call:
         plain_args = tuple(self._plain(arg) for arg in args)
@@ -216,6 +243,20 @@ class Recorder(TorchFunctionMode):
 # Into NumPy, where nothing is seen, and back.
 LEAVES = ("numpy", "array", "tolist")
 COMES_BACK = ("from_numpy", "lift_fresh", "tensor", "as_tensor", "asarray")
+
+
+def _keeps(func: object, args: tuple[object, ...], kwargs: Mapping[str, object]) -> bool:
+    """Whether this is batch normalisation with stored numbers that fit: its result has the shape of its input.
+
+    Most of the time of a residual net on the meta device is spent on saying so.
+    """
+    if func is not F.batch_norm or len(args) != 3 or kwargs.get("training"):
+        return False  # torch hands the three on by position and the others by name
+    x, mean = args[:2]
+    if not (isinstance(x, Tensor) and x.is_meta and x.ndim > 1 and isinstance(mean, Tensor)):
+        return False
+    stored = [*args[1:], kwargs.get("weight"), kwargs.get("bias")]
+    return all(t.numel() == x.shape[1] for t in stored if isinstance(t, Tensor))
 
 
 def _written(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> int:

@@ -71,6 +71,6 @@ def _part(part: Part) -> str:
 def _svg(content: str, width: float, height: float, label: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="st" viewBox="0 0 {width:g} {height:g}" '
-        f'width="{width:g}" role="img" aria-label="{html.escape(label)}">'
+        f'width="{width:g}" height="{height:g}" role="img" aria-label="{html.escape(label)}">'
         f"<style>{style.css()}</style>{content}</svg>"
     )

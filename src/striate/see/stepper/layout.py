@@ -173,7 +173,9 @@ class Layout:
                 *(f" {_signed(n)}" for n in numbers[1:]),
                 f") / {len(step.terms)}",
             ]
-        products = [term.product for term in step.terms if term.mark == ""] or [0.0]
+        # Padding of zeros adds nothing; circular, reflected and replicated cells do.
+        real = [t for t in step.terms if t.mark == "" or (t.mark == "padding" and t.product)]
+        products = [term.product for term in real] or [0.0]
         if len(products) > MOST_WRITTEN:
             return [f"the sum of {len(products)} products"]
         return [number_text(products[0]), *(f" {_signed(n)}" for n in products[1:])]
