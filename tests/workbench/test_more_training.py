@@ -88,8 +88,8 @@ def test_what_does_not_go_together_is_told_in_one_line(shapes, tmp_path):
         "augment=cutmix: lenet5_1998 learns by a loss of its own, which takes no notice of it; "
         "leave mixup and cutmix out"
     )
-    with pytest.raises(RecipeError, match="^smoothing=0.1: lenet5_1998 learns by a loss of its"):
-        trained(shapes, tmp_path, **own, smoothing=0\.1)
+    with pytest.raises(RecipeError, match=r"^smoothing=0\.1: lenet5_1998 learns by a loss of its"):
+        trained(shapes, tmp_path, **own, smoothing=0.1)
     with pytest.raises(RecipeError, match=r"^plan=channels_last: torch crashes in the backward"):
         trained(shapes, tmp_path, net="resnet18", width=0.1, plan="channels_last")
     assert not any(tmp_path.rglob("config.json"))
