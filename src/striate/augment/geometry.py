@@ -16,10 +16,8 @@ from striate.augment.draws import Draws
 from striate.augment.policy import Policy
 
 GRID = 4  # control points a side of the elastic field
-EDGE, ROUNDS = (
-    9,
-    12,
-)  # points along a box's edge, and rounds in which they find where they were bent from
+# Points along a box's edge, and rounds in which they find the places they were bent from.
+EDGE, ROUNDS = 9, 12
 
 
 @dataclass(frozen=True)
