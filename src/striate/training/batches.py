@@ -5,11 +5,12 @@ N items, B batch, H W pixels, C channels.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from striate.augment import read, view
+from striate.augment import Colors, colors, read, view
 from striate.runs.preprocessing import Preprocessing
 from striate.training import seed as randomness
 
@@ -65,8 +66,14 @@ class Batches:
             images = self._shifted(images, randomness.generator(self.seed, "view", epoch, step))
         else:
             seed = randomness.derive(self.seed, "view", epoch)
-            images, _ = view(images, index, policy, seed=seed, size=self.preprocessing.size)
+            size = self.preprocessing.size
+            images, _ = view(images, index, policy, seed=seed, size=size, seen=self._colors)
         return self.preprocessing.normalise(images), self.labels.index_select(0, index)
+
+    @cached_property
+    def _colors(self) -> Colors | None:
+        """The colours of the items, where views move along them."""
+        return colors(self.images) if "pca" in dict(read(self.augment).steps) else None
 
     def _shifted(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """A small shift of the batch as one, which costs nothing."""
