@@ -13,6 +13,7 @@ from torch import Tensor
 from striate.augment import Colors, colors, read, view
 from striate.runs.preprocessing import Preprocessing
 from striate.training import seed as randomness
+from striate.training.shard_order import Shards
 
 SHIFT = 1 / 28  # a shift moves by up to this share of the size: one pixel of an MNIST digit
 
@@ -32,6 +33,7 @@ class Batches:
     augment: str
     seed: int
     balanced: bool = False  # every class drawn equally often
+    shards: Shards | None = None  # where items lie, for an order that reads a few shards at a time
 
     @property
     def steps(self) -> int:
@@ -43,6 +45,8 @@ class Batches:
         generator = randomness.generator(self.seed, "order", epoch)
         if self.balanced:
             shuffled = balanced_order(self.labels.cpu(), generator)
+        elif self.shards:
+            shuffled = self.shards.order(generator)
         else:
             shuffled = torch.randperm(len(self.labels), generator=generator)
         return torch.tensor_split(shuffled.to(self.labels.device), self.steps)
@@ -58,7 +62,7 @@ class Batches:
             step: within the epoch.
             plain: the middle of each picture instead of a random view.
         """
-        images = self.images.index_select(0, index)  # a copy of whole rows; indexing is 8x slower
+        images = self.stored(index, epoch, step)
         policy = read(self.augment)
         if plain or not (policy.shifts or policy.views):
             images = self.preprocessing.centre(self._unpadded(images))
@@ -70,10 +74,15 @@ class Batches:
             images, _ = view(images, index, policy, seed=seed, size=size, seen=self._colors)
         return self.preprocessing.normalise(images), self.labels.index_select(0, index)
 
+    def stored(self, index: Tensor, epoch: int, step: int) -> Tensor:  # noqa: ARG002 - of a stream
+        """The pictures of one step as they are kept, [B, H, W, C]."""
+        return self.images.index_select(0, index)  # a copy of whole rows; indexing is 8x slower
+
     @cached_property
     def _colors(self) -> Colors | None:
-        """The colours of the items, where views move along them."""
-        return colors(self.images) if "pca" in dict(read(self.augment).steps) else None
+        """The colours of the items, where views move along them; of a stream nothing is kept to measure."""
+        along = "pca" in dict(read(self.augment).steps)
+        return colors(self.images) if along and len(self.images) else None
 
     def _shifted(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """A small shift of the batch as one, which costs nothing."""

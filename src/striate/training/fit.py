@@ -4,7 +4,7 @@ import copy
 import shutil
 import signal
 from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +20,8 @@ from striate.runs.config import structure
 from striate.training import interrupt, loop
 from striate.training import seed as randomness
 from striate.training.board import board
+from striate.training.determinism import deterministic
+from striate.training.guards import Guard
 from striate.training.health import Health
 from striate.training.prepare import (
     chosen_net,
@@ -77,7 +79,11 @@ def fit(
         for line in examine(trained, shape, recipe.batch or 1):
             progress.say(line)
     path = folder.make(out, "classify", name, f"{_stem(data.path)}-{spec.name}")
-    with folder.lock(path), randomness.own_randomness():
+    with (
+        folder.lock(path),
+        randomness.own_randomness(),
+        deterministic(recipe.deterministic),
+    ):
         with _nothing_left_behind(path):
             first_weights(trained, recipe, progress)
             start = copy.deepcopy(trained)
@@ -104,10 +110,11 @@ def resume(path: Path, *, net: nn.Module | None = None, progress: Progress | Non
     progress = progress or Progress()
     run = Run(path, net)
     config = run.config
-    with folder.lock(path), randomness.own_randomness():
+    with folder.lock(path), randomness.own_randomness(), ExitStack() as around:
         if (path / "summary.json").exists():  # what is written last
             return _finished(run)
         recipe = _recipe(path)
+        around.enter_context(deterministic(recipe.deterministic))
         data = run.open_data()
         _, trained = chosen_net(net, recipe, data)
         if structure(trained) != config.net.structure:
@@ -140,6 +147,8 @@ def check(recipe: Recipe, out: Path) -> None:
         UsageError: there is no such device, no such plan, or no folder can be made below `out`.
     """
     device = plan_room.device(recipe.device)
+    if recipe.deterministic and recipe.budget:
+        raise RecipeError("deterministic=true cannot be kept with budget=: a clock is never the same; use epochs=")
     if recipe.plan != "auto":
         plan_room.explicit(recipe.plan, device)
     if not losses.read(recipe.loss).of_labels():
@@ -213,7 +222,15 @@ def _loop(job: Job, state: State, record: Record) -> None:
     held, recipe = job.held_out(), job.recipe
     health = Health(job.path, recipe.health, job.plan, job.progress.say, record.board)
     health.forget(state.step)
-    setting = loop.Setting(job.batches, job.task, recipe, job.plan, health, record.spent)
+
+    def back(state: State) -> None:
+        record.back(state)
+        health.forget(state.step)
+
+    guard = Guard(recipe.on_nan, recipe.oom, job.path, job.progress.say, back)
+    if recipe.on_nan == "rollback" and state.step == 0:
+        record.save(state)  # what there is to go back to
+    setting = loop.Setting(job.batches, job.task, recipe, job.plan, health, record.spent, guard)
     with interrupt.listening() as asked:
 
         def after_step(state: State) -> None:

@@ -3,7 +3,8 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,10 +18,11 @@ from striate.training import seed as randomness
 from striate.training.batches import Batches
 from striate.training.failure import broken_step
 from striate.training.frozen import begin_epoch
+from striate.training.guards import Guard
 from striate.training.health import Health
 from striate.training.recipe import Recipe
 from striate.training.schedule import Place, rate
-from striate.training.state import BrokenStepError, State, Totals
+from striate.training.state import State, Totals
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Setting:
     plan: Plan
     health: Health
     spent: Callable[[], float]
+    guard: Guard = field(default_factory=Guard)
 
     def place(self, state: State) -> Place:
         """Where in the schedule the training is: by steps, or by the clock where that ends it sooner."""
@@ -86,6 +89,7 @@ def run(
 
     Raises:
         BrokenStepError: a loss or gradient is no finite number; weights stay as before that step.
+        NumericError: the memory does not suffice.
     """
     batches = setting.batches
     while not setting.over(state):
@@ -98,11 +102,9 @@ def run(
             start = time.perf_counter()
             x, target = setting.batch(index, epoch, step, plain=plain)
             state.totals.waited += time.perf_counter() - start
-            try:
-                take_step(state, x, target, setting)
-            except BrokenStepError as error:
-                error.details["items"] = index.tolist()
-                raise
+            step_of = partial(take_step, state, x, target, setting)
+            if not setting.guard.take(step_of, state, x, index):
+                break  # back at an earlier step
             state.totals.seconds += time.perf_counter() - start
             state.step += 1
             ended = state.step % batches.steps == 0 or setting.place(state).share >= 1
@@ -118,7 +120,8 @@ def take_step(state: State, x: Tensor, target: Tensor, setting: Setting) -> None
     """One step: forward and backward, in parts if asked for, and the update; counted in the totals."""
     recipe = setting.recipe
     randomness.set_global(recipe.seed, "step", state.step)
-    optim.set_rate(state.opt, rate(recipe, setting.place(state), state.course))
+    slower = setting.guard.factor(state.step)
+    optim.set_rate(state.opt, slower * rate(recipe, setting.place(state), state.course))
     state.opt.zero_grad()
     with setting.health.look(state) as look:
         answer, loss, parts = _gradients(state, x, target, setting)
@@ -146,7 +149,7 @@ def _gradients(
     """Gradients of the mean loss of a batch, added up over its parts; the answers, the loss and its parts."""
     answers: list[Tensor] = []
     sums: dict[str, Tensor] = {}
-    count = min(setting.recipe.accumulate, len(x))
+    count = min(setting.recipe.accumulate * state.parts, len(x))
     for some, wanted in zip(x.tensor_split(count), target.tensor_split(count), strict=True):
         share = len(some) / len(x)
         with setting.plan.autocast():

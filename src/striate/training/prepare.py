@@ -18,7 +18,7 @@ from torch import nn
 from striate import plan as plan_room
 from striate import weights
 from striate.augment import read
-from striate.data import Data, channels
+from striate.data import Data, Streamed, channels
 from striate.errors import RecipeError, ShapeError, UsageError
 from striate.models.backbone import Backbone
 from striate.models.unsupervised import Unsupervised
@@ -26,12 +26,15 @@ from striate.plan import Plan
 from striate.runs.config import Config, NetSpec, structure
 from striate.runs.preprocessing import Preprocessing
 from striate.tasks import Classify
-from striate.training import feeding, frozen
+from striate.training import feeding, frozen, streams
 from striate.training import seed as randomness
 from striate.training.batches import Batches, balanced_weights, padded
+from striate.training.determinism import check_deterministic
 from striate.training.recipe import Recipe
 from striate.training.record import Job, Progress
 from striate.training.settle import stored_size
+from striate.training.shard_order import read_shards
+from striate.training.streams import Stream
 
 PLAN_VALUES = 500_000  # input values of the batch on which candidates are timed
 
@@ -59,6 +62,9 @@ def prepare(
     }
     for problem in data.problems:
         progress.say(f"skipped {problem.file}: {problem.reason}")
+    for split, arrays in decoded.items():
+        if isinstance(arrays.images, Streamed):
+            progress.say(streams.explained(split, arrays.images, data))
     fed = feeding.preprocessing(decoded["train"], recipe, progress.say)
     batches = training_batches(data, recipe, device, fed)
     task = chosen_task(data, recipe, batches)
@@ -145,23 +151,28 @@ def training_batches(
 ) -> Batches:
     """The training items on the device, at the size they are stored, with room for shifts."""
     arrays = data.arrays("train", size=preprocessing.resize, color=preprocessing.color)
+    labels = torch.from_numpy(arrays.labels).to(device)
+    settings = (labels, preprocessing, recipe.batch or 1, recipe.augment, recipe.seed)
+    balanced, shards = recipe.sampling == "balanced", read_shards(arrays.places, recipe.window)
+    if isinstance(arrays.images, Streamed):
+        nothing = torch.empty((0, *arrays.images.shape[1:]), dtype=torch.uint8, device=device)
+        return Stream(
+            nothing,
+            *settings,
+            balanced,
+            shards,
+            pictures=arrays.images,
+            workers=recipe.workers,
+        )
     images = torch.from_numpy(arrays.images)
     if read(recipe.augment).shifts:
         images = padded(images, preprocessing.size)
-    return Batches(
-        images.to(device),
-        torch.from_numpy(arrays.labels).to(device),
-        preprocessing,
-        recipe.batch or 1,
-        recipe.augment,
-        recipe.seed,
-        balanced=recipe.sampling == "balanced",
-    )
+    return Batches(images.to(device), *settings, balanced, shards)
 
 
 def _plan(net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, device: str) -> Plan:
     """The plan as asked for, or the one that measures best on a real batch."""
-    items = max(2, PLAN_VALUES // batches.images[0].numel())
+    items = max(2, PLAN_VALUES // math.prod(batches.images.shape[1:]))
     index = batches.order(0)[0][:items]
     x, target = batches.take(index, 0, 0)
     normalised = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in net.modules())  # pyright: ignore[reportPrivateUsage]
@@ -171,15 +182,10 @@ def _plan(net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, devi
         )
     _check_outputs(net, x, task)
     _check_loss(net, x[:2], target[:2], task, recipe)
-    if recipe.plan != "auto":
-        asked = plan_room.explicit(recipe.plan, device)
-        layer = plan_room.crashing_layer(net, asked)
-        if layer:
-            raise RecipeError(
-                f"plan={recipe.plan}: torch crashes in the backward pass of {layer} (1x1, stride 2, few channels) "
-                "in this layout and float32; use plan=default, or bf16,channels_last"
-            )
-        return asked
+    if recipe.deterministic:
+        check_deterministic(net, x[:2], target[:2], task)
+    if recipe.plan != "auto" or recipe.deterministic:  # what is fastest may change between repeats
+        return _explicit(net, "default" if recipe.plan == "auto" else recipe.plan, device)
     steps = batches.steps * recipe.most_epochs * (recipe.batch or 1) / len(index)
     plan = plan_room.choose(
         net,
@@ -191,6 +197,17 @@ def _plan(net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, devi
         seconds=recipe.budget or math.inf,
     )
     return replace(plan, step_ms=(plan.step_ms or 0) * (recipe.batch or 1) / len(index))
+
+
+def _explicit(net: nn.Module, words: str, device: str) -> Plan:
+    asked = plan_room.explicit(words, device)
+    layer = plan_room.crashing_layer(net, asked)
+    if layer:
+        raise RecipeError(
+            f"plan={words}: torch crashes in the backward pass of {layer} (1x1, stride 2, few channels) "
+            "in this layout and float32; use plan=default, or bf16,channels_last"
+        )
+    return asked
 
 
 def _forecast(seconds: float, recipe: Recipe) -> str:

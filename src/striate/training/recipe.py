@@ -7,6 +7,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from striate import augment, losses
+from striate.errors import RecipeError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -47,6 +48,13 @@ def _augmentation(text: str) -> str:
 def _loss(value: str) -> str:
     losses.read(value)
     return value
+
+
+def _on_nan(text: str) -> str:
+    kind, _, most = text.partition(":")
+    if text in ("stop", "rollback") or (kind == "skip" and most.isdecimal() and int(most) > 0):
+        return text
+    raise RecipeError(f"on_nan={text}: expected stop, skip:K with K from 1 up, or rollback")
 
 
 Size = Annotated[tuple[int, int], BeforeValidator(_pair)]
@@ -151,8 +159,15 @@ class Recipe(BaseModel):
     broken: Literal["stop", "skip"] | float = Field(
         default="stop", description="what broken files do: stop past 1 % and five, skip, or a share"
     )
-    on_nan: Literal["stop"] = Field(
-        default="stop", description="what a loss that is no number does"
+    on_nan: Annotated[str, AfterValidator(_on_nan)] = Field(
+        default="stop",
+        description="a loss that is no number: stop, skip:K steps, or rollback to the last checkpoint",
+    )
+    oom: Literal["stop", "halve"] = Field(
+        default="stop", description="out of memory: stop, or halve what is computed at once"
+    )
+    deterministic: bool = Field(
+        default=False, description="bit-equal when repeated, or refused; plan=auto is then default"
     )
     seed: int = Field(default=0, ge=0, description="of everything random")
     plan: str = Field(
@@ -161,6 +176,14 @@ class Recipe(BaseModel):
     health: int = Field(default=50, ge=0, description="steps between looks at every layer; 0: none")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
     cache: str | None = Field(default=None, description="folder of decoded pictures")
+    workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="threads that decode streamed pictures; one a core if not given",
+    )
+    window: int = Field(
+        default=16, ge=1, description="shards read at a time; an epoch is shuffled within so many"
+    )
 
     @property
     def most_epochs(self) -> int:

@@ -56,11 +56,15 @@ class Settings(TypedDict, total=False):
     ignore: str | list[str]
     broken: str | float
     on_nan: str
+    oom: str
+    deterministic: bool
     seed: int
     plan: str
     health: int
     device: str
     cache: str
+    workers: int
+    window: int
 
 
 def train(
