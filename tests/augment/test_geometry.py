@@ -98,6 +98,20 @@ def test_boxes_follow_what_is_in_them(text):
             assert (left, top, right, bottom) == pytest.approx((x0, y0, x1, y1))
 
 
+def test_boxes_bend_with_their_pictures():
+    """The box of a rectangle is that of what is lit in its view, to a pixel, elastic and turned."""
+    images = torch.zeros(16, 64, 64, 1, dtype=torch.uint8)
+    images[:, 20:44, 16:50] = 255
+    box = torch.tensor([[16.0, 20.0, 50.0, 44.0]])
+    for text in ("elastic:0.1", "elastic:0.1+rotate:20"):
+        x, where = views(text, images, (64, 64))
+        for item in range(len(images)):
+            lit = (x[item, ..., 0] > 127).nonzero()
+            (top, left), (bottom, right) = lit.amin(0).tolist(), (lit.amax(0) + 1).tolist()
+            found, _ = where.boxes(item, box)
+            assert found[0].tolist() == pytest.approx((left, top, right, bottom), abs=1.5)
+
+
 def test_boxes_outside_the_view_are_dropped():
     eye = torch.eye(3)[None]
     where = Geometry(eye, (10, 10), (30, 30))

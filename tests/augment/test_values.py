@@ -46,6 +46,24 @@ def test_pca_adds_one_colour_to_a_picture():
     assert along.std() > 5 * across.std()
 
 
+def test_colours_are_those_of_the_pictures_where_they_are_measured():
+    """Pictures whose colours lie along one line: only along it are they moved."""
+    line = torch.tensor([0.2, 0.9, -0.3])
+    levels = 25 * torch.randn(40, 6, 6, 1, generator=torch.Generator().manual_seed(0))
+    images = (128 + levels * line / line.norm()).round().to(torch.uint8)
+    seen = augment.colors(images)
+    assert abs(float(seen.components[0] @ (line / line.norm()))) > 0.999
+    assert seen.spreads[0] == pytest.approx(25, rel=0.1)
+    assert seen.spreads[1] < 1
+    x = images.permute(0, 3, 1, 2).float()
+    draws = Draws(0, torch.arange(len(x)))
+    moved = (values.apply(x, augment.read("pca:0.1"), draws, seen) - x)[:, :, 0, 0]
+    assert (moved - (moved @ line)[:, None] * line / line.norm() ** 2).abs().max() < 1
+    assert moved.norm(dim=1).mean() == pytest.approx(0.1 * 25 * 0.8, rel=0.3)
+    grey = augment.colors(images[..., :1])
+    assert grey.components.abs().tolist() == [[1.0]]
+
+
 def test_blur_keeps_constants_and_lowers_the_variance():
     flat = torch.full((4, 3, 9, 9), 77.0)
     torch.testing.assert_close(applied("blur:3", flat), flat)

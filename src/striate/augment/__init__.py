@@ -7,5 +7,6 @@ processes or devices share the work. All geometric steps together cost one resam
 from striate.augment.apply import view
 from striate.augment.mixing import mix
 from striate.augment.policy import AUTO, Policy, read
+from striate.augment.values import Colors, colors
 
-__all__ = ["AUTO", "Policy", "mix", "read", "view"]
+__all__ = ["AUTO", "Colors", "Policy", "colors", "mix", "read", "view"]

@@ -9,7 +9,13 @@ from striate.augment.policy import Policy
 
 
 def view(
-    images: Tensor, items: Tensor, policy: Policy, *, seed: int, size: tuple[int, int]
+    images: Tensor,
+    items: Tensor,
+    policy: Policy,
+    *,
+    seed: int,
+    size: tuple[int, int],
+    seen: values.Colors | None = None,
 ) -> tuple[Tensor, geometry.Geometry]:
     """Random views.
 
@@ -19,6 +25,7 @@ def view(
         policy: what happens to them.
         seed: of training and epoch.
         size: (h, w) of the views; the middle is taken where no step says otherwise.
+        seen: the colours of the training items, for the step `pca`; those of ImageNet if not given.
 
     Returns:
         Views [B, h, w, C] of 0..255, uint8 where no pixel was computed anew, else float32; and the geometry
@@ -34,7 +41,7 @@ def view(
         if not policy.of("value"):
             return windows, where
         x = windows.permute(0, 3, 1, 2).float()
-    return values.apply(x, policy, draws).permute(0, 2, 3, 1), where
+    return values.apply(x, policy, draws, seen).permute(0, 2, 3, 1), where
 
 
 def _windows(images: Tensor, where: geometry.Geometry) -> Tensor:

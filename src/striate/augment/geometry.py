@@ -16,6 +16,8 @@ from striate.augment.draws import Draws
 from striate.augment.policy import Policy
 
 GRID = 4  # control points a side of the elastic field
+# Points along a box's edge, and rounds in which they find the places they were bent from.
+EDGE, ROUNDS = 9, 12
 
 
 @dataclass(frozen=True)
@@ -72,25 +74,54 @@ class Geometry:
     def boxes(self, item: int, boxes: Tensor, *, least: float = 0.1) -> tuple[Tensor, Tensor]:
         """Boxes [n, 4] of one item's picture (x0, y0, x1, y1 in pixels) in its view, and which are kept.
 
-        A box becomes the smallest upright one around its moved corners and is cut at the edge; it is kept if
-        at least the share `least` of it is still there. The elastic bend, small beside a box, is left out.
+        A box becomes the smallest upright one around its moved outline and is cut at the edge; it is kept if
+        at least the share `least` of it is still there.
         """
         (H, W), (h, w) = self.stored, self.size
-        x0, y0, x1, y1 = boxes.to(torch.float32).unbind(1)
-        corners = torch.stack(
-            [torch.stack([x, y, torch.ones_like(x)], 1) for x in (x0, x1) for y in (y0, y1)], 1
-        )
-        corners[..., 0] -= W / 2
-        corners[..., 1] -= H / 2
+        there = _outline(boxes.to(torch.float32)) - boxes.new_tensor([W / 2, H / 2]).float()
         back = torch.linalg.inv(self.matrix[item].double()).to(torch.float32)
-        moved = corners @ back.T
-        moved = moved[..., :2] / moved[..., 2:] + moved.new_tensor([w / 2, h / 2])
+        moved = _projected(back, there)
+        if (
+            self.bend is not None
+        ):  # the matrix undone where the bend came from, found by going there
+            for _ in range(ROUNDS):
+                moved = _projected(back, there - self._bent(item, moved))
+        moved = moved + moved.new_tensor([w / 2, h / 2])
         low, high = moved.amin(1), moved.amax(1)
         area = (high - low).prod(1)
         edge = moved.new_tensor([w, h])
         low, high = low.clamp_min(0).minimum(edge), high.clamp_min(0).minimum(edge)
         kept = (high - low).prod(1) >= least * area.clamp_min(1e-6)
         return torch.cat([low, high], 1), kept & (area > 0)
+
+    def _bent(self, item: int, at: Tensor) -> Tensor:
+        """The bend at places of a view [n, P, 2] from its middle, as `places` has it between pixels."""
+        if self.bend is None:
+            return torch.zeros_like(at)
+        half = at.new_tensor([max(1, self.size[1] - 1) / 2, max(1, self.size[0] - 1) / 2])
+        found = F.grid_sample(
+            self.bend[item : item + 1],
+            (at / half)[None],
+            mode="bicubic",
+            padding_mode="border",
+            align_corners=True,
+        )
+        return found[0].permute(1, 2, 0)
+
+
+def _outline(boxes: Tensor) -> Tensor:
+    """Points around boxes [n, 4], corners among them: [n, 4 * EDGE, 2], x then y."""
+    x0, y0, x1, y1 = boxes[:, :, None].unbind(1)
+    along = torch.linspace(0, 1, EDGE, device=boxes.device)
+    x, y = torch.lerp(x0, x1, along), torch.lerp(y0, y1, along)
+    sides = [(x, y0), (x, y1), (x0, y), (x1, y)]
+    return torch.cat([torch.stack(torch.broadcast_tensors(*side), 2) for side in sides], 1)
+
+
+def _projected(matrix: Tensor, at: Tensor) -> Tensor:
+    """Places [n, P, 2] through a 3x3 matrix."""
+    moved = at @ matrix[:, :2].T + matrix[:, 2]
+    return moved[..., :2] / moved[..., 2:]
 
 
 def draw(

@@ -1,5 +1,7 @@
 """Steps that change values, not places. Pictures are float [B, C, H, W] of 0..255; every item draws its own."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,12 +16,27 @@ LUMA = (0.299, 0.587, 0.114)
 # a caller has them, else these.
 COMPONENTS = ((0.5675, 0.7192, 0.4009), (0.5808, -0.0045, -0.8140), (0.5836, -0.6948, 0.4203))
 SPREADS = (55.46, 4.794, 1.148)
+MEASURED = 500  # items from which colours are measured
 
 
-def apply(x: Tensor, policy: Policy, draws: Draws) -> Tensor:
-    """The steps of kind "value", in order."""
+class Colors(NamedTuple):
+    """Principal components of C channels [C, C], a row each, and their standard deviations [C], of 0..255."""
+
+    components: Tensor
+    spreads: Tensor
+
+
+def colors(images: Tensor) -> Colors:
+    """The principal components of the pixels of pictures [N, H, W, C] uint8, of a few hundred evenly picked."""
+    picked = images[:: -(-len(images) // MEASURED)].cpu().flatten(0, 2).double()
+    variances, rows = torch.linalg.eigh(picked.T.cov().reshape(images.shape[3], -1))
+    return Colors(rows.T.flip(0).float(), variances.flip(0).clamp_min(0).sqrt().float())
+
+
+def apply(x: Tensor, policy: Policy, draws: Draws, seen: Colors | None = None) -> Tensor:
+    """The steps of kind "value", in order; `seen` are the colours of the training items, if measured."""
     for name, strength in policy.of("value"):
-        x = STEPS[name](x, draws, strength)
+        x = _pca(x, draws, strength, seen) if name == "pca" else STEPS[name](x, draws, strength)
     return x
 
 
@@ -49,12 +66,15 @@ def _grey(x: Tensor) -> Tensor:
     return (x * x.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
 
 
-def _pca(x: Tensor, draws: Draws, strength: float) -> Tensor:
+def _pca(x: Tensor, draws: Draws, strength: float, seen: Colors | None) -> Tensor:
     """One colour added to the whole picture: sum of components times N(0, strength) times their spread."""
-    amounts = [draws.normal() * strength * spread for spread in SPREADS]
-    if x.shape[1] != 3:
-        return (x + _each(amounts[0] * sum(COMPONENTS[0]) / 3)).clamp_(0, 255)
-    shift = torch.stack(amounts, 1) @ x.new_tensor(COMPONENTS)
+    amounts = [draws.normal() * strength for _ in range(3)]
+    if seen is None and x.shape[1] != 3:
+        return (x + _each(amounts[0] * SPREADS[0] * sum(COMPONENTS[0]) / 3)).clamp_(0, 255)
+    known = seen or Colors(torch.tensor(COMPONENTS), torch.tensor(SPREADS))
+    count = len(known.spreads)
+    scaled = torch.stack(amounts[:count], 1) * known.spreads.to(x.device)
+    shift = scaled @ known.components.to(x.device)
     return (x + shift[:, :, None, None]).clamp_(0, 255)
 
 
@@ -110,7 +130,6 @@ STEPS = {
     "brightness": _brightness,
     "contrast": _contrast,
     "color": _color,
-    "pca": _pca,
     "blur": _blur,
     "noise": _noise,
     "erase": _erase,

@@ -4,4 +4,13 @@ from striate.plan.choosing import Learn, choose
 from striate.plan.faults import crashing_layer
 from striate.plan.form import LAYOUTS, PRECISIONS, Plan, device, explicit
 
-__all__ = ["LAYOUTS", "PRECISIONS", "Learn", "Plan", "choose", "crashing_layer", "device", "explicit"]
+__all__ = [
+    "LAYOUTS",
+    "PRECISIONS",
+    "Learn",
+    "Plan",
+    "choose",
+    "crashing_layer",
+    "device",
+    "explicit",
+]

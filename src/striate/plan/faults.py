@@ -15,9 +15,7 @@ def crashing_layer(net: nn.Module, plan: Plan) -> str | None:
     56x56 and some larger ones (64, 112). Three-by-three kernels, strides 1 and 3, wider layers, bfloat16 and
     the default layout did not. ResNets at a tenth of their width have such a shortcut.
     """
-    if not (
-        plan.device == "cpu" and plan.layout == "channels_last" and plan.precision == "fp32"
-    ):
+    if not (plan.device == "cpu" and plan.layout == "channels_last" and plan.precision == "fp32"):
         return None
     return next((path for path, layer in net.named_modules() if _narrow_shortcut(layer)), None)
 

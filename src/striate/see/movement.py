@@ -69,7 +69,7 @@ class Movement(Result):
             f"<g><title>{html.escape(tip)}</title>"
             f'<text x="{LABEL - 6}" y="{y + 12}" text-anchor="end">{html.escape(moved.layer[-24:])}</text>'
             f'<rect x="{LABEL}" y="{y + 2}" width="{length:.1f}" height="{ROW - 5}"/>'
-            f'<text x="{LABEL + length + 5:.1f}" y="{y + 12}">{moved.correlation:.2f}</text></g>'
+            f'<text x="{LABEL + length + 5:.1f}" y="{y + 12}">{moved.correlation:.3f}</text></g>'
         )
 
 

@@ -5,11 +5,12 @@ N items, B batch, H W pixels, C channels.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from striate.augment import read, view
+from striate.augment import Colors, colors, read, view
 from striate.runs.preprocessing import Preprocessing
 from striate.training import seed as randomness
 from striate.training.shard_order import Shards
@@ -69,12 +70,19 @@ class Batches:
             images = self._shifted(images, randomness.generator(self.seed, "view", epoch, step))
         else:
             seed = randomness.derive(self.seed, "view", epoch)
-            images, _ = view(images, index, policy, seed=seed, size=self.preprocessing.size)
+            size = self.preprocessing.size
+            images, _ = view(images, index, policy, seed=seed, size=size, seen=self._colors)
         return self.preprocessing.normalise(images), self.labels.index_select(0, index)
 
     def stored(self, index: Tensor, epoch: int, step: int) -> Tensor:  # noqa: ARG002 - of a stream
         """The pictures of one step as they are kept, [B, H, W, C]."""
         return self.images.index_select(0, index)  # a copy of whole rows; indexing is 8x slower
+
+    @cached_property
+    def _colors(self) -> Colors | None:
+        """The colours of the items, where views move along them; of a stream nothing is kept to measure."""
+        along = "pca" in dict(read(self.augment).steps)
+        return colors(self.images) if along and len(self.images) else None
 
     def _shifted(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """A small shift of the batch as one, which costs nothing."""

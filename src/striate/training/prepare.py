@@ -26,7 +26,7 @@ from striate.plan import Plan
 from striate.runs.config import Config, NetSpec, structure
 from striate.runs.preprocessing import Preprocessing
 from striate.tasks import Classify
-from striate.training import frozen, streams
+from striate.training import feeding, frozen, streams
 from striate.training import seed as randomness
 from striate.training.batches import Batches, balanced_weights, padded
 from striate.training.determinism import check_deterministic
@@ -62,13 +62,11 @@ def prepare(
     }
     for problem in data.problems:
         progress.say(f"skipped {problem.file}: {problem.reason}")
-    train = decoded["train"]
     for split, arrays in decoded.items():
         if isinstance(arrays.images, Streamed):
             progress.say(streams.explained(split, arrays.images, data))
-    size, color = recipe.size or (0, 0), recipe.color or "rgb"
-    preprocessing = Preprocessing.measured(train.images, size, color)
-    batches = training_batches(data, recipe, device, preprocessing)
+    fed = feeding.preprocessing(decoded["train"], recipe, progress.say)
+    batches = training_batches(data, recipe, device, fed)
     task = chosen_task(data, recipe, batches)
     plan = _plan(net, batches, task, recipe, device)
     progress.say(plan.as_text())
@@ -78,7 +76,7 @@ def prepare(
         net=spec,
         task=task.name,
         classes=data.classes,
-        preprocessing=preprocessing,
+        preprocessing=fed,
         data={
             "origin": data.origin,
             "layout": data.layout,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import wrap
 from types import NoneType
 from typing import Any, get_args
 
@@ -12,6 +13,8 @@ from striate.errors import RecipeError, StriateError, nearest
 from striate.models import catalog
 from striate.training.recipe import Recipe
 from striate.training.recipes import NAMED
+
+WIDTH = 98  # of the comment above a printed recipe
 
 
 def read_recipe(name: str = "quick", settings: Mapping[str, Any] | None = None) -> Recipe:
@@ -45,9 +48,11 @@ def shown(name: str, recipe: Recipe) -> str:
         recipe: what that gave.
     """
     named = NAMED.get(name)
-    head = [f"# recipe {name}: {named.source}"] if named else [f"# recipe {name}"]
-    head += [f"# different here: {named.departs}"] if named and named.departs else []
-    return "\n".join([*head, recipe.explained()])
+    head = [f"recipe {name}: {named.source}" if named else f"recipe {name}"]
+    head += [f"different here: {named.departs}"] if named and named.departs else []
+    head += [f"it sets {', '.join(named.settings)}"] if named and named.settings else []
+    lines = [line for text in head for line in wrap(text, WIDTH, subsequent_indent="  ")]
+    return "\n".join([*(f"# {line}" for line in lines), recipe.explained()])
 
 
 def _with_options(settings: dict[str, Any]) -> dict[str, Any]:

@@ -72,8 +72,7 @@ NAMED: dict[str, Named] = {
             "plateau": 5,
             "augment": "crop+flip+pca",
         },
-        "the rate was lowered by hand, here after "
-        "5 epochs without a smaller held-out loss",
+        "the rate was lowered by hand, here after 5 epochs without a smaller held-out loss",
     ),
     "resnet2015": Named(
         "He, Zhang, Ren, Sun 2015, arXiv 1512.03385, section 4.2: batch 128, momentum 0.9, decay 0.0001, "

@@ -62,6 +62,7 @@ class Content:
         machine: facts of the machine and the versions.
         movement: how far every layer moved from its first weights.
         class_weights: factors on the loss of each class, if they were balanced.
+        trained: how many items of each class were trained on.
     """
 
     title: str
@@ -97,3 +98,4 @@ class Content:
     machine: Mapping[str, Any] = field(default_factory=dict[str, Any])
     movement: Movement | None = None
     class_weights: Mapping[str, float] = field(default_factory=dict[str, float])
+    trained: Mapping[str, int] = field(default_factory=dict[str, int])

@@ -188,6 +188,8 @@ def class_rows(content: "Content") -> list[dict[str, Any]]:
     return [
         dict(row)
         | {"axis": [_tick(axis.low), _tick(axis.high)], "drawn": safe(_class_whisker(row, axis))}
+        | {"trained": content.trained.get(row["label"])}
+        | {"weight": content.class_weights.get(row["label"])}
         for row in rows
     ]
 

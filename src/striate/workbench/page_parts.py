@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from striate.augment import read
 from striate.see import paint
 from striate.workbench import charts, figures
 from striate.workbench.formats import DASH, SPACE, number, percent, setting, short, size
@@ -44,6 +45,7 @@ def parts(content: "Content") -> dict[str, Any]:
         "sheet": _sheet(content),
         "movement": figures.safe(content.movement.as_svg()) if content.movement else None,
         "plan": _plan(content),
+        "learned": _learned(content),
         "data": _data(content),
         "run_again": _commands(content),
         "ramps": {"diverging": ramp(paint.DIVERGING), "sequential": ramp(paint.SEQUENTIAL)},
@@ -116,6 +118,23 @@ def _meaning(content: "Content", accuracy: "Score") -> list[str]:
     return said
 
 
+def _learned(content: "Content") -> dict[str, Any]:
+    """What the loss and the accuracy of the training are of, where that is not what is held out is measured by."""
+    recipe = content.recipe
+    loss = str(recipe.get("loss", "cross_entropy"))
+    said = [f"smoothed by {recipe['smoothing']}"] if recipe.get("smoothing") else []
+    said += ["classes balanced"] if content.class_weights else []
+    mixed = bool(read(str(recipe.get("augment", "none"))).of("mix"))
+    said += ["items mixed"] if mixed else []
+    words = f"{loss} ({', '.join(said)})" if said else loss
+    parts = [key for key in (content.history or [{}])[0] if key.startswith("train_")]
+    return {
+        "loss": "" if words == "cross_entropy" else words,
+        "mixed": mixed,
+        "parts": [key for key in parts if key not in ("train_loss", "train_accuracy")],
+    }
+
+
 def _majority(content: "Content") -> tuple[str, float] | None:
     """The commonest class of the held-out items and its share of them."""
     total = sum(row["support"] for row in content.per_class)
@@ -181,11 +200,6 @@ def _data(content: "Content") -> dict[str, Any]:
     }
     facts["classes"] = f"{classes}, …" if len(content.classes) > 12 else classes
     facts |= {key: data[key] for key in ("sizes", "ignored") if data.get(key)}
-    if content.class_weights:
-        facts["weights in the loss"] = ", ".join(
-            f"{short(str(name), 24)} {weight:.3g}"
-            for name, weight in list(content.class_weights.items())[:12]
-        )
     if data.get("fingerprint"):
         facts["fingerprint"] = short(str(data["fingerprint"]), 17)
     if "duplicates" in data:

@@ -56,7 +56,7 @@ def as_svg(rates: Rates) -> str:
         text(f"1e{power}", x(power) - 8, HEIGHT - 18)
         for power in range(math.ceil(left), math.floor(right) + 1)
     ]
-    parts.append(text("learning rate", WIDTH / 2 - 32, HEIGHT - 4))
+    parts.append(text("loss over learning rate, both logarithmic", WIDTH / 2 - 96, HEIGHT - 4))
     parts += [text(f"{10**value:.3g}", 4, y(value) + 4) for value in (low, high - 1e-9)]
     size = {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {WIDTH} {HEIGHT}"}
     style = tag("style", "text{font:11px sans-serif;fill:#555}")

@@ -80,6 +80,7 @@ def content(fitted: Fitted) -> Content:
         },
         movement=_moved(fitted),
         class_weights=_class_weights(fitted, recipe),
+        trained=_trained(data),
     )
 
 
@@ -100,6 +101,12 @@ def _class_weights(fitted: Fitted, recipe: Recipe) -> dict[str, float]:
     labels = torch.from_numpy(fitted.data.splits["train"].labels)
     weights = balanced_weights(labels, len(fitted.data.classes))
     return dict(zip(fitted.data.classes, weights, strict=True))
+
+
+def _trained(data: Data) -> dict[str, int]:
+    """How many items of each class were trained on."""
+    counts = np.bincount(data.splits["train"].labels, minlength=len(data.classes))
+    return dict(zip(data.classes, counts.tolist(), strict=True))
 
 
 def mistakes(held: Held, classes: Sequence[str], color: str = "rgb") -> list[Mistake]:
