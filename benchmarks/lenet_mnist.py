@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import striate
 
-ITEMS = 12_000  # a round
+ITEMS = 6_400  # a round
 MEAN, STD = 33.3, 78.6
 MACS = 416_520  # of one item forward; backward takes twice as many
 

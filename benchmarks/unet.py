@@ -49,7 +49,7 @@ def planned(net: nn.Module, criterion, x, y) -> tuple[turns.Call, plans.Plan]:
         answer = net(x)
         return answer, criterion(answer, y)
 
-    plan = plans.choose(net, x, y, learn, device="cpu", steps=2000)
+    plan = plans.choose(net, x, y, learn, device="cpu", steps=200)
     net = plan.place(net)
     optimizer = optim.optimizer(net, RECIPE)
 
@@ -242,7 +242,7 @@ def sound(folder: str, width: int, rounds: int, batch: int = 64) -> list[turns.R
         answer = net(x)
         return answer, criterion(answer, y)
 
-    plan = plans.choose(net, x[:batch], y[:batch], learn, device="cpu", steps=2000)
+    plan = plans.choose(net, x[:batch], y[:batch], learn, device="cpu", steps=200)
     net = plan.place(net)
     optimizer = optim.optimizer(net, RECIPE)
 
