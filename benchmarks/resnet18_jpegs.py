@@ -72,7 +72,7 @@ def shares(job: turns.Job, epoch: Callable[[], object]) -> dict[str, float]:
     return {"seconds": whole, "views": views / whole}
 
 
-def first_epoch(folder: Path, settings: dict[str, object]) -> float:
+def decoding(folder: Path) -> float:
     """Seconds until a folder never seen is decoded."""
     with tempfile.TemporaryDirectory() as cache:
         data = striate.open(folder, cache=cache)
@@ -86,18 +86,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--augment", default="resized+flip")
+    parser.add_argument("--plan", default="auto")
+    parser.add_argument("--workers", type=int, nargs="*", default=[0, 2], help="tried by the peer")
+    parser.add_argument("--one-core", action="store_true", help="CPU time of one core")
     asked = parser.parse_args()
+    if asked.one_core:
+        turns.one_core()
     machine = turns.machine("torchvision")
     settings = {
         "net": "resnet18", "size": 224, "epochs": 1, "batch": asked.batch,
-        "optimizer": "sgd", "augment": asked.augment,
+        "optimizer": "sgd", "augment": asked.augment, "plan": asked.plan,
     }  # fmt: skip
     job, state = turns.prepared(striate.open(asked.data), settings)
     job = turns.first_items(job, asked.items)
     mine = turns.epoch(job, state)
     train = asked.data / "train"
     workers = turns.in_turns(
-        {str(n): reference(train, asked.items // 2, asked.batch, n) for n in (0, 2)}, 1
+        {str(n): reference(train, asked.items // 2, asked.batch, n) for n in asked.workers}, 1
     )
     faster = min(workers, key=lambda n: workers[n][0])
     peer = reference(train, asked.items, asked.batch, int(faster))
@@ -106,7 +111,7 @@ def main() -> None:
     work = f"resnet18 224 jpegs train, batch {asked.batch}, {turns.plan_words(job)}"
     rows = turns.compared(work, times, asked.items)
     print(json.dumps({"workers": workers, **shares(job, mine)}))
-    print(json.dumps({"decoding, seconds": first_epoch(asked.data, settings)}))
+    print(json.dumps({"decoding, seconds": decoding(asked.data)}))
     turns.report(machine, rows)
 
 

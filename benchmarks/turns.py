@@ -4,6 +4,7 @@ Each script prints a row a comparison, and at the end one JSON document with the
 """
 
 import json
+import os
 import platform
 import statistics
 import time
@@ -28,11 +29,22 @@ Call = Callable[[], object]
 Row = dict[str, Any]
 
 
+clock = time.perf_counter
+
+
+def one_core() -> None:
+    """Time what one core spends on this process, so that other work on the machine does not count."""
+    global clock  # noqa: PLW0603 - one process, one clock
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    torch.set_num_threads(1)
+    clock = time.process_time
+
+
 def seconds(call: Call) -> float:
     """Of one call."""
-    start = time.perf_counter()
+    start = clock()
     call()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def in_turns(contenders: Mapping[str, Call], rounds: int) -> dict[str, list[float]]:
@@ -85,6 +97,7 @@ def machine(*peers: str) -> Row:
         "capability": torch.backends.cpu.get_cpu_capability(),
         "bf16 instructions": torch.cpu._is_avx512_bf16_supported(),
         "threads": torch.get_num_threads(),
+        "clock": clock.__name__,
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in ("striate", "torch", *peers)},
         "gmac_per_s": {

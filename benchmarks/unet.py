@@ -271,7 +271,10 @@ def main() -> None:
     parser.add_argument("--cifar", default="cifar10")
     parser.add_argument("--sound", default="free_spoken_digits")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--one-core", action="store_true", help="CPU time of one core")
     asked = parser.parse_args()
+    if asked.one_core:
+        turns.one_core()
     work = {
         "unet32": partial(unet, 32, 4, asked.rounds),
         "unet64": partial(unet, 64, 2, asked.rounds),
