@@ -29,7 +29,6 @@ from striate.training.state import State
 from striate.workbench.progress import _Bar
 
 
-
 class OneHeld(turns.Job):
     """A job that answers one held-out item."""
 

@@ -13,8 +13,8 @@ its batches, `views` what making them (gather, crop, flip, normalise) took on it
 
 import argparse
 import json
+import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,15 +61,19 @@ def reference(folder: Path, items: int, batch: int, workers: int) -> Callable[[]
     return epoch
 
 
-def shares(job: turns.Job, epoch: Callable[[], object]) -> dict[str, float]:
-    """Of one epoch of Striate: seconds, the share waited for batches, the share that making them takes."""
+def shares(job: turns.Job, totals: list[turns.Totals]) -> dict[str, float]:
+    """Medians over Striate's epochs after the first: waited for batches by the loop, and making them on its own."""
     batches = job.batches
-    start = time.perf_counter()
-    for step, index in enumerate(batches.order(0)):
-        batches.take(index, 0, step)
-    views = time.perf_counter() - start
-    whole = turns.seconds(epoch)
-    return {"seconds": whole, "views": views / whole}
+
+    def views() -> None:
+        for step, index in enumerate(batches.order(0)):
+            batches.take(index, 0, step)
+
+    later = totals[1:]
+    whole = statistics.median(t.seconds for t in later)
+    making = statistics.median(turns.seconds(views) for _ in range(5))
+    waiting = statistics.median(t.waited / t.seconds for t in later)
+    return {"waiting": round(waiting, 4), "views": round(making / whole, 4)}
 
 
 def decoding(folder: Path) -> float:
@@ -99,7 +103,8 @@ def main() -> None:
     }  # fmt: skip
     job, state = turns.prepared(striate.open(asked.data), settings)
     job = turns.first_items(job, asked.items)
-    mine = turns.epoch(job, state)
+    totals: list[turns.Totals] = []
+    mine = turns.epoch(job, state, totals)
     train = asked.data / "train"
     workers = turns.in_turns(
         {str(n): reference(train, asked.items // 2, asked.batch, n) for n in asked.workers}, 1
@@ -110,7 +115,7 @@ def main() -> None:
     times = turns.in_turns({"striate": mine, name: peer}, asked.rounds)
     work = f"resnet18 224 jpegs train, batch {asked.batch}, {turns.plan_words(job)}"
     rows = turns.compared(work, times, asked.items)
-    print(json.dumps({"workers": workers, **shares(job, mine)}))
+    print(json.dumps({"workers": workers, **shares(job, totals)}))
     print(json.dumps({"decoding, seconds": decoding(asked.data)}))
     turns.report(machine, rows)
 

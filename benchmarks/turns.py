@@ -23,7 +23,7 @@ from striate.training.health import Health
 from striate.training.prepare import chosen_net, prepare
 from striate.training.record import Job, Progress
 from striate.training.settle import settle
-from striate.training.state import State
+from striate.training.state import State, Totals
 
 Call = Callable[[], object]
 Row = dict[str, Any]
@@ -60,7 +60,9 @@ def in_turns(contenders: Mapping[str, Call], rounds: int) -> dict[str, list[floa
     return times
 
 
-def compared(work: str, times: Mapping[str, list[float]], items: int, unit: str = "/s") -> list[Row]:
+def compared(
+    work: str, times: Mapping[str, list[float]], items: int, unit: str = "/s"
+) -> list[Row]:
     """A row for each peer of the first contender; the quartiles are of the ratios of single rounds."""
     mine, *peers = times
     rows: list[Row] = []
@@ -145,11 +147,13 @@ def first_items(job: Job, count: int) -> Job:
     return replace(job, batches=few)
 
 
-def epoch(job: Job, state: State) -> Call:
+def epoch(job: Job, state: State, totals: list[Totals] | None = None) -> Call:
     """One epoch of Striate's loop from the state as it stands: views, metrics, checks, health.
 
-    The job must be of one epoch; checkpoints and held-out items are left out (see overhead.py).
+    The job must be of one epoch; checkpoints and held-out items are left out (see overhead.py). `totals`
+    receives what the loop counted of each epoch.
     """
+    kept = [] if totals is None else totals
     health = Health(job.path, job.recipe.health, job.plan, job.progress.say)
     setting = loop.Setting(job.batches, job.task, job.recipe, job.plan, health, time.perf_counter)
 
@@ -157,7 +161,8 @@ def epoch(job: Job, state: State) -> Call:
         state.step = 0
         loop.run(
             state, setting,
-            after_step=lambda _state: None, after_epoch=lambda _state, _epoch: None,
+            after_step=lambda _state: None,
+            after_epoch=lambda state, _epoch: kept.append(state.totals),
         )  # fmt: skip
 
     return run

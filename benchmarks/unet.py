@@ -45,6 +45,7 @@ def eager(net: nn.Module, criterion, x, y) -> turns.Call:
 
 def planned(net: nn.Module, criterion, x, y) -> tuple[turns.Call, plans.Plan]:
     """One step under Striate's plan and optimiser."""
+
     def learn(net, x, y):
         answer = net(x)
         return answer, criterion(answer, y)
