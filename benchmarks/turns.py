@@ -9,6 +9,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -147,23 +148,28 @@ def first_items(job: Job, count: int) -> Job:
     return replace(job, batches=few)
 
 
-def epoch(job: Job, state: State, totals: list[Totals] | None = None) -> Call:
-    """One epoch of Striate's loop from the state as it stands: views, metrics, checks, health.
+class _EndedError(Exception):
+    """An epoch is over."""
 
-    The job must be of one epoch; checkpoints and held-out items are left out (see overhead.py). `totals`
-    receives what the loop counted of each epoch.
+
+def epoch(job: Job, state: State, totals: list[Totals] | None = None) -> Call:
+    """One more epoch of Striate's loop at each call: views, metrics, checks, and health every so many steps.
+
+    Checkpoints and held-out items are left out (see overhead.py). `totals` receives what the loop counted.
     """
     kept = [] if totals is None else totals
-    health = Health(job.path, job.recipe.health, job.plan, job.progress.say)
-    setting = loop.Setting(job.batches, job.task, job.recipe, job.plan, health, time.perf_counter)
+    recipe = job.recipe.model_copy(update={"epochs": 1000})
+    health = Health(job.path, recipe.health, job.plan, job.progress.say)
+    setting = loop.Setting(job.batches, job.task, recipe, job.plan, health, time.perf_counter)
+
+    def ended(state: State, _epoch: int) -> None:
+        kept.append(state.totals)
+        state.totals = Totals()
+        raise _EndedError
 
     def run() -> None:
-        state.step = 0
-        loop.run(
-            state, setting,
-            after_step=lambda _state: None,
-            after_epoch=lambda state, _epoch: kept.append(state.totals),
-        )  # fmt: skip
+        with suppress(_EndedError):
+            loop.run(state, setting, after_step=lambda _state: None, after_epoch=ended)
 
     return run
 
