@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import striate
 
-ITEMS = 12_000  # a round
+ITEMS = 6_400  # a round
 MEAN, STD = 33.3, 78.6
 MACS = 416_520  # of one item forward; backward takes twice as many
 
@@ -108,7 +108,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batches", type=int, nargs="*", default=[64, 128, 256, 1024])
     parser.add_argument("--plan", default="auto")
+    parser.add_argument("--one-core", action="store_true", help="CPU time of one core")
     asked = parser.parse_args()
+    if asked.one_core:
+        turns.one_core()
     data = striate.open(asked.data)
     arrays = data.arrays("train")
     images, labels = np.array(arrays.images[:ITEMS, ..., 0]), np.array(arrays.labels[:ITEMS])

@@ -1,6 +1,6 @@
 """What surrounds the steps: metrics, checks, logging, progress, health and checkpoints; and memory.
 
-    python benchmarks/overhead.py [DATA] [--rounds 7] [--epochs 200]
+    python benchmarks/overhead.py [DATA] [--rounds 5] [--epochs 200]
 
 A training with everything on (the loop of `striate train`: a bar that is drawn, health.csv, results.csv, a
 checkpoint an epoch) against the same steps alone: batch, forward, loss, backward, update, under the same plan.
@@ -23,11 +23,10 @@ from rich.progress import Progress as Bars
 
 import striate
 from striate.data import Arrays
-from striate.training import fit
+from striate.training.fit import _loop
 from striate.training.record import Progress, Record
 from striate.training.state import State
 from striate.workbench.progress import _Bar
-
 
 
 class OneHeld(turns.Job):
@@ -46,7 +45,7 @@ def whole(job: turns.Job, state: State) -> turns.Call:
         state.step = 0
         with Bars(console=console, transient=True) as bars:
             shown = Progress(console.print, _Bar(bars).update)
-            fit._loop(OneHeld(**{**vars(job), "progress": shown}), state, Record(job.path))
+            _loop(OneHeld(**{**vars(job), "progress": shown}), state, Record(job.path))
 
     return epoch
 
@@ -101,7 +100,7 @@ def memory(epochs: int) -> list[float]:
         if line.startswith("epoch"):
             seen.append(resident())
 
-    fit._loop(replace(job, progress=Progress(say)), state, Record(job.path))
+    _loop(replace(job, progress=Progress(say)), state, Record(job.path))
     return [round(seen[i], 1) for i in range(epochs // 10 - 1, epochs, epochs // 10)]
 
 
@@ -110,10 +109,13 @@ def main() -> None:
     parser.add_argument("data", nargs="?", default="mnist")
     parser.add_argument("--net", default="lenet5")
     parser.add_argument("--batches", type=int, nargs="*", default=[64, 256])
-    parser.add_argument("--items", type=int, default=12_800)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--items", type=int, default=60_000)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--one-core", action="store_true", help="CPU time of one core")
     asked = parser.parse_args()
+    if asked.one_core:
+        turns.one_core()
     rows = []
     for batch in asked.batches:
         rows.append(added(asked.data, asked.net, batch, asked.items, asked.rounds))

@@ -13,8 +13,8 @@ its batches, `views` what making them (gather, crop, flip, normalise) took on it
 
 import argparse
 import json
+import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,18 +61,22 @@ def reference(folder: Path, items: int, batch: int, workers: int) -> Callable[[]
     return epoch
 
 
-def shares(job: turns.Job, epoch: Callable[[], object]) -> dict[str, float]:
-    """Of one epoch of Striate: seconds, the share waited for batches, the share that making them takes."""
+def shares(job: turns.Job, totals: list[turns.Totals]) -> dict[str, float]:
+    """Medians over Striate's epochs after the first: waited for batches by the loop, and making them on its own."""
     batches = job.batches
-    start = time.perf_counter()
-    for step, index in enumerate(batches.order(0)):
-        batches.take(index, 0, step)
-    views = time.perf_counter() - start
-    whole = turns.seconds(epoch)
-    return {"seconds": whole, "views": views / whole}
+
+    def views() -> None:
+        for step, index in enumerate(batches.order(0)):
+            batches.take(index, 0, step)
+
+    later = totals[1:]
+    whole = statistics.median(t.seconds for t in later)
+    making = statistics.median(turns.seconds(views) for _ in range(5))
+    waiting = statistics.median(t.waited / t.seconds for t in later)
+    return {"waiting": round(waiting, 4), "views": round(making / whole, 4)}
 
 
-def first_epoch(folder: Path, settings: dict[str, object]) -> float:
+def decoding(folder: Path) -> float:
     """Seconds until a folder never seen is decoded."""
     with tempfile.TemporaryDirectory() as cache:
         data = striate.open(folder, cache=cache)
@@ -86,18 +90,24 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--augment", default="resized+flip")
+    parser.add_argument("--plan", default="auto")
+    parser.add_argument("--workers", type=int, nargs="*", default=[0, 2], help="tried by the peer")
+    parser.add_argument("--one-core", action="store_true", help="CPU time of one core")
     asked = parser.parse_args()
+    if asked.one_core:
+        turns.one_core()
     machine = turns.machine("torchvision")
     settings = {
         "net": "resnet18", "size": 224, "epochs": 1, "batch": asked.batch,
-        "optimizer": "sgd", "augment": asked.augment,
+        "optimizer": "sgd", "augment": asked.augment, "plan": asked.plan,
     }  # fmt: skip
     job, state = turns.prepared(striate.open(asked.data), settings)
     job = turns.first_items(job, asked.items)
-    mine = turns.epoch(job, state)
+    totals: list[turns.Totals] = []
+    mine = turns.epoch(job, state, totals)
     train = asked.data / "train"
     workers = turns.in_turns(
-        {str(n): reference(train, asked.items // 2, asked.batch, n) for n in (0, 2)}, 1
+        {str(n): reference(train, asked.items // 2, asked.batch, n) for n in asked.workers}, 1
     )
     faster = min(workers, key=lambda n: workers[n][0])
     peer = reference(train, asked.items, asked.batch, int(faster))
@@ -105,8 +115,8 @@ def main() -> None:
     times = turns.in_turns({"striate": mine, name: peer}, asked.rounds)
     work = f"resnet18 224 jpegs train, batch {asked.batch}, {turns.plan_words(job)}"
     rows = turns.compared(work, times, asked.items)
-    print(json.dumps({"workers": workers, **shares(job, mine)}))
-    print(json.dumps({"decoding, seconds": first_epoch(asked.data, settings)}))
+    print(json.dumps({"workers": workers, **shares(job, totals)}))
+    print(json.dumps({"decoding, seconds": decoding(asked.data)}))
     turns.report(machine, rows)
 
 

@@ -42,9 +42,7 @@ def peer(root: str, limit: float, seed: int) -> None:
             return F.log_softmax(self.fc2(self.drop2(F.relu(self.fc1(x)))), 1)
 
     torch.random.default_generator.manual_seed(seed)
-    form = transforms.Compose(
-        [transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))]
-    )
+    form = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))])
     train, test = (datasets.MNIST(root, train=which, transform=form) for which in (True, False))
     loader = torch.utils.data.DataLoader(train, batch_size=64, shuffle=True)
     held = torch.utils.data.DataLoader(test, batch_size=1000)
@@ -88,7 +86,7 @@ def striate_run(data: str, seed: int, settings: list[str], out: str) -> tuple[fl
     """Seconds of the whole command, and its accuracy."""
     command = [sys.executable, "-m", "striate", "train", data, "net=lenet5", f"seed={seed}"]
     start = time.perf_counter()
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603
         [*command, *settings, "--out", out, "--json"], capture_output=True, text=True, check=True
     )
     spent = time.perf_counter() - start
@@ -115,7 +113,7 @@ def main() -> None:
             if root:
                 words = ["--peer", str(root), "--limit", str(asked.limit), "--seeds", str(seed)]
                 start = time.perf_counter()
-                done = subprocess.run(
+                done = subprocess.run(  # noqa: S603
                     [sys.executable, __file__, *words], capture_output=True, text=True, check=True
                 )
                 row["peer"] = json.loads(done.stdout)["accuracies"]

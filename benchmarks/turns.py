@@ -4,10 +4,12 @@ Each script prints a row a comparison, and at the end one JSON document with the
 """
 
 import json
+import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,17 +24,28 @@ from striate.training.health import Health
 from striate.training.prepare import chosen_net, prepare
 from striate.training.record import Job, Progress
 from striate.training.settle import settle
-from striate.training.state import State
+from striate.training.state import State, Totals
 
 Call = Callable[[], object]
 Row = dict[str, Any]
 
 
+clock = time.perf_counter
+
+
+def one_core() -> None:
+    """Time what one core spends on this process, so that other work on the machine does not count."""
+    global clock  # noqa: PLW0603 - one process, one clock
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    torch.set_num_threads(1)
+    clock = time.process_time
+
+
 def seconds(call: Call) -> float:
     """Of one call."""
-    start = time.perf_counter()
+    start = clock()
     call()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def in_turns(contenders: Mapping[str, Call], rounds: int) -> dict[str, list[float]]:
@@ -48,7 +61,9 @@ def in_turns(contenders: Mapping[str, Call], rounds: int) -> dict[str, list[floa
     return times
 
 
-def compared(work: str, times: Mapping[str, list[float]], items: int, unit: str = "/s") -> list[Row]:
+def compared(
+    work: str, times: Mapping[str, list[float]], items: int, unit: str = "/s"
+) -> list[Row]:
     """A row for each peer of the first contender; the quartiles are of the ratios of single rounds."""
     mine, *peers = times
     rows: list[Row] = []
@@ -85,6 +100,7 @@ def machine(*peers: str) -> Row:
         "capability": torch.backends.cpu.get_cpu_capability(),
         "bf16 instructions": torch.cpu._is_avx512_bf16_supported(),
         "threads": torch.get_num_threads(),
+        "clock": clock.__name__,
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in ("striate", "torch", *peers)},
         "gmac_per_s": {
@@ -132,20 +148,28 @@ def first_items(job: Job, count: int) -> Job:
     return replace(job, batches=few)
 
 
-def epoch(job: Job, state: State) -> Call:
-    """One epoch of Striate's loop from the state as it stands: views, metrics, checks, health.
+class _EndedError(Exception):
+    """An epoch is over."""
 
-    The job must be of one epoch; checkpoints and held-out items are left out (see overhead.py).
+
+def epoch(job: Job, state: State, totals: list[Totals] | None = None) -> Call:
+    """One more epoch of Striate's loop at each call: views, metrics, checks, and health every so many steps.
+
+    Checkpoints and held-out items are left out (see overhead.py). `totals` receives what the loop counted.
     """
-    health = Health(job.path, job.recipe.health, job.plan, job.progress.say)
-    setting = loop.Setting(job.batches, job.task, job.recipe, job.plan, health, time.perf_counter)
+    kept = [] if totals is None else totals
+    recipe = job.recipe.model_copy(update={"epochs": 1000})
+    health = Health(job.path, recipe.health, job.plan, job.progress.say)
+    setting = loop.Setting(job.batches, job.task, recipe, job.plan, health, time.perf_counter)
+
+    def ended(state: State, _epoch: int) -> None:
+        kept.append(state.totals)
+        state.totals = Totals()
+        raise _EndedError
 
     def run() -> None:
-        state.step = 0
-        loop.run(
-            state, setting,
-            after_step=lambda _state: None, after_epoch=lambda _state, _epoch: None,
-        )  # fmt: skip
+        with suppress(_EndedError):
+            loop.run(state, setting, after_step=lambda _state: None, after_epoch=ended)
 
     return run
 

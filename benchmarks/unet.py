@@ -45,11 +45,12 @@ def eager(net: nn.Module, criterion, x, y) -> turns.Call:
 
 def planned(net: nn.Module, criterion, x, y) -> tuple[turns.Call, plans.Plan]:
     """One step under Striate's plan and optimiser."""
+
     def learn(net, x, y):
         answer = net(x)
         return answer, criterion(answer, y)
 
-    plan = plans.choose(net, x, y, learn, device="cpu", steps=2000)
+    plan = plans.choose(net, x, y, learn, device="cpu", steps=200)
     net = plan.place(net)
     optimizer = optim.optimizer(net, RECIPE)
 
@@ -242,7 +243,7 @@ def sound(folder: str, width: int, rounds: int, batch: int = 64) -> list[turns.R
         answer = net(x)
         return answer, criterion(answer, y)
 
-    plan = plans.choose(net, x[:batch], y[:batch], learn, device="cpu", steps=2000)
+    plan = plans.choose(net, x[:batch], y[:batch], learn, device="cpu", steps=200)
     net = plan.place(net)
     optimizer = optim.optimizer(net, RECIPE)
 
@@ -271,7 +272,10 @@ def main() -> None:
     parser.add_argument("--cifar", default="cifar10")
     parser.add_argument("--sound", default="free_spoken_digits")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--one-core", action="store_true", help="CPU time of one core")
     asked = parser.parse_args()
+    if asked.one_core:
+        turns.one_core()
     work = {
         "unet32": partial(unet, 32, 4, asked.rounds),
         "unet64": partial(unet, 64, 2, asked.rounds),

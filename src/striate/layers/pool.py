@@ -1,6 +1,6 @@
 """Pooling and unpooling as layers; the settings are those of `striate.ops.pool`, `pool_beyond`, `unpool`."""
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from jaxtyping import Float, Int, Num
@@ -84,7 +84,7 @@ class HalvingMaxPool2d(nn.MaxPool2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """[N, C, H, W] to [N, C, H / 2, W / 2]."""
-        return halving_max(input) if pays(input) else super().forward(input)
+        return halving_max(input) if pays(input) else cast("Tensor", super().forward(input))
 
 
 class MaxPoolWithIndices(_Pool):

@@ -44,8 +44,11 @@ class Plan(Result):
         return net.to(memory_format=LAYOUTS[self.layout])  # pyright: ignore[reportCallIssue] - torch does not declare it
 
     def batch(self, x: Tensor) -> Tensor:
-        """Bring a batch of pictures [B, C, H, W] to the plan's device and layout."""
-        x = x.to(torch.device(self.device)).contiguous(memory_format=LAYOUTS[self.layout])
+        """Bring a batch of pictures [B, C, H, W] to the plan's device and layout; others have one layout."""
+        x = x.to(torch.device(self.device))
+        if x.ndim != 4:
+            return x.contiguous()
+        x = x.contiguous(memory_format=LAYOUTS[self.layout])
         # One channel lies in memory alike in both layouts; the strides decide which one torch goes on in.
         return x.flatten().view(x.shape) if self.layout == "contiguous" else x
 

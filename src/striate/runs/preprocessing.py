@@ -72,4 +72,10 @@ class Preprocessing:
         """Pictures [N, H, W, C] uint8 as a float32 batch [N, C, H, W], channels last in memory."""
         mean = torch.tensor(self.mean, device=images.device)
         std = torch.tensor(self.std, device=images.device)
-        return images.float().sub_(mean).div_(std).permute(0, 3, 1, 2)
+        x = images.float()
+        if x.is_contiguous():  # a row at a time: three numbers at a time take eight times as long
+            wide = x.shape[2]
+            x.flatten(2).sub_(mean.repeat(wide)).div_(std.repeat(wide))
+        else:
+            x.sub_(mean).div_(std)
+        return x.permute(0, 3, 1, 2)

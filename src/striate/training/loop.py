@@ -125,7 +125,7 @@ def take_step(state: State, x: Tensor, target: Tensor, setting: Setting) -> None
     state.opt.zero_grad()
     with setting.health.look(state) as look:
         answer, loss, parts = _gradients(state, x, target, setting)
-        moved = [p for p in state.net.parameters() if p.grad is not None]
+        moved = [p for g in state.opt.param_groups for p in g["params"] if p.grad is not None]
         norm = _norm(state, moved)
         look.gradients(state.net)
     if not math.isfinite(loss + norm):

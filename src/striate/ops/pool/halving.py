@@ -50,7 +50,9 @@ class _Halving(torch.autograd.Function):
 
     @staticmethod
     def setup_context(
-        ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]
+        ctx: Any,
+        inputs: tuple[Any, ...],  # noqa: ARG004 - torch calls it by name
+        output: tuple[Tensor, Tensor, Tensor],
     ) -> None:
         """Keep the masks."""
         ctx.mark_non_differentiable(*output[1:])
