@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError
+from striate.ops.cache import in_cache
 from striate.ops.checks import (
     check_floating,
     check_integers,
@@ -157,17 +158,24 @@ def local_response_norm(
     return y
 
 
-def _window_sum(x: Tensor, size: int, *, lower: bool = False) -> Tensor:
-    """Sum over the channels around each, the odd one above, or below if `lower` (the adjoint)."""
-    channels = x.shape[1]
+def _neighbours(size: int, channels: int, *, lower: bool = False) -> list[tuple[slice, slice]]:
+    """For every shift within a window but none: the channels that it reaches, and those they read.
+
+    The odd one of an even window lies above, or below if `lower` (the adjoint).
+    """
     down, up = (size - 1) // 2, size // 2
     if lower:
         down, up = up, down
+    above = [(slice(channels - i), slice(i, None)) for i in range(1, min(channels, up + 1))]
+    below = [(slice(i, None), slice(channels - i)) for i in range(1, min(channels, down + 1))]
+    return above + below
+
+
+def _window_sum(x: Tensor, size: int, *, lower: bool = False) -> Tensor:
+    """Sum over the channels around each."""
     total = x.clone()
-    for shift in range(1, min(channels, up + 1)):
-        total[:, : channels - shift] += x[:, shift:]
-    for shift in range(1, min(channels, down + 1)):
-        total[:, shift:] += x[:, : channels - shift]
+    for to, read in _neighbours(size, x.shape[1], lower=lower):
+        total[:, to] += x[:, read]
     return total
 
 
@@ -177,19 +185,6 @@ def _to_minus(d: Tensor, beta: float) -> Tensor:
         root = d.rsqrt()
         return root * root.sqrt()
     return d.rsqrt() if beta == 0.5 else d.pow(-beta)
-
-
-def _response_scale(x: Tensor, size: int, a: float, k: float) -> Tensor:
-    """What is divided by, before the power: k + a W(x^2)."""
-    return _window_sum(x * x, size).mul_(a).add_(k)
-
-
-def _in_cache(x: Tensor) -> list[slice]:
-    """Items in runs that stay in the cache through all steps; one run where a compiler fuses them."""
-    per_item = x.numel() // max(1, x.shape[0])
-    run = x.shape[0] if torch.compiler.is_compiling() else 2**17 // max(1, per_item)
-    run = max(1, run)
-    return [slice(i, i + run) for i in range(0, x.shape[0], run)]
 
 
 class _Response(torch.autograd.Function):
@@ -204,11 +199,13 @@ class _Response(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, size: int, a: float, beta: float, k: float) -> tuple[Tensor, Tensor]:
         """The result, and d for the way back."""
-        y, d = torch.empty_like(x), torch.empty_like(x)
-        for run in _in_cache(x):
-            scale = _response_scale(x[run], size, a, k)
-            d[run] = scale
-            y[run] = _to_minus(scale, beta).mul_(x[run])
+        y, d = torch.empty_like(x), torch.zeros_like(x)
+        for run in in_cache(x):
+            items, scale = x[run], d[run]
+            scale.addcmul_(items, items, value=a)
+            for to, read in _neighbours(size, x.shape[1]):
+                scale[:, to].addcmul_(items[:, read], items[:, read], value=a)
+            y[run] = _to_minus(scale.add_(k), beta).mul_(items)
         return y, d
 
     @staticmethod
@@ -224,12 +221,12 @@ class _Response(torch.autograd.Function):
         x, d = ctx.saved_tensors
         size, a, beta, k = ctx.settings
         if torch.is_grad_enabled():
-            d = _response_scale(x, size, a, k)
+            d = _window_sum(x * x, size) * a + k
             power = _to_minus(d, beta)
             inner = _window_sum(grads[0] * x * power / d, size, lower=True)
             return grads[0] * power - 2 * a * beta * x * inner, None, None, None, None
         back = torch.empty_like(x)
-        for run in _in_cache(x):
+        for run in in_cache(x):
             direct = _to_minus(d[run], beta).mul_(grads[0][run])
             inner = _window_sum((direct * x[run]).div_(d[run]), size, lower=True)
             back[run] = direct.addcmul_(x[run], inner, value=-2 * a * beta)
