@@ -61,7 +61,8 @@ def weighted_avg_pool(
     rank = check_space(x, "weighted_avg_pool")
     w = pool_window("weighted_avg_pool", x, kernel_size, stride, padding, dilation, ceil_mode)
     weights = [gaussian_weights(k, sigma) for k in w.kernel]
-    y: Tensor = _Weighted.apply(x, w, weights)
+    compiling = torch.compiler.is_compiling()  # which works out its own gradient
+    y: Tensor = (_weigh if compiling else _Weighted.apply)(x, w, weights)
     if not any(cells for pair in w.reach for cells in pair):
         return y
     return y / outer([_mass(w, axis, weights[axis]) for axis in range(rank)], y)
@@ -74,6 +75,18 @@ def _taps(w: Window, axis: int) -> list[tuple[slice, ...]]:
     return [(*(slice(None),) * (axis + 2), read) for read in reads]
 
 
+def _weigh(x: Tensor, w: Window, weights: list[list[float]]) -> Tensor:
+    """Axis by axis, one weighted slice a cell of the window, added up."""
+    y = pad(wide(x), w.reach)
+    for axis, row in enumerate(weights):
+        first, *others = _taps(w, axis)
+        total = y[first] * row[0]
+        for tap, weight in zip(others, row[1:], strict=True):
+            total.add_(y[tap], alpha=weight)
+        y = total
+    return y.to(x.dtype)
+
+
 class _Weighted(torch.autograd.Function):
     """Every window times an outer product of weights, one axis after the other."""
 
@@ -81,18 +94,8 @@ class _Weighted(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, w: Window, weights: list[list[float]]) -> Tensor:
-        """One weighted slice a cell of the window, added up."""
-        parts: list[Tensor] = []
-        for run in in_cache(x):
-            y = pad(wide(x[run]), w.reach)
-            for axis, row in enumerate(weights):
-                first, *others = _taps(w, axis)
-                total = y[first] * row[0]
-                for tap, weight in zip(others, row[1:], strict=True):
-                    total.add_(y[tap], alpha=weight)
-                y = total
-            parts.append(y.to(x.dtype))
-        return torch.cat(parts)
+        """Run by run of items."""
+        return torch.cat([_weigh(x[run], w, weights) for run in in_cache(x)])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
