@@ -69,7 +69,7 @@ def _backward(g: Tensor, x: Tensor, d: Tensor, size: int, a: float, beta: float)
     return back
 
 
-# A compiler takes both whole: what it makes of their slices is several times slower. An exported program holds
+# A compiler takes both whole: what it makes of their slices takes up to twice as long. An exported program holds
 # their steps, so that it runs without this package.
 _forward_whole = torch.library.custom_op("striate::respond", _forward, mutates_args=())
 _backward_whole = torch.library.custom_op("striate::respond_backward", _backward, mutates_args=())
