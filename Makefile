@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check clean
+.PHONY: demo test check shapes clean
 
 demo: $(READY)
 	$(BIN)/striate demo
@@ -17,6 +17,11 @@ check: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+# Every shape and type that a signature promises, held to while the tests of the lower rooms run.
+shapes: $(READY)
+	PYTHONPATH=tests $(BIN)/python -m pytest -m "not plain and not slow" --jaxtyping-packages=striate,hook.checked \
+		tests/ops tests/layers tests/losses tests/metrics tests/augment
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Striate needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'

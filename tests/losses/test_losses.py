@@ -264,6 +264,7 @@ def test_what_cannot_be_read_is_named(text, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.plain
 def test_shapes_that_differ_are_refused():
     with pytest.raises(ShapeError) as caught:
         losses.l2(ANSWER, LABELS)

@@ -105,6 +105,7 @@ def test_a_box_of_the_whole_picture():
     torch.testing.assert_close(grid_to_boxes(place)[1, 1], torch.tensor([0.0, 0.0, 1.0, 1.0]))
 
 
+@pytest.mark.plain
 def test_mistakes_are_told():
     with pytest.raises(ShapeError) as error:
         box_iou(torch.rand(2, 4), torch.rand(2, 5))

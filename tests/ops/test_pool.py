@@ -13,6 +13,7 @@ from hypothesis import given, settings
 
 from striate import shapes
 from striate.errors import ArgumentError, ShapeError
+from striate.ops import cache
 from striate.ops import pool as ops
 from striate.ops.twins import pool as twins
 
@@ -227,6 +228,26 @@ def test_lp_gradient_of_zeros_is_zero(p):
     ops.lp_pool(x, kernel_size=2, norm_type=p).sum().backward()
     assert x.grad is not None
     assert torch.equal(x.grad, torch.zeros_like(x))
+
+
+@pytest.mark.parametrize("name", ["weighted", "expectation"])
+def test_gradients_do_not_depend_on_the_runs_through_the_cache(kit, monkeypatch, name):
+    x = kit.rand(5, 2, 5, 4).requires_grad_()
+    whole = SMOOTH[name](x)
+    (slope,) = torch.autograd.grad(whole.square().sum(), x)
+    monkeypatch.setattr(cache, "_VALUES", 80)  # two items a run, one in the last
+    y = SMOOTH[name](x)
+    kit.close(y, whole)
+    kit.close(torch.autograd.grad(y.square().sum(), x)[0], slope)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weighted_sums_are_rounded_once(kit, dtype):
+    x = kit.rand(1, 1, 9, 9).to(dtype)
+    y = ops.weighted_avg_pool(x, kernel_size=5, stride=1, sigma=1.0)
+    assert torch.equal(
+        y, ops.weighted_avg_pool(x.float(), kernel_size=5, stride=1, sigma=1.0).to(dtype)
+    )
 
 
 # --- laws ----------------------------------------------------------------------------------------

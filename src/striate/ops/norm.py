@@ -6,7 +6,7 @@ Sutskever and Hinton 2012, section 3.3. Spatial dropout: arXiv 1411.4280.
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,7 @@ from striate.ops.checks import (
     check_tensor,
     check_word,
 )
+from striate.ops.response import respond
 
 
 def batch_norm(
@@ -153,87 +154,7 @@ def local_response_norm(
     check_integers("local_response_norm", size=size)
     if not k > 0:
         raise ArgumentError(f"local_response_norm: got k={k}, expected more than 0")
-    y: Tensor = _Response.apply(x, size, alpha / size if window == "mean" else alpha, beta, k)[0]
-    return y
-
-
-def _window_sum(x: Tensor, size: int, *, lower: bool = False) -> Tensor:
-    """Sum over the channels around each, the odd one above, or below if `lower` (the adjoint)."""
-    channels = x.shape[1]
-    down, up = (size - 1) // 2, size // 2
-    if lower:
-        down, up = up, down
-    total = x.clone()
-    for shift in range(1, min(channels, up + 1)):
-        total[:, : channels - shift] += x[:, shift:]
-    for shift in range(1, min(channels, down + 1)):
-        total[:, shift:] += x[:, : channels - shift]
-    return total
-
-
-def _to_minus(d: Tensor, beta: float) -> Tensor:
-    """d^-beta; by two reciprocal roots for 0.75, several times faster than a power."""
-    if beta == 0.75:
-        root = d.rsqrt()
-        return root * root.sqrt()
-    return d.rsqrt() if beta == 0.5 else d.pow(-beta)
-
-
-def _response_scale(x: Tensor, size: int, a: float, k: float) -> Tensor:
-    """What is divided by, before the power: k + a W(x^2)."""
-    return _window_sum(x * x, size).mul_(a).add_(k)
-
-
-def _in_cache(x: Tensor) -> list[slice]:
-    """Items in runs that stay in the cache through all steps; one run where a compiler fuses them."""
-    per_item = x.numel() // max(1, x.shape[0])
-    run = x.shape[0] if torch.compiler.is_compiling() else 2**17 // max(1, per_item)
-    run = max(1, run)
-    return [slice(i, i + run) for i in range(0, x.shape[0], run)]
-
-
-class _Response(torch.autograd.Function):
-    """Local response normalisation with its gradient by hand.
-
-    d = k + a W(x^2), y = x d^-beta; dx = g d^-beta - 2 a beta x W'(g x d^-beta / d) with W' the adjoint
-    of the window sum W. Only x and d are kept, where autograd on the composition keeps six arrays.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, size: int, a: float, beta: float, k: float) -> tuple[Tensor, Tensor]:
-        """The result, and d for the way back."""
-        y, d = torch.empty_like(x), torch.empty_like(x)
-        for run in _in_cache(x):
-            scale = _response_scale(x[run], size, a, k)
-            d[run] = scale
-            y[run] = _to_minus(scale, beta).mul_(x[run])
-        return y, d
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        """Keep x, d and the settings."""
-        x, *ctx.settings = inputs
-        ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(x, output[1])
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradient by x; differentiable in turn when that is asked for."""
-        x, d = ctx.saved_tensors
-        size, a, beta, k = ctx.settings
-        if torch.is_grad_enabled():
-            d = _response_scale(x, size, a, k)
-            power = _to_minus(d, beta)
-            inner = _window_sum(grads[0] * x * power / d, size, lower=True)
-            return grads[0] * power - 2 * a * beta * x * inner, None, None, None, None
-        back = torch.empty_like(x)
-        for run in _in_cache(x):
-            direct = _to_minus(d[run], beta).mul_(grads[0][run])
-            inner = _window_sum((direct * x[run]).div_(d[run]), size, lower=True)
-            back[run] = direct.addcmul_(x[run], inner, value=-2 * a * beta)
-        return back, None, None, None, None
+    return respond(x, size, alpha / size if window == "mean" else alpha, beta, k)
 
 
 def dropout(

@@ -16,7 +16,7 @@ from striate.errors import ArgumentError, ShapeError, nearest
 from striate.ops.checks import check_space, named
 from striate.shapes import Sides, spelled_sides
 
-Fill: TypeAlias = Literal["zeros", "reflect", "replicate", "circular"] | float
+Fill: TypeAlias = Literal["zeros", "reflect", "replicate", "circular"] | int | float
 FILLS = ("zeros", "reflect", "replicate", "circular")
 
 

@@ -4,6 +4,7 @@ x [N, C, *space], result [N, C, *out]; r the rectified input max(x, 0).
 """
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from jaxtyping import Float, Num
@@ -12,7 +13,7 @@ from torch import Tensor
 from striate.errors import ShapeError
 from striate.ops.checks import check_axis, check_integers, check_numeric, check_space
 from striate.ops.padding import pad
-from striate.ops.pool.average import avg_pool, mean_pool
+from striate.ops.pool.expected import expect
 from striate.ops.pool.windows import pool_window
 from striate.shapes import Ints, Padding, Window
 
@@ -50,18 +51,7 @@ def stochastic_pool(
     if training:
         places = _draw(x.detach(), w, generator)
         return x.flatten(2).gather(2, places.flatten(2)).view(places.shape)
-    r = x.relu()
-    total, square = mean_pool(r, w), mean_pool(r * r, w)
-    some = total > 0
-    uniform = avg_pool(
-        x,
-        kernel_size=w.kernel,
-        stride=w.stride,
-        padding=w.sides,
-        ceil_mode=ceil_mode,
-        count_include_pad=False,
-    )
-    return torch.where(some, square / torch.where(some, total, 1), uniform)
+    return expect(x, w)
 
 
 def _draw(x: Tensor, w: Window, generator: torch.Generator | None) -> Tensor:
@@ -122,4 +112,32 @@ def kmax_pool(x: Num[Tensor, "*axes"], *, k: int, dim: int = -1) -> Num[Tensor, 
             f"kmax_pool: got {x.shape[dim]} values along axis {dim}, expected at least k={k}"
         )
     places = x.detach().topk(k, dim=dim, sorted=False).indices.sort(dim=dim).values
-    return x.gather(dim, places)
+    if torch.compiler.is_compiling():  # which works out its own gradient
+        return x.gather(dim, places)
+    y: Tensor = _Taken.apply(x, places, dim)
+    return y
+
+
+class _Taken(torch.autograd.Function):
+    """`x.gather` of places of which none is named twice: the gradient is put there, not added up."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, places: Tensor, dim: int) -> Tensor:
+        """The values at the places."""
+        return x.gather(dim, places)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keep the places alone."""
+        del output
+        x, places, ctx.dim = inputs
+        ctx.size = x.shape
+        ctx.save_for_backward(places)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        """Zeros but there."""
+        (places,) = ctx.saved_tensors
+        return grads[0].new_zeros(ctx.size).scatter(ctx.dim, places, grads[0]), None, None
