@@ -300,3 +300,10 @@ def test_the_least_picture_fits_and_the_next_smaller_is_refused(name, least):
         f"{name}: pool5 needs pictures of at least {least}x{least}; "
         f"got 224x{least - 1}; enlarge them with size={least}"
     )
+
+
+@pytest.mark.parametrize("name", ["alexnet_2012", "alexnet", "zfnet"])
+def test_dropout_is_a_switch_beside_its_rate(name):
+    for settings, rate in (({}, {0.5}), ({"drop_rate": 0.2}, {0.2}), ({"dropout": False}, set())):
+        net = meta(name, **settings)
+        assert {m.p for m in net.modules() if isinstance(m, torch.nn.Dropout)} == rate

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from striate.errors import ShapeError
-from striate.models.catalog import build
+from striate.models.catalog import build, entry
 from striate.see.architecture import architecture
 
 
@@ -70,6 +70,57 @@ def test_connections_over_smaller_maps_are_arcs():
     ]
     assert drawn.stages[4].label == "up-conv 2x2"
     assert drawn.as_svg().count('class="a"') == 1
+
+
+class Cropped(nn.Module):
+    """As an hourglass without padding: what is joined is cut to size, and goes through a convolution on its way."""
+
+    def __init__(self):
+        super().__init__()
+        self.down, self.low = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 8, 3)
+        self.side, self.up = nn.Conv2d(4, 2, 1), nn.ConvTranspose2d(8, 4, 2, stride=2)
+
+    def forward(self, x):
+        fine = torch.relu(self.down(x))
+        up = self.up(self.low(nn.functional.max_pool2d(fine, 2)))
+        return torch.cat([self.side(fine)[:, :, 2:-2, 2:-2], up], 1)
+
+
+def test_a_crop_and_a_convolution_on_the_way_belong_to_the_leap():
+    drawn = architecture(Cropped(), [torch.zeros(1, 1, 18, 18)])
+    assert [(s.shape, s.skips) for s in drawn.stages] == [
+        ((1, 18, 18), ()),
+        ((4, 16, 16), ()),
+        ((4, 8, 8), ()),
+        ((8, 6, 6), ()),
+        ((4, 12, 12), ()),
+        ((6, 12, 12), (1,)),
+    ]
+
+
+def net_of(name):
+    row = entry(name)
+    return architecture(
+        build(name, init=False).to("meta"), [torch.empty(1, *row.input, device="meta")]
+    )
+
+
+def test_the_u_net_goes_down_and_up_with_four_arcs():
+    stages = net_of("unet").stages
+    assert [s.shape[1] for s in stages if "pool" in s.label] == [284, 140, 68, 32]
+    joined = [(s.shape[1], stages[s.skips[0]].shape[1]) for s in stages if s.skips]
+    assert joined == [(56, 64), (104, 136), (200, 280), (392, 568)]
+
+
+def test_branches_of_one_module_are_no_leaps():
+    assert not any(s.skips for name in ("inception_v3", "capsnet") for s in net_of(name).stages)
+
+
+def test_a_block_of_many_layers_is_one_box():
+    stages = net_of("densenet121").stages
+    assert [(s.shape[0], s.label) for s in stages if s.label.endswith("layers")] == [
+        (256, "12 layers"), (512, "24 layers"), (1024, "48 layers"), (1024, "32 layers"),
+    ]  # fmt: skip
 
 
 def boxes(svg):

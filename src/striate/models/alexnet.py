@@ -158,7 +158,7 @@ def classifier(spec: Spec, request: Request, inputs: int) -> dict[str, nn.Module
     layers: dict[str, nn.Module] = {}
     units = request.scaled(UNITS, multiple=MULTIPLE)
     for number in (6, 7) if request.word("head") == "fc" else ():
-        drop: dict[str, nn.Module] = {f"drop{number}": dropout(request.number("drop_rate"))}
+        drop: dict[str, nn.Module] = {f"drop{number}": dropout(rate(request))}
         hidden: dict[str, nn.Module] = {f"fc{number}": nn.Linear(inputs, units)}
         if spec.batch_norm:
             hidden[f"bn{number}"] = nn.BatchNorm1d(units, affine=False)
@@ -166,13 +166,18 @@ def classifier(spec: Spec, request: Request, inputs: int) -> dict[str, nn.Module
         layers |= drop | hidden if spec.one_column else hidden | drop
         inputs = units
     if not layers:
-        layers["drop"] = dropout(request.number("drop_rate"))
+        layers["drop"] = dropout(rate(request))
     return layers | {"fc8": nn.Linear(inputs, request.num_classes)}
 
 
 def on(request: Request, switch: str) -> bool:
     """Whether a switch is on; not every row has every one."""
     return request.options.get(switch) is True
+
+
+def rate(request: Request) -> float:
+    """The share of units that training drops: none where the switch `dropout` is off."""
+    return request.number("drop_rate") if request.options.get("dropout", True) else 0.0
 
 
 def pooling(spec: Spec, request: Request) -> Step:

@@ -125,5 +125,8 @@ def _no_bias(layer: "Weighted") -> None:
 
 def _fill(parameter: Tensor, draw: Callable[[Tensor], Tensor]) -> None:
     with torch.no_grad():
-        drawn = draw(torch.empty(parameter.shape, dtype=torch.float32, device="cpu"))
-        parameter.copy_(drawn)
+        plain = parameter.dtype == torch.float32 and parameter.device.type == "cpu"
+        if plain and parameter.is_contiguous():
+            draw(parameter)  # the same numbers, without memory for a copy
+        else:
+            parameter.copy_(draw(torch.empty(parameter.shape, dtype=torch.float32, device="cpu")))

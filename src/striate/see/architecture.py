@@ -21,6 +21,9 @@ from striate.see import boxes
 WEIGHTED = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear")  # fmt: skip
 
 
+MOST = 20  # stages drawn one by one
+
+
 @dataclass(frozen=True)
 class Stage:
     """Maps of one shape.
@@ -101,9 +104,32 @@ def _stages(run: Trace) -> list[Stage]:
         if is_cut and not _is_view(call):
             _extend(stages, call.outputs[0], segment, tuple(sorted(joined)))
             segment, joined = [], set()
+        crossing = [where[v.index] for v in call.inputs if (v.index, at) in leaps]
+        live = sum(v.live for v in call.inputs)
         for output in call.outputs:
-            where[output.index] = len(stages) - (not segment)
-    return stages
+            where[output.index] = (
+                crossing[0] if crossing and live == 1 else len(stages) - (not segment)
+            )
+    return stages if len(stages) <= MOST else _merged(stages)
+
+
+def _merged(stages: Sequence[Stage]) -> list[Stage]:
+    """Neighbours of one size that both have layers as one stage: a box a block, where every layer has its own.
+
+    What narrows a block, as a transition does, stays outside it.
+    """
+    found, where = [stages[0]], [0]
+    for stage in stages[1:]:
+        last, skips = found[-1], tuple(sorted({where[i] for i in stage.skips}))
+        grows = stage.shape[0] >= last.shape[0] or not last.label.endswith("layers")
+        both = stage.layers and last.layers and stage.shape[1:] == last.shape[1:]
+        if both and grows and not skips:
+            layers = last.layers + stage.layers
+            found[-1] = Stage(stage.shape, f"{layers} layers", layers, last.skips)
+        else:
+            found.append(Stage(stage.shape, stage.label, stage.layers, skips))
+        where.append(len(found) - 1)
+    return found
 
 
 def _needed(run: Trace) -> list[Call]:
@@ -122,17 +148,29 @@ def _area(value: Value) -> int:
 
 
 def _leaps(run: Trace, calls: Sequence[Call]) -> set[tuple[int, int]]:
-    """Values, and the calls that use them again after the maps had become smaller and have grown back."""
+    """Values, and the calls that join them to others after the maps had become smaller and have grown back.
+
+    What is done to a value on its way across, such as cropping it, belongs to the leap. A product joins
+    nothing: it gates.
+    """
     born = {value.index: -1 for value in run.inputs}
+    across: dict[int, set[tuple[int, int]]] = {}  # the way of a value that left the main path
     areas = [_area(call.outputs[0]) for call in calls]
     found: set[tuple[int, int]] = set()
+    read: set[int] = set()
     for at, call in enumerate(calls):
-        for value in call.inputs:
-            start = born.get(value.index)
-            between = areas[start + 1 : at] if start is not None else []
-            if between and min(between) < _area(value) <= areas[at]:
-                found.add((value.index, at))
+        live = [value for value in call.inputs if value.live and value.index in born]
         born |= {output.index: at for output in call.outputs}
+        if len(live) == 1 and (live[0].index in read or live[0].index in across):
+            way = across.get(live[0].index, set()) | {(live[0].index, at)}
+            across |= {output.index: way for output in call.outputs}
+            born |= {output.index: born[live[0].index] for output in call.outputs}
+        for value in live if len(live) > 1 and "mul" not in call.op else ():
+            between = areas[born[value.index] + 1 : at]
+            wide = min(value.shape[2:], default=1) > 1
+            if wide and between and min(between) < min(_area(value), areas[at]):
+                found |= {(value.index, at)} | across.get(value.index, set())
+        read |= {value.index for value in live}
     return found
 
 
@@ -163,7 +201,9 @@ def _extend(
     last = stages[-1]
     if last.shape == value.shape[1:] and not (weighted and last.layers == 0):
         label = _again(last, weighted)
-        stages[-1] = Stage(last.shape, label, last.layers + len(weighted), last.skips)
+        stages[-1] = Stage(
+            last.shape, label, last.layers + len(weighted), tuple(sorted({*last.skips, *skips}))
+        )
         return
     stages.append(Stage(value.shape[1:], _label(segment, weighted), len(weighted), skips))
 
@@ -192,11 +232,20 @@ def _label(segment: Sequence[Call], weighted: Sequence[Call]) -> str:
     pools = [call for call in segment if "pool" in call.op]
     if pools:
         return _pooling(pools[-1])
-    means = any(
-        call.op in ("mean", "sum") and call.outputs[0].count < call.inputs[0].count
-        for call in segment
+    if any(call.op in ("mean", "sum") and _over_maps(call) for call in segment):
+        return "global average"
+    first, last = segment[0].inputs, segment[-1].outputs[0]
+    if first and first[0].count == last.count:
+        return "flatten" if len(last.shape) == 2 else "reshape"
+    return segment[-1].op.rstrip("_").replace("_", " ")
+
+
+def _over_maps(call: Call) -> bool:
+    """Whether a reduction leaves one number a map."""
+    before = call.inputs[0].shape
+    return len(before) > (2 if call.op == "mean" else 3) and call.outputs[0].count == prod(
+        before[:2]
     )
-    return "global average" if means else segment[-1].op.rstrip("_").replace("_", " ")
 
 
 def _named(call: Call) -> str:

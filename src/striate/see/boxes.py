@@ -13,6 +13,7 @@ TALLEST, WIDEST = 150.0, 46.0  # pixels of the largest map and of the most chann
 SLANT = 0.32  # of the side, drawn backwards
 STEP = 30.0  # between boxes
 CELL = 74.0  # least room of a box with its words
+LETTER = 5.2  # of a label
 STYLE = (
     "text{font:11px system-ui,sans-serif;fill:var(--ink)}.t{font-weight:600;font-size:13px}"
     ".s{font-size:9.5px;fill:var(--soft)}.f{fill:var(--front)}.u{fill:var(--top)}.r{fill:var(--side)}"
@@ -80,7 +81,7 @@ def _place(stages: Sequence[Box]) -> tuple[list[_Placed], float]:
         else:
             count = box.shape[0] if box.shape else 1
             height, width, slant = max(2.0, TALLEST * sqrt(count / units)), 5.0, 2.0
-        room = max(CELL, width + slant + STEP)
+        room = max(CELL, width + slant + STEP, LETTER * len(box.label) + 12)
         left = x + (room - width - slant) / 2
         placed.append(_Placed(left, width, height, slant, x + room / 2))
         x += room

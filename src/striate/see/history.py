@@ -54,7 +54,7 @@ TOP1 = {
 STYLE = (
     "text{font:11px system-ui,sans-serif;fill:var(--ink)}.t{font-weight:600;font-size:13px}.s{fill:var(--soft);font-size:10px}"
     ".bar{fill:var(--bar)}.deep{fill:none;stroke:var(--arc);stroke-width:2}.dot{fill:var(--arc)}.ring{fill:var(--bar);fill-opacity:.45;stroke:var(--edge)}"
-    "line{stroke:var(--soft);stroke-width:.5;stroke-dasharray:2 3}"
+    "line{stroke:var(--soft);stroke-width:.5;stroke-dasharray:2 3}.to{fill:none;stroke:var(--soft);stroke-width:.6}"
     "svg{--ink:#1b2430;--soft:#5a6573;--bar:#7fa8d6;--edge:#39597d;--arc:#c2561a}"
     "@media(prefers-color-scheme:dark){svg{--ink:#e8edf3;--soft:#a3afbd;--bar:#48719f;--edge:#8fb3da;--arc:#f0965a}}"
 )
@@ -169,6 +169,10 @@ class Costs(Result):
             while any(abs(x - px) < 78 and abs(y - py) < 11 for px, py in placed):
                 y += 11
             placed.append((x, y))
+            if y > _y(net.top1):
+                parts.append(
+                    f'<path class="to" d="M{x:.1f} {_y(net.top1):.1f}L{x + 4:.1f} {y:.1f}"/>'
+                )
             parts.append(_text(x + 5, y + 4, net.name, "s", "start"))
         parts.append(
             _text(380, 412, "multiply-adds of one picture; area of a disc: parameters", "s")

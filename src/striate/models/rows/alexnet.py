@@ -3,6 +3,7 @@
 from striate.models.facts import Choice, Entry, Flag, Published, Small, drop_rate, rows
 
 HEAD = Choice(("fc", "linear", "gap"))
+DROP = {"dropout": Flag(True), **drop_rate(0.5)}
 SMALL = Small(size=80, width=0.125)
 
 ROWS = rows(
@@ -26,7 +27,7 @@ ROWS = rows(
             "overlap": Flag(True),
             "groups": Flag(True),
             "head": HEAD,
-            **drop_rate(0.5),
+            **DROP,
         },
         note="two columns, response normalisation",
         small=SMALL,
@@ -42,7 +43,7 @@ ROWS = rows(
         params=62_357_608,
         macs=1_168_032_896,
         published=Published("imgclsmob table (exact count)", params=62_357_608),
-        options={"lrn": Flag(True), "overlap": Flag(True), "head": HEAD, **drop_rate(0.5)},
+        options={"lrn": Flag(True), "overlap": Flag(True), "head": HEAD, **DROP},
         note="7x7 first, stride 2; no columns",
         small=SMALL,
     ),
@@ -57,7 +58,7 @@ ROWS = rows(
         params=61_100_840,
         macs=714_188_480,
         published=Published("torchvision 0.29 model metadata", params=61_100_840, macs=714_000_000),
-        options={"overlap": Flag(True), "head": HEAD, **drop_rate(0.5)},
+        options={"overlap": Flag(True), "head": HEAD, **DROP},
         note="single tower, no response normalisation",
         small=SMALL,
     ),
