@@ -247,6 +247,21 @@ def test_measure_takes_a_net_of_the_user(status, tmp_path, monkeypatch):
     assert "expected package.module:factory" in status("measure", "mynets:none")[2]
 
 
+def test_data_are_packed_into_shards_and_are_data_again(status, shapes, tmp_path):
+    out = tmp_path / "packed"
+    code, said, _ = status("data", shapes, "--shards", out, "--shard-size", "20K", "--json")
+    document = json.loads(said)
+    assert code == 0
+    assert document["splits"] == {"all": 90}
+    assert len(document["shards"]) > 3
+    again = json.loads(status("data", out, "--json")[1])
+    assert (again["items"], again["fingerprint"]) == (90, document["fingerprint"])
+    assert status("data", shapes, "--shards", out)[0] == 3
+    code, _, error = status("data", shapes, "--shards", out, "--shard-size", "big")
+    assert code == 2
+    assert "expected bytes such as 256M" in error
+
+
 def test_data_and_doctor(status, shapes):
     document = json.loads(status("data", shapes, "--json")[1])
     assert set(document) >= {

@@ -139,14 +139,20 @@ def test_a_cache_that_cannot_be_made(pictures, tmp_path):
         data.open(pictures({"a": 5, "b": 5}), cache=tmp_path / "file" / "c").arrays("train")
 
 
-def test_more_than_the_limit_is_refused(cache, pictures, monkeypatch):
-    monkeypatch.setenv("STRIATE_CACHE_GB", "0.001")
+def test_more_than_the_limit_is_streamed(cache, pictures, monkeypatch):
+    root = pictures({"a": 5, "b": 5})
+    held = data.open(root).arrays("train", size=(100, 100))
+    monkeypatch.setenv("STRIATE_CACHE_GB", "0.0001")
+    streamed = data.open(root).arrays("train", size=(100, 100))
+    assert isinstance(streamed.images, data.Streamed)
+    assert (np.asarray(streamed.images) == held.images).all()
+    assert (streamed.labels == held.labels).all()
     with pytest.raises(
         DataError,
-        match=r"^the decoded pictures need 24.0 MB but the cache is limited to 1.0 MB: "
+        match=r"^the decoded pictures need 24.0 MB but the cache is limited to 0.1 MB: "
         r"choose a smaller size, or raise \$STRIATE_CACHE_GB$",
     ):
-        data.open(pictures({"a": 5, "b": 5})).arrays("train", size=(1000, 1000))
+        store().make_room(24 * 10**6)
     monkeypatch.setenv("STRIATE_CACHE_GB", "many")
     with pytest.raises(
         DataError, match=r"^\$STRIATE_CACHE_GB is 'many', expected a number such as 20$"

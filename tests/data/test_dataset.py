@@ -140,7 +140,7 @@ def test_large_arrays_that_are_resized_go_through_the_cache(
     idx_files(tmp_path / "m")
     opened = data.open(tmp_path / "m")
     small = opened.arrays("train", size=(12, 10)).images
-    monkeypatch.setattr("striate.data.dataset._IN_MEMORY", 100)
+    monkeypatch.setattr("striate.data.streaming._IN_MEMORY", 100)
     mapped = data.open(tmp_path / "m").arrays("train", size=(12, 10)).images
     assert isinstance(mapped, np.memmap)
     assert (mapped == small).all()

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from striate.data.files import shown
 from striate.errors import DataError, MissingExtraError
@@ -123,7 +123,7 @@ class Remote(Place):
             raise DataError(f"cannot be read: {_line(error)}") from error
 
 
-def is_address(path: object) -> bool:
+def is_address(path: object) -> TypeGuard[str]:
     """Whether it names a place by a protocol, such as s3://bucket/folder."""
     return isinstance(path, str) and "://" in path
 

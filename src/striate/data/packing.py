@@ -61,29 +61,13 @@ def pack(data: Data, out: Path, *, size: int = SIZE, progress: Bar | None = None
     with _alone(out, work.plan()):
         _check_room(work)
         parts = list(work.parts(progress))
-        table = b"".join([*(part.rows.tobytes() for part in work.ordered(parts)), work.names()])
-        found = [part.shard for part in parts]
-        for shard in found:
-            verify(out / shard.name, shard.sha256)
-        index = {
-            "format": shards.FORMAT,
-            "version": shards.VERSION,
-            "fingerprint": data.fingerprint,
-            "classes": list(data.classes),
-            "splits": {name: len(kept) for name, kept in work.kept.items()},
-            "shards": [vars(shard) for shard in found],
-            "table": {
-                "size": len(table),
-                "sha256": hashlib.sha256(table).hexdigest(),
-                "columns": ROW.descr,
-            },
-        }
-        write_whole(out / shards.TABLE, table)
-        write_whole(out / shards.INDEX, json.dumps(index).encode())
+        for part in parts:
+            verify(out / part.shard.name, part.shard.sha256)
+        _write_index(work, parts)
     shutil.rmtree(out / shards.AT_WORK)
-    return Packed(
-        shown(out), data.classes, index["splits"], tuple(found), problems, data.fingerprint
-    )
+    counts = {name: len(kept) for name, kept in work.kept.items()}
+    found = tuple(part.shard for part in parts)
+    return Packed(shown(out), data.classes, counts, found, problems, data.fingerprint)
 
 
 @dataclass(frozen=True)
@@ -109,7 +93,7 @@ class _Work:
         found = {"fingerprint": self.data.fingerprint, "size": self.size, "splits": splits}
         return {**found, "version": shards.VERSION}
 
-    def bytes(self) -> int:
+    def room(self) -> int:
         """An upper bound of what the shards need, headers and padding included."""
         return sum(
             int(split.source.weights().sum())
@@ -125,9 +109,9 @@ class _Work:
         lines: list[str] = []
         for name, split in self.data.splits.items():
             for i in self.kept[name].tolist():
-                top = split.names[i].split("/")[0].lower()
-                told = name == WHOLE or SPLITS.get(top) == name
-                lines.append(split.names[i] if told else f"{name}/{split.names[i]}")
+                own = str(split.names[i])
+                told = name == WHOLE or SPLITS.get(own.split("/", maxsplit=1)[0].lower()) == name
+                lines.append(own if told else f"{name}/{own}")
         return "\n".join(lines).encode()
 
     def parts(self, progress: Bar) -> Iterator[_Part]:
@@ -145,14 +129,14 @@ class _Work:
                 progress("packing", done, total)
                 yield part
 
-    def ordered(self, parts: list[_Part]) -> Iterator[_Part]:
-        """One part a split, its rows in the order of the data as they were opened."""
+    def rows(self, parts: list[_Part]) -> Iterator[Rows]:
+        """The rows of each split, in the order in which the data have their pictures."""
         for name, kept in self.kept.items():
             rows = np.zeros(len(kept), ROW)
             for part in parts:
                 if part.split == name:
                     rows[part.numbers] = part.rows
-            yield _Part(name, np.arange(len(kept)), rows, parts[0].shard)
+            yield rows
 
     def _written(self, split: Split, order: I64, name: str, number: int) -> _Part:
         """As many pictures of an order as a shard takes, in a file that is renamed when it is whole."""
@@ -209,6 +193,26 @@ class _Work:
             return None
 
 
+def _write_index(work: _Work, parts: list[_Part]) -> None:
+    """The table first, then what names it."""
+    table = b"".join([*(rows.tobytes() for rows in work.rows(parts)), work.names()])
+    index = {
+        "format": shards.FORMAT,
+        "version": shards.VERSION,
+        "fingerprint": work.data.fingerprint,
+        "classes": list(work.data.classes),
+        "splits": {name: len(kept) for name, kept in work.kept.items()},
+        "shards": [vars(part.shard) for part in parts],
+        "table": {
+            "size": len(table),
+            "sha256": hashlib.sha256(table).hexdigest(),
+            "columns": ROW.descr,
+        },
+    }
+    write_whole(work.out / shards.TABLE, table)
+    write_whole(work.out / shards.INDEX, json.dumps(index).encode())
+
+
 def _encoded(split: Split, i: int) -> bytes:
     """The bytes of a picture as they are, or as PNG where it is none of a file format."""
     source = split.source
@@ -220,14 +224,14 @@ def _encoded(split: Split, i: int) -> bytes:
         if hashlib.sha256(data).digest() != split.looks.digests[i]:
             raise DataError(f"{split.names[i]} changed while it was packed: begin again")
         return data
-    image = source.decode(i, None, split.color)
+    image = source.decode(i, None, "grey" if split.grey else "rgb")
     out = BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(out, "PNG")
     return out.getvalue()
 
 
 def _row(split: Split, i: int, data: bytes, shard: int) -> np.void:
-    row = np.zeros((), ROW)[()]
+    row = np.zeros(1, ROW)[0]
     with quiet():
         head = pictures.head(data, Limits())
     row["shard"], row["length"], row["label"] = shard, len(data), split.labels[i]
@@ -275,7 +279,7 @@ def _alone(out: Path, plan: dict[str, Any]) -> Generator[None]:
 
 def _check_room(work: _Work) -> None:
     there = sum(path.stat().st_size for path in work.out.glob("*/*.tar"))
-    needed, free = work.bytes() - there, shutil.disk_usage(work.out).free
+    needed, free = work.room() - there, shutil.disk_usage(work.out).free
     if needed + SPARE > free:
         raise DataError(
             f"the shards in {shown(work.out)} need up to {gb(needed)} but only {gb(free)} of the disk are "

@@ -227,9 +227,9 @@ def _listing(
     first = 0
     for split, count in counts.items():
         index = np.arange(first, first + count)
-        first += count
         labels = source.rows["label"][index].astype(np.int64)
-        part = Part(tuple(names[i] for i in index), labels, source.take(index))
+        part = Part(tuple(names[first : first + count]), labels, source.take(index))
+        first += count
         kept = [
             i
             for i in range(count)

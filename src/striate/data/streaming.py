@@ -50,7 +50,7 @@ class Streamed:
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, int | np.integer):
             with quiet():
-                return self.decode(np.arange(len(self))[[index]])[0]
+                return self.picture(range(len(self))[index])
         numbers = np.arange(len(self))[index]
         return replace(self, source=self.source.take(numbers), names=pick(self.names, numbers))
 
@@ -116,14 +116,20 @@ def kept(
         chunks = decoded(source, size, color, progress)
         return Kept(np.concatenate([images for images, _ in chunks]), {})
     if count > store.limit:
-        known = isinstance(source, Sharded) and source.hashed  # sound when they were indexed
-        broken = source.lost() if known else unreadable(source, progress)
+        broken = _lost(source, progress)
         sound = np.delete(np.arange(len(split)), list(broken))
         names = pick(split.names, sound)
         return Kept(Streamed(source.take(sound), names, size, color), broken)
     name = key(split, size, color)
     stored = store.find(name) or store.keep(name, shape, decoded(source, size, color, progress))
     return Kept(stored.images, stored.broken)
+
+
+def _lost(source: Source, progress: Progress | None) -> Broken:
+    """What cannot be read; what was packed by us was sound then, and is held to its hash when it is read."""
+    if isinstance(source, Sharded) and source.hashed:
+        return source.lost()
+    return unreadable(source, progress)
 
 
 def unreadable(source: Source, progress: Progress | None) -> Broken:

@@ -96,7 +96,6 @@ def _members(path: Path, left: Counter[str]) -> Iterator[Member]:
                 if len(known) >= _MOST:
                     raise DataError(f"{shown(path)} holds more than {_MOST:,} files: refused")
                 known.add(name)
-                archive.members.clear()  # a scan needs none of those that it has passed
                 yield Member(name, info.offset_data, info.size)
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         raise DataError(f"{shown(path)} is a damaged tar ({error}): fetch it again") from error
@@ -141,7 +140,7 @@ def _listing(root: Path, paths: list[str], options: Options) -> Listing:
             if options.leaves_out(picture.name) or options.leaves_out(word):
                 left[IGNORED] += 1
                 continue
-            row = np.zeros((), ROW)[()]
+            row = np.zeros(1, ROW)[0]
             row["shard"], row["start"] = number, picture.start
             row["length"] = min(picture.length, files.LARGEST)
             numbers.setdefault(split, []).append(len(rows))
