@@ -13,11 +13,13 @@ from striate.plan import Plan
 from striate.probe import running
 from striate.tasks import Classify
 
-WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # without it matrix products on NVIDIA GPUs differ from run to run
+WORKSPACE = (
+    "CUBLAS_WORKSPACE_CONFIG"  # without it matrix products on NVIDIA GPUs differ from run to run
+)
 
 
 @contextmanager
-def deterministic(wanted: bool) -> Generator[None]:  # noqa: FBT001 - a recipe's word
+def deterministic(wanted: bool) -> Generator[None]:
     """Forbid kernels whose results differ from run to run while the block runs; as before afterwards."""
     if not wanted:
         yield
