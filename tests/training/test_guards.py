@@ -46,7 +46,9 @@ class Net(nn.Module):
         if len(x) > self.most:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         y = self.fc(maps.flatten(1))
-        if torch.is_grad_enabled() and self.passes in self.inf:  # finite, but the root has no slope at zero
+        if (
+            torch.is_grad_enabled() and self.passes in self.inf
+        ):  # finite, but the root has no slope at zero
             y = y + (y[:, :1] * 0).abs().sqrt()
         return y
 
@@ -91,7 +93,7 @@ def same(a, b):
 @pytest.mark.parametrize("how", ["broken", "inf"])
 def test_a_step_without_numbers_stops_with_its_items_named(how):
     net = Net(**{how: (3,)})
-    with pytest.raises(BrokenStepError, match="^step 3: the loss is") as caught:
+    with pytest.raises(BrokenStepError, match=r"^step 3: the loss is") as caught:
         trained(net, recipe())
     assert caught.value.details["step"] == 3
     assert len(caught.value.details["items"]) == 12
@@ -109,7 +111,7 @@ def test_up_to_k_steps_are_left_out_and_change_nothing(how):
     ]  # fmt: skip
     assert all(torch.isfinite(t).all() for t in net.state_dict().values())
     assert int(net.norm.num_batches_tracked) == 6  # the statistics of those steps are gone too
-    with pytest.raises(BrokenStepError, match="^step 6"):
+    with pytest.raises(BrokenStepError, match=r"^step 6"):
         trained(Net(**{how: (3, 5, 6)}), recipe(on_nan="skip:2"))
 
 
@@ -253,12 +255,14 @@ class Puts(nn.Module):
 def test_an_operation_without_a_deterministic_kernel_is_named(net, where):
     check = partial(check_deterministic, net, torch.rand(2, 1, 8, 8), torch.tensor([0, 1]))
     check(Classify(CLASSES))  # unless it is asked for, nothing is refused
-    with pytest.raises(
-        RecipeError,
-        match=rf"^deterministic=true: {where}, which has no deterministic kernel on cpu",
+    with (
+        pytest.raises(
+            RecipeError,
+            match=rf"^deterministic=true: {where}, which has no deterministic kernel on cpu",
+        ),
+        deterministic(True),
     ):
-        with deterministic(True):
-            check(Classify(CLASSES))
+        check(Classify(CLASSES))
     assert not torch.are_deterministic_algorithms_enabled()
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
 
@@ -268,10 +272,15 @@ def test_everything_is_as_before_after_a_deterministic_training(monkeypatch):
 
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
-    with pytest.raises(KeyError), deterministic(True):
-        assert torch.are_deterministic_algorithms_enabled()
-        assert not torch.backends.cudnn.benchmark
+    seen = []
+
+    def fails():
+        seen.append((torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark))
         raise KeyError
+
+    with pytest.raises(KeyError), deterministic(True):
+        fails()
+    assert seen == [(True, False)]
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.backends.cudnn.benchmark
     assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
