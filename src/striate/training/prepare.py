@@ -166,9 +166,9 @@ def _plan(net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, devi
         raise RecipeError(
             f"batch={recipe.batch}: batch normalisation cannot learn from one picture a step; use batch=2 or more"
         )
-    _check_outputs(net, x, task)
     if recipe.deterministic:
         check_deterministic(net, x[:2], target[:2], task)
+    _check_outputs(net, x, task)
     if recipe.plan != "auto" or recipe.deterministic:  # what is fastest may change between repeats
         plan = plan_room.explicit("default" if recipe.plan == "auto" else recipe.plan, device)
         return plan_room.timed(
