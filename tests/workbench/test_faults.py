@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import contextmanager
 from hashlib import sha256
+from itertools import pairwise
 
 import pytest
 import safetensors.torch
@@ -30,7 +31,7 @@ def trained(shapes, out, *, progress=None, **settings):
     return train_with(shapes, recipe, out=out, progress=progress or Progress()).run.path
 
 
-def stopped(shapes, out, *, at=13, **settings):
+def stopped(shapes, out, at=13, **settings):
     """A training that was stopped after a step."""
 
     def interrupting(_name, done, _total):
@@ -65,7 +66,7 @@ def test_a_deterministic_training_is_bit_equal_when_repeated(shapes, tmp_path):
     config = json.loads((paths[0] / "config.json").read_text())
     assert config["plan"]["layout"] == "contiguous"  # not what happened to be fastest
     assert not torch.are_deterministic_algorithms_enabled()
-    stop = stopped(shapes, tmp_path / "parts", **settings)
+    stop = stopped(shapes, tmp_path / "parts", 13, **settings)
     resumed(stop)
     assert digest(stop) == digest(paths[0])
 
@@ -376,9 +377,7 @@ def test_a_clock_that_jumps_changes_nothing(shapes, tmp_path, monkeypatch):
     said = resumed(path)
     assert said[0] == "going on after step 20 of 27"
     rows = striate.Run(path).history()
-    assert all(
-        0 <= a["seconds"] <= b["seconds"] < 1000 for a, b in zip(rows, rows[1:], strict=False)
-    )
+    assert all(0 <= a["seconds"] <= b["seconds"] < 1000 for a, b in pairwise(rows))
 
 
 @pytest.mark.slow
