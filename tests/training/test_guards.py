@@ -100,7 +100,9 @@ def test_a_step_without_numbers_stops_with_its_items_named(how):
     with pytest.raises(BrokenStepError, match=r"^step 3: the loss is") as caught:
         trained(net, recipe())
     assert caught.value.details["step"] == 3
-    assert len(caught.value.details["items"]) == 12
+    items = caught.value.details["items"]
+    assert isinstance(items, list)
+    assert len(items) == 12
     assert {"lr", "gradient_norms"} <= set(caught.value.details)
 
 
