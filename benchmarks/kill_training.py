@@ -26,7 +26,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-ALL = "net=lenet5 epochs=6 batch=64 drop_rate=0.2 ema=0.98 sampling=balanced plan=fp16 health=10"
+ALL = "net=lenet5 epochs=4 batch=64 drop_rate=0.2 ema=0.98 sampling=balanced plan=fp16 health=10"
 SETTINGS = [
     f"{ALL} optimizer=adamw schedule=cosine patience=6",
     f"{ALL} optimizer=sgd schedule=plateau plateau=1 patience=2 lr=1e-9 accumulate=2",

@@ -1,6 +1,7 @@
 """Checkpoints that are whole, or not believed."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -123,3 +124,23 @@ def test_a_failed_write_keeps_the_one_before(tmp_path, monkeypatch):
     assert found is not None
     assert found.step == 1
     assert steps(tmp_path) == [1]
+
+
+def test_an_older_format_says_what_can_be_done(tmp_path):
+    path = save(tmp_path, 1)
+    manifest = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps(manifest | {"format": 1}))
+    with pytest.raises(
+        CheckpointError,
+        match="format 1, this version reads 2; go on with the striate that wrote it, or train anew",
+    ):
+        checkpoint.newest(tmp_path)
+
+
+def test_the_order_is_that_of_the_steps_not_of_the_clock(tmp_path):
+    paths = [save(tmp_path, step) for step in (1, 2)]
+    for path, at in zip(paths, (2e9, 1e9), strict=True):
+        os.utime(path, (at, at))
+    found, _ = checkpoint.newest(tmp_path)
+    assert found is not None
+    assert found.step == 2

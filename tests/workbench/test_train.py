@@ -23,6 +23,7 @@ from striate.errors import (
     CheckpointError,
     DataError,
     NumericError,
+    RecipeError,
     ShapeError,
     Stopped,
     UsageError,
@@ -508,7 +509,9 @@ def test_settings_changed_under_a_stopped_training_are_refused(shapes, tmp_path)
     path = tmp_path / "classify" / "shapes-lenet5"
     args = path / "args.yaml"
     args.write_text(args.read_text().replace("batch: 8", "batch: 16"))
-    with pytest.raises(CheckpointError, match="was changed since the training began"):
+    with pytest.raises(
+        RecipeError, match="was changed since the training began: batch was 8, is 16"
+    ):
         resume(path, progress=Progress())
     args.unlink()
     with pytest.raises(CheckpointError, match=r"args\.yaml is damaged"):
@@ -551,7 +554,7 @@ class Raises(nn.Module):
             "the net fails on a batch of 2x1x28x28: KeyError: 'no such branch'; mend the net",
         ),
         (nn.Flatten(), "the net flatten has no parameter that can be trained"),
-        (nn.Conv2d(3, 3, 3), "the net fails on a batch of 2x1x28x28: RuntimeError: "),
+        (nn.Conv2d(3, 3, 3), "Conv2d: expects 3 channels, got 1 in 1x28x28, at input 1x28x28"),
     ],
 )
 def test_a_net_that_cannot_be_trained_is_one_line(shapes, tmp_path, net, message):

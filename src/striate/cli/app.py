@@ -77,6 +77,7 @@ def demo(json: bool) -> None:
 @click.option("--out", type=FOLDER, default="runs", show_default=True, help="Where runs are made.")
 @click.option("--name", help="Name of the run folder.")
 @click.option("--resume", type=FOLDER, metavar="RUN", help="Go on with a stopped training.")
+@click.option("--allow-change", multiple=True, metavar="FIELD", help="With --resume: may differ.")
 @click.option("--show", is_flag=True, help="Print every setting of the recipe, and end.")
 @click.option("--find-lr", is_flag=True, help="Try learning rates on the data, and end.")
 @click.option("--folds", type=int, metavar="K", help="Train K times, holding out each part once.")
@@ -101,8 +102,10 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
                 "--resume goes on with the run's own data and recipe: name nothing else"
             )
         with progress.shown() as told:
-            fitted = go_on(resume, own=_own(net), progress=told)
+            fitted = go_on(resume, own=_own(net), progress=told, allow=asked.allow_change)
         return emit(fitted.run.as_dict(), fitted.run.as_text(), json=asked.json)
+    if asked.allow_change:
+        raise UsageError("--allow-change goes with --resume RUN: a new training takes any setting")
     chosen = read_recipe(asked.recipe, {**settings, **({"net": net} if net else {})})
     if asked.show:
         return click.echo(shown(asked.recipe, chosen))
@@ -124,6 +127,7 @@ class Asked:
     find_lr: bool
     folds: int | None
     json: bool
+    allow_change: tuple[str, ...] = ()
 
 
 def _trained(data: str, recipe: "Recipe", asked: Asked, told: "Progress") -> "Result":

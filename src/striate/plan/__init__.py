@@ -1,6 +1,6 @@
 """How a net is executed here: device, memory layout, precision, compiled; chosen by measuring, not by belief."""
 
-from striate.plan.choosing import Learn, choose
+from striate.plan.choosing import Learn, choose, timed
 from striate.plan.faults import crashing_layer
 from striate.plan.form import LAYOUTS, PRECISIONS, Plan, device, explicit
 
@@ -13,4 +13,5 @@ __all__ = [
     "crashing_layer",
     "device",
     "explicit",
+    "timed",
 ]

@@ -76,6 +76,26 @@ def choose(
     return _pick(plans[0], times, tuple(_row(plan, errors, times) for plan in errors))
 
 
+def timed(
+    plan: Plan, net: nn.Module, batch: Tensor, target: Tensor, learn: Learn, *, scale: float = 1.0
+) -> Plan:
+    """A plan with the time of a step, the median of three; one that is compiled stays as it is.
+
+    Args:
+        plan: how to run.
+        net: left as it is; a copy is trained.
+        batch: real inputs [B, C, H, W], float32.
+        target: what belongs to them.
+        learn: outputs and loss of a net, its inputs and what belongs to them.
+        scale: how many times as large the batches of the training are.
+    """
+    if plan.compiled:
+        return plan
+    step = _step(net, batch, target, learn, plan)
+    step()
+    return replace(plan, step_ms=1000 * scale * statistics.median(_seconds(step) for _ in range(3)))
+
+
 def _row(
     plan: Plan, errors: Mapping[Plan, float], times: Mapping[Plan, float]
 ) -> Mapping[str, Any]:

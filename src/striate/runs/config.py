@@ -69,6 +69,7 @@ class Config:
     versions: Mapping[str, str]
     created: str
     recipe: str = ""  # SHA-256 of args.yaml
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])  # of args.yaml
     weights: str = ""  # SHA-256 of model.safetensors; empty until that is written
 
     def write(self, folder: Path) -> None:

@@ -20,7 +20,7 @@ from torch import nn
 from striate import data as data_room
 from striate import plan as plan_room
 from striate.data import Data, Images
-from striate.errors import ArgumentError, CheckpointError, DataError, UsageError
+from striate.errors import LISTED, ArgumentError, CheckpointError, DataError, UsageError
 from striate.metrics import Interval, Scores
 from striate.metrics.scores import cells
 from striate.plan import Plan
@@ -205,10 +205,24 @@ class Run(Result):
         opened = data_room.again(trained["origin"], path)
         if opened.fingerprint != trained["fingerprint"]:
             raise DataError(
-                f"{opened.path} changed since this run was trained, so its held-out items are not "
+                f"{opened.path} changed since this run was trained{self._difference(opened)}, so its held-out items are not "
                 "known any more: train anew, or evaluate on other pictures"
             )
         return opened
+
+    def _difference(self, opened: Data) -> str:
+        """What of other data can be told apart: their classes, and the counts of their splits."""
+        was: dict[str, object] = dict(self.config.data["splits"])
+        now: dict[str, object] = {name: len(split) for name, split in opened.splits.items()}
+        was["classes"], now["classes"] = (
+            ",".join(c[:LISTED]) for c in (self.config.classes, opened.classes)
+        )
+        words = [
+            f"{key} {was.get(key, 0)}, now {now.get(key, 0)}"
+            for key in {**was, **now}
+            if was.get(key) != now.get(key)
+        ]
+        return f" ({'; '.join(words) or 'as many items of the same classes, with other content'})"
 
     def _open(self, data: str | Path | Data | None, broken: str | float) -> Data:
         if isinstance(data, Data):

@@ -2,6 +2,7 @@
 
 from striate.training.finding import Rates, find_rate
 from striate.training.fit import check, fit, resume
+from striate.training.outlook import Outlook
 from striate.training.reading import read_recipe, shown
 from striate.training.recipe import Recipe
 from striate.training.recipes import NAMED
@@ -10,6 +11,7 @@ from striate.training.record import Fitted, Progress
 __all__ = [
     "NAMED",
     "Fitted",
+    "Outlook",
     "Progress",
     "Rates",
     "Recipe",

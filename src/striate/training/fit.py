@@ -3,26 +3,26 @@
 import copy
 import shutil
 import signal
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
 from torch import nn
 
 from striate import augment, losses
 from striate import plan as plan_room
-from striate.data import Data, channels
+from striate.data import Data
 from striate.errors import CheckpointError, DataError, RecipeError, StriateError, UsageError
 from striate.runs import Run, checkpoint, folder
-from striate.runs.config import structure
+from striate.runs.config import Config, structure
 from striate.training import interrupt, loop
 from striate.training import seed as randomness
 from striate.training.board import board
 from striate.training.determinism import deterministic
 from striate.training.guards import Guard
 from striate.training.health import Health
+from striate.training.outlook import Outlook
 from striate.training.prepare import (
     chosen_net,
     chosen_task,
@@ -30,14 +30,13 @@ from striate.training.prepare import (
     prepare,
     training_batches,
 )
-from striate.training.reading import read_recipe
 from striate.training.recipe import Recipe
 from striate.training.record import Fitted, Job, Progress, Record
+from striate.training.resumed import same_code, same_recipe
 from striate.training.settle import settle
 from striate.training.state import BrokenStepError, State
 
-# The net, the shape of one item, and how many items a step takes.
-Examine = Callable[[nn.Module, tuple[int, ...], int], Iterable[str]]
+Examine = Callable[[nn.Module, Recipe, Data], Outlook]
 
 
 def fit(
@@ -59,7 +58,7 @@ def fit(
         out: below which folder the run folder is made.
         name: of the run folder; found if not given.
         progress: who is told.
-        examine: gives what is worth saying about the net before it is trained.
+        examine: gives what is worth saying before the first step, or refuses.
 
     Raises:
         StriateError: of the kinds in `striate.errors`; what was written before stays.
@@ -74,10 +73,9 @@ def fit(
     check(recipe, out)
     device = plan_room.device(recipe.device)
     spec, trained = chosen_net(net, recipe, data)
-    if examine:
-        shape = (channels(recipe.color or "rgb"), *(recipe.size or ()))
-        for line in examine(trained, shape, recipe.batch or 1):
-            progress.say(line)
+    ahead = examine(trained, recipe, data) if examine else Outlook()
+    for line in ahead.findings:
+        progress.say(line)
     path = folder.make(out, "classify", name, f"{_stem(data.path)}-{spec.name}")
     with (
         folder.lock(path),
@@ -87,24 +85,32 @@ def fit(
         with _nothing_left_behind(path):
             first_weights(trained, recipe, progress)
             start = copy.deepcopy(trained)
-            job = prepare(path, data, recipe, spec, trained, device, progress)
+            job = prepare(path, data, recipe, spec, trained, device, progress, ahead)
             folder.write_text(path / "args.yaml", recipe.as_yaml())
             job.config.write(path)
         state = State.begin(trained, recipe, job.plan)
+        state.parts = ahead.parts
         return _train(job, state, Record(path, board=board(path)), start)
 
 
-def resume(path: Path, *, net: nn.Module | None = None, progress: Progress | None = None) -> Fitted:
+def resume(
+    path: Path,
+    *,
+    net: nn.Module | None = None,
+    progress: Progress | None = None,
+    allow: Sequence[str] = (),
+) -> Fitted:
     """Go on with a training that was stopped, from its newest whole checkpoint.
 
     Args:
         path: the run folder.
         net: the user's own net, for a run that trains one.
         progress: who is told.
+        allow: settings that were changed in args.yaml meanwhile, or "striate" for its version.
 
     Raises:
         CheckpointError: no run folder, damaged, or of a newer version.
-        UsageError: the training is finished.
+        UsageError: the training is finished, or what is not allowed to was changed.
         DataError: the data are not the ones it began with.
     """
     progress = progress or Progress()
@@ -113,7 +119,9 @@ def resume(path: Path, *, net: nn.Module | None = None, progress: Progress | Non
     with folder.lock(path), randomness.own_randomness(), ExitStack() as around:
         if (path / "summary.json").exists():  # what is written last
             return _finished(run)
-        recipe = _recipe(path)
+        same_code(config, allow, progress.say)
+        recipe = same_recipe(path, config, allow)
+        config = run.config = Config.read(path)
         around.enter_context(deterministic(recipe.deterministic))
         data = run.open_data()
         _, trained = chosen_net(net, recipe, data)
@@ -148,7 +156,9 @@ def check(recipe: Recipe, out: Path) -> None:
     """
     device = plan_room.device(recipe.device)
     if recipe.deterministic and recipe.budget:
-        raise RecipeError("deterministic=true cannot be kept with budget=: a clock is never the same; use epochs=")
+        raise RecipeError(
+            "deterministic=true cannot be kept with budget=: a clock is never the same; use epochs="
+        )
     if recipe.plan != "auto":
         plan_room.explicit(recipe.plan, device)
     if not losses.read(recipe.loss).of_labels():
@@ -175,25 +185,6 @@ def _start(net: nn.Module, recipe: Recipe, progress: Progress, *, needed: bool) 
     return copy.deepcopy(net)
 
 
-def _recipe(path: Path) -> Recipe:
-    """The settled recipe of a run.
-
-    Raises:
-        CheckpointError: args.yaml is missing or is not as the training wrote it.
-    """
-    args = path / "args.yaml"
-    try:
-        recipe = read_recipe(str(args))
-    except RecipeError as error:
-        raise CheckpointError(f"{args} is damaged ({error}); train anew") from error
-    if sha256(args.read_bytes()).hexdigest() != Run(path).config.recipe:
-        raise CheckpointError(
-            f"{args} was changed since the training began: put it back, or train anew with it, "
-            f"--recipe {args}"
-        )
-    return recipe
-
-
 def _finished(run: Run) -> Fitted:
     """A finished training whose report could not be written, so that it can be now."""
     if (run.path / "report.html").exists():
@@ -204,13 +195,14 @@ def _finished(run: Run) -> Fitted:
     test = run.held(data, "test") if {"val", "test"} <= set(data.splits) else None
     start = None
     if not run.config.net.own:
-        recipe = _recipe(run.path)
+        recipe = same_recipe(run.path, run.config)
         start = _start(chosen_net(None, recipe, data)[1], recipe, Progress(), needed=False)
     return Fitted(run, data, run.held(data, data.held_out), test, start)
 
 
 def _train(job: Job, state: State, record: Record, start: nn.Module | None) -> Fitted:
     """Run the loop, keep the record, and finish the run folder."""
+    record.say = job.progress.say
     try:
         _loop(job, state, record)
         return replace(record.finish(state, job), start=start)

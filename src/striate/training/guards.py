@@ -64,7 +64,7 @@ class Guard:
         """
         if any(mishap["step"] == state.step for mishap in self.mishaps):
             return True  # left out, as before
-        buffers = self._buffers(state)
+        buffers, reason = self._buffers(state), ""
         while True:
             try:
                 step()

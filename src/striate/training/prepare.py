@@ -2,14 +2,11 @@
 
 import copy
 import math
-import platform
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -30,8 +27,10 @@ from striate.training import feeding, frozen, streams
 from striate.training import seed as randomness
 from striate.training.batches import Batches, balanced_weights, padded
 from striate.training.determinism import check_deterministic
+from striate.training.outlook import Outlook
 from striate.training.recipe import Recipe
 from striate.training.record import Job, Progress
+from striate.training.resumed import remembered, versions
 from striate.training.settle import stored_size
 from striate.training.shard_order import read_shards
 from striate.training.streams import Stream
@@ -47,6 +46,7 @@ def prepare(
     net: nn.Module,
     device: str,
     progress: Progress,
+    ahead: Outlook = Outlook(),  # noqa: B008 - frozen
 ) -> Job:
     """Decode all items, measure those of the training, choose the plan."""
     items = sum(len(split) for split in data.splits.values())
@@ -70,8 +70,9 @@ def prepare(
     task = chosen_task(data, recipe, batches)
     plan = _plan(net, batches, task, recipe, device)
     progress.say(plan.as_text())
-    if plan.step_ms:
-        progress.say(_forecast(plan.step_ms / 1000 * batches.steps, recipe))
+    seconds = plan.step_ms / 1000 * batches.steps if plan.step_ms else None
+    if line := ahead.as_text(seconds, recipe):
+        progress.say(line)
     config = Config(
         net=spec,
         task=task.name,
@@ -84,15 +85,10 @@ def prepare(
             "splits": {name: len(split) for name, split in data.splits.items()},
         },
         plan=plan.as_dict(),
-        recipe=sha256(recipe.as_yaml().encode()).hexdigest(),
-        versions={
-            "striate": version("striate"),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "threads": str(torch.get_num_threads()),
-        },
+        versions=versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+    config = remembered(recipe, config)
     return Job(path, data, recipe, config, plan, batches, task, progress)
 
 
@@ -180,12 +176,15 @@ def _plan(net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, devi
         raise RecipeError(
             f"batch={recipe.batch}: batch normalisation cannot learn from one picture a step; use batch=2 or more"
         )
-    _check_outputs(net, x, task)
-    _check_loss(net, x[:2], target[:2], task, recipe)
     if recipe.deterministic:
         check_deterministic(net, x[:2], target[:2], task)
+    _check_outputs(net, x, task)
+    _check_loss(net, x[:2], target[:2], task, recipe)
     if recipe.plan != "auto" or recipe.deterministic:  # what is fastest may change between repeats
-        return _explicit(net, "default" if recipe.plan == "auto" else recipe.plan, device)
+        plan = _explicit(net, "default" if recipe.plan == "auto" else recipe.plan, device)
+        return plan_room.timed(
+            plan, net, x, target, task.learn, scale=(recipe.batch or 1) / len(index)
+        )
     steps = batches.steps * recipe.most_epochs * (recipe.batch or 1) / len(index)
     plan = plan_room.choose(
         net,
@@ -208,17 +207,6 @@ def _explicit(net: nn.Module, words: str, device: str) -> Plan:
             "in this layout and float32; use plan=default, or bf16,channels_last"
         )
     return asked
-
-
-def _forecast(seconds: float, recipe: Recipe) -> str:
-    """How long it will take, said before the first step, while nothing is lost by stopping."""
-    epochs = recipe.most_epochs
-    whole = seconds * epochs
-    if recipe.budget and whole > recipe.budget:
-        return f"{recipe.budget:.0f} s of training, as asked for: about {recipe.budget / seconds:.1f} epochs"
-    words = f"{whole / 60:.0f} min" if whole > 120 else f"{whole:.0f} s"
-    hint = "; fewer epochs= or a smaller size= or width= take less" if whole > 600 else ""
-    return f"about {words} of training: {epochs} epochs of {seconds:.1f} s{hint}"
 
 
 def _check_outputs(net: nn.Module, x: torch.Tensor, task: Classify) -> None:

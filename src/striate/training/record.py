@@ -25,6 +25,7 @@ from striate.training.failure import check_weights
 from striate.training.recipe import Recipe
 from striate.training.state import BrokenStepError, State, Totals, kept
 
+FAILURES = 3  # checkpoints in a row that may fail to be written
 SAVE_EVERY = 300.0  # seconds between checkpoints within a long epoch
 
 Row = dict[str, float]
@@ -91,27 +92,45 @@ class Record:
     saved: float = field(default_factory=time.monotonic)
     saved_step: int = -1
     board: Board | None = None
+    say: Callable[[str], None] = lambda _line: None
+    failed: int = 0  # checkpoints in a row that could not be written
+    deaf: bool = False  # the table could not be written, which was said
 
     def spent(self) -> float:
         """Seconds of training so far, those before an interruption included."""
         return self.seconds + time.monotonic() - self.started
 
-    def save(self, state: State, merit: float | None = None) -> None:
-        """Write a checkpoint.
+    def save(self, state: State, merit: float | None = None, *, last: bool = False) -> None:
+        """Write a checkpoint; one that cannot be written is said, and tried again when the next is due.
+
+        Args:
+            state: of the training.
+            merit: what "best" is judged by.
+            last: nothing comes after it, so that it must be written.
 
         Raises:
             BrokenStepError: the weights are no numbers; nothing is written.
+            CheckpointError: it cannot be written and must be, or could not be three times in a row.
         """
         check_weights(state)
         memory = {**state.memory(), "rows": self.rows, "seconds": self.spent()}
-        checkpoint.save(self.path, Checkpoint(state.step, state.tensors(), memory, merit))
-        self.saved, self.saved_step = time.monotonic(), state.step
+        self.saved = time.monotonic()
+        try:
+            checkpoint.save(self.path, Checkpoint(state.step, state.tensors(), memory, merit))
+        except CheckpointError as error:
+            self.failed += 1
+            if last or self.failed == FAILURES:
+                raise
+            self.say(f"{error}; tried again at the next ({self.failed} of {FAILURES})")
+            return
+        self.saved_step, self.failed = state.step, 0
 
     @classmethod
     def restore(cls, path: Path, found: Checkpoint, state: State) -> "Record":
         """Put a checkpoint back into a training's state, and give the record that goes with it."""
         state.restore(found.step, found.tensors, found.state)
         record = cls(path, list(found.state["rows"]), found.state["seconds"])
+        record.saved_step = found.step
         if record.rows:  # a crash between checkpoint and table leaves the table short
             write_results(path / "results.csv", record.rows)
         return record
@@ -128,7 +147,18 @@ class Record:
         state.restore(found.step, found.tensors, found.state)
         self.rows, self.saved_step = list(found.state["rows"]), found.step
         if self.rows:
+            self._write_table()
+
+    def _write_table(self) -> None:
+        """Write results.csv; a disk that is full is said once, and costs no training."""
+        try:
             write_results(self.path / "results.csv", self.rows)
+        except CheckpointError as error:
+            if not self.deaf:
+                self.say(
+                    f"{error}; the training goes on without it, its rows are in the checkpoints"
+                )
+            self.deaf = True
 
     def after_step(self, state: State, signum: int | None) -> None:
         """Save now and then within a long epoch, and before a signal ends the training.
@@ -139,7 +169,7 @@ class Record:
         if signum is None and time.monotonic() - self.saved < SAVE_EVERY:
             return
         if state.step != self.saved_step:
-            self.save(state)
+            self.save(state, last=signum is not None)
         if signum is not None:
             raise self.stopped(state, signum)
 
@@ -180,7 +210,7 @@ class Record:
         state.course.judge(row["val_loss" if chosen_by else "train_loss"], job.recipe)
         state.totals = Totals()
         self.save(state, accuracy if chosen_by else None)
-        write_results(self.path / "results.csv", self.rows)
+        self._write_table()
         if self.board:
             self.board.epoch(row, state.step)
         return row
@@ -194,6 +224,10 @@ class Record:
 
     def finish(self, state: State, job: Job) -> Fitted:
         """Write the best weights, the answers and the summary, and open the finished run."""
+        if self.saved_step != state.step:
+            merit = self.rows[-1]["val_accuracy"] if job.data.held_out == "val" else None
+            self.save(state, merit, last=True)
+        write_results(self.path / "results.csv", self.rows)
         best, warnings = checkpoint.best(self.path)
         for line in warnings:
             job.progress.say(line)

@@ -8,12 +8,12 @@ from torch import nn
 
 from striate import data as data_room
 from striate.data import Data
-from striate.errors import ArgumentError, StriateError
-from striate.measuring import measure
+from striate.errors import ArgumentError
 from striate.runs import Run
 from striate.training import Fitted, Progress, Recipe, check, fit, read_recipe
 from striate.training import resume as go_on
 from striate.workbench import nets, progress, story
+from striate.workbench.outlook import outlook
 
 
 class Settings(TypedDict, total=False):
@@ -111,7 +111,7 @@ def train_with(
         own, recipe = nets.own(recipe.net), recipe.model_copy(update={"net": None})
     check(recipe, out)
     ready = opened(data, recipe)
-    fitted = fit(ready, recipe, net=own, out=out, name=name, progress=progress, examine=_findings)
+    fitted = fit(ready, recipe, net=own, out=out, name=name, progress=progress, examine=outlook)
     story.write(fitted, progress)
     return fitted
 
@@ -141,17 +141,21 @@ def opened(data: str | Path | Data, recipe: Recipe) -> Data:
     )
 
 
-def _findings(net: nn.Module, shape: tuple[int, ...], batch: int) -> list[str]:
-    """What the geometry doctor says about the net; a net that it cannot follow is trained all the same."""
-    try:
-        sheet = measure(net, shape, batch=batch)
-    except StriateError:
-        return []
-    return [finding.as_text() for finding in sheet.findings]
+def resume(
+    path: str | Path,
+    *,
+    own: nn.Module | None = None,
+    progress: Progress,
+    allow: Sequence[str] = (),
+) -> Fitted:
+    """Go on with a training that was stopped, to its end and its report.
 
-
-def resume(path: str | Path, *, own: nn.Module | None = None, progress: Progress) -> Fitted:
-    """Go on with a training that was stopped, to its end and its report."""
-    fitted = go_on(Path(path), net=own, progress=progress)
+    Args:
+        path: the run folder.
+        own: the user's own net, for a run that trains one.
+        progress: who is told.
+        allow: what may differ from the beginning; see `striate.training.resume`.
+    """
+    fitted = go_on(Path(path), net=own, progress=progress, allow=allow)
     story.write(fitted, progress)
     return fitted

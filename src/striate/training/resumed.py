@@ -1,0 +1,98 @@
+"""Whether a training can go on as it began: its recipe, its code and its machine, compared field by field."""
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from striate.errors import CheckpointError, RecipeError, UsageError, nearest
+from striate.runs.config import Config
+from striate.training.reading import read_recipe
+from striate.training.recipe import Recipe
+
+# Settings that steer only what is still to come.
+FREE = ("epochs", "lr", "patience", "clip", "on_nan", "oom", "health")
+CODE = "striate"
+
+
+def versions() -> dict[str, str]:
+    """What the bits of a training depend on besides its recipe and its data."""
+    return {
+        CODE: version("striate"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "threads": str(torch.get_num_threads()),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def same_code(config: Config, allow: Sequence[str], say: Callable[[str], None]) -> None:
+    """Refuse another version of this package, and say what else differs from the beginning.
+
+    Raises:
+        UsageError: the training began with another version and `allow` does not name it.
+    """
+    for word in allow:
+        if word not in (*FREE, CODE):
+            raise UsageError(
+                f"--allow-change {word}: this cannot change under way; {nearest(word, (*FREE, CODE))}"
+            )
+    now = versions()
+    differs = {key: was for key, was in config.versions.items() if key in now and now[key] != was}
+    if CODE in differs and CODE not in allow:
+        raise UsageError(
+            f"striate: {differs[CODE]} began this training, this is {now[CODE]}; go on with that version, "
+            f"or with --allow-change {CODE}"
+        )
+    if differs:
+        words = ", ".join(f"{key} {was}, now {now[key]}" for key, was in differs.items())
+        say(f"differs from when the training began, so may the bits: {words}")
+
+
+def same_recipe(path: Path, config: Config, allow: Sequence[str] = ()) -> Recipe:
+    """The settled recipe of a run; where args.yaml changed and may, the run is given the new one.
+
+    Raises:
+        CheckpointError: args.yaml is missing or damaged.
+        RecipeError: it was changed, and `allow` does not name every field.
+    """
+    args = path / "args.yaml"
+    try:
+        recipe = read_recipe(str(args))
+    except RecipeError as error:
+        raise CheckpointError(f"{args} is damaged ({error}); train anew") from error
+    if sha256(args.read_bytes()).hexdigest() == config.recipe:
+        return recipe
+    changed = differences(config.settings, recipe.model_dump(mode="json"))
+    if not config.settings or any(key not in allow for key in changed):
+        fields = f": {'; '.join(changed.values())}" if config.settings else ""
+        free = all(key in FREE for key in changed) and changed
+        ways = f", or allow it, --allow-change {' --allow-change '.join(changed)}" if free else ""
+        raise RecipeError(
+            f"{args} was changed since the training began{fields}: put it back{ways}, "
+            f"or train anew with it, --recipe {args}"
+        )
+    remembered(recipe, config).write(path)
+    return recipe
+
+
+def remembered(recipe: Recipe, config: Config) -> Config:
+    """A config that knows its recipe, by hash and by field."""
+    return replace(
+        config,
+        recipe=sha256(recipe.as_yaml().encode()).hexdigest(),
+        settings=recipe.model_dump(mode="json"),
+    )
+
+
+def differences(was: Mapping[str, object], now: Mapping[str, object]) -> dict[str, str]:
+    """A word for each field that differs, by its name."""
+    return {
+        key: f"{key} was {was.get(key)}, is {now.get(key)}"
+        for key in {**was, **now}
+        if was.get(key) != now.get(key)
+    }

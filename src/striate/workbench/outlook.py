@@ -1,0 +1,164 @@
+"""What is known of a training before its first step: what the doctor finds, and the memory against what is there."""
+
+from dataclasses import dataclass
+from math import prod
+
+from torch import nn
+
+from striate import plan as plan_room
+from striate.data import Data, channels
+from striate.errors import NumericError, ShapeError, StriateError
+from striate.measuring import measure
+from striate.measuring.receipt import Cost, training_cost
+from striate.models import catalog
+from striate.training import Outlook, Recipe
+from striate.training.settle import stored_size
+from striate.workbench.memory import Room, room
+
+CLOSE = 0.8  # share of the room from which a smaller form is named
+RULES = {"adamw": "adamw", "muon": "momentum", "sgd": "momentum"}
+
+
+def outlook(net: nn.Module, recipe: Recipe, data: Data) -> Outlook:
+    """Look ahead at a training.
+
+    Args:
+        net: with its first weights or without; it is not touched.
+        recipe: settled.
+        data: opened, not decoded.
+
+    Raises:
+        ShapeError: a layer does not fit the pictures; the message names it and both sizes.
+        NumericError: the memory cannot suffice.
+    """
+    shape = (channels(recipe.color or "rgb"), *(recipe.size or ()))
+    findings = _findings(net, shape, recipe.batch or 1)
+    try:
+        ahead = Ahead(net, recipe, data, shape)
+        need = ahead.need(ahead.cost(recipe.accumulate))
+    except StriateError:  # a net that cannot be followed is trained all the same
+        return Outlook(findings)
+    left = room(plan_room.device(recipe.device))
+    if left is None:
+        return Outlook(findings, f"{_amount(need)} of memory", ahead.smaller)
+    parts = 1
+    if need > ahead.free(left):
+        parts = ahead.fitting(left) if recipe.oom == "halve" else 0
+        if not parts:
+            raise NumericError(_refusal(ahead, need, left))
+    words = f"{_amount(need)} of memory, {_amount(left.bytes)} are free"
+    if parts > 1:
+        words = f"{words} ({left.limit}): batches are computed in {recipe.accumulate * parts} parts"
+    close = need > CLOSE * ahead.free(left)
+    return Outlook(findings, words, ahead.smaller, parts, close=close)
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """A training that is looked ahead at."""
+
+    net: nn.Module
+    recipe: Recipe
+    data: Data
+    shape: tuple[int, ...]
+
+    def cost(self, parts: int, net: nn.Module | None = None, size: tuple[int, ...] = ()) -> Cost:
+        """What a part of a batch costs, of this net or of another form of it."""
+        return training_cost(
+            self.net if net is None else net,
+            (self.shape[0], *(size or self.shape[1:])),
+            batch=-(-(self.recipe.batch or 1) // parts),
+            optimizer=RULES[self.recipe.optimizer],
+        )
+
+    def need(self, cost: Cost) -> int:
+        """Bytes at the peak: of the step, of the first weights, which are kept, and of their average."""
+        copies = 2 if self.recipe.ema else 1
+        shifted = self.pictures if self.recipe.augment == "shift" else 0
+        return cost.peak + copies * cost.weights + shifted
+
+    @property
+    def pictures(self) -> int:
+        """Bytes of the decoded pictures of the training, which are mapped from a file."""
+        return len(self.data.splits["train"]) * self.shape[0] * prod(stored_size(self.recipe))
+
+    def free(self, left: Room) -> int:
+        """What is left of a room once the pictures are mapped, where that counts."""
+        return left.bytes - (self.pictures if left.address_space else 0)
+
+    def fitting(self, left: Room) -> int:
+        """In how many times as many parts a batch fits; 0 if in none."""
+        parts, batch = 2, (self.recipe.batch or 1) // self.recipe.accumulate
+        while batch >= 2 * parts:
+            if self.need(self.cost(self.recipe.accumulate * parts)) <= self.free(left):
+                return parts
+            parts *= 2
+        return 0
+
+    def smaller(self, seconds: float | None) -> list[str]:
+        """What smaller forms of the net would take; `seconds` is what this one will."""
+        now = self.cost(self.recipe.accumulate)
+        found: list[str] = []
+        for words, cost in self._forms():
+            share = (cost.forward + cost.backward) / max(now.forward + now.backward, 1)
+            time = f"{_time(seconds * share)}, " if seconds else ""
+            found.append(f"{words} {time}{_amount(self.need(cost))}")
+        parts = 2 * self.recipe.accumulate
+        if (self.recipe.batch or 1) >= 2 * parts:
+            found.append(f"accumulate={parts} {_amount(self.need(self.cost(parts)))}")
+        return found
+
+    def _forms(self) -> list[tuple[str, Cost]]:
+        """Half the channels, or half the sides, of a net of the catalogue."""
+        half = tuple(max(1, side // 2) for side in self.shape[1:])
+        size = "x".join(map(str, half if len(set(half)) > 1 else half[:1]))
+        forms = [
+            (f"width={self.recipe.width / 2:g}", self.shape[1:], self.recipe.width / 2),
+            (f"size={size}", half, self.recipe.width),
+        ]
+        found: list[tuple[str, Cost]] = []
+        for words, sides, width in forms if self.recipe.net else []:
+            try:
+                net = catalog.build(
+                    self.recipe.net or "",
+                    in_channels=self.shape[0],
+                    num_classes=len(self.data.classes),
+                    size=sides,
+                    width=width,
+                    **self.recipe.options,
+                    init=False,
+                )
+                found.append((words, self.cost(self.recipe.accumulate, net, sides)))
+            except StriateError:
+                continue  # a net of one size, or without a width
+        return found
+
+
+def _findings(net: nn.Module, shape: tuple[int, ...], batch: int) -> tuple[str, ...]:
+    """What the geometry doctor says about the net; a net that it cannot follow is trained all the same."""
+    try:
+        sheet = measure(net, shape, batch=batch)
+    except ShapeError:
+        raise
+    except StriateError:
+        return ()
+    return tuple(finding.as_text() for finding in sheet.findings)
+
+
+def _refusal(ahead: Ahead, need: int, left: Room) -> str:
+    recipe = ahead.recipe
+    picture = "x".join(map(str, ahead.shape))
+    parts = f" in {recipe.accumulate} parts" if recipe.accumulate > 1 else ""
+    ways = "; ".join(ahead.smaller(None))
+    return (
+        f"batch={recipe.batch} of {picture}{parts} takes {_amount(need)} of memory, {_amount(left.bytes)} are free "
+        f"({left.limit}): {f'{ways}; ' if ways else ''}or oom=halve, a smaller batch="
+    )
+
+
+def _amount(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{max(count, 0) / 2**20:.0f} MiB"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds > 120 else f"{seconds:.0f} s"
