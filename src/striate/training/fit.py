@@ -11,12 +11,15 @@ from pathlib import Path
 
 from torch import nn
 
+from striate import data as data_room
 from striate import losses
 from striate import plan as plan_room
 from striate.data import Data, channels
 from striate.errors import CheckpointError, DataError, RecipeError, StriateError, UsageError
+from striate.plan import Plan
 from striate.runs import Run, checkpoint, folder
-from striate.runs.config import structure
+from striate.runs.checkpoint import Checkpoint
+from striate.runs.config import Config, structure
 from striate.training import interrupt, loop
 from striate.training import seed as randomness
 from striate.training.board import board
@@ -28,6 +31,7 @@ from striate.training.prepare import (
     prepare,
     training_batches,
 )
+from striate.training.ranks import ALONE, Alone
 from striate.training.reading import read_recipe
 from striate.training.recipe import Recipe
 from striate.training.record import Fitted, Job, Progress, Record
@@ -47,6 +51,7 @@ def fit(
     name: str | None = None,
     progress: Progress | None = None,
     examine: Examine | None = None,
+    ranks: Alone = ALONE,
 ) -> Fitted:
     """Train a net on opened data.
 
@@ -58,6 +63,7 @@ def fit(
         name: of the run folder; found if not given.
         progress: who is told.
         examine: gives what is worth saying about the net before it is trained.
+        ranks: this process, the first of those that train together; the others `follow`.
 
     Raises:
         StriateError: of the kinds in `striate.errors`; what was written before stays.
@@ -70,7 +76,7 @@ def fit(
         )
     recipe = settle(recipe, data, own_net=net is not None)
     check(recipe, out)
-    device = plan_room.device(recipe.device)
+    device = ranks.device(recipe.device)
     spec, trained = chosen_net(net, recipe, data)
     if examine:
         shape = (channels(recipe.color or "rgb"), *(recipe.size or ()))
@@ -79,22 +85,29 @@ def fit(
     path = folder.make(out, "classify", name, f"{_stem(data.path)}-{spec.name}")
     with folder.lock(path), randomness.own_randomness():
         with _nothing_left_behind(path):
+            ranks.mark(path)
             first_weights(trained, recipe, progress)
             start = copy.deepcopy(trained)
-            job = prepare(path, data, recipe, spec, trained, device, progress)
+            job = prepare(path, data, recipe, spec, trained, device, progress, ranks)
             folder.write_text(path / "args.yaml", recipe.as_yaml())
             job.config.write(path)
-        state = State.begin(trained, recipe, job.plan)
-        return _train(job, state, Record(path, board=board(path)), start)
+        return _train(*_begin(job, trained, None), start)
 
 
-def resume(path: Path, *, net: nn.Module | None = None, progress: Progress | None = None) -> Fitted:
+def resume(
+    path: Path,
+    *,
+    net: nn.Module | None = None,
+    progress: Progress | None = None,
+    ranks: Alone = ALONE,
+) -> Fitted:
     """Go on with a training that was stopped, from its newest whole checkpoint.
 
     Args:
         path: the run folder.
         net: the user's own net, for a run that trains one.
         progress: who is told.
+        ranks: this process, the first of those that train together; the others `follow`.
 
     Raises:
         CheckpointError: no run folder, damaged, or of a newer version.
@@ -105,7 +118,9 @@ def resume(path: Path, *, net: nn.Module | None = None, progress: Progress | Non
     run = Run(path, net)
     config = run.config
     with folder.lock(path), randomness.own_randomness():
+        ranks.mark(path)
         if (path / "summary.json").exists():  # what is written last
+            ranks.tell({"path": str(path)})
             return _finished(run)
         recipe = _recipe(path)
         data = run.open_data()
@@ -114,7 +129,7 @@ def resume(path: Path, *, net: nn.Module | None = None, progress: Progress | Non
             raise CheckpointError(
                 f"{path}: this is not the net that the training began with ({config.net.name})"
             )
-        plan = run.plan
+        plan = replace(run.plan, device=ranks.device(run.plan.device))
         found, warnings = checkpoint.newest(path)
         if found is None and (path / "results.csv").exists():
             raise CheckpointError(
@@ -124,13 +139,66 @@ def resume(path: Path, *, net: nn.Module | None = None, progress: Progress | Non
             progress.say(line)
         batches = training_batches(data, recipe, plan.device, config.preprocessing)
         task = chosen_task(data, recipe, batches)
-        job = Job(path, data, recipe, config, plan, batches, task, progress)
+        job = Job(path, data, recipe, config, plan, batches, task, progress, ranks)
         start = _start(trained, recipe, progress, needed=found is None)
-        state = State.begin(trained, recipe, plan)
-        record = Record.restore(path, found, state) if found else Record(path)
-        record.board = board(path, state.step)
+        job, state, record = _begin(job, trained, found)
         progress.say(f"going on after step {state.step:,}" + job.of_all())
         return _train(job, state, record, start)
+
+
+def follow(ranks: Alone, *, net: nn.Module | None = None) -> Path:
+    """Train as one of several processes, not the first: silent, from what the first one settled, writing nothing.
+
+    Args:
+        ranks: this process.
+        net: the user's own net.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        DataError: the data here are not those of the first process.
+    """
+    told = ranks.hear()
+    path = Path(told["path"])
+    if "config" not in told:
+        return path  # the training was finished already
+    config = Config.parse(told["config"], path)
+    recipe = Recipe.model_validate(told["recipe"])
+    with randomness.own_randomness():
+        data = data_room.again(config.data["origin"])
+        if data.fingerprint != config.data["fingerprint"]:
+            raise DataError(
+                f"{data.path} on this machine is not what the first process of this training reads: "
+                "every machine needs the same files"
+            )
+        _, trained = chosen_net(net, recipe, data)
+        progress = Progress()
+        _start(trained, recipe, progress, needed=False)
+        given = Plan.from_dict(config.plan)
+        plan = replace(given, device=ranks.device(given.device))
+        with ranks.decoding():
+            batches = training_batches(data, recipe, plan.device, config.preprocessing)
+            task = chosen_task(data, recipe, batches)
+            job = Job(path, data, recipe, config, plan, batches, task, progress, ranks)
+            job.held_out()
+        _loop(*_begin(job, trained, None))
+    return path
+
+
+def _begin(job: Job, net: nn.Module, found: Checkpoint | None) -> tuple[Job, State, Record]:
+    """The same state in all processes: that of the first one's checkpoint, or before the first step."""
+    ranks, recipe = job.ranks, job.recipe
+    settled = recipe.model_dump(mode="json")
+    ranks.tell({"path": str(job.path), "config": job.config.as_dict(), "recipe": settled})
+    found = ranks.same(found, net)
+    state = State.begin(ranks.normalised(net, together=recipe.sync_norm), recipe, job.plan)
+    record = Record(job.path, ranks=ranks)
+    if found:
+        record = Record.restore(job.path, found, state, ranks)
+    if ranks.first:
+        record.board = board(job.path, state.step)
+    return job, state, record
 
 
 def check(recipe: Recipe, out: Path) -> None:
@@ -147,6 +215,8 @@ def check(recipe: Recipe, out: Path) -> None:
             f"loss={recipe.loss}: pictures with one label each need "
             f"{', '.join(losses.LABELS)}, or a sum of these"
         )
+    if recipe.sync_norm and not device.startswith("cuda"):
+        raise RecipeError(f"sync_norm=true needs GPUs, this is {device}; leave it out")
     folder.check_parent(out)
 
 
@@ -206,17 +276,22 @@ def _train(job: Job, state: State, record: Record, start: nn.Module | None) -> F
 
 def _loop(job: Job, state: State, record: Record) -> None:
     held, recipe = job.held_out(), job.recipe
-    health = Health(job.path, recipe.health, job.plan, job.progress.say, record.board)
-    health.forget(state.step)
-    setting = loop.Setting(job.batches, job.task, recipe, job.plan, health, record.spent)
+    looks = recipe.health if job.ranks.first else 0
+    health = Health(job.path, looks, job.plan, job.progress.say, record.board)
+    if job.ranks.first:
+        health.forget(state.step)
     with interrupt.listening() as asked:
+        heard = job.ranks.heed(asked, record.spent)
+        setting = loop.Setting(
+            job.batches, job.task, recipe, job.plan, health, heard.spent, job.ranks
+        )
 
         def after_step(state: State) -> None:
             if recipe.epochs:
                 job.progress.bar("training", state.step, job.steps)
             else:
                 job.progress.bar("training", int(record.spent()), int(recipe.budget or 0))
-            record.after_step(state, asked.signum)
+            record.after_step(state, heard.signum)
 
         def after_epoch(state: State, epoch: int) -> None:
             row = record.after_epoch(state, epoch, held, job)

@@ -16,6 +16,7 @@ from striate.training.batches import Batches
 from striate.training.failure import broken_step
 from striate.training.frozen import begin_epoch
 from striate.training.health import Health
+from striate.training.ranks import ALONE, Alone
 from striate.training.recipe import Recipe
 from striate.training.schedule import Place, rate
 from striate.training.state import BrokenStepError, State, Totals
@@ -31,6 +32,7 @@ class Setting:
     plan: Plan
     health: Health
     spent: Callable[[], float]
+    ranks: Alone = ALONE
 
     def place(self, state: State) -> Place:
         """Where in the schedule the training is: by steps, or by the clock where that ends it sooner."""
@@ -83,10 +85,11 @@ def run(
             if epoch * batches.steps + step < state.step:
                 continue  # done before the training was resumed
             start = time.perf_counter()
-            x, target = batches.take(index, epoch, step, plain=plain)
+            mine, share = setting.ranks.share(index)
+            x, target = batches.take(mine, epoch, step, plain=plain)
             state.totals.waited += time.perf_counter() - start
             try:
-                take_step(state, x, target, setting)
+                take_step(state, x, target, setting, share=share)
             except BrokenStepError as error:
                 error.details["items"] = index.tolist()
                 raise
@@ -101,14 +104,26 @@ def run(
                 break
 
 
-def take_step(state: State, x: Tensor, target: Tensor, setting: Setting) -> None:
-    """One step: forward and backward, in parts if asked for, and the update; counted in the totals."""
+def take_step(
+    state: State, x: Tensor, target: Tensor, setting: Setting, *, share: float = 1.0
+) -> None:
+    """One step: forward and backward, in parts if asked for, and the update; counted in the totals.
+
+    Args:
+        state: changed.
+        x: the items of the step, or of them what this process computes.
+        target: what belongs to them.
+        setting: how.
+        share: how much of the step's items these are.
+    """
     recipe = setting.recipe
-    randomness.set_global(recipe.seed, "step", state.step)
+    randomness.set_global(recipe.seed, "step", state.step, *setting.ranks.place)
     optim.set_rate(state.opt, rate(recipe, setting.place(state), state.course))
     state.opt.zero_grad()
     with setting.health.look(state) as look:
-        answer, loss, parts = _gradients(state, x, target, setting)
+        learned = _gradients(state, x, target, setting, share)
+        sums = setting.ranks.total(learned)
+        loss = sums["loss"]
         moved = [p for p in state.net.parameters() if p.grad is not None]
         norm = _norm(state, moved)
         look.gradients(state.net)
@@ -124,27 +139,31 @@ def take_step(state: State, x: Tensor, target: Tensor, setting: Setting) -> None
         state.scale.passed()
     if state.average:
         state.average.follow(state.step)
-    state.totals.add(answer, target, loss, parts)
+    state.totals.add(sums)
 
 
 def _gradients(
-    state: State, x: Tensor, target: Tensor, setting: Setting
-) -> tuple[Tensor, float, dict[str, float]]:
-    """Gradients of the mean loss of a batch, added up over its parts; the answers, the loss and its parts."""
-    answers: list[Tensor] = []
-    sums: dict[str, Tensor] = {}
+    state: State, x: Tensor, target: Tensor, setting: Setting, share: float
+) -> dict[str, float]:
+    """Gradients of the mean loss of a batch, added up over its parts; what these add to its sums."""
+    sums: dict[str, Tensor | float] = {"items": 0, "right": 0}
     count = min(setting.recipe.accumulate, len(x))
-    for some, wanted in zip(x.tensor_split(count), target.tensor_split(count), strict=True):
-        share = len(some) / len(x)
+    parts = zip(x.tensor_split(count), target.tensor_split(count), strict=True)
+    for i, (some, wanted) in enumerate(parts):
+        weight = share * len(some) / len(x)
         with setting.plan.autocast():
-            learned = setting.task.learn(state.net, setting.plan.batch(some), wanted)
-        loss = learned.loss if count == 1 else learned.loss * share
+            learned = setting.ranks.learn(
+                state.net, setting.task, setting.plan.batch(some), wanted, last=i == count - 1
+            )
+        factor = weight * setting.ranks.world  # of whose gradients the mean is taken
+        loss = learned.loss if factor == 1 else learned.loss * factor
         (loss * state.scale.factor if state.scale else loss).backward()
-        answers.append(learned.answer.detach())
-        for name, value in {"": learned.loss, **learned.parts}.items():
-            sums[name] = sums.get(name, 0.0) + value.detach() * share
-    values = {name: float(value) for name, value in sums.items()}
-    return torch.cat(answers), values.pop(""), values
+        if share:
+            sums["items"] += len(some)
+            sums["right"] += (learned.answer.detach().argmax(1) == wanted).sum()
+        for name, value in {"loss": learned.loss, **learned.parts}.items():
+            sums[name] = sums.get(name, 0.0) + value.detach() * weight
+    return {name: float(value) for name, value in sums.items()}
 
 
 def _norm(state: State, moved: list[torch.nn.Parameter]) -> float:

@@ -27,6 +27,7 @@ from striate.tasks import Classify
 from striate.training import frozen
 from striate.training import seed as randomness
 from striate.training.batches import Batches, balanced_weights, padded
+from striate.training.ranks import ALONE, Alone
 from striate.training.recipe import Recipe
 from striate.training.record import Job, Progress
 from striate.training.settle import stored_size
@@ -42,6 +43,7 @@ def prepare(
     net: nn.Module,
     device: str,
     progress: Progress,
+    ranks: Alone = ALONE,
 ) -> Job:
     """Decode all items, measure those of the training, choose the plan."""
     items = sum(len(split) for split in data.splits.values())
@@ -62,7 +64,8 @@ def prepare(
     preprocessing = Preprocessing.measured(train.images, size, color)
     batches = training_batches(data, recipe, device, preprocessing)
     task = chosen_task(data, recipe, batches)
-    plan = _plan(net, batches, task, recipe, device)
+    _check_norm(net, batches, recipe, ranks.world)
+    plan = _plan(net, batches, task, recipe, device, ranks.world)
     progress.say(plan.as_text())
     if plan.step_ms:
         progress.say(_forecast(plan.step_ms / 1000 * batches.steps, recipe))
@@ -84,10 +87,11 @@ def prepare(
             "torch": torch.__version__,
             "python": platform.python_version(),
             "threads": str(torch.get_num_threads()),
+            "processes": str(ranks.world),
         },
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    return Job(path, data, recipe, config, plan, batches, task, progress)
+    return Job(path, data, recipe, config, plan, batches, task, progress, ranks)
 
 
 def chosen_net(net: nn.Module | None, recipe: Recipe, data: Data) -> tuple[NetSpec, nn.Module]:
@@ -159,20 +163,18 @@ def training_batches(
     )
 
 
-def _plan(net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, device: str) -> Plan:
-    """The plan as asked for, or the one that measures best on a real batch."""
+def _plan(
+    net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, device: str, world: int
+) -> Plan:
+    """The plan as asked for, or the one that measures best on a real batch, of which `world` processes share each."""
     items = max(2, PLAN_VALUES // batches.images[0].numel())
     index = batches.order(0)[0][:items]
     x, target = batches.take(index, 0, 0)
-    normalised = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in net.modules())  # pyright: ignore[reportPrivateUsage]
-    if normalised and min(map(len, batches.order(0))) == 1:
-        raise RecipeError(
-            f"batch={recipe.batch}: batch normalisation cannot learn from one picture a step; use batch=2 or more"
-        )
     _check_outputs(net, x, task)
     if recipe.plan != "auto":
         return plan_room.explicit(recipe.plan, device)
-    steps = batches.steps * recipe.most_epochs * (recipe.batch or 1) / len(index)
+    batch = (recipe.batch or 1) / world
+    steps = batches.steps * recipe.most_epochs * batch / len(index)
     plan = plan_room.choose(
         net,
         x,
@@ -182,7 +184,23 @@ def _plan(net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, devi
         steps=steps,
         seconds=recipe.budget or math.inf,
     )
-    return replace(plan, step_ms=(plan.step_ms or 0) * (recipe.batch or 1) / len(index))
+    return replace(plan, step_ms=(plan.step_ms or 0) * batch / len(index))
+
+
+def _check_norm(net: nn.Module, batches: Batches, recipe: Recipe, world: int) -> None:
+    """Refuse batches too small for batch normalisation, which sees those of each process alone.
+
+    Raises:
+        RecipeError: naming the least batch.
+    """
+    least = 1 if recipe.sync_norm and world > 1 else 2
+    normalised = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in net.modules())  # pyright: ignore[reportPrivateUsage]
+    if normalised and min(map(len, batches.order(0))) < least * world:
+        shared = f" shared by {world} processes" if world > 1 else ""
+        raise RecipeError(
+            f"batch={recipe.batch}{shared}: batch normalisation cannot learn from one picture a step; "
+            f"use batch={least * world} or more"
+        )
 
 
 def _forecast(seconds: float, recipe: Recipe) -> str:

@@ -22,6 +22,7 @@ from striate.tasks import Classify
 from striate.training.batches import Batches
 from striate.training.board import Board
 from striate.training.failure import check_weights
+from striate.training.ranks import ALONE, Alone
 from striate.training.recipe import Recipe
 from striate.training.state import BrokenStepError, State, Totals, kept
 
@@ -50,6 +51,7 @@ class Job:
     batches: Batches
     task: Classify
     progress: Progress
+    ranks: Alone = ALONE
 
     @property
     def steps(self) -> int:
@@ -91,28 +93,33 @@ class Record:
     saved: float = field(default_factory=time.monotonic)
     saved_step: int = -1
     board: Board | None = None
+    ranks: Alone = ALONE  # of which the first writes
 
     def spent(self) -> float:
         """Seconds of training so far, those before an interruption included."""
         return self.seconds + time.monotonic() - self.started
 
     def save(self, state: State, merit: float | None = None) -> None:
-        """Write a checkpoint.
+        """Write a checkpoint, in the first process.
 
         Raises:
             BrokenStepError: the weights are no numbers; nothing is written.
         """
+        if not self.ranks.first:
+            return
         check_weights(state)
         memory = {**state.memory(), "rows": self.rows, "seconds": self.spent()}
         checkpoint.save(self.path, Checkpoint(state.step, state.tensors(), memory, merit))
         self.saved, self.saved_step = time.monotonic(), state.step
 
     @classmethod
-    def restore(cls, path: Path, found: Checkpoint, state: State) -> "Record":
+    def restore(cls, path: Path, found: Checkpoint, state: State, ranks: Alone) -> "Record":
         """Put a checkpoint back into a training's state, and give the record that goes with it."""
         state.restore(found.step, found.tensors, found.state)
-        record = cls(path, list(found.state["rows"]), found.state["seconds"])
-        if record.rows:  # a crash between checkpoint and table leaves the table short
+        record = cls(path, list(found.state["rows"]), found.state["seconds"], ranks=ranks)
+        if (
+            record.rows and ranks.first
+        ):  # a crash between checkpoint and table leaves the table short
             write_results(path / "results.csv", record.rows)
         return record
 
@@ -127,6 +134,7 @@ class Record:
         if state.step != self.saved_step:
             self.save(state)
         if signum is not None:
+            self.ranks.meet("stopped")  # nobody leaves while the first still writes
             raise self.stopped(state, signum)
 
     def stopped(self, state: State, signum: int) -> Stopped:
@@ -166,14 +174,16 @@ class Record:
         state.course.judge(row["val_loss" if chosen_by else "train_loss"], job.recipe)
         state.totals = Totals()
         self.save(state, accuracy if chosen_by else None)
-        write_results(self.path / "results.csv", self.rows)
+        if self.ranks.first:
+            write_results(self.path / "results.csv", self.rows)
         if self.board:
             self.board.epoch(row, state.step)
         return row
 
     def broken(self, error: BrokenStepError) -> NumericError:
         """Write failure.json, and say where the last good weights are."""
-        folder.write_json(self.path / "failure.json", error.details)
+        if self.ranks.first:
+            folder.write_json(self.path / "failure.json", error.details)
         good = sorted((self.path / "checkpoints").glob("step-*"))
         kept = f"the last good checkpoint is {good[-1]}" if good else "no epoch had ended before"
         return NumericError(f"{error}; {kept}")
@@ -223,10 +233,17 @@ def write_results(path: Path, rows: list[Row]) -> None:
 
 
 def _answers(state: State, held: Arrays, job: Job) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return answers(
-        state.answering,
-        held.images,
-        job.task.decode,
-        preprocessing=job.config.preprocessing,
-        plan=job.plan,
+    job.ranks.level(state.answering)  # statistics of batches differ between processes
+    images = held.images[job.ranks.part(len(held.images))]
+    mine = (
+        answers(
+            state.answering,
+            images,
+            job.task.decode,
+            preprocessing=job.config.preprocessing,
+            plan=job.plan,
+        )
+        if len(images)
+        else np.zeros((0, len(job.task.classes)), np.float32)
     )
+    return job.ranks.gathered(mine, len(held.images))

@@ -34,13 +34,15 @@ class Totals:
     waited: float = 0.0
     parts: dict[str, float] = field(default_factory=dict[str, float])
 
-    def add(self, answer: Tensor, target: Tensor, loss: float, parts: Mapping[str, float]) -> None:
-        """Count one step."""
-        self.items += len(target)
-        self.loss += loss * len(target)
-        self.right += int((answer.argmax(1) == target).sum())
-        for name, value in parts.items():
-            self.parts[name] = self.parts.get(name, 0.0) + value * len(target)
+    def add(self, sums: Mapping[str, float]) -> None:
+        """Count one step: its items, how many are right, its mean loss and the parts of that."""
+        items = int(sums["items"])
+        self.items += items
+        self.right += int(sums["right"])
+        self.loss += sums["loss"] * items
+        for name, value in sums.items():
+            if name not in ("items", "right", "loss"):
+                self.parts[name] = self.parts.get(name, 0.0) + value * items
 
 
 @dataclass

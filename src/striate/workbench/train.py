@@ -11,9 +11,9 @@ from striate.data import Data
 from striate.errors import ArgumentError, StriateError
 from striate.measuring import measure
 from striate.runs import Run
-from striate.training import Fitted, Progress, Recipe, check, fit, read_recipe
+from striate.training import Fitted, Progress, Recipe, check, fit, follow, ranks, read_recipe
 from striate.training import resume as go_on
-from striate.workbench import nets, progress, story
+from striate.workbench import launch, nets, progress, story
 
 
 class Settings(TypedDict, total=False):
@@ -60,6 +60,8 @@ class Settings(TypedDict, total=False):
     plan: str
     health: int
     device: str
+    devices: int
+    sync_norm: bool
     cache: str
 
 
@@ -90,7 +92,34 @@ def train(
         settings = {**settings, "net": named}  # pyright: ignore[reportAssignmentType] - checked by Recipe
     with progress.shown() as shown:
         chosen = read_recipe(recipe, settings)
-        return train_with(data, chosen, own=own, out=Path(out), name=name, progress=shown).run
+        return trained(data, chosen, own=own, out=Path(out), name=name, progress=shown)
+
+
+def trained(
+    data: str | Path | Data,
+    recipe: Recipe,
+    *,
+    own: nn.Module | None = None,
+    out: Path = Path("runs"),
+    name: str | None = None,
+    progress: Progress,
+) -> Run:
+    """`train` with a recipe that is read, in this process or in as many as its `devices` ask for."""
+    if launch.wanted(recipe.devices):
+        if own is not None or isinstance(data, Data):
+            raise ArgumentError(
+                f"devices={recipe.devices}: other processes cannot be given a net or data that are in memory: name "
+                "them (package.module:factory, a path), or start your script with torchrun"
+            )
+        check(recipe, out)
+        words = {"data": str(data), "recipe": recipe.as_yaml(), "out": str(out), "name": name}
+        return Run(launch.launch(words, recipe.devices or 1, recipe.device))
+    try:
+        return train_with(data, recipe, own=own, out=out, name=name, progress=progress).run
+    except ranks.Followed as other:
+        if other.path is None:
+            raise
+        return Run(other.path)
 
 
 def train_with(
@@ -102,13 +131,39 @@ def train_with(
     name: str | None = None,
     progress: Progress,
 ) -> Fitted:
-    """`train` with a recipe that is read, giving the answers to the held-out items too."""
+    """`train` with a recipe that is read, giving the answers to the held-out items too.
+
+    Raises:
+        Followed: this process is not the first of several; its work is done.
+    """
     if own is None and recipe.net is not None and ":" in recipe.net:
         own, recipe = nets.own(recipe.net), recipe.model_copy(update={"net": None})
-    check(recipe, out)
-    ready = opened(data, recipe)
-    fitted = fit(ready, recipe, net=own, out=out, name=name, progress=progress, examine=_findings)
+    with ranks.joined() as here:
+        if here.first:
+            check(recipe, out)
+            begun = here.begun(out)
+            if begun is not None:
+                progress.say(f"started again, with {begun}")
+                return _gone_on(begun, own, progress, here)
+            ready = opened(data, recipe)
+            fitted = fit(
+                ready, recipe, net=own, out=out, name=name, progress=progress, examine=_findings, ranks=here
+            )  # fmt: skip
+            return _told(fitted, progress, here)
+        path = follow(here, net=own)
+    raise ranks.Followed(path=path)
+
+
+def _gone_on(path: Path, own: nn.Module | None, progress: Progress, here: ranks.Alone) -> Fitted:
+    """A training that this launch began, taken up again."""
+    (path / "report.html").unlink(missing_ok=True)  # it may be what was being written
+    return _told(go_on(path, net=own, progress=progress, ranks=here), progress, here)
+
+
+def _told(fitted: Fitted, progress: Progress, here: ranks.Alone) -> Fitted:
+    """A finished training with its report."""
     story.write(fitted, progress)
+    here.done(fitted.run.path)
     return fitted
 
 
@@ -147,7 +202,36 @@ def _findings(net: nn.Module, shape: tuple[int, ...], batch: int) -> list[str]:
 
 
 def resume(path: str | Path, *, own: nn.Module | None = None, progress: Progress) -> Fitted:
-    """Go on with a training that was stopped, to its end and its report."""
-    fitted = go_on(Path(path), net=own, progress=progress)
-    story.write(fitted, progress)
-    return fitted
+    """Go on with a training that was stopped, to its end and its report.
+
+    Raises:
+        Followed: this process is not the first of several; its work is done.
+    """
+    with ranks.joined() as here:
+        if here.first:
+            begun = here.begun(Path(path).parent.parent)
+            if begun is not None:
+                return _gone_on(begun, own, progress, here)
+            return _told(go_on(Path(path), net=own, progress=progress, ranks=here), progress, here)
+        followed = follow(here, net=own)
+    raise ranks.Followed(path=followed)
+
+
+def resumed(
+    path: str | Path, *, net: str | None = None, devices: int | None = None, progress: Progress
+) -> Run:
+    """`resume` with a net that is named, in this process or in as many as are asked for.
+
+    Args:
+        path: the run folder.
+        net: `package.module:factory` of a net of the user's own.
+        devices: processes; as many as the training began with if not given.
+        progress: who is told.
+    """
+    args = Path(path) / "args.yaml"
+    recipe = read_recipe(str(args)) if args.exists() else Recipe()
+    count = devices or recipe.devices
+    if launch.wanted(count):
+        return Run(launch.launch({"resume": str(path), "net": net}, count or 1, recipe.device))
+    own = nets.own(net) if net else None
+    return resume(path, own=own, progress=progress).run
