@@ -92,6 +92,7 @@ class Ranks(Alone):
         self.store, self.rank, self.world = store, rank, world
         self.place = (rank,) if rank else ()
         self.local = int(os.environ.get("LOCAL_RANK", "0"))
+        self._times = itertools.count()  # of meetings, so that each has a name of its own
         self._news: News | None = None
         self._wrapped: tuple[object, DistributedDataParallel] | None = None
 
@@ -174,6 +175,7 @@ class Ranks(Alone):
 
     def tell(self, words: Mapping[str, Any]) -> None:
         """Through the store, as JSON."""
+        self.store.set(self._decoded, "yes")
         self.store.set("told", json.dumps(words))
 
     def hear(self) -> dict[str, Any]:
@@ -183,14 +185,14 @@ class Ranks(Alone):
 
     def same(self, found: Checkpoint | None, net: nn.Module) -> Checkpoint | None:
         """As the bytes of a safetensors file and JSON."""
-        self.meet("ready")
+        key = f"checkpoint/{self.meet('ready')}"
         if self.first:
             words = found and {"step": found.step, "state": found.state, "merit": found.merit}
             tensors = pack(found.tensors) if found else b""
-            self.store.set("checkpoint", json.dumps([words, len(tensors)]))
+            self.store.set(key, json.dumps([words, len(tensors)]))
         else:
             tensors = b""
-        words, size = json.loads(self.store.get("checkpoint"))
+        words, size = json.loads(self.store.get(key))
         if words is None:
             self.level(net)
             return None
@@ -200,21 +202,26 @@ class Ranks(Alone):
         dist.broadcast(content, 0)
         return Checkpoint(tensors=safetensors.torch.load(content.numpy().tobytes()), **words)
 
-    def meet(self, place: str) -> None:
+    def meet(self, place: str) -> int:
         """Counted in the store, which is patient, as no exchange is."""
-        if self.store.add(f"meet/{place}", 1) == self.world:
-            self.store.set(f"met/{place}", "all")
-        self.store.wait([f"met/{place}"], LONG)
+        number = next(self._times)
+        if self.store.add(f"meet/{number}/{place}", 1) == self.world:
+            self.store.set(f"met/{number}/{place}", "all")
+        self.store.wait([f"met/{number}/{place}"], LONG)
+        return number
 
     @contextmanager
     def decoding(self) -> Generator[None]:
         """Let the first process of this machine fill its cache, then the others, who read what it wrote."""
-        key = f"decoded/{os.environ.get('GROUP_RANK', '0')}"
         if self.local:
-            self.store.wait([key], LONG)
+            self.store.wait([self._decoded], LONG)
         yield
         if not self.local:
-            self.store.set(key, "yes")
+            self.store.set(self._decoded, "yes")
+
+    @property
+    def _decoded(self) -> str:
+        return f"decoded/{os.environ.get('GROUP_RANK', '0')}"
 
     def begun(self, out: Path) -> Path | None:
         """The newest run with this launch's mark; a folder that was killed before its first step goes."""

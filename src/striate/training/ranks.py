@@ -133,8 +133,10 @@ class Alone:
         """Around what fills the cache of a machine, once."""
         yield
 
-    def meet(self, place: str) -> None:
-        """Wait, for as long as it takes, until all processes are here."""
+    def meet(self, place: str) -> int:
+        """Wait, for as long as it takes, until all processes are here; the number of the meeting."""
+        del place
+        return 0
 
     def begun(self, out: Path) -> Path | None:
         """The run below `out` that this launch began before it was restarted."""

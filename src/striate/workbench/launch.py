@@ -126,6 +126,7 @@ def _environment(count: int) -> Generator[None]:
         "OMP_NUM_THREADS": str(max(1, cores // count)),
         "GLOO_SOCKET_IFNAME": loop,
         "NCCL_SOCKET_IFNAME": loop,
+        "TORCH_CPP_LOG_LEVEL": "ERROR",  # a lost process is told in one line, not in a stack of every other
     }
     mine = {key: value for key, value in given.items() if key not in os.environ}
     os.environ.update(mine)

@@ -1,0 +1,120 @@
+"""Several processes train as one: the same items, the same sums, the same weights; lost ones are replaced."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+SCRIPT = Path(__file__).with_name("in_ranks.py")
+HUNDRED = {"items": 80, "batch": 8, "epochs": 10, "augment": "shift", "schedule": "cosine", "lr": 0.02}  # fmt: skip
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def started(world, out, settings, port=None):
+    """The processes of one training, as a launcher would start them."""
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port or free_port()), "OMP_NUM_THREADS": "1"}  # fmt: skip
+    command = [sys.executable, str(SCRIPT), str(out), json.dumps(settings)]
+    plain = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE")}
+    return [
+        subprocess.Popen(
+            command,
+            env=plain
+            | (place | {"RANK": str(rank), "WORLD_SIZE": str(world)} if world > 1 else {}),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(world)
+    ]
+
+
+def trained(world, folder, **settings):
+    out = folder / f"{world}"
+    out.mkdir()
+    for process in started(world, out, {**HUNDRED, **settings}):
+        errors = process.communicate(timeout=300)[1]
+        assert process.returncode == 0, errors
+    return out
+
+
+def weights(out):
+    return safetensors.torch.load_file(out / "weights.safetensors")
+
+
+def rows(out):
+    return json.loads((out / "rows.json").read_text())
+
+
+def items(out, world):
+    """Of every step the numbers of its items, those of the processes one after the other."""
+    each = [json.loads((out / f"items-{rank}.json").read_text()) for rank in range(world)]
+    return [sum(parts, []) for parts in zip(*each, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    return trained(1, tmp_path_factory.mktemp("alone"), dtype="float64", optimizer="sgd")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", [2, 4])
+def test_several_processes_see_the_same_items_and_end_with_the_same_weights(alone, tmp_path, world):
+    out = trained(world, tmp_path, dtype="float64", optimizer="sgd")
+    assert items(out, world) == items(alone, 1)
+    assert len(items(alone, 1)) == 100
+    expected = weights(alone)
+    for name, tensor in weights(out).items():
+        torch.testing.assert_close(tensor, expected[name], rtol=0, atol=1e-9)
+    for mine, theirs in zip(rows(out), rows(alone), strict=True):
+        assert (mine["items"], mine["right"]) == (theirs["items"], theirs["right"])
+        assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-9)
+
+
+@pytest.mark.slow
+def test_weighted_sums_of_losses_in_parts_are_shared_exactly(tmp_path):
+    given = {"dtype": "float64", "weights": [0.5, 1.0, 3.0], "loss": "0.5*focal+margin"}
+    given |= {"accumulate": 3, "ema": 0.9, "clip": 0.5, "items": 75, "epochs": 4}
+    one, three = (trained(world, tmp_path, **given) for world in (1, 3))
+    assert items(three, 3) == items(one, 1)
+    for name, tensor in weights(three).items():
+        torch.testing.assert_close(tensor, weights(one)[name], rtol=0, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_in_float32_the_loss_agrees_within_a_hundredth(tmp_path):
+    one, two = (trained(world, tmp_path, dtype="float32") for world in (1, 2))
+    for mine, theirs in zip(rows(two), rows(one), strict=True):
+        assert mine["loss"] == pytest.approx(theirs["loss"], rel=0.01)
+
+
+@pytest.mark.slow
+def test_a_process_without_items_takes_part_all_the_same(tmp_path):
+    given = {"dtype": "float64", "items": 11, "batch": 3, "epochs": 5, "optimizer": "sgd"}
+    one, four = (trained(world, tmp_path, **given) for world in (1, 4))
+    assert [row["items"] for row in rows(four)] == [11] * 5  # nothing is counted twice
+    assert min(map(len, items(one, 1))) == 2
+    for name, tensor in weights(four).items():
+        torch.testing.assert_close(tensor, weights(one)[name], rtol=0, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_is_one_line(tmp_path):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        first, second = started(2, tmp_path, {**HUNDRED, "dtype": "float32"}, s.getsockname()[1])
+        second.kill()
+        second.communicate()
+        errors = first.communicate(timeout=60)[1]
+    assert first.returncode
+    assert "UsageError: the processes of this training cannot meet at 127.0.0.1:" in errors
