@@ -11,18 +11,14 @@ from pathlib import Path
 
 from torch import nn
 
-from striate import data as data_room
 from striate import losses
 from striate import plan as plan_room
 from striate.data import Data, channels
 from striate.errors import CheckpointError, DataError, RecipeError, StriateError, UsageError
-from striate.plan import Plan
 from striate.runs import Run, checkpoint, folder
-from striate.runs.checkpoint import Checkpoint
-from striate.runs.config import Config, structure
-from striate.training import interrupt, loop
+from striate.runs.config import structure
+from striate.training import following, interrupt, loop
 from striate.training import seed as randomness
-from striate.training.board import board
 from striate.training.health import Health
 from striate.training.prepare import (
     chosen_net,
@@ -31,7 +27,7 @@ from striate.training.prepare import (
     prepare,
     training_batches,
 )
-from striate.training.ranks import ALONE, Alone
+from striate.training.ranks import ALONE, Alone, mark
 from striate.training.reading import read_recipe
 from striate.training.recipe import Recipe
 from striate.training.record import Fitted, Job, Progress, Record
@@ -85,13 +81,13 @@ def fit(
     path = folder.make(out, "classify", name, f"{_stem(data.path)}-{spec.name}")
     with folder.lock(path), randomness.own_randomness():
         with _nothing_left_behind(path):
-            ranks.mark(path)
+            mark(path)
             first_weights(trained, recipe, progress)
             start = copy.deepcopy(trained)
             job = prepare(path, data, recipe, spec, trained, device, progress, ranks)
             folder.write_text(path / "args.yaml", recipe.as_yaml())
             job.config.write(path)
-        return _train(*_begin(job, trained, None), start)
+        return _train(*following.begin(job, trained, None), start)
 
 
 def resume(
@@ -118,7 +114,7 @@ def resume(
     run = Run(path, net)
     config = run.config
     with folder.lock(path), randomness.own_randomness():
-        ranks.mark(path)
+        mark(path)
         if (path / "summary.json").exists():  # what is written last
             ranks.tell({"path": str(path)})
             return _finished(run)
@@ -141,7 +137,7 @@ def resume(
         task = chosen_task(data, recipe, batches)
         job = Job(path, data, recipe, config, plan, batches, task, progress, ranks)
         start = _start(trained, recipe, progress, needed=found is None)
-        job, state, record = _begin(job, trained, found)
+        job, state, record = following.begin(job, trained, found)
         progress.say(f"going on after step {state.step:,}" + job.of_all())
         return _train(job, state, record, start)
 
@@ -159,46 +155,11 @@ def follow(ranks: Alone, *, net: nn.Module | None = None) -> Path:
     Raises:
         DataError: the data here are not those of the first process.
     """
-    told = ranks.hear()
-    path = Path(told["path"])
-    if "config" not in told:
-        return path  # the training was finished already
-    config = Config.parse(told["config"], path)
-    recipe = Recipe.model_validate(told["recipe"])
     with randomness.own_randomness():
-        data = data_room.again(config.data["origin"])
-        if data.fingerprint != config.data["fingerprint"]:
-            raise DataError(
-                f"{data.path} on this machine is not what the first process of this training reads: "
-                "every machine needs the same files"
-            )
-        _, trained = chosen_net(net, recipe, data)
-        progress = Progress()
-        _start(trained, recipe, progress, needed=False)
-        given = Plan.from_dict(config.plan)
-        plan = replace(given, device=ranks.device(given.device))
-        with ranks.decoding():
-            batches = training_batches(data, recipe, plan.device, config.preprocessing)
-            task = chosen_task(data, recipe, batches)
-            job = Job(path, data, recipe, config, plan, batches, task, progress, ranks)
-            job.held_out()
-        _loop(*_begin(job, trained, None))
+        path, ready = following.prepared(ranks, net)
+        if ready is not None:
+            _loop(*following.begin(*ready, None))
     return path
-
-
-def _begin(job: Job, net: nn.Module, found: Checkpoint | None) -> tuple[Job, State, Record]:
-    """The same state in all processes: that of the first one's checkpoint, or before the first step."""
-    ranks, recipe = job.ranks, job.recipe
-    settled = recipe.model_dump(mode="json")
-    ranks.tell({"path": str(job.path), "config": job.config.as_dict(), "recipe": settled})
-    found = ranks.same(found, net)
-    state = State.begin(ranks.normalised(net, together=recipe.sync_norm), recipe, job.plan)
-    record = Record(job.path, ranks=ranks)
-    if found:
-        record = Record.restore(job.path, found, state, ranks)
-    if ranks.first:
-        record.board = board(job.path, state.step)
-    return job, state, record
 
 
 def check(recipe: Recipe, out: Path) -> None:

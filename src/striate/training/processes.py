@@ -4,14 +4,10 @@ The order of items, views and everything else random are functions of seed, epoc
 decides only which rows of a batch it computes. Whoever loses another process ends; a launcher starts all again.
 """
 
-import hashlib
 import itertools
 import json
 import os
-import shutil
 import signal
-import socket
-import sys
 import threading
 import time
 import warnings
@@ -20,7 +16,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,7 +36,6 @@ from striate.training.ranks import Alone, Followed, Heard
 
 STEP = 120.0  # seconds that a process waits for the others within a step; $STRIATE_RANK_TIMEOUT
 LONG = timedelta(days=7)  # and while one of them decodes, measures or writes
-MARK = ".launch"
 _MEETINGS = itertools.count()  # trainings that this process took part in
 _LOST = ("gloo", "Connection", "connect", "NCCL", "Timed out", "store", "Broken pipe", "socket")
 
@@ -222,33 +216,6 @@ class Ranks(Alone):
     @property
     def _decoded(self) -> str:
         return f"decoded/{os.environ.get('GROUP_RANK', '0')}"
-
-    def begun(self, out: Path) -> Path | None:
-        """The newest run with this launch's mark; a folder that was killed before its first step goes."""
-        marks = [m for m in out.glob(f"*/*/{MARK}") if m.read_text(encoding="utf-8") == _launch()]
-        for folder in sorted((m.parent for m in marks), key=lambda p: p.stat().st_mtime):
-            if (folder / "config.json").exists():
-                return folder
-            shutil.rmtree(folder)
-        return None
-
-    def mark(self, path: Path) -> None:
-        """A hidden file with the launch's name."""
-        (path / MARK).write_text(_launch(), encoding="utf-8")
-
-    def done(self, path: Path) -> None:
-        """The file goes."""
-        (path / MARK).unlink(missing_ok=True)
-
-
-def _launch() -> str:
-    """What a launch is known by, restarts included: its id and command.
-
-    Without an id of its own, it is the launcher's process.
-    """
-    run = os.environ.get("TORCHELASTIC_RUN_ID", "none")
-    name = f"{socket.gethostname()}-{os.getppid()}" if run == "none" else run
-    return hashlib.sha256("\0".join([name, *sys.argv]).encode()).hexdigest()
 
 
 @contextmanager

@@ -141,7 +141,7 @@ def train_with(
     with ranks.joined() as here:
         if here.first:
             check(recipe, out)
-            begun = here.begun(out)
+            begun = ranks.begun(out)
             if begun is not None:
                 progress.say(f"started again, with {begun}")
                 return _gone_on(begun, own, progress, here)
@@ -149,7 +149,7 @@ def train_with(
             fitted = fit(
                 ready, recipe, net=own, out=out, name=name, progress=progress, examine=_findings, ranks=here
             )  # fmt: skip
-            return _told(fitted, progress, here)
+            return _told(fitted, progress)
         path = follow(here, net=own)
     raise ranks.Followed(path=path)
 
@@ -157,13 +157,13 @@ def train_with(
 def _gone_on(path: Path, own: nn.Module | None, progress: Progress, here: ranks.Alone) -> Fitted:
     """A training that this launch began, taken up again."""
     (path / "report.html").unlink(missing_ok=True)  # it may be what was being written
-    return _told(go_on(path, net=own, progress=progress, ranks=here), progress, here)
+    return _told(go_on(path, net=own, progress=progress, ranks=here), progress)
 
 
-def _told(fitted: Fitted, progress: Progress, here: ranks.Alone) -> Fitted:
+def _told(fitted: Fitted, progress: Progress) -> Fitted:
     """A finished training with its report."""
     story.write(fitted, progress)
-    here.done(fitted.run.path)
+    ranks.unmark(fitted.run.path)
     return fitted
 
 
@@ -209,10 +209,10 @@ def resume(path: str | Path, *, own: nn.Module | None = None, progress: Progress
     """
     with ranks.joined() as here:
         if here.first:
-            begun = here.begun(Path(path).parent.parent)
+            begun = ranks.begun(Path(path).parent.parent)
             if begun is not None:
                 return _gone_on(begun, own, progress, here)
-            return _told(go_on(Path(path), net=own, progress=progress, ranks=here), progress, here)
+            return _told(go_on(Path(path), net=own, progress=progress, ranks=here), progress)
         followed = follow(here, net=own)
     raise ranks.Followed(path=followed)
 
