@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from torch import nn
+
+from striate.training.processes import Ranks, _lost
 
 SCRIPT = Path(__file__).with_name("in_ranks.py")
 HUNDRED = {"items": 80, "batch": 8, "epochs": 10, "augment": "shift", "schedule": "cosine", "lr": 0.02}  # fmt: skip
@@ -60,6 +63,37 @@ def items(out, world):
     """Of every step the numbers of its items, those of the processes one after the other."""
     each = [json.loads((out / f"items-{rank}.json").read_text()) for rank in range(world)]
     return [list(itertools.chain(*parts)) for parts in zip(*each, strict=True)]
+
+
+def test_a_batch_is_shared_as_it_is_split():
+    for count in range(1, 12):
+        whole = torch.arange(count)
+        for world in range(1, 6):
+            ranks = [Ranks(None, rank, world) for rank in range(world)]
+            expected = whole.tensor_split(world)
+            assert [whole[r.part(count)].tolist() for r in ranks] == [e.tolist() for e in expected]
+            shares = [r.share(whole) for r in ranks]
+            assert sum(share for _, share in shares) == pytest.approx(1)
+            for (mine, share), rows in zip(shares, expected, strict=True):
+                assert mine.tolist() == (rows.tolist() or [0])
+                assert share == len(rows) / count
+
+
+def test_synchronised_normalisation_keeps_names_and_weights():
+    made = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    before = {name: t.clone() for name, t in made.state_dict().items()}
+    ranks = Ranks(None, 0, 2)
+    assert ranks.normalised(made, together=False) is made
+    assert not isinstance(made[1], nn.SyncBatchNorm)
+    after = ranks.normalised(made, together=True)
+    assert isinstance(after[1], nn.SyncBatchNorm)
+    assert list(after.state_dict()) == list(before)
+    assert all(torch.equal(t, before[name]) for name, t in after.state_dict().items())
+
+
+def test_only_lost_connections_count_as_lost():
+    assert _lost(RuntimeError("[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed"))  # fmt: skip
+    assert not _lost(RuntimeError("DefaultCPUAllocator: can't allocate memory for storage"))
 
 
 @pytest.fixture(scope="module")

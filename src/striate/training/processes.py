@@ -24,6 +24,7 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 from torch.nn.parallel import DistributedDataParallel
 
 from striate import plan as plan_room
@@ -37,7 +38,7 @@ from striate.training.ranks import Alone, Followed, Heard
 STEP = 120.0  # seconds that a process waits for the others within a step; $STRIATE_RANK_TIMEOUT
 LONG = timedelta(days=7)  # and while one of them decodes, measures or writes
 _MEETINGS = itertools.count()  # trainings that this process took part in
-_LOST = ("gloo", "Connection", "connect", "NCCL", "Timed out", "store", "Broken pipe", "socket")
+_LOST = ("gloo", "NCCL", "Connection", "Broken pipe", "timed out")  # in the words of RuntimeErrors
 
 
 class Learner(nn.Module):
@@ -201,8 +202,17 @@ class Ranks(Alone):
         number = next(self._times)
         if self.store.add(f"meet/{number}/{place}", 1) == self.world:
             self.store.set(f"met/{number}/{place}", "all")
-        self.store.wait([f"met/{number}/{place}"], LONG)
+        else:
+            self.store.wait([f"met/{number}/{place}"], LONG)
         return number
+
+    def leave(self) -> None:
+        """The first process goes last, because the store goes with it."""
+        left = self.store.add("left", int(not self.first))
+        end = time.monotonic() + STEP
+        while self.first and left < self.world - 1 and time.monotonic() < end:
+            time.sleep(0.01)
+            left = self.store.add("left", 0)
 
     @contextmanager
     def decoding(self) -> Generator[None]:
@@ -242,22 +252,33 @@ def connected() -> Generator[Ranks]:
     ranks = Ranks(store, rank, world)
     warnings.filterwarnings("ignore", "find_unused_parameters=True was specified", UserWarning)
     try:
-        yield ranks
-        ranks.meet("finished")
-    except (Stopped, NumericError) as error:  # all of them have it; the first one tells
+        with _told_to_launcher():
+            yield ranks
+            ranks.meet("finished")
+            ranks.leave()
+    except (Stopped, NumericError, PeerError) as error:  # all of them have it; the first one tells
         if ranks.first:
             raise
         raise Followed(error.exit_status) from None
-    except RuntimeError as error:
-        if not _lost(error):
-            raise
-        if not ranks.first:
-            raise Followed(PeerError.exit_status) from None
-        raise PeerError(
-            f"a process of this training was lost ({_first_line(error)}): everything up to the last "
-            "checkpoint is kept, and a launcher with restarts left begins again from there"
-        ) from error
     dist.destroy_process_group()
+
+
+@contextmanager
+def _told_to_launcher() -> Generator[None]:
+    """Turn a lost connection into our error, and write errors where torchrun looks for them, for its summary."""
+    try:
+        try:
+            yield
+        except RuntimeError as error:
+            if not _lost(error):
+                raise
+            raise PeerError(
+                f"a process of this training was lost ({str(error).splitlines()[0][:200]}): everything up to the "
+                "last checkpoint is kept, and a launcher with restarts left begins again from there"
+            ) from error
+    except Exception as error:
+        get_error_handler().record_exception(error)
+        raise
 
 
 @lru_cache
@@ -270,10 +291,6 @@ def _met(wait: timedelta) -> tuple[Any, int, int]:
 def _lost(error: RuntimeError) -> bool:
     """Whether an error of PyTorch is that of a connection."""
     return isinstance(error, dist.DistError) or any(word in str(error) for word in _LOST)
-
-
-def _first_line(error: RuntimeError) -> str:
-    return str(error).splitlines()[0][:200]
 
 
 def _end_with(parent: int) -> None:

@@ -59,7 +59,7 @@ def launch(job: Mapping[str, Any], count: int, device: str) -> Path:
         with _environment(count), _handlers():
             ended = _run(folder, count)
         if not (folder / OUTCOME).exists():
-            raise PeerError(ended)
+            raise ended
         return _read(json.loads((folder / OUTCOME).read_text(encoding="utf-8")))
 
 
@@ -72,8 +72,8 @@ def _check(count: int, device: str) -> None:
         )
 
 
-def _run(folder: Path, count: int) -> str:
-    """Run all processes to their end; why they ended, for a message that is needed without an outcome."""
+def _run(folder: Path, count: int) -> StriateError:
+    """Run all processes to their end; what is to be said where they left no outcome."""
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -92,14 +92,14 @@ def _run(folder: Path, count: int) -> str:
     try:
         elastic_launch(config, sys.executable)("-m", WORKER, str(folder))
     except SignalException as error:
-        return f"stopped by {error.sigval.name} before anything was trained"
+        return Stopped("stopped before the first step", int(error.sigval))
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        return (
-            f"process {rank} of {count} ended with {failure.exitcode} {RESTARTS + 1} times (-9: killed, often because the memory "
-            "ran out); everything up to the last checkpoint is kept: go on with --resume"
+        return PeerError(
+            f"processes were lost {RESTARTS + 1} times, last number {rank} of {count} with status {failure.exitcode} (-9: "
+            "killed, often because the memory ran out); everything up to the last checkpoint is kept: go on with --resume"
         )
-    return "the processes ended without a word"
+    return PeerError("the processes ended without a word")
 
 
 def _read(outcome: Mapping[str, Any]) -> Path:

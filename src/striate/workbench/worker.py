@@ -34,6 +34,8 @@ def main(folder: Path) -> int:
         return 0 if not other.code or _told(folder) else 1
     except PeerError:
         return 0 if _told(folder) else 1
+    except KeyboardInterrupt:  # before the first step; the launcher has the signal too
+        return 1
     except StriateError as error:
         status, kind = error.exit_status, type(error).__name__
         _tell(folder, {"status": status, "kind": kind, "message": str(error)})
