@@ -23,7 +23,16 @@ import tempfile
 import time
 from pathlib import Path
 
-SETTINGS = "net=lenet5 epochs=12 batch=64 drop_rate=0.2 ema=0.98 optimizer=adamw schedule=cosine augment=shift plan=default"
+RECIPE = """
+net: lenet5
+options: {drop_rate: 0.2}
+epochs: 12
+batch: 64
+ema: 0.98
+schedule: cosine
+augment: shift
+plan: default
+"""
 TIMES = {"seconds", "items_per_second", "waiting"}
 
 
@@ -60,8 +69,9 @@ def main():
 @contextlib.contextmanager
 def training(out, devices):
     """The command, running."""
-    words = ["digits", *SETTINGS.split(), f"devices={devices}", "--out", str(out)]
-    log = out.with_suffix(".log")
+    recipe, log = out.with_suffix(".yaml"), out.with_suffix(".log")
+    recipe.write_text(RECIPE)
+    words = ["digits", "--recipe", str(recipe), f"devices={devices}", "--out", str(out)]
     with log.open("w") as errors:
         command = [sys.executable, "-m", "striate", "train", *words]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=os.environ | {"STRIATE_MARK": str(out)}) as process:  # noqa: S603 # fmt: skip
@@ -104,7 +114,10 @@ def begun(out, process):
     """Wait until the run folder has its config."""
     while not list(out.glob("*/*/config.json")):
         if process.poll() is not None:
-            raise SystemExit(f"the training ended with {process.returncode} before it began")
+            log = out.with_suffix(".log").read_text()
+            raise SystemExit(
+                f"the training ended with {process.returncode} before it began:\n{log}"
+            )
         time.sleep(0.01)
 
 

@@ -92,7 +92,12 @@ def train(
         settings = {**settings, "net": named}  # pyright: ignore[reportAssignmentType] - checked by Recipe
     with progress.shown() as shown:
         chosen = read_recipe(recipe, settings)
-        return trained(data, chosen, own=own, out=Path(out), name=name, progress=shown)
+        try:
+            return trained(data, chosen, own=own, out=Path(out), name=name, progress=shown)
+        except ranks.Followed as other:  # in a script under torchrun, which goes on with the run
+            if other.path is None:
+                raise
+            return Run(other.path)
 
 
 def trained(
@@ -114,12 +119,7 @@ def trained(
         check(recipe, out)
         words = {"data": str(data), "recipe": recipe.as_yaml(), "out": str(out), "name": name}
         return Run(launch.launch(words, recipe.devices or 1, recipe.device))
-    try:
-        return train_with(data, recipe, own=own, out=out, name=name, progress=progress).run
-    except ranks.Followed as other:
-        if other.path is None:
-            raise
-        return Run(other.path)
+    return train_with(data, recipe, own=own, out=out, name=name, progress=progress).run
 
 
 def train_with(
