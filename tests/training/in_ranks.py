@@ -7,6 +7,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -65,7 +66,7 @@ def net(dtype, *, norm):
     return made.to(dtype)
 
 
-def main(out: Path, given: dict) -> None:
+def main(out: Path, given: dict[str, Any]) -> None:
     """Train, and leave what became of it."""
     n, norm = given.pop("items"), given.pop("norm", False)
     dtype = getattr(torch, given.pop("dtype"))
@@ -75,9 +76,9 @@ def main(out: Path, given: dict) -> None:
     images = torch.randint(0, 256, (n, 8, 8, 1), dtype=torch.uint8, generator=generator)
     labels = torch.randint(0, 3, (n,), generator=generator)
     pre = Preprocessing((8, 8), (8, 8), "grey", (128.0,), (64.0,))
-    batches = Kept(images, labels, pre, recipe.batch, recipe.augment, 0)
+    batches = Kept(images, labels, pre, recipe.batch or 1, recipe.augment, 0)
     task = Classify(("a", "b", "c"), 0.1, spelled=recipe.loss, class_weights=weights)
-    rows: list[dict] = []
+    rows: list[dict[str, float]] = []
     with ranks.joined() as here:
         trained = net(dtype, norm=norm)
         if not here.first:  # what the first has is what counts

@@ -86,7 +86,7 @@ def test_synchronised_normalisation_keeps_names_and_weights():
     assert ranks.normalised(made, together=False) is made
     assert not isinstance(made[1], nn.SyncBatchNorm)
     after = ranks.normalised(made, together=True)
-    assert isinstance(after[1], nn.SyncBatchNorm)
+    assert isinstance(after.get_submodule("1"), nn.SyncBatchNorm)
     assert list(after.state_dict()) == list(before)
     assert all(torch.equal(t, before[name]) for name, t in after.state_dict().items())
 

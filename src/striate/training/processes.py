@@ -239,7 +239,7 @@ def connected() -> Generator[Ranks]:
     wait = timedelta(seconds=float(os.environ.get("STRIATE_RANK_TIMEOUT", STEP)))
     try:
         shared, rank, world = _met(wait)
-        store = dist.PrefixStore(f"striate/{next(_MEETINGS)}", shared)
+        store = dist.PrefixStore(f"striate/{next(_MEETINGS)}", shared)  # pyright: ignore[reportPrivateImportUsage]
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=wait)
     except (RuntimeError, ValueError) as error:
@@ -285,7 +285,7 @@ def _told_to_launcher() -> Generator[None]:
 def _met(wait: timedelta) -> tuple[Any, int, int]:
     """The store in which the processes meet, once a process; the number of this one, and how many there are."""
     _end_with(os.getppid())
-    return next(iter(dist.rendezvous("env://", timeout=wait)))
+    return next(iter(dist.rendezvous("env://", timeout=wait)))  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _lost(error: RuntimeError) -> bool:
