@@ -1,4 +1,4 @@
-"""LeNet-5 on MNIST, training end to end: Striate's batch path and plan against the usual loops.
+"""LeNet-5 on MNIST, training end to end: Striate's loop and plan against the usual loops and Keras on JAX.
 
     python benchmarks/lenet_mnist.py [DATA]          DATA: the folder of the four MNIST files
 
@@ -6,31 +6,27 @@ All contenders train the same architecture on the same items with AdamW, in turn
 gives the medians over the rounds, in items a second, and their ratio (above 1: Striate is faster). The peers
 are what tutorials show: eager PyTorch, float32, default layout, a DataLoader without workers over
 `tensors` (a TensorDataset of normalised floats) or `pil` (a picture an item, converted and normalised by
-itself). Striate's side is its own training loop, gather, random shift, plan, metrics and checks included.
+itself); and, where Keras and JAX are installed, `model.fit` on arrays. Striate's side is its own training
+loop: gather, random shift, plan, metrics, checks and health included.
 """
 
 import argparse
-import json
-import platform
-import statistics
-import time
+import os
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import numpy as np
 import torch
+import turns
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import striate
-from striate import plan as plans
-from striate.runs.preprocessing import Preprocessing
-from striate.tasks import Classify
-from striate.training import loop, optim, read_recipe
-from striate.training.batches import Batches, padded
 
-ITEMS = 6_000  # a round
+ITEMS = 12_000  # a round
 MEAN, STD = 33.3, 78.6
+MACS = 416_520  # of one item forward; backward takes twice as many
 
 
 def plain_net() -> nn.Module:
@@ -78,78 +74,66 @@ def usual(dataset: Dataset, batch: int) -> Callable[[], None]:
     return epoch
 
 
-def ours(images: np.ndarray, labels: np.ndarray, batch: int) -> tuple[Callable[[], None], str]:
-    """One epoch of Striate's loop, and the plan that was chosen."""
-    recipe = read_recipe("quick", {"epochs": 1, "batch": batch, "lr": 1e-3})
-    preprocessing = Preprocessing.measured(images[..., None], (28, 28), "grey")
-    stored = padded(torch.from_numpy(images[..., None]), (28, 28))
-    batches = Batches(stored, torch.from_numpy(labels), preprocessing, batch, "shift", 0)
-    net = striate.build("lenet5")
-    task = Classify(tuple("0123456789"))
-    x, y = batches.take(batches.order(0)[0], 0, 0)
-    chosen = plans.choose(net, x, y, task.loss, device="cpu", steps=1000)
-    state = loop.State(chosen.place(net), optim.optimizer(net, recipe))
+def keras_on_jax(images: np.ndarray, labels: np.ndarray, batch: int) -> Callable[[], object]:
+    """One epoch of `model.fit` on arrays."""
+    os.environ["KERAS_BACKEND"] = "jax"
+    import keras
+    from keras import layers
 
-    def epoch() -> None:
-        state.step = 0
-        loop.run(
-            state, batches, task, recipe=recipe, plan=chosen,
-            after_step=lambda _state: None, after_epoch=lambda _state, _epoch: None,
-        )  # fmt: skip
-
-    return epoch, f"{chosen.layout} {chosen.precision}"
-
-
-def medians(contenders: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Items a second of each, in turns."""
-    times = {name: [] for name in contenders}
-    for epoch in contenders.values():
-        epoch()
-    for _ in range(rounds):
-        for name, epoch in contenders.items():
-            start = time.perf_counter()
-            epoch()
-            times[name].append(time.perf_counter() - start)
-    return {name: ITEMS / statistics.median(spent) for name, spent in times.items()}
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(6, 5, padding="same", activation="relu"),
+            layers.MaxPooling2D(2),
+            layers.Conv2D(16, 5, activation="relu"),
+            layers.MaxPooling2D(2),
+            layers.Flatten(),
+            layers.Dense(120, activation="relu"),
+            layers.Dense(84, activation="relu"),
+            layers.Dense(10),
+        ]
+    )
+    model.compile(
+        optimizer=keras.optimizers.AdamW(1e-3),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    x = ((images[..., None] - MEAN) / STD).astype(np.float32)
+    return lambda: model.fit(x, labels, batch_size=batch, epochs=1, verbose=0)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="?", default="mnist")
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batches", type=int, nargs="*", default=[64, 128, 256, 1024])
+    parser.add_argument("--plan", default="auto")
     asked = parser.parse_args()
-    arrays = striate.open(asked.data).arrays("train")
+    data = striate.open(asked.data)
+    arrays = data.arrays("train")
     images, labels = np.array(arrays.images[:ITEMS, ..., 0]), np.array(arrays.labels[:ITEMS])
     floats = torch.from_numpy(images).float().sub(MEAN).div(STD)[:, None]
+    machine = turns.machine("keras", "jax")
     rows = []
     for batch in asked.batches:
-        mine, plan = ours(images, labels, batch)
+        job, state = turns.prepared(
+            data, {"net": "lenet5", "epochs": 1, "batch": batch, "lr": 1e-3, "plan": asked.plan}
+        )
+        job = turns.first_items(job, ITEMS)
         contenders = {
-            "striate": mine,
-            "tensors": usual(TensorDataset(floats, torch.from_numpy(labels)), batch),
-            "pil": usual(Pictures(images, labels), batch),
+            "striate": turns.epoch(job, state),
+            "DataLoader tensors": usual(TensorDataset(floats, torch.from_numpy(labels)), batch),
+            "DataLoader pil": usual(Pictures(images, labels), batch),
         }
-        speed = medians(contenders, asked.rounds)
-        for peer in ("tensors", "pil"):
-            rows.append(
-                {
-                    "work": f"lenet5 mnist train, batch {batch}, {plan}",
-                    "ours": round(speed["striate"]),
-                    "peer": round(speed[peer]),
-                    "peer_name": f"DataLoader {peer}",
-                    "ratio": round(speed["striate"] / speed[peer], 2),
-                    "runs": asked.rounds,
-                }
-            )
-            print(rows[-1], flush=True)
-    machine = {
-        "processor": platform.machine(),
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-    }
-    print(json.dumps({"machine": machine, "rows": rows}))
+        if batch == 128 and find_spec("keras") and find_spec("jax"):
+            contenders["Keras on JAX"] = keras_on_jax(images, labels, batch)
+        times = turns.in_turns(contenders, asked.rounds)
+        work = f"lenet5 mnist train, batch {batch}, {turns.plan_words(job)}"
+        rows += turns.compared(work, times, ITEMS)
+        rate = rows[-1]["ours"] * 3 * MACS / 1e9
+        share = rate / machine["gmac_per_s"][job.plan.precision]
+        print(f"{rate:.1f} GMAC/s, {share:.1%} of the matrix rate in {job.plan.precision}")
+    turns.report(machine, rows)
 
 
 if __name__ == "__main__":

@@ -90,6 +90,20 @@ def test_a_candidate_that_computes_something_else_is_refused():
     assert (chosen.layout, chosen.precision) == ("contiguous", "fp32")
 
 
+def test_what_would_end_the_process_is_not_timed():
+    """Without the guard the backward pass of torch 2.13 writes beyond its memory here."""
+    trial = nn.Sequential(nn.Conv2d(8, 16, 1, stride=2, bias=False), nn.Flatten())
+    trial.add_module("fc", nn.Linear(16 * 28 * 28, 2))
+    x = torch.rand(8, 8, 56, 56, generator=torch.Generator().manual_seed(0))
+    chosen = plan.choose(trial, x, torch.zeros(8).long(), learn, device="cpu", steps=1)
+    forms = [(row["layout"], row["precision"]) for row in chosen.candidates]
+    assert forms == [("contiguous", "fp32"), ("channels_last", "bf16")]
+    narrow = plan.explicit("channels_last", "cpu")
+    assert plan.crashing_layer(trial, narrow) == "0"
+    assert plan.crashing_layer(trial, plan.explicit("channels_last,bf16", "cpu")) is None
+    assert plan.crashing_layer(nn.Conv2d(16, 16, 1, stride=2), narrow) is None
+
+
 def test_the_faster_candidate_wins():
     import time
 

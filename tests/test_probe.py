@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import warnings
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from striate.errors import ArgumentError, UsageError
-from striate.probe import as_eval, trace, watch
+from striate.probe import as_eval, settled, trace, watch
 
 
 class Net(nn.Module):
@@ -206,20 +207,87 @@ def test_a_failure_outside_torch_names_the_module():
     assert (run.failed.path, run.failed.module, run.failed.op) == ("1", "Odd", "forward")
 
 
-def test_what_cannot_be_copied_is_said():
+def test_what_cannot_be_copied_is_shared():
     made = net()
     made.open_file = (n for n in ())  # pyright: ignore[reportArgumentType] - generators have no copy
+    state = {key: value.clone() for key, value in made.state_dict().items()}
+    run = trace(made, [meta(1, 2, 4, 4)])
+    assert run.error is None
+    assert [call.op for call in run.calls] == [
+        call.op for call in trace(net(), [meta(1, 2, 4, 4)]).calls
+    ]
+    assert hooks_of(made) == [0, 0, 0]
+    assert all(p.device.type == "cpu" for p in made.parameters())
+    assert all(torch.equal(value, state[key]) for key, value in made.state_dict().items())
+
+
+def test_lazy_layers_get_their_sizes_in_a_copy():
+    made = nn.Sequential(nn.LazyConv1d(4, 3), nn.LazyBatchNorm1d(), nn.Flatten(), nn.LazyLinear(3))
     with pytest.raises(UsageError) as error:
-        trace(made, [meta(1, 2, 4, 4)])
-    assert str(error.value) == (
-        "the net cannot be copied, as copy.deepcopy says: cannot pickle 'generator' object"
-    )
-    with pytest.raises(UsageError) as error:
-        trace(nn.Sequential(nn.LazyLinear(3)), [meta(1, 2)])
+        trace(made, [meta(1, 2, 6)])
     assert (
         str(error.value)
         == "the net has lazy layers without sizes; run it once on a batch before this"
     )
+    shapes = [tuple(p.shape) for p in settled(made, [meta(1, 2, 6)]).parameters()]
+    assert shapes == [(4, 2, 3), (4,), (4,), (4,), (3, 16), (3,)]
+    assert next(type(module) for module in made) is nn.LazyConv1d
+    assert isinstance(made[1].running_mean, nn.UninitializedBuffer)
+    with pytest.raises(UsageError) as error:
+        settled(made, [meta(1, 2, 2)])
+    assert str(error.value).startswith("the net has lazy layers and does not run on such inputs: ")
+    plain = net()
+    assert settled(plain, [meta(1, 2, 4, 4)]) is plain
+
+
+def scripted(module):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls it deprecated, and people have such nets
+        return torch.jit.script(module)
+
+
+def test_a_scripted_module_is_one_call():
+    inner = scripted(nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4)))
+    made = nn.Sequential(inner, nn.Conv2d(4, 1, 1))
+    run = trace(made, [meta(1, 2, 6, 6)])
+    assert [(call.path, call.op, call.flops) for call in run.calls] == [
+        ("0", "scripted", 2 * 4 * 16 * 2 * 9),
+        ("1", "conv2d", 2 * 16 * 4),
+    ]
+    assert run.calls[0].params == ("0.0.weight", "0.0.bias", "0.1.weight", "0.1.bias")
+    assert run.outputs[0].live
+    assert made[0] is inner
+    assert trace(inner, [meta(1, 2, 6, 6)]).calls[0].outputs[0].shape == (1, 4, 4, 4)
+    assert all(p.device.type == "cpu" for p in inner.parameters())
+
+
+class ThroughNumpy(nn.Module):
+    def forward(self, x):
+        return torch.from_numpy(2 * x.relu().numpy()) + 1
+
+
+class Hidden(nn.Module):
+    """A result that no torch function is seen to make."""
+
+    def forward(self, x):
+        return torch.vmap(torch.relu)(x)
+
+
+@pytest.mark.parametrize("made", [ThroughNumpy(), Hidden()])
+def test_what_is_not_seen_is_a_call_that_reads_all_before_it(made):
+    run = trace(made, [meta(1, 2, 4)])
+    (hidden,) = [call for call in run.calls if call.op == "untraced"]
+    assert hidden.live
+    assert run.outputs[0].live
+
+
+def test_the_warnings_of_a_net_are_not_ours():
+    class Warns(nn.Module):
+        def forward(self, x):
+            warnings.warn("slow", stacklevel=1)
+            return x + 1
+
+    assert trace(Warns(), [meta(1, 2)]).device == "meta"
 
 
 class Mapped(nn.Module):

@@ -94,6 +94,14 @@ class Stopped(StriateError):  # noqa: N818 - a signal is no error of the program
         self.exit_status = 128 + signum
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, PyTorch or one of its libraries says that there was no memory left."""
+    words = ("allocate memory", "out of memory", "bad_alloc", "could not create a memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown word: the nearest known one, and all of them or the next few.
 

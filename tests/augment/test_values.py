@@ -106,6 +106,14 @@ def test_cutmix_takes_a_window_and_says_its_true_share():
                 assert shares[i, j].item() == pytest.approx(area, abs=1e-6)
 
 
+def test_waves_are_mixed_up_too():
+    mixed, shares = mix(
+        WAVES[:2], one_hot([0, 1]), augment.read("mixup:8"), torch.Generator().manual_seed(0)
+    )
+    assert mixed.shape == WAVES[:2].shape
+    torch.testing.assert_close(shares.sum(1), torch.ones(2))
+
+
 def test_without_a_mixing_step_nothing_is_mixed():
     target = one_hot([0, 1])
     x, same = mix(PICTURES[:2], target, augment.read("flip"), torch.Generator())

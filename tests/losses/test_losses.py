@@ -129,6 +129,18 @@ def test_losses_of_labels_are_their_formulas(loss, twin):
     )
 
 
+@pytest.mark.parametrize(
+    "context", [{}, {"smoothing": 0.1}, {"smoothing": 0.1, "class_weights": WEIGHTS}]
+)
+def test_cross_entropy_of_shares_is_the_mixture_of_that_of_labels(context):
+    """As mix-up's own code has it: share * loss(a) + (1 - share) * loss(b)."""
+    other = (LABELS + 1) % LOGITS.shape[1]
+    loss = losses.read("cross_entropy").within(**context)
+    expected = 0.3 * loss(LOGITS, LABELS) + 0.7 * loss(LOGITS, other)
+    hot = torch.eye(LOGITS.shape[1])
+    torch.testing.assert_close(loss(LOGITS, 0.3 * hot[LABELS] + 0.7 * hot[other]), expected)
+
+
 @pytest.mark.parametrize("name", losses.MAPS)
 def test_gradients_of_losses_of_maps(name):
     small = ANSWER[:, :2, :3, :3].clone().requires_grad_(True)

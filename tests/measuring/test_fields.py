@@ -57,7 +57,7 @@ def _upright(found, value, rank):
 def _within(found, value, at, exact, sides):
     """The field on an input without end, cut off at the edges, holds the box, and is it inside."""
     for axis, i in enumerate(at):
-        view = found.scene.sight(value)[axis]
+        view = found.sight(value)[axis]
         span = view.reads.spans.at(i)
         if exact is None:
             continue
@@ -173,6 +173,81 @@ class Tokens(nn.Module):
         return tokens.transpose(1, 2).unflatten(2, y.shape[2:])
 
 
+class Folded(nn.Module):
+    """Space to depth by a view, a convolution, and back by a view."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Conv2d(4, 8, 3, padding=1)
+
+    def forward(self, x):
+        b, c, h, w = x.shape
+        y = x.view(b, c, h // 2, 2, w // 2, 2).permute(0, 3, 5, 1, 2, 4)
+        y = self.mix(y.reshape(b, 4 * c, h // 2, w // 2))
+        return F.conv2d(self._back(y), torch.ones(1, 2, 2, 2))
+
+    @staticmethod
+    def _back(y):
+        b, c, h, w = y.shape
+        return (
+            y.view(b, 2, 2, c // 4, h, w).permute(0, 3, 4, 1, 5, 2).reshape(b, c // 4, 2 * h, 2 * w)
+        )
+
+
+class Windows(nn.Module):
+    """Attention inside windows of 3 x 2 places, and a skip around it."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Conv2d(1, 4, 2, stride=2)
+        self.out = nn.Conv2d(4, 2, 3, padding=1)
+
+    def forward(self, x):
+        y = self.embed(x)
+        b, c, h, w = y.shape
+        cells = y.view(b, c, h // 3, 3, w // 2, 2).permute(0, 2, 4, 3, 5, 1).reshape(-1, 6, c)
+        cells = torch.softmax(cells @ cells.mT, -1) @ cells + F.scaled_dot_product_attention(
+            cells, cells, cells
+        )
+        z = cells.view(b, h // 3, w // 2, 3, 2, c).permute(0, 5, 1, 3, 2, 4).reshape(b, c, h, w)
+        return self.out(y + z)
+
+
+class Summed(nn.Module):
+    """Channels mixed by an Einstein sum, by a tensor product and with `...`."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(2, 3, 3)
+        self.mix = nn.Parameter(torch.ones(4, 3))
+
+    def forward(self, x):
+        y = torch.einsum("bchw,oc->bohw", self.conv(x), self.mix)
+        y = torch.einsum("b o ..., o c -> b c ...", y, self.mix)
+        y = torch.tensordot(y, self.mix, dims=([1], [1])).permute(0, 3, 1, 2)
+        return F.glu(F.conv2d(y, torch.ones(4, 4, 1, 2)), 1)
+
+
+class Repeats(nn.Module):
+    """Channels repeated, places repeated one by one, and patches folded over each other."""
+
+    def forward(self, x):
+        y = F.conv2d(x.repeat(1, 2, 1, 1), torch.ones(3, 2, 3, 3)).tile(1, 2, 1, 1)
+        y = y.repeat_interleave(2, 2).repeat_interleave(3, dim=3)
+        patches = F.unfold(y, 3, padding=1, stride=2)
+        patches = torch.ones(54, 54) @ patches
+        z = F.fold(patches, y.shape[2:], 3, padding=1, stride=2)
+        return F.conv2d(z, torch.ones(1, 6, 2, 2))
+
+
+class Slides(nn.Module):
+    """Windows along both axes by the method of tensors, summed up."""
+
+    def forward(self, x):
+        y = F.conv2d(x, torch.ones(1, 1, 2, 2)).unfold(2, 3, 2).unfold(3, 2, 3)
+        return F.max_pool2d(y.amax(-1).mean(-1), 2, 1)
+
+
 class Squared(nn.Module):
     """Local response normalisation by slices, and values set down with gaps between them."""
 
@@ -197,6 +272,11 @@ TRICKY = {
     "tokens": (Tokens(), (1, 8, 12)),
     "space to depth": (SpaceToDepth(), (1, 8, 6)),
     "squared": (Squared(), (3, 5, 6)),
+    "folded": (Folded(), (1, 12, 10)),
+    "windows": (Windows(), (1, 12, 16)),
+    "summed": (Summed(), (2, 8, 9)),
+    "repeats": (Repeats(), (1, 8, 7)),
+    "slides": (Slides(), (1, 12, 15)),
     "dilated": (seq(nn.Conv2d(1, 1, 3, dilation=3, padding=3), nn.Conv2d(1, 1, 3)), (1, 20, 20)),
     "gaps": (seq(nn.Conv2d(1, 2, 1, stride=3), nn.Conv2d(2, 1, 2, stride=2)), (1, 20, 19)),
     "same": (seq(nn.Conv2d(1, 1, (4, 3), padding="same", dilation=2)), (1, 12, 12)),
@@ -217,7 +297,7 @@ TRICKY = {
     "power pooling": (seq(nn.LPPool2d(2, 3, stride=2), nn.Conv2d(1, 1, 2)), (1, 14, 15)),
     "ceil mode": (seq(nn.MaxPool2d(3, 2, ceil_mode=True), nn.AvgPool2d(3, 2, 1)), (1, 14, 15)),
     "dilated pooling": (seq(nn.MaxPool2d(3, 2, 1, dilation=2)), (1, 14, 15)),
-    "windows": (seq(nn.AdaptiveAvgPool2d((3, 4)), nn.Conv2d(1, 1, 2)), (1, 11, 8)),
+    "averages": (seq(nn.AdaptiveAvgPool2d((3, 4)), nn.Conv2d(1, 1, 2)), (1, 11, 8)),
     "unshuffle": (seq(nn.PixelUnshuffle(2), nn.Conv2d(4, 4, 3)), (1, 12, 12)),
     "nearest": (Resized(scale_factor=3), (1, 17, 15)),
     "bilinear": (Resized(size=(11, 9), mode="bilinear"), (1, 15, 17)),
@@ -268,7 +348,7 @@ def test_a_real_net_fed_nan_spoils_what_reads_it(name):
             result = net.eval()(spoilt).isnan()
         hit = result.flatten(0).view(n, -1, *out.shape[2:]).any(1).movedim(axis + 1, 1)
         hit = hit.reshape(n, out.shape[axis + 2], -1).any(2)
-        view = found.scene.sight(out)[axis]
+        view = found.sight(out)[axis]
         assert view
         masks = view.reads.masks
         expected = [[bool(mask >> i & 1) for mask in masks] for i in range(n)]
@@ -366,6 +446,40 @@ def test_the_rows_of_a_sheet():
     ],
 )  # fmt: skip
 def test_fields_by_hand(net, shape, field):
+    assert measure(net, shape).field == field
+
+
+class Blocks(nn.Module):
+    """Space to depth (2 x 2 cells into channels) or back, by a view alone."""
+
+    def __init__(self, back):
+        super().__init__()
+        self.back = back
+        self.conv = nn.Conv2d(1 if back else 4, 2, 3)
+
+    def forward(self, x):
+        b, c, h, w = x.shape
+        if self.back:
+            y = x.view(b, 2, 2, c // 4, h, w).permute(0, 3, 4, 1, 5, 2)
+            return self.conv(y.reshape(b, c // 4, 2 * h, 2 * w))
+        y = x.view(b, c, h // 2, 2, w // 2, 2).permute(0, 3, 5, 1, 2, 4)
+        return self.conv(y.reshape(b, 4 * c, h // 2, w // 2))
+
+
+@pytest.mark.parametrize(
+    ("net", "shape", "field"),
+    [
+        # Three cells of a map that has one for two pixels; three of one that has two a pixel.
+        (Blocks(back=False), (1, 12, 12), Field((6, 6), (2, 2), (0, 0))),
+        (Blocks(back=True), (4, 6, 6), Field((2, 2), (0.5, 0.5), (0, 0))),
+        # Pixels by twos, windows of 3 x 2 of those, and three places that touch two windows.
+        (Windows(), (1, 12, 16), Field((12, 8), (2, 2), (-6, -4))),
+        (Summed(), (2, 8, 9), Field((3, 4), (1, 1), (0, 0))),
+        # Windows of 3 every 2 along rows, of 2 every 3 along columns, pooled by two places.
+        (Slides(), (1, 12, 15), Field((6, 6), (2, 3), (0, 0))),
+    ],
+)
+def test_fields_through_views_and_products_by_hand(net, shape, field):
     assert measure(net, shape).field == field
 
 

@@ -97,7 +97,7 @@ def test_a_newer_format_is_refused(tmp_path):
     path = save(tmp_path, 1)
     manifest = json.loads((path / "manifest.json").read_text())
     (path / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
-    with pytest.raises(CheckpointError, match="format 99, this version reads 1; update striate"):
+    with pytest.raises(CheckpointError, match="format 99, this version reads 2; update striate"):
         checkpoint.load(path)
 
 

@@ -89,7 +89,7 @@ def main(out: Path, given: dict[str, Any]) -> None:
         state = State.begin(trained, recipe, Plan())
         heard = here.heed(Asked(), lambda: 0.0)
         setting = loop.Setting(
-            batches, task, recipe, Plan(), Health(out, 0, Plan(), print), heard.spent, here
+            batches, task, recipe, Plan(), Health(out, 0, Plan(), print), heard.spent, ranks=here
         )
 
         def after_epoch(state: State, _epoch: int) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 import striate
+from striate.errors import ArgumentError
 from striate.training import read_recipe
 from striate.training.settle import settle, stored_size
 
@@ -31,6 +32,14 @@ def test_photos_get_resnet18_crops_and_flips(shared):
     )
     assert stored_size(done) == (256, 256)
     assert stored_size(settle(read_recipe("quick", {"augment": "none"}), data)) == (224, 224)
+
+
+def test_auto_may_be_one_word_of_several(shapes):
+    data = striate.open(shapes)
+    assert settle(read_recipe("quick", {"augment": "auto+mixup"}), data).augment == "shift+mixup"
+    assert read_recipe("strong").augment == "auto+mixup:0.2"
+    with pytest.raises(ArgumentError, match=r"shift\+crop: shift moves a batch as one"):
+        settle(read_recipe("quick", {"augment": "auto+crop"}), data)
 
 
 def test_what_is_said_stays(shapes):

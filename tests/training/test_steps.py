@@ -19,7 +19,7 @@ from striate.training.average import Average
 from striate.training.batches import Batches, balanced_order, balanced_weights
 from striate.training.frozen import begin_epoch, check, head
 from striate.training.health import Health
-from striate.training.state import BrokenStepError, LossScale, State
+from striate.training.state import BrokenStepError, LossScale, State, Totals
 
 CLASSES = ("a", "b", "c")
 
@@ -87,6 +87,28 @@ def test_parts_of_a_batch_add_up_to_the_whole(tmp_path, loss):
                 state.step += 1
     for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_mixed_items_are_learned_by_their_shares(tmp_path):
+    made = setting(recipe(augment="mixup:8"), tmp_path)
+    index = made.batches.order(1)[0]
+    x, shares = made.batch(index, 1, 0)
+    plain, labels = made.batch(index, 1, 0, plain=True)
+    assert labels.tolist() == made.batches.labels[index].tolist()
+    hot = torch.eye(3)[labels]
+    share = (x - plain.roll(-1, 0)).flatten()[0] / (plain - plain.roll(-1, 0)).flatten()[0]
+    assert 0.05 < share < 0.95
+    torch.testing.assert_close(x, share * plain + (1 - share) * plain.roll(-1, 0))
+    torch.testing.assert_close(shares, share * hot + (1 - share) * hot.roll(-1, 0))
+    assert torch.equal(made.batch(index, 1, 0)[0], x)  # a function of seed, epoch and step
+    assert not torch.equal(made.batch(index, 2, 0)[0], x)
+    assert not torch.equal(made.batch(index, 1, 1)[0], x)
+
+
+def test_of_a_mixed_item_the_larger_share_is_the_truth():
+    totals = Totals()
+    totals.add(torch.eye(3), torch.tensor([[0.6, 0.4, 0], [0.6, 0.4, 0], [0, 0, 1]]), 0.5, {})
+    assert (totals.items, totals.right) == (3, 2)
 
 
 def test_the_running_average_is_that_of_its_formula():

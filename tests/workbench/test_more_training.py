@@ -74,6 +74,27 @@ def test_parts_of_a_loss_are_columns(shapes, tmp_path):
         trained(shapes, tmp_path, loss="dise")
 
 
+def test_what_does_not_go_together_is_told_in_one_line(shapes, tmp_path):
+    with pytest.raises(RecipeError) as caught:
+        trained(shapes, tmp_path, augment="auto+mixup", loss="cross_entropy+focal")
+    assert str(caught.value) == (
+        "augment=auto+mixup and loss=cross_entropy+focal do not go together: mixed pictures belong to two "
+        "classes at once, which cross_entropy alone takes"
+    )
+    own = {"net": "lenet5_1998", "augment": "none"}
+    with pytest.raises(RecipeError) as caught:
+        trained(shapes, tmp_path, **{**own, "augment": "cutmix"})
+    assert str(caught.value) == (
+        "augment=cutmix: lenet5_1998 learns by a loss of its own, which takes no notice of it; "
+        "leave mixup and cutmix out"
+    )
+    with pytest.raises(RecipeError, match="^smoothing=0.1: lenet5_1998 learns by a loss of its"):
+        trained(shapes, tmp_path, **own, smoothing=0.1)
+    with pytest.raises(RecipeError, match="^plan=channels_last: torch crashes in the backward"):
+        trained(shapes, tmp_path, net="resnet18", width=0.1, plan="channels_last")
+    assert not any(tmp_path.rglob("config.json"))
+
+
 def test_the_averaged_weights_are_the_ones_kept(shapes, tmp_path):
     from striate.runs import checkpoint
     from striate.training.state import kept, part

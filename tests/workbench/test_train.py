@@ -165,6 +165,9 @@ def test_the_same_seed_gives_the_same_bits(fitted, shapes, tmp_path):
             },
             13,
         ),
+        ({"augment": "auto+mixup+cutmix", "smoothing": 0.1, "class_weights": "balanced"}, 22),
+        ({"augment": "crop+rotate+color+pca+cutmix", "size": 24}, 22),
+        ({"plan": "channels_last,bf16"}, 22),
         ({"loss": "focal+0.1*margin", "class_weights": "balanced", "sampling": "balanced"}, 30),
     ],
 )

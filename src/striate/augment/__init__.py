@@ -5,6 +5,7 @@ processes or devices share the work. All geometric steps together cost one resam
 """
 
 from striate.augment.apply import view
-from striate.augment.policy import Policy, read
+from striate.augment.mixing import mix
+from striate.augment.policy import AUTO, Policy, read
 
-__all__ = ["Policy", "read", "view"]
+__all__ = ["AUTO", "Policy", "mix", "read", "view"]

@@ -1,6 +1,6 @@
 """What a recipe says about random views: words joined by +, each with a strength if wanted.
 
-crop+flip+rotate:15+color:0.3+cutmix
+crop+flip+rotate:15+color:0.3+cutmix, auto+mixup
 """
 
 from dataclasses import dataclass
@@ -41,9 +41,12 @@ WORDS = {
     "mixup": Word("mix", 0.2, 0.01, 8, "two pictures blended, Beta(a, a) (Zhang 2018)"),
     "cutmix": Word("mix", 1.0, 0.01, 8, "a window of another picture, Beta(a, a) (Yun 2019)"),
 }  # fmt: skip
+SHIFT = "shift"  # the whole batch moved by a pixel or two, which costs nothing: the caller does it
+AUTO = "auto"  # what suits the data: the caller knows them
 NAMED = {
     "none": "",
-    "shift": "",  # the whole batch moved by a pixel or two, which costs nothing: the caller does it
+    SHIFT: "",
+    AUTO: "",
     # Windows of 224 in 256 and mirror images: 32 x 32 x 2 = 2048 views of each picture (section 4.1).
     "alexnet2012": "crop+flip+pca",
 }
@@ -65,14 +68,25 @@ class Policy:
         """Whether pixels are computed anew, not only moved."""
         return bool(self.of("warp"))
 
+    @property
+    def shifts(self) -> bool:
+        """Whether the whole batch is moved as one."""
+        return SHIFT in self.text.split("+")
+
+    @property
+    def views(self) -> bool:
+        """Whether each item gets a view of its own."""
+        return any(WORDS[name].kind != "mix" for name, _ in self.steps)
+
 
 def read(text: str) -> Policy:
     """A policy as written in a recipe.
 
     Raises:
-        ArgumentError: an unknown word, a strength out of its bounds, or a word twice.
+        ArgumentError: an unknown word, a strength out of its bounds, a word twice, or views beside a shift.
     """
-    words = [word for word in NAMED.get(text, text).split("+") if word]
+    spelt = "+".join(NAMED.get(word, word) for word in text.split("+"))
+    words = [word for word in spelt.split("+") if word]
     steps: dict[str, float] = {}
     for word in words:
         name, _, given = word.partition(":")
@@ -84,7 +98,13 @@ def read(text: str) -> Policy:
             raise ArgumentError(f"augment={text}: {name} is there twice")
         steps[name] = _strength(text, name, given)
     order = list(WORDS)
-    return Policy(text, tuple(sorted(steps.items(), key=lambda step: order.index(step[0]))))
+    policy = Policy(text, tuple(sorted(steps.items(), key=lambda step: order.index(step[0]))))
+    if policy.shifts and policy.views:
+        raise ArgumentError(
+            f"augment={text}: shift moves a batch as one, beside it go mixup and cutmix alone; "
+            "use translate or crop instead"
+        )
+    return policy
 
 
 def _strength(text: str, name: str, given: str) -> float:

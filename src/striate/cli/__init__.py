@@ -12,7 +12,7 @@ def _status(arguments: list[str]) -> int:
     """Exit status of a command; an expected mistake becomes one line on standard error."""
     from striate.cli.app import run
     from striate.cli.settings import one_line
-    from striate.errors import StriateError
+    from striate.errors import StriateError, out_of_memory
 
     debug = "--debug" in arguments
     try:
@@ -23,7 +23,7 @@ def _status(arguments: list[str]) -> int:
         print(f"striate: {one_line(str(error))}", file=sys.stderr)
         return error.exit_status
     except (MemoryError, RuntimeError) as error:
-        if debug or not ("allocate memory" in str(error) or isinstance(error, MemoryError)):
+        if debug or not out_of_memory(error):
             raise
         print(
             "striate: out of memory: a smaller batch=, size= or width= needs less", file=sys.stderr

@@ -199,13 +199,34 @@ def nets(pattern: str | None, json: bool) -> None:
 @click.option("--val", type=float, help="Share that a training would hold out.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of that split.")
 @click.option("--ignore", multiple=True, metavar="PATTERN", help="Files to leave aside.")
+@click.option("--shards", type=FOLDER, metavar="OUT", help="Pack it into tar shards with an index.")
+@click.option("--shard-size", default="256M", show_default=True, help="Bytes of a shard.")
 @with_json
-def data(data: str, val: float | None, seed: int, ignore: Sequence[str], json: bool) -> None:
-    """Say what is in DATA and what is wrong with it."""
-    from striate import data as data_room
+def data(
+    data: str,
+    val: float | None,
+    seed: int,
+    ignore: Sequence[str],
+    shards: Path | None,
+    shard_size: str,
+    json: bool,
+) -> None:
+    """Say what is in DATA and what is wrong with it, or pack it for large trainings.
 
+    What --shards writes is DATA again, for every command: it keeps the splits that DATA has, and --val
+    makes them.
+    """
+    from striate import data as data_room
+    from striate.workbench import progress
+
+    if shards is not None:
+        size = data_room.read_size(shard_size)
+        opened = data_room.open(data, val=val or 0, seed=seed, ignore=ignore)
+        with progress.shown() as told:
+            packed = data_room.pack(opened, shards, size=size, progress=told.bar)
+        return emit(packed.as_dict(), packed.as_text(), json=json)
     opened = data_room.open(data, val=val, seed=seed, ignore=ignore, broken="skip")
-    emit(opened.as_dict(), opened.as_text(), json=json)
+    return emit(opened.as_dict(), opened.as_text(), json=json)
 
 
 @app.command()

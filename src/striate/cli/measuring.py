@@ -90,7 +90,11 @@ def measure(
         return emit({}, sheets[0].as_csv().rstrip(), json=False)
     text = sheets[0].as_text() if len(sheets) == 1 else Comparison(tuple(sheets)).as_text()
     texts = [text, *(cost[1] for cost in costs if cost)]
-    return emit(documents[0] if len(documents) == 1 else documents, "\n\n".join(texts), json=json)
+    emit(documents[0] if len(documents) == 1 else documents, "\n\n".join(texts), json=json)
+    for sheet in sheets:
+        if sheet.unfinished:
+            raise UsageError(sheet.unfinished.text)
+    return None
 
 
 def _nets(names: Sequence[str], shape: str | None, at: str | None) -> "list[Named]":

@@ -8,17 +8,24 @@ from striate.data.colors import shown as as_rgb
 from striate.data.dataset import Arrays, Data, Problem
 from striate.data.decoding import Split
 from striate.data.opening import again, open
+from striate.data.packed import read_size
+from striate.data.packing import pack
 from striate.data.pictures import FORMATS, picture
+from striate.data.streaming import Images, Streamed
 
 __all__ = [
     "FORMATS",
     "Arrays",
     "Data",
+    "Images",
     "Problem",
     "Split",
+    "Streamed",
     "again",
     "as_rgb",
     "channels",
     "open",
+    "pack",
     "picture",
+    "read_size",
 ]

@@ -122,7 +122,7 @@ def _extract(path: Path, folder: Path, store: Store, caps: Caps) -> None:
     sizes: dict[str, int] = {}
     written = 0
     for member in _members(path, left):
-        name = _safe(member.name)
+        name = safe_name(member.name)
         if name is None or name in sizes:
             left[UNSAFE] += 1
             continue
@@ -157,7 +157,7 @@ def _copy(member: Member, target: Path, most: int, path: Path) -> int:
     return count
 
 
-def _safe(name: str) -> str | None:
+def safe_name(name: str) -> str | None:
     """The name rebuilt from its parts, or None where it leads outside or cannot be a file."""
     parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
     outside = name.startswith(("/", "\\")) or ".." in parts or (parts and parts[0].endswith(":"))

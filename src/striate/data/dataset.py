@@ -14,18 +14,14 @@ import numpy as np
 
 from striate.data import pictures, summary
 from striate.data.broken import Policy
-from striate.data.cache import Broken, Store, Stored
-from striate.data.colors import channels
-from striate.data.decoding import Progress, Split, decoded, key
+from striate.data.cache import Broken, Store
+from striate.data.decoding import Progress, Split
 from striate.data.listing import pick
-from striate.data.modes import U8
+from striate.data.shards import Sharded
 from striate.data.sources import I64, Pixels
+from striate.data.streaming import Images, Kept, kept, unreadable
 from striate.errors import ArgumentError, nearest
 from striate.report import Result
-
-_IN_MEMORY = 256 * 2**20  # bytes; arrays that are only resized go through the disk above it
-_CHECK = (8, 8)  # size for finding broken pictures: a JPEG is read to its end but cheaply
-
 
 Form = tuple[tuple[int, int], str]  # (height, width) and colour
 
@@ -40,11 +36,16 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """Decoded pictures: images uint8 [N, H, W, C], labels int64 [N], names of the N pictures."""
+    """Decoded pictures: images uint8 [N, H, W, C], labels int64 [N], names of the N pictures.
 
-    images: U8
+    images: an array, or a stream where the cache is too small for one. places: shard and offset of
+    each picture [N, 2], where they come from shards.
+    """
+
+    images: Images
     labels: I64
     names: Sequence[str]
+    places: I64 | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -70,8 +71,8 @@ class Data(Result):
     note: str = ""
     task: str = "classify"
     _broken: dict[str, Broken] = field(default_factory=dict[str, Broken], init=False)
-    _last: dict[str, tuple[Form, Stored]] = field(
-        default_factory=dict[str, tuple[Form, Stored]], init=False
+    _last: dict[str, tuple[Form, Kept]] = field(
+        default_factory=dict[str, tuple[Form, Kept]], init=False
     )
 
     def __repr__(self) -> str:
@@ -163,11 +164,7 @@ class Data(Result):
         """
         for name, split in self.splits.items():
             if name not in self._broken:
-                sound = isinstance(split.source, Pixels)
-                chunks = () if sound else decoded(split.source, _CHECK, "grey", progress)
-                self._broken[name] = {
-                    i: reason for _, broken in chunks for i, reason in broken.items()
-                }
+                self._broken[name] = unreadable(split.source, progress)
 
     def check(self, progress: Progress | None = None) -> None:
         """Scan everything and refuse what is too broken to train on.
@@ -184,8 +181,12 @@ class Data(Result):
 
     def counts(self, split: str) -> list[int]:
         """How many readable pictures each class has in a split, those known to be broken left out."""
-        labels = np.delete(self._split(split).labels, list(self._broken.get(split, ())))
+        labels = self._split(split).labels[self.readable(split)]
         return np.bincount(labels, minlength=len(self.classes)).tolist()
+
+    def readable(self, split: str) -> I64:
+        """The numbers of the pictures of a split, those known to be broken left out."""
+        return np.delete(np.arange(len(self._split(split))), list(self._broken.get(split, ())))
 
     def arrays(
         self,
@@ -197,6 +198,9 @@ class Data(Result):
     ) -> Arrays:
         """The pictures of a split, decoded once and kept in the cache; broken ones are left out.
 
+        Where all of them need more than the cache may hold they are a stream, decoded when read. Those in
+        shards that were packed by us were sound then, so that only shards that are cut off are noticed now.
+
         Args:
             split: "train", "val" or "test".
             size: height and width; None means the pictures' own, which must then be the same.
@@ -204,7 +208,7 @@ class Data(Result):
             progress: called with (done, total) while decoding.
 
         Returns:
-            images uint8 [N, H, W, C], mapped from the cache or shared with this object; labels; names.
+            images uint8 [N, H, W, C], mapped from the cache, shared with this object, or a stream; labels; names.
 
         Raises:
             ArgumentError: there is no such split, or pictures of different sizes and no size.
@@ -216,13 +220,13 @@ class Data(Result):
         if isinstance(source, Pixels) and (source.size, source.color) == (size, color):
             self._broken.setdefault(split, {})
             return Arrays(source.images, part.labels, part.names)
-        stored = self._stored(self._split(split), size, color, progress)
-        self._broken[split] = stored.broken
+        found = self._kept(self._split(split), size, color, progress)
+        self._broken[split] = found.broken
         self._judge()
-        if not stored.broken:
-            return Arrays(stored.images, part.labels, part.names)
-        kept = np.delete(np.arange(len(part.labels)), list(stored.broken))
-        return Arrays(stored.images, part.labels[kept], pick(part.names, kept))
+        sound = self.readable(split) if found.broken else slice(None)
+        places = source.places()[sound] if isinstance(source, Sharded) else None
+        names = pick(part.names, sound) if isinstance(sound, np.ndarray) else part.names
+        return Arrays(found.images, part.labels[sound], names, places)
 
     def _split(self, name: str) -> Split:
         if name not in self.splits:
@@ -239,28 +243,15 @@ class Data(Result):
         pictures.check_form(wanted, color)
         return (int(wanted[0]), int(wanted[1])), color
 
-    def _stored(
+    def _kept(
         self, split: Split, size: tuple[int, int], color: str, progress: Progress | None
-    ) -> Stored:
-        """The decoded pictures; those of the last form asked for are remembered, being asked for again."""
-        form, stored = self._last.get(split.name, (None, None))
-        if stored is None or form != (size, color):
-            stored = self._fetched(split, size, color, progress)
-            self._last[split.name] = ((size, color), stored)
-        return stored
-
-    def _fetched(
-        self, split: Split, size: tuple[int, int], color: str, progress: Progress | None
-    ) -> Stored:
-        source = split.source
-        shape = (len(split), *size, channels(color))
-        if isinstance(source, Pixels) and np.prod(shape, dtype=object) <= _IN_MEMORY:
-            chunks = decoded(source, size, color, progress)
-            return Stored(np.concatenate([images for images, _ in chunks]), {})
-        name = key(split, size, color)
-        return self.store.find(name) or self.store.keep(
-            name, shape, decoded(source, size, color, progress)
-        )
+    ) -> Kept:
+        """The pictures of a split; those of the last form asked for are remembered, being asked for again."""
+        form, found = self._last.get(split.name, (None, None))
+        if found is None or form != (size, color):
+            found = kept(split, self.store, size, color, progress)
+            self._last[split.name] = ((size, color), found)
+        return found
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON shape `data`; items and splits count the pictures that can be read."""

@@ -73,7 +73,9 @@ class Split:
         with quiet():
             found = [
                 look
-                for done in workers.in_order(work, workers.everything(len(self)))
+                for done in workers.in_order(
+                    work, workers.everything(len(self)), threads=self.source.threads
+                )
                 for look in done.result
             ]
         shapes = [(look.head.height, look.head.width) if look.head else (0, 0) for look in found]
@@ -126,7 +128,7 @@ def decoded(
     per_picture = size[0] * size[1] * 3
     chunks = workers.everything(total, max(1, min(256, 2**22 // per_picture)))
     with quiet():
-        for done in workers.in_order(work, chunks):
+        for done in workers.in_order(work, chunks, threads=source.threads):
             yield done.result
             if progress is not None:
                 progress(int(done.index[-1]) + 1, total)

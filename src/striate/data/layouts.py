@@ -4,12 +4,13 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from striate.data import archives, cifar, files, folders, idx, npz, pictures
+from striate.data import archives, cifar, files, folders, idx, npz, pictures, shards, webdataset
+from striate.data.byteranges import Local
 from striate.data.files import shown
 from striate.data.listing import IGNORED, Candidate, Listing, Options
 from striate.errors import DataError
 
-EXPECTED = "a folder of class folders, the idx files of MNIST, an .npz file, or a zip or tar of one of these"
+EXPECTED = "a folder of class folders, the idx files of MNIST, an .npz file, a zip or tar of one of these, or shards"
 _DEEPEST = 8  # single folders that are entered
 
 
@@ -43,9 +44,12 @@ def read(path: Path, options: Options) -> Listing:
 
 def _folder(root: Path, options: Options, name: Path | None = None) -> Listing:
     name = name or root
+    if (root / shards.TABLE).is_file() or (root / shards.AT_WORK).is_dir():
+        return shards.read(Local(root), options)
     root = _entered(root, options)
     unsound: list[DataError] = []
-    found = [find(root, options) for find in (idx.find, cifar.find, folders.find)]
+    finds = (idx.find, cifar.find, webdataset.find, folders.find)
+    found = [find(root, options) for find in finds]
     candidates = [c for c in (*found, *npz.find(root, options, unsound)) if c is not None]
     if not candidates:
         raise unsound[0] if unsound else DataError(_nothing(name, root, options))
@@ -70,7 +74,7 @@ def _entered(root: Path, options: Options) -> Path:
 
 
 def _is_data(entry: files.Entry, options: Options) -> bool:
-    known = entry.name.lower().endswith((".npz", ".bin")) or idx.NAME.fullmatch(entry.name)
+    known = entry.name.lower().endswith((".npz", ".bin", ".tar")) or idx.NAME.fullmatch(entry.name)
     return entry.kind == "file" and bool(known) and not options.leaves_out(entry.name)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from striate.data import builtin, layouts, pictures
+from striate.data import builtin, byteranges, layouts, pictures, shards
 from striate.data import split as splitting
 from striate.data.broken import policy
+from striate.data.byteranges import is_address
 from striate.data.cache import store
 from striate.data.dataset import Data
 from striate.data.decoding import Split
@@ -35,8 +36,9 @@ def open(
     """Open pictures with classes; nothing is decoded yet.
 
     Args:
-        path: a folder, an archive, an .npz file, or a built-in name ("digits", "mnist", "cifar10").
-            A folder of such a name is meant by "./digits" or a `Path`.
+        path: a folder, an archive, an .npz file, shards or the address of some (s3://bucket/folder,
+            any protocol of fsspec), or a built-in name ("digits", "mnist", "cifar10"). A folder of such a
+            name is meant by "./digits" or a `Path`.
         val: share of the training pictures to hold out. None holds out 0.2 where the data have no
             val and no test split of their own, and nothing otherwise. 0 holds nothing out: data
             without splits of their own are then one split, "all". "2of5" holds out the second of
@@ -66,7 +68,7 @@ def open(
             f"{shown(path)} has one class only ({name}): at least two are needed to tell apart"
         )
     parts = _split(listing, val, split, seed)
-    named = isinstance(path, str) and path in builtin.NAMES
+    named = path in builtin.NAMES or is_address(path)
     return Data(
         origin={
             "path": str(path) if named else str(Path(path).expanduser().absolute()),
@@ -103,6 +105,8 @@ def again(origin: Mapping[str, Any], path: str | os.PathLike[str] | None = None)
 def _listing(path: str | os.PathLike[str], options: Options) -> Listing:
     if isinstance(path, str) and path in builtin.NAMES:
         return builtin.read(path, options)
+    if is_address(path):
+        return shards.read(byteranges.place(path), options)
     where = Path(path).expanduser()
     try:
         there = where.exists()

@@ -233,10 +233,11 @@ def is_picture(path: Path) -> bool:
             prefix = file.read(_PREFIX)
     except OSError:
         return False
-    return _format(prefix, _CERTAIN) is not None
+    return format_of(prefix, _CERTAIN) is not None
 
 
-def _format(prefix: bytes, formats: tuple[str, ...]) -> str | None:
+def format_of(prefix: bytes, formats: tuple[str, ...]) -> str | None:
+    """The format that the first bytes of a picture promise, if it is one of these."""
     for name in formats:
         if name in Image.OPEN:
             accept = Image.OPEN[name][1]
@@ -247,7 +248,7 @@ def _format(prefix: bytes, formats: tuple[str, ...]) -> str | None:
 
 def _open(data: bytes, limits: Limits) -> Image.Image:
     """Read the header alone, in the one format that the first bytes promise."""
-    name = _format(data[:_PREFIX], limits.formats)
+    name = format_of(data[:_PREFIX], limits.formats)
     if name is None:
         raise DataError("an empty file" if not data else _unknown(limits))
     try:

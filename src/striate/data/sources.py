@@ -32,6 +32,11 @@ class Look:
 class Source(ABC):
     """The pictures of a split, asked for by number."""
 
+    @property
+    def threads(self) -> int | None:
+        """How many are best read at the same time; None: one a core."""
+        return None
+
     @abstractmethod
     def __len__(self) -> int: ...
 

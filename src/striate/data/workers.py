@@ -29,12 +29,14 @@ def chunks_of(numbers: I64, size: int = _CHUNK) -> list[I64]:
     return [numbers[at : at + size] for at in range(0, len(numbers), size)]
 
 
-def in_order(work: Callable[[I64], T], chunks: Iterable[I64]) -> Generator[Done[T]]:
-    """Apply `work` to each chunk in threads and yield the results in order.
+def in_order(
+    work: Callable[[I64], T], chunks: Iterable[I64], *, threads: int | None = None
+) -> Generator[Done[T]]:
+    """Apply `work` to each chunk in threads, one a core if not said, and yield the results in order.
 
     Pillow, hashing and reading release the interpreter, so threads do use all cores.
     """
-    workers = available()
+    workers = threads or available()
     pending: deque[tuple[I64, Future[T]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="striate-data")
     try:

@@ -14,7 +14,7 @@ from striate.ops import margin as margin_op
 
 def cross_entropy(
     logits: Float[Tensor, "b k"],
-    target: Int[Tensor, " b"],
+    target: Int[Tensor, " b"] | Float[Tensor, "b k"],
     *,
     smoothing: float = 0.0,
     class_weights: Float[Tensor, " k"] | None = None,
@@ -23,12 +23,18 @@ def cross_entropy(
 
     Args:
         logits: unnormalised scores.
-        target: class numbers.
+        target: class numbers, or each item's shares of the classes, as mixed pictures have them.
         smoothing: share of the target spread evenly over all classes (Szegedy et al. 2015, section 7).
-        class_weights: a factor for the items of each class.
+        class_weights: a factor for the items of each class; an item of several counts as much as they do
+            by their shares.
     """
     if class_weights is None:
         return F.cross_entropy(_exact(logits), target, label_smoothing=smoothing)
+    if target.ndim > 1:
+        logs = _exact(logits).log_softmax(1)
+        shares = target * class_weights.to(target.device)
+        spread = shares.sum(1, keepdim=True) * smoothing / logs.shape[1]
+        return -((shares * (1 - smoothing) + spread) * logs).sum(1).mean()
     items = F.cross_entropy(_exact(logits), target, label_smoothing=smoothing, reduction="none")
     return (class_weights.to(items.device)[target] * items).mean()
 

@@ -27,6 +27,7 @@ LABELS: dict[str, Loss] = {
 MAPS: dict[str, Loss] = {
     name: getattr(maps, name) for name in ("l1", "l2", "huber", "bce", "iou", "dice", "edge")
 }
+SHARES = ("cross_entropy",)  # of the losses of labels those that take shares of classes too
 _CONTEXT = ("smoothing", "class_weights")  # settings of their own in a recipe
 _TERM = re.compile(r"(?:(\d+\.?\d*|\.\d+)\*)?([a-z_][a-z_0-9]*)(?:\(([^()]*)\))?")
 
@@ -63,6 +64,10 @@ class Composite:
     def of_labels(self) -> bool:
         """Whether every part compares scores with class numbers."""
         return all(term.name in LABELS for term in self.terms)
+
+    def of_shares(self) -> bool:
+        """Whether every part also takes an item's shares of the classes, as mixed pictures have them."""
+        return all(term.name in SHARES for term in self.terms)
 
     def within(self, **context: Any) -> "Composite":
         """The same with settings such as class weights, for the terms that take them."""

@@ -4,7 +4,7 @@ from striate.measuring.comparison import Comparison, Mlp, to_mlp
 from striate.measuring.effective import Effective, effective
 from striate.measuring.explain import Explanation, Walk, explain
 from striate.measuring.fields import Field, Unread
-from striate.measuring.finding import Finding
+from striate.measuring.finding import Finding, Unfinished
 from striate.measuring.inputs import read_shape
 from striate.measuring.measure import measure
 from striate.measuring.reach import Reach, reach
@@ -17,6 +17,6 @@ measure.explain = explain  # pyright: ignore[reportFunctionMemberAccess]
 
 __all__ = [
     "Comparison", "Cost", "Effective", "Explanation", "Field", "Finding", "Layer", "Mlp", "Reach", "Sheet",
-    "Totals", "Unread", "Walk", "dead_units", "effective", "explain", "measure", "reach", "read_shape", "to_mlp",
+    "Totals", "Unfinished", "Unread", "Walk", "dead_units", "effective", "explain", "measure", "reach", "read_shape", "to_mlp",
     "training_cost", "wrong_normalisation",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from torch import nn
 
 from striate.measuring.inputs import Shape, templates
 from striate.measuring.macs import formula
-from striate.probe import trace
+from striate.probe import settled, trace
 from striate.report import Result, text_table
 from striate.shapes import dense_cost
 
@@ -190,7 +190,9 @@ def to_mlp(net: nn.Module, shape: Shape | Sequence[Shape] | str | None = None) -
         net: any module.
         shape: one input without its batch axis, as for `measure`.
     """
-    run = trace(net, templates(net, shape))
+    fed = templates(net, shape)
+    net = settled(net, fed)
+    run = trace(net, fed)
     sizes = {name: p.numel() for name, p in net.named_parameters()}
     rows: list[Dense] = []
     for call in run.calls:

@@ -35,7 +35,9 @@ class Case:
 
 
 def examine(case: Case) -> tuple[Finding, ...]:
-    """All findings on one net, those of the whole net first."""
+    """All findings on one net, those of the whole net first; of a run that stopped, those that need no end."""
+    if case.run.error is not None:
+        return (*geometry(case.net, case.run, case.fields), *_biases(case.run), *_frozen(case.net))
     return (
         *geometry(case.net, case.run, case.fields),
         *_softmax(case.run),

@@ -11,6 +11,7 @@ from torch import nn
 
 from striate.errors import ShapeError, StriateError, UsageError
 from striate.measuring.fields import fields
+from striate.measuring.finding import Unfinished
 from striate.measuring.inputs import counted, times
 from striate.measuring.misfits import Misfit, misfits
 from striate.measuring.tries import Tries, picture_of, resized
@@ -38,6 +39,16 @@ def explain(net: nn.Module, run: Trace) -> StriateError | None:
     return UsageError(
         f"{_where(call)}: {call.op} failed{got}: {said}{_at(run)}; check the input shape or the layer"
     )
+
+
+def unfinished(net: nn.Module, run: Trace, problem: StriateError) -> Unfinished:
+    """What a sheet of a run that stopped has to say: where, why, and which layers never ran."""
+    idle = {path: m for path, m in net.named_modules() if path not in run.entered}
+    # Of modules that ran, nothing is missing; of those that did not, the leaves stand for all.
+    leaves = {path: m for path, m in idle.items() if not any(m.children())}
+    held = {id(p): p.numel() for m in idle.values() for p in m.parameters(recurse=False)}
+    path = run.failed.path if run.failed else ""
+    return Unfinished(path, str(problem), tuple(leaves), sum(held.values()))
 
 
 def _where(call: Call) -> str:

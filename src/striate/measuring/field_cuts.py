@@ -1,23 +1,24 @@
 """How functions that take or set part of a tensor pass on what they see."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import cast
 
 from striate.measuring import taps
 from striate.measuring.arguments import first, numbers
 from striate.measuring.reads import Reads, Taps
-from striate.measuring.sight import Scene, Sight, View, each, joined, plain, spent
+from striate.measuring.sight import Digit, Scene, Sight, View, each, joined, spent, turned
 from striate.probe import Call, Value
 
 
-def _sliced(scene: Scene, view: View, index: slice, shape: Sequence[int]) -> View:
-    n = shape[cast("int", view.dim)]
+def _sliced(scene: Scene, view: View, dim: int, index: slice, shape: Sequence[int]) -> View:
+    """Cut along one axis of the tensor that the view lies on."""
+    n = shape[dim]
     if index == slice(None) or index.indices(n) == (0, n, 1):
         return view
-    if not plain(view, shape):
-        return spent(view)
-    return scene.passed(view, taps.cut(index, n), len(range(*index.indices(n))))
+    alone = scene.plain(view, shape)
+    if alone is None:
+        return scene.closed(view, [dim])
+    return scene.passed(alone, taps.cut(index, n), len(range(*index.indices(n))))
 
 
 def index_of(call: Call, rank: int, position: int = 1) -> list[object] | None:
@@ -42,39 +43,47 @@ def _indexed(call: Call, scene: Scene) -> Sight:
     """`x[...]` with numbers, slices, None and at most one list of places."""
     value = first(call)
     index = index_of(call, len(value.shape))
-    if index is None:
-        return _lost(call, scene)
+    if index is None or _picks_freely(scene, value, index):
+        return lost(call, scene)
     return each(scene.sight(value), lambda view: _picked(scene, view, index, value.shape))
 
 
-def _lost(call: Call, scene: Scene) -> Sight:
+def _picks_freely(scene: Scene, value: Value, index: Sequence[object]) -> bool:
+    """Whether a list of places picks along an axis of the picture: nobody knows which."""
+    axes = [item for item in index if item is not None]
+    dims = {dim for view in scene.sight(value) if view for dim in view.dims}
+    return any(isinstance(axes[dim], Value) for dim in dims)
+
+
+def lost(call: Call, scene: Scene) -> Sight:
+    """All of everything, from a call that is not followed."""
     scene.lost.append(call)
-    return each(scene.sight(first(call)), spent)
+    return joined(scene, call, [(each(scene.sight(v), spent), 0) for v in call.inputs])
 
 
 def _picked(scene: Scene, view: View, index: Sequence[object], shape: Sequence[int]) -> View:
-    """One view after indexing: where its axis went, and what was cut off it."""
+    """One view after indexing: where its axes went, and what was cut off them."""
     was = new = 0
+    places: dict[int, int] = {}
     for item in index:
         if item is None:
             new += 1
             continue
-        if was == view.dim:
-            return _at_index(scene, view, item, shape, new)
+        if was in view.dims:
+            view = _at_index(scene, view, was, item, shape)
+        places[was] = new
         was += 1
         new += not (isinstance(item, int) or (isinstance(item, Value) and not item.shape))
-    return spent(view)
+    return turned(view, lambda dim: places[dim])
 
 
-def _at_index(scene: Scene, view: View, item: object, shape: Sequence[int], new: int) -> View:
-    n = shape[cast("int", view.dim)]
+def _at_index(scene: Scene, view: View, dim: int, item: object, shape: Sequence[int]) -> View:
     if isinstance(item, slice):
-        return replace(_sliced(scene, view, item, shape), dim=new)
-    if isinstance(item, int) and plain(view, shape):
-        at = item % n
-        cut = _sliced(scene, view, slice(at, at + 1), shape)
-        return View(Reads(cut.reads.masks, None), None)
-    return spent(view)
+        return _sliced(scene, view, dim, item, shape)
+    if isinstance(item, int) and (alone := scene.plain(view, shape)):
+        at = item % shape[dim]
+        return View(Reads(alone.reads.masks[at : at + 1], None), ())
+    return scene.closed(view, [dim])
 
 
 def _narrowed(call: Call, scene: Scene) -> Sight:
@@ -82,7 +91,7 @@ def _narrowed(call: Call, scene: Scene) -> Sight:
     dim = cast("int", call.arg("dim", 1)) % len(value.shape)
     start, length = call.arg("start", 2), cast("int", call.arg("length", 3))
     if not isinstance(start, int):
-        return _lost(call, scene)
+        return lost(call, scene)
     begin = start % value.shape[dim] if start < 0 else start
     return _cut_along(scene, value, dim, slice(begin, begin + length))
 
@@ -90,7 +99,7 @@ def _narrowed(call: Call, scene: Scene) -> Sight:
 def _cut_along(scene: Scene, value: Value, dim: int, index: slice) -> Sight:
     return each(
         scene.sight(value),
-        lambda view: _sliced(scene, view, index, value.shape) if view.dim == dim else view,
+        lambda view: _sliced(scene, view, dim, index, value.shape) if dim in view.dims else view,
     )
 
 
@@ -131,14 +140,15 @@ def _unbound(call: Call, scene: Scene) -> list[Sight]:
 
 def _flipped(call: Call, scene: Scene) -> Sight:
     value = first(call)
-    turned = {dim % len(value.shape) for dim in numbers(call, "dims", 1)}
+    flipped = {dim % len(value.shape) for dim in numbers(call, "dims", 1)}
 
     def move(view: View) -> View:
-        if view.dim not in turned:
+        if not view.dims & flipped:
             return view
-        if not plain(view, value.shape):
-            return spent(view)
-        return scene.passed(view, Taps(1, -1, ((view.cells - 1,),)), view.cells)
+        alone = scene.plain(view, value.shape)
+        if alone is None:
+            return scene.closed(view, flipped)
+        return scene.passed(alone, Taps(1, -1, ((alone.cells - 1,),)), alone.cells)
 
     return each(scene.sight(value), move)
 
@@ -154,19 +164,25 @@ def _assigned(call: Call, scene: Scene) -> Sight:
         or len(index) != len(value.shape)
         or not all(isinstance(i, slice) for i in index)
     ):
-        return _lost(call, scene) if scene.sees(value) else each(scene.sight(new), spent)
+        return lost(call, scene) if scene.sees(value) else each(scene.sight(new), spent)
     more = len(value.shape) - len(new.shape)
 
     def move(view: View) -> View:
-        dim = cast("int", view.dim) + more
+        whole_axes = [
+            cast("slice", index[dim + more]).indices(value.shape[dim + more])
+            == (0, value.shape[dim + more], 1)
+            for dim in view.dims
+        ]
+        if all(whole_axes):
+            return turned(view, lambda dim: dim + more)
+        alone = scene.plain(view, new.shape)
+        if alone is None:
+            return spent(view)
+        dim = alone.digits[0].dim + more
         n = value.shape[dim]
         start, stop, step = cast("slice", index[dim]).indices(n)
-        if (start, stop, step) == (0, n, 1):
-            return replace(view, dim=dim)
-        if step < 1 or not plain(view, new.shape):
-            return spent(view)
         placed = taps.placed(range(start, stop, step), n)
-        return scene.passed(replace(view, dim=dim), placed, n)
+        return scene.passed(turned(alone, lambda _: dim), placed, n)
 
     return joined(scene, call, [(scene.sight(value), 0), (each(scene.sight(new), move), 0)])
 
@@ -177,18 +193,19 @@ def _rolled(call: Call, scene: Scene) -> Sight:
     rank = len(value.shape)
     by = [numbers(call, "shifts", 1), numbers(call, "dims", 2)]
     if not by[1]:
-        return _lost(call, scene)
+        return lost(call, scene)
     turns = dict(zip((dim % rank for dim in by[1]), by[0], strict=True))
 
     def move(view: View) -> View:
-        turn = turns.get(cast("int", view.dim), 0)
-        if not turn:
+        by = {dim: turns[dim] for dim in view.dims if turns.get(dim)}
+        if not by:
             return view
-        if not plain(view, value.shape):
-            return spent(view)
-        at = -turn % view.cells
-        masks = view.reads.masks
-        return replace(view, reads=Reads(masks[at:] + masks[:at], None))
+        alone = scene.plain(view, value.shape)
+        if alone is None:
+            return scene.closed(view, by)
+        at = -sum(by.values()) % alone.cells
+        masks = alone.reads.masks
+        return View(Reads(masks[at:] + masks[:at], None), alone.digits)
 
     return each(scene.sight(value), move)
 
@@ -198,8 +215,30 @@ def _chosen(call: Call, scene: Scene) -> Sight:
     value = first(call)
     dim = cast("int", call.arg("dim", 1)) % len(value.shape)
     if any(view and view.dim == dim for view in scene.sight(value)):
-        return _lost(call, scene)
-    return scene.sight(value)
+        return lost(call, scene)
+    return each(scene.sight(value), lambda view: scene.closed(view, [dim]))
+
+
+def windows_of(call: Call, scene: Scene) -> Sight:
+    """`x.unfold(dim, size, step)`: windows along one axis, laid out along a new last one."""
+    value = first(call)
+    last = len(value.shape)
+    names = (("dimension", 1), ("size", 2), ("step", 3))
+    dim, size, step = (cast("int", call.arg(name, at)) for name, at in names)
+    dim %= last
+
+    def move(view: View) -> View:
+        if dim not in view.dims:
+            return view
+        alone = scene.plain(view, value.shape)
+        if alone is None:
+            return scene.closed(view, [dim])
+        places = call.outputs[0].shape[dim]
+        windows = Taps(size, step, tuple((cell,) for cell in range(size)))
+        reads = scene.reads(alone.reads, windows, places * size)
+        return View(reads, (Digit(places, dim), Digit(size, last)))
+
+    return each(scene.sight(value), move)
 
 
 CUTS: dict[str, Callable[[Call, Scene], Sight | list[Sight]]] = {

@@ -1,14 +1,13 @@
 """How functions that only move values about pass on what they see: reshaping, turning, cutting, joining."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import cast
 
 from striate.measuring import taps
 from striate.measuring.arguments import first, numbers
-from striate.measuring.field_cuts import CUTS
+from striate.measuring.field_cuts import CUTS, lost
 from striate.measuring.reads import Reads, chained
-from striate.measuring.sight import Scene, Sight, View, each, joined, plain, reshaped
+from striate.measuring.sight import Digit, Scene, Sight, View, each, joined, reshaped, turned
 from striate.probe import Call, Value
 
 
@@ -27,9 +26,7 @@ def _turned(order: Callable[[Call, int], Sequence[int]]) -> Callable[[Call, Scen
         value = first(call)
         rank = len(value.shape)
         was = [dim % rank for dim in order(call, rank)]
-        return each(
-            scene.sight(value), lambda view: replace(view, dim=was.index(cast("int", view.dim)))
-        )
+        return each(scene.sight(value), lambda view: turned(view, was.index))
 
     return rule
 
@@ -71,10 +68,9 @@ def _expanded(call: Call, scene: Scene) -> Sight:
     more = len(after) - len(value.shape)
 
     def move(view: View) -> View:
-        dim = cast("int", view.dim) + more
-        moved = replace(view, dim=dim)
-        if view.inner == 1 and view.cells == 1 and after[dim] > 1:
-            return scene.passed(moved, taps.REPEATED, after[dim])
+        moved = turned(view, lambda dim: dim + more)
+        if view.cells == 1 and after[moved.digits[0].dim] > 1:
+            return scene.passed(moved, taps.REPEATED, after[moved.digits[0].dim])
         return moved
 
     return each(scene.sight(value), move)
@@ -89,9 +85,12 @@ def _chained(call: Call, scene: Scene) -> Sight:
     along = {
         axis: end
         for axis in range(scene.axes)
-        if (end := _end_to_end([sight[axis] for sight in sights], parts, dim))
+        if (end := _end_to_end(scene, [sight[axis] for sight in sights], parts, dim))
     }
-    side = joined(scene, call, [(_without(sight, along), 0) for sight in sights])
+    rest = [
+        each(_without(sight, along), lambda view: scene.closed(view, [dim])) for sight in sights
+    ]
+    side = joined(scene, call, [(sight, 0) for sight in rest])
     return tuple(along.get(axis, view) for axis, view in enumerate(side))
 
 
@@ -99,7 +98,9 @@ def _without(sight: Sight, axes: dict[int, View]) -> Sight:
     return tuple(None if axis in axes else view for axis, view in enumerate(sight))
 
 
-def _end_to_end(views: Sequence[View | None], parts: Sequence[Value], dim: int) -> View | None:
+def _end_to_end(
+    scene: Scene, views: Sequence[View | None], parts: Sequence[Value], dim: int
+) -> View | None:
     """All views of one axis laid end to end, if it is along that axis that they are joined."""
     if not any(view and view.dim == dim for view in views):
         return None
@@ -108,11 +109,12 @@ def _end_to_end(views: Sequence[View | None], parts: Sequence[Value], dim: int) 
         n = value.shape[dim]
         if view is None:
             reads.append(Reads((0,) * n, None))
-        elif plain(view, value.shape) and view.dim == dim:
-            reads.append(view.reads)
+        elif view.dim == dim and (alone := scene.plain(view, value.shape)):
+            reads.append(alone.reads)
         else:
             reads.append(Reads((view.reads.all,) * n, None))
-    return View(chained(reads), dim)
+    laid = chained(reads)
+    return View(laid, (Digit(len(laid.masks), dim),))
 
 
 def _stacked(call: Call, scene: Scene) -> Sight:
@@ -120,10 +122,49 @@ def _stacked(call: Call, scene: Scene) -> Sight:
     new = cast("int", call.arg("dim", 1, 0)) % rank
 
     def move(view: View) -> View:
-        dim = cast("int", view.dim)
-        return replace(view, dim=dim + (dim >= new))
+        return turned(view, lambda dim: dim + (dim >= new))
 
     return joined(scene, call, [(each(scene.sight(v), move), 0) for v in call.inputs])
+
+
+def _repeated(call: Call, scene: Scene) -> Sight:
+    """`repeat` and `tile`: as a whole, one copy behind the other; along the picture there is no one field for all."""
+    value, after = first(call), call.outputs[0].shape
+    more = len(after) - len(value.shape)
+    times = [m // n for n, m in zip(value.shape, after[more:], strict=True)]
+
+    def move(view: View) -> View:
+        many = {dim for dim in view.dims if times[dim] > 1}
+        if not many:
+            return turned(view, lambda dim: dim + more)
+        alone = scene.plain(view, value.shape)
+        if alone is None:
+            return turned(scene.closed(view, many), lambda dim: dim + more)
+        dim = alone.digits[0].dim
+        reads = Reads(alone.reads.masks * times[dim], None)
+        return View(reads, (Digit(len(reads.masks), dim + more),))
+
+    return each(scene.sight(value), move)
+
+
+def _interleaved(call: Call, scene: Scene) -> Sight:
+    """`repeat_interleave`: every cell several times before the next."""
+    value, after = first(call), call.outputs[0].shape
+    named = call.arg("dim", 2)
+    if not isinstance(named, int) or after[named] % value.shape[named]:
+        return lost(call, scene)
+    dim = named % len(after)
+    times = after[dim] // value.shape[dim]
+
+    def move(view: View) -> View:
+        if dim not in view.dims:
+            return view
+        alone = scene.plain(view, value.shape)
+        if alone is None:
+            return scene.closed(view, [dim])
+        return scene.passed(alone, taps.spreading(times, times), after[dim])
+
+    return each(scene.sight(value), move)
 
 
 Rule = Callable[[Call, Scene], Sight | list[Sight]]
@@ -151,4 +192,6 @@ MOVES: dict[str, Rule] = {
     **CUTS,
     **dict.fromkeys(("cat", "concat", "concatenate"), _chained),
     "stack": _stacked,
+    **dict.fromkeys(("repeat", "tile"), _repeated),
+    "repeat_interleave": _interleaved,
 }

@@ -4,24 +4,25 @@ A rule takes a call and the scene so far, and gives what the outputs see; one an
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from math import prod
 from typing import cast
 
 from striate.measuring import taps
 from striate.measuring.arguments import dims, first
+from striate.measuring.field_cuts import windows_of
 from striate.measuring.field_moves import MOVES
+from striate.measuring.field_products import PRODUCTS
 from striate.measuring.kinds import ALONG, ELEMENTWISE, MIXED, NOTHING, REDUCED
 from striate.measuring.reads import SAME, whole
 from striate.measuring.sight import (
+    Digit,
     Scene,
     Sight,
     View,
     each,
     joined,
-    plain,
     spent,
-    spread,
+    turned,
 )
 from striate.probe import Call, Value
 
@@ -71,15 +72,17 @@ def _windowed(rank: int, tapping: taps.Tapping, *, mixes: bool) -> Rule:
         space = len(before) - rank
 
         def move(view: View) -> View:
-            dim = cast("int", view.dim)
-            if dim < space:
-                return spent(view) if mixes and dim == space - 1 else view
-            if not plain(view, before):
+            view = scene.closed(view, [space - 1]) if mixes else view
+            if not view.digits or max(view.dims) < space:
+                return view
+            alone = scene.plain(view, before)
+            if alone is None:
                 return spent(view)
+            dim = alone.digits[0].dim
             n, m = before[dim], after[dim]
             if call.op.startswith("adaptive") and m == 1:
-                return replace(view, reads=whole(view.reads))
-            return scene.passed(view, tapping(call, dim - space, n, m), m)
+                return View(whole(alone.reads), (Digit(1, dim),))
+            return scene.passed(alone, tapping(call, dim - space, n, m), m)
 
         return each(scene.sight(value), move)
 
@@ -97,10 +100,13 @@ def _resized(call: Call, scene: Scene) -> Sight:
         return _unknown(call, scene)
 
     def move(view: View) -> View:
-        dim = cast("int", view.dim)
-        if dim < 2 or not plain(view, before):
-            return view if dim < 2 else spent(view)
-        return scene.passed(view, found[dim - 2] or SAME, after[dim])
+        if max(view.dims) < 2:
+            return view
+        alone = scene.plain(view, before)
+        if alone is None:
+            return spent(view)
+        dim = alone.digits[0].dim
+        return scene.passed(alone, found[dim - 2] or SAME, after[dim])
 
     return each(scene.sight(value), move)
 
@@ -112,13 +118,14 @@ def _padded(call: Call, scene: Scene) -> Sight:
     shape = value.shape
 
     def move(view: View) -> View:
-        at = 2 * (len(shape) - 1 - cast("int", view.dim))
-        if at >= len(sides) or not (sides[at] or sides[at + 1]):
+        ends = [2 * (len(shape) - 1 - dim) for dim in view.dims]
+        if not any(n for at in ends for n in sides[at : at + 2]):
             return view
-        if not plain(view, shape):
+        alone = scene.plain(view, shape)
+        if alone is None:
             return spent(view)
-        pair = (sides[at], sides[at + 1])
-        return scene.passed(view, taps.padding(pair, mode, view.cells), view.cells + sum(pair))
+        pair = (sides[ends[0]], sides[ends[0] + 1])
+        return scene.passed(alone, taps.padding(pair, mode, alone.cells), alone.cells + sum(pair))
 
     return each(scene.sight(value), move)
 
@@ -132,8 +139,11 @@ def _shuffled(call: Call, scene: Scene) -> Sight:
     after, space = call.outputs[0].shape, len(value.shape) - 2
 
     def move(view: View) -> View:
-        dim = cast("int", view.dim)
-        return view if dim < space else scene.passed(view, moves, after[dim])
+        view = scene.closed(view, [space - 1])
+        if not view.digits or max(view.dims) < space:
+            return view
+        alone = scene.plain(view, value.shape)
+        return scene.passed(alone, moves, after[alone.digits[0].dim]) if alone else spent(view)
 
     return each(scene.sight(value), move)
 
@@ -141,29 +151,48 @@ def _shuffled(call: Call, scene: Scene) -> Sight:
 def _unfolded(call: Call, scene: Scene) -> Sight:
     """`F.unfold`: [B, C, H, W] to [B, C K, places], the places of all axes flattened together."""
     value = first(call)
-    k, d, p, s = (
-        [setting_of(call, name, at, axis) for axis in (0, 1)]
-        for name, at in (("kernel_size", 1), ("dilation", 2), ("padding", 3), ("stride", 4))
-    )
-    places = [
-        (n + 2 * p[a] - d[a] * (k[a] - 1) - 1) // s[a] + 1 for a, n in enumerate(value.shape[-2:])
-    ]
+    if len(call.outputs[0].shape) == len(value.shape) + 1:
+        return windows_of(call, scene)
+    k, d, p, s = taps.patches(call, 1)
+    places = taps.places(value.shape[-2:], call, 1)
     space, last = len(value.shape) - 2, len(call.outputs[0].shape) - 1
 
     def move(view: View) -> View:
-        axis = cast("int", view.dim) - space
-        if axis < 0:
-            return spent(view) if axis == -1 else view
-        moved = scene.passed(view, taps.window(k[axis], s[axis], p[axis], d[axis]), places[axis])
-        return replace(moved, dim=last, inner=prod(places[axis + 1 :]))
+        view = scene.closed(view, [space - 1])
+        if not view.digits or max(view.dims) < space:
+            return view
+        alone = scene.plain(view, value.shape)
+        if alone is None:
+            return spent(view)
+        axis = alone.digits[0].dim - space
+        window = taps.window(k[axis], s[axis], p[axis], d[axis])
+        reads = scene.passed(alone, window, places[axis]).reads
+        return View(reads, (Digit(places[axis], last, prod(places[axis + 1 :])),))
 
     return each(scene.sight(value), move)
 
 
-def setting_of(call: Call, name: str, at: int, axis: int) -> int:
-    """One setting of `unfold`; padding is 0 and all else 1 if not given."""
-    default = 0 if name == "padding" else 1
-    return taps.setting(call.arg(name, at, default), axis, default)
+def _folded(call: Call, scene: Scene) -> Sight:
+    """`F.fold`: the places that `unfold` flattened back to maps, windows that overlap summed."""
+    value, out = first(call), call.outputs[0].shape
+    k, d, p, s = taps.patches(call, 2)
+    places = taps.places(out[-2:], call, 2)
+    last, space = len(value.shape) - 1, len(out) - 2
+
+    def move(view: View) -> View:
+        view = scene.closed(view, [last - 1])
+        if view.digits and max(view.dims) < last - 1:
+            return view
+        inners = {Digit(places[a], last, prod(places[a + 1 :])): a for a in (0, 1)}
+        axis = inners.get(view.digits[0]) if len(view.digits) == 1 else None
+        if axis is None:
+            return spent(view)
+        taken = scene.reads(
+            view.reads, taps.spreading(k[axis], s[axis], p[axis], d[axis]), out[space + axis]
+        )
+        return View(taken, (Digit(out[space + axis], space + axis),))
+
+    return each(scene.sight(value), move)
 
 
 def _reduced(call: Call, scene: Scene) -> Sight:
@@ -175,11 +204,13 @@ def _reduced(call: Call, scene: Scene) -> Sight:
     gone = dims(call, rank)
 
     def move(view: View) -> View:
-        dim = cast("int", view.dim)
-        if dim in gone:
-            alone = kept and plain(view, value.shape)
-            return replace(view, reads=whole(view.reads)) if alone else spent(view)
-        return view if kept else replace(view, dim=dim - sum(other < dim for other in gone))
+        if kept and view.dim in gone:
+            alone = scene.plain(view, value.shape)
+            return (
+                View(whole(view.reads), (Digit(1, view.digits[0].dim),)) if alone else spent(view)
+            )
+        view = scene.closed(view, gone)
+        return view if kept else turned(view, lambda dim: dim - sum(o < dim for o in gone))
 
     return each(scene.sight(value), move)
 
@@ -188,7 +219,7 @@ def _along(call: Call, scene: Scene) -> Sight:
     """Every cell reads all cells along one axis, as in softmax."""
     value = first(call)
     over = dims(call, len(value.shape))
-    return each(scene.sight(value), lambda view: spread(view) if view.dim in over else view)
+    return each(scene.sight(value), lambda view: scene.blurred(view, over))
 
 
 def _normalised(call: Call, scene: Scene) -> Sight:
@@ -196,10 +227,8 @@ def _normalised(call: Call, scene: Scene) -> Sight:
     value = first(call)
     shape = call.arg("normalized_shape", 1, [])
     from_dim = len(value.shape) - len(cast("Sequence[int]", shape))
-    return each(
-        scene.sight(value),
-        lambda view: spread(view) if cast("int", view.dim) >= from_dim else view,
-    )
+    over = range(from_dim, len(value.shape))
+    return each(scene.sight(value), lambda view: scene.blurred(view, over))
 
 
 def _normalised_maps(call: Call, scene: Scene) -> Sight:
@@ -207,34 +236,16 @@ def _normalised_maps(call: Call, scene: Scene) -> Sight:
     value = first(call)
     if call.op == "instance_norm" and call.arg("use_input_stats", 5, True) is False:
         return scene.sight(value)
-    return each(
-        scene.sight(value), lambda view: spread(view) if cast("int", view.dim) > 1 else view
-    )
+    over = range(2, len(value.shape))
+    return each(scene.sight(value), lambda view: scene.blurred(view, over))
 
 
 def _batch_normalised(call: Call, scene: Scene) -> Sight:
     sight = scene.sight(first(call))
     if not call.arg("training", 5, False):
         return sight
-    return each(sight, lambda view: spread(view) if view.dim != 1 else view)
-
-
-def _linear(call: Call, scene: Scene) -> Sight:
-    value = first(call)
-    last = len(value.shape) - 1
-    return each(scene.sight(value), lambda view: spent(view) if view.dim == last else view)
-
-
-def _product(call: Call, scene: Scene) -> Sight:
-    """A matrix product: the last axis of the left and the last but one of the right are summed."""
-    rank = len(call.outputs[0].shape)
-    parts: list[tuple[Sight, int]] = []
-    for side, value in enumerate(call.inputs[-2:]):
-        last = len(value.shape) - 1
-        gone = last if side == 0 or last == 0 else last - 1
-        sight = each(scene.sight(value), lambda v, gone=gone: spent(v) if v.dim == gone else v)
-        parts.append((sight, rank - len(value.shape)))
-    return joined(scene, call, parts)
+    over = [dim for dim in range(len(first(call).shape)) if dim != 1]
+    return each(sight, lambda view: scene.blurred(view, over))
 
 
 WINDOWS: dict[str, Rule] = {
@@ -268,6 +279,6 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), _shuffled),
     "pad": _padded,
     "unfold": _unfolded,
-    **dict.fromkeys(("linear", "bilinear"), _linear),
-    **dict.fromkeys(("matmul", "mm", "bmm", "baddbmm", "addmm"), _product),
+    "fold": _folded,
+    **PRODUCTS,
 }

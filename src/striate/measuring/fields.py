@@ -17,7 +17,7 @@ from operator import or_
 
 from striate.measuring.field_rules import follow
 from striate.measuring.reads import Reads
-from striate.measuring.sight import Misaligned, Scene, View, opening
+from striate.measuring.sight import Misaligned, Scene, Sight, View, opening
 from striate.probe import Call, Trace, Value
 
 Number = int | float
@@ -85,10 +85,7 @@ class Fields:
 
     def of(self, value: Value) -> Field | None:
         """The field of one tensor."""
-        views = self.scene.sight(value)
-        spans = [
-            view.reads.spans if view and _laid_out(view, views, value) else None for view in views
-        ]
+        spans = [view.reads.spans if view else None for view in self.sight(value)]
         known = [each for each in spans if each]
         if not known or len(known) < len(spans):
             return None
@@ -103,8 +100,27 @@ class Fields:
 
         `at` counts the places along the axes of the picture; an axis that the tensor lacks takes any.
         """
+        views = zip(self.scene.sight(value), self.sight(value), strict=True)
+        found = [told or whole for whole, told in views]
+        return tuple(view and _ends(view.reads, i) for view, i in zip(found, at, strict=True))
+
+    def sight(self, value: Value) -> Sight:
+        """The views of one tensor whose places can be told apart along its axes; None for the others."""
         views = self.scene.sight(value)
-        return tuple(view and _ends(view.reads, i) for view, i in zip(views, at, strict=True))
+        return tuple(view and self._laid_out(view, views, value) for view in views)
+
+    def _laid_out(self, view: View, views: Sequence[View | None], value: Value) -> View | None:
+        """Flattened together with channels places cannot be told; parts that became channels count as read."""
+        if len(view.digits) > 1:
+            view = self.scene.closed(view, [1])
+        sizes = [
+            prod(d.size for other in views if other for d in other.digits if d.dim == dim)
+            for dim in view.dims
+        ]
+        if view.digits and all(value.shape[d] == n for d, n in zip(view.dims, sizes, strict=True)):
+            return view
+        crowded = any(other.dims & view.dims for other in views if other and other is not view)
+        return None if crowded else self.scene.plain(view, value.shape)
 
     def unread(self, outputs: Sequence[Value]) -> Unread:
         """Cells of the picture that none of some tensors reads."""
@@ -136,12 +152,6 @@ def fields(run: Trace) -> Fields:
     for call in run.calls:
         follow(call, scene)
     return Fields(picture, scene)
-
-
-def _laid_out(view: View, views: Sequence[View | None], value: Value) -> bool:
-    """Whether places can be told along an axis: flattened together with channels they cannot."""
-    beside = prod(other.cells for other in views if other and other.dim == view.dim)
-    return view.dim is not None and value.shape[view.dim] == beside
 
 
 def _number(value: Fraction) -> Number:

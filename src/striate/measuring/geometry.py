@@ -18,7 +18,7 @@ SELECTS = {"getitem", "narrow", "select", "split", "chunk", "unbind", "tensor_sp
 def geometry(net: nn.Module, run: Trace, seen: Fields) -> list[Finding]:
     """All findings of this kind."""
     return [
-        *_unread(net, run, seen),
+        *([] if run.error else _unread(net, run, seen)),
         *_too_large(run, seen),
         *_misaligned(run, seen),
         *_checkerboards(run),

@@ -28,7 +28,7 @@ ALONG = """
 """.split()  # noqa: SIM905
 # What reads everything by its nature, so that an unbounded field says all there is to say.
 MIXED = """
-    scaled_dot_product_attention multi_head_attention_forward lstm gru rnn_tanh rnn_relu lstm_cell
+    lstm gru rnn_tanh rnn_relu lstm_cell
     gru_cell grid_sample fft_fft2 fft_rfft2 fft_ifft2 fft_irfft2 fft_fft fft_rfft cdist pdist
 """.split()  # noqa: SIM905
 NOTHING = """

@@ -5,8 +5,9 @@ included; normalisation, pooling, activations and everything else are 0 by conve
 """
 
 from collections.abc import Callable
-from math import prod
+from math import isqrt, prod
 
+from striate.measuring.equations import letters
 from striate.probe import Call, Value
 
 
@@ -70,17 +71,31 @@ def _recurrent(call: Call) -> int:
 
 
 def _einsum(call: Call) -> int | None:
-    equation, operands = call.args[0], call.inputs
-    if len(operands) == 1:
+    """Of two factors; the cost of three depends on their order."""
+    named = letters(call)
+    if named is None or len(named[0]) > 2:
+        return None
+    terms, result = named
+    if len(terms) == 1:
         return 0
-    if not isinstance(equation, str) or "." in equation or equation.count(",") > 1:
-        return None  # an ellipsis hides axes, and the cost of three factors depends on their order
-    left, _, right = equation.replace(" ", "").partition("->")
     sizes: dict[str, int] = {}
-    for term, operand in zip(left.split(","), operands, strict=True):
-        sizes |= zip(term, operand.shape, strict=True)
-    kept = set(right) if right else {axis for axis in sizes if left.count(axis) == 1}
-    return prod(sizes.values()) if kept != set(sizes) else 0  # nothing summed is no matrix product
+    for term, operand in zip(terms, call.inputs, strict=True):
+        for axis, side in zip(term, operand.shape, strict=True):
+            sizes[axis] = max(side, sizes.get(axis, 1))
+    return prod(sizes.values()) if set(result) != set(sizes) else 0  # nothing summed is no product
+
+
+def _tensordot(call: Call) -> int:
+    left, right = call.inputs[:2]
+    # Each summed axis stands in both factors and not in the result.
+    summed = isqrt(left.count * right.count // max(1, call.outputs[0].count))
+    return call.outputs[0].count * summed
+
+
+def _bilinear(call: Call) -> int:
+    # Every weight is used once an item, with one product of the two inputs.
+    items = prod(call.inputs[0].shape[:-1])
+    return items * value(call, "weight", 2).count
 
 
 Formula = Callable[[Call], int | None]
@@ -96,6 +111,8 @@ FORMULAS: dict[str, Formula] = {
     **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), _recurrent),
     **dict.fromkeys(("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"), _recurrent),
     "einsum": _einsum,
+    "tensordot": _tensordot,
+    "bilinear": _bilinear,
 }
 
 # Known to have none. A function that is in neither table, and that PyTorch's counter does not

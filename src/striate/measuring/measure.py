@@ -10,12 +10,12 @@ from torch import nn
 from striate.errors import ShapeError
 from striate.measuring.connections import connections
 from striate.measuring.doctor import Case, examine
-from striate.measuring.failures import explain
-from striate.measuring.fields import Fields, fields
+from striate.measuring.failures import explain, unfinished
+from striate.measuring.fields import NONE_UNREAD, Fields, fields
 from striate.measuring.inputs import Shape, read_shape, templates
 from striate.measuring.macs import formula
 from striate.measuring.sheet import Counts, Disagreement, Layer, Sheet, Totals
-from striate.probe import Call, trace
+from striate.probe import Call, settled, trace
 
 
 def measure(
@@ -27,7 +27,8 @@ def measure(
     """Shapes, parameters, connections, multiply-adds and bytes of every layer, for one item.
 
     The net is not changed: it is copied without its weights and run in evaluation mode; only a net
-    whose control flow depends on numbers is run on the CPU with a copy of its weights.
+    whose control flow depends on numbers is run on the CPU with a copy of its weights. Of a net that
+    stops in the middle for another reason than its shapes, the sheet holds what ran, and says what is missing.
 
     Args:
         net: any module, or a name of the catalogue.
@@ -39,12 +40,14 @@ def measure(
     Raises:
         ArgumentError: an unknown name, or no shape where one is needed.
         ShapeError: a layer that does not fit what it gets; the message names it and both sizes.
-        UsageError: the net cannot be run for another reason, or cannot be copied.
+        UsageError: the net fails before it calls anything.
     """
     module = _named(net, shape) if isinstance(net, str) else getattr(net, "_orig_mod", net)
-    run = trace(module, templates(module, shape))
+    fed = templates(module, shape)
+    module = settled(module, fed)
+    run = trace(module, fed)
     problem = explain(module, run)
-    if problem:
+    if problem and (isinstance(problem, ShapeError) or not run.calls):
         raise problem from run.error
     parameters: dict[str, nn.Parameter] = dict(module.named_parameters())
     calls = [call for call in run.calls if call.live or call.flops or formula(call)]
@@ -59,7 +62,8 @@ def measure(
         findings=examine(Case(module, run, seen, batch)),
         ran_on=run.device,
         field=seen.of(run.outputs[0]) if run.outputs else None,
-        unread=seen.unread(run.outputs),
+        unread=NONE_UNREAD if problem else seen.unread(run.outputs),
+        unfinished=unfinished(module, run, problem) if problem else None,
     )
 
 

@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from striate.errors import ArgumentError, nearest
+from striate.errors import ArgumentError, ShapeError, nearest
 from striate.measuring.failures import explain
 from striate.measuring.inputs import Shape, templates
 from striate.measuring.structure import run_call
 from striate.measuring.thin import Thin
-from striate.probe import Call, Trace, Value, trace
+from striate.probe import Call, Trace, Value, settled, trace
 from striate.report import Result
 
 
@@ -74,9 +74,11 @@ def reach(
         ArgumentError: no such layer, a place outside the map, or a function whose structure is not known.
         ShapeError: a layer that does not fit what it gets.
     """
-    run = trace(net, templates(net, shape))
+    fed = templates(net, shape)
+    net = settled(net, fed)
+    run = trace(net, fed)
     problem = explain(net, run)
-    if problem:
+    if problem and (isinstance(problem, ShapeError) or not layer):  # else a layer that ran may do
         raise problem from run.error
     value = _output(net, run, layer)
     space = value.shape[2:]

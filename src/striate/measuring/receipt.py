@@ -17,7 +17,7 @@ from striate.measuring import timing
 from striate.measuring.inputs import Shape, templates
 from striate.measuring.macs import formula
 from striate.plan import Plan
-from striate.probe import Call, saved_bytes, trace
+from striate.probe import Call, saved_bytes, settled, trace
 from striate.report import Result, text_table
 
 OPTIMIZERS = {"sgd": 0, "momentum": 1, "adamw": 2}  # numbers kept beside each parameter
@@ -138,6 +138,7 @@ def training_cost(
     if optimizer not in OPTIMIZERS:
         raise ArgumentError(f"optimizer={optimizer!r}: {nearest(optimizer, OPTIMIZERS)}")
     single = templates(net, shape)
+    net = settled(net, single)
     fed = [one.expand(batch, *one.shape[1:]) for one in single]
     run = trace(net, single)
     trained = {name: p for name, p in net.named_parameters() if p.requires_grad}

@@ -9,7 +9,7 @@ from typing import Any
 from striate.measuring import folding
 from striate.measuring.comparison import shares, shares_text
 from striate.measuring.fields import NONE_UNREAD, Field, Unread
-from striate.measuring.finding import Finding
+from striate.measuring.finding import Finding, Unfinished
 from striate.measuring.inputs import times
 from striate.report import Result, text_table
 
@@ -99,7 +99,10 @@ class Counts:
 
 @dataclass(frozen=True)
 class Sheet(Result):
-    """The measured net. `ran_on` is "meta" (shapes alone) or "cpu" (a net that needs real numbers)."""
+    """The measured net. `ran_on` is "meta" (shapes alone) or "cpu" (a net that needs real numbers).
+
+    `unfinished` is None if the net ran to its end.
+    """
 
     net: str
     inputs: tuple[tuple[int, ...], ...]
@@ -110,6 +113,7 @@ class Sheet(Result):
     ran_on: str
     field: Field | None = None
     unread: Unread = NONE_UNREAD
+    unfinished: Unfinished | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON shape `measure`; `field` is that of the first output."""
@@ -129,6 +133,7 @@ class Sheet(Result):
             "unread": self.unread.as_dict(),
             "findings": [asdict(finding) for finding in self.findings],
             "ran_on": self.ran_on,
+            "unfinished": self.unfinished and asdict(self.unfinished),
         }
 
     def as_text(self) -> str:
@@ -143,10 +148,13 @@ class Sheet(Result):
             self._evidence(),
         ]
         lines += [finding.as_text() for finding in self.findings]
+        lines += [self.unfinished.as_text()] if self.unfinished else []
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return folding.as_html(HEADER, self._rows(), self.layers, [CONVENTION, self._evidence()])
+        notes = [CONVENTION, self._evidence(), *(each.as_text() for each in self.findings)]
+        notes += [self.unfinished.as_text()] if self.unfinished else []
+        return folding.as_html(HEADER, self._rows(), self.layers, notes)
 
     def as_csv(self) -> str:
         """One line a row, for spreadsheets: trainable and frozen parameters apart, no totals."""

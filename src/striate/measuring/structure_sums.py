@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import reduce
+from math import prod
 from operator import add
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from striate.measuring.kinds import ALONG, ELEMENTWISE, MIXED, NOTHING, REDUCED
+from striate.measuring.structure_products import PRODUCTS, over_last
 from striate.measuring.thin import Made, Step, Thin, first, zeros
 from striate.probe import Call, Value
 
@@ -29,6 +31,7 @@ ADAPTIVE: dict[int, Function] = {
 
 RESIZE: Function = F.interpolate
 UNFOLD: Function = F.unfold
+FOLD: Function = F.fold
 
 
 def _one_channel(thin: Thin, dim: int) -> Tensor:
@@ -150,11 +153,7 @@ def _dims(call: Call, rank: int) -> list[int]:
 
 def _layer_norm(call: Call, made: Made) -> Tensor:
     count = len(cast("Sequence[int]", call.arg("normalized_shape", 1)))
-    return _over_last(first(call, made), count)
-
-
-def _over_last(thin: Thin, count: int) -> Tensor:
-    return thin.data.sum(list(range(-count, 0)), keepdim=True)
+    return over_last(first(call, made), count)
 
 
 def _map_norm(call: Call, made: Made) -> Tensor:
@@ -207,19 +206,24 @@ def _shuffle(call: Call, made: Made) -> Tensor:
 
 
 def _unfold(call: Call, made: Made) -> Tensor:
+    if (
+        len(call.outputs[0].shape) == len(call.inputs[0].shape) + 1
+    ):  # the method of tensors, along one axis
+        dim, size, step = (cast("int", given) for given in call.args[1:])
+        thin = first(call, made)
+        return thin.whole(dim % len(thin.shape)).unfold(dim, size, step)
     x = _one_channel(_spatial(call, made, 2), -3)
     return UNFOLD(x, *call.args[1:], **call.kwargs).sum(-2, keepdim=True)
 
 
-def _linear(call: Call, made: Made) -> Tensor:
-    return _over_last(first(call, made), 1)
-
-
-def _product(call: Call, made: Made) -> Tensor:
-    left, right = (made.get(v.index) or zeros(v) for v in call.inputs[-2:])
-    rows = left.data.sum(-1, keepdim=len(right.shape) > 1)
-    columns = right.data.sum(-2 if len(right.shape) > 1 else -1, keepdim=len(left.shape) > 1)
-    return rows + columns
+def _fold(call: Call, made: Made) -> Tensor:
+    thin = first(call, made)
+    rank = len(thin.shape)
+    one = _one_channel(Thin(thin.whole(rank - 1), thin.shape), -2)
+    size, kernel = call.outputs[0].shape[-2:], _each(call.arg("kernel_size", 2), 2)
+    names = ((3, "dilation", 1), (4, "padding", 0), (5, "stride", 1))
+    cells = one.expand(*one.shape[:-2], prod(kernel), one.shape[-1])
+    return FOLD(cells, size, kernel, *(call.arg(name, i, d) for i, name, d in names))
 
 
 def _everything(call: Call, made: Made) -> Tensor:
@@ -261,6 +265,6 @@ SUMS: dict[str, Step] = {
     **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), _shuffle),
     "pad": _pad,
     "unfold": _unfold,
-    "linear": _linear,
-    **dict.fromkeys(("matmul", "mm", "bmm", "baddbmm", "addmm"), _product),
+    "fold": _fold,
+    **PRODUCTS,
 }

@@ -89,6 +89,21 @@ def pooling(kernel_at: int) -> Tapping:
     return taps
 
 
+def patches(call: Call, kernel_at: int) -> list[list[int]]:
+    """Kernel, dilation, padding and stride of `unfold` and `fold`, one number an axis each."""
+    names = (("kernel_size", 1), ("dilation", 1), ("padding", 0), ("stride", 1))
+    return [
+        [setting(call.arg(name, kernel_at + i, default), axis, default) for axis in (0, 1)]
+        for i, (name, default) in enumerate(names)
+    ]
+
+
+def places(sides: Sequence[int], call: Call, kernel_at: int) -> list[int]:
+    """How many places the window of `unfold` and `fold` has along each axis of the maps."""
+    numbers = zip(sides, *patches(call, kernel_at), strict=True)
+    return [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, d, p, s in numbers]
+
+
 def unpooling(call: Call, axis: int, n: int, m: int) -> Taps:
     """Of max_unpool: every input may come to lie anywhere in the window it is the maximum of."""
     del n, m

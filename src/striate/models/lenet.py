@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import ShapeError
+from striate.layers.pool import HalvingMaxPool2d
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
 from striate.models.facts import Request
 
 ACTS = {"relu": lambda: nn.ReLU(inplace=True), "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
-POOLS = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
+POOLS = {"max": HalvingMaxPool2d, "avg": lambda: nn.AvgPool2d(2)}
 # The paper pads its 28x28 digits to 32x32 before the first convolution; here conv1 does.
 PADDING: dict[tuple[int, ...], int] = {(28, 28): 2, (32, 32): 0}
 
@@ -50,9 +51,9 @@ class LeNet(Backbone):
         self.conv1 = nn.Conv2d(
             request.in_channels, self.widths[0], 5, padding=PADDING[request.size]
         )
-        self.pool1, self.act1 = pool(2), act()
+        self.pool1, self.act1 = pool(), act()
         self.conv2 = nn.Conv2d(self.widths[0], self.widths[1], 5)
-        self.pool2, self.act2 = pool(2), act()
+        self.pool2, self.act2 = pool(), act()
         self.flatten = nn.Flatten()
         self.fc1 = nn.Linear(self.widths[1] * 25, units[0])
         self.act3 = act()

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from striate.plan.faults import crashing_layer
 from striate.plan.form import LAYOUTS, Plan
 
 SHARE, MOST = 0.04, 10.0  # of the training's time, and in seconds, that choosing may take
@@ -53,7 +54,7 @@ def choose(
             at most ten seconds.
         seconds: after which the training will end, if that is sooner.
     """
-    plans = candidates(device)
+    plans = [plan for plan in candidates(device) if crashing_layer(net, plan) is None]
     expected = _outputs(net, batch, plans[0])
     errors = {plan: _difference(_outputs(net, batch, plan), expected) for plan in plans}
     sound = [plan for plan in plans if errors[plan] <= plan.tolerance] or plans[:1]

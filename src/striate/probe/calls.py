@@ -82,7 +82,8 @@ class Call:
 class Trace:
     """One run of a net: its calls in order, and where it stopped if it did.
 
-    `device` is "meta", where shapes are computed without numbers, or "cpu" for a net that needs numbers.
+    `device` is "meta", where shapes are computed without numbers, or "cpu" for a net that needs numbers;
+    `entered` holds the paths of the modules that ran.
     """
 
     device: str
@@ -90,6 +91,7 @@ class Trace:
     calls: tuple[Call, ...]
     outputs: tuple[Value, ...]
     flops: int
+    entered: frozenset[str] = frozenset()
     failed: Call | None = None
     error: Exception | None = None
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from striate.errors import UsageError
-from striate.probe.tracing import random_kept, twin_of
+from striate.probe.copying import quiet, random_kept, twin_of
 
 
 def copied(net: nn.Module, device: str) -> nn.Module:
@@ -41,6 +41,7 @@ def saved_bytes(net: nn.Module, inputs: Sequence[Tensor], *, device: str = "meta
     try:
         with (
             random_kept(),
+            quiet(),
             torch.enable_grad(),
             torch.device(device),
             saved_tensors_hooks(keep, lambda tensor: tensor),

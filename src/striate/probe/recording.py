@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from striate.probe.calls import Call, Value
+from striate.probe.copying import quiet, random_kept, twin_of
 from striate.probe.flops import FlopCounter
-from striate.probe.tracing import Recorder, random_kept, twin_of
+from striate.probe.tracing import Recorder
 from striate.probe.watching import tensors
 
 
@@ -48,18 +49,17 @@ def record(net: nn.Module, inputs: Sequence[Tensor]) -> Recording:
     """Run a copy of `net` on the CPU in evaluation mode and keep every number; the net itself is not touched.
 
     Args:
-        net: any module that is not scripted; hooks on it that are not torch's own do not run.
+        net: any module; hooks on it that are not torch's own do not run.
         inputs: one tensor an argument of `forward`.
 
-    Raises:
-        UsageError: the net cannot be copied. What the net itself raises passes through.
+    What the net raises passes through.
     """
     twin = twin_of(net, "cpu").eval()
     fed = [tensor.detach().to("cpu", copy=True) for tensor in inputs]
     recorder = _Keeper(twin, fed)
     given = tuple(recorder.value(tensor) for tensor in fed)
-    with random_kept(), torch.no_grad(), recorder:
-        twin(*fed)
+    with random_kept(), quiet(), torch.no_grad(), recorder:
+        recorder.net(*fed)
     return Recording(
         given,
         tuple(recorder.calls),
@@ -78,7 +78,7 @@ class _Keeper(Recorder):
         self.returned: dict[str, list[tuple[Value, ...]]] = {}
         self._versions: dict[int, int] = {}
         super().__init__(net, inputs, FlopCounter())
-        for path, module in net.named_modules():
+        for path, module in self.net.named_modules():
             self._collect(path, module)
 
     def _collect(self, path: str, module: nn.Module) -> None:

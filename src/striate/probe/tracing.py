@@ -1,21 +1,19 @@
 """Run a copy of any net and list every torch function it calls; the net itself is not touched."""
 
-import copy
-import random
 import sys
-from collections.abc import Callable, Generator, MutableMapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from striate.errors import UsageError
 from striate.probe.calls import Call, Trace, Value
+from striate.probe.copying import lazy, quiet, random_kept, twin_of
 from striate.probe.flops import FlopCounter, flops
+from striate.probe.scripted import opened
 from striate.probe.watching import tensors
 
 
@@ -26,18 +24,25 @@ def trace(net: nn.Module, inputs: Sequence[Tensor], *, numbers: bool = True) -> 
     (its control flow depends on numbers) runs on the CPU with a copy of its weights and random inputs.
 
     Args:
-        net: any module that is not scripted; hooks on it that are not torch's own do not run.
+        net: any module; hooks on it that are not torch's own do not run.
         inputs: one tensor an argument of `forward`, of which only shape and type are used.
         numbers: whether the CPU is tried; without it a net that fails costs no copy of its weights.
 
     Returns:
-        The run; `failed` and `error` say where it stopped if the net cannot take these inputs.
+        The run that came further; `failed` and `error` say where it stopped if the net cannot take these inputs.
 
     Raises:
-        UsageError: the net cannot be copied.
+        UsageError: lazy layers without sizes; `settled` gives them some.
     """
+    if lazy(net):
+        raise UsageError(
+            "the net has lazy layers without sizes; run it once on a batch before this"
+        )
     run = _run(net, inputs, "meta")
-    return run if run.error is None or not numbers else _run(net, inputs, "cpu")
+    if run.error is None or not numbers:
+        return run
+    real = _run(net, inputs, "cpu")
+    return run if real.error and len(run.calls) > len(real.calls) else real
 
 
 def _run(net: nn.Module, inputs: Sequence[Tensor], device: str) -> Trace:
@@ -47,9 +52,9 @@ def _run(net: nn.Module, inputs: Sequence[Tensor], device: str) -> Trace:
     counter = FlopCounter()
     recorder = Recorder(twin, fed, counter)
     given = tuple(recorder.value(tensor) for tensor in fed)
-    with random_kept(), torch.no_grad(), counter, torch.device(device), recorder:
+    with random_kept(), quiet(), torch.no_grad(), counter, torch.device(device), recorder:
         try:
-            output = twin(*fed)
+            output = recorder.net(*fed)
         except Exception as problem:  # noqa: BLE001 - any code may stand in a net
             error = problem
     return Trace(
@@ -58,6 +63,7 @@ def _run(net: nn.Module, inputs: Sequence[Tensor], device: str) -> Trace:
         calls=tuple(recorder.calls),
         outputs=tuple(recorder.value(tensor) for tensor in tensors(output)),
         flops=counter.total,
+        entered=frozenset(recorder.entered),
         failed=recorder.failing(error) if error else None,
         error=error,
     )
@@ -69,95 +75,76 @@ def _input(like: Tensor, device: str) -> Tensor:
     return torch.zeros(like.shape, dtype=like.dtype, device=device)
 
 
-@contextmanager
-def random_kept() -> Generator[None]:
-    """Leave the random states of Python and torch as they are, whatever the block draws."""
-    state = random.getstate()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        random.setstate(state)
+@dataclass(frozen=True)
+class _Frame:
+    """A module that is running: its path, its type, and how many calls had been made when it began."""
 
-
-def twin_of(net: nn.Module, device: str) -> nn.Module:
-    """A deep copy whose tensors lie on `device`, without the hooks that the caller set."""
-    if isinstance(net, torch.jit.ScriptModule):
-        raise UsageError("a scripted net hides what it calls; give the Python net it was made from")
-    if any(is_lazy(parameter) for parameter in net.parameters()):
-        raise UsageError(
-            "the net has lazy layers without sizes; run it once on a batch before this"
-        )
-    memo: dict[int, object] = {}
-    for module in net.modules():
-        held = [
-            *module.parameters(recurse=False),
-            *module.buffers(recurse=False),
-            *vars(module).values(),
-        ]
-        for tensor in held:
-            if isinstance(tensor, Tensor):
-                memo[id(tensor)] = _moved(tensor, device)
-    try:
-        twin = copy.deepcopy(net, memo)
-    except Exception as error:
-        raise UsageError(f"the net cannot be copied, as copy.deepcopy says: {error}") from error
-    for module in twin.modules():
-        for name in ("_forward_pre_hooks", "_forward_hooks"):  # torch gives no public list of them
-            _drop_visitors(vars(module)[name])
-    return twin
-
-
-def _moved(tensor: Tensor, device: str) -> Tensor:
-    data = tensor.detach()
-    moved = (
-        torch.empty_like(data, device=device) if device == "meta" else data.to(device, copy=True)
-    )
-    return nn.Parameter(moved, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else moved
-
-
-def _drop_visitors(hooks: dict[int, Callable[..., object]]) -> None:
-    """Keep the hooks that are part of the net's arithmetic, such as torch's weight norm and pruning."""
-    for key, hook in list(hooks.items()):
-        home = getattr(hook, "__module__", None) or type(hook).__module__
-        if not home.startswith("torch."):
-            del hooks[key]
+    path: str
+    module: str
+    calls: int = 0
 
 
 class Recorder(TorchFunctionMode):
-    """Writes down each torch function as it is called, with the module that stands on top of the stack."""
+    """Writes down each torch function as it is called, with the module that stands on top of the stack.
+
+    Attributes:
+        net: the net to run; a scripted module in it is called as one function.
+        calls: the calls so far.
+        entered: paths of the modules that ran.
+    """
 
     def __init__(self, net: nn.Module, inputs: Sequence[Tensor], counter: FlopCounter) -> None:
         super().__init__()
         self.calls: list[Call] = []
+        self.entered: set[str] = set()
         self._counter = counter
-        self._stack = [("", type(net).__name__)]
+        self._escaped: list[Value] = []
+        self._stack = [_Frame("", type(net).__name__)]
         self._known: MutableMapping[Tensor, Value] = WeakTensorKeyDictionary()
         self._made = 0
         self._failed: tuple[Call, Exception] | None = None
-        self._fallen: tuple[tuple[str, str], BaseException | None] = (self._stack[0], None)
+        self._fallen: tuple[_Frame, BaseException | None] = (self._stack[0], None)
         for name, parameter in net.named_parameters():
             self._know(parameter, params=(name,))
         for tensor in inputs:
             self._know(tensor, live=True)
-        for path, module in net.named_modules():
+        self.net = opened(net)
+        for path, module in self.net.named_modules():
             self._follow(path, module)
 
     def _follow(self, path: str, module: nn.Module) -> None:
-        here = (path, type(module).__name__)
+        name = type(module).__name__
+        for held in tensors(
+            [dict(module.named_buffers(recurse=False)), list(vars(module).values())]
+        ):
+            self.value(held)  # a constant, whoever gives it back
 
         def enter(_module: nn.Module, _inputs: object) -> None:
-            self._stack.append(here)
+            self.entered.add(path)
+            self._stack.append(_Frame(path, name, len(self.calls)))
 
-        def leave(_module: nn.Module, _inputs: object, _output: object) -> None:
-            self._stack.pop()
+        def leave(_module: nn.Module, inputs: object, output: object) -> None:
+            frame = self._stack.pop()
             error = sys.exception()
-            if error is not None and error is not self._fallen[1]:
-                self._fallen = (here, error)
+            if error is None:
+                self._untraced(frame, tensors(inputs), tensors(output))
+            elif error is not self._fallen[1]:
+                self._fallen = (frame, error)
 
         module.register_forward_pre_hook(enter, prepend=True)
         # Also after an exception, which the net may catch.
         module.register_forward_hook(leave, always_call=True)
+
+    def _untraced(self, frame: _Frame, inputs: list[Tensor], outputs: list[Tensor]) -> None:
+        """Outputs that came about where no torch function is seen, as in NumPy: from all that went in."""
+        new = [tensor for tensor in outputs if tensor not in self._known]
+        if not new:
+            return
+        inside = [value for call in self.calls[frame.calls :] for value in call.outputs]
+        read = [*(self.value(tensor) for tensor in inputs), *inside]
+        call = Call(frame.path, frame.module, "untraced", (read,), {})
+        made = tuple(self._know(tensor, live=call.live) for tensor in new)
+        self.calls.append(replace(call, outputs=made, written=_written(inputs, new)))
 
     def value(self, tensor: Tensor) -> Value:
         """The value of a tensor; one that nothing recorded made is a constant."""
@@ -174,7 +161,7 @@ class Recorder(TorchFunctionMode):
         if self._failed and self._failed[1] is error:
             return self._failed[0]
         where = self._fallen[0] if self._fallen[1] is error else self._stack[0]
-        return Call(*where, "forward", (), {})
+        return Call(where.path, where.module, "forward", (), {})
 
     def __torch_function__(
         self,
@@ -192,8 +179,14 @@ class Recorder(TorchFunctionMode):
             raise
         # An assignment to part of a tensor gives nothing back, yet changes its first argument.
         outputs = tensors(args[:1] if _name(func) == "setitem" else result)
+        if not outputs and _name(func) in LEAVES:
+            self._escaped += [
+                value for value in self._call(func, args, kwargs).inputs if value.live
+            ]
         if outputs:
             call = self._call(func, args, kwargs)
+            if self._escaped and not call.live and call.op in COMES_BACK:
+                call = replace(call, op="untraced", args=(list(self._escaped),), kwargs={})
             params = () if call.live else call.params
             self.calls.append(
                 replace(
@@ -209,7 +202,8 @@ class Recorder(TorchFunctionMode):
     def _call(self, func: object, args: tuple[object, ...], kwargs: dict[str, object]) -> Call:
         plain_args = tuple(self._plain(arg) for arg in args)
         plain_kwargs = {key: self._plain(arg) for key, arg in kwargs.items()}
-        return Call(*self._stack[-1], _name(func), plain_args, plain_kwargs)
+        here = self._stack[-1]
+        return Call(here.path, here.module, _name(func), plain_args, plain_kwargs)
 
     def _plain(self, arg: object) -> object:
         if isinstance(arg, Tensor):
@@ -217,6 +211,11 @@ class Recorder(TorchFunctionMode):
         if isinstance(arg, list | tuple):
             return [self._plain(item) for item in arg]
         return arg
+
+
+# Into NumPy, where nothing is seen, and back.
+LEAVES = ("numpy", "array", "tolist")
+COMES_BACK = ("from_numpy", "lift_fresh", "tensor", "as_tensor", "asarray")
 
 
 def _written(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> int:

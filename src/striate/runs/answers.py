@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from striate.data import Images
 from striate.plan import Plan
 from striate.probe import as_eval
 from striate.runs.preprocessing import Preprocessing
@@ -17,7 +18,7 @@ PIXELS_A_BATCH = 400_000
 
 def answers(
     net: nn.Module,
-    images: NDArray[np.uint8],
+    images: Images,
     decode: Callable[[Tensor], NDArray[np.float32]],
     *,
     preprocessing: Preprocessing,
@@ -43,7 +44,7 @@ def answers(
 
 def _batch(
     net: nn.Module,
-    images: NDArray[np.uint8],
+    images: Images,
     decode: Callable[[Tensor], NDArray[np.float32]],
     preprocessing: Preprocessing,
     plan: Plan,

@@ -22,7 +22,7 @@ from torch import Tensor
 from striate.errors import CheckpointError
 from striate.runs.folder import cannot_write, read_json
 
-FORMAT = 1
+FORMAT = 2
 KEEP = 2
 TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
 
@@ -123,9 +123,12 @@ def load(folder: Path) -> Checkpoint:
         CheckpointError: a file is missing, changed or of a newer format.
     """
     manifest = read_json(folder / MANIFEST)
-    if manifest.get("format") != FORMAT:
+    version = manifest.get("format")
+    if version != FORMAT:
+        older = isinstance(version, int) and version < FORMAT
         raise CheckpointError(
-            f"{folder}: format {manifest.get('format')!r}, this version reads {FORMAT}; update striate"
+            f"{folder}: format {version!r}, this version reads {FORMAT}; "
+            + ("go on with the striate that wrote it, or train anew" if older else "update striate")
         )
     content = {name: _read_checked(folder / name, manifest) for name in (TENSORS, STATE)}
     try:

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from striate.data import Images
 from striate.errors import CheckpointError
 
 
@@ -26,7 +26,7 @@ class Preprocessing:
 
     @classmethod
     def measured(
-        cls, images: NDArray[np.uint8], size: tuple[int, int], color: str, *, limit: int = 5000
+        cls, images: Images, size: tuple[int, int], color: str, *, limit: int = 5000
     ) -> "Preprocessing":
         """With mean and deviation of up to `limit` of the images [N, H, W, C], evenly picked."""
         counts = np.zeros(

@@ -19,7 +19,7 @@ from torch import nn
 
 from striate import data as data_room
 from striate import plan as plan_room
-from striate.data import Data
+from striate.data import Data, Images
 from striate.errors import ArgumentError, CheckpointError, DataError, UsageError
 from striate.metrics import Interval, Scores
 from striate.metrics.scores import cells
@@ -183,7 +183,7 @@ class Run(Result):
         except DataError as error:
             return str(error).removeprefix(f"{file}: ")  # the prediction names it
 
-    def _answers(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _answers(self, images: Images) -> NDArray[np.float32]:
         return answers(
             self.net,
             images,

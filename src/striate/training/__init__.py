@@ -1,7 +1,8 @@
 """Training: data and a recipe in, a run folder with a trained net out."""
 
 from striate.training.finding import Rates, find_rate
-from striate.training.fit import check, fit, follow, resume
+from striate.training.fit import check, fit, resume
+from striate.training.follow import follow
 from striate.training.reading import read_recipe, shown
 from striate.training.recipe import Recipe
 from striate.training.recipes import NAMED

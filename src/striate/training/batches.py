@@ -12,6 +12,7 @@ from torch import Tensor
 from striate.augment import read, view
 from striate.runs.preprocessing import Preprocessing
 from striate.training import seed as randomness
+from striate.training.shard_order import Shards
 
 SHIFT = 1 / 28  # a shift moves by up to this share of the size: one pixel of an MNIST digit
 
@@ -31,6 +32,7 @@ class Batches:
     augment: str
     seed: int
     balanced: bool = False  # every class drawn equally often
+    shards: Shards | None = None  # where items lie, for an order that reads a few shards at a time
 
     @property
     def steps(self) -> int:
@@ -42,6 +44,8 @@ class Batches:
         generator = randomness.generator(self.seed, "order", epoch)
         if self.balanced:
             shuffled = balanced_order(self.labels.cpu(), generator)
+        elif self.shards:
+            shuffled = self.shards.order(generator)
         else:
             shuffled = torch.randperm(len(self.labels), generator=generator)
         return torch.tensor_split(shuffled.to(self.labels.device), self.steps)
@@ -57,15 +61,20 @@ class Batches:
             step: within the epoch.
             plain: the middle of each picture instead of a random view.
         """
-        images = self.images.index_select(0, index)  # a copy of whole rows; indexing is 8x slower
-        if plain or self.augment == "none":
+        images = self.stored(index, epoch, step)
+        policy = read(self.augment)
+        if plain or not (policy.shifts or policy.views):
             images = self.preprocessing.centre(self._unpadded(images))
-        elif self.augment == "shift":
+        elif policy.shifts:
             images = self._shifted(images, randomness.generator(self.seed, "view", epoch, step))
         else:
-            policy, seed = read(self.augment), randomness.derive(self.seed, "view", epoch)
+            seed = randomness.derive(self.seed, "view", epoch)
             images, _ = view(images, index, policy, seed=seed, size=self.preprocessing.size)
         return self.preprocessing.normalise(images), self.labels.index_select(0, index)
+
+    def stored(self, index: Tensor, epoch: int, step: int) -> Tensor:  # noqa: ARG002 - of a stream
+        """The pictures of one step as they are kept, [B, H, W, C]."""
+        return self.images.index_select(0, index)  # a copy of whole rows; indexing is 8x slower
 
     def _shifted(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """A small shift of the batch as one, which costs nothing."""

@@ -98,7 +98,7 @@ def _climb(state: State, setting: loop.Setting, steps: int, progress: Progress) 
     for step in range(steps):
         rate = LOW * (HIGH / LOW) ** (step / max(1, steps - 1))
         epoch, at = divmod(step, setting.batches.steps)
-        x, target = setting.batches.take(setting.batches.order(epoch)[at], epoch, at)
+        x, target = setting.batch(setting.batches.order(epoch)[at], epoch, at)
         state.totals, state.step = Totals(), step
         try:
             loop.take_step(state, x, target, setting.at_rate(rate))

@@ -4,14 +4,14 @@ import copy
 import shutil
 import signal
 from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 from torch import nn
 
-from striate import losses
+from striate import augment, losses
 from striate import plan as plan_room
 from striate.data import Data, channels
 from striate.errors import CheckpointError, DataError, RecipeError, StriateError, UsageError
@@ -19,6 +19,8 @@ from striate.runs import Run, checkpoint, folder
 from striate.runs.config import structure
 from striate.training import following, interrupt, loop
 from striate.training import seed as randomness
+from striate.training.determinism import deterministic
+from striate.training.guards import Guard
 from striate.training.health import Health
 from striate.training.prepare import (
     chosen_net,
@@ -79,7 +81,11 @@ def fit(
         for line in examine(trained, shape, recipe.batch or 1):
             progress.say(line)
     path = folder.make(out, "classify", name, f"{_stem(data.path)}-{spec.name}")
-    with folder.lock(path), randomness.own_randomness():
+    with (
+        folder.lock(path),
+        randomness.own_randomness(),
+        deterministic(recipe.deterministic),
+    ):
         with _nothing_left_behind(path):
             mark(path)
             first_weights(trained, recipe, progress)
@@ -113,12 +119,13 @@ def resume(
     progress = progress or Progress()
     run = Run(path, net)
     config = run.config
-    with folder.lock(path), randomness.own_randomness():
+    with folder.lock(path), randomness.own_randomness(), ExitStack() as around:
         mark(path)
         if (path / "summary.json").exists():  # what is written last
-            ranks.tell({"path": str(path)})
+            ranks.agreed({"path": str(path)})
             return _finished(run)
         recipe = _recipe(path)
+        around.enter_context(deterministic(recipe.deterministic))
         data = run.open_data()
         _, trained = chosen_net(net, recipe, data)
         if structure(trained) != config.net.structure:
@@ -133,33 +140,13 @@ def resume(
             )
         for line in warnings:
             progress.say(line)
-        batches = training_batches(data, recipe, plan.device, config.preprocessing)
+        batches = training_batches(data, recipe, plan.device, config.preprocessing, ranks)
         task = chosen_task(data, recipe, batches)
         job = Job(path, data, recipe, config, plan, batches, task, progress, ranks)
         start = _start(trained, recipe, progress, needed=found is None)
         job, state, record = following.begin(job, trained, found)
         progress.say(f"going on after step {state.step:,}" + job.of_all())
         return _train(job, state, record, start)
-
-
-def follow(ranks: Alone, *, net: nn.Module | None = None) -> Path:
-    """Train as one of several processes, not the first: silent, from what the first one settled, writing nothing.
-
-    Args:
-        ranks: this process.
-        net: the user's own net.
-
-    Returns:
-        The run folder.
-
-    Raises:
-        DataError: the data here are not those of the first process.
-    """
-    with randomness.own_randomness():
-        path, ready = following.prepared(ranks, net)
-        if ready is not None:
-            _loop(*following.begin(*ready, None))
-    return path
 
 
 def check(recipe: Recipe, out: Path) -> None:
@@ -169,6 +156,10 @@ def check(recipe: Recipe, out: Path) -> None:
         UsageError: there is no such device, no such plan, or no folder can be made below `out`.
     """
     device = plan_room.device(recipe.device)
+    if recipe.deterministic and recipe.budget:
+        raise RecipeError(
+            "deterministic=true cannot be kept with budget=: a clock is never the same; use epochs="
+        )
     if recipe.plan != "auto":
         plan_room.explicit(recipe.plan, device)
     if not losses.read(recipe.loss).of_labels():
@@ -178,6 +169,11 @@ def check(recipe: Recipe, out: Path) -> None:
         )
     if recipe.sync_norm and not device.startswith("cuda"):
         raise RecipeError(f"sync_norm=true needs GPUs, this is {device}; leave it out")
+    if augment.read(recipe.augment).of("mix") and not losses.read(recipe.loss).of_shares():
+        raise RecipeError(
+            f"augment={recipe.augment} and loss={recipe.loss} do not go together: mixed pictures belong to two "
+            "classes at once, which cross_entropy alone takes"
+        )
     folder.check_parent(out)
 
 
@@ -229,22 +225,35 @@ def _finished(run: Run) -> Fitted:
 def _train(job: Job, state: State, record: Record, start: nn.Module | None) -> Fitted:
     """Run the loop, keep the record, and finish the run folder."""
     try:
-        _loop(job, state, record)
+        steps(job, state, record)
         return replace(record.finish(state, job), start=start)
     except KeyboardInterrupt:  # before the loop or after it; within it a signal is waited for
         raise record.stopped(state, signal.SIGINT) from None
 
 
-def _loop(job: Job, state: State, record: Record) -> None:
+def steps(job: Job, state: State, record: Record) -> None:
+    """Take all steps of a training, in this process."""
     held, recipe = job.held_out(), job.recipe
-    looks = recipe.health if job.ranks.first else 0
-    health = Health(job.path, looks, job.plan, job.progress.say, record.board)
-    if job.ranks.first:
+    first = job.ranks.first
+    health = Health(
+        job.path, recipe.health if first else 0, job.plan, job.progress.say, record.board
+    )
+
+    def back(state: State) -> None:
+        record.back(state)
+        if first:
+            health.forget(state.step)
+
+    guard = Guard(recipe.on_nan, recipe.oom, job.path if first else None, job.progress.say, back)
+    guard.mishaps = job.ranks.agreed(guard.mishaps)
+    if first:
         health.forget(state.step)
+    if recipe.on_nan == "rollback" and state.step == 0:
+        record.save(state)  # what there is to go back to
     with interrupt.listening() as asked:
         heard = job.ranks.heed(asked, record.spent)
         setting = loop.Setting(
-            job.batches, job.task, recipe, job.plan, health, heard.spent, job.ranks
+            job.batches, job.task, recipe, job.plan, health, heard.spent, guard, job.ranks
         )
 
         def after_step(state: State) -> None:

@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from striate import data as data_room
-from striate.errors import DataError
+from striate.errors import DataError, RecipeError
 from striate.plan import Plan
 from striate.runs.checkpoint import Checkpoint
 from striate.runs.config import Config
@@ -28,7 +29,7 @@ def prepared(ranks: Alone, net: nn.Module | None) -> tuple[Path, tuple[Job, nn.M
     Raises:
         DataError: the data here are not those of the first process.
     """
-    told = ranks.hear()
+    told: dict[str, Any] = ranks.agreed({})
     path = Path(told["path"])
     if "config" not in told:
         return path, None
@@ -43,7 +44,7 @@ def prepared(ranks: Alone, net: nn.Module | None) -> tuple[Path, tuple[Job, nn.M
     given = Plan.from_dict(config.plan)
     plan = replace(given, device=ranks.device(given.device))
     with ranks.decoding():
-        batches = training_batches(data, recipe, plan.device, config.preprocessing)
+        batches = training_batches(data, recipe, plan.device, config.preprocessing, ranks)
         task = chosen_task(data, recipe, batches)
         job = Job(path, data, recipe, config, plan, batches, task, Progress(), ranks)
         job.held_out()
@@ -60,7 +61,9 @@ def begin(job: Job, net: nn.Module, found: Checkpoint | None) -> tuple[Job, Stat
     """
     ranks, recipe = job.ranks, job.recipe
     settled = recipe.model_dump(mode="json")
-    ranks.tell({"path": str(job.path), "config": job.config.as_dict(), "recipe": settled})
+    if ranks.first:
+        _check(job)
+        ranks.agreed({"path": str(job.path), "config": job.config.as_dict(), "recipe": settled})
     found = ranks.same(found, net)
     state = State.begin(ranks.normalised(net, together=recipe.sync_norm), recipe, job.plan)
     record = Record(job.path, ranks=ranks)
@@ -69,3 +72,10 @@ def begin(job: Job, net: nn.Module, found: Checkpoint | None) -> tuple[Job, Stat
     if ranks.first:
         record.board = board(job.path, state.step)
     return job, state, record
+
+
+def _check(job: Job) -> None:
+    if job.ranks.world > 1 and job.recipe.oom == "halve":
+        raise RecipeError(
+            "oom=halve works in one process alone, since the others would not know of it: use accumulate="
+        )

@@ -3,11 +3,14 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from striate.augment import mix, read
 from striate.plan import Plan
 from striate.tasks import Classify
 from striate.training import optim
@@ -15,11 +18,12 @@ from striate.training import seed as randomness
 from striate.training.batches import Batches
 from striate.training.failure import broken_step
 from striate.training.frozen import begin_epoch
+from striate.training.guards import Guard
 from striate.training.health import Health
 from striate.training.ranks import ALONE, Alone
 from striate.training.recipe import Recipe
 from striate.training.schedule import Place, rate
-from striate.training.state import BrokenStepError, State, Totals
+from striate.training.state import State, Totals
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Setting:
     plan: Plan
     health: Health
     spent: Callable[[], float]
+    guard: Guard = field(default_factory=Guard)
     ranks: Alone = ALONE
 
     def place(self, state: State) -> Place:
@@ -41,6 +46,26 @@ class Setting:
         if self.recipe.budget is None:
             return place
         return Place.by_clock(max(place.share, self.spent() / self.recipe.budget), epoch)
+
+    def batch(
+        self, index: Tensor, epoch: int, step: int, *, plain: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """What this process takes of one step: pictures [B, C, h, w], and labels [B] or, of mixed ones, shares [B, K].
+
+        Args:
+            index: item numbers of the whole step.
+            epoch: counted from zero.
+            step: within the epoch.
+            plain: neither random views nor mixed.
+        """
+        policy = read(self.recipe.augment)
+        if plain or not policy.of("mix"):
+            return self.batches.take(self.ranks.share(index)[0], epoch, step, plain=plain)
+        x, target = self.batches.take(index, epoch, step)  # partners may be another process's
+        shares = F.one_hot(target, len(self.task.classes)).to(x.dtype)
+        generator = randomness.generator(self.recipe.seed, "mix", epoch, step)
+        x, shares = mix(x, shares, policy, generator)
+        return self.ranks.share(x)[0], self.ranks.share(shares)[0]
 
     def at_rate(self, rate: float) -> "Setting":
         """The same at one learning rate, whatever the schedule."""
@@ -75,6 +100,7 @@ def run(
 
     Raises:
         BrokenStepError: a loss or gradient is no finite number; weights stay as before that step.
+        NumericError: the memory does not suffice.
     """
     batches = setting.batches
     while not setting.over(state):
@@ -85,14 +111,12 @@ def run(
             if epoch * batches.steps + step < state.step:
                 continue  # done before the training was resumed
             start = time.perf_counter()
-            mine, share = setting.ranks.share(index)
-            x, target = batches.take(mine, epoch, step, plain=plain)
+            share = setting.ranks.share(index)[1]
+            x, target = setting.batch(index, epoch, step, plain=plain)
             state.totals.waited += time.perf_counter() - start
-            try:
-                take_step(state, x, target, setting, share=share)
-            except BrokenStepError as error:
-                error.details["items"] = index.tolist()
-                raise
+            step_of = partial(take_step, state, x, target, setting, share=share)
+            if not setting.guard.take(step_of, state, x, index):
+                break  # back at an earlier step
             state.totals.seconds += time.perf_counter() - start
             state.step += 1
             ended = state.step % batches.steps == 0 or setting.place(state).share >= 1
@@ -118,7 +142,8 @@ def take_step(
     """
     recipe = setting.recipe
     randomness.set_global(recipe.seed, "step", state.step, *setting.ranks.place)
-    optim.set_rate(state.opt, rate(recipe, setting.place(state), state.course))
+    slower = setting.guard.factor(state.step)
+    optim.set_rate(state.opt, slower * rate(recipe, setting.place(state), state.course))
     state.opt.zero_grad()
     with setting.health.look(state) as look:
         learned = _gradients(state, x, target, setting, share)
@@ -147,7 +172,7 @@ def _gradients(
 ) -> dict[str, float]:
     """Gradients of the mean loss of a batch, added up over its parts; what these add to its sums."""
     sums: dict[str, Tensor | float] = {"items": 0, "right": 0}
-    count = min(setting.recipe.accumulate, len(x))
+    count = min(setting.recipe.accumulate * state.parts, len(x))
     parts = zip(x.tensor_split(count), target.tensor_split(count), strict=True)
     for i, (some, wanted) in enumerate(parts):
         weight = share * len(some) / len(x)
@@ -160,7 +185,10 @@ def _gradients(
         (loss * state.scale.factor if state.scale else loss).backward()
         if share:
             sums["items"] += len(some)
-            sums["right"] += (learned.answer.detach().argmax(1) == wanted).sum()
+            truth = (
+                wanted if wanted.ndim == 1 else wanted.argmax(1)
+            )  # the larger share of a mixed item
+            sums["right"] += (learned.answer.detach().argmax(1) == truth).sum()
         for name, value in {"loss": learned.loss, **learned.parts}.items():
             sums[name] = sums.get(name, 0.0) + value.detach() * weight
     return {name: float(value) for name, value in sums.items()}

@@ -17,20 +17,25 @@ from torch import nn
 
 from striate import plan as plan_room
 from striate import weights
-from striate.data import Data, channels
+from striate.augment import read
+from striate.data import Data, Streamed, channels
 from striate.errors import RecipeError, ShapeError, UsageError
+from striate.models.backbone import Backbone
 from striate.models.unsupervised import Unsupervised
 from striate.plan import Plan
 from striate.runs.config import Config, NetSpec, structure
 from striate.runs.preprocessing import Preprocessing
 from striate.tasks import Classify
-from striate.training import frozen
+from striate.training import frozen, streams
 from striate.training import seed as randomness
 from striate.training.batches import Batches, balanced_weights, padded
+from striate.training.determinism import check_deterministic
 from striate.training.ranks import ALONE, Alone
 from striate.training.recipe import Recipe
 from striate.training.record import Job, Progress
 from striate.training.settle import stored_size
+from striate.training.shard_order import read_shards
+from striate.training.streams import Stream
 
 PLAN_VALUES = 500_000  # input values of the batch on which candidates are timed
 
@@ -60,9 +65,12 @@ def prepare(
     for problem in data.problems:
         progress.say(f"skipped {problem.file}: {problem.reason}")
     train = decoded["train"]
+    for split, arrays in decoded.items():
+        if isinstance(arrays.images, Streamed):
+            progress.say(streams.explained(split, arrays.images, data))
     size, color = recipe.size or (0, 0), recipe.color or "rgb"
     preprocessing = Preprocessing.measured(train.images, size, color)
-    batches = training_batches(data, recipe, device, preprocessing)
+    batches = training_batches(data, recipe, device, preprocessing, ranks)
     task = chosen_task(data, recipe, batches)
     _check_norm(net, batches, recipe, ranks.world)
     plan = _plan(net, batches, task, recipe, device, ranks.world)
@@ -145,34 +153,48 @@ def chosen_task(data: Data, recipe: Recipe, batches: Batches) -> Classify:
 
 
 def training_batches(
-    data: Data, recipe: Recipe, device: str, preprocessing: Preprocessing
+    data: Data,
+    recipe: Recipe,
+    device: str,
+    preprocessing: Preprocessing,
+    ranks: Alone = ALONE,
 ) -> Batches:
     """The training items on the device, at the size they are stored, with room for shifts."""
     arrays = data.arrays("train", size=preprocessing.resize, color=preprocessing.color)
+    labels = torch.from_numpy(arrays.labels).to(device)
+    settings = (labels, preprocessing, recipe.batch or 1, recipe.augment, recipe.seed)
+    balanced, shards = recipe.sampling == "balanced", read_shards(arrays.places, recipe.window)
+    if isinstance(arrays.images, Streamed):
+        mixed = bool(read(recipe.augment).of("mix"))  # then every process needs the whole batch
+        nothing = torch.empty((0, *arrays.images.shape[1:]), dtype=torch.uint8, device=device)
+        return Stream(
+            nothing,
+            *settings,
+            balanced,
+            shards,
+            pictures=arrays.images,
+            workers=recipe.workers,
+            mine=lambda index: index if mixed else ranks.share(index)[0],
+        )
     images = torch.from_numpy(arrays.images)
-    if recipe.augment == "shift":
+    if read(recipe.augment).shifts:
         images = padded(images, preprocessing.size)
-    return Batches(
-        images.to(device),
-        torch.from_numpy(arrays.labels).to(device),
-        preprocessing,
-        recipe.batch or 1,
-        recipe.augment,
-        recipe.seed,
-        balanced=recipe.sampling == "balanced",
-    )
+    return Batches(images.to(device), *settings, balanced, shards)
 
 
 def _plan(
     net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, device: str, world: int
 ) -> Plan:
     """The plan as asked for, or the one that measures best on a real batch, of which `world` processes share each."""
-    items = max(2, PLAN_VALUES // batches.images[0].numel())
+    items = max(2, PLAN_VALUES // math.prod(batches.images.shape[1:]))
     index = batches.order(0)[0][:items]
     x, target = batches.take(index, 0, 0)
     _check_outputs(net, x, task)
-    if recipe.plan != "auto":
-        return plan_room.explicit(recipe.plan, device)
+    _check_loss(net, x[:2], target[:2], task, recipe)
+    if recipe.deterministic:
+        check_deterministic(net, x[:2], target[:2], task)
+    if recipe.plan != "auto" or recipe.deterministic:  # what is fastest may change between repeats
+        return _explicit(net, "default" if recipe.plan == "auto" else recipe.plan, device)
     batch = (recipe.batch or 1) / world
     steps = batches.steps * recipe.most_epochs * batch / len(index)
     plan = plan_room.choose(
@@ -188,11 +210,7 @@ def _plan(
 
 
 def _check_norm(net: nn.Module, batches: Batches, recipe: Recipe, world: int) -> None:
-    """Refuse batches too small for batch normalisation, which sees those of each process alone.
-
-    Raises:
-        RecipeError: naming the least batch.
-    """
+    """Refuse batches too small for batch normalisation, which sees those of each process alone."""
     least = 1 if recipe.sync_norm and world > 1 else 2
     normalised = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in net.modules())  # pyright: ignore[reportPrivateUsage]
     if normalised and min(map(len, batches.order(0))) < least * world:
@@ -201,6 +219,17 @@ def _check_norm(net: nn.Module, batches: Batches, recipe: Recipe, world: int) ->
             f"batch={recipe.batch}{shared}: batch normalisation cannot learn from one picture a step; "
             f"use batch={least * world} or more"
         )
+
+
+def _explicit(net: nn.Module, words: str, device: str) -> Plan:
+    asked = plan_room.explicit(words, device)
+    layer = plan_room.crashing_layer(net, asked)
+    if layer:
+        raise RecipeError(
+            f"plan={words}: torch crashes in the backward pass of {layer} (1x1, stride 2, few channels) "
+            "in this layout and float32; use plan=default, or bf16,channels_last"
+        )
+    return asked
 
 
 def _forecast(seconds: float, recipe: Recipe) -> str:
@@ -228,6 +257,36 @@ def _check_outputs(net: nn.Module, x: torch.Tensor, task: Classify) -> None:
         raise ShapeError(
             f"the net answers {got} to {expected[0]} pictures, expected one tensor {expected}: "
             f"a score for each of the {expected[1]} classes"
+        )
+
+
+def _check_loss(
+    net: nn.Module, x: torch.Tensor, target: torch.Tensor, task: Classify, recipe: Recipe
+) -> None:
+    """Refuse what a loss of the net's own would not take notice of.
+
+    Raises:
+        RecipeError: naming the setting.
+    """
+    if not isinstance(net, Backbone):
+        return
+    asked: list[torch.Tensor] = []
+
+    def loss(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        asked.append(wanted)
+        return task.loss(logits, wanted)
+
+    copy.deepcopy(net).train().objective(Plan().batch(x), target.cpu(), loss)
+    usual = Recipe()
+    said = {key: getattr(recipe, key) for key in ("loss", "smoothing", "class_weights")}
+    said = {key: value for key, value in said.items() if value != getattr(usual, key)}
+    if read(recipe.augment).of("mix"):
+        said["augment"] = recipe.augment
+    if said and not asked:
+        key, value = next(iter(said.items()))
+        raise RecipeError(
+            f"{key}={value}: {recipe.net} learns by a loss of its own, which takes no notice of it; "
+            + ("leave mixup and cutmix out" if key == "augment" else f"leave {key} out")
         )
 
 

@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,7 +33,8 @@ from striate.runs.checkpoint import Checkpoint, pack
 from striate.tasks import Classify
 from striate.tasks.classify import Learned
 from striate.training.interrupt import Asked
-from striate.training.ranks import Alone, Followed, Heard
+from striate.training.ranks import Alone, Followed, Heard, T
+from striate.training.state import BrokenStepError
 
 STEP = 120.0  # seconds that a process waits for the others within a step; $STRIATE_RANK_TIMEOUT
 LONG = timedelta(days=7)  # and while one of them decodes, measures or writes
@@ -96,11 +97,9 @@ class Ranks(Alone):
         found = plan_room.device(wanted)
         if not found.startswith("cuda"):
             return found
-        count = torch.cuda.device_count()
-        if self.local >= count:
+        if self.local >= (count := torch.cuda.device_count()):
             raise UsageError(
-                f"process {self.local + 1} of this machine has no GPU of its own: there are {count}; "
-                "start as many processes, or say device=cpu"
+                f"process {self.local + 1} of this machine has no GPU of its own, of {count}; start as many"
             )
         torch.cuda.set_device(self.local)
         return f"cuda:{self.local}"
@@ -168,26 +167,22 @@ class Ranks(Alone):
         """With PyTorch's synchronised batch normalisation, which keeps names and weights."""
         return nn.SyncBatchNorm.convert_sync_batchnorm(net) if together else net
 
-    def tell(self, words: Mapping[str, Any]) -> None:
+    def agreed(self, value: T) -> T:
         """Through the store, as JSON."""
-        self.store.set(self._decoded, "yes")
-        self.store.set("told", json.dumps(words))
-
-    def hear(self) -> dict[str, Any]:
-        """What the first process told, however long it takes to know it."""
-        self.store.wait(["told"], LONG)
-        return json.loads(self.store.get("told"))
+        if self.first:
+            self.store.set(
+                self._decoded, "yes"
+            )  # before it had anything to say it filled its cache
+        key = f"agreed/{self.meet('agreed')}"
+        if self.first:
+            self.store.set(key, json.dumps(value))
+        return json.loads(self.store.get(key))
 
     def same(self, found: Checkpoint | None, net: nn.Module) -> Checkpoint | None:
         """As the bytes of a safetensors file and JSON."""
-        key = f"checkpoint/{self.meet('ready')}"
-        if self.first:
-            words = found and {"step": found.step, "state": found.state, "merit": found.merit}
-            tensors = pack(found.tensors) if found else b""
-            self.store.set(key, json.dumps([words, len(tensors)]))
-        else:
-            tensors = b""
-        words, size = json.loads(self.store.get(key))
+        tensors = pack(found.tensors) if found else b""
+        words = found and {"step": found.step, "state": found.state, "merit": found.merit}
+        words, size = self.agreed((words, len(tensors)))
         if words is None:
             self.level(net)
             return None
@@ -256,8 +251,9 @@ def connected() -> Generator[Ranks]:
             yield ranks
             ranks.meet("finished")
             ranks.leave()
-    except (Stopped, NumericError, PeerError) as error:  # all of them have it; the first one tells
-        if ranks.first:
+    except (Stopped, NumericError, PeerError) as error:
+        alone = isinstance(error, NumericError) and not isinstance(error.__cause__, BrokenStepError)
+        if ranks.first or alone:  # others are had by all, and the first one tells
             raise
         raise Followed(error.exit_status) from None
     dist.destroy_process_group()
@@ -295,11 +291,12 @@ def _lost(error: RuntimeError) -> bool:
 
 def _end_with(parent: int) -> None:
     """End this process once its launcher is gone, however that ended: nobody would ever restart or stop it."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
         os._exit(1)
 
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()

@@ -10,11 +10,11 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from striate.tasks import Classify
 from striate.tasks.classify import Learned
 from striate.training.interrupt import Asked
 
+T = TypeVar("T")
 MARK = ".launch"
 LAUNCHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells a process
 
@@ -121,17 +122,14 @@ class Alone:
         del together
         return net
 
-    def tell(self, words: Mapping[str, Any]) -> None:
-        """Tell the others what the first process settled, as plain values."""
+    def agreed(self, value: T) -> T:
+        """The first process's value, which is plain, for all."""
+        return value
 
     def same(self, found: Checkpoint | None, net: nn.Module) -> Checkpoint | None:
         """The first process's checkpoint for all, or without one the weights of its net."""
         del net
         return found
-
-    def hear(self) -> dict[str, Any]:
-        """What the first process told; it is never asked where there is no other."""
-        return {}
 
     @contextmanager
     def decoding(self) -> Generator[None]:

@@ -63,8 +63,20 @@ def _with_options(settings: dict[str, Any]) -> dict[str, Any]:
         raise RecipeError(
             f"options={settings['options']!r}: expected a mapping, such as act=tanh alone"
         )
-    options = {key: settings.pop(key) for key in list(settings) if key not in Recipe.model_fields}
+    options = {
+        key: _typed(settings.pop(key)) for key in list(settings) if key not in Recipe.model_fields
+    }
     return {**settings, "options": {**(settings.get("options") or {}), **options}}
+
+
+def _typed(value: Any) -> Any:
+    """The number, truth or list that the text of an option spells, as in a YAML file: 0.2, true, 64,32."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return yaml.safe_load(f"[{value}]" if "," in value else value)
+    except yaml.YAMLError:
+        return value
 
 
 def _file(path: Path) -> dict[str, Any]:

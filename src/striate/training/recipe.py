@@ -7,6 +7,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from striate import augment, losses
+from striate.errors import RecipeError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -40,14 +41,20 @@ def _seconds(value: Any) -> Any:
 
 def _augmentation(text: str) -> str:
     """A policy of random views, checked; its words are those of `augment.policy`."""
-    if text != "auto":
-        augment.read(text)
+    augment.read(text)
     return text
 
 
 def _loss(value: str) -> str:
     losses.read(value)
     return value
+
+
+def _on_nan(text: str) -> str:
+    kind, _, most = text.partition(":")
+    if text in ("stop", "rollback") or (kind == "skip" and most.isdecimal() and int(most) > 0):
+        return text
+    raise RecipeError(f"on_nan={text}: expected stop, skip:K with K from 1 up, or rollback")
 
 
 Size = Annotated[tuple[int, int], BeforeValidator(_pair)]
@@ -122,7 +129,7 @@ class Recipe(BaseModel):
     clip: float | None = Field(default=None, gt=0, description="largest norm of the gradient")
     augment: Augmentation = Field(
         default="auto",
-        description="random views: crop+flip+rotate:15+color, see `striate.augment.policy`",
+        description="random views: crop+flip+rotate:15+color, auto+mixup, see `striate.augment.policy`",
     )
     size: Size | None = Field(default=None, description="pixels the net sees: 28 or 28x32")
     color: Literal["rgb", "grey", "hsv", "ycbcr", "xyz"] | None = Field(
@@ -152,8 +159,15 @@ class Recipe(BaseModel):
     broken: Literal["stop", "skip"] | float = Field(
         default="stop", description="what broken files do: stop past 1 % and five, skip, or a share"
     )
-    on_nan: Literal["stop"] = Field(
-        default="stop", description="what a loss that is no number does"
+    on_nan: Annotated[str, AfterValidator(_on_nan)] = Field(
+        default="stop",
+        description="a loss that is no number: stop, skip:K steps, or rollback to the last checkpoint",
+    )
+    oom: Literal["stop", "halve"] = Field(
+        default="stop", description="out of memory: stop, or halve what is computed at once"
+    )
+    deterministic: bool = Field(
+        default=False, description="bit-equal when repeated, or refused; plan=auto is then default"
     )
     seed: int = Field(default=0, ge=0, description="of everything random")
     plan: str = Field(
@@ -168,6 +182,14 @@ class Recipe(BaseModel):
         default=False, description="batch normalisation over the items of all GPUs, not of each"
     )
     cache: str | None = Field(default=None, description="folder of decoded pictures")
+    workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="threads that decode streamed pictures; one a core if not given",
+    )
+    window: int = Field(
+        default=16, ge=1, description="shards read at a time; an epoch is shuffled within so many"
+    )
 
     @property
     def most_epochs(self) -> int:

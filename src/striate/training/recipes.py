@@ -57,7 +57,8 @@ NAMED: dict[str, Named] = {
     "alexnet2012": Named(
         "Krizhevsky, Sutskever, Hinton 2012, ImageNet classification with deep convolutional neural "
         "networks, section 5: batch 128, momentum 0.9, decay 0.0005, rate 0.01 divided by 10 when the "
-        "validation error stopped improving, about 90 passes; crops of 224 in 256 with flips, section 4.1",
+        "validation error stopped improving, about 90 passes; crops of 224 in 256 with flips, "
+        "colour along the principal components, section 4.1",
         {
             "epochs": 90,
             "batch": 128,
@@ -69,9 +70,9 @@ NAMED: dict[str, Named] = {
             "schedule": "plateau",
             "gamma": 0.1,
             "plateau": 5,
-            "augment": "crop+flip",
+            "augment": "crop+flip+pca",
         },
-        "the colour jitter along principal components is left out; the rate was lowered by hand, here after "
+        "the rate was lowered by hand, here after "
         "5 epochs without a smaller held-out loss",
     ),
     "resnet2015": Named(
@@ -94,10 +95,10 @@ NAMED: dict[str, Named] = {
     ),
     "strong": Named(
         "He, Zhang, Zhang, Zhang, Xie, Li 2019, Bag of tricks, arXiv 1812.01187, sections 3.1 and 5: rate 0.1 "
-        "at batch 256, 5 of 120 epochs of warm-up, cosine, smoothing 0.1, no decay on biases and "
-        "normalisation; running average of the weights as in Szegedy et al. 2016, arXiv 1512.00567, section 8",
+        "at batch 256, 5 epochs of warm-up, cosine, smoothing 0.1, no decay on biases and normalisation, section "
+        "5.4: mix-up of 0.2 and 200 epochs for it; running average of the weights as in Szegedy et al. 2016, arXiv 1512.00567, section 8",
         {
-            "epochs": 120,
+            "epochs": 200,
             "batch": 256,
             "optimizer": "sgd",
             "nesterov": True,
@@ -105,11 +106,12 @@ NAMED: dict[str, Named] = {
             "momentum": 0.9,
             "weight_decay": 1e-4,
             "schedule": "cosine",
-            "warmup": 5 / 120,
+            "warmup": 5 / 200,
             "smoothing": 0.1,
             "ema": 0.999,
+            "augment": "auto+mixup:0.2",
         },
-        "mix-up is left out",
+        "no distillation; views are those that suit the data; the last epoch is neither augmented nor mixed",
     ),
     "finetune": Named(
         "after Howard and Ruder 2018, arXiv 1801.06146, sections 3.2 and 3.3: the head first, then all, smaller "

@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from striate.data import Arrays, Data
-from striate.errors import NumericError, Stopped
+from striate.errors import CheckpointError, NumericError, Stopped
 from striate.plan import Plan
 from striate.runs import Run, checkpoint, folder
 from striate.runs.answers import answers
@@ -122,6 +122,21 @@ class Record:
         ):  # a crash between checkpoint and table leaves the table short
             write_results(path / "results.csv", record.rows)
         return record
+
+    def back(self, state: State) -> None:
+        """Put a state, and the rows, back to the last whole checkpoint.
+
+        Raises:
+            CheckpointError: there is none.
+        """
+        found = checkpoint.newest(self.path)[0] if self.ranks.first else None
+        found = self.ranks.same(found, state.net)
+        if found is None:
+            raise CheckpointError(f"{self.path}: its checkpoints are gone; train anew")
+        state.restore(found.step, found.tensors, found.state)
+        self.rows, self.saved_step = list(found.state["rows"]), found.step
+        if self.rows and self.ranks.first:
+            write_results(self.path / "results.csv", self.rows)
 
     def after_step(self, state: State, signum: int | None) -> None:
         """Save now and then within a long epoch, and before a signal ends the training.

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from striate.augment import read
+from striate.augment import AUTO, read
 from striate.data import Data
 from striate.errors import ShapeError
 from striate.models import catalog
@@ -32,9 +32,8 @@ def settle(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recipe:
     net = recipe.net or ("" if own_net else _net_of(recipe.weights) or _net(native, color))
     size = recipe.size or (_own_size(native) if own_net else _size(net, native))
     batch = recipe.batch or 2 ** max(3, min(8, (items // 20).bit_length() - 1))
-    augment = recipe.augment
-    if augment == "auto":
-        augment = "shift" if small else "crop+flip" if color == "rgb" else "crop"
+    views = "shift" if small else "crop+flip" if color == "rgb" else "crop"
+    words = [views if word == AUTO else word for word in recipe.augment.split("+")]
     light = bool(net) and catalog.entry(net).params < LIGHT
     return recipe.model_copy(
         update={
@@ -44,7 +43,7 @@ def settle(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recipe:
             "epochs": recipe.epochs or _epochs(recipe, items),
             "batch": batch,
             "lr": recipe.lr or _rate(recipe.optimizer, min(batch, items), light=light),
-            "augment": augment,
+            "augment": read("+".join(words)).text,
             "weight_decay": decay(recipe),
         }
     )

@@ -71,7 +71,11 @@ class LossScale:
 
 @dataclass
 class State:
-    """Where a training stands. `step` counts the steps that are done, over all epochs."""
+    """Where a training stands.
+
+    `step` counts the steps that are done, over all epochs; a batch is computed in `parts` times as many parts as
+    the recipe says.
+    """
 
     net: nn.Module
     opt: torch.optim.Optimizer
@@ -80,6 +84,7 @@ class State:
     course: Course = field(default_factory=Course)
     average: Average | None = None
     scale: LossScale | None = None
+    parts: int = 1
 
     @classmethod
     def begin(cls, net: nn.Module, recipe: Recipe, plan: Plan) -> "State":
@@ -113,15 +118,17 @@ class State:
             "totals": asdict(self.totals),
             "course": asdict(self.course),
             "scale": asdict(self.scale) if self.scale else None,
+            "parts": self.parts,
         }
 
     def restore(self, step: int, tensors: Mapping[str, Tensor], memory: Mapping[str, Any]) -> None:
         """Put back what `tensors` and `memory` gave after `step` steps."""
         self.net.load_state_dict(part(tensors, "net."))
+        self.opt.state.clear()  # of steps that are undone
         optim.load_state_tensors(self.opt, part(tensors, "opt."))
         if self.average:
             self.average.net.load_state_dict(part(tensors, "ema."))
-        self.step = step
+        self.step, self.parts = step, memory["parts"]
         self.totals = Totals(**memory["totals"])
         self.course = Course(**memory["course"])
         if self.scale:

@@ -56,6 +56,8 @@ class Settings(TypedDict, total=False):
     ignore: str | list[str]
     broken: str | float
     on_nan: str
+    oom: str
+    deterministic: bool
     seed: int
     plan: str
     health: int
@@ -63,6 +65,8 @@ class Settings(TypedDict, total=False):
     devices: int
     sync_norm: bool
     cache: str
+    workers: int
+    window: int
 
 
 def train(

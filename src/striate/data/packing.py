@@ -1,0 +1,283 @@
+"""Any pictures into tar shards with an index, as `shards` describes them: whole shard by whole shard.
+
+A shard gets its name only when it is whole and on the disk, and beside it in OUT/packing lies what it
+holds; so a second call goes on after the last whole one. The index is written last, after every shard
+was read back. Within a split the pictures lie in a random order of their own, for a reader that takes
+them as they come.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from striate.data import pictures, shards
+from striate.data.cache import SPARE, gb
+from striate.data.dataset import Data
+from striate.data.decoding import Split
+from striate.data.files import shown
+from striate.data.folders import SPLITS
+from striate.data.listing import WHOLE
+from striate.data.packed import Packed
+from striate.data.pictures import Limits
+from striate.data.quiet import quiet
+from striate.data.shards import ROW, Rows
+from striate.data.sources import I64, Encoded, Pixels
+from striate.data.writing import BLOCK, Tar, sync, verify, write_whole
+from striate.errors import DataError
+
+Bar = Callable[[str, int, int], None]  # what is done, how much of it, of how much
+
+SIZE = 256 * 10**6  # bytes of a shard
+_EXTENSIONS = {"JPEG": "jpg", "TIFF": "tif"}  # the others are called as their format
+
+
+def pack(data: Data, out: Path, *, size: int = SIZE, progress: Bar | None = None) -> Packed:
+    """Pack opened data into shards below `out`, or go on with a packing that was stopped.
+
+    Args:
+        data: what `striate.data.open` gave. Encoded pictures keep their bytes, arrays become PNG.
+        out: a folder, new, empty, or of a packing of the same data.
+        size: bytes of a shard; one picture that is larger has a shard to itself.
+        progress: called with a word and (done, total) while pictures are checked and packed.
+
+    Raises:
+        DataError: too many pictures are broken, there is no room, or `out` holds something else.
+    """
+    progress = progress or (lambda _word, _done, _total: None)
+    data.check(partial(progress, "checking"))
+    problems = tuple((problem.file, problem.reason) for problem in data.problems)
+    work = _Work(data, out, size)
+    with _alone(out, work.plan()):
+        _check_room(work)
+        parts = list(work.parts(progress))
+        table = b"".join([*(part.rows.tobytes() for part in work.ordered(parts)), work.names()])
+        found = [part.shard for part in parts]
+        for shard in found:
+            verify(out / shard.name, shard.sha256)
+        index = {
+            "format": shards.FORMAT,
+            "version": shards.VERSION,
+            "fingerprint": data.fingerprint,
+            "classes": list(data.classes),
+            "splits": {name: len(kept) for name, kept in work.kept.items()},
+            "shards": [vars(shard) for shard in found],
+            "table": {
+                "size": len(table),
+                "sha256": hashlib.sha256(table).hexdigest(),
+                "columns": ROW.descr,
+            },
+        }
+        write_whole(out / shards.TABLE, table)
+        write_whole(out / shards.INDEX, json.dumps(index).encode())
+    shutil.rmtree(out / shards.AT_WORK)
+    return Packed(
+        shown(out), data.classes, index["splits"], tuple(found), problems, data.fingerprint
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One whole shard: the split and numbers of the pictures in it, and their rows of the index."""
+
+    split: str
+    numbers: I64
+    rows: Rows
+    shard: shards.Shard
+
+
+class _Work:
+    """What is to be packed, a function of the data and the size of a shard alone."""
+
+    def __init__(self, data: Data, out: Path, size: int) -> None:
+        self.data, self.out, self.size = data, out, size
+        self.kept = {name: data.readable(name) for name in data.splits}
+
+    def plan(self) -> dict[str, Any]:
+        """By which a later call knows that it goes on with the same work."""
+        splits = {name: len(kept) for name, kept in self.kept.items()}
+        found = {"fingerprint": self.data.fingerprint, "size": self.size, "splits": splits}
+        return {**found, "version": shards.VERSION}
+
+    def bytes(self) -> int:
+        """An upper bound of what the shards need, headers and padding included."""
+        return sum(
+            int(split.source.weights().sum())
+            if isinstance(split.source, Encoded)
+            else split.source.images.nbytes
+            if isinstance(split.source, Pixels)
+            else 0
+            for split in self.data.splits.values()
+        ) + 5 * BLOCK * len(self.data)
+
+    def names(self) -> bytes:
+        """A line for each picture. Where we made the splits it says which, for the name alone does not."""
+        lines: list[str] = []
+        for name, split in self.data.splits.items():
+            for i in self.kept[name].tolist():
+                top = split.names[i].split("/")[0].lower()
+                told = name == WHOLE or SPLITS.get(top) == name
+                lines.append(split.names[i] if told else f"{name}/{split.names[i]}")
+        return "\n".join(lines).encode()
+
+    def parts(self, progress: Bar) -> Iterator[_Part]:
+        """The shards one after the other; those that are there already are not written again."""
+        done, total, number = 0, sum(map(len, self.kept.values())), 0
+        for name, split in self.data.splits.items():
+            order = np.random.default_rng(0).permutation(len(self.kept[name]))
+            before = number
+            while len(order):
+                at = f"{name}/{number - before:06}.tar"
+                part = self._found(name, at) or self._written(split, order, at, number)
+                order = order[len(part.numbers) :]
+                number += 1
+                done += len(part.numbers)
+                progress("packing", done, total)
+                yield part
+
+    def ordered(self, parts: list[_Part]) -> Iterator[_Part]:
+        """One part a split, its rows in the order of the data as they were opened."""
+        for name, kept in self.kept.items():
+            rows = np.zeros(len(kept), ROW)
+            for part in parts:
+                if part.split == name:
+                    rows[part.numbers] = part.rows
+            yield _Part(name, np.arange(len(kept)), rows, parts[0].shard)
+
+    def _written(self, split: Split, order: I64, name: str, number: int) -> _Part:
+        """As many pictures of an order as a shard takes, in a file that is renamed when it is whole."""
+        path = self.out / name
+        path.parent.mkdir(exist_ok=True)
+        part = path.with_suffix(".tar.part")
+        try:
+            with part.open("wb") as file:
+                tar = Tar(file)
+                rows = self._filled(tar, split, order, number)
+                file.flush()
+                os.fsync(file.fileno())
+            shard = shards.Shard(name, tar.size, tar.hash.hexdigest())
+            made = _Part(split.name, order[: len(rows)], rows, shard)
+            self._note(made)
+            part.rename(path)
+            sync(path.parent)
+        finally:
+            part.unlink(missing_ok=True)
+        return made
+
+    def _filled(self, tar: Tar, split: Split, order: I64, number: int) -> Rows:
+        """Write pictures and their classes until the shard is full; gives their rows."""
+        rows: list[np.void] = []
+        for i in order.tolist():
+            source = int(self.kept[split.name][i])
+            data = _encoded(split, source)
+            if rows and tar.size + len(data) + 4 * BLOCK > self.size:
+                break
+            rows.append(_row(split, source, data, number))
+            rows[-1]["start"] = tar.add(f"{i:06}.{_kind(data)}", data)
+            tar.add(f"{i:06}.cls", str(split.labels[source]).encode())
+        tar.add_end()
+        return np.array(rows, ROW)
+
+    def _note(self, part: _Part) -> None:
+        """Write down what a shard holds, before it gets its name."""
+        note = {
+            "shard": vars(part.shard),
+            "numbers": part.numbers.tolist(),
+            "rows": part.rows.tobytes().hex(),
+        }
+        write_whole(_note(self.out, part.shard.name), json.dumps(note).encode())
+
+    def _found(self, split: str, name: str) -> _Part | None:
+        """A whole shard of an earlier call."""
+        try:
+            note = json.loads(_note(self.out, name).read_text())
+            if (self.out / name).stat().st_size != note["shard"]["size"]:
+                return None
+            rows = np.frombuffer(bytes.fromhex(note["rows"]), ROW)
+            return _Part(split, np.array(note["numbers"]), rows, shards.Shard(**note["shard"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def _encoded(split: Split, i: int) -> bytes:
+    """The bytes of a picture as they are, or as PNG where it is none of a file format."""
+    source = split.source
+    if isinstance(source, Encoded):
+        try:
+            data = source.data(i)
+        except DataError as error:
+            raise DataError(f"{split.names[i]} cannot be read any more: {error}") from error
+        if hashlib.sha256(data).digest() != split.looks.digests[i]:
+            raise DataError(f"{split.names[i]} changed while it was packed: begin again")
+        return data
+    image = source.decode(i, None, split.color)
+    out = BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(out, "PNG")
+    return out.getvalue()
+
+
+def _row(split: Split, i: int, data: bytes, shard: int) -> np.void:
+    row = np.zeros((), ROW)[()]
+    with quiet():
+        head = pictures.head(data, Limits())
+    row["shard"], row["length"], row["label"] = shard, len(data), split.labels[i]
+    row["height"], row["width"], row["grey"] = head.height, head.width, head.grey
+    row["digest"] = np.frombuffer(hashlib.sha256(data).digest(), np.uint8)
+    return row
+
+
+def _kind(data: bytes) -> str:
+    name = pictures.format_of(data[:16], pictures.FORMATS) or "PNG"
+    return _EXTENSIONS.get(name, name.lower())
+
+
+def _note(out: Path, name: str) -> Path:
+    return out / shards.AT_WORK / f"{name.replace('/', '-')}.json"
+
+
+@contextmanager
+def _alone(out: Path, plan: dict[str, Any]) -> Generator[None]:
+    """One packing at a time below a folder, and the same one until it is done."""
+    import fcntl
+
+    begun = out / shards.AT_WORK / "plan.json"
+    try:
+        if out.exists() and not begun.exists() and any(out.iterdir()):
+            raise DataError(f"{shown(out)} holds other things: name a new or an empty folder")
+        begun.parent.mkdir(parents=True, exist_ok=True)
+        with (begun.parent / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise DataError(f"{shown(out)} is being packed by another process") from error
+            if begun.exists() and json.loads(begun.read_text()) != plan:
+                raise DataError(
+                    f"{shown(out)} holds an unfinished packing of other data or another shard size: "
+                    "remove it, or name another folder"
+                )
+            write_whole(begun, json.dumps(plan).encode())
+            yield
+    except OSError as error:
+        raise DataError(
+            f"{shown(out)} cannot be written ({error.strerror}): name another folder"
+        ) from error
+
+
+def _check_room(work: _Work) -> None:
+    there = sum(path.stat().st_size for path in work.out.glob("*/*.tar"))
+    needed, free = work.bytes() - there, shutil.disk_usage(work.out).free
+    if needed + SPARE > free:
+        raise DataError(
+            f"the shards in {shown(work.out)} need up to {gb(needed)} but only {gb(free)} of the disk are "
+            "free: make room, or name a folder on another disk"
+        )

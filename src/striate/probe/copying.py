@@ -1,0 +1,136 @@
+"""A copy of any net on the CPU or without numbers, so that what runs is never the caller's own."""
+
+import copy
+import random
+import warnings
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from striate.errors import UsageError
+
+
+@contextmanager
+def random_kept() -> Generator[None]:
+    """Leave the random states of Python and torch as they are, whatever the block draws."""
+    state = random.getstate()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(state)
+
+
+@contextmanager
+def quiet() -> Generator[None]:
+    """Keep back the warnings of code that is not ours and that the caller did not run himself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def twin_of(net: nn.Module, device: str) -> nn.Module:
+    """A deep copy whose tensors lie on `device`, without the hooks that the caller set.
+
+    What cannot be copied, such as a lock or a file that a module holds, is shared with the caller's net.
+    """
+    memo: dict[int, object] = {}
+    for module in net.modules():
+        held = [
+            *module.parameters(recurse=False),
+            *module.buffers(recurse=False),
+            *vars(module).values(),
+        ]
+        for tensor in held:
+            if isinstance(tensor, Tensor):
+                memo[id(tensor)] = _moved(tensor, device)
+    try:
+        twin = copy.deepcopy(net, dict(memo))
+    except Exception:  # noqa: BLE001 - any object may stand in a net
+        twin = _by_parts(net, memo)
+    for module in twin.modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            _move_scripted(module, device)
+            continue
+        for name in ("_forward_pre_hooks", "_forward_hooks"):  # torch gives no public list of them
+            _drop_visitors(vars(module)[name])
+    return twin
+
+
+def settled(net: nn.Module, inputs: Sequence[Tensor]) -> nn.Module:
+    """The net, or if it has lazy layers a copy on the CPU that has run once, so that they have sizes.
+
+    Raises:
+        UsageError: it has lazy layers, and does not run on such inputs.
+    """
+    if not lazy(net):
+        return net
+    twin = twin_of(net, "cpu").eval()
+    fed = [torch.zeros(like.shape, dtype=like.dtype) for like in inputs]
+    with random_kept(), quiet(), torch.no_grad():
+        try:
+            twin(*fed)
+        except Exception as error:  # any code may stand in a net
+            said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise UsageError(
+                f"the net has lazy layers and does not run on such inputs: {said}"
+            ) from error
+    return twin
+
+
+def lazy(net: nn.Module) -> bool:
+    """Whether some layers wait for their first input to know their sizes."""
+    return any(is_lazy(held) for held in [*net.parameters(), *net.buffers()])
+
+
+def _by_parts(net: nn.Module, memo: dict[int, object]) -> nn.Module:
+    """Every module made anew, its attributes copied one by one where they can be."""
+    modules = list(net.modules())
+    for module in modules:
+        memo[id(module)] = object.__new__(type(module))
+    for module in modules:
+        twin = memo[id(module)]
+        vars(twin).update({name: _copied(held, memo) for name, held in vars(module).items()})
+        for name in ("_parameters", "_buffers", "_modules"):  # never shared
+            vars(twin)[name] = {key: memo.get(id(held)) for key, held in vars(module)[name].items()}
+    return memo[id(net)]  # pyright: ignore[reportReturnType]
+
+
+def _copied(held: object, memo: dict[int, object]) -> object:
+    try:
+        return copy.deepcopy(held, memo)
+    except Exception:  # noqa: BLE001 - any object may stand in a net
+        return held
+
+
+def _moved(tensor: Tensor, device: str) -> Tensor:
+    if isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer):
+        return type(tensor)(device=device, dtype=tensor.dtype)
+    data = tensor.detach()
+    if device == "meta" or data.is_meta:  # a net without numbers gets zeros where some are needed
+        moved = torch.empty_like(data, device=device) if device == "meta" else _zeros(data, device)
+    else:
+        moved = data.to(device, copy=True)
+    return nn.Parameter(moved, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else moved
+
+
+def _zeros(like: Tensor, device: str) -> Tensor:
+    return torch.zeros(like.shape, dtype=like.dtype, device=device)
+
+
+def _move_scripted(module: torch.jit.ScriptModule, device: str) -> None:
+    """Its copy ignores the memo, and `to` refuses to take it to the meta device."""
+    own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+    for name, tensor in own:
+        module._c.setattr(name, _moved(tensor, device))  # pyright: ignore[reportPrivateUsage]
+
+
+def _drop_visitors(hooks: dict[int, Callable[..., object]]) -> None:
+    """Keep the hooks that are part of the net's arithmetic, such as torch's weight norm and pruning."""
+    for key, hook in list(hooks.items()):
+        home = getattr(hook, "__module__", None) or type(hook).__module__
+        if not home.startswith("torch."):
+            del hooks[key]
