@@ -23,7 +23,7 @@ from striate.training.health import Health
 from striate.training.ranks import ALONE, Alone
 from striate.training.recipe import Recipe
 from striate.training.schedule import Place, rate
-from striate.training.state import State, Totals
+from striate.training.state import State, Totals, right
 
 
 @dataclass(frozen=True)
@@ -185,10 +185,7 @@ def _gradients(
         (loss * state.scale.factor if state.scale else loss).backward()
         if share:
             sums["items"] += len(some)
-            truth = (
-                wanted if wanted.ndim == 1 else wanted.argmax(1)
-            )  # the larger share of a mixed item
-            sums["right"] += (learned.answer.detach().argmax(1) == truth).sum()
+            sums["right"] += right(learned.answer.detach(), wanted)
         for name, value in {"loss": learned.loss, **learned.parts}.items():
             sums[name] = sums.get(name, 0.0) + value.detach() * weight
     return {name: float(value) for name, value in sums.items()}

@@ -45,6 +45,17 @@ class Totals:
                 self.parts[name] = self.parts.get(name, 0.0) + value * items
 
 
+def right(answer: Tensor, target: Tensor) -> Tensor:
+    """How many answers [B, K] are right; of a mixed item the larger share is the truth.
+
+    Args:
+        answer: scores.
+        target: class numbers [B] or shares of the classes [B, K].
+    """
+    truth = target if target.ndim == 1 else target.argmax(1)
+    return (answer.argmax(1) == truth).sum()
+
+
 @dataclass
 class LossScale:
     """The factor that keeps small gradients above the smallest number of float16.
