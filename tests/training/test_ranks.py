@@ -126,6 +126,15 @@ def test_weighted_sums_of_losses_in_parts_are_shared_exactly(tmp_path):
 
 
 @pytest.mark.slow
+def test_partners_of_mixed_items_may_be_another_process_s(tmp_path):
+    given = {"dtype": "float64", "augment": "flip+mixup:0.4", "epochs": 4, "batch": 20}
+    one, two = (trained(world, tmp_path, **given) for world in (1, 2))
+    for name, tensor in weights(two).items():
+        torch.testing.assert_close(tensor, weights(one)[name], rtol=0, atol=1e-9)
+    assert rows(two)[0]["right"] == rows(one)[0]["right"]
+
+
+@pytest.mark.slow
 def test_in_float32_the_loss_agrees_within_a_hundredth(tmp_path):
     one, two = (trained(world, tmp_path, dtype="float32") for world in (1, 2))
     for mine, theirs in zip(rows(two), rows(one), strict=True):

@@ -17,7 +17,7 @@ WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # without it matrix products on NVIDIA GP
 
 
 @contextmanager
-def deterministic(wanted: bool) -> Generator[None]:
+def deterministic(wanted: bool) -> Generator[None]:  # noqa: FBT001 - a recipe's word
     """Forbid kernels whose results differ from run to run while the block runs; as before afterwards."""
     if not wanted:
         yield
