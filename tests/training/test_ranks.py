@@ -91,6 +91,17 @@ def test_synchronised_normalisation_keeps_names_and_weights():
     assert all(torch.equal(t, before[name]) for name, t in after.state_dict().items())
 
 
+def test_open_networks_and_restarts_that_hang_are_told(monkeypatch):
+    ranks = Ranks(None, 0, 4)
+    assert ranks.cautions() == []
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    network, restarts = ranks.cautions()
+    assert network.endswith("their network must be trusted")
+    assert restarts.startswith("set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun")
+
+
 def test_only_lost_connections_count_as_lost():
     assert _lost(RuntimeError("[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed"))  # fmt: skip
     assert not _lost(RuntimeError("DefaultCPUAllocator: can't allocate memory for storage"))

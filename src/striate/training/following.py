@@ -63,6 +63,8 @@ def begin(job: Job, net: nn.Module, found: Checkpoint | None) -> tuple[Job, Stat
     settled = recipe.model_dump(mode="json")
     if ranks.first:
         _check(job)
+        for line in ranks.cautions():
+            job.progress.say(line)
         ranks.agreed({"path": str(job.path), "config": job.config.as_dict(), "recipe": settled})
     found = ranks.same(found, net)
     state = State.begin(ranks.normalised(net, together=recipe.sync_norm), recipe, job.plan)

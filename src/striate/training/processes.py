@@ -7,13 +7,11 @@ decides only which rows of a batch it computes. Whoever loses another process en
 import itertools
 import json
 import os
-import signal
 import threading
 import time
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
@@ -33,7 +31,7 @@ from striate.runs.checkpoint import Checkpoint, pack
 from striate.tasks import Classify
 from striate.tasks.classify import Learned
 from striate.training.interrupt import Asked
-from striate.training.ranks import Alone, Followed, Heard, T
+from striate.training.ranks import Alone, Followed, Heard, News, T
 from striate.training.state import BrokenStepError
 
 STEP = 120.0  # seconds that a process waits for the others within a step; $STRIATE_RANK_TIMEOUT
@@ -52,33 +50,6 @@ class Learner(nn.Module):
     def forward(self, x: Tensor, target: Tensor) -> Learned:
         """Answer and loss."""
         return self.task.learn(self.net, x, target)
-
-
-@dataclass
-class News(Heard):
-    """What all processes know since the last step."""
-
-    came: int | None = None
-    seconds: float = 0.0
-
-    @property
-    def signum(self) -> int | None:
-        """The signal that reached any of the processes."""
-        return self.came
-
-    def spent(self) -> float:
-        """Seconds by the clock of the first process."""
-        return self.seconds
-
-    def said(self, *, first: bool) -> list[float]:
-        """What this process knows, as numbers to be added to those of the others."""
-        mine = [float(self.asked.signum == signum) for signum in (signal.SIGINT, signal.SIGTERM)]
-        return [*mine, self.clock() if first else 0.0]
-
-    def take(self, interrupts: float, terminations: float, seconds: float) -> None:
-        """Take in those sums."""
-        self.seconds = seconds
-        self.came = signal.SIGINT if interrupts else signal.SIGTERM if terminations else None
 
 
 class Ranks(Alone):
@@ -208,6 +179,20 @@ class Ranks(Alone):
         while self.first and left < self.world - 1 and time.monotonic() < end:
             time.sleep(0.01)
             left = self.store.add("left", 0)
+
+    def cautions(self) -> list[str]:
+        """Of networks, and of restarts."""
+        said: list[str] = []
+        if self.world > int(os.environ.get("LOCAL_WORLD_SIZE", self.world)):
+            said.append(
+                "the processes of several machines talk without encryption or passwords: their network must be trusted"
+            )
+        restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0"))
+        if restarts and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+            said.append(
+                "set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun: without it many restarts after a lost process hang"
+            )
+        return said
 
     @contextmanager
     def decoding(self) -> Generator[None]:

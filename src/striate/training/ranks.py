@@ -8,6 +8,7 @@ held-out items) reaches all before anything depends on it. The first one writes 
 import hashlib
 import os
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Callable, Generator
@@ -54,6 +55,33 @@ class Heard:
     def spent(self) -> float:
         """Seconds of the training so far."""
         return self.clock()
+
+
+@dataclass
+class News(Heard):
+    """What all processes know since the last step."""
+
+    came: int | None = None
+    seconds: float = 0.0
+
+    @property
+    def signum(self) -> int | None:
+        """The signal that reached any of the processes."""
+        return self.came
+
+    def spent(self) -> float:
+        """Seconds by the clock of the first process."""
+        return self.seconds
+
+    def said(self, *, first: bool) -> list[float]:
+        """What this process knows, as numbers to be added to those of the others."""
+        mine = [float(self.asked.signum == signum) for signum in (signal.SIGINT, signal.SIGTERM)]
+        return [*mine, self.clock() if first else 0.0]
+
+    def take(self, interrupts: float, terminations: float, seconds: float) -> None:
+        """Take in those sums."""
+        self.seconds = seconds
+        self.came = signal.SIGINT if interrupts else signal.SIGTERM if terminations else None
 
 
 class Alone:
@@ -130,6 +158,10 @@ class Alone:
         """The first process's checkpoint for all, or without one the weights of its net."""
         del net
         return found
+
+    def cautions(self) -> list[str]:
+        """What is to be said of the way in which the processes are connected."""
+        return []
 
     @contextmanager
     def decoding(self) -> Generator[None]:

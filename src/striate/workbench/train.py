@@ -8,7 +8,7 @@ from torch import nn
 
 from striate import data as data_room
 from striate.data import Data
-from striate.errors import ArgumentError, StriateError
+from striate.errors import ArgumentError, RecipeError, StriateError
 from striate.measuring import measure
 from striate.runs import Run
 from striate.training import Fitted, Progress, Recipe, check, fit, follow, ranks, read_recipe
@@ -232,8 +232,10 @@ def resumed(
         devices: processes; as many as the training began with if not given.
         progress: who is told.
     """
-    args = Path(path) / "args.yaml"
-    recipe = read_recipe(str(args)) if args.exists() else Recipe()
+    try:
+        recipe = read_recipe(str(Path(path) / "args.yaml"))
+    except RecipeError:  # missing or damaged, of which `resume` says more
+        recipe = Recipe()
     count = devices or recipe.devices
     if launch.wanted(count):
         return Run(launch.launch({"resume": str(path), "net": net}, count or 1, recipe.device))
