@@ -17,7 +17,7 @@ from striate.data import Data, channels
 from striate.errors import CheckpointError, DataError, RecipeError, StriateError, UsageError
 from striate.runs import Run, checkpoint, folder
 from striate.runs.config import structure
-from striate.training import following, interrupt, loop
+from striate.training import following, interrupt, loop, restarts
 from striate.training import seed as randomness
 from striate.training.determinism import deterministic
 from striate.training.guards import Guard
@@ -29,7 +29,7 @@ from striate.training.prepare import (
     prepare,
     training_batches,
 )
-from striate.training.ranks import ALONE, Alone, mark
+from striate.training.ranks import ALONE, Alone
 from striate.training.reading import read_recipe
 from striate.training.recipe import Recipe
 from striate.training.record import Fitted, Job, Progress, Record
@@ -87,7 +87,7 @@ def fit(
         deterministic(recipe.deterministic),
     ):
         with _nothing_left_behind(path):
-            mark(path)
+            restarts.mark(path)
             first_weights(trained, recipe, progress)
             start = copy.deepcopy(trained)
             job = prepare(path, data, recipe, spec, trained, device, progress, ranks)
@@ -120,7 +120,7 @@ def resume(
     run = Run(path, net)
     config = run.config
     with folder.lock(path), randomness.own_randomness(), ExitStack() as around:
-        mark(path)
+        restarts.mark(path)
         if (path / "summary.json").exists():  # what is written last
             ranks.agreed({"path": str(path)})
             return _finished(run)

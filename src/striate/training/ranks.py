@@ -5,12 +5,8 @@ the whole batch, and what one of them alone can know (a signal, the first one's 
 held-out items) reaches all before anything depends on it. The first one writes all files and speaks.
 """
 
-import hashlib
 import os
-import shutil
 import signal
-import socket
-import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +24,6 @@ from striate.tasks.classify import Learned
 from striate.training.interrupt import Asked
 
 T = TypeVar("T")
-MARK = ".launch"
 LAUNCHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells a process
 
 
@@ -180,39 +175,6 @@ ALONE = Alone()
 def launched() -> bool:
     """Whether a launcher such as torchrun started this process."""
     return all(name in os.environ for name in LAUNCHER)
-
-
-def mark(path: Path) -> None:
-    """Note in a run folder which launch it belongs to, so that it is found after a restart."""
-    if launched():
-        (path / MARK).write_text(_launch(), encoding="utf-8")
-
-
-def unmark(path: Path) -> None:
-    """Take that note away again."""
-    (path / MARK).unlink(missing_ok=True)
-
-
-def begun(out: Path) -> Path | None:
-    """The run below `out` that this launch began before it was restarted.
-
-    A folder that was killed before its first step is removed.
-    """
-    if not launched():
-        return None
-    marks = [m for m in out.glob(f"*/*/{MARK}") if m.read_text(encoding="utf-8") == _launch()]
-    for folder in (m.parent for m in marks):
-        if (folder / "config.json").exists():
-            return folder
-        shutil.rmtree(folder)
-    return None
-
-
-def _launch() -> str:
-    """What a launch is known by, restarts included: its id and its command, or without an id the launcher's process."""
-    run = os.environ.get("TORCHELASTIC_RUN_ID", "none")
-    name = f"{socket.gethostname()}-{os.getppid()}" if run == "none" else run
-    return hashlib.sha256("\0".join([name, *sys.argv]).encode()).hexdigest()
 
 
 @contextmanager

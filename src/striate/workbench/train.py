@@ -11,7 +11,17 @@ from striate.data import Data
 from striate.errors import ArgumentError, RecipeError, StriateError
 from striate.measuring import measure
 from striate.runs import Run
-from striate.training import Fitted, Progress, Recipe, check, fit, follow, ranks, read_recipe
+from striate.training import (
+    Fitted,
+    Progress,
+    Recipe,
+    check,
+    fit,
+    follow,
+    ranks,
+    read_recipe,
+    restarts,
+)
 from striate.training import resume as go_on
 from striate.workbench import launch, nets, progress, story
 
@@ -145,7 +155,7 @@ def train_with(
     with ranks.joined() as here:
         if here.first:
             check(recipe, out)
-            begun = ranks.begun(out)
+            begun = restarts.begun(out)
             if begun is not None:
                 progress.say(f"started again, with {begun}")
                 return _gone_on(begun, own, progress, here)
@@ -167,7 +177,7 @@ def _gone_on(path: Path, own: nn.Module | None, progress: Progress, here: ranks.
 def _told(fitted: Fitted, progress: Progress) -> Fitted:
     """A finished training with its report."""
     story.write(fitted, progress)
-    ranks.unmark(fitted.run.path)
+    restarts.unmark(fitted.run.path)
     return fitted
 
 
@@ -213,7 +223,7 @@ def resume(path: str | Path, *, own: nn.Module | None = None, progress: Progress
     """
     with ranks.joined() as here:
         if here.first:
-            begun = ranks.begun(Path(path).parent.parent)
+            begun = restarts.begun(Path(path).parent.parent)
             if begun is not None:
                 return _gone_on(begun, own, progress, here)
             return _told(go_on(Path(path), net=own, progress=progress, ranks=here), progress)
