@@ -96,7 +96,11 @@ def main(out: Path, given: dict[str, Any]) -> None:
             sums = state.totals
             rows.append({"items": sums.items, "right": sums.right, "loss": sums.loss / sums.items})
 
-        loop.run(state, setting, after_step=lambda _s: None, after_epoch=after_epoch)
+        def after_step(state: State) -> None:
+            if state.step == 1:
+                (out / f"began-{here.rank}").touch()
+
+        loop.run(state, setting, after_step=after_step, after_epoch=after_epoch)
         (out / f"items-{here.rank}.json").write_text(json.dumps(TAKEN))
         if here.first:
             (out / "rows.json").write_text(json.dumps(rows))

@@ -3,9 +3,11 @@
 import itertools
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -160,6 +162,22 @@ def test_a_process_without_items_takes_part_all_the_same(tmp_path):
     assert min(map(len, items(one, 1))) == 2
     for name, tensor in weights(four).items():
         torch.testing.assert_close(tensor, weights(one)[name], rtol=0, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_a_process_that_hangs_ends_the_others(tmp_path, monkeypatch):
+    monkeypatch.setenv("STRIATE_RANK_TIMEOUT", "5")
+    endless = {**HUNDRED, "dtype": "float32", "epochs": 1_000_000}
+    first, second = started(2, tmp_path, endless)
+    while len(list(tmp_path.glob("began-*"))) < 2:
+        assert first.poll() is None
+        time.sleep(0.05)
+    second.send_signal(signal.SIGSTOP)
+    errors = first.communicate(timeout=60)[1]
+    second.kill()
+    second.communicate()
+    assert first.returncode
+    assert "PeerError: a process of this training was lost (" in errors
 
 
 @pytest.mark.slow

@@ -123,6 +123,21 @@ def test_a_signal_reaches_all_and_another_number_of_processes_goes_on(
 
 
 @pytest.mark.slow
+def test_no_process_outlives_the_command(shapes, tmp_path):
+    words = [shapes, *QUICK, "epochs=2000", "--devices", "2", "--out", tmp_path]
+    with subprocess.Popen(command(*words), stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("epoch 1/"):
+                break
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.kill()
+        process.stderr.read()  # ends when the last process that can write to it does
+    assert len(children) == 2
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+@pytest.mark.slow
 def test_three_killed_processes_change_no_bit():
     ended = subprocess.run(
         [sys.executable, str(SCRIPT), "--kills", "3", "--seed", "1"],
