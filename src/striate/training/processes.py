@@ -152,7 +152,9 @@ class Ranks(Alone):
     def same(self, found: Checkpoint | None, net: nn.Module) -> Checkpoint | None:
         """As the bytes of a safetensors file and JSON."""
         tensors = pack(found.tensors) if found else b""
-        words = found and {"step": found.step, "state": found.state, "merit": found.merit}
+        words: dict[str, Any] | None = None
+        if found:
+            words = {"step": found.step, "state": found.state, "merit": found.merit}
         words, size = self.agreed((words, len(tensors)))
         if words is None:
             self.level(net)
