@@ -15,6 +15,7 @@ def test_exit_statuses():
         "NumericError": 4,
         "CheckpointError": 5,
         "ServeError": 6,
+        "PeerError": 6,
     }
     assert {name: getattr(errors, name).exit_status for name in expected} == expected
     assert errors.Stopped("x", 2).exit_status == 130

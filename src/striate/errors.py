@@ -11,6 +11,7 @@ StriateError                    1   base of all
 ├── NumericError                4   a loss or a gradient that is no number, or memory that ran out
 ├── CheckpointError             5   a run folder or a model file
 ├── ServeError                  6   a port or a server
+├── PeerError                   6   another process of a training was lost
 └── Stopped                130/143  a signal
 
 A message says what came, what was expected and how to mend it, in one line. The command line prints
@@ -75,6 +76,12 @@ class CheckpointError(StriateError):
 
 class ServeError(StriateError):
     """A port cannot be bound or a server cannot go on."""
+
+    exit_status = 6
+
+
+class PeerError(StriateError):
+    """Another process of a training was lost, and this one cannot go on without it."""
 
     exit_status = 6
 

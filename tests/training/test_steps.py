@@ -19,7 +19,7 @@ from striate.training.average import Average
 from striate.training.batches import Batches, balanced_order, balanced_weights
 from striate.training.frozen import begin_epoch, check, head
 from striate.training.health import Health
-from striate.training.state import BrokenStepError, LossScale, State, Totals
+from striate.training.state import BrokenStepError, LossScale, State, Totals, right
 
 CLASSES = ("a", "b", "c")
 
@@ -106,9 +106,12 @@ def test_mixed_items_are_learned_by_their_shares(tmp_path):
 
 
 def test_of_a_mixed_item_the_larger_share_is_the_truth():
+    shares = torch.tensor([[0.6, 0.4, 0], [0.6, 0.4, 0], [0, 0, 1]])
+    assert right(torch.eye(3), shares) == 2
     totals = Totals()
-    totals.add(torch.eye(3), torch.tensor([[0.6, 0.4, 0], [0.6, 0.4, 0], [0, 0, 1]]), 0.5, {})
-    assert (totals.items, totals.right) == (3, 2)
+    for _ in range(2):
+        totals.add({"items": 3, "right": 2, "loss": 0.5, "focal": 0.25})
+    assert (totals.items, totals.right, totals.loss, totals.parts) == (6, 4, 3.0, {"focal": 1.5})
 
 
 def test_the_running_average_is_that_of_its_formula():

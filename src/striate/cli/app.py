@@ -89,7 +89,7 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
     """
     from striate.training import read_recipe, shown
     from striate.workbench import progress
-    from striate.workbench.train import resume as go_on
+    from striate.workbench.train import resumed
 
     names, settings = read(words)
     if net and "net" in settings:
@@ -97,13 +97,15 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
     said: dict[str, Any] = {k: settings.pop(k) for k in ("recipe", "name", "out") if k in settings}
     asked = Asked(**given | said)
     if resume is not None:
+        devices = settings.pop("devices", None)
         if names or settings or asked.name or asked.show or asked.find_lr or asked.folds:
             raise UsageError(
-                "--resume goes on with the run's own data and recipe: name nothing else"
+                "--resume goes on with the run's own data and recipe: name nothing else but devices"
             )
+        count = read_recipe("quick", {"devices": devices}).devices
         with progress.shown() as told:
-            fitted = go_on(resume, own=_own(net), progress=told, allow=asked.allow_change)
-        return emit(fitted.run.as_dict(), fitted.run.as_text(), json=asked.json)
+            run = resumed(resume, net=net, devices=count, progress=told, allow=asked.allow_change)
+        return emit(run.as_dict(), run.as_text(), json=asked.json)
     if asked.allow_change:
         raise UsageError("--allow-change goes with --resume RUN: a new training takes any setting")
     chosen = read_recipe(asked.recipe, {**settings, **({"net": net} if net else {})})
@@ -132,16 +134,19 @@ class Asked:
 
 def _trained(data: str, recipe: "Recipe", asked: Asked, told: "Progress") -> "Result":
     """What `striate train` gives: a run, the scores of several, or rates that were tried."""
+    from striate.training import ranks
     from striate.workbench.folds import train_folds
     from striate.workbench.rates import find_rate
-    from striate.workbench.train import train_with
+    from striate.workbench.train import trained
 
     out = Path(asked.out)
+    if (asked.find_lr or asked.folds is not None) and ranks.launched():
+        raise UsageError("--find-lr and --folds cannot be shared by processes: leave torchrun out")
     if asked.find_lr:
         return find_rate(data, recipe, out=out, progress=told)
     if asked.folds is not None:
         return train_folds(data, recipe, asked.folds, out=out, name=asked.name, progress=told)
-    return train_with(data, recipe, out=out, name=asked.name, progress=told).run
+    return trained(data, recipe, out=out, name=asked.name, progress=told)
 
 
 @app.command()

@@ -4,6 +4,7 @@ Class weights multiply an item's loss and the sum is divided by B, not by the su
 computed in parts gives the gradient of the whole.
 """
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -18,7 +19,7 @@ def cross_entropy(
     smoothing: float = 0.0,
     class_weights: Float[Tensor, " k"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean cross-entropy of class scores, in nats, computed in float32 whatever the scores are in.
+    """Mean cross-entropy of class scores, in nats, computed in float32 where the scores are in less.
 
     Args:
         logits: unnormalised scores.
@@ -28,13 +29,13 @@ def cross_entropy(
             by their shares.
     """
     if class_weights is None:
-        return F.cross_entropy(logits.float(), target, label_smoothing=smoothing)
+        return F.cross_entropy(_exact(logits), target, label_smoothing=smoothing)
     if target.ndim > 1:
-        logs = logits.float().log_softmax(1)
+        logs = _exact(logits).log_softmax(1)
         shares = target * class_weights.to(target.device)
         spread = shares.sum(1, keepdim=True) * smoothing / logs.shape[1]
         return -((shares * (1 - smoothing) + spread) * logs).sum(1).mean()
-    items = F.cross_entropy(logits.float(), target, label_smoothing=smoothing, reduction="none")
+    items = F.cross_entropy(_exact(logits), target, label_smoothing=smoothing, reduction="none")
     return (class_weights.to(items.device)[target] * items).mean()
 
 
@@ -49,7 +50,7 @@ def focal(
 
     Lin et al. 2017, Focal loss for dense object detection, equation 4, over a softmax.
     """
-    surprise = F.cross_entropy(logits.float(), target, reduction="none")
+    surprise = F.cross_entropy(_exact(logits), target, reduction="none")
     items = (1 - (-surprise).exp()) ** gamma * surprise
     if class_weights is not None:
         items = class_weights.to(items.device)[target] * items
@@ -70,3 +71,7 @@ def margin(
     kept, so scores are not driven on as cross-entropy drives them.
     """
     return margin_op.margin_loss(scores, target, present=present, absent=absent, down=down)
+
+
+def _exact(scores: Tensor) -> Tensor:
+    return scores if scores.dtype == torch.float64 else scores.float()

@@ -72,9 +72,13 @@ class Config:
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])  # of args.yaml
     weights: str = ""  # SHA-256 of model.safetensors; empty until that is written
 
+    def as_dict(self) -> dict[str, Any]:
+        """The content of config.json."""
+        return {"format": FORMAT, **asdict(self)}
+
     def write(self, folder: Path) -> None:
         """Write config.json of a run folder."""
-        write_json(folder / "config.json", {"format": FORMAT, **asdict(self)})
+        write_json(folder / "config.json", self.as_dict())
 
     @classmethod
     def read(cls, folder: Path) -> "Config":
@@ -83,7 +87,19 @@ class Config:
         Raises:
             CheckpointError: no run folder, damaged, or of a newer version.
         """
-        content = read_json(folder / "config.json")
+        return cls.parse(read_json(folder / "config.json"), folder)
+
+    @classmethod
+    def parse(cls, content: dict[str, Any], folder: Path) -> "Config":
+        """Read the content of a config.json.
+
+        Args:
+            content: as JSON gives it.
+            folder: of the run, named in messages.
+
+        Raises:
+            CheckpointError: damaged, or of a newer version.
+        """
         version = content.pop("format", None)
         if version != FORMAT:
             newer = isinstance(version, int) and version > FORMAT

@@ -2,6 +2,7 @@
 
 from striate.training.finding import Rates, find_rate
 from striate.training.fit import check, fit, resume
+from striate.training.follow import follow
 from striate.training.outlook import Outlook
 from striate.training.reading import read_recipe, shown
 from striate.training.recipe import Recipe
@@ -18,6 +19,7 @@ __all__ = [
     "check",
     "find_rate",
     "fit",
+    "follow",
     "read_recipe",
     "resume",
     "shown",

@@ -16,9 +16,8 @@ from striate.data import Data
 from striate.errors import CheckpointError, DataError, RecipeError, StriateError, UsageError
 from striate.runs import Run, checkpoint, folder
 from striate.runs.config import Config, structure
-from striate.training import interrupt, loop
+from striate.training import following, interrupt, loop, restarts
 from striate.training import seed as randomness
-from striate.training.board import board
 from striate.training.determinism import deterministic
 from striate.training.guards import Guard
 from striate.training.health import Health
@@ -30,6 +29,7 @@ from striate.training.prepare import (
     prepare,
     training_batches,
 )
+from striate.training.ranks import ALONE, Alone
 from striate.training.recipe import Recipe
 from striate.training.record import Fitted, Job, Progress, Record
 from striate.training.resumed import same_code, same_recipe
@@ -48,6 +48,7 @@ def fit(
     name: str | None = None,
     progress: Progress | None = None,
     examine: Examine | None = None,
+    ranks: Alone = ALONE,
 ) -> Fitted:
     """Train a net on opened data.
 
@@ -59,6 +60,7 @@ def fit(
         name: of the run folder; found if not given.
         progress: who is told.
         examine: gives what is worth saying before the first step, or refuses.
+        ranks: this process, the first of those that train together; the others `follow`.
 
     Raises:
         StriateError: of the kinds in `striate.errors`; what was written before stays.
@@ -71,7 +73,6 @@ def fit(
         )
     recipe = settle(recipe, data, own_net=net is not None)
     check(recipe, out)
-    device = plan_room.device(recipe.device)
     spec, trained = chosen_net(net, recipe, data)
     ahead = examine(trained, recipe, data) if examine else Outlook()
     for line in ahead.findings:
@@ -83,14 +84,15 @@ def fit(
         deterministic(recipe.deterministic),
     ):
         with _nothing_left_behind(path):
+            restarts.mark(path)
             first_weights(trained, recipe, progress)
             start = copy.deepcopy(trained)
-            job = prepare(path, data, recipe, spec, trained, device, progress, ahead)
+            job = prepare(path, data, recipe, spec, trained, progress, ahead, ranks)
             folder.write_text(path / "args.yaml", recipe.as_yaml())
             job.config.write(path)
-        state = State.begin(trained, recipe, job.plan)
+        job, state, record = following.begin(job, trained, None)
         state.parts = ahead.parts
-        return _train(job, state, Record(path, board=board(path)), start)
+        return _train(job, state, record, start)
 
 
 def resume(
@@ -99,6 +101,7 @@ def resume(
     net: nn.Module | None = None,
     progress: Progress | None = None,
     allow: Sequence[str] = (),
+    ranks: Alone = ALONE,
 ) -> Fitted:
     """Go on with a training that was stopped, from its newest whole checkpoint.
 
@@ -107,6 +110,7 @@ def resume(
         net: the user's own net, for a run that trains one.
         progress: who is told.
         allow: settings that were changed in args.yaml meanwhile, or "striate" for its version.
+        ranks: this process, the first of those that train together; the others `follow`.
 
     Raises:
         CheckpointError: no run folder, damaged, or of a newer version.
@@ -117,7 +121,9 @@ def resume(
     run = Run(path, net)
     config = run.config
     with folder.lock(path), randomness.own_randomness(), ExitStack() as around:
+        restarts.mark(path)
         if (path / "summary.json").exists():  # what is written last
+            ranks.agreed({"path": str(path)})
             return _finished(run)
         same_code(config, allow, progress.say)
         recipe = same_recipe(path, config, allow)
@@ -129,7 +135,7 @@ def resume(
             raise CheckpointError(
                 f"{path}: this is not the net that the training began with ({config.net.name})"
             )
-        plan = run.plan
+        plan = replace(run.plan, device=ranks.device(run.plan.device))
         found, warnings = checkpoint.newest(path)
         if found is None and (path / "results.csv").exists():
             raise CheckpointError(
@@ -137,13 +143,11 @@ def resume(
             )
         for line in warnings:
             progress.say(line)
-        batches = training_batches(data, recipe, plan.device, config.preprocessing)
+        batches = training_batches(data, recipe, plan.device, config.preprocessing, ranks)
         task = chosen_task(data, recipe, batches)
-        job = Job(path, data, recipe, config, plan, batches, task, progress)
+        job = Job(path, data, recipe, config, plan, batches, task, progress, ranks)
         start = _start(trained, recipe, progress, needed=found is None)
-        state = State.begin(trained, recipe, plan)
-        record = Record.restore(path, found, state) if found else Record(path)
-        record.board = board(path, state.step)
+        job, state, record = following.begin(job, trained, found)
         progress.say(f"going on after step {state.step:,}" + job.of_all())
         return _train(job, state, record, start)
 
@@ -166,6 +170,8 @@ def check(recipe: Recipe, out: Path) -> None:
             f"loss={recipe.loss}: pictures with one label each need "
             f"{', '.join(losses.LABELS)}, or a sum of these"
         )
+    if recipe.sync_norm and not device.startswith("cuda"):
+        raise RecipeError(f"sync_norm=true needs GPUs, this is {device}; leave it out")
     if augment.read(recipe.augment).of("mix") and not losses.read(recipe.loss).of_shares():
         raise RecipeError(
             f"augment={recipe.augment} and loss={recipe.loss} do not go together: mixed pictures belong to two "
@@ -204,33 +210,43 @@ def _train(job: Job, state: State, record: Record, start: nn.Module | None) -> F
     """Run the loop, keep the record, and finish the run folder."""
     record.say = job.progress.say
     try:
-        _loop(job, state, record)
+        steps(job, state, record)
         return replace(record.finish(state, job), start=start)
     except KeyboardInterrupt:  # before the loop or after it; within it a signal is waited for
         raise record.stopped(state, signal.SIGINT) from None
 
 
-def _loop(job: Job, state: State, record: Record) -> None:
+def steps(job: Job, state: State, record: Record) -> None:
+    """Take all steps of a training, in this process."""
     held, recipe = job.held_out(), job.recipe
-    health = Health(job.path, recipe.health, job.plan, job.progress.say, record.board)
-    health.forget(state.step)
+    first = job.ranks.first
+    health = Health(
+        job.path, recipe.health if first else 0, job.plan, job.progress.say, record.board
+    )
 
     def back(state: State) -> None:
         record.back(state)
-        health.forget(state.step)
+        if first:
+            health.forget(state.step)
 
-    guard = Guard(recipe.on_nan, recipe.oom, job.path, job.progress.say, back)
+    guard = Guard(recipe.on_nan, recipe.oom, job.path if first else None, job.progress.say, back)
+    guard.mishaps = job.ranks.agreed(guard.mishaps)
+    if first:
+        health.forget(state.step)
     if recipe.on_nan == "rollback" and state.step == 0:
         record.save(state)  # what there is to go back to
-    setting = loop.Setting(job.batches, job.task, recipe, job.plan, health, record.spent, guard)
     with interrupt.listening() as asked:
+        heard = job.ranks.heed(asked, record.spent)
+        setting = loop.Setting(
+            job.batches, job.task, recipe, job.plan, health, heard.spent, guard, job.ranks
+        )
 
         def after_step(state: State) -> None:
             if recipe.epochs:
                 job.progress.bar("training", state.step, job.steps)
             else:
                 job.progress.bar("training", int(record.spent()), int(recipe.budget or 0))
-            record.after_step(state, asked.signum)
+            record.after_step(state, heard.signum)
 
         def after_epoch(state: State, epoch: int) -> None:
             row = record.after_epoch(state, epoch, held, job)

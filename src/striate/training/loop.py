@@ -20,9 +20,10 @@ from striate.training.failure import broken_step
 from striate.training.frozen import begin_epoch
 from striate.training.guards import Guard
 from striate.training.health import Health
+from striate.training.ranks import ALONE, Alone
 from striate.training.recipe import Recipe
 from striate.training.schedule import Place, rate
-from striate.training.state import State, Totals
+from striate.training.state import State, Totals, right
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Setting:
     health: Health
     spent: Callable[[], float]
     guard: Guard = field(default_factory=Guard)
+    ranks: Alone = ALONE
 
     def place(self, state: State) -> Place:
         """Where in the schedule the training is: by steps, or by the clock where that ends it sooner."""
@@ -48,13 +50,22 @@ class Setting:
     def batch(
         self, index: Tensor, epoch: int, step: int, *, plain: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """The items of one step: pictures [B, C, h, w], and labels [B] or, of mixed ones, shares [B, K]."""
-        x, target = self.batches.take(index, epoch, step, plain=plain)
+        """What this process takes of one step: pictures [B, C, h, w], and labels [B] or, of mixed ones, shares [B, K].
+
+        Args:
+            index: item numbers of the whole step.
+            epoch: counted from zero.
+            step: within the epoch.
+            plain: neither random views nor mixed.
+        """
         policy = read(self.recipe.augment)
         if plain or not policy.of("mix"):
-            return x, target
+            return self.batches.take(self.ranks.share(index)[0], epoch, step, plain=plain)
+        x, target = self.batches.take(index, epoch, step)  # partners may be another process's
         shares = F.one_hot(target, len(self.task.classes)).to(x.dtype)
-        return mix(x, shares, policy, randomness.generator(self.recipe.seed, "mix", epoch, step))
+        generator = randomness.generator(self.recipe.seed, "mix", epoch, step)
+        x, shares = mix(x, shares, policy, generator)
+        return self.ranks.share(x)[0], self.ranks.share(shares)[0]
 
     def at_rate(self, rate: float) -> "Setting":
         """The same at one learning rate, whatever the schedule."""
@@ -100,9 +111,10 @@ def run(
             if epoch * batches.steps + step < state.step:
                 continue  # done before the training was resumed
             start = time.perf_counter()
+            share = setting.ranks.share(index)[1]
             x, target = setting.batch(index, epoch, step, plain=plain)
             state.totals.waited += time.perf_counter() - start
-            step_of = partial(take_step, state, x, target, setting)
+            step_of = partial(take_step, state, x, target, setting, share=share)
             if not setting.guard.take(step_of, state, x, index):
                 break  # back at an earlier step
             state.totals.seconds += time.perf_counter() - start
@@ -116,15 +128,27 @@ def run(
                 break
 
 
-def take_step(state: State, x: Tensor, target: Tensor, setting: Setting) -> None:
-    """One step: forward and backward, in parts if asked for, and the update; counted in the totals."""
+def take_step(
+    state: State, x: Tensor, target: Tensor, setting: Setting, *, share: float = 1.0
+) -> None:
+    """One step: forward and backward, in parts if asked for, and the update; counted in the totals.
+
+    Args:
+        state: changed.
+        x: the items of the step, or of them what this process computes.
+        target: what belongs to them.
+        setting: how.
+        share: how much of the step's items these are.
+    """
     recipe = setting.recipe
-    randomness.set_global(recipe.seed, "step", state.step)
+    randomness.set_global(recipe.seed, "step", state.step, *setting.ranks.place)
     slower = setting.guard.factor(state.step)
     optim.set_rate(state.opt, slower * rate(recipe, setting.place(state), state.course))
     state.opt.zero_grad()
     with setting.health.look(state) as look:
-        answer, loss, parts = _gradients(state, x, target, setting)
+        learned = _gradients(state, x, target, setting, share)
+        sums = setting.ranks.total(learned)
+        loss = sums["loss"]
         moved = [p for g in state.opt.param_groups for p in g["params"] if p.grad is not None]
         norm = _norm(state, moved)
         look.gradients(state.net)
@@ -140,27 +164,31 @@ def take_step(state: State, x: Tensor, target: Tensor, setting: Setting) -> None
         state.scale.passed()
     if state.average:
         state.average.follow(state.step)
-    state.totals.add(answer, target, loss, parts)
+    state.totals.add(sums)
 
 
 def _gradients(
-    state: State, x: Tensor, target: Tensor, setting: Setting
-) -> tuple[Tensor, float, dict[str, float]]:
-    """Gradients of the mean loss of a batch, added up over its parts; the answers, the loss and its parts."""
-    answers: list[Tensor] = []
-    sums: dict[str, Tensor] = {}
+    state: State, x: Tensor, target: Tensor, setting: Setting, share: float
+) -> dict[str, float]:
+    """Gradients of the mean loss of a batch, added up over its parts; what these add to its sums."""
+    sums: dict[str, Tensor | float] = {"items": 0, "right": 0}
     count = min(setting.recipe.accumulate * state.parts, len(x))
-    for some, wanted in zip(x.tensor_split(count), target.tensor_split(count), strict=True):
-        share = len(some) / len(x)
+    parts = zip(x.tensor_split(count), target.tensor_split(count), strict=True)
+    for i, (some, wanted) in enumerate(parts):
+        weight = share * len(some) / len(x)
         with setting.plan.autocast():
-            learned = setting.task.learn(state.net, setting.plan.batch(some), wanted)
-        loss = learned.loss if count == 1 else learned.loss * share
+            learned = setting.ranks.learn(
+                state.net, setting.task, setting.plan.batch(some), wanted, last=i == count - 1
+            )
+        factor = weight * setting.ranks.world  # of whose gradients the mean is taken
+        loss = learned.loss if factor == 1 else learned.loss * factor
         (loss * state.scale.factor if state.scale else loss).backward()
-        answers.append(learned.answer.detach())
-        for name, value in {"": learned.loss, **learned.parts}.items():
-            sums[name] = sums.get(name, 0.0) + value.detach() * share
-    values = {name: float(value) for name, value in sums.items()}
-    return torch.cat(answers), values.pop(""), values
+        if share:
+            sums["items"] += len(some)
+            sums["right"] += right(learned.answer.detach(), wanted)
+        for name, value in {"loss": learned.loss, **learned.parts}.items():
+            sums[name] = sums.get(name, 0.0) + value.detach() * weight
+    return {name: float(value) for name, value in sums.items()}
 
 
 def _norm(state: State, moved: list[torch.nn.Parameter]) -> float:

@@ -28,6 +28,7 @@ from striate.training import seed as randomness
 from striate.training.batches import Batches, balanced_weights, padded
 from striate.training.determinism import check_deterministic
 from striate.training.outlook import Outlook
+from striate.training.ranks import ALONE, Alone
 from striate.training.recipe import Recipe
 from striate.training.record import Job, Progress
 from striate.training.resumed import remembered, versions
@@ -44,9 +45,9 @@ def prepare(
     recipe: Recipe,
     spec: NetSpec,
     net: nn.Module,
-    device: str,
     progress: Progress,
     ahead: Outlook = Outlook(),  # noqa: B008 - frozen
+    ranks: Alone = ALONE,
 ) -> Job:
     """Decode all items, measure those of the training, choose the plan."""
     items = sum(len(split) for split in data.splits.values())
@@ -66,9 +67,11 @@ def prepare(
         if isinstance(arrays.images, Streamed):
             progress.say(streams.explained(split, arrays.images, data))
     fed = feeding.preprocessing(decoded["train"], recipe, progress.say)
-    batches = training_batches(data, recipe, device, fed)
+    device = ranks.device(recipe.device)
+    batches = training_batches(data, recipe, device, fed, ranks)
     task = chosen_task(data, recipe, batches)
-    plan = _plan(net, batches, task, recipe, device)
+    _check_norm(net, batches, recipe, ranks.world)
+    plan = _plan(net, batches, task, recipe, device, ranks.world)
     progress.say(plan.as_text())
     seconds = plan.step_ms / 1000 * batches.steps if plan.step_ms else None
     if line := ahead.as_text(seconds, recipe):
@@ -85,11 +88,11 @@ def prepare(
             "splits": {name: len(split) for name, split in data.splits.items()},
         },
         plan=plan.as_dict(),
-        versions=versions(),
+        versions={**versions(), "processes": str(ranks.world)},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     config = remembered(recipe, config)
-    return Job(path, data, recipe, config, plan, batches, task, progress)
+    return Job(path, data, recipe, config, plan, batches, task, progress, ranks)
 
 
 def chosen_net(net: nn.Module | None, recipe: Recipe, data: Data) -> tuple[NetSpec, nn.Module]:
@@ -143,7 +146,11 @@ def chosen_task(data: Data, recipe: Recipe, batches: Batches) -> Classify:
 
 
 def training_batches(
-    data: Data, recipe: Recipe, device: str, preprocessing: Preprocessing
+    data: Data,
+    recipe: Recipe,
+    device: str,
+    preprocessing: Preprocessing,
+    ranks: Alone = ALONE,
 ) -> Batches:
     """The training items on the device, at the size they are stored, with room for shifts."""
     arrays = data.arrays("train", size=preprocessing.resize, color=preprocessing.color)
@@ -151,6 +158,7 @@ def training_batches(
     settings = (labels, preprocessing, recipe.batch or 1, recipe.augment, recipe.seed)
     balanced, shards = recipe.sampling == "balanced", read_shards(arrays.places, recipe.window)
     if isinstance(arrays.images, Streamed):
+        mixed = bool(read(recipe.augment).of("mix"))  # then every process needs the whole batch
         nothing = torch.empty((0, *arrays.images.shape[1:]), dtype=torch.uint8, device=device)
         return Stream(
             nothing,
@@ -159,6 +167,7 @@ def training_batches(
             shards,
             pictures=arrays.images,
             workers=recipe.workers,
+            mine=lambda index: index if mixed else ranks.share(index)[0],
         )
     images = torch.from_numpy(arrays.images)
     if read(recipe.augment).shifts:
@@ -166,26 +175,22 @@ def training_batches(
     return Batches(images.to(device), *settings, balanced, shards)
 
 
-def _plan(net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, device: str) -> Plan:
-    """The plan as asked for, or the one that measures best on a real batch."""
+def _plan(
+    net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, device: str, world: int
+) -> Plan:
+    """The plan as asked for, or the one that measures best on a real batch, of which `world` processes share each."""
     items = max(2, PLAN_VALUES // math.prod(batches.images.shape[1:]))
     index = batches.order(0)[0][:items]
     x, target = batches.take(index, 0, 0)
-    normalised = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in net.modules())  # pyright: ignore[reportPrivateUsage]
-    if normalised and min(map(len, batches.order(0))) == 1:
-        raise RecipeError(
-            f"batch={recipe.batch}: batch normalisation cannot learn from one picture a step; use batch=2 or more"
-        )
     if recipe.deterministic:
         check_deterministic(net, x[:2], target[:2], task)
     _check_outputs(net, x, task)
     _check_loss(net, x[:2], target[:2], task, recipe)
+    batch = (recipe.batch or 1) / world
     if recipe.plan != "auto" or recipe.deterministic:  # what is fastest may change between repeats
         plan = _explicit(net, "default" if recipe.plan == "auto" else recipe.plan, device)
-        return plan_room.timed(
-            plan, net, x, target, task.learn, scale=(recipe.batch or 1) / len(index)
-        )
-    steps = batches.steps * recipe.most_epochs * (recipe.batch or 1) / len(index)
+        return plan_room.timed(plan, net, x, target, task.learn, scale=batch / len(index))
+    steps = batches.steps * recipe.most_epochs * batch / len(index)
     plan = plan_room.choose(
         net,
         x,
@@ -195,7 +200,19 @@ def _plan(net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, devi
         steps=steps,
         seconds=recipe.budget or math.inf,
     )
-    return replace(plan, step_ms=(plan.step_ms or 0) * (recipe.batch or 1) / len(index))
+    return replace(plan, step_ms=(plan.step_ms or 0) * batch / len(index))
+
+
+def _check_norm(net: nn.Module, batches: Batches, recipe: Recipe, world: int) -> None:
+    """Refuse batches too small for batch normalisation, which sees those of each process alone."""
+    least = 1 if recipe.sync_norm and world > 1 else 2
+    normalised = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in net.modules())  # pyright: ignore[reportPrivateUsage]
+    if normalised and min(map(len, batches.order(0))) < least * world:
+        shared = f" shared by {world} processes" if world > 1 else ""
+        raise RecipeError(
+            f"batch={recipe.batch}{shared}: batch normalisation cannot learn from one picture a step; "
+            f"use batch={least * world} or more"
+        )
 
 
 def _explicit(net: nn.Module, words: str, device: str) -> Plan:

@@ -175,6 +175,12 @@ class Recipe(BaseModel):
     )
     health: int = Field(default=50, ge=0, description="steps between looks at every layer; 0: none")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
+    devices: int | None = Field(
+        default=None, ge=1, description="processes on this machine that share a batch, one a GPU"
+    )
+    sync_norm: bool = Field(
+        default=False, description="batch normalisation over the items of all GPUs, not of each"
+    )
     cache: str | None = Field(default=None, description="folder of decoded pictures")
     workers: int | None = Field(
         default=None,

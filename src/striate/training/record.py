@@ -22,6 +22,7 @@ from striate.tasks import Classify
 from striate.training.batches import Batches
 from striate.training.board import Board
 from striate.training.failure import check_weights
+from striate.training.ranks import ALONE, Alone
 from striate.training.recipe import Recipe
 from striate.training.state import BrokenStepError, State, Totals, kept
 
@@ -51,6 +52,7 @@ class Job:
     batches: Batches
     task: Classify
     progress: Progress
+    ranks: Alone = ALONE
 
     @property
     def steps(self) -> int:
@@ -95,13 +97,14 @@ class Record:
     say: Callable[[str], None] = lambda _line: None
     failed: int = 0  # checkpoints in a row that could not be written
     deaf: bool = False  # the table could not be written, which was said
+    ranks: Alone = ALONE  # of which the first writes
 
     def spent(self) -> float:
         """Seconds of training so far, those before an interruption included."""
         return self.seconds + time.monotonic() - self.started
 
     def save(self, state: State, merit: float | None = None, *, last: bool = False) -> None:
-        """Write a checkpoint; one that cannot be written is said, and tried again when the next is due.
+        """Write a checkpoint, in the first process; one that cannot be written is said, and tried again when the next is due.
 
         Args:
             state: of the training.
@@ -112,6 +115,8 @@ class Record:
             BrokenStepError: the weights are no numbers; nothing is written.
             CheckpointError: it cannot be written and must be, or could not be three times in a row.
         """
+        if not self.ranks.first:
+            return
         check_weights(state)
         memory = {**state.memory(), "rows": self.rows, "seconds": self.spent()}
         self.saved = time.monotonic()
@@ -126,12 +131,12 @@ class Record:
         self.saved_step, self.failed = state.step, 0
 
     @classmethod
-    def restore(cls, path: Path, found: Checkpoint, state: State) -> "Record":
+    def restore(cls, path: Path, found: Checkpoint, state: State, ranks: Alone) -> "Record":
         """Put a checkpoint back into a training's state, and give the record that goes with it."""
         state.restore(found.step, found.tensors, found.state)
-        record = cls(path, list(found.state["rows"]), found.state["seconds"])
+        record = cls(path, list(found.state["rows"]), found.state["seconds"], ranks=ranks)
         record.saved_step = found.step
-        if record.rows:  # a crash between checkpoint and table leaves the table short
+        if record.rows and ranks.first:  # a crash between checkpoint and table leaves it short
             write_results(path / "results.csv", record.rows)
         return record
 
@@ -141,7 +146,8 @@ class Record:
         Raises:
             CheckpointError: there is none.
         """
-        found, _ = checkpoint.newest(self.path)
+        found = checkpoint.newest(self.path)[0] if self.ranks.first else None
+        found = self.ranks.same(found, state.net)
         if found is None:
             raise CheckpointError(f"{self.path}: its checkpoints are gone; train anew")
         state.restore(found.step, found.tensors, found.state)
@@ -150,7 +156,9 @@ class Record:
             self._write_table()
 
     def _write_table(self) -> None:
-        """Write results.csv; a disk that is full is said once, and costs no training."""
+        """Write results.csv, in the first process; a disk that is full is said once, and costs no training."""
+        if not self.ranks.first:
+            return
         try:
             write_results(self.path / "results.csv", self.rows)
         except CheckpointError as error:
@@ -171,6 +179,7 @@ class Record:
         if state.step != self.saved_step:
             self.save(state, last=signum is not None)
         if signum is not None:
+            self.ranks.meet("stopped")  # nobody leaves while the first still writes
             raise self.stopped(state, signum)
 
     def stopped(self, state: State, signum: int) -> Stopped:
@@ -217,7 +226,8 @@ class Record:
 
     def broken(self, error: BrokenStepError) -> NumericError:
         """Write failure.json, and say where the last good weights are."""
-        folder.write_json(self.path / "failure.json", error.details)
+        if self.ranks.first:
+            folder.write_json(self.path / "failure.json", error.details)
         good = sorted((self.path / "checkpoints").glob("step-*"))
         kept = f"the last good checkpoint is {good[-1]}" if good else "no epoch had ended before"
         return NumericError(f"{error}; {kept}")
@@ -271,10 +281,17 @@ def write_results(path: Path, rows: list[Row]) -> None:
 
 
 def _answers(state: State, held: Arrays, job: Job) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return answers(
-        state.answering,
-        held.images,
-        job.task.decode,
-        preprocessing=job.config.preprocessing,
-        plan=job.plan,
+    job.ranks.level(state.answering)  # statistics of batches differ between processes
+    images = held.images[job.ranks.part(len(held.images))]
+    mine = (
+        answers(
+            state.answering,
+            images,
+            job.task.decode,
+            preprocessing=job.config.preprocessing,
+            plan=job.plan,
+        )
+        if len(images)
+        else np.zeros((0, len(job.task.classes)), np.float32)
     )
+    return job.ranks.gathered(mine, len(held.images))

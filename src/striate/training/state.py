@@ -34,14 +34,26 @@ class Totals:
     waited: float = 0.0
     parts: dict[str, float] = field(default_factory=dict[str, float])
 
-    def add(self, answer: Tensor, target: Tensor, loss: float, parts: Mapping[str, float]) -> None:
-        """Count one step; of a mixed item the larger share is the truth."""
-        truth = target if target.ndim == 1 else target.argmax(1)
-        self.items += len(target)
-        self.loss += loss * len(target)
-        self.right += int((answer.argmax(1) == truth).sum())
-        for name, value in parts.items():
-            self.parts[name] = self.parts.get(name, 0.0) + value * len(target)
+    def add(self, sums: Mapping[str, float]) -> None:
+        """Count one step: its items, how many are right, its mean loss and the parts of that."""
+        items = int(sums["items"])
+        self.items += items
+        self.right += int(sums["right"])
+        self.loss += sums["loss"] * items
+        for name, value in sums.items():
+            if name not in ("items", "right", "loss"):
+                self.parts[name] = self.parts.get(name, 0.0) + value * items
+
+
+def right(answer: Tensor, target: Tensor) -> Tensor:
+    """How many answers [B, K] are right; of a mixed item the larger share is the truth.
+
+    Args:
+        answer: scores.
+        target: class numbers [B] or shares of the classes [B, K].
+    """
+    truth = target if target.ndim == 1 else target.argmax(1)
+    return (answer.argmax(1) == truth).sum()
 
 
 @dataclass

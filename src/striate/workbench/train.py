@@ -8,11 +8,21 @@ from torch import nn
 
 from striate import data as data_room
 from striate.data import Data
-from striate.errors import ArgumentError
+from striate.errors import ArgumentError, RecipeError
 from striate.runs import Run
-from striate.training import Fitted, Progress, Recipe, check, fit, read_recipe
+from striate.training import (
+    Fitted,
+    Progress,
+    Recipe,
+    check,
+    fit,
+    follow,
+    ranks,
+    read_recipe,
+    restarts,
+)
 from striate.training import resume as go_on
-from striate.workbench import nets, progress, story
+from striate.workbench import launch, nets, progress, story
 from striate.workbench.outlook import outlook
 
 
@@ -62,6 +72,8 @@ class Settings(TypedDict, total=False):
     plan: str
     health: int
     device: str
+    devices: int
+    sync_norm: bool
     cache: str
     workers: int
     window: int
@@ -94,7 +106,34 @@ def train(
         settings = {**settings, "net": named}  # pyright: ignore[reportAssignmentType] - checked by Recipe
     with progress.shown() as shown:
         chosen = read_recipe(recipe, settings)
-        return train_with(data, chosen, own=own, out=Path(out), name=name, progress=shown).run
+        try:
+            return trained(data, chosen, own=own, out=Path(out), name=name, progress=shown)
+        except ranks.Followed as other:  # in a script under torchrun, which goes on with the run
+            if other.path is None:
+                raise
+            return Run(other.path)
+
+
+def trained(
+    data: str | Path | Data,
+    recipe: Recipe,
+    *,
+    own: nn.Module | None = None,
+    out: Path = Path("runs"),
+    name: str | None = None,
+    progress: Progress,
+) -> Run:
+    """`train` with a recipe that is read, in this process or in as many as its `devices` ask for."""
+    if launch.wanted(recipe.devices):
+        if own is not None or isinstance(data, Data):
+            raise ArgumentError(
+                f"devices={recipe.devices}: other processes cannot be given a net or data that are in memory: name "
+                "them (package.module:factory, a path), or start your script with torchrun"
+            )
+        check(recipe, out)
+        words = {"data": str(data), "recipe": recipe.as_yaml(), "out": str(out), "name": name}
+        return Run(launch.launch(words, recipe.devices or 1, recipe.device))
+    return train_with(data, recipe, own=own, out=out, name=name, progress=progress).run
 
 
 def train_with(
@@ -106,13 +145,39 @@ def train_with(
     name: str | None = None,
     progress: Progress,
 ) -> Fitted:
-    """`train` with a recipe that is read, giving the answers to the held-out items too."""
+    """`train` with a recipe that is read, giving the answers to the held-out items too.
+
+    Raises:
+        Followed: this process is not the first of several; its work is done.
+    """
     if own is None and recipe.net is not None and ":" in recipe.net:
         own, recipe = nets.own(recipe.net), recipe.model_copy(update={"net": None})
-    check(recipe, out)
-    ready = opened(data, recipe)
-    fitted = fit(ready, recipe, net=own, out=out, name=name, progress=progress, examine=outlook)
+    with ranks.joined() as here:
+        if here.first:
+            check(recipe, out)
+            begun = restarts.begun(out)
+            if begun is not None:
+                progress.say(f"started again, with {begun}")
+                return _gone_on(begun, own, progress, here)
+            ready = opened(data, recipe)
+            fitted = fit(
+                ready, recipe, net=own, out=out, name=name, progress=progress, examine=outlook, ranks=here
+            )  # fmt: skip
+            return _told(fitted, progress)
+        path = follow(here, net=own)
+    raise ranks.Followed(path=path)
+
+
+def _gone_on(path: Path, own: nn.Module | None, progress: Progress, here: ranks.Alone) -> Fitted:
+    """A training that this launch began, taken up again."""
+    (path / "report.html").unlink(missing_ok=True)  # it may be what was being written
+    return _told(go_on(path, net=own, progress=progress, ranks=here), progress)
+
+
+def _told(fitted: Fitted, progress: Progress) -> Fitted:
+    """A finished training with its report."""
     story.write(fitted, progress)
+    restarts.unmark(fitted.run.path)
     return fitted
 
 
@@ -155,7 +220,45 @@ def resume(
         own: the user's own net, for a run that trains one.
         progress: who is told.
         allow: what may differ from the beginning; see `striate.training.resume`.
+
+    Raises:
+        Followed: this process is not the first of several; its work is done.
     """
-    fitted = go_on(Path(path), net=own, progress=progress, allow=allow)
-    story.write(fitted, progress)
-    return fitted
+    with ranks.joined() as here:
+        if here.first:
+            begun = restarts.begun(Path(path).parent.parent)
+            if begun is not None:
+                return _gone_on(begun, own, progress, here)
+            fitted = go_on(Path(path), net=own, progress=progress, allow=allow, ranks=here)
+            return _told(fitted, progress)
+        followed = follow(here, net=own)
+    raise ranks.Followed(path=followed)
+
+
+def resumed(
+    path: str | Path,
+    *,
+    net: str | None = None,
+    devices: int | None = None,
+    progress: Progress,
+    allow: Sequence[str] = (),
+) -> Run:
+    """`resume` with a net that is named, in this process or in as many as are asked for.
+
+    Args:
+        path: the run folder.
+        net: `package.module:factory` of a net of the user's own.
+        devices: processes; as many as the training began with if not given.
+        progress: who is told.
+        allow: what may differ from the beginning; see `striate.training.resume`.
+    """
+    try:
+        recipe = read_recipe(str(Path(path) / "args.yaml"))
+    except RecipeError:  # missing or damaged, of which `resume` says more
+        recipe = Recipe()
+    count = devices or recipe.devices
+    if launch.wanted(count):
+        job = {"resume": str(path), "net": net, "allow": list(allow)}
+        return Run(launch.launch(job, count or 1, recipe.device))
+    own = nets.own(net) if net else None
+    return resume(path, own=own, progress=progress, allow=allow).run

@@ -1,0 +1,194 @@
+"""One process of a training, and what it asks of the others. Alone it asks nothing, and imports nothing distributed.
+
+Several processes take the same steps: of every batch each takes a contiguous part, gradients and sums are those of
+the whole batch, and what one of them alone can know (a signal, the first one's clock, the answers to its part of the
+held-out items) reaches all before anything depends on it. The first one writes all files and speaks.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from striate import plan as plan_room
+from striate.runs.checkpoint import Checkpoint
+from striate.tasks import Classify
+from striate.tasks.classify import Learned
+from striate.training.interrupt import Asked
+
+T = TypeVar("T")
+LAUNCHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells a process
+
+
+class Followed(SystemExit):
+    """The end of a process that is not the first: no error, and nothing is left to say."""
+
+    def __init__(self, status: int = 0, path: Path | None = None) -> None:
+        super().__init__(status)
+        self.path = path  # of the finished run
+
+
+@dataclass
+class Heard:
+    """The signal and the clock that a training goes by."""
+
+    asked: Asked
+    clock: Callable[[], float]
+
+    @property
+    def signum(self) -> int | None:
+        """The signal that asks for the end, if one came."""
+        return self.asked.signum
+
+    def spent(self) -> float:
+        """Seconds of the training so far."""
+        return self.clock()
+
+
+@dataclass
+class News(Heard):
+    """What all processes know since the last step."""
+
+    came: int | None = None
+    seconds: float = 0.0
+
+    @property
+    def signum(self) -> int | None:
+        """The signal that reached any of the processes."""
+        return self.came
+
+    def spent(self) -> float:
+        """Seconds by the clock of the first process."""
+        return self.seconds
+
+    def said(self, *, first: bool) -> list[float]:
+        """What this process knows, as numbers to be added to those of the others."""
+        mine = [float(self.asked.signum == signum) for signum in (signal.SIGINT, signal.SIGTERM)]
+        return [*mine, self.clock() if first else 0.0]
+
+    def take(self, interrupts: float, terminations: float, seconds: float) -> None:
+        """Take in those sums."""
+        self.seconds = seconds
+        self.came = signal.SIGINT if interrupts else signal.SIGTERM if terminations else None
+
+
+class Alone:
+    """The only process of a training."""
+
+    rank, world = 0, 1
+    place: tuple[int, ...] = ()  # in the seed of dropout: nothing of the first process
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes and speaks."""
+        return self.rank == 0
+
+    def device(self, wanted: str) -> str:
+        """The device of this process.
+
+        Raises:
+            UsageError: there is none for it.
+        """
+        return plan_room.device(wanted)
+
+    def share(self, whole: Tensor) -> tuple[Tensor, float]:
+        """This process's rows of a batch, and which share of the batch they are.
+
+        With fewer rows than processes some get the first row, and a share of zero.
+        """
+        return whole, 1.0
+
+    def part(self, count: int) -> slice:
+        """Which of `count` items are this process's."""
+        return slice(count)
+
+    def learn(
+        self, net: nn.Module, task: Classify, x: Tensor, target: Tensor, *, last: bool
+    ) -> Learned:
+        """Answer and loss, through which a backward pass gives the mean gradient of all processes.
+
+        Args:
+            net: what learns.
+            task: with its loss.
+            x: inputs.
+            target: what belongs to them.
+            last: of the parts of a batch; gradients are exchanged once, after all of them.
+        """
+        del last
+        return task.learn(net, x, target)
+
+    def total(self, values: dict[str, float]) -> dict[str, float]:
+        """Sums over all processes; every step asks for them once."""
+        return values
+
+    def heed(self, asked: Asked, clock: Callable[[], float]) -> Heard:
+        """What the training goes by: the signals of all processes and the clock of the first, as of the last `total`."""
+        return Heard(asked, clock)
+
+    def gathered(self, mine: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+        """All rows, from the rows of every process in the order of `part`."""
+        del count
+        return mine
+
+    def level(self, net: nn.Module) -> None:
+        """Give all processes the weights and statistics of the first."""
+
+    def normalised(self, net: nn.Module, *, together: bool) -> nn.Module:
+        """The net, its batch normalisation over the items of all processes if that is asked for."""
+        del together
+        return net
+
+    def agreed(self, value: T) -> T:
+        """The first process's value, which is plain, for all."""
+        return value
+
+    def same(self, found: Checkpoint | None, net: nn.Module) -> Checkpoint | None:
+        """The first process's checkpoint for all, or without one the weights of its net."""
+        del net
+        return found
+
+    def cautions(self) -> list[str]:
+        """What is to be said of the way in which the processes are connected."""
+        return []
+
+    @contextmanager
+    def decoding(self) -> Generator[None]:
+        """Around what fills the cache of a machine, once."""
+        yield
+
+    def meet(self, place: str) -> int:
+        """Wait, for as long as it takes, until all processes are here; the number of the meeting."""
+        del place
+        return 0
+
+
+ALONE = Alone()
+
+
+def launched() -> bool:
+    """Whether a launcher such as torchrun started this process."""
+    return all(name in os.environ for name in LAUNCHER)
+
+
+@contextmanager
+def joined() -> Generator[Alone]:
+    """This process and, where a launcher started several, its connection to the others.
+
+    Raises:
+        UsageError: the port that the launcher chose is taken.
+        PeerError: another process was lost.
+    """
+    if not launched():
+        yield ALONE
+        return
+    from striate.training import processes
+
+    with processes.connected() as ranks:
+        yield ranks

@@ -1,0 +1,112 @@
+"""A training of a small net on generated pictures, run by test_ranks.py in one process or in several.
+
+`python in_ranks.py FOLDER SETTINGS` with the environment that a launcher gives; the first process leaves
+`weights.safetensors` and `rows.json`, each one the numbers of its items in `items-RANK.json`.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from striate.plan import Plan
+from striate.runs.preprocessing import Preprocessing
+from striate.tasks import Classify
+from striate.training import loop, ranks, read_recipe
+from striate.training.batches import Batches
+from striate.training.health import Health
+from striate.training.interrupt import Asked
+from striate.training.state import State
+
+
+class Kept(Batches):
+    """Batches that note which items were taken."""
+
+    def take(self, index, epoch, step, *, plain=False):
+        TAKEN.append(index.tolist())
+        return super().take(index, epoch, step, plain=plain)
+
+
+class In(nn.Module):
+    """Pictures in the precision of a test."""
+
+    def __init__(self, dtype):
+        super().__init__()
+        self.dtype = dtype
+
+    def forward(self, x):
+        return x.to(self.dtype)
+
+
+class Idle(nn.Module):
+    """A layer of which nothing depends, as nets of a user's own may have."""
+
+    def __init__(self):
+        super().__init__()
+        self.unused = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return x
+
+
+TAKEN: list[list[int]] = []
+
+
+def net(dtype, *, norm):
+    layers = [nn.Conv2d(1, 4, 3), *([nn.BatchNorm2d(4)] if norm else []), nn.Tanh(), Idle()]
+    made = nn.Sequential(In(dtype), *layers, nn.Flatten(), nn.Linear(144, 3))
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for p in made.parameters():
+            p.copy_(torch.randn(p.shape, generator=generator) / 4)
+    return made.to(dtype)
+
+
+def main(out: Path, given: dict[str, Any]) -> None:
+    """Train, and leave what became of it."""
+    n, norm = given.pop("items"), given.pop("norm", False)
+    dtype = getattr(torch, given.pop("dtype"))
+    weights = given.pop("weights", None)
+    recipe = read_recipe("quick", {"weight_decay": 0.01, **given})
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (n, 8, 8, 1), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(0, 3, (n,), generator=generator)
+    pre = Preprocessing((8, 8), (8, 8), "grey", (128.0,), (64.0,))
+    batches = Kept(images, labels, pre, recipe.batch or 1, recipe.augment, 0)
+    task = Classify(("a", "b", "c"), 0.1, spelled=recipe.loss, class_weights=weights)
+    rows: list[dict[str, float]] = []
+    with ranks.joined() as here:
+        trained = net(dtype, norm=norm)
+        if not here.first:  # what the first has is what counts
+            with torch.no_grad():
+                for p in trained.parameters():
+                    p.zero_()
+        here.same(None, trained)
+        state = State.begin(trained, recipe, Plan())
+        heard = here.heed(Asked(), lambda: 0.0)
+        setting = loop.Setting(
+            batches, task, recipe, Plan(), Health(out, 0, Plan(), print), heard.spent, ranks=here
+        )
+
+        def after_epoch(state: State, _epoch: int) -> None:
+            sums = state.totals
+            rows.append({"items": sums.items, "right": sums.right, "loss": sums.loss / sums.items})
+
+        def after_step(state: State) -> None:
+            if state.step == 1:
+                (out / f"began-{here.rank}").touch()
+
+        loop.run(state, setting, after_step=after_step, after_epoch=after_epoch)
+        (out / f"items-{here.rank}.json").write_text(json.dumps(TAKEN))
+        if here.first:
+            (out / "rows.json").write_text(json.dumps(rows))
+            state.opt.zero_grad()
+            safetensors.torch.save_file(state.net.state_dict(), out / "weights.safetensors")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), json.loads(sys.argv[2]))
