@@ -30,7 +30,7 @@ def test_mnist(shared, cache):
         5851,
         5949,
     ]
-    assert train.images.mean() / 255 == pytest.approx(0.1307, abs=1e-4)
+    assert np.asarray(train.images).mean() / 255 == pytest.approx(0.1307, abs=1e-4)
 
 
 def test_cifar_in_its_fullest_form(shared, cache):

@@ -73,8 +73,10 @@ def test_the_row_of_the_densenet_of_three_blocks(shared):
     assert f"{len(maps)} dense blocks" == row["layer"]
     # 16 maps first, or 2k for BC.
     assert row["detail"].startswith("first conv 16 maps (2k for BC)")
-    assert bare("densenet40_cifar").features.conv0.out_channels == 16
-    assert net.features.conv0.out_channels == 2 * net.features.denseblock1.denselayer1.conv2.out_channels  # fmt: skip
+    assert bare("densenet40_cifar").get_submodule("features.conv0").out_channels == 16
+    weights = dict(net.named_parameters())
+    grown = weights["features.denseblock1.denselayer1.conv2.weight"]
+    assert len(weights["features.conv0.weight"]) == 2 * len(grown)
 
 
 def test_the_row_of_yolo_and_where_the_distributed_file_left_the_paper(shared):

@@ -1,5 +1,7 @@
 """Batches: their order, their views, their seeds."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -70,7 +72,7 @@ def test_crops_move_each_picture_for_itself_and_flips_turn_half():
 
 def test_a_shift_may_be_mixed_and_mixing_alone_takes_the_middle():
     shifted, mixed = batches(augment="shift"), batches(augment="mixup", size=4, stored=8)
-    both = Batches(**{**vars(shifted), "augment": "shift+mixup"})
+    both = replace(shifted, augment="shift+mixup")
     index = torch.tensor([0, 5])
     assert torch.equal(both.take(index, 0, 3)[0], shifted.take(index, 0, 3)[0])
     assert mixed.take(index, 0, 0)[0][0, 0, 0].tolist() == [20, 30, 40, 50]

@@ -47,7 +47,9 @@ def test_a_run_hands_on_how_it_was_fed(shapes, tmp_path):
     darker = tmp_path / "darker"
     for file in shapes.glob("*/*.png"):
         (darker / file.parent.name).mkdir(parents=True, exist_ok=True)
-        Image.open(file).point(lambda value: value // 3).save(darker / file.parent.name / file.name)
+        Image.open(file).point([value // 3 for value in range(256)]).save(
+            darker / file.parent.name / file.name
+        )
     second, said = trained(darker, tmp_path / "second", weights=str(first.path))
     assert second.config.preprocessing == own
     words = f"mean {own.mean[0]:.1f}, deviation {own.std[0]:.1f} of 0..255"

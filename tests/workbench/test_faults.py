@@ -136,10 +136,10 @@ def test_a_rollback_before_the_first_epoch_ends_at_the_first_weights(shapes, tmp
 def test_the_parts_of_a_halved_batch_are_remembered(shapes, tmp_path, monkeypatch):
     gradients = loop._gradients
 
-    def short(state, x, target, setting):
+    def short(state, x, target, setting, share):
         if len(x) > 4 * state.parts:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return gradients(state, x, target, setting)
+        return gradients(state, x, target, setting, share)
 
     whole = trained(shapes, tmp_path / "whole", accumulate=2)
     with monkeypatch.context() as patch:

@@ -102,7 +102,7 @@ WIDTHS = {"layer_norm": "normalized_shape", "rms_norm": "normalized_shape", "mul
 def _width(call: Call) -> Misfit | None:
     """Layers built for another number of values along the last axis, or of channels."""
     x = call.arg("input", 0)
-    if call.op not in WIDTHS or not isinstance(x, Value) or not x.shape:
+    if call.op not in WIDTHS or not isinstance(x, Value) or len(x.shape) < 1:
         return None
     got = x.shape[1] if call.op == "prelu" and len(x.shape) > 1 else x.shape[-1]
     expected = _built_for(call)

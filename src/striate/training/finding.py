@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import nn
 
-from striate import plan as plan_room
 from striate.data import Data
 from striate.report import Result
 from striate.training import loop
@@ -79,11 +78,10 @@ def find_rate(
     """
     progress = progress or Progress()
     recipe = settle(recipe, data, own_net=net is not None)
-    device = plan_room.device(recipe.device)
     spec, tried = chosen_net(net, recipe, data)
     with randomness.own_randomness():
         first_weights(tried, recipe, progress)
-        job = prepare(Path(), data, recipe, spec, tried, device, progress)
+        job = prepare(Path(), data, recipe, spec, tried, progress)
         state = State.begin(copy.deepcopy(tried), recipe.model_copy(update={"ema": None}), job.plan)
         blind = Health(Path(), 0, job.plan, progress.say)
         setting = loop.Setting(job.batches, job.task, recipe, job.plan, blind, lambda: 0.0)
