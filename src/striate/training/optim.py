@@ -40,7 +40,7 @@ def optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 def decay(recipe: Recipe) -> float:
     """The weight decay: as given, else what is usual for the optimiser."""
-    usual = {"adamw": 0.05, "muon": 0.05, "sgd": 5e-4}[recipe.optimizer]
+    usual = 5e-4 if recipe.optimizer == "sgd" else 0.05
     return usual if recipe.weight_decay is None else recipe.weight_decay
 
 

