@@ -215,7 +215,7 @@ def test_compiling_is_tried_only_where_the_training_is_long(compiler):
 
 
 def test_compiling_that_does_not_pay_back_or_answers_otherwise_is_refused(compiler):
-    compiler(first=0.3, step=0.004)  # no faster
+    compiler(first=0.3, step=0.02)  # slower, whatever else the machine does
     assert not chosen_for(20_000).compiled
     compiler(first=0.01, step=0.0, wrong=5.0)
     refused = chosen_for(20_000)

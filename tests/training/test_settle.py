@@ -49,6 +49,7 @@ def test_what_is_said_stays(shapes):
         "color": "rgb",
         "batch": 4,
         "epochs": 3,
+        "optimizer": "adamw",
         "lr": 0.1,
         "augment": "none",
         "weight_decay": 0.01,
@@ -62,3 +63,11 @@ def test_options_of_a_net_are_settings(shapes, tmp_path):
     assert recipe.options == {"act": "sigmoid", "pool": "avg"}
     run = striate.train(shapes, "lenet5", out=tmp_path, epochs=1, options={"act": "tanh"})
     assert type(striate.Run.load(run.path).net.get_submodule("act1")).__name__ == "Tanh"
+
+
+def test_light_nets_learn_by_muon_and_what_is_said_wins(shapes):
+    data = striate.open(shapes)
+    assert settle(read_recipe("quick", {"net": "lenet5"}), data).optimizer == "muon"
+    assert settle(read_recipe("quick", {"net": "resnet18"}), data).optimizer == "adamw"
+    assert settle(read_recipe("quick", {}), data, own_net=True).optimizer == "adamw"
+    assert settle(read_recipe("lecture", {"net": "lenet5"}), data).optimizer == "sgd"
