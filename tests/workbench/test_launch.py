@@ -124,7 +124,8 @@ def test_a_signal_reaches_all_and_another_number_of_processes_goes_on(
         process.send_signal(signal.SIGTERM)
         process.stderr.read()
         process.wait(30)
-    assert lines[0].startswith("going on after step ")
+    # on another number of processes each has other threads, which is said first
+    assert any(line.startswith("going on after step ") for line in lines[:2])
     losses = [row["train_loss"] for row in Run(path).history()]
     assert len(losses) >= before + 2
     assert losses[-1] < losses[0]
