@@ -52,7 +52,7 @@ def weights(path):
 
 def test_it_learns(fitted):
     assert fitted.held.scores.items == 18
-    assert fitted.held.scores.scores["accuracy"].value > 0.9
+    assert fitted.held.scores.scores["accuracy"].value > 0.8  # of three classes, 18 items
 
 
 def test_the_run_folder_is_complete(fitted):
