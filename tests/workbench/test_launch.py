@@ -143,6 +143,9 @@ def test_no_process_outlives_the_command(shapes, tmp_path):
         process.kill()
         process.stderr.read()  # ends when the last process that can write to it does
     assert len(children) == 2
+    end = time.monotonic() + 20  # it has closed its files, and is not yet gone
+    while any(map(alive, children)) and time.monotonic() < end:
+        time.sleep(0.05)
     assert not any(map(alive, children))
 
 
