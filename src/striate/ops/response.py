@@ -14,6 +14,10 @@ from striate.ops.cache import in_cache
 
 def respond(x: Tensor, size: int, a: float, beta: float, k: float) -> Tensor:
     """y; only x and d are kept for the way back, where autograd on the composition keeps six arrays."""
+    if (
+        x.is_meta and not torch.is_grad_enabled()
+    ):  # who watches sees one operation, which keeps nothing
+        return torch.nn.functional.local_response_norm(x, size)
     y: Tensor = _Response.apply(x, size, a, beta, k)[0]
     return y
 
@@ -49,7 +53,7 @@ def _to_minus(d: Tensor, beta: float) -> Tensor:
 
 def _forward(x: Tensor, size: int, a: float, beta: float, k: float) -> tuple[Tensor, Tensor]:
     """The result and d."""
-    if x.is_meta:  # nothing is computed, and who watches sees one operation
+    if x.is_meta:  # nothing is computed
         return torch.nn.functional.local_response_norm(x, size), torch.empty_like(x)
     y, d = torch.empty_like(x), torch.empty_like(x)
     for run in in_cache(x):

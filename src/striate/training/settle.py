@@ -94,7 +94,7 @@ def _own_size(native: tuple[int, int] | None) -> tuple[int, int]:
 
 
 def _optimizer(*, light: bool) -> str:
-    """Muon where it measured better: LeNet-5 on MNIST makes a fifth fewer errors in the same time."""
+    """Muon where it measured better: on MNIST, light nets made no more or fewer errors in the same steps."""
     return "muon" if light else "adamw"
 
 
