@@ -248,6 +248,18 @@ class Slides(nn.Module):
         return F.max_pool2d(y.amax(-1).mean(-1), 2, 1)
 
 
+class Rolled(nn.Module):
+    """Turned along one axis by single numbers, then along both, one of them twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Conv2d(1, 2, 3), nn.Conv2d(2, 1, (2, 3))
+
+    def forward(self, x):
+        x = torch.roll(self.first(x), 1, -1).roll(-2, 2)
+        return torch.roll(self.last(x), (1, 2, 3), (3, 2, 3))
+
+
 class Squared(nn.Module):
     """Local response normalisation by slices, and values set down with gaps between them."""
 
@@ -277,6 +289,7 @@ TRICKY = {
     "summed": (Summed(), (2, 8, 9)),
     "repeats": (Repeats(), (1, 8, 7)),
     "slides": (Slides(), (1, 12, 15)),
+    "rolled": (Rolled(), (1, 11, 12)),
     "dilated": (seq(nn.Conv2d(1, 1, 3, dilation=3, padding=3), nn.Conv2d(1, 1, 3)), (1, 20, 20)),
     "gaps": (seq(nn.Conv2d(1, 2, 1, stride=3), nn.Conv2d(2, 1, 2, stride=2)), (1, 20, 19)),
     "same": (seq(nn.Conv2d(1, 1, (4, 3), padding="same", dilation=2)), (1, 12, 12)),

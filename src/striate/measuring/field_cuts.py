@@ -1,7 +1,7 @@
 """How functions that take or set part of a tensor pass on what they see."""
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
 from striate.measuring import taps
 from striate.measuring.arguments import first, numbers
@@ -191,10 +191,12 @@ def _rolled(call: Call, scene: Scene) -> Sight:
     """Turned round: each place knows what it reads, but there is no one field for all."""
     value = first(call)
     rank = len(value.shape)
-    by = [numbers(call, "shifts", 1), numbers(call, "dims", 2)]
-    if not by[1]:
+    shifts, dims = (_each(call.arg(name, at)) for name, at in (("shifts", 1), ("dims", 2)))
+    if not dims:
         return lost(call, scene)
-    turns = dict(zip((dim % rank for dim in by[1]), by[0], strict=True))
+    turns: dict[int, int] = {}
+    for dim, shift in zip(dims, shifts, strict=True):  # an axis may be turned twice
+        turns[dim % rank] = turns.get(dim % rank, 0) + shift
 
     def move(view: View) -> View:
         by = {dim: turns[dim] for dim in view.dims if turns.get(dim)}
@@ -208,6 +210,11 @@ def _rolled(call: Call, scene: Scene) -> Sight:
         return View(Reads(masks[at:] + masks[:at], None), alone.digits)
 
     return each(scene.sight(value), move)
+
+
+def _each(given: Any) -> list[int]:
+    """One integer or several, as a list."""
+    return [given] if isinstance(given, int) else list(given or ())
 
 
 def _chosen(call: Call, scene: Scene) -> Sight:
