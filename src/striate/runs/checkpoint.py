@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from striate.data.writing import sync
 from striate.errors import CheckpointError
 from striate.runs.folder import cannot_write, read_json
 
@@ -62,7 +63,7 @@ def save(root: Path, checkpoint: Checkpoint) -> Path:
             _write_synced(part / name, data)
         shutil.rmtree(final, ignore_errors=True)
         part.rename(final)
-        _sync(parent)
+        sync(parent)
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
         raise cannot_write(final, error, needed=size) from error
@@ -177,11 +178,3 @@ def _write_synced(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -87,6 +87,12 @@ def _weigh(x: Tensor, w: Window, weights: list[list[float]]) -> Tensor:
     return y.to(x.dtype)
 
 
+def _keep_settings(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    """Keep the window and its weights alone: the adjoint needs no input."""
+    del output
+    _, *ctx.settings = inputs
+
+
 class _Weighted(torch.autograd.Function):
     """Every window times an outer product of weights, one axis after the other."""
 
@@ -97,11 +103,7 @@ class _Weighted(torch.autograd.Function):
         """Run by run of items."""
         return torch.cat([_weigh(x[run], w, weights) for run in in_cache(x)])
 
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        """Keep the window and its weights alone."""
-        del output
-        _, *ctx.settings = inputs
+    setup_context = staticmethod(_keep_settings)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
@@ -130,11 +132,7 @@ class _Spread(torch.autograd.Function):
             parts.append(x.to(y.dtype))
         return torch.cat(parts)
 
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        """Keep the window and its weights alone."""
-        del output
-        _, *ctx.settings = inputs
+    setup_context = staticmethod(_keep_settings)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
