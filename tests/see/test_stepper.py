@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from striate.errors import ArgumentError, ShapeError
 from striate.see.stepper import animation, convolution, like, style
-from striate.see.stepper.layout import CELL, TIMES, Layout, number_text
+from striate.see.stepper.layout import CELL, TIMES, Layout, Words, number_text
 
 PADS = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
 
@@ -220,6 +220,16 @@ def test_the_sheet_and_the_page_hold_every_step():
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
     for key in ("' '", "ArrowLeft", "ArrowRight", "Home", "End"):
         assert key in page
+
+
+@pytest.mark.parametrize("settings", [{"stride": 2}, {"op": "max", "padding": 1}])
+def test_the_animation_writes_only_letters_that_its_font_has(settings):
+    steps = convolution((4, 4), 2, **settings)
+    layout = Layout(steps)
+    parts = [*layout.still(), *(part for i in range(len(steps.steps)) for part in layout.moving(i))]
+    words = "".join(part.text for part in parts if isinstance(part, Words))
+    assert not words.isascii()
+    assert words.translate(animation.SPELLED).isascii()
 
 
 def test_the_animation_has_a_frame_a_step(tmp_path):

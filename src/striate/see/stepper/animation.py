@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.see.stepper import style
-from striate.see.stepper.layout import INFINITY, MINUS, Box, Layout, Part
+from striate.see.stepper.layout import INFINITY, MINUS, TIMES, Box, Layout, Part
 from striate.see.stepper.steps import Steps
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
 EACH, LAST = 700, 2500  # milliseconds that a step and the last one stay
+SPELLED = str.maketrans({MINUS: "-", INFINITY: "inf", TIMES: "x"})  # not in Pillow's own font
 ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
 
 
@@ -55,7 +56,7 @@ def _draw(on: "ImageDraw", parts: Iterable[Part]) -> None:
             # Pillow's own letters have one weight; a thin outline stands for bold.
             on.text(
                 place,
-                part.text.replace(MINUS, "-").replace(INFINITY, "inf"),
+                part.text.translate(SPELLED),
                 style.LIGHT[colour],
                 _font(size),
                 ANCHORS[part.anchor],
