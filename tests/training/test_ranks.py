@@ -106,6 +106,7 @@ def test_open_networks_and_restarts_that_hang_are_told(monkeypatch):
 
 def test_only_lost_connections_count_as_lost():
     assert _lost(RuntimeError("[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed"))  # fmt: skip
+    assert _lost(RuntimeError("Application timeout caused pair closure"))
     assert not _lost(RuntimeError("DefaultCPUAllocator: can't allocate memory for storage"))
 
 

@@ -37,7 +37,14 @@ from striate.training.state import BrokenStepError
 STEP = 120.0  # seconds that a process waits for the others within a step; $STRIATE_RANK_TIMEOUT
 LONG = timedelta(days=7)  # and while one of them decodes, measures or writes
 _MEETINGS = itertools.count()  # trainings that this process took part in
-_LOST = ("gloo", "NCCL", "Connection", "Broken pipe", "timed out")  # in the words of RuntimeErrors
+_LOST = (
+    "gloo",
+    "NCCL",
+    "Connection",
+    "Broken pipe",
+    "timed out",
+    "pair closure",
+)  # in the words of RuntimeErrors
 
 
 class Learner(nn.Module):
