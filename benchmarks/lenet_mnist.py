@@ -120,7 +120,15 @@ def main() -> None:
     rows = []
     for batch in asked.batches:
         job, state = turns.prepared(
-            data, {"net": "lenet5", "epochs": 1, "batch": batch, "lr": 1e-3, "plan": asked.plan}
+            data,
+            {
+                "net": "lenet5",
+                "epochs": 1,
+                "batch": batch,
+                "lr": 1e-3,
+                "plan": asked.plan,
+                "optimizer": "adamw",
+            },
         )
         job = turns.first_items(job, ITEMS)
         contenders = {

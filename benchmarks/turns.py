@@ -137,7 +137,7 @@ def prepared(data: Data, settings: Mapping[str, Any]) -> tuple[Job, State]:
     """All that `striate train` does before the first step, in a folder of its own."""
     recipe = settle(read_recipe("quick", dict(settings)), data)
     spec, net = chosen_net(None, recipe, data)
-    job = prepare(Path(mkdtemp()), data, recipe, spec, net, "cpu", Progress())
+    job = prepare(Path(mkdtemp()), data, recipe, spec, net, Progress())
     return job, State.begin(net, recipe, job.plan)
 
 
