@@ -1,40 +1,51 @@
-"""Our networks against torchvision's: ratios of interleaved medians, and how long building takes.
+"""Our networks against torchvision's, or timm's where torchvision has none: ratios of interleaved medians, and how long building takes.
 
     python benchmarks/nets.py [NET ...] [--steps forward training] [--precisions fp32 bf16] [--batch 8] [--rounds 9] [--json]
     python benchmarks/nets.py --build [NET ...]
 
 Ratio over 1: ours is faster. Both have the same weights, threads, batch, layout and precision; `bf16` is
-channels_last under autocast. Needs torchvision beside its own torch, so an environment of its own; --build
-needs neither.
+channels_last under autocast. Needs torchvision and timm beside their own torch, so an environment of its own;
+--build needs neither.
 """
 
 import argparse
 import json
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from striate.models.catalog import CATALOG, build
+from striate import build
+from striate.models.catalog import CATALOG
 
 NETS = (
     "resnet18", "resnet50", "densenet121", "googlenet", "inception_v3", "squeezenet1_1", "alexnet", "vgg11_bn",
+    "inception_v4", "inception_resnet_v2", "xception", "preresnet50",
 )  # fmt: skip
+TIMM = {"preresnet50": "resnetv2_50", "xception": "legacy_xception"}  # called otherwise there
 AUXILIARY = {"googlenet", "inception_v3"}  # torchvision trains these with heads beside the last
 LARGEST = ("vgg19", "densenet201", "inception_resnet_v2", "resnet152", "alexnet_2012", "capsnet")
 
 
 def pair(name: str) -> tuple[nn.Module, nn.Module]:
-    """Ours and torchvision's, of the same weights."""
+    """Ours and theirs, of the same weights."""
+    import timm
     import torchvision
 
     more = {"aux_logits": False, "init_weights": False} if name in AUXILIARY else {}
-    theirs = torchvision.models.get_model(name, weights=None, **more)
-    ours = build(name, init=False, **({"auxiliary": False} if name in AUXILIARY else {}))
-    ours.load_state_dict(theirs.state_dict())
+    if name in torchvision.models.list_models():
+        theirs = torchvision.models.get_model(name, weights=None, **more)
+    else:
+        theirs = timm.create_model(TIMM.get(name, name))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "theirs.pt"
+        torch.save(theirs.state_dict(), file)
+        ours = build(name, weights=file, **({"auxiliary": False} if name in AUXILIARY else {}))
     return ours, theirs
 
 

@@ -23,7 +23,7 @@ from rich.progress import Progress as Bars
 
 import striate
 from striate.data import Arrays
-from striate.training.fit import _loop
+from striate.training.fit import steps
 from striate.training.record import Progress, Record
 from striate.training.state import State
 from striate.workbench.progress import _Bar
@@ -45,7 +45,7 @@ def whole(job: turns.Job, state: State) -> turns.Call:
         state.step = 0
         with Bars(console=console, transient=True) as bars:
             shown = Progress(console.print, _Bar(bars).update)
-            _loop(OneHeld(**{**vars(job), "progress": shown}), state, Record(job.path))
+            steps(OneHeld(**{**vars(job), "progress": shown}), state, Record(job.path))
 
     return epoch
 
@@ -100,7 +100,7 @@ def memory(epochs: int) -> list[float]:
         if line.startswith("epoch"):
             seen.append(resident())
 
-    _loop(replace(job, progress=Progress(say)), state, Record(job.path))
+    steps(replace(job, progress=Progress(say)), state, Record(job.path))
     return [round(seen[i], 1) for i in range(epochs // 10 - 1, epochs, epochs // 10)]
 
 
