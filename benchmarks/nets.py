@@ -95,7 +95,8 @@ def compared(name: str, step: str, precision: str, *, batch: int, rounds: int) -
             if turn:
                 times[which].append(time.perf_counter() - start)
         if not turn:
-            torch.testing.assert_close(answers[0], answers[1], rtol=5e-2, atol=5e-2)
+            most = 5e-2 * float(answers[1].abs().max())  # untrained nets answer with any size
+            torch.testing.assert_close(answers[0], answers[1], rtol=0, atol=most)
     ours, theirs = map(statistics.median, times)
     ratios = sorted(b / a for a, b in zip(*times, strict=True))
     return {

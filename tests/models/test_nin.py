@@ -148,3 +148,20 @@ def test_the_least_picture_fits_and_the_next_smaller_is_refused(name, least, las
         f"{name}: conv{last} needs pictures of at least {least}x{least}; "
         f"got {least - 1}x224; enlarge them with size={least}"
     )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_class_is_dead_at_the_start(seed):
+    """Behind the last ReLU a class of zeros alone has no gradient; with biases of zero seed 2 has one."""
+    net = build(
+        "nin_cifar10",
+        in_channels=1,
+        size=28,
+        width=0.25,
+        generator=torch.Generator().manual_seed(seed),
+    ).eval()
+    x = torch.randn(64, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+    assert (net(x) > 0).any(0).all()
+    net.reset_head(7, generator=torch.Generator().manual_seed(seed))
+    assert (net(x) > 0).any(0).all()
+    assert net.get_parameter("classifier.cccp6.bias").tolist() == [1.0] * 7

@@ -123,6 +123,16 @@ class NiN(Staged):
     def initialise(self, generator: torch.Generator) -> None:
         """He's; the papers draw by hand, and behind batch normalisation the scale does not matter."""
         init.he_uniform(self, generator)
+        self._wake_classes()
+
+    def _wake_classes(self) -> None:
+        """Biases of one before the last ReLU: a class that answers 0 to everything would never learn.
+
+        The remedy is that of Krizhevsky, Sutskever and Hinton 2012, section 5, for their inner layers.
+        """
+        head = self.get_submodule(self.head)
+        if isinstance(head, nn.Conv2d) and head.bias is not None:
+            init.constant(head.bias, 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pictures [B, C, H, W] to logits [B, classes]; behind a ReLU none is below 0."""
@@ -133,6 +143,7 @@ class NiN(Staged):
         old = self.get_submodule(self.head)
         if not isinstance(old, Maxout):
             super().reset_head(num_classes, generator=generator)
+            self._wake_classes()
             return
         with init.skipped():
             new = Maxout(old.conv.in_channels, num_classes, pieces=old.pieces)
