@@ -181,3 +181,44 @@ def test_a_published_name_is_loaded_once_it_is_in_the_cache(tmp_path, monkeypatc
     torch.save(net.state_dict(), tmp_path / "weights" / "torchvision-resnet18.IMAGENET1K_V1.pth")
     loaded = striate.build("resnet18", weights="torchvision/resnet18.IMAGENET1K_V1")
     assert torch.equal(weight(loaded, "fc"), weight(net, "fc"))
+
+
+@pytest.mark.parametrize(
+    ("name", "flag", "size"),
+    [
+        ("googlenet", "auxiliary", 64),
+        ("inception_v3", "auxiliary", 299),
+        ("fcn_resnet50", "auxiliary", 64),
+        ("capsnet", "decoder", 28),
+    ],
+)
+def test_heads_of_training_alone_may_be_on_one_side(tmp_path, caplog, name, flag, size):
+    both: dict[str, Any] = {"width": 0.125, "size": size}
+    nets = {}
+    for on in (True, False):
+        nets[on] = catalog.build(name, generator=generator(1), **both, **{flag: on})
+        save_file(nets[on].state_dict(), tmp_path / f"{on}.safetensors")
+    beside = len(nets[True].state_dict()) - len(nets[False].state_dict())
+    for on, words in ((False, "were left out"), (True, "start anew")):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "striate"):
+            net = striate.build(
+                name, weights=tmp_path / f"{not on}.safetensors", **both, **{flag: on}
+            )
+        assert caplog.messages == [f"{name}: {beside} tensors of auxiliary heads {words}"]
+        for key, tensor in nets[False].state_dict().items():
+            assert torch.equal(net.state_dict()[key], tensor), key
+        assert all(p.isfinite().all() for p in net.parameters())
+
+
+def test_timm_names_the_ends_of_its_preactivation_resnets_otherwise(tmp_path):
+    net = catalog.build("preresnet18", generator=generator(1), **SIZES)
+    theirs = {
+        {"conv1.weight": "stem.conv.weight"}.get(n, n.replace("fc.", "head.fc.", 1)): t
+        for n, t in net.state_dict().items()
+    }
+    theirs["head.fc.weight"] = theirs["head.fc.weight"][:, :, None, None]
+    save_file(theirs, tmp_path / "timm.safetensors")
+    loaded = striate.build("preresnet18", weights=tmp_path / "timm.safetensors", **SIZES)
+    for key, tensor in net.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], tensor), key

@@ -25,7 +25,8 @@ class Backbone(nn.Module, ABC):
         strides: input pixels between neighbouring values of each map.
         stem: path of the first layer with weights, the one whose kernels can be looked at as pictures.
         head: path of the last layer, linear or a convolution.
-        auxiliary_heads: paths of the last layers of auxiliary classifiers, which only training uses.
+        auxiliary_heads: paths of the last layers of auxiliary classifiers, which only training uses; the
+            class names all that it may have, so that weights tell them from what is missing.
     """
 
     input_shape: tuple[int, ...]

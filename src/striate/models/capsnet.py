@@ -65,6 +65,7 @@ class CapsNet(Backbone):
     strides = (1, 2)
     stem = "conv1"
     head = "digits"
+    auxiliary_heads = ("decoder.fc1",)
 
     def __init__(self, request: Request, rounds: int) -> None:
         super().__init__()
@@ -82,7 +83,8 @@ class CapsNet(Backbone):
             if request.flag("decoder")
             else None
         )
-        self.auxiliary_heads = () if self.decoder is None else ("decoder.fc1",)
+        if self.decoder is None:
+            self.auxiliary_heads = ()
 
     def initialise(self, generator: torch.Generator) -> None:
         """PyTorch's default; capsules' matrices normal with deviation 0.1. The paper says nothing of it."""

@@ -96,6 +96,7 @@ class FCNResNet(Backbone):
     strides = (4, 8, 8, 8)
     stem = "backbone.conv1"
     head = "classifier.4"
+    auxiliary_heads = ("aux_classifier.4",)
 
     def __init__(self, request: Request) -> None:
         super().__init__()
@@ -106,8 +107,9 @@ class FCNResNet(Backbone):
         self.backbone = Trunk(request)
         self.classifier = Head(self.widths[3], classes, drop_rate=rate)
         self.aux_classifier = None
-        if request.flag("auxiliary"):
-            self.auxiliary_heads = ("aux_classifier.4",)
+        if not request.flag("auxiliary"):
+            self.auxiliary_heads = ()
+        else:
             self.aux_classifier = Head(self.widths[2], classes, drop_rate=rate)
 
     def initialise(self, generator: torch.Generator) -> None:

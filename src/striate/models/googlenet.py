@@ -139,14 +139,16 @@ class GoogLeNet(Chain):
     strides = (2, 4, 8, 16, 32)
     stem = "conv1.conv"
     head = "fc"
+    auxiliary_heads = tuple(f"{name}.fc2" for name in BESIDE)
     share = 0.3
 
     def __init__(self, spec: Spec, request: Request) -> None:
         super().__init__(request, links(request, row(spec), block=spec.block))
         self.first = spec.first
-        if request.flag("auxiliary"):
+        if not request.flag("auxiliary"):
+            self.auxiliary_heads = ()
+        else:
             self.beside = BESIDE
-            self.auxiliary_heads = tuple(f"{name}.fc2" for name in BESIDE)
             for name, layer in BESIDE.items():
                 self.add_module(name, Auxiliary(spec, request, self.counts[layer]))
 

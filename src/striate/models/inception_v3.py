@@ -112,13 +112,15 @@ class InceptionV3(Chain):
     strides = (2, 4, 8, 16, 32)
     stem = "Conv2d_1a_3x3.conv"
     head = "fc"
+    auxiliary_heads = ("AuxLogits.fc",)
     share = 0.4
 
     def __init__(self, request: Request) -> None:
         super().__init__(request, links(request, ROW))
-        if request.flag("auxiliary"):
+        if not request.flag("auxiliary"):
+            self.auxiliary_heads = ()
+        else:
             self.beside = {"AuxLogits": "Mixed_6e"}
-            self.auxiliary_heads = ("AuxLogits.fc",)
             self.AuxLogits = Auxiliary(request, self.counts["Mixed_6e"])
 
     def initialise(self, generator: torch.Generator) -> None:

@@ -1,7 +1,7 @@
 """Other libraries' names for the tensors of our families, turned into ours.
 
-Ours are torchvision's where it has the family, else timm's; what is left are timm's VGG and the names
-that torchvision's DenseNet files carry from before 2018.
+Ours are torchvision's where it has the family, else timm's; what is left are timm's VGG, the first and the last
+layer of its pre-activation ResNets, and the names that torchvision's DenseNet files carry from before 2018.
 """
 
 import re
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 # module of the family -> pattern, replacement
 RENAMES = {
+    "preresnet": ((r"^stem\.conv\.", "conv1."), (r"^head\.fc\.", "fc.")),
     "densenet": ((r"(denselayer\d+\.(?:norm|relu|conv))\.(\d\.)", r"\1\2"),),
     "vgg": (
         (r"^pre_logits\.fc1\.", "classifier.0."),
