@@ -361,8 +361,10 @@ def test_finetune_wants_weights_before_any_data_are_read(status, tmp_path):
     code, _, err = status("train", tmp_path / "nowhere", *words)
     assert (code, err) == (
         2,
-        "striate: recipe=finetune needs weights=: a run folder, a file or a published name; without them "
-        "it would train the head on layers that have learnt nothing\n",
+        (
+            "striate: recipe=finetune needs weights=: a run folder, a file or a published name; without them "
+            "it would train the head on layers that have learnt nothing\n"
+        ),
     )
     assert status("train", *words, "--show")[0] == 0
     assert status("train", tmp_path / "nowhere", *words, "weights=w.pth")[0] == 3
