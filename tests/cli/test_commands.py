@@ -5,10 +5,12 @@ import re
 import shutil
 
 import pytest
+from torch import nn
 
+import striate
 from striate import cli
 from striate.cli import settings
-from striate.errors import nearest
+from striate.errors import DataError, RecipeError, nearest
 from striate.models.catalog import CATALOG
 
 INTERVAL = {"value", "low", "high"}
@@ -354,6 +356,24 @@ def test_recipe_and_out_are_settings_too(status, shapes, tmp_path):
     assert (tmp_path / "o" / "classify" / "n" / "report.html").exists()
 
 
+def test_finetune_wants_weights_before_any_data_are_read(status, tmp_path):
+    words = ["--recipe", "finetune", "--out", tmp_path]
+    code, _, err = status("train", tmp_path / "nowhere", *words)
+    assert (code, err) == (
+        2,
+        (
+            "striate: recipe=finetune needs weights=: a run folder, a file or a published name; without them "
+            "it would train the head on layers that have learnt nothing\n"
+        ),
+    )
+    assert status("train", *words, "--show")[0] == 0
+    assert status("train", tmp_path / "nowhere", *words, "weights=w.pth")[0] == 3
+    with pytest.raises(RecipeError, match="finetune needs weights="):
+        striate.train(tmp_path, "lenet5", recipe="finetune")
+    with pytest.raises(DataError):  # a net of the user's own may have learnt already
+        striate.train(tmp_path / "nowhere", nn.Linear(2, 2), recipe="finetune")
+
+
 @pytest.mark.slow
 def test_the_demo_reads_digits_well(status, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -361,6 +381,7 @@ def test_the_demo_reads_digits_well(status, tmp_path, monkeypatch):
     assert code == 0
     share, items = re.search(r"([\d.]+)% of (\d+) held-out digits are right", out).groups()  # pyright: ignore[reportOptionalMemberAccess]
     assert float(share) >= 98.0
+    assert "the kept epoch was chosen by these same items, which flatters the figure" in out
     assert int(items) >= 300
     assert f"open file://{tmp_path}/runs/classify/digits-lenet5/report.html" in out
     assert (tmp_path / "runs" / "classify" / "digits-lenet5" / "report.html").exists()

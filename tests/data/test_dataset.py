@@ -162,6 +162,19 @@ def test_broken_pictures_are_left_out_and_named(cache, pictures):
     assert len(again.problems) == 3
 
 
+def test_a_truncated_picture_decides_neither_size_nor_colour(cache, pictures, encoded):
+    root = pictures({"a": 6, "b": 6}, mode="L")
+    whole = encoded(99, size=(90, 70), kind="JPEG")
+    (root / "a" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    opened = data.open(root)
+    assert (opened.native_size, opened.color) == ((12, 10), "grey")
+    assert opened.sizes["height"] == {"min": 12, "median": 12.0, "max": 12}
+    assert "height 12, width 10 pixels, grey" in opened.as_text()
+    (root / "a" / "cut.jpg").write_bytes(whole)
+    mended = data.open(root)
+    assert (mended.native_size, mended.color, mended.sizes["height"]["max"]) == (None, "rgb", 90)
+
+
 def test_broken_pictures_do_not_change_the_split(cache, pictures):
     root = pictures({"a": 10, "b": 10})
     before = list(data.open(root).splits["val"].names)

@@ -218,6 +218,22 @@ def test_numbers_are_those_of_the_content():
         assert said in text
 
 
+def test_an_interval_that_cannot_be_had_is_a_dash():
+    alone = {"value": 0.25, "low": 0.25, "high": 0.25}
+    text = words(render(content(scores={"auroc": alone, "loss": alone})))
+    dash = f"{formats.DASH} {formats.DASH} {formats.DASH}"
+    assert f"AUROC 25.0 % {dash}" in text
+    assert f"Loss 0.2500 lower is better {dash}" in text
+
+
+def test_where_there_is_a_test_split_each_section_says_whose_it_is():
+    said = "Of the 100 validation pictures; the headline is of the 2,500 test pictures"
+    text = words(render(full()))
+    for heading in ("What is taken for what", "The worst mistakes"):
+        assert f"{heading} {said}" in text
+    assert "the headline is of" not in words(render(content()))
+
+
 def test_the_best_epoch_is_marked_and_may_be_given():
     assert "epoch 3, kept" in words(render(content()))
     assert "epoch 2, kept" in words(render(content(best_epoch=2)))

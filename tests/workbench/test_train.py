@@ -202,7 +202,10 @@ def test_stopped_at_any_step_and_resumed_it_ends_with_the_same_bits(shapes, tmp_
     assert rows[0] == rows[1]
     looks = [(run.path / "health.csv").read_text() for run in (whole.run, parts.run)]
     assert looks[0] == looks[1]
-    with pytest.raises(UsageError, match="is finished: evaluate it"):
+    with pytest.raises(
+        UsageError,
+        match=r"is finished: evaluate it .*or train further from its weights .* weights=",
+    ):
         resume(path, progress=Progress())
 
 
@@ -332,6 +335,9 @@ def test_a_test_split_is_watched_but_never_chosen_by(shapes, tmp_path):
     assert (done.data.held_out, done.held.scores.items, done.run.summary["kept"]) == ("test", 15, 2)
     three = trained(data, tmp_path / "runs", epochs=2, val="0.2")
     assert three.run.summary["test"]["items"] == 15
+    text = three.run.as_text()
+    assert "val, 15 items" in text
+    assert "test, 15 items" in text
     assert three.held.scores.items == 15
 
 

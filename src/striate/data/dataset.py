@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -95,13 +96,25 @@ class Data(Result):
     @cached_property
     def native_size(self) -> tuple[int, int] | None:
         """Height and width where all readable pictures have the same, else None."""
-        found = np.unique(np.concatenate([s.shapes for s in self.splits.values()]), axis=0)
-        return (int(found[0, 0]), int(found[0, 1])) if len(found) == 1 else None
+        found = np.unique(np.concatenate([s.shapes({}) for s in self.splits.values()]), axis=0)
+        sound = (shape for shape in found if len(found) == 1 or self._any_sound(shape))
+        first = list(islice(sound, 2))
+        return (int(first[0][0]), int(first[0][1])) if len(first) == 1 else None
+
+    def _any_sound(self, shape: I64) -> bool:
+        """Whether a picture whose header states this height and width can be decoded."""
+        return any(
+            isinstance(split.source, Pixels)
+            or split.any_sound(np.flatnonzero((split.looks.shapes == shape).all(1)))
+            for split in self.splits.values()
+            if (split.shapes({}) == shape).all(1).any()
+        )
 
     @cached_property
     def sizes(self) -> dict[str, dict[str, float]]:
-        """Least, median and greatest height and width of the pictures, in pixels."""
-        shapes = np.concatenate([split.shapes for split in self.splits.values()])
+        """Least, median and greatest height and width of the readable pictures, in pixels."""
+        self.scan()
+        shapes = np.concatenate([s.shapes(self._broken[name]) for name, s in self.splits.items()])
         if not len(shapes):
             return {}
         return {

@@ -23,6 +23,8 @@ from striate.errors import DataError
 
 Progress = Callable[[int, int], None]  # (done, total)
 
+CHECK = (8, 8)  # size for finding broken pictures: a JPEG is read to its end but cheaply
+
 
 @dataclass(frozen=True, eq=False)
 class Looks:
@@ -84,19 +86,32 @@ class Split:
         digests = [look.digest for look in found]
         return Looks(digests, np.array(shapes, np.int64), np.array(grey), bad_exif)
 
-    @cached_property
-    def shapes(self) -> I64:
-        """Heights and widths [*, 2] of the readable pictures; one row stands for all of an array."""
+    def shapes(self, broken: Broken) -> I64:
+        """Heights and widths [*, 2] of the pictures but the broken ones; one row stands for all of an array."""
         if isinstance(self.source, Pixels):
             return np.array([self.source.size], np.int64)
-        return self.looks.shapes[self.looks.shapes[:, 0] > 0]
+        found = np.delete(self.looks.shapes, list(broken), axis=0)
+        return found[found[:, 0] > 0]
 
     @cached_property
     def grey(self) -> bool:
-        """Whether every readable picture is grey."""
+        """Whether every readable picture is grey; those whose header says otherwise are decoded until one is sound."""
         if isinstance(self.source, Pixels):
             return self.source.color == "grey"
-        return bool(self.looks.grey[self.looks.shapes[:, 0] > 0].all())
+        other = (self.looks.shapes[:, 0] > 0) & ~self.looks.grey
+        return not self.any_sound(np.flatnonzero(other))
+
+    def any_sound(self, index: I64) -> bool:
+        """Whether one of these pictures can be decoded fully; a header alone may be that of a broken one."""
+        with quiet():
+            return any(self._sound(i) for i in index.tolist())
+
+    def _sound(self, i: int) -> bool:
+        try:
+            self.source.decode(i, CHECK, "grey")
+        except DataError:
+            return False
+        return True
 
 
 def key(split: Split, size: tuple[int, int], color: str) -> str:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from striate.data import workers
 from striate.data.cache import Broken, Store
 from striate.data.colors import channels
-from striate.data.decoding import Progress, Split, decoded, key
+from striate.data.decoding import CHECK, Progress, Split, decoded, key
 from striate.data.listing import pick
 from striate.data.modes import U8
 from striate.data.quiet import quiet
@@ -22,7 +22,6 @@ from striate.data.sources import I64, Pixels, Source
 from striate.errors import DataError
 
 _IN_MEMORY = 256 * 2**20  # bytes; arrays that are only resized go through the disk above it
-_CHECK = (8, 8)  # size for finding broken pictures: a JPEG is read to its end but cheaply
 _CHUNK = 16  # pictures decoded by one thread at a time
 
 
@@ -136,5 +135,5 @@ def unreadable(source: Source, progress: Progress | None) -> Broken:
     """The pictures that cannot be read, found by decoding every one fully."""
     if isinstance(source, Pixels):
         return {}
-    chunks = decoded(source, _CHECK, "grey", progress)
+    chunks = decoded(source, CHECK, "grey", progress)
     return {i: reason for _, broken in chunks for i, reason in broken.items()}

@@ -14,7 +14,7 @@ SHARES = ("accuracy", "top5", "balanced_accuracy", "f1", "auroc")  # printed as 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its 95 % interval; `low <= value <= high`."""
+    """A value with its 95 % interval; `low <= value <= high`, all three equal where none can be had."""
 
     value: float
     low: float
@@ -73,6 +73,7 @@ class Scores(Result):
 
 
 def cells(name: str, interval: Interval) -> list[str]:
-    """Value, low and high as text: shares in per cent, the rest as they are."""
+    """Value, low and high as text: shares in per cent, the rest as they are; no interval is a dash."""
     form = "{:.2%}" if name in SHARES else "{:.4f}"
-    return [form.format(x) for x in (interval.value, interval.low, interval.high)]
+    ends = [form.format(end) for end in (interval.low, interval.high)]
+    return [form.format(interval.value), *(ends if interval.low < interval.high else "--")]

@@ -249,15 +249,21 @@ class Run(Result):
         return self.summary
 
     def as_text(self) -> str:
-        """What was trained, and how well it does."""
+        """What was trained, and how well it does: on what chose the epoch, and on a test split if there is one."""
         done = self.summary
-        scores = {name: Interval(**interval) for name, interval in done["scores"].items()}
-        rows = [[name, *cells(name, interval)] for name, interval in scores.items()]
+        parts = [(done["split"], done), *([("test", done["test"])] if "test" in done else [])]
         head = (
             f"{done['net']}, {done['epochs']} epochs in {done['seconds']:.1f} s, "
             f"epoch {done['kept']} kept: {self.path}"
         )
-        return f"{head}\n{text_table([done['split'], 'value', 'low', 'high'], rows)}"
+        return "\n".join([head, *(_table(split, part) for split, part in parts)])
+
+
+def _table(split: str, part: dict[str, Any]) -> str:
+    """The scores of a split, with what they are of."""
+    scores = {name: Interval(**interval) for name, interval in part["scores"].items()}
+    rows = [[name, *cells(name, interval)] for name, interval in scores.items()]
+    return text_table([f"{split}, {part['items']:,} items", "value", "low", "high"], rows)
 
 
 def _weights(path: Path, sha256: str) -> dict[str, torch.Tensor]:

@@ -4,7 +4,7 @@ from striate.training.finding import Rates, find_rate
 from striate.training.fit import check, fit, resume
 from striate.training.follow import follow
 from striate.training.outlook import Outlook
-from striate.training.reading import read_recipe, shown
+from striate.training.reading import check_whole, read_recipe, shown
 from striate.training.recipe import Recipe
 from striate.training.recipes import NAMED
 from striate.training.record import Fitted, Progress
@@ -17,6 +17,7 @@ __all__ = [
     "Rates",
     "Recipe",
     "check",
+    "check_whole",
     "find_rate",
     "fit",
     "follow",

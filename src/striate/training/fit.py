@@ -195,7 +195,8 @@ def _finished(run: Run) -> Fitted:
     """A finished training whose report could not be written, so that it can be now."""
     if (run.path / "report.html").exists():
         raise UsageError(
-            f"{run.path} is finished: evaluate it (striate evaluate {run.path}) or train anew"
+            f"{run.path} is finished: evaluate it (striate evaluate {run.path}), or train further from its weights "
+            f"(striate train DATA weights={run.path})"
         )
     data = run.open_data()
     test = run.held(data, "test") if {"val", "test"} <= set(data.splits) else None

@@ -40,6 +40,24 @@ def read_recipe(name: str = "quick", settings: Mapping[str, Any] | None = None) 
         raise RecipeError(_explain(error)) from None
 
 
+def check_whole(name: str, recipe: Recipe) -> None:
+    """Refuse a recipe that goes on from weights where none are named.
+
+    Args:
+        name: as `read_recipe` was given it.
+        recipe: what that gave, for a net of the catalogue; one of the user's own may have learnt already.
+
+    Raises:
+        RecipeError: a setting is missing; it is named.
+    """
+    own = ":" in (recipe.net or "")
+    if name in NAMED and NAMED[name].goes_on and not recipe.weights and not own:
+        raise RecipeError(
+            f"recipe={name} needs weights=: a run folder, a file or a published name; without them it would "
+            "train the head on layers that have learnt nothing"
+        )
+
+
 def shown(name: str, recipe: Recipe) -> str:
     """A recipe as YAML with what each setting means, and the source of the one it began with.
 

@@ -9,11 +9,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Named:
-    """A recipe with its source; `departs` says what of the source is missing or different here."""
+    """A recipe with its source; `departs` says what of the source is missing or different here.
+
+    goes_on: it makes sense only with weights that have learnt already.
+    """
 
     source: str
     settings: dict[str, Any]
     departs: str = ""
+    goes_on: bool = False
 
 
 NAMED: dict[str, Named] = {
@@ -123,5 +127,6 @@ NAMED: dict[str, Named] = {
             "head_epochs": 1,
             "lr_decay": 0.7,
         },
+        goes_on=True,
     ),
 }

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from striate.see import paint
 from striate.workbench import charts
 from striate.workbench.charts import Axis, Line
-from striate.workbench.formats import SPACE, number, percent
+from striate.workbench.formats import DASH, SPACE, number, percent
 
 if TYPE_CHECKING:
     from striate.workbench.content import Content, Score
@@ -130,12 +130,13 @@ def _score_rows(scores: Mapping[str, "Score"], axis: Axis, items: int) -> list[d
     for key, score in scores.items():
         share = key in SHARES
         title, says = (SHARES | LOWER).get(key, (key, ""))
-        drawable = share and len(charts.finite(list(score.values()))) == 3
+        known = score["low"] < score["high"]
+        drawable = share and known and len(charts.finite(list(score.values()))) == 3
         form = partial(percent, items=items) if share else "{:.4f}".format
         values = {
             "value": form(score["value"]),
-            "low": form(score["low"]),
-            "high": form(score["high"]),
+            "low": form(score["low"]) if known else DASH,
+            "high": form(score["high"]) if known else DASH,
         }
         drawn = (
             charts.whisker(score["value"], score["low"], score["high"], axis) if drawable else ""

@@ -15,6 +15,7 @@ from striate.training import (
     Progress,
     Recipe,
     check,
+    check_whole,
     fit,
     follow,
     ranks,
@@ -106,6 +107,8 @@ def train(
         settings = {**settings, "net": named}  # pyright: ignore[reportAssignmentType] - checked by Recipe
     with progress.shown() as shown:
         chosen = read_recipe(recipe, settings)
+        if own is None:
+            check_whole(recipe, chosen)
         try:
             return trained(data, chosen, own=own, out=Path(out), name=name, progress=shown)
         except ranks.Followed as other:  # in a script under torchrun, which goes on with the run
