@@ -62,6 +62,11 @@ def test_what_a_recipe_prints_can_be_typed():
             {"options": "act"},
             r"options=act: write each option as a word of its own, such as act=tanh$",
         ),
+        (
+            {"budget": "abc"},
+            r"budget=abc: expected a time such as 90s, 10m, 1\.5h or 1d; a number alone is seconds$",
+        ),
+        ({"budget": "-3m"}, r"budget='-3m': input should be greater than 0"),
         ({"lr": "-1"}, r"lr='-1': input should be greater than 0"),
         ({"size": "a"}, r"size='a': input should be a valid integer|size=\['a', 'a'\]"),
     ],

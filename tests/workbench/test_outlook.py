@@ -211,3 +211,10 @@ def test_a_net_that_cannot_be_followed_is_trained_all_the_same(shapes, tmp_path)
             return self.fc(x.flatten(1)) if float(x.sum()) > -1e9 else x
 
     assert striate.train(shapes, Counts(), out=tmp_path, epochs=1).summary["epochs"] == 1
+
+
+def test_fields_wider_than_the_pictures_are_no_matter_of_a_training(shapes, monkeypatch):
+    ahead, recipe = looked(shapes, monkeypatch, None, net="resnet18", size=64)
+    net = catalog.build("resnet18", in_channels=1, num_classes=3, size=recipe.size)
+    assert [f.kind for f in striate.measure(net, (1, 64, 64)).findings] == ["field"]
+    assert ahead.findings == ()

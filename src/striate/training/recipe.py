@@ -1,6 +1,5 @@
 """A recipe: the settings of a training, checked when they are read and frozen afterwards."""
 
-import re
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -41,11 +40,15 @@ def _patterns(value: Any) -> Any:
 
 def _seconds(value: Any) -> Any:
     """`90s`, `10m`, `1.5h`, and numbers, which are seconds."""
-    found = re.fullmatch(r"([0-9.]+)([smhd])", value) if isinstance(value, str) else None
-    try:
-        return float(found[1]) * _UNITS[found[2]] if found else value
-    except ValueError:
+    if not isinstance(value, str):
         return value
+    number, unit = (value[:-1], value[-1:]) if value[-1:] in _UNITS else (value, "s")
+    try:
+        return float(number) * _UNITS[unit]
+    except ValueError:
+        raise RecipeError(
+            f"budget={value}: expected a time such as 90s, 10m, 1.5h or 1d; a number alone is seconds"
+        ) from None
 
 
 def _augmentation(text: str) -> str:
