@@ -250,3 +250,15 @@ def test_a_net_is_compiled_in_place_and_watched_as_written():
     with chosen.uncompiled(), scales(trial) as found:
         trial(BATCH)
     assert len(found) == 5
+
+
+def test_a_slow_first_step_is_told_before_others_are_timed(monkeypatch):
+    told: list[float] = []
+    ways = {"device": "cpu", "steps": 1, "slow": told.append}
+    plan.choose(net(), BATCH, TARGET, learn, **ways)
+    assert told == []
+    monkeypatch.setattr(choosing, "SLOW", 0.0)
+    monkeypatch.setattr(choosing, "_race", lambda *_: pytest.fail("raced before it was told"))
+    with pytest.raises(pytest.fail.Exception):
+        plan.choose(net(), BATCH, TARGET, learn, **ways)
+    assert [0 < seconds < 60 for seconds in told] == [True]

@@ -196,3 +196,12 @@ def test_nothing_usable_in_an_archive_names_the_archive(cache, tmp_path):
     ):
         data.open(tmp_path / "a.zip")
     assert [path.name for path in cache.iterdir()] == ["archives"]
+
+
+def test_a_zip_that_is_cut_off_is_called_damaged(cache, tmp_path, pictures):
+    whole = packed(pictures({"a": 5, "b": 5}), tmp_path / "a.zip")
+    whole.write_bytes(whole.read_bytes()[:-200])
+    with pytest.raises(
+        DataError, match=r"a.zip is a damaged zip: its end is missing; fetch it again$"
+    ):
+        data.open(whole)

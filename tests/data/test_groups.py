@@ -116,3 +116,12 @@ def test_pictures_without_a_group_are_named(patients, shapes):
     table.write_text("file,patient\np0_ill_0.png,p0\n")
     with pytest.raises(DataError, match=r"has no row for ill/p0/p0_ill_1\.png"):
         striate.open(patients, split=f"{table}:patient")
+
+
+def test_a_table_that_is_not_there_is_said_in_words(patients, tmp_path):
+    with pytest.raises(DataError) as caught:
+        striate.open(patients, split=f"{tmp_path}/no.csv:day")
+    assert str(caught.value) == (
+        f"split={tmp_path}/no.csv:day: the table cannot be read (No such file or directory); "
+        "expected a CSV file whose first column names the files"
+    )

@@ -207,7 +207,7 @@ def test_a_class_with_too_few_pictures(cache, pictures, encoded):
     )
     (root / "dog" / "copy.png").write_bytes((root / "dog" / "000.png").read_bytes())
     assert refused(root).startswith(
-        "the class dog has 1 different picture (2 copies); a split needs at least 2"
+        "the class dog has 2 pictures that count as one (copies, or kept together by split=); a split needs"
     )
     (root / "eel").mkdir()
     assert refused(root, ignore=["dog"]).startswith("the class eel has 0 pictures; a split needs")

@@ -205,6 +205,17 @@ def test_a_folder_with_other_things_is_not_packed_into(cache, pictures, tmp_path
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["letter.txt"]
 
 
+def test_what_is_packed_already_is_said(cache, pictures, tmp_path):
+    one, other = pictures({"a": 5, "b": 5}), pictures({"a": 5, "b": 6}, root="other")
+    out = tmp_path / "out"
+    data.pack(data.open(one, val=0), out)
+    for root, whose in ((one, "these"), (other, "other")):
+        with pytest.raises(
+            DataError, match=f"out holds shards of {whose} data already, all of them"
+        ):
+            data.pack(data.open(root, val=0), out)
+
+
 def test_room_is_asked_for_first(cache, pictures, tmp_path, monkeypatch):
     class Usage:
         free = 10**6

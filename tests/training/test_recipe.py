@@ -20,6 +20,24 @@ def test_text_becomes_the_type_of_its_key():
     assert read_recipe("quick", {"clip": "none"}).clip is None
 
 
+def test_what_a_recipe_prints_can_be_typed():
+    settings = {
+        "net": "lenet5",
+        "milestones": "[0.5, 0.8]",
+        "gamma": "[0.1,0.2]",
+        "freeze": "[conv1,conv2]",
+        "ignore": "[ab]*.png,[0-9]",
+        "options": "{act: sigmoid, pool: avg}",
+    }
+    recipe = read_recipe("quick", settings)
+    assert recipe.milestones == (0.5, 0.8)
+    assert recipe.gamma == (0.1, 0.2)
+    assert recipe.freeze == ("conv1", "conv2")
+    assert recipe.ignore == ("[ab]*.png", "[0-9]")
+    assert recipe.options == {"act": "sigmoid", "pool": "avg"}
+    assert read_recipe("quick", {"freeze": "[]"}).freeze == ()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -40,6 +58,15 @@ def test_text_becomes_the_type_of_its_key():
             {"augment": "flipp"},
             r"augment=flipp: 'flipp' is no step; did you mean flip\? There are: .*crop",
         ),
+        (
+            {"options": "act"},
+            r"options=act: write each option as a word of its own, such as act=tanh$",
+        ),
+        (
+            {"budget": "abc"},
+            r"budget=abc: expected a time such as 90s, 10m, 1\.5h or 1d; a number alone is seconds$",
+        ),
+        ({"budget": "-3m"}, r"budget='-3m': input should be greater than 0"),
         ({"lr": "-1"}, r"lr='-1': input should be greater than 0"),
         ({"size": "a"}, r"size='a': input should be a valid integer|size=\['a', 'a'\]"),
     ],

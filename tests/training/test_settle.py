@@ -4,6 +4,8 @@ import pytest
 
 import striate
 from striate.errors import ArgumentError
+from striate.runs.config import Config, NetSpec
+from striate.runs.preprocessing import Preprocessing
 from striate.training import read_recipe
 from striate.training.settle import settle, stored_size
 
@@ -71,3 +73,19 @@ def test_light_nets_learn_by_muon_and_what_is_said_wins(shapes):
     assert settle(read_recipe("quick", {"net": "resnet18"}), data).optimizer == "adamw"
     assert settle(read_recipe("quick", {}), data, own_net=True).optimizer == "adamw"
     assert settle(read_recipe("lecture", {"net": "lenet5"}), data).optimizer == "sgd"
+
+
+def test_weights_of_a_run_bring_their_net_with_its_width_and_options(shapes, tmp_path):
+    data = striate.open(shapes)
+    spec = NetSpec("resnet18", width=0.25, options={"drop_rate": 0.2})
+    fed = Preprocessing((28, 28), (28, 28), "grey", (0.5,), (0.5,))
+    Config(spec, "classify", data.classes, fed, {}, {}, {}, "now").write(tmp_path)
+
+    def settled(**said):
+        done = settle(read_recipe("finetune", {"weights": str(tmp_path), **said}), data)
+        return done.net, done.width, done.options
+
+    assert settled() == ("resnet18", 0.25, {"drop_rate": 0.2})
+    assert settled(net="resnet18") == ("resnet18", 0.25, {"drop_rate": 0.2})
+    assert settled(width=0.5, options={"drop_rate": 0.1}) == ("resnet18", 0.5, {"drop_rate": 0.1})
+    assert settled(net="resnet34") == ("resnet34", 1.0, {})

@@ -82,6 +82,8 @@ def test_torchrun_does_the_same(two, shapes, tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.count("lenet5, 4 epochs in ") == 1
     assert ended.stderr.count("epoch 1/4 ") == 1
+    assert "find_unused_parameters" not in ended.stderr
+    assert "find_unused_parameters" not in two[0].stderr
     mine, theirs = (last_tensors(p) for p in (tmp_path / "classify" / "shapes-lenet5", two[1]))
     for name, tensor in theirs.items():  # with as many threads the bits are the same
         torch.testing.assert_close(mine[name], tensor, rtol=1e-3, atol=1e-3)

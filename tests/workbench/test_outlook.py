@@ -1,5 +1,6 @@
 """What is said before the first step: memory against what is there, time, and layers that do not fit."""
 
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import striate
 from striate.errors import NumericError, ShapeError
 from striate.measuring.receipt import training_cost
 from striate.models import catalog
+from striate.plan import choosing
 from striate.training import Outlook, Progress, read_recipe
 from striate.training.settle import settle
 from striate.workbench import memory, outlook
@@ -211,3 +213,23 @@ def test_a_net_that_cannot_be_followed_is_trained_all_the_same(shapes, tmp_path)
             return self.fc(x.flatten(1)) if float(x.sum()) > -1e9 else x
 
     assert striate.train(shapes, Counts(), out=tmp_path, epochs=1).summary["epochs"] == 1
+
+
+def test_fields_wider_than_the_pictures_are_no_matter_of_a_training(shapes, monkeypatch):
+    ahead, recipe = looked(shapes, monkeypatch, None, net="resnet18", size=64)
+    net = catalog.build("resnet18", in_channels=1, num_classes=3, size=recipe.size)
+    assert [f.kind for f in striate.measure(net, (1, 64, 64)).findings] == ["field"]
+    assert ahead.findings == ()
+
+
+def test_a_slow_net_says_what_it_takes_before_ways_to_run_it_are_timed(
+    shapes, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(choosing, "SLOW", 0.0)
+    said: list[str] = []
+    recipe = read_recipe("quick", {"net": "linear", "epochs": 2})
+    train_with(shapes, recipe, out=tmp_path, progress=Progress(say=said.append))
+    early = [line for line in said if line.startswith("by its first step alone: about ")]
+    assert len(early) == 1
+    assert re.search(r"of training: 2 epochs of .* of memory", early[0])
+    assert said.index(early[0]) < next(i for i, line in enumerate(said) if "measured" in line)

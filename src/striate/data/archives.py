@@ -61,6 +61,12 @@ def is_archive(path: Path) -> bool:
         return False
 
 
+def is_cut_zip(path: Path) -> bool:
+    """Whether a file that is no archive begins as a zip: the table at its end, without which none is read, is gone."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
 def unpack(path: Path, store: Store, *, caps: Caps = Caps()) -> tuple[Path, dict[str, int]]:
     """Unpack an archive into the cache, once for its content.
 

@@ -93,7 +93,11 @@ def _from_table(names: Sequence[str], path: Path, column: str) -> list[str]:
                 )
             known = {row[header[0]]: row[column] for row in rows}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"split={path}:{column}: the table cannot be read ({error})") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(
+            f"split={path}:{column}: the table cannot be read ({reason}); expected a CSV file whose "
+            "first column names the files"
+        ) from None
     found: list[str] = []
     for name in names:
         group = known.get(name, known.get(PurePosixPath(name).name))

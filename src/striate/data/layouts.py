@@ -39,6 +39,8 @@ def read(path: Path, options: Options) -> Listing:
         raise DataError(
             f"{shown(path)} is one of the four idx files; give the folder that holds them"
         )
+    if archives.is_cut_zip(path):
+        raise DataError(f"{shown(path)} is a damaged zip: its end is missing; fetch it again")
     raise DataError(f"{shown(path)} is no data that is known here; expected {EXPECTED}")
 
 

@@ -257,7 +257,7 @@ def _alone(out: Path, plan: dict[str, Any]) -> Generator[None]:
     begun = out / shards.AT_WORK / "plan.json"
     try:
         if out.exists() and not begun.exists() and any(out.iterdir()):
-            raise DataError(f"{shown(out)} holds other things: name a new or an empty folder")
+            raise DataError(_taken(out, plan))
         begun.parent.mkdir(parents=True, exist_ok=True)
         with (begun.parent / "lock").open("w") as lock:
             try:
@@ -275,6 +275,16 @@ def _alone(out: Path, plan: dict[str, Any]) -> Generator[None]:
         raise DataError(
             f"{shown(out)} cannot be written ({error.strerror}): name another folder"
         ) from error
+
+
+def _taken(out: Path, plan: dict[str, Any]) -> str:
+    """What lies in a folder that no packing is at work in."""
+    try:
+        found = json.loads((out / shards.INDEX).read_text())["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{shown(out)} holds other things: name a new or an empty folder"
+    whose = "these data" if found == plan["fingerprint"] else "other data"
+    return f"{shown(out)} holds shards of {whose} already, all of them: train from it, or name a new folder"
 
 
 def _check_room(work: _Work) -> None:

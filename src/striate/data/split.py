@@ -116,10 +116,11 @@ def _check_sizes(labels: I64, groups: I64, counts: I64, classes: Sequence[str]) 
     for number, name in enumerate(classes):
         different = len(np.unique(groups[labels == number]))
         if different < 2:
-            copies = f" ({counts[number]} copies)" if counts[number] > different else ""
-            what = f"{'different ' if copies else ''}picture{'' if different == 1 else 's'}{copies}"
+            what = f"{different} picture{'' if different == 1 else 's'}"
+            if counts[number] > different:
+                what = f"{counts[number]} pictures that count as one (copies, or kept together by split=)"
             raise DataError(
-                f"the class {name} has {different} {what}; a split needs at "
+                f"the class {name} has {what}; a split needs at "
                 f"least 2, one to train on and one to hold out: add pictures, or leave it out with ignore={name}"
             )
 
@@ -140,7 +141,8 @@ def _mend(
                 break
         else:
             raise DataError(
-                f"the class {name} cannot be split: all its pictures are copies of others"
+                f"the class {name} cannot be split: all its pictures are copies of others, or kept together "
+                "with them by split="
             )
 
 

@@ -25,6 +25,7 @@ COMPILING = (
     60.0  # seconds that compiling may well take; where SHARE of the training is more, it is tried
 )
 ROUNDS = 5
+SLOW = 1.0  # seconds of a step from which the user is told beforehand
 GAIN = 1.02  # another plan than the plain one must be this much faster
 
 Learn = Callable[
@@ -41,6 +42,7 @@ def choose(
     device: str,
     steps: float,
     seconds: float = math.inf,
+    slow: Callable[[float], None] = lambda _seconds: None,
 ) -> Plan:
     """Time training steps of every candidate, in turns, and take the fastest that computes the same.
 
@@ -53,12 +55,18 @@ def choose(
         steps: how many such steps the training will take; the timing takes about 4 % of that time,
             at most ten seconds.
         seconds: after which the training will end, if that is sooner.
+        slow: told the seconds of the first step, where it is so slow that choosing will take a while.
     """
     plans = [plan for plan in candidates(device) if crashing_layer(net, plan) is None]
+    plain = _step(net, batch, target, learn, plans[0])
+    first = _seconds(plain)
+    if first > SLOW:
+        slow(first)
     expected = _outputs(net, batch, plans[0])
     errors = {plan: _difference(_outputs(net, batch, plan), expected) for plan in plans}
     sound = [plan for plan in plans if errors[plan] <= plan.tolerance] or plans[:1]
-    racers = {plan: _step(net, batch, target, learn, plan) for plan in sound}
+    racers = {plan: _step(net, batch, target, learn, plan) for plan in sound if plan != plans[0]}
+    racers = {plans[0]: plain, **racers}
     times = _race(racers, steps, seconds)
     best = min(times, key=times.__getitem__)
     steps = min(steps, seconds / times[best])

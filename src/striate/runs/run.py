@@ -253,7 +253,7 @@ class Run(Result):
         done = self.summary
         parts = [(done["split"], done), *([("test", done["test"])] if "test" in done else [])]
         head = (
-            f"{done['net']}, {done['epochs']} epochs in {done['seconds']:.1f} s, "
+            f"{done['net']}, {done['epochs']} epoch{'s' * (done['epochs'] != 1)} in {done['seconds']:.1f} s, "
             f"epoch {done['kept']} kept: {self.path}"
         )
         return "\n".join([head, *(_table(split, part) for split, part in parts)])

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -71,10 +71,16 @@ def prepare(
     batches = training_batches(data, recipe, device, fed, ranks)
     task = chosen_task(data, recipe, batches)
     _check_norm(net, batches, recipe, ranks.world)
-    plan = _plan(net, batches, task, recipe, device, ranks.world)
+
+    def outlook(step_seconds: float | None) -> str:
+        return ahead.as_text(step_seconds * batches.steps if step_seconds else None, recipe)
+
+    plan = _plan(
+        net, batches, task, recipe, device, ranks.world,
+        lambda seconds: progress.say(f"by its first step alone: {outlook(seconds)}"),
+    )  # fmt: skip
     progress.say(plan.as_text())
-    seconds = plan.step_ms / 1000 * batches.steps if plan.step_ms else None
-    if line := ahead.as_text(seconds, recipe):
+    if line := outlook(plan.step_ms / 1000 if plan.step_ms else None):
         progress.say(line)
     config = Config(
         net=spec,
@@ -176,9 +182,18 @@ def training_batches(
 
 
 def _plan(
-    net: nn.Module, batches: Batches, task: Classify, recipe: Recipe, device: str, world: int
+    net: nn.Module,
+    batches: Batches,
+    task: Classify,
+    recipe: Recipe,
+    device: str,
+    world: int,
+    slow: Callable[[float], None],
 ) -> Plan:
-    """The plan as asked for, or the one that measures best on a real batch, of which `world` processes share each."""
+    """The plan as asked for, or the one that measures best on a real batch, of which `world` processes share each.
+
+    Where choosing takes a while, `slow` is told what a step of the training takes, by the first one.
+    """
     items = max(2, PLAN_VALUES // math.prod(batches.images.shape[1:]))
     index = batches.order(0)[0][:items]
     x, target = batches.take(index, 0, 0)
@@ -199,6 +214,7 @@ def _plan(
         device=device,
         steps=steps,
         seconds=recipe.budget or math.inf,
+        slow=lambda first: slow(first * batch / len(index)),
     )
     return replace(plan, step_ms=(plan.step_ms or 0) * batch / len(index))
 

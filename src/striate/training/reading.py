@@ -82,14 +82,15 @@ def _with_options(settings: dict[str, Any]) -> dict[str, Any]:
             raise RecipeError(
                 f"no setting {key!r}: {nearest(key, [*Recipe.model_fields, *offered])}"
             )
-    if not isinstance(settings.get("options") or {}, dict):
+    given = _typed(settings.get("options")) or {}
+    if not isinstance(given, dict):
         raise RecipeError(
-            f"options={settings['options']!r}: expected a mapping, such as act=tanh alone"
+            f"options={settings['options']}: write each option as a word of its own, such as act=tanh"
         )
     options = {
         key: _typed(settings.pop(key)) for key in list(settings) if key not in Recipe.model_fields
     }
-    return {**settings, "options": {**(settings.get("options") or {}), **options}}
+    return {**settings, "options": {**given, **options}}
 
 
 def _typed(value: Any) -> Any:
@@ -97,7 +98,7 @@ def _typed(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return yaml.safe_load(f"[{value}]" if "," in value else value)
+        return yaml.safe_load(f"[{value}]" if "," in value and value[:1] not in "[{" else value)
     except yaml.YAMLError:
         return value
 

@@ -1,6 +1,5 @@
 """A recipe: the settings of a training, checked when they are read and frozen afterwards."""
 
-import re
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -25,18 +24,31 @@ def _pair(value: Any) -> Any:
 
 def _words(value: Any) -> Any:
     """`a,b` and `[a, b]` name the same words; so do `0.1` and `[0.1]` the same numbers."""
+    if isinstance(value, str) and value[:1] == "[" and value[-1:] == "]":  # as a recipe prints them
+        value = value[1:-1]
+    return _patterns(value)
+
+
+def _patterns(value: Any) -> Any:
+    """`a,b` are two patterns; a bracket belongs to the pattern it stands in."""
     if isinstance(value, int | float):
         return [value]
-    return [word for word in value.split(",") if word] if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return [word.strip() for word in value.split(",") if word.strip()]
 
 
 def _seconds(value: Any) -> Any:
     """`90s`, `10m`, `1.5h`, and numbers, which are seconds."""
-    found = re.fullmatch(r"([0-9.]+)([smhd])", value) if isinstance(value, str) else None
-    try:
-        return float(found[1]) * _UNITS[found[2]] if found else value
-    except ValueError:
+    if not isinstance(value, str):
         return value
+    number, unit = (value[:-1], value[-1:]) if value[-1:] in _UNITS else (value, "s")
+    try:
+        return float(number) * _UNITS[unit]
+    except ValueError:
+        raise RecipeError(
+            f"budget={value}: expected a time such as 90s, 10m, 1.5h or 1d; a number alone is seconds"
+        ) from None
 
 
 def _augmentation(text: str) -> str:
@@ -59,6 +71,7 @@ def _on_nan(text: str) -> str:
 
 Size = Annotated[tuple[int, int], BeforeValidator(_pair)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_patterns)]
 Numbers = Annotated[tuple[float, ...], BeforeValidator(_words), Field(min_length=1)]
 Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -155,7 +168,7 @@ class Recipe(BaseModel):
         default="stratified",
         description="kept together: folder, name:PATTERN, or FILE.csv:COLUMN",
     )
-    ignore: Words = Field(default=(), description="file patterns to leave aside")
+    ignore: Patterns = Field(default=(), description="file patterns to leave aside")
     broken: Literal["stop", "skip"] | float = Field(
         default="stop", description="what broken files do: stop past 1 % and five, skip, or a share"
     )

@@ -6,7 +6,7 @@ from striate.augment import AUTO, read
 from striate.data import Data
 from striate.errors import ShapeError
 from striate.models import catalog
-from striate.runs.config import Config
+from striate.runs.config import Config, NetSpec
 from striate.training.optim import decay
 from striate.training.recipe import Recipe
 from striate.weights import PUBLISHED
@@ -25,11 +25,13 @@ def settle(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recipe:
         data: what will be trained on.
         own_net: the user brings a net, so none is chosen and its size is the data's or 224.
     """
+    if not own_net:
+        recipe = _like(recipe, _spec_of(recipe.weights))
     items = len(data.splits["train"])
     native = data.native_size
     color = recipe.color or data.color
     small = native is not None and max(native) <= SMALL
-    net = recipe.net or ("" if own_net else _net_of(recipe.weights) or _net(native, color))
+    net = recipe.net or ("" if own_net else _net(native, color))
     size = recipe.size or (_own_size(native) if own_net else _size(net, native))
     batch = recipe.batch or 2 ** max(3, min(8, (items // 20).bit_length() - 1))
     views = "shift" if small else "crop+flip" if color == "rgb" else "crop"
@@ -63,14 +65,23 @@ def _epochs(recipe: Recipe, items: int) -> int | None:
     return None if recipe.budget else max(EPOCHS[0], min(EPOCHS[1], -(-SEEN // items)))
 
 
-def _net_of(weights: str | None) -> str | None:
+def _spec_of(weights: str | None) -> NetSpec | None:
     """The net that weights belong to, where they say so: published ones, or those of a run."""
     if weights and weights in PUBLISHED:
-        return PUBLISHED[weights].net
+        return NetSpec(PUBLISHED[weights].net)
     if weights and (Path(weights) / "config.json").exists():
         spec = Config.read(Path(weights)).net
-        return None if spec.own else spec.name
+        return None if spec.own else spec
     return None
+
+
+def _like(recipe: Recipe, spec: NetSpec | None) -> Recipe:
+    """A recipe with the net of its weights, and the width and options of that, where it names no others."""
+    if spec is None or recipe.net not in (None, spec.name):
+        return recipe
+    width = recipe.width if "width" in recipe.model_fields_set else spec.width
+    options = {**spec.options, **recipe.options}
+    return recipe.model_copy(update={"net": spec.name, "width": width, "options": options})
 
 
 def _net(native: tuple[int, int] | None, color: str) -> str:

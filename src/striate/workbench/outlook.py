@@ -136,14 +136,18 @@ class Ahead:
 
 
 def _findings(net: nn.Module, shape: tuple[int, ...], batch: int) -> tuple[str, ...]:
-    """What the geometry doctor says about the net; a net that it cannot follow is trained all the same."""
+    """What the geometry doctor says that is worth a change before training.
+
+    Fields wider than the input are left to `striate measure`: the best nets have them, and train well. A net
+    that the doctor cannot follow is trained all the same.
+    """
     try:
         sheet = measure(net, shape, batch=batch)
     except ShapeError:
         raise
     except StriateError:
         return ()
-    return tuple(finding.as_text() for finding in sheet.findings)
+    return tuple(finding.as_text() for finding in sheet.findings if finding.kind != "field")
 
 
 def _refusal(ahead: Ahead, need: int, left: Room) -> str:
