@@ -356,6 +356,13 @@ def test_recipe_and_out_are_settings_too(status, shapes, tmp_path):
     assert (tmp_path / "o" / "classify" / "n" / "report.html").exists()
 
 
+def test_the_help_promises_no_verb_that_is_not_there(status):
+    said = status("--help")[1]
+    assert "train, measure and see inside" in said
+    assert not re.search(r"\b(audit|ship|export|serve)\b", said)
+    assert "--debug" in said
+
+
 def test_finetune_wants_weights_before_any_data_are_read(status, tmp_path):
     words = ["--recipe", "finetune", "--out", tmp_path]
     code, _, err = status("train", tmp_path / "nowhere", *words)

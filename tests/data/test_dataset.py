@@ -299,3 +299,10 @@ def test_the_same_form_is_fetched_once(cache, pictures, monkeypatch):
     assert len(asked) == looked
     assert opened.arrays("train", size=(6, 6)).images.shape[1:3] == (6, 6)
     assert len(asked) > looked
+
+
+def test_arrays_in_memory_are_told_the_way():
+    with pytest.raises(
+        ArgumentError, match=r"takes a path or a name, got dict; arrays are given as an .npz"
+    ):
+        data.open({"x": np.zeros((4, 8, 8))})  # pyright: ignore[reportArgumentType]

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="striate")
 def app() -> None:
-    """A workbench for convolutional networks: train, measure, see, audit and ship."""
+    """A workbench for convolutional networks: train, measure and see inside.
+
+    --debug shows where an error came from.
+    """
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -77,14 +80,16 @@ def demo(json: bool) -> None:
 @click.option("--recipe", default="quick", show_default=True, help="Named recipe or YAML file.")
 @click.option("--out", type=FOLDER, default="runs", show_default=True, help="Where runs are made.")
 @click.option("--name", help="Name of the run folder.")
-@click.option("--resume", type=FOLDER, metavar="RUN", help="Go on with a stopped training.")
+@click.option(
+    "--resume", type=FOLDER, metavar="RUN", help="Go on with a training that was stopped."
+)
 @click.option("--allow-change", multiple=True, metavar="FIELD", help="With --resume: may differ.")
 @click.option("--show", is_flag=True, help="Print every setting of the recipe, and end.")
 @click.option("--find-lr", is_flag=True, help="Try learning rates on the data, and end.")
 @click.option("--folds", type=int, metavar="K", help="Train K times, holding out each part once.")
 @with_json
 def train(words: Sequence[str], net: str | None, resume: Path | None, **given: Any) -> None:
-    """Train a net on DATA: a folder, an archive, arrays, or digits, mnist, cifar10.
+    """Train a net on DATA: a folder, an archive, an .npz file, or digits, mnist, cifar10.
 
     Every setting works as key=value and as --key value; --show lists them.
     """

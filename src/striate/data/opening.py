@@ -56,6 +56,11 @@ def open(
         ArgumentError: an argument is out of range.
         DataError: nothing usable lies there; the message says what does.
     """
+    if not isinstance(path, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ArgumentError(
+            f"striate.open takes a path or a name, got {type(path).__name__}; arrays are given as an .npz "
+            "file: np.savez(FILE, x_train=..., y_train=...)"
+        )
     splitting.check_share(val)
     check_rule(split)
     patterns = (ignore,) if isinstance(ignore, str) else tuple(ignore)
