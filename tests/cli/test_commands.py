@@ -1,8 +1,13 @@
 """Every verb as a command: what it prints, its JSON, its exit status."""
 
+import importlib.abc
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -10,6 +15,7 @@ from striate import cli
 from striate.cli import settings
 from striate.errors import nearest
 from striate.models.catalog import CATALOG
+from striate.training import Recipe
 
 INTERVAL = {"value", "low", "high"}
 
@@ -193,6 +199,27 @@ def test_see_convolution(status, tmp_path):
         assert err.startswith(f"striate: {message}")
 
 
+def test_a_picture_is_written_as_its_name_says_or_not_at_all(status, run, shapes, tmp_path):
+    number = ("arithmetic", run, shapes / "box" / "00.png", "--layer", "conv1", "--at", "0,0,0")
+    for words, ending in [
+        (number, ".html"),
+        (("convolution",), ".svg"),
+        (("convolution",), ".gif"),
+        (("architecture", "lenet5"), ".svg"),
+        (("history", "cost"), ".svg"),
+    ]:
+        code, out, err = status("see", *words, "--out", f"/proc/nowhere{ending}")
+        assert (code, out) == (2, "")
+        assert err.startswith(f"striate: --out /proc/nowhere{ending}: cannot be written (")
+        assert err.endswith("); name another --out\n")
+        code, out, err = status("see", *words, "--out", tmp_path / "a.docx")
+        assert (code, out) == (2, "")
+        assert err.startswith(f"striate: {tmp_path}/a.docx: cannot write '.docx'; end it in .")
+    assert not list(tmp_path.iterdir())
+    assert status("see", "architecture", "lenet5", "--out", tmp_path / "a.SVG")[0] == 0
+    assert (tmp_path / "a.SVG").read_text().startswith("<svg")
+
+
 def test_measure_in_every_form(status):
     assert json.loads(status("measure", "lenet5", "--format", "json")[1])["net"] == "lenet5"
     lines = status("measure", "lenet5", "--format", "csv")[1].splitlines()
@@ -203,6 +230,10 @@ def test_measure_in_every_form(status):
     assert page.count("<h2>") == 2
     code, _, err = status("measure", "lenet5", "mlp", "--format", "csv")
     assert (code, err) == (2, "striate: --format csv is the sheet of one net; got 2\n")
+    code, out, err = status("measure", "lenet5", "--format", "html", "--json")
+    assert (code, out) == (2, "")
+    assert err == "striate: --json and --format html are two forms: name one\n"
+    assert json.loads(status("measure", "lenet5", "--format", "json", "--json")[1])
 
 
 def test_measure_side_by_side_at_sizes_and_fully_connected(status):
@@ -225,6 +256,14 @@ def test_measure_the_cost_of_training(status):
     assert [row["width"] for row in training["forecast"]] == [1.0, 0.5]
     assert "kept for the backward pass" in status(*words)[1]
     assert "training" not in json.loads(status("measure", "lenet5", "--json")[1])
+
+
+@pytest.mark.parametrize("device", ["nonsense", "cuda:99"])
+@pytest.mark.parametrize("asked", ["--memory", "--time", "--training"])
+def test_training_is_measured_on_a_device_that_is_here(status, device, asked):
+    code, out, err = status("measure", "lenet5", "--training", asked, "--device", device)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"striate: device={device} is not on this machine; ")
 
 
 def test_measure_takes_a_net_of_the_user(status, tmp_path, monkeypatch):
@@ -316,11 +355,45 @@ def test_show_lists_every_setting(status):
     assert code == 0
     assert "epochs: 3" in out
     assert "# passes over the data" in out
+    code, out, err = status("train", "--show", "epochs=3", "freeze=a,b", "--json")
+    assert (code, err) == (0, "")
+    settings = json.loads(out)
+    assert (settings["epochs"], settings["freeze"]) == (3, ["a", "b"])
+    assert set(settings) == set(Recipe.model_fields)
 
 
 def test_debug_shows_the_traceback():
     with pytest.raises(Exception, match="there is no nowhere"):
         cli._status(["train", "nowhere", "--debug"])
+
+
+STRIATE = (sys.executable, "-m", "striate")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["nets"], ["nets", "--json"], ["train", "--show"]])
+def test_a_reader_that_has_gone_is_the_status_of_its_signal(words):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [*STRIATE, *words]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+@pytest.mark.parametrize("module", ["striate.cli.app", "striate.cli.settings", "striate.models"])
+def test_ctrl_c_while_it_still_imports_is_one_line(monkeypatch, capsys, module):
+    class Interrupted(importlib.abc.MetaPathFinder):
+        def find_spec(self, fullname, path, target=None):
+            if fullname == module:
+                raise KeyboardInterrupt
+
+    for name in [name for name in sys.modules if name.startswith(module)]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    with pytest.raises(SystemExit) as left:
+        cli.main(["nets"])
+    assert left.value.code == 130
+    assert capsys.readouterr() == ("", "striate: stopped\n")
 
 
 def test_a_message_cannot_fake_a_line():

@@ -68,6 +68,8 @@ def measure(
     """
     from striate.measuring import Comparison
 
+    if json and form in ("html", "csv"):
+        raise UsageError(f"--json and --format {form} are two forms: name one")
     json = json or form == "json"
     found = _nets(names, shape, at)
     if to_mlp:
