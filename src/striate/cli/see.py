@@ -86,7 +86,7 @@ def arithmetic(  # noqa: PLR0913 - one a setting
 def convolution(
     *, size: str | None, like: str | None, out: tuple[Path, ...], json: bool, **settings: Any
 ) -> None:
-    """Draw every step of a convolution or pooling, with its numbers."""
+    """Draw every step of a convolution or pooling, or print its numbers."""
     from striate.see import stepper
 
     shape = read_sizes(size) if size else None
@@ -94,7 +94,7 @@ def convolution(
     for path in out:
         with writing(path):
             steps.save(path)
-    emit(steps.as_dict(), steps.as_text(), json=json)
+    emit(steps.as_dict(), steps.said if out else steps.as_text(), json=json)
 
 
 @see.command()
@@ -161,5 +161,7 @@ def _layer(text: str) -> "nn.Module":
         raise UsageError(f"--like {text}: expected NET:LAYER, such as resnet18:conv1")
     layers = dict(find(name).net.named_modules())
     if path not in layers:
-        raise UsageError(f"--like {text}: {name} has no layer {path!r}; {nearest(path, layers)}")
+        raise UsageError(
+            f"--like {text}: {name} has no layer {path!r}; {nearest(path, filter(None, layers))}"
+        )
     return layers[path]
