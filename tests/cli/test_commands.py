@@ -15,6 +15,7 @@ from striate import cli
 from striate.cli import settings
 from striate.errors import nearest
 from striate.models.catalog import CATALOG
+from striate.runs import Prediction, Run
 from striate.training import Recipe
 
 INTERVAL = {"value", "low", "high"}
@@ -67,6 +68,7 @@ def test_train_prints_json_alone(status, shapes, tmp_path):
     }
     assert all(set(score) == INTERVAL for score in document["scores"].values())
     assert "epoch 1/1" in err
+    assert ", 1 epoch in " in Run.load(tmp_path / "classify" / "shapes-linear").as_text()
     assert "report: " in err
 
 
@@ -92,6 +94,12 @@ def test_predict(status, run, shapes, tmp_path):
     lines = [json.loads(line) for line in out.splitlines()]
     assert (code, set(lines[1])) == (3, {"file", "error"})
     assert err == "striate: 1 of the files could not be read; each says why in its line\n"
+
+
+def test_a_predicted_line_has_as_many_labels_as_were_asked_for():
+    top = [["cat", 0.5], ["dog", 0.2], ["cow", 0.1], ["hen", 0.1], ["pig", 0.1]]
+    told = Prediction("a.png", {"label": "cat", "confidence": 0.5, "top": top}).as_text()
+    assert told == "a.png: cat 50.0% (dog 20.0%, cow 10.0%, hen 10.0%, pig 10.0%)"
 
 
 def test_nets(status):
@@ -124,7 +132,7 @@ def test_measure(status, run):
     assert status("measure", "lenet5", "--input", "big")[0] == 2
 
 
-def test_see_arithmetic(status, run, shapes, tmp_path):
+def test_see_arithmetic(status, run, shapes, tmp_path, monkeypatch):
     file, page = shapes / "box" / "00.png", tmp_path / "number.html"
     words = ("see", "arithmetic", run, file, "--layer", "conv2", "--at", "3,2,1")
     code, out, err = status(*words, "--json", "--out", page)
@@ -145,6 +153,13 @@ def test_see_arithmetic(status, run, shapes, tmp_path):
     plain = ("see", "arithmetic", "lenet5", file, "--layer", "fc3", "--at", "0")
     assert status(*plain)[1] == status(*plain)[1]
     assert status("see", "arithmetic", "tdnn", file, "--layer", "", "--at", "0")[0] == 2
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plainnets.py").write_text(
+        "from torch import nn\ndef flat(): return nn.Flatten()\n"
+    )
+    code, _, err = status(*words[:2], "plainnets:flat", *words[3:])
+    asked = "how large is its input? Add --input such as 3x224x224"
+    assert (code, err) == (2, f"striate: plainnets:flat: {asked}\n")
     code, _, err = status(*words[:-1], "3;2")
     assert (code, err) == (2, "striate: --at 3;2: expected whole numbers such as 5,0,12\n")
     assert (
@@ -181,15 +196,19 @@ def test_see_convolution(status, tmp_path):
         (["--like", "resnet18:conv1"], [1, 3, 3]),
     ]:
         assert json.loads(status(*words, *more, "--json")[1])["output"] == output
-    assert status(*words)[1].startswith(
-        "convolution, input 1x5x5, kernel 3x3, stride 2x2, padding 1x1\n"
-    )
+    said = "convolution, input 1x5x5, kernel 3x3, stride 2x2, padding 1x1\n"
+    assert status(*words)[1].startswith(f"{said}\noutput ")
+    assert status(*words, "--out", drawing)[1] == said
     for more, message in [
         (["--transposed", "--pool", "max"], "--transposed and --pool are two operations: name one"),
         (["--like", "conv1"], "--like conv1: expected NET:LAYER, such as resnet18:conv1"),
         (
             ["--like", "lenet5:conv9"],
             "--like lenet5:conv9: lenet5 has no layer 'conv9'; did you mean conv",
+        ),
+        (
+            ["--like", "lenet5:nolayer"],
+            "--like lenet5:nolayer: lenet5 has no layer 'nolayer'; there are: act1, ",
         ),
         (["--stride", "0"], "--stride 0: expected sizes such as 2 or 2x1"),
         (["--out", "a.png"], "a.png: cannot write '.png'; end it in .svg, .gif or .html"),
@@ -383,7 +402,7 @@ def test_a_reader_that_has_gone_is_the_status_of_its_signal(words):
 @pytest.mark.parametrize("module", ["striate.cli.app", "striate.cli.settings", "striate.models"])
 def test_ctrl_c_while_it_still_imports_is_one_line(monkeypatch, capsys, module):
     class Interrupted(importlib.abc.MetaPathFinder):
-        def find_spec(self, fullname, path, target=None):
+        def find_spec(self, fullname, *_):
             if fullname == module:
                 raise KeyboardInterrupt
 
@@ -409,9 +428,11 @@ def test_what_a_users_net_prints_stays_out_of_the_json(status, tmp_path, monkeyp
     code, out, err = status("measure", "noisynets:noisy", "--input", "4", "--json")
     assert (code, json.loads(out)["totals"]["params"]) == (0, 10)
     assert "hello" in err
-    assert status("measure", "noisynets:broken", "--input", "4")[2].startswith(
+    told = status("measure", "noisynets:broken", "--input", "4")[2]
+    assert told.startswith(
         "striate: noisynets:broken: TypeError: no; expected package.module:factory"
     )
+    assert told.endswith("; --debug shows where\n")
 
 
 def test_a_folder_without_files_is_no_answer(status, run, tmp_path):

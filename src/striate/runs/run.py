@@ -254,7 +254,7 @@ class Run(Result):
         scores = {name: Interval(**interval) for name, interval in done["scores"].items()}
         rows = [[name, *cells(name, interval)] for name, interval in scores.items()]
         head = (
-            f"{done['net']}, {done['epochs']} epochs in {done['seconds']:.1f} s, "
+            f"{done['net']}, {done['epochs']} epoch{'s' * (done['epochs'] != 1)} in {done['seconds']:.1f} s, "
             f"epoch {done['kept']} kept: {self.path}"
         )
         return f"{head}\n{text_table([done['split'], 'value', 'low', 'high'], rows)}"

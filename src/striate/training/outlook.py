@@ -44,7 +44,10 @@ class Outlook:
             )
         elif seconds is not None and whole is not None:
             time = f"{whole / 60:.0f} min" if whole > 120 else f"{whole:.0f} s"
-            words.insert(0, f"about {time} of training: {epochs} epochs of {seconds:.1f} s")
+            words.insert(
+                0,
+                f"about {time} of training: {epochs} epoch{'s' * (epochs != 1)} of {seconds:.1f} s",
+            )
         long = whole is not None and whole > LONG
         if long:
             words.append("fewer epochs= take less")
