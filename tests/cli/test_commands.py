@@ -305,6 +305,26 @@ def test_measure_takes_a_net_of_the_user(status, tmp_path, monkeypatch):
     assert "expected package.module:factory" in status("measure", "mynets:none")[2]
 
 
+def test_measure_takes_an_input_as_often_as_the_net_has_one(status, tmp_path, monkeypatch):
+    (tmp_path / "pairnets.py").write_text(
+        "from torch import nn\nclass Two(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.fc = nn.Linear(4, 2)\n"
+        "    def forward(self, a, b):\n        return self.fc(a) + b\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    words = ("measure", "pairnets:Two", "--input", "4", "--input", "2")
+    sheet = json.loads(status(*words, "--json")[1])
+    assert (sheet["inputs"], sheet["totals"]["macs"]) == ([[4], [2]], 8)
+    training = json.loads(status(*words, "--training", "--batch", "3", "--json")[1])["training"]
+    assert training["macs"]["forward"] == 3 * 8
+    code, _, err = status("measure", "lenet5", "--input", "1x28x28", "--input", "1x28x28")
+    assert (code, err) == (2, "striate: lenet5 reads one input; got --input 2 times\n")
+    code, _, err = status(*words, "--at", "4")
+    assert (code, err) == (
+        2, "striate: --at measures a net of one input at several sizes: give --input once\n"
+    )  # fmt: skip
+
+
 def test_data_are_packed_into_shards_and_are_data_again(status, shapes, tmp_path):
     out = tmp_path / "packed"
     code, said, _ = status("data", shapes, "--shards", out, "--shard-size", "20K", "--json")
