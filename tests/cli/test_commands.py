@@ -1,8 +1,13 @@
 """Every verb as a command: what it prints, its JSON, its exit status."""
 
+import importlib.abc
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 
 import pytest
 from torch import nn
@@ -12,6 +17,8 @@ from striate import cli
 from striate.cli import settings
 from striate.errors import DataError, RecipeError, nearest
 from striate.models.catalog import CATALOG
+from striate.runs import Prediction, Run
+from striate.training import Recipe
 
 INTERVAL = {"value", "low", "high"}
 
@@ -63,6 +70,7 @@ def test_train_prints_json_alone(status, shapes, tmp_path):
     }
     assert all(set(score) == INTERVAL for score in document["scores"].values())
     assert "epoch 1/1" in err
+    assert ", 1 epoch in " in Run.load(tmp_path / "classify" / "shapes-linear").as_text()
     assert "report: " in err
 
 
@@ -88,6 +96,12 @@ def test_predict(status, run, shapes, tmp_path):
     lines = [json.loads(line) for line in out.splitlines()]
     assert (code, set(lines[1])) == (3, {"file", "error"})
     assert err == "striate: 1 of the files could not be read; each says why in its line\n"
+
+
+def test_a_predicted_line_has_as_many_labels_as_were_asked_for():
+    top = [["cat", 0.5], ["dog", 0.2], ["cow", 0.1], ["hen", 0.1], ["pig", 0.1]]
+    told = Prediction("a.png", {"label": "cat", "confidence": 0.5, "top": top}).as_text()
+    assert told == "a.png: cat 50.0% (dog 20.0%, cow 10.0%, hen 10.0%, pig 10.0%)"
 
 
 def test_nets(status):
@@ -120,7 +134,7 @@ def test_measure(status, run):
     assert status("measure", "lenet5", "--input", "big")[0] == 2
 
 
-def test_see_arithmetic(status, run, shapes, tmp_path):
+def test_see_arithmetic(status, run, shapes, tmp_path, monkeypatch):
     file, page = shapes / "box" / "00.png", tmp_path / "number.html"
     words = ("see", "arithmetic", run, file, "--layer", "conv2", "--at", "3,2,1")
     code, out, err = status(*words, "--json", "--out", page)
@@ -141,6 +155,13 @@ def test_see_arithmetic(status, run, shapes, tmp_path):
     plain = ("see", "arithmetic", "lenet5", file, "--layer", "fc3", "--at", "0")
     assert status(*plain)[1] == status(*plain)[1]
     assert status("see", "arithmetic", "tdnn", file, "--layer", "", "--at", "0")[0] == 2
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plainnets.py").write_text(
+        "from torch import nn\ndef flat(): return nn.Flatten()\n"
+    )
+    code, _, err = status(*words[:2], "plainnets:flat", *words[3:])
+    asked = "how large is its input? Add --input such as 3x224x224"
+    assert (code, err) == (2, f"striate: plainnets:flat: {asked}\n")
     code, _, err = status(*words[:-1], "3;2")
     assert (code, err) == (2, "striate: --at 3;2: expected whole numbers such as 5,0,12\n")
     assert (
@@ -177,9 +198,9 @@ def test_see_convolution(status, tmp_path):
         (["--like", "resnet18:conv1"], [1, 3, 3]),
     ]:
         assert json.loads(status(*words, *more, "--json")[1])["output"] == output
-    assert status(*words)[1].startswith(
-        "convolution, input 1x5x5, kernel 3x3, stride 2x2, padding 1x1\n"
-    )
+    said = "convolution, input 1x5x5, kernel 3x3, stride 2x2, padding 1x1\n"
+    assert status(*words)[1].startswith(f"{said}\noutput ")
+    assert status(*words, "--out", drawing)[1] == said
     for more, message in [
         (["--transposed", "--pool", "max"], "--transposed and --pool are two operations: name one"),
         (["--like", "conv1"], "--like conv1: expected NET:LAYER, such as resnet18:conv1"),
@@ -187,12 +208,37 @@ def test_see_convolution(status, tmp_path):
             ["--like", "lenet5:conv9"],
             "--like lenet5:conv9: lenet5 has no layer 'conv9'; did you mean conv",
         ),
+        (
+            ["--like", "lenet5:nolayer"],
+            "--like lenet5:nolayer: lenet5 has no layer 'nolayer'; there are: act1, ",
+        ),
         (["--stride", "0"], "--stride 0: expected sizes such as 2 or 2x1"),
         (["--out", "a.png"], "a.png: cannot write '.png'; end it in .svg, .gif or .html"),
     ]:
         code, _, err = status(*words, *more)
         assert code == 2
         assert err.startswith(f"striate: {message}")
+
+
+def test_a_picture_is_written_as_its_name_says_or_not_at_all(status, run, shapes, tmp_path):
+    number = ("arithmetic", run, shapes / "box" / "00.png", "--layer", "conv1", "--at", "0,0,0")
+    for words, ending in [
+        (number, ".html"),
+        (("convolution",), ".svg"),
+        (("convolution",), ".gif"),
+        (("architecture", "lenet5"), ".svg"),
+        (("history", "cost"), ".svg"),
+    ]:
+        code, out, err = status("see", *words, "--out", f"/proc/nowhere{ending}")
+        assert (code, out) == (2, "")
+        assert err.startswith(f"striate: --out /proc/nowhere{ending}: cannot be written (")
+        assert err.endswith("); name another --out\n")
+        code, out, err = status("see", *words, "--out", tmp_path / "a.docx")
+        assert (code, out) == (2, "")
+        assert err.startswith(f"striate: {tmp_path}/a.docx: cannot write '.docx'; end it in .")
+    assert not list(tmp_path.iterdir())
+    assert status("see", "architecture", "lenet5", "--out", tmp_path / "a.SVG")[0] == 0
+    assert (tmp_path / "a.SVG").read_text().startswith("<svg")
 
 
 def test_measure_in_every_form(status):
@@ -205,6 +251,10 @@ def test_measure_in_every_form(status):
     assert page.count("<h2>") == 2
     code, _, err = status("measure", "lenet5", "mlp", "--format", "csv")
     assert (code, err) == (2, "striate: --format csv is the sheet of one net; got 2\n")
+    code, out, err = status("measure", "lenet5", "--format", "html", "--json")
+    assert (code, out) == (2, "")
+    assert err == "striate: --json and --format html are two forms: name one\n"
+    assert json.loads(status("measure", "lenet5", "--format", "json", "--json")[1])
 
 
 def test_measure_side_by_side_at_sizes_and_fully_connected(status):
@@ -229,6 +279,14 @@ def test_measure_the_cost_of_training(status):
     assert "training" not in json.loads(status("measure", "lenet5", "--json")[1])
 
 
+@pytest.mark.parametrize("device", ["nonsense", "cuda:99"])
+@pytest.mark.parametrize("asked", ["--memory", "--time", "--training"])
+def test_training_is_measured_on_a_device_that_is_here(status, device, asked):
+    code, out, err = status("measure", "lenet5", "--training", asked, "--device", device)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"striate: device={device} is not on this machine; ")
+
+
 def test_measure_takes_a_net_of_the_user(status, tmp_path, monkeypatch):
     (tmp_path / "mynets.py").write_text(
         "from torch import nn\n"
@@ -247,6 +305,26 @@ def test_measure_takes_a_net_of_the_user(status, tmp_path, monkeypatch):
         == "striate: mynets:odd gives int, expected a torch.nn.Module\n"
     )
     assert "expected package.module:factory" in status("measure", "mynets:none")[2]
+
+
+def test_measure_takes_an_input_as_often_as_the_net_has_one(status, tmp_path, monkeypatch):
+    (tmp_path / "pairnets.py").write_text(
+        "from torch import nn\nclass Two(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.fc = nn.Linear(4, 2)\n"
+        "    def forward(self, a, b):\n        return self.fc(a) + b\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    words = ("measure", "pairnets:Two", "--input", "4", "--input", "2")
+    sheet = json.loads(status(*words, "--json")[1])
+    assert (sheet["inputs"], sheet["totals"]["macs"]) == ([[4], [2]], 8)
+    training = json.loads(status(*words, "--training", "--batch", "3", "--json")[1])["training"]
+    assert training["macs"]["forward"] == 3 * 8
+    code, _, err = status("measure", "lenet5", "--input", "1x28x28", "--input", "1x28x28")
+    assert (code, err) == (2, "striate: lenet5 reads one input; got --input 2 times\n")
+    code, _, err = status(*words, "--at", "4")
+    assert (code, err) == (
+        2, "striate: --at measures a net of one input at several sizes: give --input once\n"
+    )  # fmt: skip
 
 
 def test_data_are_packed_into_shards_and_are_data_again(status, shapes, tmp_path):
@@ -318,11 +396,45 @@ def test_show_lists_every_setting(status):
     assert code == 0
     assert "epochs: 3" in out
     assert "# passes over the data" in out
+    code, out, err = status("train", "--show", "epochs=3", "freeze=a,b", "--json")
+    assert (code, err) == (0, "")
+    settings = json.loads(out)
+    assert (settings["epochs"], settings["freeze"]) == (3, ["a", "b"])
+    assert set(settings) == set(Recipe.model_fields)
 
 
 def test_debug_shows_the_traceback():
     with pytest.raises(Exception, match="there is no nowhere"):
         cli._status(["train", "nowhere", "--debug"])
+
+
+STRIATE = (sys.executable, "-m", "striate")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["nets"], ["nets", "--json"], ["train", "--show"]])
+def test_a_reader_that_has_gone_is_the_status_of_its_signal(words):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [*STRIATE, *words]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+@pytest.mark.parametrize("module", ["striate.cli.app", "striate.cli.settings", "striate.models"])
+def test_ctrl_c_while_it_still_imports_is_one_line(monkeypatch, capsys, module):
+    class Interrupted(importlib.abc.MetaPathFinder):
+        def find_spec(self, fullname, *_):
+            if fullname == module:
+                raise KeyboardInterrupt
+
+    for name in [name for name in sys.modules if name.startswith(module)]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    with pytest.raises(SystemExit) as left:
+        cli.main(["nets"])
+    assert left.value.code == 130
+    assert capsys.readouterr() == ("", "striate: stopped\n")
 
 
 def test_a_message_cannot_fake_a_line():
@@ -338,9 +450,11 @@ def test_what_a_users_net_prints_stays_out_of_the_json(status, tmp_path, monkeyp
     code, out, err = status("measure", "noisynets:noisy", "--input", "4", "--json")
     assert (code, json.loads(out)["totals"]["params"]) == (0, 10)
     assert "hello" in err
-    assert status("measure", "noisynets:broken", "--input", "4")[2].startswith(
+    told = status("measure", "noisynets:broken", "--input", "4")[2]
+    assert told.startswith(
         "striate: noisynets:broken: TypeError: no; expected package.module:factory"
     )
+    assert told.endswith("; --debug shows where\n")
 
 
 def test_a_folder_without_files_is_no_answer(status, run, tmp_path):

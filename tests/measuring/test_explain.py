@@ -364,8 +364,15 @@ def test_what_is_asked_for_has_to_be_there():
     with pytest.raises(ShapeError) as error:
         explain(net, x, layer="conv1", at=(6, 0, 0))
     assert str(error.value) == (
-        "at=6,0,0, item 0: conv1 gives 1 items of 6x28x28, so the last place is 5,27,27"
+        "at=6,0,0: conv1 gives 6x28x28, so a place is 3 numbers C,Y,X, from 0,0,0 to 5,27,27"
     )
+    for place, item, message in [
+        ((9, 5), 0, "at=9,5: conv1 gives 6x28x28, so a place is 3 numbers C,Y,X, from 0,0,0 to "),
+        ((0, 0, 0), 1, "item 1: conv1 gives 1 item, numbered from 0"),
+    ]:
+        with pytest.raises(ShapeError) as error:
+            explain(net, x, layer="conv1", at=place, item=item)
+        assert str(error.value).startswith(message)
     with pytest.raises(ArgumentError) as error:
         explain(nn.Sequential(nn.Identity()), x, layer="0", at=(0, 0, 0))
     assert str(error.value) == "0 gives back what it was given: ask for a layer that computes"

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from striate.errors import ArgumentError, ShapeError
-from striate.measuring import measure, read_shape
+from striate.measuring import Comparison, measure, read_shape
 from striate.models.catalog import CATALOG, build, entry
 
 
@@ -107,7 +107,7 @@ def test_json_has_the_shape_of_the_design():
         "activation_bytes": 32_376,
     }
     assert sheet["counts"] == {
-        "formula": 416_520, "flop_counter": 416_520, "uncounted": [], "disagree": [],
+        "formula": 416_520, "flop_counter": 416_520, "uncounted": [], "disagree": [], "unconnected": [],
     }  # fmt: skip
 
 
@@ -457,7 +457,7 @@ def test_a_shape_is_needed_and_has_a_form():
     with pytest.raises(ShapeError) as error:
         measure("lenet5", (28, 28))
     assert str(error.value) == (
-        "lenet5 reads one picture, such as 3x224x224 (channels, height, width); got 28x28"
+        "lenet5 reads one picture, such as 1x28x28 (channels, height, width); got 28x28"
     )
     with pytest.raises(ArgumentError) as error:
         measure("resnet81")
@@ -483,3 +483,29 @@ def test_a_resnet_takes_well_under_a_second():
     started = time.perf_counter()
     measure(net)
     assert time.perf_counter() - started < 1
+
+
+class Remembering(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(28, 32, batch_first=True), nn.Linear(32, 10)
+
+    def forward(self, x):
+        return self.head(self.lstm(x.squeeze(1))[0][:, -1])
+
+
+def test_connections_without_a_rule_are_said_to_be_uncounted():
+    sheet = measure(Remembering(), (1, 28, 28))
+    assert sheet.counts.unconnected == ("lstm",)
+    assert sheet.as_dict()["counts"]["unconnected"] == ["lstm"]
+    lines = [line.split() for line in str(sheet).splitlines()]
+    lstm = next(line for line in lines if line[:2] == ["lstm", "lstm"])
+    total = next(line for line in lines if line[0] == "total")
+    assert (lstm[4], lstm[5]) == ("-", "215,040")
+    assert total[2] == "-"
+    assert "connections of these are not counted: lstm; all others have 330." in str(sheet)
+    counted = measure("lenet5")
+    assert counted.counts.unconnected == ()
+    assert "not counted" not in str(counted)
+    row = next(r for r in str(Comparison((counted, sheet))).splitlines() if "connections" in r)
+    assert row.split()[2:] == ["-", "-"]

@@ -1,12 +1,14 @@
 """The two charts: printed accuracies, our own counts."""
 
 import csv
+import itertools
+import math
 import xml.etree.ElementTree as ET
 
 import pytest
 
 from striate.see import costs, depths
-from striate.see.history import TOP1, WINNERS
+from striate.see.history import TOP1, WINNERS, Depths, Winner
 
 
 def printed(shared):
@@ -45,3 +47,52 @@ def test_costs_are_the_catalogue():
     ]
     root = ET.fromstring(found.as_svg())  # noqa: S314 - ours
     assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == len(TOP1)
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def names(root):
+    """Boxes (left, top, right, bottom) of the nets' names, a letter taken as half as wide as its font is high."""
+    found = {}
+    for text in root.iter(f"{SVG}text"):
+        if text.text in TOP1:
+            x, y, half = float(text.get("x")), float(text.get("y")), 2.5 * len(text.text)
+            found[text.text] = (x - half, y - 7, x + half, y + 1)
+    return found
+
+
+def test_no_name_lies_on_a_disc_or_on_another_name():
+    root = ET.fromstring(costs().as_svg())  # noqa: S314 - ours
+    boxes = names(root)
+    assert set(boxes) == set(TOP1)
+    discs = [
+        tuple(float(disc.get(key)) for key in ("cx", "cy", "r"))
+        for disc in root.iter(f"{SVG}circle")
+    ]
+    for name, (left, top, right, bottom) in boxes.items():
+        for x, y, radius in discs:
+            nx, ny = min(max(x, left), right), min(max(y, top), bottom)
+            assert math.hypot(nx - x, ny - y) >= radius, name
+        for other, (l2, t2, r2, b2) in boxes.items():
+            apart = left >= r2 or l2 >= right or top >= b2 or t2 >= bottom
+            assert apart or other == name, (name, other)
+        assert left >= 0
+        assert right <= float(root.get("width"))
+
+
+def test_the_line_of_the_depth_keeps_clear_of_the_bars_and_of_all_words():
+    layers = [None, None, 8, 8, 19, 22, 152]
+    rows = [Winner(*row[:3], n) for row, n in zip(WINNERS, layers, strict=True)]
+    root = ET.fromstring(Depths(tuple(rows)).as_svg())  # noqa: S314 - ours
+    line = next(root.iter(f"{SVG}polyline")).get("points").split()
+    points = [tuple(map(float, point.split(","))) for point in line]
+    texts = [(float(t.get("x")), float(t.get("y")), t.text) for t in root.iter(f"{SVG}text")]
+    bars = [(float(bar.get("x")), float(bar.get("y"))) for bar in root.iter(f"{SVG}rect")]
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
+        for i in range(101):
+            x, y = x0 + (x1 - x0) * i / 100, y0 + (y1 - y0) * i / 100
+            assert all(y < top for left, top in bars if left <= x <= left + 44)
+            for tx, ty, words in texts[1:]:
+                half = 2.5 * len(words)
+                assert not (tx - half <= x <= tx + half and ty - 7 <= y <= ty + 1), words

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from striate.errors import ArgumentError, ShapeError
 from striate.see.stepper import animation, convolution, like, style
-from striate.see.stepper.layout import CELL, TIMES, Layout, Words, number_text
+from striate.see.stepper.layout import CELL, Layout, Words, number_text
+from striate.see.stepper.steps import TIMES
 
 PADS = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
 
@@ -135,7 +136,9 @@ def test_one_axis():
 def test_by_hand():
     steps = convolution(torch.arange(1.0, 10).view(1, 3, 3), torch.ones(1, 1, 2, 2))
     assert [step.value for step in steps.steps] == [12, 16, 24, 28]
-    assert steps.as_text().splitlines()[-1] == "0,1,1   5x1 + 6x1 + 8x1 + 9x1     28"
+    assert steps.as_text().splitlines()[-1].replace(TIMES, "*") == (
+        "0,1,1   5*1 + 6*1 + 8*1 + 9*1     28"
+    )
     assert steps.as_dict()["steps"][0]["terms"][3] == [0, 1, 1, 5.0, 1.0, ""]
 
 

@@ -1,5 +1,6 @@
 """The command line: `striate VERB ...`. Nothing heavy is imported before a verb needs it."""
 
+import os
 import sys
 
 
@@ -10,6 +11,18 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _status(arguments: list[str]) -> int:
     """Exit status of a command; an expected mistake becomes one line on standard error."""
+    try:
+        return _answered(arguments)
+    except KeyboardInterrupt:
+        echoed = "\n" if sys.stderr.isatty() else ""  # ^C stands there
+        print(f"{echoed}striate: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        _silence()  # the reader has gone: nobody to tell
+        return 141
+
+
+def _answered(arguments: list[str]) -> int:
     from striate.cli.app import run
     from striate.cli.settings import one_line
     from striate.errors import StriateError, out_of_memory
@@ -29,9 +42,10 @@ def _status(arguments: list[str]) -> int:
             "striate: out of memory: a smaller batch=, size= or width= needs less", file=sys.stderr
         )
         return 4
-    except KeyboardInterrupt:
-        print("striate: stopped", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader has gone: nobody to tell
-        return 141
+
+
+def _silence() -> None:
+    """Send what is still to be written nowhere: Python flushes at its end, and would fail once more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())

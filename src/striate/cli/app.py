@@ -1,5 +1,6 @@
 """The verbs. Each reads its words, calls the room that does the work, and prints the result."""
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from striate.report import Result
     from striate.runs import Run
     from striate.training import Progress, Recipe
+
+COMPLETION = "_STRIATE_COMPLETE"  # set by a shell that wants words to offer
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -42,14 +45,18 @@ def run(arguments: Sequence[str]) -> int:
     try:
         out = sys.stdout
         with elsewhere:
-            return app(list(arguments), prog_name="striate", standalone_mode=False, obj=out) or 0
+            if COMPLETION in os.environ:
+                app(prog_name="striate", complete_var=COMPLETION)
+            # Not by `app()`, which leaves with 1, a failed check's status, when the reader of a pipe goes.
+            with app.make_context("striate", list(arguments), obj=out) as context:
+                return app.invoke(context) or 0
+    except click.exceptions.Exit as done:  # after --help and --version
+        return done.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return 0
     except click.ClickException as error:
         raise UsageError(error.format_message()) from None
-    except click.Abort:
-        raise KeyboardInterrupt from None
 
 
 @app.command()
@@ -116,7 +123,7 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
         raise UsageError("--allow-change goes with --resume RUN: a new training takes any setting")
     chosen = read_recipe(asked.recipe, {**settings, **({"net": net} if net else {})})
     if asked.show:
-        return click.echo(shown(asked.recipe, chosen))
+        return emit(chosen.model_dump(mode="json"), shown(asked.recipe, chosen), json=asked.json)
     check_whole(asked.recipe, chosen)
     if len(names) != 1:
         raise UsageError(f"striate train takes one DATA, got {' '.join(names) or 'none'}")

@@ -1,7 +1,7 @@
 """`striate measure`: the sheet of a net, nets side by side, its cost of training, its maps fully connected."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,13 +10,17 @@ from striate.cli.output import emit, read_sizes, with_json
 from striate.errors import UsageError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from striate.measuring import Sheet
     from striate.workbench.nets import Named
 
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NET...")
-@click.option("--input", "shape", help="Such as 3x224x224.")
+@click.option(
+    "--input", "shapes", multiple=True, help="Such as 3x224x224; once an input of the net."
+)
 @click.option(
     "--at", metavar="SIZE,SIZE", help="One net at several inputs, such as 160,224 or 3x96x96."
 )
@@ -55,7 +59,7 @@ if TYPE_CHECKING:
 def measure(
     *,
     names: Sequence[str],
-    shape: str | None,
+    shapes: Sequence[str],
     at: str | None,
     to_mlp: bool,
     form: str,
@@ -68,8 +72,10 @@ def measure(
     """
     from striate.measuring import Comparison
 
+    if json and form in ("html", "csv"):
+        raise UsageError(f"--json and --format {form} are two forms: name one")
     json = json or form == "json"
-    found = _nets(names, shape, at)
+    found = _nets(names, [read_sizes(shape) for shape in shapes], at)
     if to_mlp:
         return _dense(found, json=json)
     training = settings["training"] or settings["memory"] or settings["time"]
@@ -97,10 +103,21 @@ def measure(
     return None
 
 
-def _nets(names: Sequence[str], shape: str | None, at: str | None) -> "list[Named]":
+@dataclass(frozen=True)
+class Fed:
+    """A net and what one item of each of its inputs looks like."""
+
+    name: str
+    net: "nn.Module"
+    shapes: list[tuple[int, ...]]
+
+
+def _nets(names: Sequence[str], shapes: list[tuple[int, ...]], at: str | None) -> list[Fed]:
     from striate.workbench.nets import find
 
-    given = read_sizes(shape) if shape else None
+    if len(shapes) > 1:
+        return [_of_several(name, shapes, at) for name in names]
+    given = shapes[0] if shapes else None
     if at is None:
         found = [find(name, given) for name in names]
     else:
@@ -112,10 +129,24 @@ def _nets(names: Sequence[str], shape: str | None, at: str | None) -> "list[Name
                 f"--at needs --input to know the channels of {names[0]}, such as 3x224x224"
             )
         found = [find(names[0], _scaled(size, usual)) for size in at.split(",")]
-    for each in found:
-        if each.shape is None:
-            raise UsageError(f"{each.name}: how large is its input? Add --input such as 3x224x224")
-    return found
+    return [Fed(each.name, each.net, [_known(each)]) for each in found]
+
+
+def _known(named: "Named") -> tuple[int, ...]:
+    if named.shape is None:
+        raise UsageError(f"{named.name}: how large is its input? Add --input such as 3x224x224")
+    return named.shape
+
+
+def _of_several(name: str, shapes: list[tuple[int, ...]], at: str | None) -> Fed:
+    """A net of several inputs, which is one of the user's own: all others read one."""
+    from striate.workbench.nets import find
+
+    if at is not None:
+        raise UsageError("--at measures a net of one input at several sizes: give --input once")
+    if ":" not in name:
+        raise UsageError(f"{name} reads one input; got --input {len(shapes)} times")
+    return Fed(name, find(name).net, shapes)
 
 
 def _scaled(text: str, usual: tuple[int, ...]) -> tuple[int, ...]:
@@ -126,31 +157,31 @@ def _scaled(text: str, usual: tuple[int, ...]) -> tuple[int, ...]:
     return (usual[0], *sizes) if len(sizes) == len(usual) - 1 else sizes
 
 
-def _sheet(named: "Named") -> "Sheet":
+def _sheet(fed: Fed) -> "Sheet":
     from striate.measuring import measure as count
 
-    return replace(count(named.net, named.shape), net=named.name)
+    return replace(count(fed.net, fed.shapes), net=fed.name)
 
 
-def _dense(found: "Sequence[Named]", *, json: bool) -> None:
+def _dense(found: Sequence[Fed], *, json: bool) -> None:
     from striate.measuring import to_mlp
 
-    told = [(each, to_mlp(each.net, each.shape)) for each in found]
+    told = [(each, to_mlp(each.net, each.shapes)) for each in found]
     documents = [{"net": each.name} | mlp.as_dict() for each, mlp in told]
     text = "\n\n".join(f"{each.name}\n{mlp.as_text()}" for each, mlp in told)
     emit(documents[0] if len(documents) == 1 else documents, text, json=json)
 
 
-def _training(named: "Named", settings: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def _training(fed: Fed, settings: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """The key `training` of one net, and the same as text."""
     from striate.measuring import training_cost
     from striate.measuring.forecast import forecast
     from striate.models.catalog import CATALOG
 
     asked = {key: settings[key] for key in ("batch", "optimizer", "memory", "time", "device")}
-    cost = training_cost(named.net, named.shape, **asked)
-    if named.name not in CATALOG or named.shape is None:
-        return cost.as_dict(), f"{named.name}: {cost.as_text()}"
-    other = forecast(named.name, cost, named.shape)
-    text = f"{named.name}: {cost.as_text()}\n\n{other.as_text()}"
+    cost = training_cost(fed.net, fed.shapes, **asked)
+    if fed.name not in CATALOG:
+        return cost.as_dict(), f"{fed.name}: {cost.as_text()}"
+    other = forecast(fed.name, cost, fed.shapes[0])
+    text = f"{fed.name}: {cost.as_text()}\n\n{other.as_text()}"
     return cost.as_dict() | {"forecast": other.as_list()}, text

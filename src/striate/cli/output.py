@@ -1,7 +1,8 @@
 """What commands share: options, the way a result is printed, shapes as they are typed."""
 
+import contextlib
 import json as json_module
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,28 @@ from striate.errors import UsageError
 
 FOLDER = click.Path(path_type=Path)
 
+
+class Drawn(click.Path):
+    """A file to write whose ending says in what form; another ending is refused before any work."""
+
+    def __init__(self, *endings: str) -> None:
+        super().__init__(path_type=Path)
+        self.endings = endings
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The path.
+
+        Raises:
+            UsageError: another ending.
+        """
+        ending = Path(value).suffix
+        if ending.lower() not in self.endings:
+            *some, last = self.endings
+            known = f"{', '.join(some)} or {last}" if some else last
+            raise UsageError(f"{value}: cannot write {ending!r}; end it in {known}")
+        return super().convert(value, param, ctx)
+
+
 with_json = click.option("--json", is_flag=True, help="One JSON document on standard output.")
 with_net = click.option("--net", metavar="NET", help="package.module:factory of a net of your own.")
 
@@ -19,6 +42,32 @@ def emit(document: Mapping[str, Any] | Sequence[Any], text: str, *, json: bool) 
     """Print a result on standard output: as one line of JSON, or as text."""
     line = json_module.dumps(document, ensure_ascii=False) if json else text
     print(line, file=click.get_current_context().obj, flush=True)
+
+
+@contextlib.contextmanager
+def writing(out: Path) -> Generator[None]:
+    """What the system says against writing the file of `--out`, as one line.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"--out {out}: cannot be written ({error.strerror}); name another --out"
+        ) from error
+
+
+def save(out: Path | None, content: str) -> None:
+    """Write the file of `--out`, if it was given; halves of surrogate pairs stand escaped.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    if out is not None:
+        with writing(out):
+            out.write_bytes(content.encode("utf-8", "backslashreplace"))
 
 
 def read_sizes(text: str, option: str = "--input", *, least: int = 1) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from striate.cli.output import FOLDER, emit, read_ints, read_sizes, with_json
+from striate.cli.output import FOLDER, Drawn, emit, read_ints, read_sizes, save, with_json, writing
 from striate.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def see() -> None:
 @click.option("--input", "shape", help="Such as 3x224x224.")
 @click.option("--walk", is_flag=True, help="From the number back to a pixel, one line a step.")
 @click.option("--terms", metavar="I,J", help="Terms that the walk follows first.")
-@click.option("--out", type=FOLDER, metavar="FILE.html", help="Also as a page.")
+@click.option("--out", type=Drawn(".html"), metavar="FILE.html", help="Also as a page.")
 @with_json
 def arithmetic(  # noqa: PLR0913 - one a setting
     name: str,
@@ -57,8 +57,7 @@ def arithmetic(  # noqa: PLR0913 - one a setting
     told = explain(named.net, x, layer=layer, at=place, call=call)
     followed = told.walk(read_ints(terms, "--terms") if terms else ()) if walk or terms else None
     result = followed or told
-    if out is not None:
-        out.write_text(html_page(f"{name}: {layer} {at}", result.as_html()), encoding="utf-8")
+    save(out, html_page(f"{name}: {layer} {at}", result.as_html()) if out else "")
     emit(result.as_dict(), result.as_text(), json=json)
 
 
@@ -78,7 +77,7 @@ def arithmetic(  # noqa: PLR0913 - one a setting
 @click.option("--like", metavar="NET:LAYER", help="The window of a layer of a net.")
 @click.option(
     "--out",
-    type=FOLDER,
+    type=Drawn(".svg", ".gif", ".html"),
     multiple=True,
     metavar="FILE",
     help=".html to step through, .gif or .svg; may be given more than once.",
@@ -87,20 +86,21 @@ def arithmetic(  # noqa: PLR0913 - one a setting
 def convolution(
     *, size: str | None, like: str | None, out: tuple[Path, ...], json: bool, **settings: Any
 ) -> None:
-    """Draw every step of a convolution or pooling, with its numbers."""
+    """Draw every step of a convolution or pooling, or print its numbers."""
     from striate.see import stepper
 
     shape = read_sizes(size) if size else None
     steps = stepper.like(_layer(like), shape) if like else _steps(shape, **settings)
     for path in out:
-        steps.save(path)
-    emit(steps.as_dict(), steps.as_text(), json=json)
+        with writing(path):
+            steps.save(path)
+    emit(steps.as_dict(), steps.said if out else steps.as_text(), json=json)
 
 
 @see.command()
 @click.argument("name", metavar="NET")
 @click.option("--input", "shape", help="Such as 3x224x224.")
-@click.option("--out", type=FOLDER, metavar="FILE.svg", help="The picture.")
+@click.option("--out", type=Drawn(".svg"), metavar="FILE.svg", help="The picture.")
 @with_json
 def architecture(*, name: str, shape: str | None, out: Path | None, json: bool) -> None:
     """Draw NET as boxes to scale, a box a stage."""
@@ -113,22 +113,20 @@ def architecture(*, name: str, shape: str | None, out: Path | None, json: bool) 
     if named.shape is None:
         raise UsageError(f"{name}: how large is its input? Add --input such as 3x224x224")
     drawn = draw(named.net, [torch.zeros(1, *named.shape, device="meta")], name=named.name)
-    if out is not None:
-        out.write_text(drawn.as_svg(), encoding="utf-8")
+    save(out, drawn.as_svg() if out else "")
     emit(drawn.as_dict(), drawn.as_text(), json=json)
 
 
 @see.command()
 @click.argument("what", type=click.Choice(["depth", "cost"]))
-@click.option("--out", type=FOLDER, metavar="FILE.svg", help="The chart.")
+@click.option("--out", type=Drawn(".svg"), metavar="FILE.svg", help="The chart.")
 @with_json
 def history(*, what: str, out: Path | None, json: bool) -> None:
     """Chart error and depth by year, or accuracy against multiply-adds and parameters."""
     from striate.see import costs, depths
 
     chart = depths() if what == "depth" else costs()
-    if out is not None:
-        out.write_text(chart.as_svg(), encoding="utf-8")
+    save(out, chart.as_svg() if out else "")
     emit(chart.as_dict(), chart.as_text(), json=json)
 
 
@@ -163,5 +161,7 @@ def _layer(text: str) -> "nn.Module":
         raise UsageError(f"--like {text}: expected NET:LAYER, such as resnet18:conv1")
     layers = dict(find(name).net.named_modules())
     if path not in layers:
-        raise UsageError(f"--like {text}: {name} has no layer {path!r}; {nearest(path, layers)}")
+        raise UsageError(
+            f"--like {text}: {name} has no layer {path!r}; {nearest(path, filter(None, layers))}"
+        )
     return layers[path]

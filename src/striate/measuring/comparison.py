@@ -84,7 +84,7 @@ class Comparison(Result):
 
     def as_text(self) -> str:
         """One column a sheet; with two the second as a multiple of the first."""
-        rows = [[name, *(f"{n:,}" for n in row), *_ratio(row)] for name, row in self._figures()]
+        rows = [[name, *map(_grouped, row), *_ratio(row)] for name, row in self._figures()]
         kinds = list(dict.fromkeys(k for sheet in self.sheets for k in shares(sheet.layers)))
         for what, words in (("params", "parameters"), ("macs", "MACs")):
             for name in kinds:
@@ -98,22 +98,30 @@ class Comparison(Result):
     def _blank(self) -> list[str]:
         return [""] if len(self.sheets) == 2 else []
 
-    def _figures(self) -> list[tuple[str, list[int]]]:
+    def _figures(self) -> list[tuple[str, list[int | None]]]:
         totals = [sheet.totals for sheet in self.sheets]
         return [
             ("parameters", [t.params for t in totals]),
             ("trainable", [t.trainable for t in totals]),
-            ("connections", [t.connections for t in totals]),
+            (
+                "connections",
+                [None if s.counts.unconnected else s.totals.connections for s in self.sheets],
+            ),
             ("MACs", [t.macs for t in totals]),
             ("activation bytes", [t.activation_bytes for t in totals]),
             ("operations", [len(sheet.layers) for sheet in self.sheets]),
         ]
 
 
-def _ratio(row: Sequence[int]) -> list[str]:
+def _grouped(figure: int | None) -> str:
+    return "-" if figure is None else f"{figure:,}"
+
+
+def _ratio(row: Sequence[int | None]) -> list[str]:
     if len(row) != 2:
         return []
-    return [f"{row[1] / row[0]:.2f}" if row[0] else "-"]
+    first, second = row
+    return ["-" if second is None or not first else f"{second / first:.2f}"]
 
 
 def _named(sheet: "Sheet") -> str:

@@ -17,7 +17,7 @@ Rule = Callable[[Call], int]
 
 
 def connections(call: Call, parameters: Mapping[str, Tensor]) -> int:
-    """The connections of one call; 0 for a function that has none.
+    """The connections of one call; 0 for a function that has none or for which no rule stands here.
 
     Args:
         call: the call.
@@ -27,6 +27,11 @@ def connections(call: Call, parameters: Mapping[str, Tensor]) -> int:
         return _tabled(call, parameters)
     rule = RULES.get(call.op.removesuffix("_with_indices"))
     return rule(call) if rule else 0
+
+
+def uncounted(call: Call) -> bool:
+    """Whether a function multiplies, as a connection does, but no rule counts its connections."""
+    return call.op not in RULES and bool(formula(call) or call.flops)
 
 
 def _tabled(call: Call, parameters: Mapping[str, Tensor]) -> int:

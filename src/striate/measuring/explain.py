@@ -10,7 +10,7 @@ from striate.errors import ArgumentError, ShapeError, nearest
 from striate.measuring.arithmetic import Arithmetic, Place, Step, Term, arithmetic
 from striate.measuring.arithmetic.others import pointwise
 from striate.measuring.arithmetic.rules import RULES
-from striate.measuring.explained import as_html, as_text, shown_at
+from striate.measuring.explained import as_html, as_text, misplaced, shown_at
 from striate.probe import Recording, Value, record
 from striate.report import Result
 
@@ -228,11 +228,7 @@ def _coordinates(value: Value, at: Sequence[int], item: int, layer: str) -> tupl
         0 <= i < n for i, n in zip(full, value.shape, strict=True)
     )
     if not fits:
-        last = ",".join(str(n - 1) for n in value.shape[1:])
-        raise ShapeError(
-            f"at={','.join(map(str, at))}, item {item}: {layer or 'the net'} gives {value.shape[0]} items "
-            f"of {'x'.join(map(str, value.shape[1:])) or '1'}, so the last place is {last}"
-        )
+        raise ShapeError(misplaced(value.shape, at, item, layer or "the net"))
     return full
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from striate.measuring.arithmetic import Arithmetic, grids
 from striate.measuring.arithmetic.grids import short
+from striate.measuring.inputs import counted, times
 from striate.report import html_table, text_table
 
 if TYPE_CHECKING:
@@ -22,6 +23,18 @@ MARKS = {
 def shown_at(at: Sequence[int]) -> str:
     """Coordinates as they are typed: 0,3,4."""
     return ",".join(map(str, at)) or "0"
+
+
+def misplaced(shape: Sequence[int], at: Sequence[int], item: int, layer: str) -> str:
+    """What is wrong with a place in an output [items, ...]."""
+    count, *sides = shape
+    if not 0 <= item < count:
+        return f"item {item}: {layer} gives {counted(count, 'item')}, numbered from 0"
+    axes = {1: " I", 2: " C,I", 3: " C,Y,X", 4: " C,Z,Y,X"}.get(len(sides), "")
+    return (
+        f"at={shown_at(at)}: {layer} gives {times(sides)}, so a place is {counted(len(sides), 'number')}{axes}, "
+        f"from {shown_at([0] * len(sides))} to {shown_at([side - 1 for side in sides])}"
+    )
 
 
 def as_text(told: "Explanation") -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from striate.errors import ShapeError
-from striate.measuring.connections import connections
+from striate.measuring.connections import connections, uncounted
 from striate.measuring.doctor import Case, examine
 from striate.measuring.failures import explain, unfinished
 from striate.measuring.fields import NONE_UNREAD, Fields, fields
@@ -133,4 +133,5 @@ def _counts(calls: Sequence[Call], flops: int) -> Counts:
             sorted({call.op for call, ours in macs if ours is None and not call.flops})
         ),
         disagree=tuple(disagree),
+        unconnected=tuple(sorted({call.op for call in calls if uncounted(call)})),
     )

@@ -17,6 +17,7 @@ from striate.measuring import timing
 from striate.measuring.inputs import Shape, templates
 from striate.measuring.macs import formula
 from striate.plan import Plan
+from striate.plan import device as known_device
 from striate.probe import Call, saved_bytes, settled, trace
 from striate.report import Result, text_table
 
@@ -131,8 +132,10 @@ def training_cost(
 
     Raises:
         ArgumentError: a batch under 1, or an unknown optimizer.
-        UsageError: the net cannot be copied, or does not run in training mode without numbers.
+        UsageError: there is no such device here, the net cannot be copied, or does not run in training
+            mode without numbers.
     """
+    device = known_device(device)
     if batch < 1:
         raise ArgumentError(f"batch={batch}: expected at least 1 item")
     if optimizer not in OPTIMIZERS:

@@ -88,13 +88,15 @@ class Disagreement:
 class Counts:
     """The MACs by two methods: our formulas, and PyTorch's flop counter (halved).
 
-    `uncounted` names the functions whose MACs neither method knows.
+    `uncounted` names the functions whose MACs neither method knows, `unconnected` those that multiply
+    but whose connections are not counted, such as lstm.
     """
 
     formula: int
     flop_counter: int
     uncounted: tuple[str, ...]
     disagree: tuple[Disagreement, ...]
+    unconnected: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ class Sheet(Result):
                 "formula": self.counts.formula,
                 "flop_counter": self.counts.flop_counter,
                 "uncounted": list(self.counts.uncounted),
+                "unconnected": list(self.counts.unconnected),
                 "disagree": [asdict(row) for row in self.counts.disagree],
             },
             "field": self.field and self.field.as_dict(),
@@ -166,13 +169,13 @@ class Sheet(Result):
                 layer.path or "(net)",
                 layer.op,
                 times(layer.output),
-                *_grouped(layer.params, layer.connections, layer.macs, layer.bytes),
+                *_figures(layer, layer.bytes, counted=layer.op not in self.counts.unconnected),
                 *_seen(layer.field),
             ]
             for layer in self.layers
         ]
         total = self.totals
-        figures = _grouped(total.params, total.connections, total.macs, total.activation_bytes)
+        figures = _figures(total, total.activation_bytes, counted=not self.counts.unconnected)
         return [*rows, ["total", "", "", *figures, "", "", ""]]
 
     def _evidence(self) -> str:
@@ -186,6 +189,11 @@ class Sheet(Result):
             )
         if counts.uncounted:
             text += f" The MACs of these are unknown: {', '.join(counts.uncounted)}."
+        if counts.unconnected:
+            text += (
+                f" The connections of these are not counted: {', '.join(counts.unconnected)}; "
+                f"all others have {self.totals.connections:,}."
+            )
         return text
 
 
@@ -209,5 +217,7 @@ def _seen(field: Field | None) -> list[str]:
     )
 
 
-def _grouped(*figures: int) -> list[str]:
-    return [f"{figure:,}" for figure in figures]
+def _figures(row: Layer | Totals, size: int, *, counted: bool) -> list[str]:
+    """Parameters, connections (- if they are not counted), MACs and bytes as they stand in the table."""
+    connections = f"{row.connections:,}" if counted else "-"
+    return [f"{row.params:,}", connections, f"{row.macs:,}", f"{size:,}"]

@@ -142,9 +142,13 @@ def outline(name: str, shape: Sequence[int] | None = None, *, init: bool = False
     row = entry(name)
     channels, *size = shape or row.input
     if len(size) + 1 != len(row.input):
-        kinds = {2: "series, such as 16x15 (channels, frames)"}
-        reads = kinds.get(len(row.input), "picture, such as 3x224x224 (channels, height, width)")
-        raise ShapeError(f"{name} reads one {reads}; got {'x'.join(map(str, shape or ()))}")
+        kind, axes = {2: ("series", "channels, frames")}.get(
+            len(row.input), ("picture", "channels, height, width")
+        )
+        such = "x".join(map(str, row.input))
+        raise ShapeError(
+            f"{name} reads one {kind}, such as {such} ({axes}); got {'x'.join(map(str, shape or ()))}"
+        )
     bare: dict[str, Any] = {"auxiliary": False} if "auxiliary" in row.options else {}
     return build(name, in_channels=channels, size=tuple(size), init=init, **bare)
 

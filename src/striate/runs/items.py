@@ -32,7 +32,7 @@ class Prediction(Result):
         """One line."""
         if self.answer is None:
             return f"{self.file}: {self.error}"
-        others = ", ".join(f"{label} {p:.1%}" for label, p in self.answer["top"][1:3])
+        others = ", ".join(f"{label} {p:.1%}" for label, p in self.answer["top"][1:])
         return f"{self.file}: {self.answer['label']} {self.answer['confidence']:.1%}" + (
             f" ({others})" if others else ""
         )

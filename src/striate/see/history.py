@@ -7,7 +7,7 @@ ImageNet top-1 of torchvision 0.29's weights (one crop). Depth, parameters and m
 import html
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import log10, sqrt
+from math import cos, hypot, log10, radians, sin, sqrt
 from typing import Any
 
 import torch
@@ -51,6 +51,11 @@ TOP1 = {
     "densenet169": 75.6,
     "densenet201": 76.896,
 }
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+Disc = tuple[float, float, float]  # centre and radius
+FLOOR, WIDTH = 345, 790
+LETTER, HEIGHT = 5.9, 10  # pixels of a name: of a letter, and of its line
+GAPS, TURNS = (2, 9, 16, 24, 34, 46, 60), (0, 180, 90, 270, 45, 315, 135, 225)
 STYLE = (
     "text{font:11px system-ui,sans-serif;fill:var(--ink)}.t{font-weight:600;font-size:13px}.s{fill:var(--soft);font-size:10px}"
     ".bar{fill:var(--bar)}.deep{fill:none;stroke:var(--arc);stroke-width:2}.dot{fill:var(--arc)}.ring{fill:var(--bar);fill-opacity:.45;stroke:var(--edge)}"
@@ -96,28 +101,29 @@ class Depths(Result):
         return text_table(["year", "winner", "top-5 error %", "layers"], rows)
 
     def as_svg(self) -> str:
-        """Bars of the error, and a line of the depth."""
+        """Bars of the error, and above them a line of the depth."""
         bars: list[str] = []
         points: list[tuple[float, float]] = []
         for i, winner in enumerate(self.winners):
             x, height = 40 + 84 * i, 6.4 * winner.top5_error
             bars.append(
-                f'<rect class="bar" x="{x}" y="{230 - height:.1f}" width="44" height="{height:.1f}" rx="2"/>'
-                + _text(x + 22, 226 - height, f"{winner.top5_error:g} %")
-                + _text(x + 22, 246, winner.name)
-                + _text(x + 22, 260, str(winner.year), "s")
+                f'<rect class="bar" x="{x}" y="{FLOOR - height:.1f}" width="44" height="{height:.1f}" rx="2"/>'
+                + _text(x + 22, FLOOR - 4 - height, f"{winner.top5_error:g} %")
+                + _text(x + 22, FLOOR + 16, winner.name)
+                + _text(x + 22, FLOOR + 30, str(winner.year), "s")
             )
             if winner.layers:
-                points.append((x + 22, 230 - 1.15 * winner.layers))
+                points.append((x + 22, 145 - 0.55 * winner.layers))
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         labels = [w.layers for w in self.winners if w.layers]
+        below = [16] * (len(labels) - 1) + [-9]  # the line comes to the last from below
         dots = "".join(
             f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>'
-            + _text(x + 8, y - 7, f"{layers} layers", "s", "start")
-            for (x, y), layers in zip(points, labels, strict=True)
+            + _text(x, y + off, f"{layers} layers", "s")
+            for (x, y), layers, off in zip(points, labels, below, strict=True)
         )
         title = "Top-5 error of the ImageNet winners, and the layers of their nets"
-        return _svg(title, 40 + 84 * len(self.winners) + 40, 275, [
+        return _svg(title, 40 + 84 * len(self.winners) + 20, FLOOR + 45, [
             *bars, f'<polyline class="deep" points="{line}"/>', dots,
         ])  # fmt: skip
 
@@ -157,27 +163,28 @@ class Costs(Result):
         """A disc a net: its area is its parameters."""
         parts = [_grid(52 + i * 60, f"{65 + (5 - i) * 5 - 10} %") for i in range(6)]
         parts += [_text(_x(macs * 1e9), 395, f"{macs:g} G", "s") for macs in (0.3, 1, 3, 10, 20)]
-        for net in sorted(self.nets, key=lambda net: -net.params):
-            x, y, radius = _x(net.macs), _y(net.top1), 2.2 * sqrt(net.params / 1e6)
+        discs = [
+            (_x(net.macs), _y(net.top1), 2.2 * sqrt(net.params / 1e6), net)
+            for net in sorted(self.nets, key=lambda net: -net.params)
+        ]
+        for x, y, radius, net in discs:
             words = f"{net.name}: {net.top1:.1f} %, {net.macs / 1e9:.2f} G MACs, {net.params / 1e6:.1f} M parameters"
             parts.append(
                 f'<circle class="ring" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"><title>{html.escape(words)}</title></circle>'
             )
-        placed: list[tuple[float, float]] = []
-        for net in sorted(self.nets, key=lambda net: -net.top1):
-            x, y = _x(net.macs), _y(net.top1)
-            while any(abs(x - px) < 78 and abs(y - py) < 11 for px, py in placed):
-                y += 11
-            placed.append((x, y))
-            if y > _y(net.top1):
-                parts.append(
-                    f'<path class="to" d="M{x:.1f} {_y(net.top1):.1f}L{x + 4:.1f} {y:.1f}"/>'
-                )
-            parts.append(_text(x + 5, y + 4, net.name, "s", "start"))
+        round_ones = [disc[:3] for disc in discs]
+        placed: list[Box] = []
+        for *disc, net in discs:
+            box, start = _spot(*disc, len(net.name) * LETTER, round_ones, placed)
+            placed.append(box)
+            if start is not None:
+                (fx, fy), (tx, ty) = start, _nearest(box, *start)
+                parts.append(f'<path class="to" d="M{fx:.1f} {fy:.1f}L{tx:.1f} {ty:.1f}"/>')
+            parts.append(_text((box[0] + box[2]) / 2, box[3] - 2, net.name, "s"))
         parts.append(
             _text(380, 412, "multiply-adds of one picture; area of a disc: parameters", "s")
         )
-        return _svg("Top-1 accuracy, multiply-adds and parameters", 760, 424, parts)
+        return _svg("Top-1 accuracy, multiply-adds and parameters", WIDTH, 424, parts)
 
     def _repr_html_(self) -> str:
         return self.as_svg()
@@ -197,6 +204,42 @@ def costs() -> Costs:
     """The second chart; parameters and multiply-adds are the catalogue's, held by its tests."""
     rows = [(entry(name), top1) for name, top1 in TOP1.items()]
     return Costs(tuple(Cost(row.name, top1, row.macs, row.params) for row, top1 in rows))
+
+
+def _spot(
+    x: float, y: float, radius: float, width: float, discs: Sequence[Disc], placed: Sequence[Box]
+) -> "tuple[Box, tuple[float, float] | None]":
+    """Where a disc's name covers no disc and no other name: as near as can be, and where a line to it begins."""
+    for gap in GAPS:
+        for turn in TURNS:
+            dx, dy = cos(radians(turn)), -sin(radians(turn))
+            # The middle of a name lies half its size beyond the end of the gap.
+            mx = x + (radius + gap + width / 2 * abs(dx)) * dx
+            my = y + (radius + gap + HEIGHT / 2 * abs(dy)) * dy
+            box = (mx - width / 2, my - HEIGHT / 2, mx + width / 2, my + HEIGHT / 2)
+            inside = box[0] > 48 and box[2] < WIDTH - 4 and box[1] > 30 and box[3] < 380
+            if (
+                inside
+                and not any(_covers(box, *disc) for disc in discs)
+                and not any(_meet(box, other) for other in placed)
+            ):
+                start = (x + radius * dx, y + radius * dy)
+                return box, None if gap == GAPS[0] else start
+    return (x + radius, y - HEIGHT / 2, x + radius + width, y + HEIGHT / 2), None
+
+
+def _nearest(box: Box, x: float, y: float) -> tuple[float, float]:
+    """The place in a box that lies nearest to a point."""
+    return min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3])
+
+
+def _covers(box: Box, x: float, y: float, radius: float) -> bool:
+    nx, ny = _nearest(box, x, y)
+    return hypot(nx - x, ny - y) < radius
+
+
+def _meet(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _layers(name: str) -> int:

@@ -266,7 +266,9 @@ def steps(job: Job, state: State, record: Record) -> None:
         except BrokenStepError as error:
             raise record.broken(error) from error
     if state.course.over(recipe):
-        job.progress.say(f"ended: no smaller loss for {recipe.patience} epochs")
+        job.progress.say(
+            f"ended: no smaller loss for {recipe.patience} epoch{'s' * (recipe.patience != 1)}"
+        )
 
 
 def _stem(path: str) -> str:

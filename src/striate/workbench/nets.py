@@ -65,7 +65,7 @@ def own(text: str) -> nn.Module:
     except Exception as error:  # the user's code may raise anything
         raise UsageError(
             f"{text}: {type(error).__name__}: {error}; expected package.module:factory, "
-            "a function or class that takes no arguments and gives a torch.nn.Module"
+            "a function or class that takes no arguments and gives a torch.nn.Module; --debug shows where"
         ) from error
     finally:
         sys.path.pop(0)

@@ -28,9 +28,11 @@ def read(file: Path, named: Named) -> Tensor:
         stored = data.picture(file, size=pre.resize, color=pre.color)
         return pre.normalise(pre.centre(torch.from_numpy(stored.copy())[None]))
     if named.shape is None or len(named.shape) != 3 or named.shape[0] not in (1, 3):
-        reads = "x".join(map(str, named.shape)) if named.shape else "an unknown input"
+        if named.shape is None:
+            raise ShapeError(f"{named.name}: how large is its input? Add --input such as 3x224x224")
         raise ShapeError(
-            f"{named.name} reads {reads}; a picture needs 1 or 3 channels, such as --input 3x224x224"
+            f"{named.name} reads {'x'.join(map(str, named.shape))}; "
+            "a picture needs 1 or 3 channels, such as --input 3x224x224"
         )
     channels, height, width = named.shape
     color = "grey" if channels == 1 else "rgb"

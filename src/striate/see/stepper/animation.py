@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.see.stepper import style
-from striate.see.stepper.layout import INFINITY, MINUS, TIMES, Box, Layout, Part
-from striate.see.stepper.steps import Steps
+from striate.see.stepper.layout import INFINITY, MINUS, Box, Layout, Part
+from striate.see.stepper.steps import TIMES, Steps
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -7,14 +7,14 @@ channel. A `kind` names the looks of a box or a word; `style` gives the colours.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from striate.see.stepper.steps import Plane, Step, Steps
+from striate.see.stepper.steps import TIMES, Plane, Step, Steps
 
 CELL, GAP, TOP, LEFT, BELOW = 46, 34, 66, 20, 26
 LINE, CHARACTERS = (
     22,
     7.4,
 )  # of the sentence under the panels: its height, and the width of a letter
-MINUS, TIMES, INFINITY = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}", "\N{INFINITY}"
+MINUS, INFINITY = "\N{MINUS SIGN}", "\N{INFINITY}"
 MOST_WRITTEN = 48  # products that are written out under the panels
 
 

@@ -12,6 +12,7 @@ from striate.errors import ArgumentError
 from striate.report import Result, text_table
 
 Plane = list[list[float]]
+TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def written(step: Step, op: str) -> str:
     if op in ("max", "average"):
         numbers = ", ".join(f"{t.input:g}" for t in step.terms if not math.isinf(t.input))
         return f"{'largest' if op == 'max' else 'mean'} of {numbers}"
-    return " + ".join(f"{_bracketed(t.input)}x{_bracketed(t.weight)}" for t in step.terms)
+    return " + ".join(f"{_bracketed(t.input)}{TIMES}{_bracketed(t.weight)}" for t in step.terms)
 
 
 def _bracketed(x: float) -> str:
