@@ -46,6 +46,11 @@ def _to_minus(d: Tensor, beta: float) -> Tensor:
     return d.rsqrt() if beta == 0.5 else d.pow(-beta)
 
 
+def _power(d: Tensor, beta: float) -> Tensor:
+    """`_to_minus` where no gradient is asked for: in place, and without PyTorch's slower square root."""
+    return d.rsqrt().rsqrt_().div_(d) if beta == 0.75 else _to_minus(d, beta)
+
+
 def _around(x: Tensor, below: int, above: int) -> Tensor:
     """Sum over the channels around each."""
     padded = F.pad(x, [0, 0] * (x.ndim - 2) + [below, above])
@@ -53,7 +58,7 @@ def _around(x: Tensor, below: int, above: int) -> Tensor:
 
 
 def _scale(x: Tensor, size: int, a: float, k: float) -> Tensor:
-    """d."""
+    """The d of every value."""
     return _around(x * x, *_reach(x, size)) * a + k
 
 
@@ -66,7 +71,7 @@ def _slope(g: Tensor, x: Tensor, size: int, a: float, beta: float, k: float) -> 
 
 
 def _between(x: Tensor, below: int, above: int, value: float) -> Tensor:
-    """Space for x between channels of `value`, laid out as x is."""
+    """Channels of `value`, laid out as x, as many as x has and `below` before them and `above` after."""
     items, channels, *space = x.shape
     if x.stride(1) == 1:
         return x.new_full((items, *space, below + channels + above), value).movedim(-1, 1)
@@ -74,20 +79,18 @@ def _between(x: Tensor, below: int, above: int, value: float) -> Tensor:
 
 
 def _forward(x: Tensor, size: int, a: float, beta: float, k: float) -> tuple[Tensor, Tensor]:
-    """y and d, run by run of items; k comes into the sums in parts, with their cells."""
+    """The result and d, run by run of items; k comes into the sums in parts, with their cells."""
     y, d = torch.empty_like(x), wide(torch.empty_like(x))
     if x.is_meta:  # who watches sees one operation
         return F.local_response_norm(x, size), d
     below, above = _reach(x, size)
-    part = d.new_tensor(k / (below + 1 + above))
-    first, *_ = runs = in_cache(x)
-    squares = _between(d[first], below, above, part.item())
-    for run in runs:
+    window = below + 1 + above
+    for run in in_cache(x):
         x_run = wide(x[run])
-        cells = squares[: len(x_run)]
-        torch.addcmul(part, x_run, x_run, value=a, out=cells.narrow(1, below, x.shape[1]))
-        _window_sum(cells, below + 1 + above, out=d[run])
-        torch.mul(_to_minus(d[run], beta), x_run, out=y[run])
+        cells = _between(x_run, below, above, k / window)
+        cells.narrow(1, below, x.shape[1]).addcmul_(x_run, x_run, value=a)
+        _window_sum(cells, window, out=d[run])
+        torch.mul(_power(d[run], beta), x_run, out=y[run])
     return y, d
 
 
@@ -95,12 +98,10 @@ def _backward(g: Tensor, x: Tensor, d: Tensor, size: int, a: float, beta: float)
     """The gradient by x, run by run of items."""
     back = torch.empty_like(x)
     below, above = _reach(x, size)
-    first, *_ = runs = in_cache(x)
-    shares = _between(d[first], above, below, 0)
-    for run in runs:
+    for run in in_cache(x):
         x_run = wide(x[run])
-        cells = shares[: len(x_run)]
-        direct = _to_minus(d[run], beta).mul_(g[run])
+        direct = _power(d[run], beta).mul_(g[run])
+        cells = _between(x_run, above, below, 0)
         torch.div(direct * x_run, d[run], out=cells.narrow(1, above, x.shape[1]))
         inner = _window_sum(cells, below + 1 + above)
         torch.addcmul(direct, x_run, inner, value=-2 * a * beta, out=back[run])
@@ -120,16 +121,19 @@ class _Response(torch.autograd.Function):
         """Keep x, d and the settings."""
         x, *ctx.settings = inputs
         ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)  # no zeros in its place
         ctx.save_for_backward(x, output[1])
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         """The gradient by x; differentiable in turn when that is asked for."""
-        x, d = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            back = _slope(wide(grads[0]), wide(x), *ctx.settings).to(x.dtype)
-            return back, None, None, None, None
-        return _backward(grads[0], x, d, *ctx.settings[:3]), None, None, None, None
+        (x, d), g = ctx.saved_tensors, grads[0]
+        back = None
+        if g is not None and torch.is_grad_enabled():
+            back = _slope(wide(g), wide(x), *ctx.settings).to(x.dtype)
+        elif g is not None:
+            back = _backward(g, x, d, *ctx.settings[:3])
+        return back, None, None, None, None
 
     @staticmethod
     def vmap(
