@@ -137,9 +137,10 @@ class _Response(torch.autograd.Function):
 
     @staticmethod
     def vmap(
-        info: Any, dims: tuple[int | None, ...], x: Tensor, *settings: Any
+        info: Any, in_dims: tuple[Any, ...], *args: Any
     ) -> tuple[tuple[Tensor, ...], tuple[int, int]]:
         """The mapped axis as more items, because steps in place cannot be mapped."""
-        items = x.movedim(dims[0] or 0, 0).flatten(0, 1)
+        x, *settings = args
+        items = x.movedim(in_dims[0], 0).flatten(0, 1)
         outputs = _Response.apply(items, *settings)
         return tuple(y.unflatten(0, (info.batch_size, -1)) for y in outputs), (0, 0)
