@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 
 from striate.errors import ArgumentError, ShapeError
-from striate.ops import activation, norm
+from striate.ops import activation, cache, norm
 from striate.ops.twins import norm as twins
 
 FEW = settings(max_examples=25, deadline=None)
@@ -51,6 +51,35 @@ def test_lrn_gradcheck(kit, size, beta):
     frozen = torch.autograd.grad(call(x).square().sum(), x)[0]
     followed = torch.autograd.grad(call(x).square().sum(), x, create_graph=True)[0]
     kit.close(frozen, followed)
+
+
+def test_lrn_does_not_depend_on_the_runs_through_the_cache(kit, monkeypatch):
+    x = kit.rand(5, 4, 10).requires_grad_()
+    whole = norm.local_response_norm(x, size=4, alpha=0.4)
+    (slope,) = torch.autograd.grad(whole.square().sum(), x)
+    monkeypatch.setattr(cache, "_VALUES", 80)  # two items a run, one in the last
+    for layout in (x, x.mT.contiguous().mT, x.movedim(1, 2).contiguous().movedim(2, 1)):
+        y = norm.local_response_norm(layout, size=4, alpha=0.4)
+        kit.close(y, whole)
+        kit.close(torch.autograd.grad(y.square().sum(), x, retain_graph=True)[0], slope)
+
+
+@pytest.mark.parametrize("size", [12, 100, 2**31 - 1])
+def test_lrn_window_wider_than_the_channels(kit, size):
+    x = kit.rand(2, 6, 3)
+    y = norm.local_response_norm(x, size=size, alpha=0.3, window="sum")
+    kit.close(y, x / (1 + 0.3 * x.square().sum(1, keepdim=True)) ** 0.75)
+
+
+@pytest.mark.parametrize("dim", [0, 1, 3])
+def test_lrn_is_mapped_along_any_axis(kit, dim):
+    x = kit.rand(3, 4, 2, 5)
+
+    def slope(x):
+        return torch.func.grad(lambda x: norm.local_response_norm(x, size=3).square().sum())(x)
+
+    parts = [slope(one) for one in x.unbind(dim)]
+    kit.close(torch.vmap(slope, in_dims=dim)(x), torch.stack(parts))
 
 
 @pytest.mark.parametrize("convention", ["momentum", "decay"])

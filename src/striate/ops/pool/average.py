@@ -69,14 +69,23 @@ def _lacking(x: Tensor, w: Window) -> bool:
 def mean_pool(x: Tensor, w: Window) -> Tensor:
     """Sum of every window over all its cells, padded and overhanging ones counted as zeros."""
     rank = len(w.size)
-    padded = pad(x, w.reach)
     if set(w.dilation) != {1}:
-        ones = x.new_ones(1, 1, *w.kernel).div_(prod(w.kernel)).expand(x.shape[1], 1, *w.kernel)
-        conv = (torch.conv1d, torch.conv2d, torch.conv3d)[rank - 1]
-        return conv(padded, ones, None, w.stride, 0, w.dilation, max(1, x.shape[1]))
+        return depthwise(x, w, x.new_ones(w.kernel).div_(prod(w.kernel)))
+    padded = pad(x, w.reach)
     if rank == 3 and x.dtype in (torch.float16, torch.bfloat16):
         return F.avg_pool3d(padded.float(), w.kernel, w.stride).to(x.dtype)
     return _AVERAGE[rank - 1](padded, w.kernel, w.stride)
+
+
+def depthwise(x: Tensor, w: Window, kernel: Tensor) -> Tensor:
+    """The same kernel over every channel."""
+    conv = (torch.conv1d, torch.conv2d, torch.conv3d)[len(w.size) - 1]
+    if all(before == after for before, after in w.reach):
+        sides = [before for before, _ in w.reach]
+    else:
+        x, sides = pad(x, w.reach), 0
+    kernels = kernel.expand(x.shape[1], 1, *w.kernel)
+    return conv(x, kernels, None, w.stride, sides, w.dilation, max(1, x.shape[1]))
 
 
 def avg_pool1d(

@@ -140,4 +140,4 @@ class _Taken(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         """Zeros but there."""
         (places,) = ctx.saved_tensors
-        return grads[0].new_zeros(ctx.size).scatter(ctx.dim, places, grads[0]), None, None
+        return grads[0].new_zeros(ctx.size).scatter_(ctx.dim, places, grads[0]), None, None

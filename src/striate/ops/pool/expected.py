@@ -28,31 +28,34 @@ def _mean_weight(w: Window, like: Tensor) -> Tensor:
     return 1 / outer([[max(1, c) for c in cells] for cells in counts], like)
 
 
+def _cells(x: Tensor, w: Window) -> Tensor:
+    """[K, N, C, *out]: cell by cell of the window, what lies in it everywhere."""
+    padded = pad(x, w.reach)
+    return torch.stack([padded[(..., *tap)] for tap in w.taps()])
+
+
 def _expected(x: Tensor, w: Window) -> tuple[Tensor, Tensor]:
     """Of a run of items: y and S."""
-    padded = pad(wide(x), w.reach)
-    plain, total, square = (padded.new_zeros(*x.shape[:2], *w.out) for _ in range(3))
-    for tap in w.taps():
-        cell = padded[(..., *tap)]
-        r = cell.relu()
-        plain += cell
-        total += r
-        square += r * r
+    cells = _cells(wide(x), w)
+    evenly = cells.sum(0) * _mean_weight(w, cells)
+    r = cells.relu()
+    total, square = r.sum(0), (r * r).sum(0)
     some = total > 0
-    mean = square / torch.where(some, total, 1)
-    return torch.where(some, mean, plain * _mean_weight(w, plain)).to(x.dtype), total
+    y = torch.where(some, square / torch.where(some, total, 1), evenly)
+    return y.to(x.dtype), total
 
 
 def _slope(g: Tensor, x: Tensor, y: Tensor, total: Tensor, w: Window) -> Tensor:
     """The gradient by a run of items."""
-    padded = pad(wide(x), w.reach)
-    some = total > 0
-    shared = torch.where(some, g / torch.where(some, total, 1), 0)
+    cells = _cells(wide(x), w)
+    some, positive = total > 0, cells > 0
+    shared = 2 * g / torch.where(some, total, 1)
     evenly = torch.where(some, 0, g * _mean_weight(w, total))
-    back = torch.zeros_like(padded)
-    for tap in w.taps():
-        cell = padded[(..., *tap)]
-        back[(..., *tap)] += (2 * cell - y) * shared * (cell > 0) + evenly
+    slopes = torch.where(positive, cells.sub_(y / 2).mul_(shared), evenly)
+    reached = [n + sum(pair) for n, pair in zip(x.shape[2:], w.reach, strict=True)]
+    back = total.new_zeros(*x.shape[:2], *reached)
+    for tap, slope in zip(w.taps(), slopes, strict=True):
+        back[(..., *tap)] += slope
     for axis, ((before, _), n) in enumerate(zip(w.sides, w.size, strict=True), 2):
         back = back.narrow(axis, before, n)
     return back.to(x.dtype)
@@ -75,14 +78,18 @@ class _Expected(torch.autograd.Function):
         """Keep x, y and S."""
         x, ctx.window = inputs
         ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)  # no zeros in its place
         ctx.save_for_backward(x, *output)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, None]:
         """The gradient by x; differentiable in turn when that is asked for."""
+        g = grads[0]
+        if g is None:
+            return None, None
         (x, y, total), w = ctx.saved_tensors, ctx.window
         if torch.is_grad_enabled():
             y, total = _expected(x, w)
         runs = in_cache(x)
-        parts = [_slope(grads[0][run], x[run], y[run], total[run], w) for run in runs]
+        parts = [_slope(g[run], x[run], y[run], total[run], w) for run in runs]
         return torch.cat(parts), None

@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ArgumentError
-from striate.ops.cache import in_cache, wide
+from striate.ops.cache import wide
 from striate.ops.checks import check_numbers, check_space
 from striate.ops.padding import pad
-from striate.ops.pool.average import mean_pool
+from striate.ops.pool.average import depthwise, mean_pool
 from striate.ops.pool.maximum import max_pool
 from striate.ops.pool.windows import outer, pool_window
 from striate.shapes import Ints, Padding, Window
@@ -61,84 +61,11 @@ def weighted_avg_pool(
     rank = check_space(x, "weighted_avg_pool")
     w = pool_window("weighted_avg_pool", x, kernel_size, stride, padding, dilation, ceil_mode)
     weights = [gaussian_weights(k, sigma) for k in w.kernel]
-    compiling = torch.compiler.is_compiling()  # which works out its own gradient
-    y: Tensor = (_weigh if compiling else _Weighted.apply)(x, w, weights)
-    if not any(cells for pair in w.reach for cells in pair):
-        return y
-    return y / outer([_mass(w, axis, weights[axis]) for axis in range(rank)], y)
-
-
-def _taps(w: Window, axis: int) -> list[tuple[slice, ...]]:
-    """For every cell of the window along one axis: where it reads in the padded input."""
-    m, s, d = w.out[axis], w.stride[axis], w.dilation[axis]
-    reads = [slice(t * d, t * d + (m - 1) * s + 1, s) for t in range(w.kernel[axis])]
-    return [(*(slice(None),) * (axis + 2), read) for read in reads]
-
-
-def _weigh(x: Tensor, w: Window, weights: list[list[float]]) -> Tensor:
-    """Axis by axis, one weighted slice a cell of the window, added up."""
-    y = pad(wide(x), w.reach)
-    for axis, row in enumerate(weights):
-        first, *others = _taps(w, axis)
-        total = y[first] * row[0]
-        for tap, weight in zip(others, row[1:], strict=True):
-            total.add_(y[tap], alpha=weight)
-        y = total
+    cells = wide(x)
+    y = depthwise(cells, w, outer(weights, cells))
+    if any(cells for pair in w.reach for cells in pair):
+        y = y / outer([_mass(w, axis, weights[axis]) for axis in range(rank)], y)
     return y.to(x.dtype)
-
-
-def _keep_settings(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    """Keep the window and its weights alone: the adjoint needs no input."""
-    del output
-    _, *ctx.settings = inputs
-
-
-class _Weighted(torch.autograd.Function):
-    """Every window times an outer product of weights, one axis after the other."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, w: Window, weights: list[list[float]]) -> Tensor:
-        """Run by run of items."""
-        return torch.cat([_weigh(x[run], w, weights) for run in in_cache(x)])
-
-    setup_context = staticmethod(_keep_settings)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        """The adjoint."""
-        back: Tensor = _Spread.apply(grads[0], *ctx.settings)
-        return back, None, None
-
-
-class _Spread(torch.autograd.Function):
-    """The adjoint of `_Weighted`: every value spread over its window."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(y: Tensor, w: Window, weights: list[list[float]]) -> Tensor:
-        """One weighted slice a cell of the window, added where it was read."""
-        parts: list[Tensor] = []
-        for run in in_cache(y):
-            x = wide(y[run])
-            for axis, row in reversed(list(enumerate(weights))):
-                cells = w.size[axis] + sum(w.reach[axis])
-                total = x.new_zeros(*x.shape[: axis + 2], cells, *x.shape[axis + 3 :])
-                for tap, weight in zip(_taps(w, axis), row, strict=True):
-                    total[tap].add_(x, alpha=weight)
-                x = total.narrow(axis + 2, w.sides[axis][0], w.size[axis])
-            parts.append(x.to(y.dtype))
-        return torch.cat(parts)
-
-    setup_context = staticmethod(_keep_settings)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        """The adjoint."""
-        back: Tensor = _Weighted.apply(grads[0], *ctx.settings)
-        return back, None, None
 
 
 def _mass(w: Window, axis: int, weights: list[float]) -> list[float]:
