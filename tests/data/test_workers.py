@@ -6,7 +6,10 @@ import time
 import numpy as np
 import pytest
 
+import striate
+from striate.data import sources, workers
 from striate.data.workers import available, chunks_of, everything, in_order
+from striate.errors import DataError
 
 
 def test_results_come_in_order_whoever_is_first():
@@ -41,3 +44,36 @@ def test_an_error_comes_through_and_ends_the_threads():
 def test_chunks_cover_every_number():
     assert [c.tolist() for c in chunks_of(np.array([5, 6, 7]), 2)] == [[5, 6], [7]]
     assert everything(0) == []
+
+
+def test_a_read_that_hangs_is_named_in_time_and_keeps_nothing(
+    cache, pictures, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(workers, "PATIENCE", 0.3)
+    monkeypatch.setattr(workers, "_LEAVE", 0.1)
+    opened = striate.open(pictures({"cat": 9, "dog": 9}))
+    gone, read = threading.Event(), sources.Files.data
+
+    def hangs(self, i):
+        if self.names[i] == "dog/004.png":
+            gone.wait(30)
+        return read(self, i)
+
+    for ask in (lambda: opened.fingerprint, lambda: opened.arrays("train", size=(8, 8))):
+        monkeypatch.setattr(sources.Files, "data", hangs)
+        with pytest.raises(DataError, match=r"dog/004\.png was waited for 0 s: is its disk"):
+            ask()
+        monkeypatch.setattr(sources.Files, "data", read)
+        _ = opened.fingerprint  # the disk is back, and read; what hangs next is the decoding
+    gone.set()
+    assert not list((cache / "arrays").glob("*"))
+    assert len(opened.arrays("train", size=(8, 8))) + len(opened.arrays("val", size=(8, 8))) == 18
+
+
+def test_a_slow_disk_is_not_one_that_hangs(monkeypatch):
+    monkeypatch.setattr(workers, "PATIENCE", 0.3)
+
+    def work(index):
+        return [time.sleep(0.05) for _ in workers.each(index)]  # the chunk takes longer in all
+
+    assert len(next(iter(in_order(work, everything(20, 20)))).result) == 20

@@ -5,6 +5,7 @@
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from striate.runs.preprocessing import Preprocessing
 from striate.tasks import Classify
 from striate.training import loop, ranks, read_recipe
 from striate.training.batches import Batches
+from striate.training.guards import Guard
 from striate.training.health import Health
 from striate.training.interrupt import Asked
 from striate.training.state import State
@@ -53,11 +55,31 @@ class Idle(nn.Module):
         return x
 
 
+class Breaks(nn.Module):
+    """No number at one step of one process, the last one."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at, self.passes = at, 0
+
+    def forward(self, x):
+        if self.training and torch.is_grad_enabled():
+            self.passes += 1
+        last = os.environ.get("RANK", "0") == str(int(os.environ.get("WORLD_SIZE", "1")) - 1)
+        return x * torch.nan if last and self.passes == self.at else x
+
+
 TAKEN: list[list[int]] = []
 
 
-def net(dtype, *, norm):
-    layers = [nn.Conv2d(1, 4, 3), *([nn.BatchNorm2d(4)] if norm else []), nn.Tanh(), Idle()]
+def net(dtype, *, norm, broken):
+    layers = [
+        Breaks(broken),
+        nn.Conv2d(1, 4, 3),
+        *([nn.BatchNorm2d(4)] if norm else []),
+        nn.Tanh(),
+        Idle(),
+    ]
     made = nn.Sequential(In(dtype), *layers, nn.Flatten(), nn.Linear(144, 3))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -69,6 +91,7 @@ def net(dtype, *, norm):
 def main(out: Path, given: dict[str, Any]) -> None:
     """Train, and leave what became of it."""
     n, norm = given.pop("items"), given.pop("norm", False)
+    broken = given.pop("broken", 0)
     dtype = getattr(torch, given.pop("dtype"))
     weights = given.pop("weights", None)
     recipe = read_recipe("quick", {"weight_decay": 0.01, **given})
@@ -79,17 +102,24 @@ def main(out: Path, given: dict[str, Any]) -> None:
     batches = Kept(images, labels, pre, recipe.batch or 1, recipe.augment, 0)
     task = Classify(("a", "b", "c"), 0.1, spelled=recipe.loss, class_weights=weights)
     rows: list[dict[str, float]] = []
+    said: list[str] = []
     with ranks.joined() as here:
-        trained = net(dtype, norm=norm)
+        trained = net(dtype, norm=norm, broken=broken)
         if not here.first:  # what the first has is what counts
             with torch.no_grad():
                 for p in trained.parameters():
                     p.zero_()
         here.same(None, trained)
         state = State.begin(trained, recipe, Plan())
+        kept = {k: t.clone() for k, t in state.tensors().items()}, state.memory()
+        guard = Guard(
+            recipe.on_nan,
+            say=said.append,
+            back=lambda state: state.restore(0, *kept),
+        )
         heard = here.heed(Asked(), lambda: 0.0)
         setting = loop.Setting(
-            batches, task, recipe, Plan(), Health(out, 0, Plan(), print), heard.spent, ranks=here
+            batches, task, recipe, Plan(), Health(out, 0, Plan(), print), heard.spent, guard, here
         )
 
         def after_epoch(state: State, _epoch: int) -> None:
@@ -102,6 +132,7 @@ def main(out: Path, given: dict[str, Any]) -> None:
 
         loop.run(state, setting, after_step=after_step, after_epoch=after_epoch)
         (out / f"items-{here.rank}.json").write_text(json.dumps(TAKEN))
+        (out / f"said-{here.rank}.json").write_text(json.dumps(said))
         if here.first:
             (out / "rows.json").write_text(json.dumps(rows))
             state.opt.zero_grad()

@@ -166,6 +166,28 @@ def test_a_process_without_items_takes_part_all_the_same(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("on_nan", ["skip:1", "rollback"])
+def test_what_breaks_in_one_process_is_left_out_by_all(tmp_path, on_nan):
+    given = {"dtype": "float64", "on_nan": on_nan, "broken": 3, "epochs": 4, "optimizer": "sgd"}
+    one, two = (trained(world, tmp_path, **given) for world in (1, 2))
+    lines = [json.loads((out / f"said-{rank}.json").read_text()) for out, rank in [(one, 0), (two, 0), (two, 1)]]  # fmt: skip
+    assert [len(said) for said in lines] == [1, 1, 1]
+    assert all(said[0].startswith("step 3: the loss is nan") for said in lines)
+    assert items(two, 2) == items(one, 1)
+    for name, tensor in weights(two).items():
+        torch.testing.assert_close(tensor, weights(one)[name], rtol=0, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_what_breaks_in_one_process_ends_all(tmp_path):
+    first, second = started(2, tmp_path, {**HUNDRED, "dtype": "float64", "broken": 3})
+    errors = [each.communicate(timeout=60)[1] for each in (first, second)]
+    assert all("BrokenStepError: step 3: the loss is nan" in said for said in errors)
+    assert first.returncode
+    assert second.returncode
+
+
+@pytest.mark.slow
 def test_a_process_that_hangs_ends_the_others(tmp_path, monkeypatch):
     monkeypatch.setenv("STRIATE_RANK_TIMEOUT", "5")
     endless = {**HUNDRED, "dtype": "float32", "epochs": 1_000_000}

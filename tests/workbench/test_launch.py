@@ -199,6 +199,14 @@ def test_what_cannot_be_shared_is_refused_at_once(shapes, tmp_path, capsys, monk
 
 
 @pytest.mark.slow
+def test_halving_is_refused_where_the_others_would_not_know(shapes, tmp_path):
+    ended = done(shapes, *QUICK, "oom=halve", "devices=2", "--out", tmp_path)
+    assert ended.returncode == 2
+    assert "striate: oom=halve works in one process alone" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.slow
 def test_a_single_process_imports_nothing_distributed(shapes, tmp_path):
     plain = "import torch; net = torch.nn.Linear(2, 2); opt = torch.optim.AdamW(net.parameters())\n"
     plain += "net(torch.ones(1, 2)).sum().backward(); opt.step()\n"

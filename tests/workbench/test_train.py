@@ -358,6 +358,70 @@ def test_a_run_that_is_newer_or_damaged(fitted, tmp_path, change, message):
         Run.load(copy)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "canary:run"},
+        {"name": "canary"},
+        {"name": "../canary.py"},
+        {"name": "https://example.com/net.py"},
+        {"name": ["canary"]},
+        {"name": {"__reduce__": "canary"}},
+        {"options": {"act": "lambda x: __import__('canary')"}},
+        {"options": {"act": "canary.run"}},
+        {"options": {"__class__": "canary"}},
+        {"num_classes": 10**30},
+        {"num_classes": "3"},
+        {"size": ["28", "canary"]},
+        {"width": "canary"},
+    ],
+)
+def test_a_config_never_names_code(fitted, tmp_path, monkeypatch, change):
+    (tmp_path / "canary.py").write_text(
+        f"open({str(tmp_path / 'ran')!r}, 'w')\nrun = lambda **_: None"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    copy = shutil.copytree(fitted.run.path, tmp_path / "copy")
+    config = json.loads((copy / "config.json").read_text())
+    config["net"] |= change
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError) as caught:
+        Run.load(copy)
+    assert caught.value.exit_status == 5
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()
+    assert "canary" not in sys.modules
+
+
+def test_a_config_without_bottom_is_damaged(fitted, tmp_path):
+    copy = shutil.copytree(fitted.run.path, tmp_path / "copy")
+    (copy / "config.json").write_text('{"format": 1, "net": ' + "[" * 200_000)
+    with pytest.raises(CheckpointError, match=r"config\.json is damaged"):
+        Run.load(copy)
+
+
+def test_pictures_in_two_splits_are_an_error_for_evaluate(shapes, tmp_path, capsys):
+    from striate import cli
+
+    data = tmp_path / "data"
+    shutil.copytree(shapes, data / "train")
+    for label in ("bar", "box", "noise"):
+        (data / "test" / label).mkdir(parents=True)
+        for i in range(5):
+            (data / "train" / label / f"{i:02d}.png").rename(data / "test" / label / f"{i:02d}.png")
+    shutil.copy(data / "train" / "bar" / "07.png", data / "test" / "bar" / "again.png")
+    run = trained(data, tmp_path / "runs", epochs=1).run
+    assert cli._status(["evaluate", str(run.path)]) == 1
+    said = capsys.readouterr().err
+    assert "1 pictures are in more than one split (" in said
+    assert "07.png = " in said
+    assert "again.png)" in said
+    assert said.count("\n") == 1
+    assert not list((run.path / "evaluations").glob("*"))
+    assert cli._status(["evaluate", str(run.path), "--leaks", "keep"]) == 0
+
+
 def test_a_pickle_is_never_read(fitted, tmp_path):
     import hashlib
     import pickle

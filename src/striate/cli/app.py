@@ -170,13 +170,22 @@ def _trained(data: str, recipe: "Recipe", asked: Asked, told: "Progress") -> "Re
 @click.option(
     "--broken", type=click.Choice(["stop", "skip"]), default="stop", help="Of other DATA."
 )
+@click.option(
+    "--leaks", type=click.Choice(["stop", "keep"]), default="stop", help="Pictures in two splits."
+)
 @with_net
 @with_json
 def evaluate(
-    run: Path, data: str | None, split: str | None, broken: str, net: str | None, json: bool
+    run: Path,
+    data: str | None,
+    split: str | None,
+    broken: str,
+    leaks: str,
+    net: str | None,
+    json: bool,
 ) -> None:
     """Score RUN on its held-out items, or on other DATA, with intervals."""
-    scores = _run(run, net).evaluate(data, split=split, broken=broken)
+    scores = _run(run, net).evaluate(data, split=split, broken=broken, leaks=leaks)
     emit(scores.as_dict(), scores.as_text(), json=json)
 
 

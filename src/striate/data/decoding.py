@@ -70,13 +70,16 @@ class Split:
         """One reading of every picture, without decoding."""
 
         def work(index: I64) -> list[Look]:
-            return [self.source.look(i) for i in index.tolist()]
+            return [self.source.look(i) for i in workers.each(index)]
 
         with quiet():
             found = [
                 look
                 for done in workers.in_order(
-                    work, workers.everything(len(self)), threads=self.source.threads
+                    work,
+                    workers.everything(len(self)),
+                    threads=self.source.threads,
+                    named=self.source.named,
                 )
                 for look in done.result
             ]
@@ -131,7 +134,7 @@ def decoded(
     def work(index: I64) -> tuple[U8, Broken]:
         images: list[U8] = []
         broken: Broken = {}
-        for i in index.tolist():
+        for i in workers.each(index):
             try:
                 images.append(source.decode(i, size, color))
             except DataError as error:
@@ -143,7 +146,7 @@ def decoded(
     per_picture = size[0] * size[1] * 3
     chunks = workers.everything(total, max(1, min(256, 2**22 // per_picture)))
     with quiet():
-        for done in workers.in_order(work, chunks, threads=source.threads):
+        for done in workers.in_order(work, chunks, threads=source.threads, named=source.named):
             yield done.result
             if progress is not None:
                 progress(int(done.index[-1]) + 1, total)

@@ -99,6 +99,11 @@ class Sharded(Encoded):
             raise DataError(f"{name} at offset {start:,}: changed since it was packed")
         return data
 
+    def named(self, i: int) -> str:
+        """Its shard, and its first byte there."""
+        shard, start, _ = self.where(i)
+        return f"{shard} at offset {start:,}"
+
     def where(self, i: int) -> tuple[str, int, int]:
         """The shard of a picture, its first byte there and its length."""
         row = self.rows[i]

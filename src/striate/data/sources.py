@@ -40,6 +40,10 @@ class Source(ABC):
     @abstractmethod
     def __len__(self) -> int: ...
 
+    def named(self, i: int) -> str:
+        """Picture i in a message, where its source is all that is known."""
+        return f"picture {i}"
+
     @abstractmethod
     def take(self, index: I64) -> "Source":
         """The same, with only the pictures of these numbers, in this order."""
@@ -120,6 +124,10 @@ class Files(Encoded):
     def take(self, index: I64) -> "Files":
         """The same, with only these numbers."""
         return Files(self.root, tuple(self.names[i] for i in index.tolist()), self.limits)
+
+    def named(self, i: int) -> str:
+        """Its path."""
+        return files.shown(self.root / self.names[i])
 
     def data(self, i: int) -> bytes:
         """Its bytes."""

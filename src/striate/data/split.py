@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from striate.data.sources import I64, Source
-from striate.data.workers import chunks_of, in_order
+from striate.data.workers import chunks_of, each, in_order
 from striate.errors import ArgumentError, DataError
 
 VAL = 0.2  # the share held out where nobody asked for another
@@ -152,7 +152,9 @@ def twins(source: Source) -> I64:
     shared = np.flatnonzero(counts[codes] > 1)
     groups = np.arange(len(source))
     first: dict[bytes, int] = {}
-    for chunk in in_order(lambda i: [source.digest(j) for j in i.tolist()], chunks_of(shared)):
+    for chunk in in_order(
+        lambda i: [source.digest(j) for j in each(i)], chunks_of(shared), named=source.named
+    ):
         for digest, i in zip(chunk.result, chunk.index.tolist(), strict=True):
             groups[i] = first.setdefault(digest, i)
     return groups

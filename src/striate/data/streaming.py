@@ -56,7 +56,9 @@ class Streamed:
     def __iter__(self) -> Iterator[U8]:
         with quiet():
             chunks = workers.everything(len(self), _CHUNK)
-            for done in workers.in_order(self.decode, chunks, threads=self.source.threads):
+            for done in workers.in_order(
+                self.decode, chunks, threads=self.source.threads, named=self.names.__getitem__
+            ):
                 yield from done.result
 
     def __array__(
@@ -73,7 +75,7 @@ class Streamed:
         Raises:
             DataError: one cannot be read; it is named.
         """
-        return np.stack([self.picture(i) for i in index.tolist()])
+        return np.stack([self.picture(i) for i in workers.each(index)])
 
     def picture(self, i: int) -> U8:
         """One picture [H, W, C]; call it inside `quiet`.

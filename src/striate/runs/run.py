@@ -20,7 +20,7 @@ from torch import nn
 from striate import data as data_room
 from striate import plan as plan_room
 from striate.data import Data, Images
-from striate.errors import LISTED, ArgumentError, CheckpointError, DataError, UsageError
+from striate.errors import LISTED, ArgumentError, CheckpointError, DataError, GateError, UsageError
 from striate.metrics import Interval, Scores
 from striate.metrics.scores import cells
 from striate.plan import Plan
@@ -93,7 +93,7 @@ class Run(Result):
                 f"{self.path} trained a net of your own ({spec.name}): name it again, "
                 "--net package.module:factory, or Run.load(path, net=MyNet())"
             )
-        net = spec.build() if self._given is None else copy.deepcopy(self._given)
+        net = self._built() if self._given is None else copy.deepcopy(self._given)
         if structure(net) != spec.structure:
             raise CheckpointError(
                 f"{self.path}: the net differs from the one that was trained ({spec.name}): "
@@ -101,6 +101,16 @@ class Run(Result):
             )
         net.load_state_dict(_weights(self.path / "model.safetensors", self.config.weights))
         return self.plan.place(net).eval()
+
+    def _built(self) -> nn.Module:
+        """The net that config.json describes: a row of the catalogue, whatever else it may name."""
+        try:
+            return self.config.net.build()
+        except (UsageError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(
+                f"{self.path}/config.json describes no net of the catalogue: {reason}"
+            ) from error
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -117,6 +127,7 @@ class Run(Result):
         *,
         split: str | None = None,
         broken: str | float = "stop",
+        leaks: str = "stop",
     ) -> Scores:
         """Scores with intervals; per-item answers are saved in the run's folder `evaluations`.
 
@@ -124,12 +135,18 @@ class Run(Result):
             data: what to evaluate on; the training's own held-out items if not given.
             split: which part of it; test, else val, else everything, if not given.
             broken: what unreadable pictures of other data do: "stop" past 1 % and five, "skip", a share.
+            leaks: what pictures that are in another split too do: "stop", or "keep" them.
 
         Raises:
+            GateError: pictures of the split are in another one too, so that the scores are no measure.
             DataError: the classes are other ones, or the data changed since the split was made.
         """
+        if leaks not in ("stop", "keep"):
+            raise ArgumentError(f"leaks={leaks}: expected stop or keep")
         opened = self._open(data, broken)
         split = split or _evaluated(opened)
+        if leaks == "stop" and split != "train":
+            _refuse_leaks(opened)
         held = self.held(opened, split)
         out = self.path / "evaluations"
         out.mkdir(exist_ok=True)
@@ -284,6 +301,15 @@ def _weights(path: Path, sha256: str) -> dict[str, torch.Tensor]:
 
 def _evaluated(data: Data) -> str:
     return next(name for name in ("test", "val", *data.splits) if name in data.splits)
+
+
+def _refuse_leaks(data: Data) -> None:
+    if data.leaks:
+        pairs = "; ".join(f"{a} = {b}" for a, b in data.leaks[:5])
+        raise GateError(
+            f"{data.path}: {len(data.leaks):,} pictures are in more than one split ({pairs}), so what is scored "
+            "was learned from: take them out and train anew, or score them all the same with --leaks keep"
+        )
 
 
 def _files(paths: Iterable[str | Path]) -> Iterator[Path]:

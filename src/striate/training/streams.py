@@ -4,7 +4,6 @@ B batch, H W pixels, C channels. Which pictures a step sees and what becomes of 
 how many threads decode, and how far ahead, changes nothing but the waiting.
 """
 
-import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -20,16 +19,13 @@ from striate.augment import read
 from striate.data import Data, Streamed
 from striate.data.cache import gb
 from striate.data.quiet import quiet
-from striate.data.workers import available
+from striate.data.workers import PATIENCE, Job, available, dismiss, hangs, served
 from striate.errors import DataError
 from striate.training.batches import Batches, padded
 
-PATIENCE = 120.0  # seconds that a batch is waited for
 AHEAD = 4  # batches under way while one is used, fewer where they are large:
 MEMORY = 2**29  # bytes of them together
 _CHUNK = 8  # pictures decoded by one thread at a time
-
-Job = tuple["Future[None]", Callable[[], None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +54,8 @@ class Stream(Batches):
 
     def __post_init__(self) -> None:
         count = self.workers or self.pictures.source.threads or available()
-        for _ in range(count):
-            threading.Thread(target=_work, args=(self._queue,), daemon=True).start()
-        weakref.finalize(self, _dismiss, self._queue, count)
+        served(self._queue, count)
+        weakref.finalize(self, dismiss, self._queue, count)
 
     def stored(self, index: Tensor, epoch: int, step: int) -> Tensor:
         """The pictures of one step, [B, H, W, C], while those of the next are being decoded.
@@ -128,10 +123,7 @@ class Stream(Batches):
     def _hangs(self, i: int) -> DataError:
         where = getattr(self.pictures.source, "where", None)
         place = f" ({where(i)[0]} at offset {where(i)[1]:,})" if where else ""
-        return DataError(
-            f"{self.pictures.names[i]}{place} was waited for {PATIENCE:.0f} s: is its disk or network still "
-            "there? Go on with --resume once it is"
-        )
+        return hangs(f"{self.pictures.names[i]}{place}", PATIENCE)
 
 
 def _job(pictures: Streamed, ahead: _Ahead, at: int, numbers: list[int]) -> Callable[[], None]:
@@ -146,24 +138,6 @@ def _job(pictures: Streamed, ahead: _Ahead, at: int, numbers: list[int]) -> Call
                 rows[row] = pictures.picture(i)
 
     return job
-
-
-def _work(queue: "SimpleQueue[Job | None]") -> None:
-    """Do what is queued until there is a None. Daemons do it, for a read that hangs must not keep the program."""
-    while (job := queue.get()) is not None:
-        future, work = job
-        if future.set_running_or_notify_cancel():
-            try:
-                work()
-                future.set_result(None)
-            except BaseException as error:  # noqa: BLE001 - it is raised where the batch is waited for
-                future.set_exception(error)
-        del job, future, work
-
-
-def _dismiss(queue: "SimpleQueue[Job | None]", count: int) -> None:
-    for _ in range(count):
-        queue.put(None)
 
 
 def explained(split: str, pictures: Streamed, data: Data) -> str:
