@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from striate.data import Data
+from striate.plan import kept_pages
 from striate.training import loop, read_recipe
 from striate.training.health import Health
 from striate.training.prepare import chosen_net, prepare
@@ -168,7 +169,7 @@ def epoch(job: Job, state: State, totals: list[Totals] | None = None) -> Call:
         raise _EndedError
 
     def run() -> None:
-        with suppress(_EndedError):
+        with suppress(_EndedError), kept_pages():
             loop.run(state, setting, after_step=lambda _state: None, after_epoch=ended)
 
     return run

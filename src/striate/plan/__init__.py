@@ -3,6 +3,7 @@
 from striate.plan.choosing import Learn, choose, timed
 from striate.plan.faults import crashing_layer
 from striate.plan.form import LAYOUTS, PRECISIONS, Plan, device, explicit
+from striate.plan.pages import kept_pages
 
 __all__ = [
     "LAYOUTS",
@@ -13,5 +14,6 @@ __all__ = [
     "crashing_layer",
     "device",
     "explicit",
+    "kept_pages",
     "timed",
 ]

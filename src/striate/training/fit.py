@@ -81,6 +81,7 @@ def fit(
     with (
         folder.lock(path),
         randomness.own_randomness(),
+        plan_room.kept_pages(),
         deterministic(recipe.deterministic),
     ):
         with _nothing_left_behind(path):
@@ -120,7 +121,12 @@ def resume(
     progress = progress or Progress()
     run = Run(path, net)
     config = run.config
-    with folder.lock(path), randomness.own_randomness(), ExitStack() as around:
+    with (
+        folder.lock(path),
+        randomness.own_randomness(),
+        plan_room.kept_pages(),
+        ExitStack() as around,
+    ):
         restarts.mark(path)
         if (path / "summary.json").exists():  # what is written last
             ranks.agreed({"path": str(path)})

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from torch import nn
 
+from striate.plan import kept_pages
 from striate.training import following
 from striate.training import seed as randomness
 from striate.training.determinism import deterministic
@@ -24,7 +25,7 @@ def follow(ranks: Alone, *, net: nn.Module | None = None) -> Path:
     Raises:
         DataError: the data here are not those of the first process.
     """
-    with randomness.own_randomness():
+    with randomness.own_randomness(), kept_pages():
         path, ready = following.prepared(ranks, net)
         if ready is not None:
             with deterministic(ready[0].recipe.deterministic):

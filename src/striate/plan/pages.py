@@ -1,0 +1,36 @@
+"""Memory that stays with the process while a net learns.
+
+glibc maps every array of more than 32 MiB anew and gives it back when it is freed, so that at each step the
+system clears its pages again: of a step of ResNet-18 at 224 pixels and 32 items in bfloat16 that is an eighth.
+"""
+
+import ctypes
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+
+# malloc.h
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+# Where glibc's own thresholds end up in a process that frees large arrays; mallopt(3).
+_AFTERWARDS = {_MMAP_MAX: 65536, _MMAP_THRESHOLD: 32 * 2**20, _TRIM_THRESHOLD: 64 * 2**20}
+
+
+@contextmanager
+def kept_pages() -> Generator[None]:
+    """Within it freed memory is used again instead of given back; afterwards it is given back. Elsewhere than on glibc: nothing.
+
+    A process that was started with settings of its own for the allocator (MALLOC_..., GLIBC_TUNABLES) keeps them.
+    """
+    libc = ctypes.CDLL(None) if os.name == "posix" else None
+    own = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
+    if libc is None or own or not hasattr(libc, "gnu_get_libc_version"):
+        yield
+        return
+    libc.mallopt(_MMAP_MAX, 0)
+    libc.mallopt(_TRIM_THRESHOLD, -1)
+    try:
+        yield
+    finally:
+        for name, value in _AFTERWARDS.items():
+            libc.mallopt(name, value)
+        libc.malloc_trim(ctypes.c_size_t(0))
