@@ -1,5 +1,7 @@
 """Plans: read, applied, raced."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -254,11 +256,11 @@ def test_a_net_is_compiled_in_place_and_watched_as_written():
 
 def test_a_slow_first_step_is_told_before_others_are_timed(monkeypatch):
     told: list[float] = []
-    ways = {"device": "cpu", "steps": 1, "slow": told.append}
-    plan.choose(net(), BATCH, TARGET, learn, **ways)
+    ways = partial(plan.choose, net(), BATCH, TARGET, learn, device="cpu", steps=1)
+    ways(slow=told.append)
     assert told == []
     monkeypatch.setattr(choosing, "SLOW", 0.0)
     monkeypatch.setattr(choosing, "_race", lambda *_: pytest.fail("raced before it was told"))
     with pytest.raises(pytest.fail.Exception):
-        plan.choose(net(), BATCH, TARGET, learn, **ways)
+        ways(slow=told.append)
     assert [0 < seconds < 60 for seconds in told] == [True]

@@ -98,11 +98,13 @@ class Split:
 
     @cached_property
     def grey(self) -> bool:
-        """Whether every readable picture is grey; those whose header says otherwise are decoded until one is sound."""
+        """Whether every readable picture is grey; where headers disagree others are decoded until one is sound."""
         if isinstance(self.source, Pixels):
             return self.source.color == "grey"
-        other = (self.looks.shapes[:, 0] > 0) & ~self.looks.grey
-        return not self.any_sound(np.flatnonzero(other))
+        grey = self.looks.grey[self.looks.shapes[:, 0] > 0]
+        if grey.all() or not grey.any():
+            return bool(grey.all())
+        return not self.any_sound(np.flatnonzero((self.looks.shapes[:, 0] > 0) & ~self.looks.grey))
 
     def any_sound(self, index: I64) -> bool:
         """Whether one of these pictures can be decoded fully; a header alone may be that of a broken one."""

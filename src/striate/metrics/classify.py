@@ -5,7 +5,7 @@ percentiles of draws from each class's posterior, a Dirichlet whose prior is one
 right and half of it wrong, spread evenly over the classes, so that nothing is ever certain. AUROC of a class: Newcombe (2006), Confidence intervals for an effect size measure based on
 the Mann-Whitney statistic, part 2, method 5, which keeps a width where no item is misplaced; of the mean over
 classes: the distances to the ends added up as Zou and Donner (2008) do, with the correlations of DeLong et al.
-(1988). Calibration error: bootstrap. Loss: normal, from the spread over items.
+(1988), of which those without spread have none. Calibration error: bootstrap. Loss: normal, from the spread over items.
 """
 
 import math
@@ -133,24 +133,28 @@ def auroc(probs_NK: Floats, truth_N: Ints) -> Interval | None:
     n = len(truth_N)
     columns = range(probs_NK.shape[1]) if probs_NK.shape[1] > 2 else [1]
     areas: list[float] = []
-    lows: list[float] = []
-    highs: list[float] = []
-    influences: list[Floats] = []
+    shared_N2 = np.zeros((n, 2))  # what each item adds to the distances to the two ends
+    alone_2 = np.zeros(2)  # squared distances of classes without spread, as without a mistake
     for column in columns:
         positive = truth_N == column
-        if not 0 < positive.sum() < n:
+        m = int(positive.sum())
+        if not 0 < m < n:
             continue
         area, influence_N = _area(probs_NK[:, column], positive)
-        m = int(positive.sum())
+        least, most = _least_area(area, m, n - m), 1 - _least_area(1 - area, m, n - m)
+        ends_2, spread = np.array([area - least, most - area]), influence_N.std()
         areas.append(area)
-        lows.append(area - _least_area(area, m, n - m))
-        highs.append(1 - _least_area(1 - area, m, n - m) - area)
-        influences.append(influence_N)
+        if spread > 0:
+            shared_N2 += influence_N[:, None] / spread * ends_2
+        else:
+            alone_2 += ends_2**2
     if not areas:
         return None
-    value, alike_KK = float(np.mean(areas)), _correlations(np.array(influences))
-    below, above = (math.sqrt(d @ alike_KK @ d) / len(d) for d in (np.array(lows), np.array(highs)))
-    return Interval(value, max(0.0, value - below), min(1.0, value + above))
+    value = float(np.mean(areas))
+    below, above = np.sqrt(shared_N2.var(0) + alone_2).tolist()
+    return Interval(
+        value, max(0.0, value - below / len(areas)), min(1.0, value + above / len(areas))
+    )
 
 
 def _least_area(area: float, m: int, n: int) -> float:
@@ -169,14 +173,6 @@ def _least_area(area: float, m: int, n: int) -> float:
         else:
             high = middle
     return low
-
-
-def _correlations(influence_KN: Floats) -> Floats:
-    """Of the areas of K classes, after DeLong; those without spread, as without a mistake, count as unrelated."""
-    covariance = np.atleast_2d(np.cov(influence_KN, bias=True))
-    spread = np.sqrt(np.diag(covariance))
-    scale = np.outer(spread, spread)
-    return np.divide(covariance, scale, out=np.eye(len(scale)), where=scale > 0)
 
 
 def _area(score_N: Floats, positive_N: NDArray[np.bool_]) -> tuple[float, Floats]:
