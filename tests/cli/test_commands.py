@@ -437,6 +437,21 @@ def test_ctrl_c_while_it_still_imports_is_one_line(monkeypatch, capsys, module):
     assert capsys.readouterr() == ("", "striate: stopped\n")
 
 
+def test_ctrl_c_ends_the_import_of_a_library_that_would_swallow_it(tmp_path):
+    (tmp_path / "torch.py").write_text(
+        "import signal\ntry: signal.raise_signal(signal.SIGINT)\nexcept KeyboardInterrupt: pass\n"
+    )
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run(
+        [*STRIATE, "measure", "lenet5"],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "striate: stopped\n")
+
+
 def test_a_message_cannot_fake_a_line():
     assert settings.one_line("a\nstriate: b\x1b[31m\r") == "a striate: b\\x1b[31m\\r"
 

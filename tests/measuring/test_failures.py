@@ -285,7 +285,7 @@ TYPICAL = [
         (3, 8, 8),
         (
             "Two: Two.forward() missing 1 required positional argument: 'y'; got 1 input: give a list with one shape "
-            "for each, such as measure(net, [(3, 32, 32), (3, 32, 32)])"
+            "for each, such as measure(net, [(3, 32, 32), (3, 32, 32)]), or --input once for each"
         ),
         (Two(), [(3, 8, 8), (3, 8, 8)]),
     ),

@@ -134,7 +134,7 @@ def test_a_budget_ends_in_time_with_the_rate_brought_down(shapes, tmp_path):
 def test_patience_ends_early(shapes, tmp_path):
     done, said = trained(shapes, tmp_path, patience=1, lr=1e-12, epochs=30, schedule="constant")
     assert done.run.summary["epochs"] < 30
-    assert "ended: no smaller loss for 1 epochs" in said
+    assert "ended: no smaller loss for 1 epoch" in said
 
 
 def test_folds_hold_out_everything_once(shapes, tmp_path):

@@ -89,6 +89,8 @@ def test_time_and_memory_are_one_line():
     budget = read_recipe("quick", {"budget": "30s"})
     assert Outlook().as_text(20.0, budget) == "30 s of training, as asked for: about 1.5 epochs"
     assert Outlook().as_text(None, recipe) == ""
+    once = read_recipe("quick", {"epochs": 1})
+    assert Outlook().as_text(3.0, once) == "about 3 s of training: 1 epoch of 3.0 s"
 
 
 def test_the_least_room_counts(tmp_path, monkeypatch):

@@ -1,11 +1,15 @@
 """The command line: `striate VERB ...`. Nothing heavy is imported before a verb needs it."""
 
 import os
+import signal
 import sys
+from types import FrameType
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and leave with its exit status."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupted)
     sys.exit(_status(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -14,12 +18,24 @@ def _status(arguments: list[str]) -> int:
     try:
         return _answered(arguments)
     except KeyboardInterrupt:
-        echoed = "\n" if sys.stderr.isatty() else ""  # ^C stands there
-        print(f"{echoed}striate: stopped", file=sys.stderr)
-        return 130
+        return _stopped()
     except BrokenPipeError:
         _silence()  # the reader has gone: nobody to tell
         return 141
+
+
+def _interrupted(signum: int, frame: FrameType | None) -> None:
+    """Ctrl-C is an exception, but ends a process at once that imports PyTorch, whose C++ swallows it or aborts."""
+    spec = getattr(sys.modules.get("torch"), "__spec__", None)
+    if getattr(spec, "_initializing", False):
+        os._exit(_stopped())
+    signal.default_int_handler(signum, frame)
+
+
+def _stopped() -> int:
+    echoed = "\n" if sys.stderr.isatty() else ""  # ^C stands there
+    print(f"{echoed}striate: stopped", file=sys.stderr, flush=True)
+    return 130
 
 
 def _answered(arguments: list[str]) -> int:

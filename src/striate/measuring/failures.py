@@ -34,7 +34,7 @@ def explain(net: nn.Module, run: Trace) -> StriateError | None:
     if isinstance(run.error, TypeError) and "positional argument" in str(run.error):
         return ShapeError(
             f"{type(net).__name__}: {run.error}; got {counted(len(run.inputs), 'input')}: give a list with one shape for each, "
-            "such as measure(net, [(3, 32, 32), (3, 32, 32)])"
+            "such as measure(net, [(3, 32, 32), (3, 32, 32)]), or --input once for each"
         )
     call = run.failed
     if call.op == "embedding" and any(v.live and v.dtype.is_floating_point for v in call.inputs):

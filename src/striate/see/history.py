@@ -174,8 +174,8 @@ class Costs(Result):
             )
         round_ones = [disc[:3] for disc in discs]
         placed: list[Box] = []
-        for *disc, net in discs:
-            box, start = _spot(*disc, len(net.name) * LETTER, round_ones, placed)
+        for x, y, radius, net in discs:
+            box, start = _spot((x, y, radius), len(net.name) * LETTER, round_ones, placed)
             placed.append(box)
             if start is not None:
                 (fx, fy), (tx, ty) = start, _nearest(box, *start)
@@ -207,9 +207,10 @@ def costs() -> Costs:
 
 
 def _spot(
-    x: float, y: float, radius: float, width: float, discs: Sequence[Disc], placed: Sequence[Box]
+    disc: Disc, width: float, discs: Sequence[Disc], placed: Sequence[Box]
 ) -> "tuple[Box, tuple[float, float] | None]":
     """Where a disc's name covers no disc and no other name: as near as can be, and where a line to it begins."""
+    x, y, radius = disc
     for gap in GAPS:
         for turn in TURNS:
             dx, dy = cos(radians(turn)), -sin(radians(turn))
@@ -220,7 +221,7 @@ def _spot(
             inside = box[0] > 48 and box[2] < WIDTH - 4 and box[1] > 30 and box[3] < 380
             if (
                 inside
-                and not any(_covers(box, *disc) for disc in discs)
+                and not any(_covers(box, *each) for each in discs)
                 and not any(_meet(box, other) for other in placed)
             ):
                 start = (x + radius * dx, y + radius * dy)
