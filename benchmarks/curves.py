@@ -226,12 +226,9 @@ def panel(title, note, curves, left, top, *, low=None, high=None, names=None):
         parts.append(
             f'<polyline points="{line}" fill="none" stroke="{COLOURS[i]}" stroke-width="1.8"/>'
         )
-        parts.append(
-            f'<rect x="{left + 170}" y="{top + 6 + 15 * i}" width="10" height="3" fill="{COLOURS[i]}"/>'
-        )
-        parts.append(
-            f'<text class="s" x="{left + 185}" y="{top + 11 + 15 * i}">{html.escape(name)}</text>'
-        )
+        x, y = left + 165 * (i % 2), top + height + 28 + 14 * (i // 2)  # below, where no line is
+        parts.append(f'<rect x="{x}" y="{y - 5}" width="10" height="3" fill="{COLOURS[i]}"/>')
+        parts.append(f'<text class="s" x="{x + 15}" y="{y}">{html.escape(name)}</text>')
     for k, name in enumerate(names or ()):
         x = left + width * k / max(1, len(names) - 1)
         parts.append(
@@ -305,7 +302,7 @@ def main():
             names = (0.003, 0.01, 0.03, 0.1, 0.3) if number == "2" else None
             body += panel(title, note, found[number], left, top, low=low, high=high, names=names)
     given.out.write_text(
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 840 560" width="840"><style>{STYLE}</style>{body}</svg>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 840 600" width="840"><style>{STYLE}</style>{body}</svg>\n'
     )
 
 
