@@ -52,12 +52,17 @@ def test_costs_are_the_catalogue():
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def names(root):
+def number(element: ET.Element, key: str) -> float:
+    """An attribute that must be there."""
+    return float(element.attrib[key])
+
+
+def names(root: ET.Element):
     """Boxes (left, top, right, bottom) of the nets' names, a letter taken as half as wide as its font is high."""
     found = {}
     for text in root.iter(f"{SVG}text"):
         if text.text in TOP1:
-            x, y, half = float(text.get("x")), float(text.get("y")), 2.5 * len(text.text)
+            x, y, half = number(text, "x"), number(text, "y"), 2.5 * len(text.text)
             found[text.text] = (x - half, y - 7, x + half, y + 1)
     return found
 
@@ -67,8 +72,7 @@ def test_no_name_lies_on_a_disc_or_on_another_name():
     boxes = names(root)
     assert set(boxes) == set(TOP1)
     discs = [
-        tuple(float(disc.get(key)) for key in ("cx", "cy", "r"))
-        for disc in root.iter(f"{SVG}circle")
+        tuple(number(disc, key) for key in ("cx", "cy", "r")) for disc in root.iter(f"{SVG}circle")
     ]
     for name, (left, top, right, bottom) in boxes.items():
         for x, y, radius in discs:
@@ -78,17 +82,17 @@ def test_no_name_lies_on_a_disc_or_on_another_name():
             apart = left >= r2 or l2 >= right or top >= b2 or t2 >= bottom
             assert apart or other == name, (name, other)
         assert left >= 0
-        assert right <= float(root.get("width"))
+        assert right <= number(root, "width")
 
 
 def test_the_line_of_the_depth_keeps_clear_of_the_bars_and_of_all_words():
     layers = [None, None, 8, 8, 19, 22, 152]
     rows = [Winner(*row[:3], n) for row, n in zip(WINNERS, layers, strict=True)]
     root = ET.fromstring(Depths(tuple(rows)).as_svg())  # noqa: S314 - ours
-    line = next(root.iter(f"{SVG}polyline")).get("points").split()
+    line = next(root.iter(f"{SVG}polyline")).attrib["points"].split()
     points = [tuple(map(float, point.split(","))) for point in line]
-    texts = [(float(t.get("x")), float(t.get("y")), t.text) for t in root.iter(f"{SVG}text")]
-    bars = [(float(bar.get("x")), float(bar.get("y"))) for bar in root.iter(f"{SVG}rect")]
+    texts = [(number(t, "x"), number(t, "y"), t.text or "") for t in root.iter(f"{SVG}text")]
+    bars = [(number(bar, "x"), number(bar, "y")) for bar in root.iter(f"{SVG}rect")]
     for (x0, y0), (x1, y1) in itertools.pairwise(points):
         for i in range(101):
             x, y = x0 + (x1 - x0) * i / 100, y0 + (y1 - y0) * i / 100

@@ -21,9 +21,8 @@ def kept_pages() -> Generator[None]:
 
     A process that was started with settings of its own for the allocator (MALLOC_..., GLIBC_TUNABLES) keeps them.
     """
-    libc = ctypes.CDLL(None) if os.name == "posix" else None
-    own = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
-    if libc is None or own or not hasattr(libc, "gnu_get_libc_version"):
+    libc = _glibc()
+    if libc is None:
         yield
         return
     libc.mallopt(_MMAP_MAX, 0)
@@ -34,3 +33,11 @@ def kept_pages() -> Generator[None]:
         for name, value in _AFTERWARDS.items():
             libc.mallopt(name, value)
         libc.malloc_trim(ctypes.c_size_t(0))
+
+
+def _glibc() -> ctypes.CDLL | None:
+    """The C library, where it is glibc and nobody set its allocator."""
+    if os.name != "posix" or any(n.startswith(("MALLOC_", "GLIBC_TUNABLES")) for n in os.environ):
+        return None
+    libc = ctypes.CDLL(None)
+    return libc if hasattr(libc, "gnu_get_libc_version") else None
