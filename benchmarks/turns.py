@@ -169,7 +169,7 @@ def epoch(job: Job, state: State, totals: list[Totals] | None = None) -> Call:
         raise _EndedError
 
     def run() -> None:
-        with suppress(_EndedError), kept_pages():
+        with suppress(_EndedError), kept_pages(give_back=False):  # as between a training's epochs
             loop.run(state, setting, after_step=lambda _state: None, after_epoch=ended)
 
     return run

@@ -34,5 +34,5 @@ def test_a_large_array_takes_its_pages_again_while_a_net_learns(own: bool) -> No
     )
     outside, within, afterwards = map(int, done.stdout.split())
     assert outside > 100  # 200 where pages are large, 100,000 where they are not
-    assert afterwards > outside / 2
+    assert afterwards > outside / 6  # what had been kept was given back
     assert (within > outside / 2) is own

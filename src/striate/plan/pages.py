@@ -9,17 +9,18 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 
-# malloc.h
+# malloc.h; afterwards they stand where glibc's own end up in a process that frees large arrays, see mallopt(3).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
-# Where glibc's own thresholds end up in a process that frees large arrays; mallopt(3).
-_AFTERWARDS = {_MMAP_MAX: 65536, _MMAP_THRESHOLD: 32 * 2**20, _TRIM_THRESHOLD: 64 * 2**20}
 
 
 @contextmanager
-def kept_pages() -> Generator[None]:
-    """Within it freed memory is used again instead of given back; afterwards it is given back. Elsewhere than on glibc: nothing.
+def kept_pages(*, give_back: bool = True) -> Generator[None]:
+    """Within it freed memory is used again instead of given back. Elsewhere than on glibc: nothing.
 
     A process that was started with settings of its own for the allocator (MALLOC_..., GLIBC_TUNABLES) keeps them.
+
+    Args:
+        give_back: at the end; False for one that is entered again and again.
     """
     libc = _glibc()
     if libc is None:
@@ -30,9 +31,11 @@ def kept_pages() -> Generator[None]:
     try:
         yield
     finally:
-        for name, value in _AFTERWARDS.items():
-            libc.mallopt(name, value)
-        libc.malloc_trim(ctypes.c_size_t(0))
+        libc.mallopt(_MMAP_MAX, 65536)
+        libc.mallopt(_MMAP_THRESHOLD, 32 * 2**20)
+        if give_back:
+            libc.mallopt(_TRIM_THRESHOLD, 64 * 2**20)
+            libc.malloc_trim(ctypes.c_size_t(0))
 
 
 def _glibc() -> ctypes.CDLL | None:
