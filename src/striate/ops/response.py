@@ -4,6 +4,7 @@ d = k + a W(x^2), y = x d^-beta with W the sum over a window of channels;
 dx = g d^-beta - 2 a beta x W'(g x d^-beta / d) with W' its adjoint.
 """
 
+from math import prod
 from typing import Any
 
 import torch
@@ -74,7 +75,8 @@ def _between(x: Tensor, below: int, above: int, value: float) -> Tensor:
     """Channels of `value`, laid out as x, as many as x has and `below` before them and `above` after."""
     items, channels, *space = x.shape
     if x.stride(1) == 1:
-        return x.new_full((items, *space, below + channels + above), value).movedim(-1, 1)
+        rows = x.new_full((items * prod(space), below + channels + above), value)
+        return rows.unflatten(0, (items, *space)).movedim(-1, 1)
     return x.new_full((items, below + channels + above, *space), value)
 
 
