@@ -83,6 +83,12 @@ def decoding(folder: Path) -> float:
         return turns.seconds(lambda: data.arrays("train", size=(224, 224), color="rgb"))
 
 
+def alone(call: turns.Call, asked: argparse.Namespace) -> None:
+    """Items a second of every round, the first apart."""
+    times = turns.in_turns({asked.alone: call}, asked.rounds)[asked.alone]
+    print(json.dumps({asked.alone: [round(asked.items / time, 1) for time in times]}))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
@@ -93,9 +99,18 @@ def main() -> None:
     parser.add_argument("--plan", default="auto")
     parser.add_argument("--workers", type=int, nargs="*", default=[0, 2], help="tried by the peer")
     parser.add_argument("--one-core", action="store_true", help="CPU time of one core")
+    parser.add_argument(
+        "--alone",
+        choices=["striate", "peer"],
+        help="one of them, which has the allocator to itself",
+    )
     asked = parser.parse_args()
     if asked.one_core:
         turns.one_core()
+    if asked.alone == "peer":
+        call = reference(asked.data / "train", asked.items, asked.batch, asked.workers[0])
+        alone(call, asked)
+        return
     machine = turns.machine("torchvision")
     settings = {
         "net": "resnet18", "size": 224, "epochs": 1, "batch": asked.batch,
@@ -105,6 +120,9 @@ def main() -> None:
     job = turns.first_items(job, asked.items)
     totals: list[turns.Totals] = []
     mine = turns.epoch(job, state, totals)
+    if asked.alone:
+        alone(mine, asked)
+        return
     train = asked.data / "train"
     workers = turns.in_turns(
         {str(n): reference(train, asked.items // 2, asked.batch, n) for n in asked.workers}, 1
