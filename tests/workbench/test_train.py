@@ -324,13 +324,18 @@ def test_a_net_with_other_outputs_is_refused_and_leaves_nothing(shapes, tmp_path
     assert list((tmp_path / "classify").iterdir()) == []
 
 
-def test_a_test_split_is_watched_but_never_chosen_by(shapes, tmp_path):
-    data = tmp_path / "data"
+def with_test(shapes, data):
+    """The shapes with five of each class as a test split."""
     shutil.copytree(shapes, data / "train")
     for label in ("bar", "box", "noise"):
         (data / "test" / label).mkdir(parents=True)
         for i in range(5):
             (data / "train" / label / f"{i:02d}.png").rename(data / "test" / label / f"{i:02d}.png")
+    return data
+
+
+def test_a_test_split_is_watched_but_never_chosen_by(shapes, tmp_path):
+    data = with_test(shapes, tmp_path / "data")
     done = trained(data, tmp_path / "runs", epochs=2)
     assert (done.data.held_out, done.held.scores.items, done.run.summary["kept"]) == ("test", 15, 2)
     three = trained(data, tmp_path / "runs", epochs=2, val="0.2")
@@ -404,12 +409,7 @@ def test_a_config_without_bottom_is_damaged(fitted, tmp_path):
 def test_pictures_in_two_splits_are_an_error_for_evaluate(shapes, tmp_path, capsys):
     from striate import cli
 
-    data = tmp_path / "data"
-    shutil.copytree(shapes, data / "train")
-    for label in ("bar", "box", "noise"):
-        (data / "test" / label).mkdir(parents=True)
-        for i in range(5):
-            (data / "train" / label / f"{i:02d}.png").rename(data / "test" / label / f"{i:02d}.png")
+    data = with_test(shapes, tmp_path / "data")
     shutil.copy(data / "train" / "bar" / "07.png", data / "test" / "bar" / "again.png")
     run = trained(data, tmp_path / "runs", epochs=1).run
     assert cli._status(["evaluate", str(run.path)]) == 1

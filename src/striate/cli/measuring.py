@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from striate.measuring import Sheet
-    from striate.workbench.nets import Named
 
 
 @click.command()
@@ -129,13 +128,7 @@ def _nets(names: Sequence[str], shapes: list[tuple[int, ...]], at: str | None) -
                 f"--at needs --input to know the channels of {names[0]}, such as 3x224x224"
             )
         found = [find(names[0], _scaled(size, usual)) for size in at.split(",")]
-    return [Fed(each.name, each.net, [_known(each)]) for each in found]
-
-
-def _known(named: "Named") -> tuple[int, ...]:
-    if named.shape is None:
-        raise UsageError(f"{named.name}: how large is its input? Add --input such as 3x224x224")
-    return named.shape
+    return [Fed(each.name, each.net, [each.known_shape()]) for each in found]
 
 
 def _of_several(name: str, shapes: list[tuple[int, ...]], at: str | None) -> Fed:

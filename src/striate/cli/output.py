@@ -59,15 +59,14 @@ def writing(out: Path) -> Generator[None]:
         ) from error
 
 
-def save(out: Path | None, content: str) -> None:
-    """Write the file of `--out`, if it was given; halves of surrogate pairs stand escaped.
+def save(out: Path, content: str) -> None:
+    """Write the file of `--out`; halves of surrogate pairs stand escaped.
 
     Raises:
         UsageError: it cannot be written.
     """
-    if out is not None:
-        with writing(out):
-            out.write_bytes(content.encode("utf-8", "backslashreplace"))
+    with writing(out):
+        out.write_bytes(content.encode("utf-8", "backslashreplace"))
 
 
 def read_sizes(text: str, option: str = "--input", *, least: int = 1) -> tuple[int, ...]:

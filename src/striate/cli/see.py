@@ -57,7 +57,8 @@ def arithmetic(  # noqa: PLR0913 - one a setting
     told = explain(named.net, x, layer=layer, at=place, call=call)
     followed = told.walk(read_ints(terms, "--terms") if terms else ()) if walk or terms else None
     result = followed or told
-    save(out, html_page(f"{name}: {layer} {at}", result.as_html()) if out else "")
+    if out is not None:
+        save(out, html_page(f"{name}: {layer} {at}", result.as_html()))
     emit(result.as_dict(), result.as_text(), json=json)
 
 
@@ -110,10 +111,10 @@ def architecture(*, name: str, shape: str | None, out: Path | None, json: bool) 
     from striate.workbench.nets import find
 
     named = find(name, read_sizes(shape) if shape else None)
-    if named.shape is None:
-        raise UsageError(f"{name}: how large is its input? Add --input such as 3x224x224")
-    drawn = draw(named.net, [torch.zeros(1, *named.shape, device="meta")], name=named.name)
-    save(out, drawn.as_svg() if out else "")
+    like = torch.zeros(1, *named.known_shape(), device="meta")
+    drawn = draw(named.net, [like], name=named.name)
+    if out is not None:
+        save(out, drawn.as_svg())
     emit(drawn.as_dict(), drawn.as_text(), json=json)
 
 
@@ -126,7 +127,8 @@ def history(*, what: str, out: Path | None, json: bool) -> None:
     from striate.see import costs, depths
 
     chart = depths() if what == "depth" else costs()
-    save(out, chart.as_svg() if out else "")
+    if out is not None:
+        save(out, chart.as_svg())
     emit(chart.as_dict(), chart.as_text(), json=json)
 
 

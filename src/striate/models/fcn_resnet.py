@@ -107,10 +107,10 @@ class FCNResNet(Backbone):
         self.backbone = Trunk(request)
         self.classifier = Head(self.widths[3], classes, drop_rate=rate)
         self.aux_classifier = None
-        if not request.flag("auxiliary"):
-            self.auxiliary_heads = ()
-        else:
+        if request.flag("auxiliary"):
             self.aux_classifier = Head(self.widths[2], classes, drop_rate=rate)
+        else:
+            self.auxiliary_heads = ()
 
     def initialise(self, generator: torch.Generator) -> None:
         """He's for the trunk, PyTorch's default for the heads."""

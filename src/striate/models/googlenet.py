@@ -145,12 +145,12 @@ class GoogLeNet(Chain):
     def __init__(self, spec: Spec, request: Request) -> None:
         super().__init__(request, links(request, row(spec), block=spec.block))
         self.first = spec.first
-        if not request.flag("auxiliary"):
-            self.auxiliary_heads = ()
-        else:
+        if request.flag("auxiliary"):
             self.beside = BESIDE
             for name, layer in BESIDE.items():
                 self.add_module(name, Auxiliary(spec, request, self.counts[layer]))
+        else:
+            self.auxiliary_heads = ()
 
     def initialise(self, generator: torch.Generator) -> None:
         """Normal: variance 2 / inputs for the paper's net, which does not say; N(0, 0.01) for torchvision's."""

@@ -117,11 +117,11 @@ class InceptionV3(Chain):
 
     def __init__(self, request: Request) -> None:
         super().__init__(request, links(request, ROW))
-        if not request.flag("auxiliary"):
-            self.auxiliary_heads = ()
-        else:
+        if request.flag("auxiliary"):
             self.beside = {"AuxLogits": "Mixed_6e"}
             self.AuxLogits = Auxiliary(request, self.counts["Mixed_6e"])
+        else:
+            self.auxiliary_heads = ()
 
     def initialise(self, generator: torch.Generator) -> None:
         """N(0, 0.1), the end of the auxiliary classifier N(0, 0.01) and N(0, 0.001): the authors' code."""

@@ -21,6 +21,16 @@ class Named:
     net: nn.Module
     shape: tuple[int, ...] | None = None
 
+    def known_shape(self) -> tuple[int, ...]:
+        """The shape of one item of its input.
+
+        Raises:
+            UsageError: nobody said it, and the net is one of the user's own.
+        """
+        if self.shape is None:
+            raise UsageError(f"{self.name}: how large is its input? Add --input such as 3x224x224")
+        return self.shape
+
 
 def find(text: str, shape: tuple[int, ...] | None = None, *, init: bool = False) -> Named:
     """The net that a word on the command line names.

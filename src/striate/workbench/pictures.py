@@ -27,14 +27,12 @@ def read(file: Path, named: Named) -> Tensor:
         pre = Run.load(folder, net=named.net).config.preprocessing
         stored = data.picture(file, size=pre.resize, color=pre.color)
         return pre.normalise(pre.centre(torch.from_numpy(stored.copy())[None]))
-    if named.shape is None or len(named.shape) != 3 or named.shape[0] not in (1, 3):
-        if named.shape is None:
-            raise ShapeError(f"{named.name}: how large is its input? Add --input such as 3x224x224")
+    shape = named.known_shape()
+    if len(shape) != 3 or shape[0] not in (1, 3):
         raise ShapeError(
-            f"{named.name} reads {'x'.join(map(str, named.shape))}; "
-            "a picture needs 1 or 3 channels, such as --input 3x224x224"
+            f"{named.name} reads {'x'.join(map(str, shape))}; a picture needs 1 or 3 channels, such as --input 3x224x224"
         )
-    channels, height, width = named.shape
+    channels, height, width = shape
     color = "grey" if channels == 1 else "rgb"
     pixels = data.picture(file, size=(height, width), color=color)
     return torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)[None].contiguous()
