@@ -91,6 +91,8 @@ def train(
 ) -> Run:
     """Train a net, evaluate it, and write a run folder with a report.
 
+    Meanwhile the process keeps the memory it frees (glibc only, see `plan.pages`), and gives it back at the end.
+
     Args:
         data: a folder, an archive, an array file, a built-in name, or what `striate.open` gave.
         net: a name of the catalogue, `package.module:factory`, or a net of your own (a copy is trained).
