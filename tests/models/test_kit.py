@@ -46,9 +46,12 @@ def test_a_step_gives_every_parameter_a_gradient(name):
         target, loss = torch.tensor([0, 1, 2, 6]), F.cross_entropy
     else:
         target, loss = torch.rand(shape, generator=torch.Generator()), F.mse_loss
-    answer, value = net.objective(pictures(net, 4), target, loss)
-    assert answer.shape == shape
-    value.backward()
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(0)
+        for _ in range(3):  # a narrow net's only map may be the one that dropout leaves out
+            answer, value = net.objective(pictures(net, 4), target, loss)
+            assert answer.shape == shape
+            value.backward()
     for path, parameter in net.named_parameters():
         assert parameter.grad is not None, path
         assert parameter.grad.isfinite().all(), path
