@@ -19,14 +19,13 @@ from pathlib import Path
 
 import turns
 from rich.console import Console
-from rich.progress import Progress as Bars
 
 import striate
 from striate.data import Arrays
 from striate.training.fit import steps
 from striate.training.record import Progress, Record
 from striate.training.state import State
-from striate.workbench.progress import _Bar
+from striate.workbench.progress import drawn
 
 
 class OneHeld(turns.Job):
@@ -43,8 +42,7 @@ def whole(job: turns.Job, state: State) -> turns.Call:
 
     def epoch() -> None:
         state.step = 0
-        with Bars(console=console, transient=True) as bars:
-            shown = Progress(console.print, _Bar(bars).update)
+        with drawn(console) as shown:
             steps(OneHeld(**{**vars(job), "progress": shown}), state, Record(job.path))
 
     return epoch

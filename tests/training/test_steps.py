@@ -11,6 +11,7 @@ from torch import nn
 from striate.errors import RecipeError
 from striate.models import catalog
 from striate.plan import Plan
+from striate.probe import scales
 from striate.runs.preprocessing import Preprocessing
 from striate.tasks import Classify
 from striate.training import health as health_room
@@ -18,7 +19,7 @@ from striate.training import loop, optim, read_recipe
 from striate.training.average import Average
 from striate.training.batches import Batches, balanced_order, balanced_weights
 from striate.training.frozen import begin_epoch, check, head
-from striate.training.health import Health
+from striate.training.health import Health, Look
 from striate.training.state import BrokenStepError, LossScale, State, Totals, right
 
 CLASSES = ("a", "b", "c")
@@ -259,6 +260,16 @@ def test_a_look_tells_sizes_and_dead_units(tmp_path):
     assert float(rows[4]["gradient"]) > 0
     assert relu["weight"] == relu["gradient"] == ""
     assert not any(m._forward_hooks for m in net.modules())
+
+
+def test_a_net_of_doubles_can_be_looked_at():
+    net = small().double()
+    with scales(net) as found:
+        net(torch.ones(2, 1, 8, 8, dtype=torch.float64)).sum().backward()
+    look = Look(0, found)
+    look.gradients(net)
+    assert len(look.rows()) == 5
+    assert look.rows()[4]["gradient"] > 0
 
 
 def test_a_look_changes_nothing_of_what_is_computed(tmp_path):

@@ -58,7 +58,8 @@ def _measuring(found: dict[str, Scale], path: str) -> Callable[..., None]:
 
 
 def _scale(output: Tensor) -> Scale:
-    size = torch.linalg.vector_norm(output, dtype=torch.float32) / max(1, output.numel()) ** 0.5
     others = [axis for axis in range(output.ndim) if axis != 1]
-    largest = torch.linalg.vector_norm(output, ord=torch.inf, dim=others)
-    return Scale(size, (largest == 0).float().mean())
+    wide = torch.promote_types(output.dtype, torch.float32)
+    channels = torch.linalg.vector_norm(output, dim=others, dtype=wide)
+    size = torch.linalg.vector_norm(channels) / max(1, output.numel()) ** 0.5
+    return Scale(size, (channels == 0).float().mean())

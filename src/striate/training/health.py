@@ -122,7 +122,8 @@ class Health:
 
 
 def _size(tensor: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(tensor, dtype=torch.float32) / max(1, tensor.numel()) ** 0.5
+    wide = torch.promote_types(tensor.dtype, torch.float32)
+    return torch.linalg.vector_norm(tensor, dtype=wide) / max(1, tensor.numel()) ** 0.5
 
 
 def _table(rows: Iterable[Mapping[str, Any]], *, header: bool) -> str:

@@ -69,5 +69,6 @@ def orthogonal(matrix: Tensor) -> Tensor:
     a, b, c = QUINTIC
     for _ in range(ROUNDS):
         gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        terms = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.addmm(x, terms, x, beta=a)
     return x if wide else x.T

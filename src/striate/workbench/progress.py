@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from striate.training import Progress
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-QUIET = 0.1  # seconds between redraws, so that a fast loop is not slowed by its own progress
+QUIET = 0.25  # seconds between drawings, each of which takes milliseconds
 
 
 @contextmanager
@@ -22,17 +23,24 @@ def shown() -> Generator[Progress]:
         yield Progress(say=lambda line: print(line, file=sys.stderr, flush=True))
         return
     from rich.console import Console
+
+    with drawn(Console(stderr=True)) as progress:
+        yield progress
+
+
+@contextmanager
+def drawn(console: "Console") -> Generator[Progress]:
+    """Progress on a terminal. It is drawn by who makes it: a thread that draws would take its core from the nets'."""
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    console = Console(stderr=True)
     columns = (
         TextColumn("{task.description:>9}"),
         BarColumn(),
         TextColumn("{task.completed:,}/{task.total:,}"),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=console, transient=True) as bars:
+    with Bars(*columns, console=console, transient=True, auto_refresh=False) as bars:
         bar = _Bar(bars)
         yield Progress(lambda line: console.print(line, markup=False, highlight=False), bar.update)
 
@@ -55,4 +63,4 @@ class _Bar:
         elif time.monotonic() < self.next and done < total:
             return
         self.next = time.monotonic() + QUIET
-        self.bars.update(self.task, completed=done, total=total)
+        self.bars.update(self.task, completed=done, total=total, refresh=True)
