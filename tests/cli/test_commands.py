@@ -421,6 +421,14 @@ def test_a_reader_that_has_gone_is_the_status_of_its_signal(words):
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
 
 
+@pytest.mark.parametrize("words", [["nets"], ["nets", "--json"]])
+def test_a_full_disk_under_standard_output_is_one_line(words):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*STRIATE, *words], stdout=full, stderr=subprocess.PIPE, check=False)
+    said = b"standard output cannot be written (No space left on device); send it elsewhere"
+    assert (done.returncode, done.stderr) == (2, b"striate: " + said + b"\n")
+
+
 @pytest.mark.parametrize("module", ["striate.cli.app", "striate.cli.settings", "striate.models"])
 def test_ctrl_c_while_it_still_imports_is_one_line(monkeypatch, capsys, module):
     class Interrupted(importlib.abc.MetaPathFinder):

@@ -20,7 +20,9 @@ def _status(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return _stopped()
     except BrokenPipeError:
-        _silence()  # the reader has gone: nobody to tell
+        from striate.cli.output import silence
+
+        silence(sys.stdout, sys.stderr)  # the reader has gone: nobody to tell
         return 141
 
 
@@ -58,10 +60,3 @@ def _answered(arguments: list[str]) -> int:
             "striate: out of memory: a smaller batch=, size= or width= needs less", file=sys.stderr
         )
         return 4
-
-
-def _silence() -> None:
-    """Send what is still to be written nowhere: Python flushes at its end, and would fail once more."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(nowhere, stream.fileno())

@@ -2,9 +2,10 @@
 
 import contextlib
 import json as json_module
+import os
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -39,9 +40,29 @@ with_net = click.option("--net", metavar="NET", help="package.module:factory of 
 
 
 def emit(document: Mapping[str, Any] | Sequence[Any], text: str, *, json: bool) -> None:
-    """Print a result on standard output: as one line of JSON, or as text."""
+    """Print a result on standard output: as one line of JSON, or as text.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
     line = json_module.dumps(document, ensure_ascii=False) if json else text
-    print(line, file=click.get_current_context().obj, flush=True)
+    stream = click.get_current_context().obj
+    try:
+        print(line, file=stream, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        silence(stream)
+        raise UsageError(
+            f"standard output cannot be written ({error.strerror}); send it elsewhere"
+        ) from error
+
+
+def silence(*streams: TextIO) -> None:
+    """Send what is still to be written nowhere: Python flushes at its end, and would fail once more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        os.dup2(nowhere, stream.fileno())
 
 
 @contextlib.contextmanager
