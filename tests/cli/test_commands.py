@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from torch import nn
@@ -423,7 +424,7 @@ def test_a_reader_that_has_gone_is_the_status_of_its_signal(words):
 
 @pytest.mark.parametrize("words", [["nets"], ["nets", "--json"]])
 def test_a_full_disk_under_standard_output_is_one_line(words):
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         done = subprocess.run([*STRIATE, *words], stdout=full, stderr=subprocess.PIPE, check=False)
     said = b"standard output cannot be written (No space left on device); send it elsewhere"
     assert (done.returncode, done.stderr) == (2, b"striate: " + said + b"\n")
