@@ -1,9 +1,11 @@
 """A training of a small net on generated pictures, run by test_ranks.py in one process or in several.
 
 `python in_ranks.py FOLDER SETTINGS` with the environment that a launcher gives; the first process leaves
-`weights.safetensors` and `rows.json`, each one the numbers of its items in `items-RANK.json`.
+`weights.safetensors` and `rows.json`, each one the numbers of its items in `items-RANK.json`. With `until` it
+ends at that step with a checkpoint in FOLDER, with `begun` it goes on from the one in that folder.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -15,6 +17,7 @@ import torch
 from torch import nn
 
 from striate.plan import Plan
+from striate.runs import checkpoint
 from striate.runs.preprocessing import Preprocessing
 from striate.tasks import Classify
 from striate.training import loop, ranks, read_recipe
@@ -69,6 +72,10 @@ class Breaks(nn.Module):
         return x * torch.nan if last and self.passes == self.at else x
 
 
+class EnoughError(Exception):
+    """The steps that were asked for are taken."""
+
+
 TAKEN: list[list[int]] = []
 
 
@@ -88,18 +95,31 @@ def net(dtype, *, norm, broken):
     return made.to(dtype)
 
 
+def pictures(n, batch, augment):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (n, 8, 8, 1), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(0, 3, (n,), generator=generator)
+    pre = Preprocessing((8, 8), (8, 8), "grey", (128.0,), (64.0,))
+    return Kept(images, labels, pre, batch, augment, 0)
+
+
+def leave(out: Path, state: State, rows: list[dict[str, float]], until: int) -> None:
+    if until:
+        checkpoint.save(out, checkpoint.Checkpoint(until, state.tensors(), state.memory()))
+    (out / "rows.json").write_text(json.dumps(rows))
+    state.opt.zero_grad()
+    safetensors.torch.save_file(state.net.state_dict(), out / "weights.safetensors")
+
+
 def main(out: Path, given: dict[str, Any]) -> None:
     """Train, and leave what became of it."""
     n, norm = given.pop("items"), given.pop("norm", False)
     broken = given.pop("broken", 0)
     dtype = getattr(torch, given.pop("dtype"))
     weights = given.pop("weights", None)
+    until, begun = given.pop("until", 0), given.pop("begun", None)
     recipe = read_recipe("quick", {"weight_decay": 0.01, **given})
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (n, 8, 8, 1), dtype=torch.uint8, generator=generator)
-    labels = torch.randint(0, 3, (n,), generator=generator)
-    pre = Preprocessing((8, 8), (8, 8), "grey", (128.0,), (64.0,))
-    batches = Kept(images, labels, pre, recipe.batch or 1, recipe.augment, 0)
+    batches = pictures(n, recipe.batch or 1, recipe.augment)
     task = Classify(("a", "b", "c"), 0.1, spelled=recipe.loss, class_weights=weights)
     rows: list[dict[str, float]] = []
     said: list[str] = []
@@ -109,8 +129,11 @@ def main(out: Path, given: dict[str, Any]) -> None:
             with torch.no_grad():
                 for p in trained.parameters():
                     p.zero_()
-        here.same(None, trained)
+        found = checkpoint.newest(Path(begun))[0] if begun and here.first else None
+        found = here.same(found, trained)
         state = State.begin(trained, recipe, Plan())
+        if found:
+            state.restore(found.step, found.tensors, found.state)
         kept = {k: t.clone() for k, t in state.tensors().items()}, state.memory()
         guard = Guard(
             recipe.on_nan,
@@ -129,14 +152,15 @@ def main(out: Path, given: dict[str, Any]) -> None:
         def after_step(state: State) -> None:
             if state.step == 1:
                 (out / f"began-{here.rank}").touch()
+            if state.step == until:
+                raise EnoughError
 
-        loop.run(state, setting, after_step=after_step, after_epoch=after_epoch)
+        with contextlib.suppress(EnoughError):
+            loop.run(state, setting, after_step=after_step, after_epoch=after_epoch)
         (out / f"items-{here.rank}.json").write_text(json.dumps(TAKEN))
         (out / f"said-{here.rank}.json").write_text(json.dumps(said))
         if here.first:
-            (out / "rows.json").write_text(json.dumps(rows))
-            state.opt.zero_grad()
-            safetensors.torch.save_file(state.net.state_dict(), out / "weights.safetensors")
+            leave(out, state, rows, until)
 
 
 if __name__ == "__main__":

@@ -130,6 +130,23 @@ def test_several_processes_see_the_same_items_and_end_with_the_same_weights(alon
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("before", "after"), [(1, 3), (2, 1), (2, 4)])
+def test_another_number_of_processes_goes_on_with_the_same_items(alone, tmp_path, before, after):
+    given = {"dtype": "float64", "optimizer": "sgd"}
+    (tmp_path / "after").mkdir()
+    first = trained(before, tmp_path, **given, until=47)  # within an epoch
+    second = trained(after, tmp_path / "after", **given, begun=str(first))
+    assert len(items(first, before)) == 47
+    assert items(first, before) + items(second, after) == items(alone, 1)
+    expected = weights(alone)
+    for name, tensor in weights(second).items():
+        torch.testing.assert_close(tensor, expected[name], rtol=0, atol=1e-9)
+    for mine, theirs in zip(rows(first) + rows(second), rows(alone), strict=True):
+        assert (mine["items"], mine["right"]) == (theirs["items"], theirs["right"])
+        assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-9)
+
+
+@pytest.mark.slow
 def test_weighted_sums_of_losses_in_parts_are_shared_exactly(tmp_path):
     given = {"dtype": "float64", "weights": [0.5, 1.0, 3.0], "loss": "0.5*focal+margin"}
     given |= {"accumulate": 3, "ema": 0.9, "clip": 0.5, "items": 75, "epochs": 4}
