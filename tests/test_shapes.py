@@ -193,6 +193,7 @@ def test_conv_costs_are_those_of_pytorch(s, p, d, g):
 # --- whole messages ------------------------------------------------------------------------------
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize(
     ("kind", "args", "message"),
     [

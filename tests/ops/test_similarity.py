@@ -83,6 +83,7 @@ def test_lonely_and_constant_nodes_are_no_mistake():
     assert similarity_graph(torch.ones(3, 5), neighbours=5).isfinite().all()
 
 
+@pytest.mark.plain
 def test_mistakes_are_told():
     with pytest.raises(ShapeError) as error:
         warping_distances(torch.rand(5))

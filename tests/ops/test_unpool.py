@@ -56,6 +56,7 @@ CALLS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("name", CALLS)
 def test_gradients_compile_vmap_empty(kit, name):
     call = CALLS[name]

@@ -75,8 +75,8 @@ def batch_norm_decay(
     mean, var = torch.zeros_like(running_mean), torch.zeros_like(running_var)
     y = F.batch_norm(x, mean, var, weight, bias, True, 1.0, eps)
     count = x.numel() // max(1, x.shape[1])
-    running_mean.lerp_(mean, 1 - decay)
-    running_var.lerp_(var * ((count - 1) / max(1, count)), 1 - decay)
+    running_mean.mul_(decay).add_(mean, alpha=1 - decay)
+    running_var.mul_(decay).add_(var, alpha=(1 - decay) * (count - 1) / max(1, count))
     return y
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from striate.ops.cache import in_cache, wide
+from striate.ops.cache import in_cache, in_place, wide
 
 
 def respond(x: Tensor, size: int, a: float, beta: float, k: float) -> Tensor:
@@ -131,10 +131,10 @@ class _Response(torch.autograd.Function):
         """The gradient by x; differentiable in turn when that is asked for."""
         (x, d), g = ctx.saved_tensors, grads[0]
         back = None
-        if g is not None and torch.is_grad_enabled():
-            back = _slope(wide(g), wide(x), *ctx.settings).to(x.dtype)
-        elif g is not None:
+        if g is not None and in_place(g):
             back = _backward(g, x, d, *ctx.settings[:3])
+        elif g is not None:
+            back = _slope(wide(g), wide(x), *ctx.settings).to(x.dtype)
         return back, None, None, None, None
 
     @staticmethod

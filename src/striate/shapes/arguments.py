@@ -8,7 +8,7 @@ from striate.errors import ArgumentError
 
 Ints: TypeAlias = int | Sequence[int]
 PaddingWord: TypeAlias = Literal["valid", "same", "same_upper", "same_lower"]
-Padding: TypeAlias = int | PaddingWord | Sequence[int | tuple[int, int]]
+Padding: TypeAlias = int | PaddingWord | Sequence[int | Sequence[int]]
 
 WORDS = ("valid", "same", "same_upper", "same_lower")
 # No machine holds an axis with more cells, and PyTorch fails obscurely on integers past its own.

@@ -109,7 +109,7 @@ def sides(
     return spelled_sides(padding, size)
 
 
-def spelled_sides(padding: int | Sequence[int | tuple[int, int]], size: Sequence[int]) -> Sides:
+def spelled_sides(padding: int | Sequence[int | Sequence[int]], size: Sequence[int]) -> Sides:
     """`sides` of a padding that is no word.
 
     Raises:

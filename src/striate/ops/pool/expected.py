@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from striate.ops.cache import in_cache, wide
+from striate.ops.cache import in_cache, in_place, wide
 from striate.ops.padding import pad
 from striate.ops.pool.windows import outer
 from striate.shapes import Window
@@ -51,9 +51,10 @@ def _slope(g: Tensor, x: Tensor, y: Tensor, total: Tensor, w: Window) -> Tensor:
     some, positive = total > 0, cells > 0
     shared = 2 * g / torch.where(some, total, 1)
     evenly = torch.where(some, 0, g * _mean_weight(w, total))
-    slopes = torch.where(positive, cells.sub_(y / 2).mul_(shared), evenly)
+    cells.sub_(y / 2)
+    slopes = torch.where(positive, cells.mul_(shared) if in_place(g) else cells * shared, evenly)
     reached = [n + sum(pair) for n, pair in zip(x.shape[2:], w.reach, strict=True)]
-    back = total.new_zeros(*x.shape[:2], *reached)
+    back = shared.new_zeros(*x.shape[:2], *reached)
     for tap, slope in zip(w.taps(), slopes, strict=True):
         back[(..., *tap)] += slope
     for axis, ((before, _), n) in enumerate(zip(w.sides, w.size, strict=True), 2):

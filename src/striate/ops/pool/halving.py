@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from striate.ops.cache import in_place
+
 BITS = {torch.float64: torch.int64, torch.float32: torch.int32, torch.bfloat16: torch.int16}
 FEW = 16  # channels; with more PyTorch's kernel is as fast in channels_last
 
@@ -62,9 +64,11 @@ class _Halving(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         """The gradient by x; differentiable in turn when that is asked for."""
         is_upper, is_left = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            rows = torch.stack([grads[0] * is_left, grads[0] * ~is_left], -1).flatten(-2)
-            return torch.stack([rows * is_upper, rows * ~is_upper], -2).flatten(-3, -2)
+        if not in_place(grads[0]):
+            halves = torch.stack([grads[0] * is_left, grads[0] * ~is_left], -1)
+            rows = halves.reshape(is_upper.shape)
+            n, c, h, w = is_upper.shape
+            return torch.stack([rows * is_upper, rows * ~is_upper], -2).reshape(n, c, 2 * h, w)
         bits = BITS[grads[0].dtype]
         rows = torch.empty_like(is_upper, dtype=bits)
         _share(grads[0].view(bits), is_left, rows[..., ::2], rows[..., 1::2])

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ArgumentError
-from striate.ops.cache import wide
+from striate.ops.cache import in_place, wide
 from striate.ops.checks import check_numbers, check_space
 from striate.ops.padding import pad
 from striate.ops.pool.average import depthwise, mean_pool
@@ -168,7 +168,7 @@ class _Power(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         """The gradient by x; differentiable in turn when that is asked for."""
         (x,), p = ctx.saved_tensors, ctx.p
-        if torch.is_grad_enabled():
+        if not in_place(grads[0]):
             return grads[0] * p * x.abs().pow(p - 1) * x.sign(), None
         if p == 2:
             return (grads[0] * x).mul_(2), None
