@@ -34,10 +34,14 @@ def test_blocks_are_drawn_where_their_branches_meet():
         ((3, 224, 224), 0, "input"),
         ((64, 112, 112), 1, "conv 7x7 /2"),
         ((64, 56, 56), 0, "max pool 3x3 /2"),
-        ((64, 56, 56), 4, "conv 3x3 x4"),
-        ((128, 28, 28), 5, "5 layers"),
-        ((256, 14, 14), 5, "5 layers"),
-        ((512, 7, 7), 5, "5 layers"),
+        ((64, 56, 56), 2, "conv 3x3 x2"),
+        ((64, 56, 56), 2, "conv 3x3 x2"),
+        ((128, 28, 28), 3, "3 layers"),
+        ((128, 28, 28), 2, "conv 3x3 x2"),
+        ((256, 14, 14), 3, "3 layers"),
+        ((256, 14, 14), 2, "conv 3x3 x2"),
+        ((512, 7, 7), 3, "3 layers"),
+        ((512, 7, 7), 2, "conv 3x3 x2"),
         ((512, 1, 1), 0, "global average"),
         ((1000,), 1, "linear"),
     ]
@@ -70,6 +74,7 @@ def test_connections_over_smaller_maps_are_arcs():
     ]
     assert drawn.stages[4].label == "up-conv 2x2"
     assert drawn.as_svg().count('class="a"') == 1
+    assert "cat with stage 1" in drawn.as_text()
 
 
 class Cropped(nn.Module):
@@ -110,6 +115,62 @@ def test_the_u_net_goes_down_and_up_with_four_arcs():
     assert [s.shape[1] for s in stages if "pool" in s.label] == [284, 140, 68, 32]
     joined = [(s.shape[1], stages[s.skips[0]].shape[1]) for s in stages if s.skips]
     assert joined == [(56, 64), (104, 136), (200, 280), (392, 568)]
+
+
+def arcs(name):
+    """What is written over the arcs of a drawing, and how many there are."""
+    drawn = net_of(name)
+    written = [
+        word for i in range(len(drawn.stages)) for arc in drawn._arcs(i) if (word := arc.label)
+    ]
+    return written, drawn.as_svg().count('class="a"')
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "count"),
+    [
+        ("vgg16", [], 0),
+        ("resnet18", ["add"] * 8, 8),
+        ("preresnet18", ["add"] * 8, 8),
+        ("resnet152", ["add x3", "add x8", "add x36", "add x3"], 4),
+        ("highway_mnist_16", ["gate"] * 8, 16),  # what was and how much of it
+        ("densenet121", ["cat x6", "cat x12", "cat x24", "cat x16"], 4),
+        ("googlenet", ["cat of 4"] * 9, 27),
+        ("inception_v3", ["cat of 4"] * 3 + ["cat of 3"] + ["cat of 4"] * 4 + ["cat of 3"] + ["cat of 6"] * 2, 33),
+        ("unet", ["copy and crop"] * 4, 4),
+        ("unet_same", ["copy"] * 4, 4),
+        ("fcn8s", ["crop and add"] * 2, 2),
+        ("capsnet", [], 0),
+    ],
+)  # fmt: skip
+def test_ways_beside_the_straight_one_are_arcs(name, labels, count):
+    assert arcs(name) == (labels, count)
+
+
+def test_indices_of_a_pooling_lead_to_where_it_is_undone():
+    stages = net_of("enet").stages
+    assert [stages[s.skips[0]].shape[1:] for s in stages if s.label == "max unpool"] == [
+        (64, 128),
+        (128, 256),
+    ]
+
+
+def test_arcs_end_on_the_boxes_they_join():
+    drawn = net_of("resnet18")
+    middles = [
+        float(e.get("x", "0"))
+        for e in ET.fromstring(drawn.as_svg()).iter("{http://www.w3.org/2000/svg}text")  # noqa: S314 - ours
+        if e.text in {stage.label for stage in drawn.stages}
+    ]
+    ends = []
+    for path in ET.fromstring(drawn.as_svg()).iter("{http://www.w3.org/2000/svg}path"):  # noqa: S314 - ours
+        if path.get("class") == "a":
+            numbers = path.get("d", "").replace("M", "").replace("C", " ").split()
+            ends.append((float(numbers[0]), float(numbers[-2])))
+    where = [(i - 1, i) for i, stage in enumerate(drawn.stages) if stage.join]
+    assert ends == [
+        (pytest.approx(middles[a], abs=1), pytest.approx(middles[b], abs=1)) for a, b in where
+    ]
 
 
 def test_branches_of_one_module_are_no_leaps():

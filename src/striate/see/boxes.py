@@ -1,12 +1,14 @@
 """Boxes to scale, as architectures are drawn in papers. C channels, H W pixels.
 
 Heights are proportional to the side of the maps, widths to the number of channels, units of vectors to
-their height; what would be thinner than a line is drawn as a line.
+their height; what would be thinner than a line is drawn as a line. The straight line from box to box is the
+first way through the net, arcs are the others.
 """
 
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise, takewhile
 from math import sqrt
 
 TALLEST, WIDEST = 150.0, 46.0  # pixels of the largest map and of the most channels
@@ -17,20 +19,34 @@ LETTER = 5.2  # of a label
 STYLE = (
     "text{font:11px system-ui,sans-serif;fill:var(--ink)}.t{font-weight:600;font-size:13px}"
     ".s{font-size:9.5px;fill:var(--soft)}.f{fill:var(--front)}.u{fill:var(--top)}.r{fill:var(--side)}"
+    ".l{fill:none;stroke:var(--soft)}#to path{fill:var(--soft);stroke:none}"
     "path,line{stroke:var(--edge);stroke-width:.7;stroke-linejoin:round}.a{fill:none;stroke:var(--arc);stroke-width:1.4}"
     "svg{--ink:#1b2430;--soft:#5a6573;--front:#cfe0f3;--top:#e6effa;--side:#a9c5e5;--edge:#39597d;--arc:#c2561a}"
     "@media(prefers-color-scheme:dark){svg{--ink:#e8edf3;--soft:#a3afbd;--front:#2e4a6b;--top:#3d6089;--side:#223850;"
     "--edge:#8fb3da;--arc:#f0965a}}"
 )
+HEAD = (
+    '<defs><marker id="to" viewBox="0 0 6 6" refX="5" refY="3" markerWidth="5" markerHeight="5" '
+    'orient="auto" markerUnits="userSpaceOnUse"><path d="M0 0L6 3L0 6Z"/></marker></defs>'
+)
+
+
+@dataclass(frozen=True)
+class Arc:
+    """A way from an earlier box: the index of that box, what is written over it, and the how manieth it is from there."""
+
+    source: int
+    label: str = ""
+    nested: int = 1
 
 
 @dataclass(frozen=True)
 class Box:
-    """One stage: its shape (C, H, W) or (units,), what made it, and the earlier boxes joined to it."""
+    """One stage: its shape (C, H, W) or (units,), what made it, and the ways that reach it over others."""
 
     shape: tuple[int, ...]
     label: str
-    skips: tuple[int, ...] = ()
+    arcs: tuple[Arc, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,12 +70,13 @@ def times(shape: Sequence[int]) -> str:
 def draw(title: str, stages: Sequence[Box]) -> str:
     """One SVG of all stages in a row."""
     placed, total = _place(stages)
-    base = 64 + TALLEST * (1 + SLANT) + 22 * max((len(box.skips) > 0 for box in stages), default=0)
-    parts = [f'<text class="t" x="12" y="22">{html.escape(title)}</text>']
+    base = 64 + TALLEST * (1 + SLANT) + 22 * any(box.arcs for box in stages)
+    parts = [HEAD, f'<text class="t" x="12" y="22">{html.escape(title)}</text>']
+    parts += [_line(before, after, base) for before, after in pairwise(placed)]
     for box, at in zip(stages, placed, strict=True):
         parts.append(_box(box, at, base))
     for index, box in enumerate(stages):
-        parts += [_arc(placed[source], placed[index], base) for source in box.skips]
+        parts += [_arc(arc, placed[arc.source], placed[index], base) for arc in box.arcs]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total:.0f} {base + 52:.0f}" '
         f'width="{total:.0f}" role="img" aria-label="{html.escape(title)}">'
@@ -68,7 +85,9 @@ def draw(title: str, stages: Sequence[Box]) -> str:
 
 
 def _place(stages: Sequence[Box]) -> tuple[list[_Placed], float]:
-    maps = [box.shape for box in stages if len(box.shape) > 1]
+    # Capsules and other regrouped values come after the maps and are no pictures: they set no scale.
+    rank = len(stages[0].shape)
+    maps = [box.shape for box in takewhile(lambda box: len(box.shape) == rank, stages) if rank > 1]
     side = max((max(shape[1:]) for shape in maps), default=1)
     channels = max((shape[0] for shape in maps), default=1)
     units = max((box.shape[0] for box in stages if len(box.shape) == 1), default=1)
@@ -76,8 +95,9 @@ def _place(stages: Sequence[Box]) -> tuple[list[_Placed], float]:
     x = 16.0
     for box in stages:
         if len(box.shape) > 1:
-            height = max(1.5, TALLEST * max(box.shape[1:]) / side)
-            width, slant = max(1.5, WIDEST * box.shape[0] / channels), SLANT * height
+            height = max(1.5, TALLEST * min(1, max(box.shape[1:]) / side))
+            width = max(1.5, WIDEST * min(1, box.shape[0] / channels))
+            slant = SLANT * height
         else:
             count = box.shape[0] if box.shape else 1
             height, width, slant = max(2.0, TALLEST * sqrt(count / units)), 5.0, 2.0
@@ -105,11 +125,22 @@ def _box(box: Box, at: _Placed, base: float) -> str:
     )
 
 
-def _arc(source: _Placed, target: _Placed, base: float) -> str:
+def _line(source: _Placed, target: _Placed, base: float) -> str:
+    y = 64 + (base - 64) / 2
+    left = source.left + source.width + source.slant / 2
+    return f'<path class="l" marker-end="url(#to)" d="M{left:.1f} {y:.1f}H{target.left - 1:.1f}"/>'
+
+
+def _arc(arc: Arc, source: _Placed, target: _Placed, base: float) -> str:
     middle = 64 + (base - 64) / 2
-    y = middle - source.height / 2 - source.slant / 2
-    peak = max(28.0, y - 26 - 0.03 * (target.middle - source.middle))
+    x, end = (at.left + (at.width + at.slant) / 2 for at in (source, target))
+    y, goal = (middle - (at.height + at.slant) / 2 - 2 for at in (source, target))
+    rise = 26 + 0.03 * (end - x) + 12 * (arc.nested - 1)
+    peak = max(28.0, min(y, goal) - rise)
+    # Three quarters of the way from the ends to its control points is as high as a cubic curve comes.
+    top = (y + goal) / 8 + 0.75 * peak - 4
     return (
-        f'<path class="a" d="M{source.middle:.1f} {y:.1f}C{source.middle:.1f} {peak:.1f} '
-        f'{target.middle:.1f} {peak:.1f} {target.middle:.1f} {y:.1f}"/>'
+        f'<path class="a" marker-end="url(#to)" d="M{x:.1f} {y:.1f}C{x:.1f} {peak:.1f} '
+        f'{end:.1f} {peak:.1f} {end:.1f} {goal:.1f}"/>'
+        f'<text class="s" x="{(x + end) / 2:.1f}" y="{top:.1f}" text-anchor="middle">{html.escape(arc.label)}</text>'
     )
