@@ -1,8 +1,12 @@
 """Files of weights that somebody else made: what is read, and what is refused without running it."""
 
 import json
+import os
 import pickle
 import struct
+import subprocess
+import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -11,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from striate.errors import CheckpointError
+from striate.weights import files
 from striate.weights.files import read
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2, dtype=torch.half)}
@@ -121,9 +126,23 @@ ONE = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
         ({"a": {**ONE, "dtype": "F99"}}, "is damaged"),
         ({"a": {**ONE, "data_offsets": [4, 12]}}, "is damaged"),
         ({"a": ONE, "b": ONE}, "is damaged"),
+        ({"a": {**ONE, "data_offsets": [0, 4], "shape": [1]}}, "is damaged"),
+        ({"a": {**ONE, "data_offsets": [0, 2**60], "shape": [2**58]}}, "is damaged"),
+        ({"a": {**ONE, "shape": [2**62, 8]}}, "is damaged"),
         ({f"t{i}": ONE for i in range(100_001)}, "names 100,001 tensors, more than 100,000"),
     ],
-    ids=["twice", "deep", "shape", "dtype", "beyond", "overlap", "many"],
+    ids=[
+        "twice",
+        "deep",
+        "shape",
+        "dtype",
+        "beyond",
+        "overlap",
+        "hole",
+        "huge",
+        "overflow",
+        "many",
+    ],
 )
 def test_damaged_safetensors_are_refused(tmp_path, header, message):
     path = raw(tmp_path / "x.safetensors", header)
@@ -152,3 +171,104 @@ def test_anything_else_is_no_weights_file(tmp_path, content):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="cannot be read: No such file or directory"):
         read(tmp_path)
+
+
+@pytest.mark.slow
+def test_other_names_of_a_pickle_run_nothing_either(tmp_path):
+    canary = tmp_path / "canary"
+    names = ("net.bin", "net.pt", "net.safetensors", "net.npy", "dcp/.metadata")
+    (tmp_path / "dcp").mkdir()
+    for name in names:
+        (tmp_path / name).write_bytes(pickle.dumps(Payload(canary)))
+    torch.save(Payload(canary), tmp_path / "zip.bin")
+    for name in (*names, "zip.bin"):
+        with pytest.raises(CheckpointError, match="is no supported weights file"):
+            read(tmp_path / name)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors cannot be read: No such file"):
+        read(tmp_path / "dcp")
+    assert not canary.exists()
+    pickle.loads((tmp_path / "net.bin").read_bytes())  # noqa: S301 - the canary itself works
+    assert canary.exists()
+
+
+@pytest.mark.slow
+def test_a_conversion_may_not_take_more_memory_than_its_file_explains(tmp_path, monkeypatch):
+    """One stored number, seen 10^10 times by strides of zero: 40 GB once it is copied."""
+    torch.save({"a": torch.ones(1).expand(100_000, 100_000)}, tmp_path / "net.pth")
+    assert (tmp_path / "net.pth").stat().st_size < 10_000
+    with pytest.raises(CheckpointError, match=r"is no supported weights file: .*memory") as error:
+        read(tmp_path / "net.pth")
+    assert "\n" not in str(error.value)
+    torch.save({"a": torch.ones(1).expand(1000, 100_000)}, tmp_path / "net.pth")  # 400 MB
+    assert read(tmp_path / "net.pth")["a"].shape == (1000, 100_000)
+    monkeypatch.setattr(files, "ROOM", 300_000_000)
+    with pytest.raises(CheckpointError, match=r"is no supported weights file: .*allocate memory"):
+        read(tmp_path / "net.pth")
+
+
+@pytest.mark.slow
+def test_a_conversion_may_not_take_more_time_than_it_is_given(tmp_path, monkeypatch):
+    torch.save(TENSORS, tmp_path / "net.pth")
+    monkeypatch.setattr(files, "SECONDS", 1)  # its imports alone take more
+    with pytest.raises(CheckpointError, match=r"is no supported weights file: it ended with -\d+"):
+        read(tmp_path / "net.pth")
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["import socket; socket.socket()", "import os; os.system('true')"])
+def test_a_conversion_reaches_no_network_and_starts_nothing(what):
+    code = f"from striate.weights import legacy; legacy.limit(2**31, 60); {what}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "PermissionError: a weights file asked for " in done.stderr
+
+
+PEAK = """
+import re, sys
+from pathlib import Path
+import striate.weights.files as files
+peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+before = peak()
+try:
+    files.read(Path(sys.argv[1]))
+except files.CheckpointError as error:
+    print(peak() - before, error, sep="|")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "times"), [(1_000_000, 2), (300_000, 30)])
+def test_a_header_of_many_tensors_takes_memory_in_proportion_to_its_file(tmp_path, count, times):
+    path = raw(tmp_path / "x.safetensors", {f"t{i}": ONE for i in range(count)})
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, path], capture_output=True, text=True, check=True
+    )
+    grown, message = done.stdout.split("|")
+    assert "is damaged: its header would have" in message or "more than 100,000" in message
+    assert int(grown) * 1024 < times * path.stat().st_size + 20 * 2**20
+
+
+@pytest.mark.slow
+def test_a_conversion_that_is_killed_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    torch.save({"a": torch.ones(4)}, tmp_path / "net.pth")
+    started, children = subprocess.Popen, []
+
+    def killed(*words, **named):
+        child = started(*words, **named)
+        children.append(child)
+        child.kill()
+        return child
+
+    monkeypatch.setattr(subprocess, "Popen", killed)
+    with pytest.raises(CheckpointError, match=r"net\.pth is no supported .* it ended with -9"):
+        read(tmp_path / "net.pth")
+    assert [child.returncode for child in children] == [-9]
+    assert [p.name for p in tmp_path.iterdir()] == ["net.pth"]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "net.safetensors")
+    with pytest.raises(CheckpointError, match="cannot be read: it is no regular file"):
+        read(tmp_path / "net.safetensors")

@@ -290,6 +290,7 @@ class Data(Result):
             },
             "leaks": len(self.leaks),
             "bad_exif": sum(split.looks.bad_exif for split in self.splits.values()),
+            "several_frames": sum(split.looks.several for split in self.splits.values()),
             "note": self.note,
         }
 

@@ -32,12 +32,14 @@ class Looks:
 
     digests: SHA-256 of each content. shapes: int64 [N, 2], height and width, upright; 0 where the
     header is broken. grey: bool [N]. bad_exif: how many have an EXIF block that cannot be read.
+    several: how many hold more frames or pages than the one that is read.
     """
 
     digests: list[bytes]
     shapes: I64
     grey: npt.NDArray[np.bool]
     bad_exif: int
+    several: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +88,9 @@ class Split:
         shapes = [(look.head.height, look.head.width) if look.head else (0, 0) for look in found]
         grey = [look.head is not None and look.head.grey for look in found]
         bad_exif = sum(look.head is not None and look.head.bad_exif for look in found)
+        several = sum(look.head is not None and look.head.several for look in found)
         digests = [look.digest for look in found]
-        return Looks(digests, np.array(shapes, np.int64), np.array(grey), bad_exif)
+        return Looks(digests, np.array(shapes, np.int64), np.array(grey), bad_exif, several)
 
     def shapes(self, broken: Broken) -> I64:
         """Heights and widths [*, 2] of the pictures but the broken ones; one row stands for all of an array."""

@@ -41,47 +41,17 @@ _PLUGINS = {
     "AVIF": AvifImagePlugin,
 }
 FORMATS = tuple(_PLUGINS)  # MPO, several JPEGs in one file, counts as JPEG
-SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".mpo",
-        ".png",
-        ".apng",
-        ".webp",
-        ".bmp",
-        ".dib",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-        ".pfm",
-        ".gif",
-        ".avif",
-    ]
-)
+# fmt: off
+SUFFIXES = frozenset([
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif",
+    ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".gif", ".avif",
+])
 # Pictures all the same, so they are named as not readable instead of passed over in silence.
-OTHER_SUFFIXES = frozenset(
-    [
-        ".heic",
-        ".heif",
-        ".jp2",
-        ".j2k",
-        ".jxl",
-        ".ico",
-        ".psd",
-        ".tga",
-        ".dng",
-        ".cr2",
-        ".nef",
-        ".eps",
-        ".svg",
-    ]
-)
+OTHER_SUFFIXES = frozenset([
+    ".heic", ".heif", ".jp2", ".j2k", ".jxl", ".ico", ".psd", ".tga", ".dng", ".cr2", ".nef",
+    ".eps", ".svg",
+])
+# fmt: on
 MAX_PIXELS = 50_000_000
 _PREFIX = 16  # bytes that tell the format
 # Those that two letters at the start of any text could pass for are left out.
@@ -118,12 +88,14 @@ class Head:
     """What the header says: height and width in pixels, upright; whether it is a grey picture.
 
     bad_exif: it has an EXIF block that cannot be read, so that the picture may lie on its side.
+    several: it holds more frames or pages than the first, which alone is read.
     """
 
     height: int
     width: int
     grey: bool
     bad_exif: bool = False
+    several: bool = False
 
 
 def picture(
@@ -223,7 +195,20 @@ def head(data: bytes, limits: Limits) -> Head:
     known = im.format != "PNG" or "exif" in im.info
     orientation = _orientation(im) if known else 1
     sides = (im.width, im.height) if orientation in _SWAPPED else (im.height, im.width)
-    return Head(*sides, grey=im.mode in modes.GREY, bad_exif=orientation == _UNREADABLE)
+    return Head(
+        *sides,
+        grey=im.mode in modes.GREY,
+        bad_exif=orientation == _UNREADABLE,
+        several=_several(im),
+    )
+
+
+def _several(im: Image.Image) -> bool:
+    """Whether frames or pages follow the first; their headers may be broken, which is no harm to that one."""
+    try:
+        return bool(getattr(im, "is_animated", False))
+    except Exception:  # noqa: BLE001 - as below
+        return True
 
 
 def is_picture(path: Path) -> bool:
@@ -255,6 +240,8 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
         im = Image.OPEN[name][0](BytesIO(data), "")
     except Image.DecompressionBombError as error:
         raise DataError(f"states more pixels than the limit of {limits.max_pixels:,}") from error
+    except MemoryError:  # of this machine, not of the file
+        raise
     except Exception as error:  # a decoder meets arbitrary bytes and may raise anything
         raise DataError(f"a broken {name} header ({_line(error)})") from error
     if im.width * im.height > limits.max_pixels:
@@ -275,6 +262,8 @@ def _load(data: bytes, size: tuple[int, int] | None, limits: Limits) -> Image.Im
         if size is not None:
             _draft(im, size)
         im.load()
+    except MemoryError:
+        raise
     except Exception as error:  # as above
         raise DataError(_line(error)) from error
     turn = _TURNS.get(_orientation(im))

@@ -13,6 +13,8 @@ def text(data: dict[str, Any]) -> str:
     head = f"{data['path']}: {data['items']:,} pictures in {len(data['classes'])} classes, {data['layout']}"
     parts = [head, *([data["note"]] if data["note"] else []), "", _table(data), "", _sizes(data)]
     parts += _problems(data["problems"]) + _duplicates(data)
+    if data["several_frames"]:
+        parts.append(f"frames: of {data['several_frames']:,} with several the first is read")
     if data["bad_exif"]:
         parts.append(f"EXIF: {data['bad_exif']:,} blocks cannot be read and are ignored")
     if data["ignored"]:

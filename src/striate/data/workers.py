@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from striate.data.sources import I64
-from striate.errors import DataError
+from striate.errors import DataError, NumericError
 
 T = TypeVar("T")
 Job = tuple["Future[None]", Callable[[], None]]
@@ -52,11 +52,14 @@ class _UnderWay(Generic[T]):
         self.at, self.since = item, time.monotonic()
 
     def done(self, named: Callable[[int], str]) -> Done[T]:
-        """What became of it; an item that takes longer than `PATIENCE` is an error."""
+        """What became of it; an item that takes longer than `PATIENCE`, or more memory than there is, is an error."""
         while not wait([self.future], min(1.0, PATIENCE)).done:
             if time.monotonic() - self.since > PATIENCE:
                 raise hangs(named(self.at), PATIENCE)
-        self.future.result()
+        try:
+            self.future.result()
+        except MemoryError as error:
+            raise exhausted(named(self.at)) from error
         return Done(self.index, self.result[0])
 
 
@@ -65,6 +68,14 @@ def hangs(name: str, seconds: float) -> DataError:
     return DataError(
         f"{name} was waited for {seconds:.0f} s: is its disk or network still there? Call it again once it is; "
         "a training that had begun goes on with --resume"
+    )
+
+
+def exhausted(name: str) -> NumericError:
+    """The error of an item for which there is no memory: it is no broken one, and must not be left out as one."""
+    return NumericError(
+        f"out of memory while {name} was read: workers=1 reads one at a time; a training that had begun goes on "
+        "with --resume"
     )
 
 
@@ -100,6 +111,7 @@ def in_order(
 
     Raises:
         DataError: an item, which is named, took longer than `PATIENCE`.
+        NumericError: the memory does not suffice for one.
     """
     count = threads or available()
     queue: SimpleQueue[Job | None] = SimpleQueue()

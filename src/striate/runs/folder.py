@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, TextIO
@@ -89,7 +90,6 @@ def make(out: Path, task: str, name: str | None, default: str) -> Path:
         try:
             parent.mkdir(parents=True, exist_ok=True)
             folder.mkdir()
-            _try_writing(folder)
         except FileExistsError:
             if parent.is_dir():
                 continue
@@ -116,14 +116,12 @@ def check_parent(out: Path) -> None:
     there = next(p for p in (out, *out.absolute().parents) if p.exists())
     if not there.is_dir():
         raise UsageError(f"--out {out}: {there} is a file, not a folder; name another --out")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(f"--out {out}: {there} cannot be written; name another --out")
-
-
-def _try_writing(folder: Path) -> None:
-    probe = folder / ".probe"
-    probe.touch()
-    probe.unlink()
+    try:  # the rights that are stated say nothing of a read-only disk, nor of one on a network
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise UsageError(
+            f"--out {out}: {there} cannot be written ({error.strerror}); name another --out"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -19,8 +19,7 @@ from striate.augment import read
 from striate.data import Data, Streamed
 from striate.data.cache import gb
 from striate.data.quiet import quiet
-from striate.data.workers import PATIENCE, Job, available, dismiss, hangs, served
-from striate.errors import DataError
+from striate.data.workers import PATIENCE, Job, available, dismiss, exhausted, hangs, served
 from striate.training.batches import Batches, padded
 
 AHEAD = 4  # batches under way while one is used, fewer where they are large:
@@ -62,6 +61,7 @@ class Stream(Batches):
 
         Raises:
             DataError: one cannot be read, or not in time; it is named.
+            NumericError: the memory does not suffice for one.
         """
         found = self._ahead.pop((epoch, step), None)
         if found is None or not torch.equal(found.index, index):
@@ -118,12 +118,14 @@ class Stream(Batches):
             try:
                 future.result(max(0.0, end - time.monotonic()))
             except TimeoutError:
-                raise self._hangs(ahead.reading[at]) from None
+                raise hangs(self._called(ahead.reading[at]), PATIENCE) from None
+            except MemoryError as error:
+                raise exhausted(self._called(ahead.reading[at])) from error
 
-    def _hangs(self, i: int) -> DataError:
+    def _called(self, i: int) -> str:
         where = getattr(self.pictures.source, "where", None)
         place = f" ({where(i)[0]} at offset {where(i)[1]:,})" if where else ""
-        return hangs(f"{self.pictures.names[i]}{place}", PATIENCE)
+        return f"{self.pictures.names[i]}{place}"
 
 
 def _job(pictures: Streamed, ahead: _Ahead, at: int, numbers: list[int]) -> Callable[[], None]:

@@ -31,6 +31,8 @@ def read(path: Path) -> dict[str, Tensor]:
     if path.is_dir():
         path = path / "model.safetensors"
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise CheckpointError(f"{path} cannot be read: it is no regular file")
         with path.open("rb") as file:
             first = file.read(9)
             if first[:4] == b"PK\x03\x04":

@@ -3,7 +3,7 @@
     python -m striate.weights.legacy FILE OUT BYTES SECONDS
 
 `weights_only=True` builds tensors and containers alone; the process has a limit on memory, time and the size
-of files, so that what still goes wrong goes wrong here. Tensors are found at the top, or under the name that
+of files, and reaches no network, so that what still goes wrong goes wrong here. Tensors are found at the top, or under the name that
 training scripts give them.
 """
 
@@ -42,7 +42,8 @@ def tensors(content: object) -> dict[str, Tensor]:
 
 
 def limit(room: int, seconds: int) -> None:
-    """Bound what this process may take from here on, where the system can."""
+    """Bound what this process may take and reach from here on, where the system can."""
+    sys.addaudithook(_refuse)
     try:
         import resource
     except ImportError:  # Windows
@@ -56,6 +57,12 @@ def limit(room: int, seconds: int) -> None:
     ):
         _, hard = resource.getrlimit(kind)
         resource.setrlimit(kind, (most if hard < 0 else min(most, hard), hard))
+
+
+def _refuse(event: str, _arguments: tuple[object, ...]) -> None:
+    """Let nothing connect or start a program."""
+    if event.startswith(("socket.", "subprocess.", "os.system", "os.exec", "os.fork", "os.posix_")):
+        raise PermissionError(f"a weights file asked for {event}")
 
 
 def main(file: str, out: str, room: str, seconds: str) -> None:
