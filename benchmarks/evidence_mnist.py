@@ -28,7 +28,7 @@ WORK = {
     "lenet5": ({"epochs": 8}, ""),
     "nin_cifar10": (HALF | {"epochs": 2, "width": 0.25, "size": 28}, ""),
     "highway_mnist_16": (HALF | {"epochs": 3}, "0.57 (Srivastava 2015)"),
-    "resnet20_cifar": (HALF | {"epochs": 2, "width": 0.5, "size": 28}, ""),
+    "resnet20_cifar": ({"plan": "default", "epochs": 2, "width": 0.5, "size": 28}, ""),
     "capsnet": (HALF | {"epochs": 2, "width": 0.25}, "0.25 (Sabour 2017)"),
     "densenet40_cifar": (HALF | {"epochs": 1, "width": 0.34, "size": 28}, ""),
 }

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+import striate
 from striate import plan
-from striate.errors import ArgumentError, UsageError
+from striate.errors import ArgumentError, RecipeError, UsageError
 from striate.plan import choosing
 
 BATCH, TARGET = (
@@ -93,17 +94,31 @@ def test_a_candidate_that_computes_something_else_is_refused():
 
 
 def test_what_would_end_the_process_is_not_timed():
-    """Without the guard the backward pass of torch 2.13 writes beyond its memory here."""
+    """Without the guard the backward pass of torch 2.13 and 2.14 reaches beyond its memory here."""
     trial = nn.Sequential(nn.Conv2d(8, 16, 1, stride=2, bias=False), nn.Flatten())
     trial.add_module("fc", nn.Linear(16 * 28 * 28, 2))
     x = torch.rand(8, 8, 56, 56, generator=torch.Generator().manual_seed(0))
     chosen = plan.choose(trial, x, torch.zeros(8).long(), learn, device="cpu", steps=1)
     forms = [(row["layout"], row["precision"]) for row in chosen.candidates]
-    assert forms == [("contiguous", "fp32"), ("channels_last", "bf16")]
-    narrow = plan.explicit("channels_last", "cpu")
-    assert plan.crashing_layer(trial, narrow) == "0"
-    assert plan.crashing_layer(trial, plan.explicit("channels_last,bf16", "cpu")) is None
-    assert plan.crashing_layer(nn.Conv2d(16, 16, 1, stride=2), narrow) is None
+    assert forms == [("contiguous", "fp32")]
+    for words in ("channels_last", "channels_last,bf16"):
+        asked = plan.explicit(words, "cpu")
+        for made in (8, 16, 32):
+            for stride in (2, 4, (1, 2)):
+                assert plan.crashing_layer(nn.Conv2d(8, made, 1, stride), asked) == ""
+        assert plan.crashing_layer(trial, asked) == "0"
+        assert plan.crashing_layer(nn.Conv2d(32, 32, 1, 2, groups=4), asked) == ""
+        for sound in (nn.Conv2d(16, 16, 1, 2), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, 2)):
+            assert plan.crashing_layer(sound, asked) is None
+    assert plan.crashing_layer(trial, plan.explicit("bf16", "cpu")) is None
+
+
+def test_a_plan_that_would_end_the_process_is_refused(shapes, tmp_path):
+    with pytest.raises(RecipeError, match="plan=channels_last,bf16: torch reaches beyond") as said:
+        striate.train(
+            shapes, "resnet20_cifar", width=0.5, size=32, plan="channels_last,bf16", out=tmp_path
+        )
+    assert "layer2.0.downsample.0 (1x1 with a stride, few channels)" in str(said.value)
 
 
 def test_the_faster_candidate_wins():

@@ -234,10 +234,10 @@ def _check_norm(net: nn.Module, batches: Batches, recipe: Recipe, world: int) ->
 def _explicit(net: nn.Module, words: str, device: str) -> Plan:
     asked = plan_room.explicit(words, device)
     layer = plan_room.crashing_layer(net, asked)
-    if layer:
+    if layer is not None:
         raise RecipeError(
-            f"plan={words}: torch crashes in the backward pass of {layer} (1x1, stride 2, few channels) "
-            "in this layout and float32; use plan=default, or bf16,channels_last"
+            f"plan={words}: torch reaches beyond its memory in the backward pass of {layer} "
+            "(1x1 with a stride, few channels) in channels_last; use plan=default"
         )
     return asked
 
