@@ -4,7 +4,7 @@ B batch, C channels, H W pixels. Srivastava, Greff and Schmidhuber 2015, arXiv 1
 1505.00387. y = T(x) H(x) + (1 - T(x)) x, with T a sigmoid whose bias starts below zero, so that at first a
 deep net mostly carries. The papers print depths and rounded totals; the widths of the MNIST nets and of the
 19-layer net are those of the authors' own network definitions (github.com/flukeskywalker/highway-networks),
-those of the nets of 11 and 32 layers are the plainest that meet the totals.
+those of the nets of 11 and 32 layers are a reconstruction, the plainest that meet the totals.
 """
 
 import math

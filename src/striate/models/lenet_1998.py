@@ -3,7 +3,7 @@
 B batch, C channels, H W pixels, K classes. LeCun, Bottou, Bengio and Haffner 1998, doi 10.1109/5.726791:
 LeNet-5 in sec. II-B, the others in sec. III-C; LeNet-1 is the net of LeCun et al. 1990, "Handwritten
 digit recognition with a back-propagation network". Pixels run from -0.1 (white) to 1.175 (black) there,
-so that their mean is about 0 and their variance about 1; that is left to the data.
+for mean 0 and variance 1; that is left to the data. LeNet-4's tables are a reconstruction from its totals.
 """
 
 from collections.abc import Callable

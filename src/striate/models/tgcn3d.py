@@ -3,6 +3,9 @@
 B batch, C channels, T steps, N nodes, H steps ahead. Yu, Li, Zhang and Zhu 2019, arXiv 1903.00919: neighbours
 are nodes with similar series (`striate.ops.similarity.similarity_graph`), the filter is a Chebyshev polynomial
 of the graph's Laplacian for every step it reads, and gated linear units follow.
+
+The sizes are a reconstruction, not the paper's: 64 channels, kernels of 3 and the last gated convolution as in
+`striate.models.stgcn`, and as many convolutions over time as that has before it.
 """
 
 import torch

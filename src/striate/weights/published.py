@@ -68,9 +68,6 @@ PUBLISHED: Mapping[str, Published] = {
     "torchvision/vgg11.IMAGENET1K_V1": _torch("vgg11", "vgg11-8a719046.pth"),
     "torchvision/vgg13.IMAGENET1K_V1": _torch("vgg13", "vgg13-19584684.pth"),
     "torchvision/vgg16.IMAGENET1K_V1": _torch("vgg16", "vgg16-397923af.pth"),
-    "torchvision/vgg16.IMAGENET1K_FEATURES": _torch(
-        "vgg16", "vgg16_features-amdegroot-88682ab5.pth"
-    ),
     "torchvision/vgg19.IMAGENET1K_V1": _torch("vgg19", "vgg19-dcbb9e9d.pth"),
     "torchvision/vgg11_bn.IMAGENET1K_V1": _torch("vgg11_bn", "vgg11_bn-6002323d.pth"),
     "torchvision/vgg13_bn.IMAGENET1K_V1": _torch("vgg13_bn", "vgg13_bn-abd245e5.pth"),
