@@ -22,6 +22,7 @@ import difflib
 from collections.abc import Iterable
 
 LISTED = 24  # names that a message spells out
+LONGEST = 120  # letters of a value that it shows
 
 
 class StriateError(Exception):
@@ -100,6 +101,19 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(word in str(error) for word in words)
     )
+
+
+def told(value: object) -> str:
+    """A value as a message shows it: on one line, of an array its kind and sizes alone.
+
+    >>> told([1, 2]), told("vaild")
+    ('[1, 2]', "'vaild'")
+    """
+    shape = getattr(value, "shape", None)
+    if shape:
+        return f"{type(value).__name__} {list(shape)}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

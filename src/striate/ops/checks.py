@@ -10,7 +10,7 @@ from numbers import Real
 import torch
 from torch import Tensor
 
-from striate.errors import ArgumentError, ShapeError, nearest
+from striate.errors import ArgumentError, ShapeError, nearest, told
 from striate.shapes import LONGEST, Ints, Padding, Window, check_whole, is_whole, window
 
 
@@ -19,9 +19,11 @@ def check_input(x: Tensor, rank: int, who: str, *, integers: bool = False) -> No
 
     Raises:
         ShapeError: another number of axes.
-        ArgumentError: integers where only floating numbers are taken.
+        ArgumentError: integers where only floating numbers are taken, or a sparse tensor.
     """
     check_tensor(x, who)
+    if x.layout is not torch.strided:
+        raise ArgumentError(f"{who}: the input is {x.layout}; convert with .to_dense()")
     if x.ndim != rank + 2:
         hint = "; add the missing one with x[None]" if x.ndim == rank + 1 else ""
         raise ShapeError(
@@ -119,9 +121,32 @@ def check_numbers(who: str, **values: object) -> None:
     """
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, Real) or isnan(value):
-            raise ArgumentError(f"{who}: {name}={value!r} is no number")
+            raise ArgumentError(f"{who}: {name}={told(value)} is no number")
         if isinstance(value, int) and abs(value) > 2**53:
-            raise ArgumentError(f"{who}: {name}={value!r} is too large")
+            raise ArgumentError(f"{who}: {name}={told(value)} is too large")
+
+
+def check_flags(who: str, **values: object) -> None:
+    """Whether every setting, given by its name, is True or False.
+
+    Raises:
+        ArgumentError: one is not.
+    """
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise ArgumentError(f"{who}: {name}={told(value)}, expected True or False")
+
+
+def check_generator(generator: object, who: str) -> None:
+    """Whether randomness can come from it, or from PyTorch's own where it is None.
+
+    Raises:
+        ArgumentError: it is something else.
+    """
+    if not isinstance(generator, torch.Generator | None):
+        raise ArgumentError(
+            f"{who}: generator={told(generator)}, expected a torch.Generator or None"
+        )
 
 
 def settings(
@@ -155,7 +180,7 @@ def check_word(who: str, name: str, value: object, known: Iterable[str]) -> None
         ArgumentError: it is not.
     """
     if not isinstance(value, str) or value not in known:
-        raise ArgumentError(f"{who}: unknown {name} {value!r}; {nearest(str(value), known)}")
+        raise ArgumentError(f"{who}: unknown {name} {told(value)}; {nearest(str(value), known)}")
 
 
 def check_axis(x: Tensor, dim: int, who: str) -> None:
@@ -165,7 +190,7 @@ def check_axis(x: Tensor, dim: int, who: str) -> None:
         ShapeError: it has not.
     """
     if not is_whole(dim) or not -x.ndim <= dim < x.ndim:
-        raise ShapeError(f"{who}: got dim={dim!r} for {x.ndim} axes {list(x.shape)}")
+        raise ShapeError(f"{who}: got dim={told(dim)} for {x.ndim} axes {list(x.shape)}")
 
 
 class named:  # noqa: N801 - used as `with named(who)`; a class, for generators do not compile to one graph

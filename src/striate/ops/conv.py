@@ -48,7 +48,7 @@ def conv(
         ArgumentError: a setting out of range or unknown, or integers in a tensor.
     """
     moves = conv_window(x, weight, bias, Setting(stride, padding, dilation, groups))
-    if moves.even_sided and fill == "zeros":
+    if isinstance(fill, str) and fill == "zeros" and moves.even_sided:
         sides = [before for before, _ in moves.sides]
     else:
         x, sides = pad(x, moves.sides, fill=fill, who=f"conv{weight.ndim - 2}d"), 0

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError
-from striate.ops.checks import check_floating, check_numbers, check_weight
+from striate.ops.checks import check_flags, check_floating, check_numbers, check_weight
 from striate.ops.conv import check_bias
 from striate.shapes import is_whole
 
@@ -31,6 +31,7 @@ def laplacian(adjacency: Float[Tensor, "v v"], *, normalized: bool = True) -> Fl
         ArgumentError: not symmetric, or a negative weight.
     """
     check_floating(adjacency, "laplacian")
+    check_flags("laplacian", normalized=normalized)
     if adjacency.ndim != 2 or adjacency.shape[0] != adjacency.shape[1]:
         raise ShapeError(f"laplacian: got {list(adjacency.shape)}, expected [nodes, nodes]")
     if bool((adjacency < 0).any()) or not torch.equal(adjacency, adjacency.T):

@@ -11,7 +11,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError, ShapeError
-from striate.ops.checks import check_floating, check_numbers, check_tensor
+from striate.ops.checks import (
+    check_flags,
+    check_floating,
+    check_generator,
+    check_numbers,
+    check_tensor,
+)
 from striate.shapes import fans
 
 
@@ -53,6 +59,7 @@ def he_(
     generator: torch.Generator | None = None,
 ) -> None:
     """Variance 2 / fan-in, for ReLU, which halves it; 2 / fan-out keeps the gradients instead."""
+    check_flags("init", fan_out=fan_out)
     _spread(weight, sqrt(2 / _fans(weight)[int(fan_out)]), uniform, generator)
 
 
@@ -74,16 +81,19 @@ def _fans(weight: Tensor) -> tuple[int, int]:
 
 
 def _spread(weight: Tensor, std: float, uniform: bool, generator: torch.Generator | None) -> None:
+    check_flags("init", uniform=uniform)
     if not uniform:
         _normal(weight, std, generator)
         return
     _check_spread(std)
+    check_generator(generator, "init")
     nn.init.uniform_(weight, -sqrt(3) * std, sqrt(3) * std, generator=generator)
 
 
 def _normal(weight: Tensor, std: float, generator: torch.Generator | None) -> None:
     check_floating(weight, "init")
     _check_spread(std)
+    check_generator(generator, "init")
     # By its name in nn.init, so that a mode that leaves weights unset leaves these too.
     nn.init.normal_(weight, 0, std, generator=generator)
 

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError
 from striate.ops.checks import (
+    check_flags,
     check_floating,
+    check_generator,
     check_integers,
     check_numbers,
     check_tensor,
@@ -44,6 +46,7 @@ def batch_norm(
         ShapeError: statistics or parameters that have not one number a channel, or one value a channel.
         ArgumentError: no running statistics in evaluation, or integers in the tensor.
     """
+    check_flags("batch_norm", training=training)
     _check_batch(x, [running_mean, running_var, weight, bias], training=training)
     _check_settings(eps, training=training, momentum=momentum)
     return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
@@ -68,6 +71,7 @@ def batch_norm_decay(
         ShapeError: statistics or parameters that have not one number a channel, or one value a channel.
         ArgumentError: integers in the tensor.
     """
+    check_flags("batch_norm", training=training)
     if not training:
         return batch_norm(x, running_mean, running_var, weight, bias, eps=eps)
     _check_batch(x, [running_mean, running_var, weight, bias], training=True)
@@ -170,6 +174,7 @@ def dropout(
         ArgumentError: p outside 0 to 1, or integers in the tensor.
     """
     check_floating(x, "dropout")
+    check_flags("dropout", training=training)
     return _drop(x, x.shape, p, generator, "dropout") if training else x
 
 
@@ -191,6 +196,7 @@ def spatial_dropout(
         raise ShapeError(
             f"spatial_dropout: got {x.ndim} axes {list(x.shape)}, expected items, channels and space"
         )
+    check_flags("spatial_dropout", training=training)
     maps = (*x.shape[:2], *(1,) * (x.ndim - 2))
     return _drop(x, maps, p, generator, "spatial_dropout") if training else x
 
@@ -210,6 +216,7 @@ def _drop(
     x: Tensor, shape: Sequence[int], p: float, generator: torch.Generator | None, who: str
 ) -> Tensor:
     check_probability(p, who)
+    check_generator(generator, who)
     if p == 1:
         return x * 0
     kept = torch.rand(shape, device=x.device, generator=generator) >= p

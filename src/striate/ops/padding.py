@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Num
 from torch import Tensor
 
-from striate.errors import ArgumentError, ShapeError, nearest
+from striate.errors import ArgumentError, ShapeError, nearest, told
 from striate.ops.checks import check_space, named
 from striate.shapes import Sides, spelled_sides
 
@@ -65,7 +65,7 @@ def check_fill(fill: object, who: str) -> None:
     number = isinstance(fill, int | float) and not isinstance(fill, bool)
     if not number and not (isinstance(fill, str) and fill in FILLS):
         raise ArgumentError(
-            f"{who}: unknown fill {fill!r}; a number, or {nearest(str(fill), FILLS)}"
+            f"{who}: unknown fill {told(fill)}; a number, or {nearest(str(fill), FILLS)}"
         )
 
 

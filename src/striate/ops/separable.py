@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.errors import ArgumentError, ShapeError
+from striate.errors import ArgumentError, ShapeError, told
 from striate.ops.checks import check_floating, check_space, check_weight, geometry
 from striate.ops.conv import conv
 from striate.ops.padding import Fill, pad
@@ -109,7 +109,7 @@ def separable_conv(
     """
     rank = check_space(x, "separable_conv")
     if not is_list(factors):
-        raise ArgumentError(f"separable_conv: factors={factors!r}, expected a list of tensors")
+        raise ArgumentError(f"separable_conv: factors={told(factors)}, expected a list of tensors")
     if len(factors) != rank:
         raise ShapeError(
             f"separable_conv: got {len(factors)} factors, expected {rank}: one an axis"

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.errors import ShapeError
+from striate.errors import ShapeError, told
 from striate.ops.checks import check_input, check_integers, check_tensor, check_weight, named
 from striate.ops.conv import check_bias, check_groups, check_rank
 from striate.shapes import Ints, Padding, Sides, crops, in_size, per_axis, transposed_size
@@ -60,7 +60,7 @@ def conv_transpose(
         step, dilate = per_axis(stride, rank, "stride"), per_axis(dilation, rank, "dilation")
         extra = per_axis(output_padding, rank, "output_padding", least=0)
         off = crops(padding, kernel=weight.shape[2:], stride=step, dilation=dilate)
-    _check_rest(x, weight, Moves(step, dilate, off, extra), f"{who}: padding={padding!r}")
+    _check_rest(x, weight, Moves(step, dilate, off, extra), f"{who}: padding={told(padding)}")
     plans = [_plan(*axis, who) for axis in zip(off, extra, step, dilate, strict=True)]
     y = _TORCH[rank - 1](
         x, weight, bias, step, [p[0] for p in plans], [p[1] for p in plans], groups, dilate
@@ -152,7 +152,7 @@ def conv_transpose_to(
     for size, low, s in zip(target, least, step, strict=True):
         if not low <= size < low + s:
             raise ShapeError(
-                f"{who}: output_size={output_size!r}: {size} cells cannot come out, "
+                f"{who}: output_size={told(output_size)}: {size} cells cannot come out, "
                 f"expected {low} to {low + s - 1}"
             )
     extra = [size - low for size, low in zip(target, least, strict=True)]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Literal, TypeAlias, TypeGuard
 
-from striate.errors import ArgumentError
+from striate.errors import ArgumentError, told
 
 Ints: TypeAlias = int | Sequence[int]
 PaddingWord: TypeAlias = Literal["valid", "same", "same_upper", "same_lower"]
@@ -28,14 +28,14 @@ def per_axis(value: Ints, rank: int, name: str, *, least: int = 1) -> tuple[int,
     for entry in values:
         if not is_whole(entry):
             raise ArgumentError(
-                f"{name}={value!r} holds {entry!r}, expected integers of {least} to {LONGEST}"
+                f"{name}={told(value)} holds {told(entry)}, expected integers of {least} to {LONGEST}"
             )
     if len(values) != rank:
         raise ArgumentError(
-            f"{name}={value!r} has {len(values)} entries, expected one integer or {rank}"
+            f"{name}={told(value)} has {len(values)} entries, expected one integer or {rank}"
         )
     if any(entry < least for entry in values):
-        raise ArgumentError(f"{name}={value!r} must be at least {least} on every axis")
+        raise ArgumentError(f"{name}={told(value)} must be at least {least} on every axis")
     return values
 
 
@@ -47,7 +47,9 @@ def check_whole(*, least: int = 1, **values: object) -> None:
     """
     for name, value in values.items():
         if not is_whole(value) or value < least:
-            raise ArgumentError(f"{name}={value!r}, expected an integer of {least} to {LONGEST}")
+            raise ArgumentError(
+                f"{name}={told(value)}, expected an integer of {least} to {LONGEST}"
+            )
 
 
 def check_sizes(name: str, value: Sequence[int]) -> None:
@@ -57,7 +59,7 @@ def check_sizes(name: str, value: Sequence[int]) -> None:
         ArgumentError: it is not.
     """
     if not is_list(value) or not value or not all(is_whole(n) and n > 0 for n in value):
-        raise ArgumentError(f"{name}={value!r}, expected a list of integers of at least 1")
+        raise ArgumentError(f"{name}={told(value)}, expected a list of integers of at least 1")
 
 
 def is_list(value: object) -> bool:

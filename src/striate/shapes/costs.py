@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import NamedTuple
 
-from striate.errors import ArgumentError, ShapeError
+from striate.errors import ArgumentError, ShapeError, told
 from striate.shapes.arguments import (
     Ints,
     Padding,
@@ -110,7 +110,7 @@ def check_table(table: Sequence[Sequence[int]], channels: int) -> None:
     """
     if not is_list(table) or not all(is_list(maps) for maps in table):
         raise ArgumentError(
-            f"table={table!r}, expected for every output map a list of the input maps that it reads"
+            f"table={told(table)}, expected for every output map a list of the input maps that it reads"
         )
     for o, maps in enumerate(table):
         if not all(is_whole(i) and 0 <= i < channels for i in maps) or len(set(maps)) != len(maps):

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import NamedTuple, TypeAlias
 
-from striate.errors import ArgumentError, ShapeError, nearest
+from striate.errors import ArgumentError, ShapeError, nearest, told
 from striate.shapes.arguments import (
     LONGEST,
     WORDS,
@@ -120,12 +120,12 @@ def spelled_sides(padding: int | Sequence[int | Sequence[int]], size: Sequence[i
         return ((cells, cells),) * len(size)
     if len(padding) != len(size):
         raise ArgumentError(
-            f"padding={padding!r} has {len(padding)} entries, expected {len(size)}: "
+            f"padding={told(padding)} has {len(padding)} entries, expected {len(size)}: "
             "one integer or one pair (before, after) an axis"
         )
     pairs = [tuple(p) if isinstance(p, Sequence) else (p, p) for p in padding]
     if any(len(pair) != 2 or not all(is_whole(p) and p >= 0 for p in pair) for pair in pairs):
-        raise ArgumentError(f"padding={padding!r} must hold integers or pairs of at least 0")
+        raise ArgumentError(f"padding={told(padding)} must hold integers or pairs of at least 0")
     return tuple((pair[0], pair[1]) for pair in pairs)
 
 
@@ -137,7 +137,7 @@ def _sides_of_word(
     dilation: Sequence[int],
 ) -> Sides:
     if word not in WORDS:
-        raise ArgumentError(f"unknown padding {word!r}; {nearest(word, WORDS)}")
+        raise ArgumentError(f"unknown padding {told(word)}; {nearest(word, WORDS)}")
     if word == "valid":
         return ((0, 0),) * len(size)
     return tuple(

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.ops.checks import check_input, check_space
+from striate.ops.checks import check_flags, check_input, check_space
 from striate.ops.padding import pad
 from striate.ops.pool.windows import known, outer, pool_window
 from striate.shapes import Ints, Padding, Window
@@ -45,6 +45,7 @@ def avg_pool(
         ArgumentError: a setting out of range or unknown, or integers in the tensor.
     """
     rank = check_space(x, "avg_pool")
+    check_flags("avg_pool", count_include_pad=count_include_pad)
     w = pool_window("avg_pool", x, kernel_size, stride, padding, dilation, ceil_mode)
     if known(w) and set(w.dilation) == {1} and not _lacking(x, w):
         sides = [before for before, _ in w.sides]

@@ -11,7 +11,14 @@ from jaxtyping import Float, Num
 from torch import Tensor
 
 from striate.errors import ShapeError
-from striate.ops.checks import check_axis, check_integers, check_numeric, check_space
+from striate.ops.checks import (
+    check_axis,
+    check_flags,
+    check_generator,
+    check_integers,
+    check_numeric,
+    check_space,
+)
 from striate.ops.padding import pad
 from striate.ops.pool.expected import expect
 from striate.ops.pool.windows import pool_window
@@ -47,6 +54,8 @@ def stochastic_pool(
         ArgumentError: a setting out of range or unknown, or integers in the tensor.
     """
     check_space(x, "stochastic_pool")
+    check_flags("stochastic_pool", training=training)
+    check_generator(generator, "stochastic_pool")
     w = pool_window("stochastic_pool", x, kernel_size, stride, padding, 1, ceil_mode)
     if training:
         places = _draw(x.detach(), w, generator)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from striate.errors import ArgumentError
+from striate.errors import ArgumentError, told
 from striate.ops.checks import check_space, check_word, named
 from striate.shapes import Ints, is_list, per_axis
 
@@ -83,6 +83,6 @@ def pyramid_pool(
     check_word("pyramid_pool", "kind", kind, kinds)
     if not is_list(levels) or not levels:
         raise ArgumentError(
-            f"pyramid_pool: levels={levels!r}, expected a grid a level, as (4, 2, 1)"
+            f"pyramid_pool: levels={told(levels)}, expected a grid a level, as (4, 2, 1)"
         )
     return torch.cat([kinds[kind](x, output_size=level).flatten(1) for level in levels], dim=1)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from striate.errors import ArgumentError
 from striate.ops.cache import in_place, wide
-from striate.ops.checks import check_numbers, check_space
+from striate.ops.checks import check_integers, check_numbers, check_space
 from striate.ops.padding import pad
 from striate.ops.pool.average import depthwise, mean_pool
 from striate.ops.pool.maximum import max_pool
@@ -26,6 +26,7 @@ def gaussian_weights(cells: int, sigma: float) -> list[float]:
     >>> [round(w, 3) for w in gaussian_weights(3, 1.0)]
     [0.274, 0.452, 0.274]
     """
+    check_integers("gaussian_weights", cells=cells)
     check_numbers("gaussian_weights", sigma=sigma)
     if not sigma > 0:
         raise ArgumentError(f"sigma={sigma} is no width, expected more than 0")
