@@ -1,5 +1,7 @@
 """What is no setting at all: a flag, a generator, a number of cells, an array where a number belongs."""
 
+# pyright: reportArgumentType=false
+
 import pytest
 import torch
 
