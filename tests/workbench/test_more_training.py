@@ -98,8 +98,13 @@ def test_what_does_not_go_together_is_told_in_one_line(shapes, tmp_path):
     )
     with pytest.raises(RecipeError, match=r"^smoothing=0\.1: lenet5_1998 learns by a loss of its"):
         trained(shapes, tmp_path, **own, smoothing=0.1)
-    with pytest.raises(RecipeError, match=r"^plan=channels_last: torch crashes in the backward"):
-        trained(shapes, tmp_path, net="resnet18", width=0.1, plan="channels_last")
+    for plan in ("channels_last", "channels_last,bf16"):
+        with pytest.raises(RecipeError) as caught:
+            trained(shapes, tmp_path, net="resnet18", width=0.1, plan=plan)
+        assert str(caught.value) == (
+            f"plan={plan}: torch reaches beyond its memory in the backward pass of layer2.0.downsample.0 "
+            "(1x1 with a stride, few channels) in channels_last; use plan=default"
+        )
     assert not any(tmp_path.rglob("config.json"))
 
 
