@@ -1,5 +1,7 @@
 """The exit status of every error, and the words that help."""
 
+import torch
+
 from striate import errors
 
 
@@ -30,3 +32,10 @@ def test_nearest_guesses_only_what_is_near():
     many = [f"net{i}" for i in range(100)]
     assert errors.nearest("net3x", many).startswith("did you mean net3; also near: net")
     assert errors.nearest("zzz", many) == "it is none of 100"
+
+
+def test_a_value_is_told_in_one_short_line():
+    assert errors.told(list(range(1000))) == str(list(range(1000)))[:120] + "..."
+    assert errors.told("a\nb") == "'a\\nb'"
+    assert errors.told(torch.ones(())) == "tensor(1.)"
+    assert errors.told(torch.ones(2, 3)) == "Tensor [2, 3]"

@@ -22,7 +22,7 @@ import difflib
 from collections.abc import Iterable
 
 LISTED = 24  # names that a message spells out
-LONGEST = 120  # letters of a value that it shows
+SHOWN = 120  # letters of a value that it shows
 
 
 class StriateError(Exception):
@@ -113,7 +113,7 @@ def told(value: object) -> str:
     if shape:
         return f"{type(value).__name__} {list(shape)}"
     text = " ".join(repr(value).split())
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -116,7 +116,7 @@ def test_extreme_sides_are_taken_up_to_the_limit_of_pixels(shape, kind):
             picture(out.getvalue(), max_pixels=19_999)
 
 
-def test_one_pixel_and_a_line_can_be_trained_on(cache, pictures, encoded):
+def test_one_pixel_and_a_line_are_pictures_like_others(cache, pictures, encoded):
     root = pictures({"a": 4, "b": 4})
     (root / "a" / "dot.png").write_bytes(encoded(70, size=(1, 1)))
     (root / "b" / "line.png").write_bytes(encoded(71, size=(1, 20_000)))

@@ -1,5 +1,7 @@
 """Wrong input of every kind to every operation: one line that names the operation, never a traceback from within."""
 
+# pyright: reportArgumentType=false
+
 import re
 from collections.abc import Callable
 from typing import Any
@@ -192,7 +194,7 @@ def test_types_and_devices_do_not_mix(name):
     ("call", "message"),
     [
         (
-            lambda: conv.conv2d(X, torch.rand(2, 4, 3, 3), stride=1.5),  # pyright: ignore[reportArgumentType]
+            lambda: conv.conv2d(X, torch.rand(2, 4, 3, 3), stride=1.5),
             "conv2d: stride=1.5 holds 1.5, expected integers of 1 to 2147483647",
         ),
         (
@@ -200,11 +202,11 @@ def test_types_and_devices_do_not_mix(name):
             "conv2d: padding=True holds True, expected integers of 0 to 2147483647",
         ),
         (
-            lambda: conv.conv2d(X, torch.rand(2, 4, 3, 3), groups="2"),  # pyright: ignore[reportArgumentType]
+            lambda: conv.conv2d(X, torch.rand(2, 4, 3, 3), groups="2"),
             "conv2d: groups='2', expected an integer of 1 to 2147483647",
         ),
         (
-            lambda: conv.conv2d("picture.png", torch.rand(2, 4, 3, 3)),  # pyright: ignore[reportArgumentType]
+            lambda: conv.conv2d("picture.png", torch.rand(2, 4, 3, 3)),
             "conv2d: the input is of type str, expected a tensor; convert with torch.as_tensor",
         ),
         (
@@ -230,7 +232,7 @@ def test_types_and_devices_do_not_mix(name):
             "kmax_pool: got dim=4 for 4 axes [2, 4, 7, 6]",
         ),
         (
-            lambda: norm.dropout(X, p="half"),  # pyright: ignore[reportArgumentType]
+            lambda: norm.dropout(X, p="half"),
             "dropout: p='half' is no number",
         ),
         (
@@ -238,7 +240,7 @@ def test_types_and_devices_do_not_mix(name):
             "batch_norm: eps=0, expected more than 0",
         ),
         (
-            lambda: local.tabled_conv(X, torch.rand(1, 3, 3), table=3),  # pyright: ignore[reportArgumentType]
+            lambda: local.tabled_conv(X, torch.rand(1, 3, 3), table=3),
             (
                 "tabled_conv: table=3, expected for every output map a list of the input maps "
                 "that it reads"
@@ -249,21 +251,21 @@ def test_types_and_devices_do_not_mix(name):
             "chebyshev_conv: largest=0, expected an eigenvalue of more than 0",
         ),
         (
-            lambda: conv_layers.Conv2d(3, 4, 3, padding="vaild"),  # pyright: ignore[reportArgumentType]
+            lambda: conv_layers.Conv2d(3, 4, 3, padding="vaild"),
             (
                 "Conv2d: unknown padding 'vaild'; did you mean valid? "
                 "There are: same, same_lower, same_upper, valid"
             ),
         ),
         (
-            lambda: conv_layers.Conv2d(3, 4, 3, fill="mirror"),  # pyright: ignore[reportArgumentType]
+            lambda: conv_layers.Conv2d(3, 4, 3, fill="mirror"),
             (
                 "Conv2d: unknown fill 'mirror'; a number, or "
                 "there are: circular, reflect, replicate, zeros"
             ),
         ),
         (
-            lambda: conv_layers.Conv2d("3", 4, 3),  # pyright: ignore[reportArgumentType]
+            lambda: conv_layers.Conv2d("3", 4, 3),
             "Conv2d: channels='3', expected an integer of 1 to 2147483647",
         ),
         (
@@ -279,7 +281,7 @@ def test_types_and_devices_do_not_mix(name):
             "LocalConv: in_channels=0, expected an integer of 1 to 2147483647",
         ),
         (
-            lambda: shapes.conv_cost(7, out_channels=1, kernel_size=1),  # pyright: ignore[reportArgumentType]
+            lambda: shapes.conv_cost(7, out_channels=1, kernel_size=1),
             "size=7, expected a list of integers of at least 1",
         ),
         (
@@ -289,6 +291,38 @@ def test_types_and_devices_do_not_mix(name):
     ],
 )
 def test_messages(call, message):
+    with pytest.raises(ArgumentError, match=f"^{re.escape(message)}$"):
+        call()
+
+
+NONE = X  # an array, where no array belongs
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        *(
+            (lambda f=f: f(X, kernel_size=2, ceil_mode=1), f"{f.__name__}: ceil_mode=1, expected True or False")
+            for f in (pool.max_pool, pool.avg_pool, pool.stochastic_pool)
+        ),
+        (lambda: pool.avg_pool(X, kernel_size=2, count_include_pad=NONE), "avg_pool: count_include_pad=Tensor [2, 4, 7, 6], expected True or False"),
+        (lambda: pool.stochastic_pool(X, kernel_size=2, training="no"), "stochastic_pool: training='no', expected True or False"),
+        (lambda: pool.stochastic_pool(X, kernel_size=2, generator=3), "stochastic_pool: generator=3, expected a torch.Generator or None"),
+        (lambda: norm.dropout(X, generator=3), "dropout: generator=3, expected a torch.Generator or None"),
+        (lambda: norm.dropout(X, training=NONE), "dropout: training=Tensor [2, 4, 7, 6], expected True or False"),
+        (lambda: norm.batch_norm(X, X[0, :, 0, 0], X[0, :, 0, 0], training=2), "batch_norm: training=2, expected True or False"),
+        (lambda: norm.batch_norm_decay(X, X[0, :, 0, 0], X[0, :, 0, 0], training=NONE), "batch_norm: training=Tensor [2, 4, 7, 6], expected True or False"),
+        (lambda: init.he_(torch.rand(6, 4, 3, 3), fan_out=3), "init: fan_out=3, expected True or False"),
+        (lambda: init.glorot_(torch.rand(6, 4, 3, 3), uniform=None), "init: uniform=None, expected True or False"),
+        (lambda: init.lecun_(torch.rand(6, 4, 3, 3), generator=0), "init: generator=0, expected a torch.Generator or None"),
+        (lambda: graph.laplacian(torch.eye(3), normalized=1), "laplacian: normalized=1, expected True or False"),
+        (lambda: pool.gaussian_weights(10**20, 1.0), "gaussian_weights: cells=100000000000000000000, expected an integer of 1 to 2147483647"),
+        (lambda: conv.conv(X.to_sparse(), torch.rand(6, 4, 3, 3)), "conv2d: the input is torch.sparse_coo; convert with .to_dense()"),
+        (lambda: conv.conv(X, torch.rand(6, 4, 3, 3), fill=NONE), "conv2d: unknown fill Tensor [2, 4, 7, 6]; a number, or there are: circular, reflect, replicate, zeros"),
+        (lambda: conv.conv(X, torch.rand(6, 4, 3, 3), stride=NONE), "conv2d: stride=Tensor [2, 4, 7, 6] holds Tensor [2, 4, 7, 6], expected integers of 1 to 2147483647"),
+    ],
+)  # fmt: skip
+def test_flags_generators_and_arrays_where_none_belongs(call, message):
     with pytest.raises(ArgumentError, match=f"^{re.escape(message)}$"):
         call()
 

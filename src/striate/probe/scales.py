@@ -16,7 +16,7 @@ class Scale:
 
     Attributes:
         size: root of the mean square; no finite number where a value is none.
-        dead: share of its channels (axis 1) that are zero everywhere in the batch.
+        dead: share of its channels (axis 1) that are zero everywhere in the batch, or too small to be squared.
     """
 
     size: Tensor

@@ -33,7 +33,7 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Arc:
-    """A way from an earlier box: the index of that box, what is written over it, and the how manieth it is from there."""
+    """A way from an earlier box: the index of that box, what is written over it, and its number among those from there."""
 
     source: int
     label: str = ""

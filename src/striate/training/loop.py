@@ -175,9 +175,8 @@ def _gradients(
     parts = [(x, target)]
     if count > 1:
         parts = zip(x.tensor_split(count), target.tensor_split(count), strict=True)
-    seen: list[
-        Mapping[str, tuple[Tensor | int, float]]
-    ] = []  # values and their factors in the sums
+    # Of every part its values, and their factors in the sums.
+    seen: list[Mapping[str, tuple[Tensor | int, float]]] = []
     for i, (some, wanted) in enumerate(parts):
         weight = share * len(some) / len(x)
         with setting.plan.autocast():
@@ -190,9 +189,11 @@ def _gradients(
         values = {"loss": learned.loss, **learned.parts}
         counted = float(share > 0)
         seen.append(
-            {name: (value.detach(), weight) for name, value in values.items()}
-            | {"items": (len(some), counted)}
-            | {"right": (right(learned.answer.detach(), wanted), counted)}
+            {
+                "items": (len(some), counted),
+                "right": (right(learned.answer.detach(), wanted), counted),
+                **{name: (value.detach(), weight) for name, value in values.items()},
+            }
         )
     return {name: sum(float(part[name][0]) * part[name][1] for part in seen) for name in seen[0]}
 

@@ -3,8 +3,8 @@
     python -m striate.weights.legacy FILE OUT BYTES SECONDS
 
 `weights_only=True` builds tensors and containers alone; the process has a limit on memory, time and the size
-of files, and reaches no network, so that what still goes wrong goes wrong here. Tensors are found at the top, or under the name that
-training scripts give them.
+of files, and reaches no network, so that what still goes wrong goes wrong here. Tensors are found at the top, or
+under the name that training scripts give them.
 """
 
 import sys
