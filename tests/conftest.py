@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 
@@ -24,6 +25,12 @@ def shared() -> Path:
             "no real data here: set STRIATE_SHARED to the folder that holds data/ and figures/"
         )
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _same_draws() -> None:
+    """What a test draws without a generator is the same in any order; $STRIATE_TEST_SEED tries others."""
+    torch.manual_seed(int(os.environ.get("STRIATE_TEST_SEED", "0")))  # noqa: TID251
 
 
 @pytest.fixture(scope="session", autouse=True)
