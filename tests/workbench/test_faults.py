@@ -360,6 +360,20 @@ def test_without_a_whole_checkpoint_it_never_begins_again_silently(shapes, tmp_p
         resumed(path)
 
 
+def test_a_plan_that_overwrites_memory_is_not_gone_on_with(shapes, tmp_path):
+    path = stopped(shapes, tmp_path, at=5, net="resnet18", width=0.1)
+    file = path / "config.json"
+    config = json.loads(file.read_text())
+    config["plan"]["layout"] = "channels_last"  # as an earlier version chose
+    file.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError) as caught:
+        resumed(path)
+    assert str(caught.value) == (
+        f"{path}: begun in channels_last, in which torch reaches beyond its memory in the backward pass of "
+        "layer2.0.downsample.0 (1x1 with a stride, few channels); train anew with plan=default"
+    )
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -142,6 +142,11 @@ def resume(
                 f"{path}: this is not the net that the training began with ({config.net.name})"
             )
         plan = replace(run.plan, device=ranks.device(run.plan.device))
+        if layer := plan_room.crashing_layer(trained, plan):
+            raise CheckpointError(
+                f"{path}: begun in channels_last, in which torch reaches beyond its memory in the backward pass of "
+                f"{layer} (1x1 with a stride, few channels); train anew with plan=default"
+            )
         found, warnings = checkpoint.newest(path)
         if found is None and (path / "results.csv").exists():
             raise CheckpointError(
