@@ -17,7 +17,8 @@ from striate.layers import norm as norm_layers
 from striate.layers import pool as pool_layers
 from striate.ops import conv, graph, init, kernels, local, matrix, norm, pool, separable, unpool
 from striate.ops.activation import glu, relu
-from striate.ops.padding import pad
+from striate.ops.padding import crop, pad
+from striate.ops.similarity import similarity_graph, warping_distances
 from striate.ops.transposed import conv_transpose, conv_transpose_to
 
 # The hook on signatures fires before our messages.
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.plain
 X = torch.rand(2, 4, 7, 6)
 RING = torch.eye(6).roll(1, 0) + torch.eye(6).roll(-1, 0)
 LAPLACIAN = graph.laplacian(RING)
+COSTS = {"size": (4, 7, 6), "kernel_size": 3}
 MOVES = {"stride": 1, "padding": 0, "dilation": 1}
 WINDOW = {"kernel_size": 2, "stride": 1, "padding": 0}
 
@@ -129,15 +131,85 @@ OPERATIONS: dict[str, tuple[Callable[..., Any], dict[str, torch.Tensor], dict[st
     "apply": (kernels.apply, {"picture": X}, {"kernel": "blur", "padding": 1}),
     "pad": (pad, {"x": X}, {"sides": ((1, 1), (1, 1)), "fill": "zeros"}),
     "glorot_": (init.glorot_, {"weight": torch.rand(3, 3)}, {"gain": 1.0}),
+    "batch_norm_decay": (
+        norm.batch_norm_decay,
+        {"x": X, "running_mean": torch.zeros(4), "running_var": torch.ones(4)},
+        {"decay": 0.1, "eps": 1e-5, "training": True},
+    ),
+    "chebyshev_terms": (
+        graph.chebyshev_terms,
+        {"x": X[0], "matrix": LAPLACIAN},
+        {"count": 2, "largest": 2.0},
+    ),
+    "crop": (crop, {"x": X}, {"top": 1, "left": 1, "size": (2, 2)}),
+    "warping_distances": (warping_distances, {"series": torch.rand(3, 5)}, {"band": 2}),
+    "similarity_graph": (
+        similarity_graph,
+        {"series": torch.rand(3, 5)},
+        {"neighbours": 1, "band": 2},
+    ),
+    # In integers alone, without tensors.
+    "out_size": (shapes.out_size, {}, {"size": 7, **MOVES, "kernel": 3, "ceil_mode": False}),
+    "in_size": (shapes.in_size, {}, {"out": 7, **MOVES, "kernel": 3}),
+    "transposed_size": (
+        shapes.transposed_size,
+        {},
+        {"size": 7, **MOVES, "kernel": 3, "output_padding": 0},
+    ),
+    "padding_needed": (
+        shapes.padding_needed,
+        {},
+        {"size": 7, "out": 7, "kernel": 3, "stride": 1, "dilation": 1, "lower": False},
+    ),
+    "window": (
+        shapes.window,
+        {},
+        {"size": (7, 6), **MOVES, "kernel_size": 3, "ceil_mode": False},
+    ),
+    "spread": (shapes.spread, {}, {"kernel": 3, "dilation": 1}),
+    "regions": (shapes.regions, {}, {"size": 7, "grid": 2}),
+    "fans": (shapes.fans, {}, {"shape": (2, 3)}),
+    "conv_cost": (
+        shapes.conv_cost,
+        {},
+        {**COSTS, **MOVES, "out_channels": 6, "groups": 2, "bias": True},
+    ),
+    "conv_transpose_cost": (
+        shapes.conv_transpose_cost,
+        {},
+        {**COSTS, **MOVES, "out_channels": 6, "groups": 2, "output_padding": 0, "bias": True},
+    ),
+    "local_cost": (
+        shapes.local_cost,
+        {},
+        {**COSTS, **MOVES, "out_channels": 6, "grid": 2, "bias": True},
+    ),
+    "tabled_cost": (shapes.tabled_cost, {}, {**COSTS, **MOVES, "table": [[0]], "bias": True}),
+    "pool_cost": (
+        shapes.pool_cost,
+        {},
+        {**COSTS, **MOVES, "ceil_mode": False, "trained": True},
+    ),
+    "dense_cost": (
+        shapes.dense_cost,
+        {},
+        {"size": (4, 7, 6), "output": (3,), "bias": True},
+    ),
 }
 OPEN = {"output_size", "stride", "bias"}  # settings that may be left out, as None
-JUNK = ("x", -1.5, float("nan"), True, None, 10**20, {}, (1, "a"), (1, None), object(), b"x")
+JUNK = (
+    *("x", -1.5, float("nan"), True, None, 10**20, {}, (1, "a"), (1, None), object(), b"x"),
+    *(X, X.to_sparse(), X.numpy(), torch.Generator()),
+)
 # What is junk in one place and legal in another.
 LEGAL = {
     "fill": (-1.5, float("nan"), 10**20),
     "norm_type": (10**20,),
     "alpha": (-1.5,),
     "beta": (-1.5,),
+    "band": (None,),
+    "grid": (None,),
+    **dict.fromkeys(("bias", "ceil_mode", "lower", "trained", "training"), (True,)),
 }
 
 
@@ -153,27 +225,35 @@ def test_every_setting_refuses_what_it_is_not(name):
         for value in JUNK:
             if _is(value, LEGAL.get(setting, ())) or (value is None and setting in OPEN):
                 continue
+            if isinstance(value, torch.Tensor) and (name, setting) == ("apply", "kernel"):
+                continue
             with pytest.raises(ArgumentError) as raised:
                 call(**tensors, **{**settings, setting: value})
-            assert "\n" not in str(raised.value), f"{setting}={value!r}"
+            message = str(raised.value)
+            assert len(message.splitlines()) == 1, f"{setting}={value!r}"
+            assert len(message) < 300, f"{setting}={value!r}"
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_every_tensor_refuses_what_it_is_not(name):
     call, tensors, settings = OPERATIONS[name]
     for tensor in tensors:
-        for value in (None, "x", 3, [1, 2]):
-            if value is None and tensor in ("bias", "running_mean", "running_var"):
+        for value in (None, "x", 3, [1, 2], tensors[tensor].to_sparse(), tensors[tensor].numpy()):
+            if value is None and tensor == "bias":
                 continue
-            with pytest.raises(ArgumentError):
+            if isinstance(value, torch.Tensor) and tensor == "matrix" and "cheb" in name:
+                continue  # of large graphs
+            with pytest.raises(ArgumentError, match=r"^.{10,250}$"):
                 call(**{**tensors, **settings, tensor: value})
 
 
-@pytest.mark.parametrize("name", [n for n in OPERATIONS if n != "pad"])
+@pytest.mark.parametrize(
+    "name", [n for n, (_, tensors, _) in OPERATIONS.items() if tensors and n != "pad"]
+)
 def test_every_type_but_numbers_is_refused(name):
     call, tensors, settings = OPERATIONS[name]
     first = next(iter(tensors))
-    integers = "max_pool" in name
+    integers = "max_pool" in name or name == "crop"
     for dtype in (torch.bool, torch.complex64, *[torch.int64] * (not integers)):
         with pytest.raises(ArgumentError):
             call(**{**tensors, **settings, first: tensors[first].to(dtype)})

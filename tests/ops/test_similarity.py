@@ -90,7 +90,9 @@ def test_mistakes_are_told():
     assert str(error.value) == "warping_distances: got [5], expected [nodes, steps]"
     with pytest.raises(ArgumentError) as error:
         warping_distances(torch.rand(2, 5), band=-1)
-    assert str(error.value) == "warping_distances: band is a number of steps from 0, got -1"
+    assert str(error.value) == "warping_distances: band=-1, expected an integer of 0 to 2147483647"
     with pytest.raises(ArgumentError) as error:
         similarity_graph(torch.rand(2, 5), neighbours=0)
-    assert str(error.value) == "similarity_graph: neighbours must be at least 1, got 0"
+    assert (
+        str(error.value) == "similarity_graph: neighbours=0, expected an integer of 1 to 2147483647"
+    )

@@ -210,7 +210,7 @@ class ChebyshevConv(nn.Module):
         check_integers(
             "ChebyshevConv", in_channels=in_channels, out_channels=out_channels, terms=terms
         )
-        check_tensor(matrix, "ChebyshevConv", "matrix")
+        check_tensor(matrix, "ChebyshevConv", "matrix", sparse=True)
         self.register_buffer("matrix", matrix)
         self.largest = largest
         self.theta = nn.Parameter(torch.empty(out_channels, in_channels, terms))

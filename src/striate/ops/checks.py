@@ -11,7 +11,16 @@ import torch
 from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError, nearest, told
-from striate.shapes import LONGEST, Ints, Padding, Window, check_whole, is_whole, window
+from striate.shapes import (
+    LONGEST,
+    Ints,
+    Padding,
+    Window,
+    check_truth,
+    check_whole,
+    is_whole,
+    window,
+)
 
 
 def check_input(x: Tensor, rank: int, who: str, *, integers: bool = False) -> None:
@@ -19,11 +28,9 @@ def check_input(x: Tensor, rank: int, who: str, *, integers: bool = False) -> No
 
     Raises:
         ShapeError: another number of axes.
-        ArgumentError: integers where only floating numbers are taken, or a sparse tensor.
+        ArgumentError: integers where only floating numbers are taken.
     """
     check_tensor(x, who)
-    if x.layout is not torch.strided:
-        raise ArgumentError(f"{who}: the input is {x.layout}; convert with .to_dense()")
     if x.ndim != rank + 2:
         hint = "; add the missing one with x[None]" if x.ndim == rank + 1 else ""
         raise ShapeError(
@@ -53,13 +60,13 @@ def check_space(x: Tensor, who: str, *, integers: bool = False) -> int:
     return rank
 
 
-def check_floating(x: Tensor, who: str) -> None:
+def check_floating(x: Tensor, who: str, *, sparse: bool = False) -> None:
     """Whether `x` holds floating numbers.
 
     Raises:
-        ArgumentError: it holds integers, or is no tensor.
+        ArgumentError: it holds integers, or is no tensor, or a sparse one that may be none.
     """
-    check_tensor(x, who)
+    check_tensor(x, who, sparse=sparse)
     if not x.is_floating_point():
         raise ArgumentError(
             f"{who}: got {x.dtype}, expected a floating type; convert with .float()"
@@ -79,8 +86,8 @@ def check_numeric(x: Tensor, who: str) -> None:
         )
 
 
-def check_tensor(x: object, who: str, name: str = "the input") -> None:
-    """Whether `x` is a tensor.
+def check_tensor(x: object, who: str, name: str = "the input", *, sparse: bool = False) -> None:
+    """Whether `x` is a tensor, and a dense one unless it may be `sparse`.
 
     Raises:
         ArgumentError: it is something else.
@@ -89,16 +96,18 @@ def check_tensor(x: object, who: str, name: str = "the input") -> None:
         raise ArgumentError(
             f"{who}: {name} is of type {type(x).__name__}, expected a tensor; convert with torch.as_tensor"
         )
+    if not sparse and x.layout is not torch.strided:
+        raise ArgumentError(f"{who}: {name} is {x.layout}; convert with .to_dense()")
 
 
-def check_weight(weight: Tensor, x: Tensor, who: str) -> None:
+def check_weight(weight: Tensor, x: Tensor, who: str, *, sparse: bool = False) -> None:
     """Whether a weight can be multiplied with `x`: floating, of its type and on its device.
 
     Raises:
         ArgumentError: it can not.
     """
-    check_tensor(weight, who, "the weight")
-    check_floating(weight, who)
+    check_tensor(weight, who, "the weight", sparse=sparse)
+    check_floating(weight, who, sparse=sparse)
     if weight.dtype is x.dtype and weight.device == x.device:
         return
     if weight.device != x.device or not _is_cast(x):
@@ -132,9 +141,8 @@ def check_flags(who: str, **values: object) -> None:
     Raises:
         ArgumentError: one is not.
     """
-    for name, value in values.items():
-        if not isinstance(value, bool):
-            raise ArgumentError(f"{who}: {name}={told(value)}, expected True or False")
+    with named(who):
+        check_truth(**values)
 
 
 def check_generator(generator: object, who: str) -> None:

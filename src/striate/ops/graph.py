@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.errors import ArgumentError, ShapeError
+from striate.errors import ArgumentError, ShapeError, told
 from striate.ops.checks import check_flags, check_floating, check_numbers, check_weight
 from striate.ops.conv import check_bias
 from striate.shapes import is_whole
@@ -114,7 +114,7 @@ def chebyshev_conv(
     """
     check_floating(x, "chebyshev_conv")
     check_weight(theta, x, "chebyshev_conv")
-    check_weight(matrix, x, "chebyshev_conv")
+    check_weight(matrix, x, "chebyshev_conv", sparse=True)
     fits = x.ndim == 3 and theta.ndim == 3 and theta.shape[1] == x.shape[1] and theta.shape[2] > 0
     if not fits or matrix.shape != (x.shape[-1],) * 2:
         raise ShapeError(
@@ -145,11 +145,11 @@ def chebyshev_terms(
         ArgumentError: integers in the tensor.
     """
     check_floating(x, "chebyshev_terms")
-    check_weight(matrix, x, "chebyshev_terms")
+    check_weight(matrix, x, "chebyshev_terms", sparse=True)
     _check_largest(largest, "chebyshev_terms")
     if not x.ndim or not is_whole(count) or count < 1 or matrix.shape != (x.shape[-1],) * 2:
         raise ShapeError(
-            f"chebyshev_terms: got x {list(x.shape)}, matrix {list(matrix.shape)} and count={count}; "
+            f"chebyshev_terms: got x {list(x.shape)}, matrix {list(matrix.shape)} and count={told(count)}; "
             "expected [..., v], [v, v] and at least 1"
         )
     return torch.stack([term.T.reshape(x.shape) for term in _terms(x, matrix, count, largest)])

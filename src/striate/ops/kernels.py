@@ -14,6 +14,7 @@ from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError
 from striate.ops.checks import (
+    check_flags,
     check_floating,
     check_integers,
     check_numbers,
@@ -63,6 +64,7 @@ def _across(smooth: Sequence[float], axis: str, who: str) -> Tensor:
 
 def laplacian(*, diagonals: bool = False) -> Float[Tensor, "h w"]:
     """Sum of the second derivatives: neighbours less their number times the centre."""
+    check_flags("laplacian", diagonals=diagonals)
     corner = 1.0 if diagonals else 0.0
     centre = -8.0 if diagonals else -4.0
     return torch.tensor([[corner, 1, corner], [1, centre, 1], [corner, 1, corner]])

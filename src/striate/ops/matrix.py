@@ -15,7 +15,7 @@ from torch import Tensor
 from striate.errors import ArgumentError
 from striate.ops.checks import check_integers, check_tensor, named
 from striate.ops.conv import Setting, check_rank, conv_window
-from striate.ops.padding import Fill, pad
+from striate.ops.padding import Fill, check_fill, pad
 from striate.shapes import Ints, Padding, Window, per_axis
 
 
@@ -44,6 +44,7 @@ def conv_matrix(
         ShapeError: sizes that do not fit together.
         ArgumentError: a setting out of range or unknown.
     """
+    check_fill(fill, "conv_matrix")
     if isinstance(fill, int | float) and fill != 0:
         raise ArgumentError(
             f"conv_matrix: fill={fill} adds a constant, which no matrix does; take fill=0"

@@ -74,6 +74,8 @@ def batch_norm_decay(
     check_flags("batch_norm", training=training)
     if not training:
         return batch_norm(x, running_mean, running_var, weight, bias, eps=eps)
+    for running in (running_mean, running_var):
+        check_tensor(running, "batch_norm", "a running statistic")
     _check_batch(x, [running_mean, running_var, weight, bias], training=True)
     _check_settings(eps, training=True, decay=decay)
     mean, var = torch.zeros_like(running_mean), torch.zeros_like(running_var)
@@ -93,6 +95,10 @@ def _check_batch(x: Tensor, per_channel: list[Tensor | None], *, training: bool)
     for tensor in per_channel:
         if tensor is not None:
             _check_per_channel(tensor, x)
+    if (per_channel[0] is None) != (per_channel[1] is None):
+        raise ArgumentError(
+            "batch_norm: got one running statistic, expected mean and variance or neither"
+        )
     if not training and (per_channel[0] is None or per_channel[1] is None):
         raise ArgumentError(
             "batch_norm: evaluation needs running statistics; give them or training=True"

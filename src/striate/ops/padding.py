@@ -13,8 +13,8 @@ from jaxtyping import Num
 from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError, nearest, told
-from striate.ops.checks import check_space, named
-from striate.shapes import Sides, spelled_sides
+from striate.ops.checks import check_input, check_space, named
+from striate.shapes import Sides, check_whole, per_axis, spelled_sides
 
 Fill: TypeAlias = Literal["zeros", "reflect", "replicate", "circular"] | int | float
 FILLS = ("zeros", "reflect", "replicate", "circular")
@@ -166,6 +166,19 @@ def crop(
 
     Padding by a negative width, because the gradient of a slice is laid out with channels outermost whatever the
     layout of the maps.
+
+    Raises:
+        ShapeError: not four axes, or a window that reaches past the maps.
+        ArgumentError: a place or size that is no integer in range, or truth values in the tensor.
     """
-    right, bottom = x.shape[3] - left - size[1], x.shape[2] - top - size[0]
+    check_input(x, 2, "crop", integers=True)
+    with named("crop"):
+        check_whole(least=0, top=top, left=left)
+        rows, columns = per_axis(size, 2, "size")
+    if top + rows > x.shape[2] or left + columns > x.shape[3]:
+        raise ShapeError(
+            f"crop: {rows}x{columns} cells from row {top} and column {left} on reach past maps of "
+            f"{x.shape[2]}x{x.shape[3]}"
+        )
+    right, bottom = x.shape[3] - left - columns, x.shape[2] - top - rows
     return F.pad(x, (-left, -right, -top, -bottom)) if any((top, left, right, bottom)) else x

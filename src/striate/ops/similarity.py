@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.errors import ArgumentError, ShapeError
-from striate.ops.checks import check_floating
+from striate.errors import ShapeError
+from striate.ops.checks import check_floating, check_integers, named
+from striate.shapes import check_whole
 
 CHUNK = 1 << 16  # pairs of nodes compared at a time, so that memory stays bounded
 
@@ -29,8 +30,9 @@ def warping_distances(
     check_floating(series, "warping_distances")
     if series.ndim != 2 or not series.shape[1]:
         raise ShapeError(f"warping_distances: got {list(series.shape)}, expected [nodes, steps]")
-    if band is not None and band < 0:
-        raise ArgumentError(f"warping_distances: band is a number of steps from 0, got {band}")
+    if band is not None:
+        with named("warping_distances"):
+            check_whole(least=0, band=band)
     nodes, steps = series.shape
     first, second = torch.triu_indices(nodes, nodes, 1, device=series.device)
     reach = steps if band is None else band
@@ -60,8 +62,7 @@ def similarity_graph(
         ArgumentError: fewer than one neighbour, a band below 0, or integers in the tensor.
     """
     check_floating(series, "similarity_graph")
-    if neighbours < 1:
-        raise ArgumentError(f"similarity_graph: neighbours must be at least 1, got {neighbours}")
+    check_integers("similarity_graph", neighbours=neighbours)
     centered = series - series.mean(-1, keepdim=True)
     deviation = centered.square().mean(-1, keepdim=True).sqrt()
     distances = warping_distances(centered / torch.where(deviation > 0, deviation, 1), band=band)

@@ -5,6 +5,7 @@ x [N, C, *space], result [N, C, *out].
 
 from math import prod
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -70,6 +71,10 @@ def max_unpool(
     """
     rank = check_space(x, "max_unpool")
     check_tensor(indices, "max_unpool", "the places")
+    if indices.dtype is not torch.int64 or indices.device != x.device:
+        raise ArgumentError(
+            f"max_unpool: got places of {indices.dtype} on {indices.device}, expected torch.int64 on {x.device}"
+        )
     if x.shape != indices.shape:
         raise ShapeError(
             f"max_unpool: got values {list(x.shape)} and places {list(indices.shape)}, expected the same"

@@ -52,6 +52,17 @@ def check_whole(*, least: int = 1, **values: object) -> None:
             )
 
 
+def check_truth(**values: object) -> None:
+    """Whether every setting, given by its name, is True or False.
+
+    Raises:
+        ArgumentError: one is not.
+    """
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise ArgumentError(f"{name}={told(value)}, expected True or False")
+
+
 def check_sizes(name: str, value: Sequence[int]) -> None:
     """Whether `value` is a sequence of integers of at least 1, as many as the caller likes.
 

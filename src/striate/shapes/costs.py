@@ -12,6 +12,7 @@ from striate.shapes.arguments import (
     Ints,
     Padding,
     check_sizes,
+    check_truth,
     check_whole,
     is_list,
     is_whole,
@@ -96,6 +97,7 @@ def tabled_cost(
     check_sizes("size", size)
     w = window(size[1:], kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
     check_table(table, size[0])
+    check_truth(bias=bias)
     kernels, maps = sum(map(len, table)), len(table)
     weights, places = kernels * prod(w.kernel), prod(w.out)
     params = weights + maps * bias
@@ -137,6 +139,7 @@ def conv_transpose_cost(  # noqa: PLR0913 - every option of the operation
     (3, 8, 8)
     """
     check_sizes("size", size)
+    check_truth(bias=bias)
     rank = len(size) - 1
     kernel, step = per_axis(kernel_size, rank, "kernel_size"), per_axis(stride, rank, "stride")
     dilate = per_axis(dilation, rank, "dilation")
@@ -172,6 +175,7 @@ def pool_cost(
     Cost(output=(6, 14, 14), params=12, connections=5880, macs=0)
     """
     check_sizes("size", size)
+    check_truth(trained=trained)
     w = window(
         size[1:],
         kernel_size=kernel_size,
@@ -216,6 +220,7 @@ def _divisors(a: int, b: int) -> str:
 
 def _cost(output: tuple[int, ...], kernels: int, read: int, *, bias: bool) -> Cost:
     """`kernels` of `read` weights each, every one of the output values the sum of `read` products."""
+    check_truth(bias=bias)
     return Cost(output, kernels * (read + bias), prod(output) * (read + bias), prod(output) * read)
 
 
@@ -225,6 +230,7 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
     >>> fans((16, 6, 5, 5))
     (150, 400)
     """
-    if len(shape) < 2:
-        raise ShapeError(f"got a weight of shape {tuple(shape)}, expected [outputs, inputs, ...]")
+    if not is_list(shape) or len(shape) < 2 or not all(map(is_whole, shape)):
+        shown = tuple(shape) if is_list(shape) else shape
+        raise ShapeError(f"got a weight of shape {told(shown)}, expected [outputs, inputs, ...]")
     return shape[1] * prod(shape[2:]), shape[0] * prod(shape[2:])

@@ -15,7 +15,9 @@ from striate.shapes.arguments import (
     WORDS,
     Ints,
     Padding,
+    check_truth,
     check_whole,
+    is_list,
     is_whole,
     per_axis,
 )
@@ -64,7 +66,12 @@ class Window(NamedTuple):
 
 
 def spread(kernel: int, dilation: int = 1) -> int:
-    """Cells from the first to the last one that a dilated kernel reads, both included."""
+    """Cells from the first to the last one that a dilated kernel reads, both included.
+
+    >>> spread(3, 2)
+    5
+    """
+    check_whole(kernel=kernel, dilation=dilation)
     return (kernel - 1) * dilation + 1
 
 
@@ -80,6 +87,7 @@ def padding_needed(
     (1, 1)
     """
     check_whole(size=size, out=out, kernel=kernel, stride=stride, dilation=dilation)
+    check_truth(lower=lower)
     total = max(0, (out - 1) * stride + spread(kernel, dilation) - size)
     if (size + total - spread(kernel, dilation)) // stride + 1 != out:
         raise ShapeError(
@@ -164,6 +172,7 @@ def out_size(
     16
     """
     check_whole(size=size, kernel=kernel, stride=stride, dilation=dilation)
+    check_truth(ceil_mode=ceil_mode)
     return _cells_out(size, kernel, stride, _pair(padding), dilation, ceil_mode=ceil_mode)
 
 
@@ -232,6 +241,9 @@ def window(
         ArgumentError: an argument of the wrong length or range, or an unknown padding word.
         ShapeError: the window does not fit.
     """
+    if not is_list(size) or not all(map(is_whole, size)):
+        raise ArgumentError(f"size={told(size)}, expected the cells of every axis")
+    check_truth(ceil_mode=ceil_mode)
     rank = len(size)
     kernel = per_axis(kernel_size, rank, "kernel_size")
     step = per_axis(stride, rank, "stride")
@@ -262,6 +274,7 @@ def transposed_size(
     >>> transposed_size(3, kernel=3, stride=2, padding=1, output_padding=1)
     6
     """
+    check_whole(least=0, output_padding=output_padding)
     return (
         in_size(size, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
         + output_padding
@@ -289,10 +302,12 @@ def regions(size: int, grid: int) -> list[tuple[int, int]]:
 
     Raises:
         ShapeError: there are fewer cells than regions.
+        ArgumentError: one is no integer of at least 1.
 
     >>> regions(7, 3)
     [(0, 2), (2, 4), (4, 7)]
     """
-    if not 1 <= grid <= size:
+    check_whole(size=size, grid=grid)
+    if grid > size:
         raise ShapeError(f"{size} cells cannot be cut into {grid} regions; take 1 to {size}")
     return [(i * size // grid, (i + 1) * size // grid) for i in range(grid)]

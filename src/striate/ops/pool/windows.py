@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from striate.errors import ShapeError
-from striate.ops.checks import check_flags, geometry
+from striate.ops.checks import geometry
 from striate.shapes import Ints, Padding, Window, spread
 
 
@@ -22,7 +22,6 @@ def pool_window(
         ShapeError: sizes that do not fit together, or padding as wide as the window.
         ArgumentError: a setting out of range or unknown.
     """
-    check_flags(who, ceil_mode=ceil_mode)
     w = geometry(
         who,
         x.shape[2:],
