@@ -2,8 +2,10 @@
 
 import re
 
+import hypothesis.strategies as st
 import pytest
 import torch
+from hypothesis import given, settings
 
 from striate.errors import ArgumentError, ShapeError
 from striate.ops import graph as ops
@@ -42,6 +44,38 @@ def test_both_forms_equal_their_twins_and_each_other(kit):
     kit.close(ops.chebyshev_conv(x, short, matrix.to_sparse(), bias), z)
     kit.close(
         ops.chebyshev_conv(x, short[..., :1], matrix), torch.einsum("ncv,oc->nov", x, short[..., 0])
+    )
+
+
+@given(
+    st.integers(1, 6),
+    st.tuples(st.integers(0, 3), st.integers(1, 3), st.integers(1, 3), st.integers(1, 5)),
+    st.floats(0, 1),
+    st.integers(0, 1000),
+    st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_any_graph_equals_its_twins(kit, nodes, sizes, share, seed, normalized):
+    items, channels, outputs, terms = sizes
+    weights = kit.rand(nodes, nodes, seed=seed).abs()
+    weights = torch.where(kit.rand(nodes, nodes, seed=seed + 1).sigmoid() < share, weights, 0).triu(
+        1
+    )
+    adjacency = weights + weights.T
+    matrix = ops.laplacian(adjacency, normalized=normalized)
+    kit.close(matrix, twins.laplacian(adjacency.numpy(), normalized=normalized))
+    values, vectors = ops.spectrum(matrix)
+    kit.close(vectors @ values.diag() @ vectors.T, matrix)
+    largest = max(1e-3, values.max().item())
+    x, bias = kit.rand(items, channels, nodes), kit.rand(outputs)
+    theta, short = kit.rand(outputs, channels, nodes), kit.rand(outputs, channels, terms)
+    twin = twins.spectral_conv(x.numpy(), theta.numpy(), vectors.numpy())
+    kit.close(ops.spectral_conv(x, theta, vectors, bias), twin + bias.numpy()[:, None])
+    twin = twins.chebyshev_conv(x.numpy(), short.numpy(), matrix.numpy(), largest)
+    kit.close(
+        ops.chebyshev_conv(x, short, matrix, bias, largest=largest),
+        twin + bias.numpy()[:, None],
+        rtol=1e-7,  # the twin's arc cosine loses half its digits at the ends of the spectrum
     )
 
 

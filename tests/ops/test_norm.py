@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from math import prod
 
 import hypothesis.strategies as st
 import pytest
@@ -104,6 +105,45 @@ def test_batch_norm_conventions(kit, convention):
     kit.close(still, twins.batch_norm(x.numpy(), mean.numpy(), var.numpy(), 1e-5))
 
 
+@given(
+    st.integers(0, 4),
+    st.integers(1, 3),
+    st.lists(st.integers(1, 3), max_size=3),
+    st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+    st.tuples(st.booleans(), st.booleans(), st.booleans(), st.booleans()),
+    st.sampled_from([1e-5, 1e-3, 1.0]),
+)
+@FEW
+def test_batch_norm_equals_its_twin(kit, items, channels, space, share, chosen, eps):
+    training, decays, scaled, shifted = chosen
+    x = kit.rand(items, channels, *space) + 2
+    training = training and items * prod(space) > 1
+    mean, var = kit.rand(channels, seed=1), kit.rand(channels, seed=2).square() + 0.1
+    weight, bias = (
+        kit.rand(channels, seed=s) if given else None for s, given in ((3, scaled), (4, shifted))
+    )
+    running = mean.clone(), var.clone()
+    if decays:
+        y = norm.batch_norm_decay(
+            x, *running, weight, bias, training=training, decay=1 - share, eps=eps
+        )
+    else:
+        y = norm.batch_norm(x, *running, weight, bias, training=training, momentum=share, eps=eps)
+    used = mean.numpy(), var.numpy()
+    if training:
+        used = twins.statistics(x.numpy())
+        count = x.numel() // channels
+        unbiased = used[1] if decays else used[1] * count / (count - 1)
+        kit.close(running[0], (1 - share) * mean + share * torch.from_numpy(used[0]))
+        kit.close(running[1], (1 - share) * var + share * torch.from_numpy(unbiased))
+    else:
+        assert torch.equal(torch.stack(running), torch.stack((mean, var)))
+    twin = torch.from_numpy(twins.batch_norm(x.numpy(), *used, eps))
+    ones = [1] * len(space)
+    twin = twin if weight is None else twin * weight.view(-1, *ones)
+    kit.close(y, twin if bias is None else twin + bias.view(-1, *ones))
+
+
 def test_batch_norm_gradcheck(kit):
     x, w, b = (kit.rand(*s).requires_grad_() for s in ((3, 2, 4), (2,), (2,)))
     call = lambda x, w, b: norm.batch_norm(x, None, None, w, b, training=True)  # noqa: E731
@@ -135,6 +175,19 @@ def test_activations_equal_their_twins(kit, name):
     kit.close(call(x), getattr(twins, name)(x.detach().numpy()))
     assert torch.autograd.gradcheck(call, x)
     assert torch.autograd.gradgradcheck(call, x)
+
+
+@given(
+    st.sampled_from(["relu", "sigmoid", "tanh", "scaled_tanh", "glu"]),
+    st.lists(st.integers(0, 3), min_size=1, max_size=4),
+    st.integers(0, 1000),
+    st.sampled_from([0.0, 1.0, 40.0]),
+)
+@FEW
+def test_activations_of_any_shape_equal_their_twins(kit, name, shape, seed, scale):
+    shape = (shape[0], 2 * (shape[1] if shape[1:] else 1), *shape[2:]) if name == "glu" else shape
+    x = scale * kit.rand(*shape, seed=seed)
+    kit.close(getattr(activation, name)(x), getattr(twins, name)(x.numpy()))
 
 
 def test_scaled_tanh_keeps_one():

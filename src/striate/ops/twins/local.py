@@ -65,6 +65,17 @@ def tabled_conv(
     return out
 
 
+def laplacian(adjacency: Array, *, normalized: bool) -> Array:
+    """Degrees less weights, entry by entry; normalized: 1 less weight / sqrt of both degrees, 0 for lonely nodes."""
+    out = np.zeros_like(adjacency)
+    degree = adjacency.sum(1)
+    for i, j in np.ndindex(*out.shape):
+        out[i, j] = degree[i] * (i == j) - adjacency[i, j]
+        if normalized and out[i, j]:
+            out[i, j] /= np.sqrt(degree[i] * degree[j])
+    return out
+
+
 def spectral_conv(x: Array, theta: Array, vectors: Array) -> Array:
     """The matrices U diag(theta) U^T, one a pair of channels."""
     out = np.zeros((x.shape[0], theta.shape[0], x.shape[2]))

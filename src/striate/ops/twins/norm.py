@@ -13,6 +13,16 @@ def batch_norm(x: Array, mean: Array, var: Array, eps: float) -> Array:
     return out
 
 
+def statistics(x: Array) -> tuple[Array, Array]:
+    """Mean and population variance of every channel, from sums."""
+    mean, var = np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    for c in range(x.shape[1]):
+        values = x[:, c].ravel()
+        mean[c] = values.sum() / len(values)
+        var[c] = ((values - mean[c]) ** 2).sum() / len(values)
+    return mean, var
+
+
 def local_response_norm(x: Array, size: int, alpha: float, beta: float, k: float) -> Array:
     """Gives x / (k + alpha sum of squares)^beta over channels c - floor((size - 1) / 2) to c + floor(size / 2)."""
     out = np.empty_like(x)
