@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch._dynamo
 from torch import nn
 
 from striate import shapes
@@ -128,6 +129,59 @@ def test_runs_trains_and_copies_its_state(name):
     assert torch.equal(layer(x), other(x))
     assert torch.equal(copy.deepcopy(layer)(x), layer(x))
     assert repr(layer)
+
+
+def seeded(name: str) -> tuple[nn.Module, torch.Tensor]:
+    """The layer as it evaluates, and an input that is no block of memory of its own."""
+    make, size, _ = LAYERS[name]
+    x = torch.rand(*size[:-1], 2 * size[-1], generator=torch.Generator().manual_seed(0))
+    return make().eval(), x[..., ::2]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layouts_types_and_no_items(name):
+    layer, x = seeded(name)
+    y = layer(x)
+    torch.testing.assert_close(layer(x.contiguous()), y)
+    if x.ndim == 4:
+        torch.testing.assert_close(layer(x.to(memory_format=torch.channels_last)), y)
+    assert layer(x[:0]).shape == (0, *y.shape[1:])
+    for dtype, tolerance in (
+        (torch.float64, 1e-4),
+        (torch.float16, 5e-3),
+        (torch.bfloat16, 4e-2),
+    ):
+        other = copy.deepcopy(layer).to(dtype)
+        narrow = x.to(dtype).requires_grad_()
+        found = other(narrow)
+        assert found.dtype is dtype
+        torch.testing.assert_close(found.to(y.dtype), y, rtol=tolerance, atol=tolerance)
+        found.sum().backward()
+        assert narrow.grad is not None
+        assert narrow.grad.isfinite().all()
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # PyTorch's compiler itself does
+@pytest.mark.parametrize("name", LAYERS)
+def test_compiles_to_one_graph_with_its_gradients(name):
+    layer, x = seeded(name)
+    torch._dynamo.reset()
+    whole = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    x.requires_grad_()
+    slopes = [
+        torch.autograd.grad(call(x).square().sum(), [x, *layer.parameters()])
+        for call in (layer, whole)
+    ]
+    torch.testing.assert_close(whole(x), layer(x))
+    torch.testing.assert_close(slopes[1], slopes[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_exports_with_any_number_of_items(name):
+    layer, x = seeded(name)
+    free = {0: torch.export.Dim("items", min=2)}
+    net = torch.export.export(layer, (x.repeat(2, *[1] * (x.ndim - 1)),), dynamic_shapes=(free,))
+    torch.testing.assert_close(net.module()(x), layer(x))
 
 
 @pytest.mark.parametrize(
