@@ -18,7 +18,10 @@ ACTS = {"relu": lambda: nn.ReLU(inplace=True), "sigmoid": nn.Sigmoid, "tanh": nn
 
 
 class Dense(Backbone):
-    """Flatten, hidden layers `fc1`, `fc2`, ... each with its activation, then `fc`."""
+    """Flatten, hidden layers `fc1`, `fc2`, ... each with its activation and dropout, then `fc`.
+
+    Without hidden layers it is the pixels that are dropped.
+    """
 
     head = "fc"
 
@@ -39,6 +42,8 @@ class Dense(Backbone):
             layers[f"fc{i + 1}"] = nn.Linear(sizes[i], sizes[i + 1])
             layers[f"act{i + 1}"] = ACTS[act]()
             layers[f"drop{i + 1}"] = dropout(drop_rate)
+        if not hidden:
+            layers["drop"] = dropout(drop_rate)
         self.hidden = nn.Sequential(layers)
         self.fc = nn.Linear(sizes[-1], num_classes)
         self.stem = "hidden.fc1" if hidden else "fc"
@@ -52,7 +57,7 @@ class Dense(Backbone):
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The last hidden layer as [B, units, 1, 1]; of the linear net the picture itself."""
-        return [self.hidden(x)[:, :, None, None]] if len(self.hidden) > 1 else [x]
+        return [x] if self.stem == self.head else [self.hidden(x)[:, :, None, None]]
 
     def templates(self) -> Tensor:
         """Weights of the first layer as pictures [units, C, H, W]; of the linear net one picture a class.
@@ -68,12 +73,12 @@ class Dense(Backbone):
 
 
 def build(request: Request) -> Backbone:
-    """The net at the sizes asked for; `linear` is the row of the catalogue that has no options."""
+    """The net at the sizes asked for; `linear` is the row of the catalogue without hidden layers."""
     deep = "hidden" in request.options
     return Dense(
         (request.in_channels, *request.size),
         num_classes=request.num_classes,
         hidden=tuple(request.scaled(n) for n in request.counts("hidden")) if deep else (),
         act=request.word("act") if deep else "relu",
-        drop_rate=request.number("drop_rate") if deep else 0,
+        drop_rate=request.number("drop_rate"),
     )

@@ -16,6 +16,7 @@ ROWS = rows(
         params=7_850,
         macs=7_840,
         published=Published("derived: 784 x 10 + 10", params=7_850, macs=7_840),
+        options=drop_rate(),
         note="one weight a pixel and class",
     ),
     Entry(
