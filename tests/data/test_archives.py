@@ -91,7 +91,7 @@ def test_a_tar_with_every_trick(tmp_path, store):
         add("/".join("d" * 40))
     folder, left = archives.unpack(tmp_path / "evil.tar", store)
     assert unpacked(folder) == {"good/a.png": b"data", "good/b.png": b"data"}
-    assert left == {"(unsafe in archive)": 11}
+    assert left == {"(unsafe in archive)": 10, "good/a.png (again in archive)": 1}
     assert not outside.exists()
     assert all(stat.S_ISREG(p.lstat().st_mode) for p in folder.rglob("*") if not p.is_dir())
 
@@ -109,7 +109,19 @@ def test_a_zip_with_every_trick(tmp_path, store):
             archive.writestr("good/a.png", b"other")
     folder, left = archives.unpack(tmp_path / "evil.zip", store)
     assert unpacked(folder) == {"good/a.png": b"data"}
-    assert left == {"(unsafe in archive)": 5}
+    assert left == {"(unsafe in archive)": 4, "good/a.png (again in archive)": 1}
+
+
+def test_of_many_doubled_names_some_are_told(tmp_path, store):
+    with tarfile.open(tmp_path / "twice.tar", "w") as archive:
+        for name in [f"{i}.png" for i in range(30)] * 2 + ["0.png"]:
+            info = tarfile.TarInfo(name)
+            info.size = 4
+            archive.addfile(info, io.BytesIO(b"data"))
+    _, left = archives.unpack(tmp_path / "twice.tar", store)
+    assert left["0.png (again in archive)"] == 2
+    assert left["(again in archive)"] == 10
+    assert len(left) == 21
 
 
 def test_bombs_are_refused(tmp_path, store):

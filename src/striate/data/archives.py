@@ -29,6 +29,8 @@ _BLOCK = 2**20
 _DEEPEST = 32
 _LONGEST = 255  # bytes of one part of a name
 UNSAFE = "(unsafe in archive)"
+AGAIN = "again in archive"
+_NAMED = 20  # names told one by one; more are counted together
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def _extract(path: Path, folder: Path, store: Store, caps: Caps) -> None:
     for member in _members(path, left):
         name = safe_name(member.name)
         if name is None or name in sizes:
-            left[UNSAFE] += 1
+            left[leaving(name, left)] += 1
             continue
         if len(sizes) >= caps.files or written + member.size > most:
             raise DataError(
@@ -161,6 +163,14 @@ def _copy(member: Member, target: Path, most: int, path: Path) -> int:
                 raise DataError(f"{shown(path)} unpacks to more than it says: refused")
             out.write(block)
     return count
+
+
+def leaving(name: str | None, left: Counter[str]) -> str:
+    """What an entry is counted as that is left in the archive: one without a safe name, or with that of another."""
+    if name is None:
+        return UNSAFE
+    key = f"{shown(name)} ({AGAIN})"
+    return key if key in left or len(left) < _NAMED else f"({AGAIN})"
 
 
 def safe_name(name: str) -> str | None:

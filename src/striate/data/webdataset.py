@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from striate.data import files, pictures
-from striate.data.archives import UNSAFE, Caps, safe_name
+from striate.data.archives import Caps, leaving, safe_name
 from striate.data.byteranges import Local
 from striate.data.files import shown
 from striate.data.folders import SPLITS
@@ -90,8 +90,9 @@ def _members(path: Path, left: Counter[str]) -> Iterator[Member]:
                 name = safe_name(info.name)
                 if info.isdir():
                     continue
-                if not info.isreg() or info.issparse() or name is None or name in known:
-                    left[UNSAFE] += 1
+                usable = info.isreg() and not info.issparse()
+                if not usable or name is None or name in known:
+                    left[leaving(name if usable else None, left)] += 1
                     continue
                 if len(known) >= _MOST:
                     raise DataError(f"{shown(path)} holds more than {_MOST:,} files: refused")
