@@ -1,15 +1,18 @@
 """`striate train --devices N`, and what becomes of it when it is stopped, killed, or asked for too much."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 
 import striate
 from striate import cli
@@ -131,6 +134,44 @@ def test_a_signal_reaches_all_and_another_number_of_processes_goes_on(
     losses = [row["train_loss"] for row in Run(path).history()]
     assert len(losses) >= before + 2
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_process_killed_while_pictures_are_decoded(tmp_path, number):
+    noise = np.random.default_rng(0).integers(0, 255, (1000, 1000, 3), np.uint8)
+    for i in range(80):
+        file = tmp_path / "large" / "ab"[i % 2] / f"{i}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.roll(noise, i, 0)).save(file)
+    words = [tmp_path / "large", *QUICK, "size=32", "epochs=2", "--devices", "2"]
+    env = {**os.environ, "STRIATE_CACHE": str(tmp_path / "cache")}
+    with subprocess.Popen(
+        command(*words, "--out", tmp_path), stderr=subprocess.PIPE, text=True, env=env
+    ) as process:
+        assert process.stderr is not None
+        while not list((tmp_path / "cache").glob("arrays/making-*")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(children[number]), signal.SIGKILL)
+        start, lines = time.monotonic(), []
+        for line in process.stderr:
+            lines.append(line)
+            if line.startswith("a process was lost"):
+                break
+        # Five seconds until it is told, beside those in which the processes start anew.
+        assert time.monotonic() - start < 30
+        lines += process.stderr.readlines()
+        assert process.wait(60) == 0
+    (told,) = (line for line in lines if "lost" in line)
+    assert told == (
+        "a process was lost (killed, often because the memory ran out): "
+        "all begin again from the last checkpoint, 1 of 3 times\n"
+    )
+    assert not any("Traceback" in line for line in lines)
+    (run,) = (tmp_path / "classify").iterdir()
+    assert len(Run.load(run).history()) == 2
 
 
 @pytest.mark.slow

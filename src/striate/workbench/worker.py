@@ -14,7 +14,7 @@ from striate.runs.folder import write_json
 from striate.training import read_recipe
 from striate.training.ranks import Followed
 from striate.workbench import nets, progress
-from striate.workbench.launch import JOB, OUTCOME
+from striate.workbench.launch import JOB, OUTCOME, RESTARTS
 from striate.workbench.train import resume, train_with
 
 PATIENCE = 3.0  # seconds in which another process says why it ended
@@ -57,6 +57,12 @@ def main(folder: Path) -> int:
 def _work(folder: Path) -> Run:
     job: dict[str, Any] = json.loads((folder / JOB).read_text(encoding="utf-8"))
     with progress.shown() as shown:
+        again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+        if again and os.environ.get("RANK") == "0":
+            shown.say(
+                "a process was lost (killed, often because the memory ran out): "
+                f"all begin again from the last checkpoint, {again} of {RESTARTS} times"
+            )
         if "resume" in job:
             own = nets.own(job["net"]) if job["net"] else None
             allow = job.get("allow", ())
