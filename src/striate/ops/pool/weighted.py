@@ -3,6 +3,7 @@
 x [N, C, *space], result [N, C, *out].
 """
 
+from itertools import product
 from math import exp, prod
 from typing import Any
 
@@ -61,22 +62,26 @@ def weighted_avg_pool(
     """
     rank = check_space(x, "weighted_avg_pool")
     w = pool_window("weighted_avg_pool", x, kernel_size, stride, padding, dilation, ceil_mode)
-    weights = [gaussian_weights(k, sigma) for k in w.kernel]
+    of_length = {k: gaussian_weights(k, sigma) for k in set(w.kernel)}
+    weights = [of_length[k] for k in w.kernel]
     cells = wide(x)
-    y = depthwise(cells, w, outer(weights, cells))
+    kernel = cells.new_tensor([prod(each) for each in product(*weights)])
+    y = depthwise(cells, w, kernel.view(w.kernel))
     if any(cells for pair in w.reach for cells in pair):
         y = y / outer([_mass(w, axis, weights[axis]) for axis in range(rank)], y)
     return y.to(x.dtype)
 
 
 def _mass(w: Window, axis: int, weights: list[float]) -> list[float]:
-    """Weight that lies on real cells, at every place along an axis; 1 where none does."""
+    """Weight that lies on real cells, at every place along an axis; 1 where all of it or none does."""
     n, s, d, before = w.size[axis], w.stride[axis], w.dilation[axis], w.sides[axis][0]
-    reads = [[p * s + t * d - before for t in range(len(weights))] for p in range(w.out[axis])]
-    masses = [
-        sum(m for cell, m in zip(cells, weights, strict=True) if 0 <= cell < n) for cells in reads
-    ]
-    return [mass or 1.0 for mass in masses]
+    last = (len(weights) - 1) * d
+    masses: list[float] = []
+    for start in range(-before, w.out[axis] * s - before, s):
+        whole = start >= 0 and start + last < n
+        real = () if whole else (m for t, m in enumerate(weights) if 0 <= start + t * d < n)
+        masses.append(sum(real) or 1.0)
+    return masses
 
 
 def lp_pool(
