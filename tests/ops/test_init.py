@@ -1,7 +1,5 @@
 """Initialisation: the variance each rule states, the bias, the generator."""
 
-from functools import partial
-
 import pytest
 import torch
 
@@ -12,27 +10,26 @@ IN, OUT = 30 * 9, 40 * 9
 
 
 @pytest.mark.parametrize(
-    ("rule", "variance"),
+    ("rule", "settings", "variance"),
     [
-        (init.gaussian_, 1e-4),
-        (partial(init.gaussian_, std=0.5), 0.25),
-        (init.glorot_, 2 / (IN + OUT)),
-        (partial(init.glorot_, uniform=False, gain=2), 8 / (IN + OUT)),
-        (init.he_, 2 / IN),
-        (partial(init.he_, uniform=True), 2 / IN),
-        (partial(init.he_, fan_out=True), 2 / OUT),
-        (init.lecun_, 1 / IN),
-        (partial(init.lecun_, uniform=True), 1 / IN),
+        (init.gaussian_, {}, 1e-4),
+        (init.gaussian_, {"std": 0.5}, 0.25),
+        (init.glorot_, {}, 2 / (IN + OUT)),
+        (init.glorot_, {"uniform": False, "gain": 2}, 8 / (IN + OUT)),
+        (init.he_, {}, 2 / IN),
+        (init.he_, {"uniform": True}, 2 / IN),
+        (init.he_, {"fan_out": True}, 2 / OUT),
+        (init.lecun_, {}, 1 / IN),
+        (init.lecun_, {"uniform": True}, 1 / IN),
     ],
-    ids=str,
 )
-def test_variance(rule, variance):
+def test_variance(rule, settings, variance):
     weight = torch.zeros(40, 30, 3, 3, requires_grad=True)
-    rule(weight, generator=torch.Generator().manual_seed(0))
+    rule(weight, **settings, generator=torch.Generator().manual_seed(0))
     assert weight.requires_grad
     assert weight.var().item() == pytest.approx(variance, rel=0.05)
     again = torch.zeros(40, 30, 3, 3)
-    rule(again, generator=torch.Generator().manual_seed(0))
+    rule(again, **settings, generator=torch.Generator().manual_seed(0))
     assert torch.equal(weight, again)
 
 
