@@ -72,6 +72,11 @@ def spread(kernel: int, dilation: int = 1) -> int:
     5
     """
     check_whole(kernel=kernel, dilation=dilation)
+    return _spread(kernel, dilation)
+
+
+def _spread(kernel: int, dilation: int) -> int:
+    """`spread` of what is checked already."""
     return (kernel - 1) * dilation + 1
 
 
@@ -88,8 +93,8 @@ def padding_needed(
     """
     check_whole(size=size, out=out, kernel=kernel, stride=stride, dilation=dilation)
     check_truth(lower=lower)
-    total = max(0, (out - 1) * stride + spread(kernel, dilation) - size)
-    if (size + total - spread(kernel, dilation)) // stride + 1 != out:
+    total = max(0, (out - 1) * stride + _spread(kernel, dilation) - size)
+    if (size + total - _spread(kernel, dilation)) // stride + 1 != out:
         raise ShapeError(
             f"{size} cells give more than {out} even without padding; take a larger stride or kernel"
         )
@@ -194,10 +199,10 @@ def _cells_out(
     ceil_mode: bool,
 ) -> int:
     before, after = padding
-    room = size + before + after - spread(kernel, dilation)
+    room = size + before + after - _spread(kernel, dilation)
     if room < 0:
         raise ShapeError(
-            f"a kernel that spreads over {spread(kernel, dilation)} cells does not fit in {size} "
+            f"a kernel that spreads over {_spread(kernel, dilation)} cells does not fit in {size} "
             f"padded by {before} + {after}; pad more or take a smaller kernel or dilation"
         )
     if not ceil_mode:
@@ -223,7 +228,7 @@ def in_size(
 
 
 def _cells_in(out: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int) -> int:
-    return (out - 1) * stride + spread(kernel, dilation) - sum(padding)
+    return (out - 1) * stride + _spread(kernel, dilation) - sum(padding)
 
 
 def window(
@@ -291,7 +296,7 @@ def crops(
     """
     if not isinstance(padding, str) or padding not in WORDS[1:]:
         return sides(padding, kernel, kernel=kernel, stride=stride, dilation=dilation)
-    off = [spread(k, d) - s for k, d, s in zip(kernel, dilation, stride, strict=True)]
+    off = [_spread(k, d) - s for k, d, s in zip(kernel, dilation, stride, strict=True)]
     halves = [(max(0, cells // 2), cells - max(0, cells // 2)) for cells in off]
     lower = padding == "same_lower"
     return tuple((a, b) if lower and a >= 0 else (b, a) for b, a in halves)
