@@ -5,6 +5,7 @@ Filters, repeats, parameters and operations are held in the test of each family.
 
 import csv
 import re
+from math import prod
 from typing import Any
 
 import pytest
@@ -89,11 +90,9 @@ PLACES: dict[tuple[str, str], tuple[str, str]] = {
 }
 # Rows without a layer of ours at one place: what they print is held by the test named.
 ELSEWHERE = {
-    ("LeNet-5", "INPUT"): "here",
-    ("LeNet-5", "TOTAL"): "here",
-    ("AlexNet", "input"): "test_alexnet.py, at 224 and at 227",
+    **{("LeNet-5", name): "here" for name in ("INPUT", "TOTAL")},
+    **{("AlexNet", name): "here" for name in ("input", "TOTAL")},
     ("AlexNet", "LRN"): "test_alexnet.py",
-    ("AlexNet", "TOTAL"): "test_alexnet.py",
     **{("ResNet Table 1", f"{depth}-layer TOTAL"): "test_resnet.py" for depth in DEPTHS},
 }
 # Tables of rows that are each of their own kind, all of whose fields one test reads.
@@ -186,6 +185,8 @@ def test_kernel_and_stride(tables, nets, at):
         assert printed == ["x".join(map(str, came[2:]))]  # over the whole map
     elif row["kernel"] and hasattr(layer, "weight") and layer.weight.ndim > 1:
         assert printed == ["x".join(map(str, layer.weight.shape[-2:]))]
+    else:
+        assert not row["kernel"]
     if row["stride"] == "2 at the first block":
         assert max(strides(layer[0])) == 2
         assert max(strides(layer[1:])) == 1
@@ -193,6 +194,8 @@ def test_kernel_and_stride(tables, nets, at):
         assert max(strides(layer)) == int(row["stride"])
     elif row["stride"] and went[2:] != (1, 1):
         assert came[2] // went[2] == int(row["stride"])
+    else:
+        assert not row["stride"] or kernels(layer) == []  # one window, which never moves
 
 
 def test_the_depth_of_rows_of_googlenet(tables, nets):
@@ -222,6 +225,39 @@ def test_input_and_total_of_lenet5(tables, nets):
     ]
     for field in ("params", "connections"):
         assert sum(int(row[field] or 0) for row in rows) == int(total[field])
+
+
+def test_input_and_total_of_alexnet(tables, nets):
+    row, total = tables["AlexNet", "input"], tables["AlexNet", "TOTAL"]
+    with torch.device("meta"):
+        shape = build("alexnet_2012", init=False, size=224).input_shape
+    assert shape == (int(row["maps"]), *map(int, row["output_size"].split("x")))
+    assert row["detail"] == f"{prod(shape):,}-dimensional"
+    net, _ = nets("alexnet_2012")
+    assert round(sum(p.numel() for p in net.parameters()), -7) == int(total["params"])
+
+
+def test_the_work_of_googlenets_last_layer(tables, nets):
+    net, _ = nets("googlenet_2014")
+    assert f"{net.fc.weight.numel() // 10**6}M" == tables["GoogLeNet Table 1", "linear"]["ops"]
+
+
+def test_the_layers_of_a_stage_of_resnets_for_cifar(tables, nets):
+    row = tables["ResNet CIFAR", "n blocks per stage"]
+    for depth, n in ((20, 3), (56, 9)):
+        net, _ = nets(f"resnet{depth}_cifar")
+        stages = [(net.conv1, net.layer1), (net.layer2,), (net.layer3,)]
+        counted = [
+            sum(
+                m.weight.shape[2:] == (3, 3)
+                for part in parts
+                for m in part.modules()
+                if isinstance(m, nn.Conv2d)
+            )
+            for parts in stages
+        ]
+        assert row["repeat"] == "1+2n / 2n / 2n"
+        assert counted == [1 + 2 * n, 2 * n, 2 * n]
 
 
 def test_every_map_of_c3(tables, nets):
