@@ -160,14 +160,14 @@ def test_a_process_killed_while_pictures_are_decoded(tmp_path, number):
             lines.append(line)
             if line.startswith("a process was lost"):
                 break
-        # Five seconds until it is told, beside those in which the processes start anew.
+        # Most of it is what the processes take to start anew.
         assert time.monotonic() - start < 30
         lines += process.stderr.readlines()
         assert process.wait(60) == 0
     (told,) = (line for line in lines if "lost" in line)
     assert told == (
-        "a process was lost (killed, often because the memory ran out): "
-        "all begin again from the last checkpoint, 1 of 3 times\n"
+        "a process was lost (killed, often because the memory ran out: a smaller batch= needs less); "
+        "all begin again from the last checkpoint there is, 1 of 3 times\n"
     )
     assert not any("Traceback" in line for line in lines)
     (run,) = (tmp_path / "classify").iterdir()

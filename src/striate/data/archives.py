@@ -29,7 +29,7 @@ _BLOCK = 2**20
 _DEEPEST = 32
 _LONGEST = 255  # bytes of one part of a name
 UNSAFE = "(unsafe in archive)"
-AGAIN = "again in archive"
+_AGAIN = "again in archive"
 _NAMED = 20  # names told one by one; more are counted together
 
 
@@ -169,8 +169,8 @@ def leaving(name: str | None, left: Counter[str]) -> str:
     """What an entry is counted as that is left in the archive: one without a safe name, or with that of another."""
     if name is None:
         return UNSAFE
-    key = f"{shown(name)} ({AGAIN})"
-    return key if key in left or len(left) < _NAMED else f"({AGAIN})"
+    key = f"{shown(name)} ({_AGAIN})"
+    return key if key in left or len(left) < _NAMED else f"({_AGAIN})"
 
 
 def safe_name(name: str) -> str | None:

@@ -178,7 +178,7 @@ def crop(
     if top + rows > x.shape[2] or left + columns > x.shape[3]:
         raise ShapeError(
             f"crop: {rows}x{columns} cells from row {top} and column {left} on reach past maps of "
-            f"{x.shape[2]}x{x.shape[3]}"
+            f"{x.shape[2]}x{x.shape[3]}; take less of them or begin earlier"
         )
     right, bottom = x.shape[3] - left - columns, x.shape[2] - top - rows
     return F.pad(x, (-left, -right, -top, -bottom)) if any((top, left, right, bottom)) else x

@@ -60,8 +60,8 @@ def _work(folder: Path) -> Run:
         again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
         if again and os.environ.get("RANK") == "0":
             shown.say(
-                "a process was lost (killed, often because the memory ran out): "
-                f"all begin again from the last checkpoint, {again} of {RESTARTS} times"
+                "a process was lost (killed, often because the memory ran out: a smaller batch= needs less); "
+                f"all begin again from the last checkpoint there is, {again} of {RESTARTS} times"
             )
         if "resume" in job:
             own = nets.own(job["net"]) if job["net"] else None
