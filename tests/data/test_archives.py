@@ -44,7 +44,7 @@ def test_an_archive_is_the_folder_it_holds(cache, pictures, tmp_path, name):
     assert archive.layout == "class folders in an archive"
     assert archive.fingerprint == folder.fingerprint
     assert list(archive.splits["val"].names) == list(folder.splits["val"].names)
-    assert np.array_equal(archive.arrays("train").images, folder.arrays("train").images)
+    assert np.array_equal(archive.arrays("train").inputs, folder.arrays("train").inputs)
 
 
 def test_archives_of_array_files(cache, tmp_path, idx_files):

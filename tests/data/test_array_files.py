@@ -27,9 +27,9 @@ def test_the_four_idx_files(cache, tmp_path, idx_files, zipped, dot):
     assert {name: len(split) for name, split in opened.splits.items()} == {"train": 20, "test": 10}
     train = opened.arrays("train")
     expected = np.random.default_rng(3).integers(0, 256, (20, 6, 5), dtype=np.uint8)
-    assert (train.images[..., 0] == expected).all()
-    assert np.asarray(train.images).flags.writeable
-    assert train.labels.tolist() == [i % 3 for i in range(20)]
+    assert (train.inputs[..., 0] == expected).all()
+    assert np.asarray(train.inputs).flags.writeable
+    assert train.targets.tolist() == [i % 3 for i in range(20)]
     assert list(train.names)[:2] == ["train/0", "train/1"]
     assert (opened.color, opened.native_size) == ("grey", (6, 5))
 
@@ -90,18 +90,18 @@ def test_each_type_of_array(cache, tmp_path, values, golden):
     x = np.tile(values, (6, 2, 1))
     opened = data.open(arrays(tmp_path / "a.npz", x))
     assert opened.layout == "npz arrays"
-    assert opened.arrays("train").images[0, 0, :, 0].tolist() == golden
+    assert opened.arrays("train").inputs[0, 0, :, 0].tolist() == golden
 
 
 def test_each_order_of_axes(cache, tmp_path):
     x = np.random.default_rng(0).integers(0, 256, (6, 5, 7, 3), dtype=np.uint8)
-    last = data.open(arrays(tmp_path / "a.npz", x)).arrays("test").images
-    first = data.open(arrays(tmp_path / "b.npz", x.transpose(0, 3, 1, 2))).arrays("test").images
+    last = data.open(arrays(tmp_path / "a.npz", x)).arrays("test").inputs
+    first = data.open(arrays(tmp_path / "b.npz", x.transpose(0, 3, 1, 2))).arrays("test").inputs
     assert np.array_equal(last, x)
     assert np.array_equal(first, x)
     clear = np.concatenate([x, np.zeros((6, 5, 7, 1), np.uint8)], -1)
     assert np.all(
-        np.asarray(data.open(arrays(tmp_path / "c.npz", clear)).arrays("test").images) == 255
+        np.asarray(data.open(arrays(tmp_path / "c.npz", clear)).arrays("test").inputs) == 255
     )
 
 
@@ -235,7 +235,7 @@ def test_encoded_pictures_in_two_files(cache, tmp_path, encoded):
     assert opened.layout == "npz of encoded pictures"
     assert {name: len(split) for name, split in opened.splits.items()} == {"train": 8, "test": 4}
     assert opened.classes == ("cat", "dog")
-    got = opened.arrays("test").images
+    got = opened.arrays("test").inputs
     assert all((got[i] == data.picture(encoded(50 + i, kind="JPEG"))).all() for i in range(4))
     one = data.open(tmp_path / "x_train_jpeg.npz")
     assert {name: len(split) for name, split in one.splits.items()} == {"train": 6, "val": 2}
@@ -271,8 +271,8 @@ def test_cifar_batches(cache, tmp_path):
     (tmp_path / form.names).write_text("plane\ncar\nbird\n\n")
     opened = data.open(tmp_path)
     assert (opened.layout, opened.classes) == ("cifar batches", ("plane", "car", "bird"))
-    assert np.array_equal(opened.arrays("train").images, planes[:10].transpose(0, 2, 3, 1))
-    assert opened.arrays("test").labels.tolist() == [1, 2]
+    assert np.array_equal(opened.arrays("train").inputs, planes[:10].transpose(0, 2, 3, 1))
+    assert opened.arrays("test").targets.tolist() == [1, 2]
     (tmp_path / form.test[0]).write_bytes(b"\0" * 3072)
     assert refused(tmp_path) == (
         f"{tmp_path}/test_batch.bin has 3,072 bytes, expected a multiple of 3,073: fetch it again"

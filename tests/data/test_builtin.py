@@ -57,7 +57,7 @@ def test_digits_come_with_a_dependency(cache):
         "val": 359,
     }
     assert (opened.color, opened.native_size) == ("grey", (8, 8))
-    assert opened.arrays("train", size=(32, 32)).images.shape == (1438, 32, 32, 1)
+    assert opened.arrays("train", size=(32, 32)).inputs.shape == (1438, 32, 32, 1)
     assert not cache.exists()
 
 
@@ -69,9 +69,9 @@ def test_digits_are_those_of_the_package(cache, monkeypatch):
     part = builtin.read("digits", options()).parts["all"]
     assert isinstance(part.source, Pixels)
     assert (part.source.images[..., 0] == np.rint(values * 255 / 16).reshape(-1, 8, 8)).all()
-    assert (part.labels == labels).all()
+    assert (part.targets.codes == labels).all()
     monkeypatch.setattr(builtin.importlib.util, "find_spec", {}.get)
-    assert (builtin.read("digits", options()).parts["all"].labels == labels).all()
+    assert (builtin.read("digits", options()).parts["all"].targets.codes == labels).all()
 
 
 def test_a_folder_of_that_name_needs_a_slash(cache, pictures, monkeypatch):
@@ -102,10 +102,10 @@ def test_the_published_files_themselves_are_found(
 
 def test_they_are_fetched_once_with_checksum(cache, site):
     first = builtin.read("mnist", options(), {"mnist": site})
-    assert len(first.parts["train"].labels) == 20
+    assert len(first.parts["train"]) == 20
     assert sorted(p.name for p in (cache / "downloads" / "mnist").iterdir()) == list(site.files)
     gone = Published("http://127.0.0.1:9/", site.files)
-    assert len(builtin.read("mnist", options(), {"mnist": gone}).parts["test"].labels) == 10
+    assert len(builtin.read("mnist", options(), {"mnist": gone}).parts["test"]) == 10
 
 
 def test_another_content_than_published_is_thrown_away(cache, site):

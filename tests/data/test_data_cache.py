@@ -42,9 +42,9 @@ def decodes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     decode = sources.Encoded.decode
 
-    def counted(self, i, size, color):
+    def counted(self, i, form):
         seen.append(i)
-        return decode(self, i, size, color)
+        return decode(self, i, form)
 
     monkeypatch.setattr(sources.Encoded, "decode", counted)
     return seen
@@ -57,10 +57,10 @@ def test_pictures_are_decoded_once(cache, pictures, decodes):
     decodes.clear()
     again = data.open(root).arrays("train", size=(6, 6))
     assert decodes == []
-    assert isinstance(again.images, np.memmap)
-    assert (again.images == first.images).all()
-    again.images[0] = 0  # a private map: neither the file nor another reader sees this
-    assert np.array_equal(data.open(root).arrays("train", size=(6, 6)).images, first.images)
+    assert isinstance(again.inputs, np.memmap)
+    assert (again.inputs == first.inputs).all()
+    again.inputs[0] = 0  # a private map: neither the file nor another reader sees this
+    assert np.array_equal(data.open(root).arrays("train", size=(6, 6)).inputs, first.inputs)
 
 
 def test_size_colour_and_content_make_the_key(cache, pictures, decodes, encoded):
@@ -81,26 +81,26 @@ def test_size_colour_and_content_make_the_key(cache, pictures, decodes, encoded)
 
 
 def damage_by(way: str, found: Path) -> None:
-    pixels, manifest = found / "pixels.u8", found / "manifest.json"
+    pixels, manifest = found / "items.raw", found / "manifest.json"
     if way == "flipped":
         pixels.write_bytes(b"\0" + pixels.read_bytes()[1:])
     elif way == "cut":
         pixels.write_bytes(pixels.read_bytes()[:-1])
-    elif way in ("pixels.u8", "manifest.json"):
+    elif way in ("items.raw", "manifest.json"):
         (found / way).unlink()
     else:
         manifest.write_text(way)
 
 
 @pytest.mark.parametrize(
-    "damage", ["flipped", "cut", "pixels.u8", "manifest.json", "{", "[]", '{"version": 0}']
+    "damage", ["flipped", "cut", "items.raw", "manifest.json", "{", "[]", '{"version": 0}']
 )
 def test_a_damaged_entry_is_made_anew(cache, pictures, decodes, damage):
     root = pictures({"a": 5, "b": 5})
-    first = np.array(data.open(root).arrays("train").images)
+    first = np.array(data.open(root).arrays("train").inputs)
     damage_by(damage, entry(cache))
     decodes.clear()
-    assert np.array_equal(data.open(root).arrays("train").images, first)
+    assert np.array_equal(data.open(root).arrays("train").inputs, first)
     assert len(decodes) == 8
     assert (entry(cache) / "manifest.json").exists()
 
@@ -144,9 +144,9 @@ def test_more_than_the_limit_is_streamed(cache, pictures, monkeypatch):
     held = data.open(root).arrays("train", size=(100, 100))
     monkeypatch.setenv("STRIATE_CACHE_GB", "0.0001")
     streamed = data.open(root).arrays("train", size=(100, 100))
-    assert isinstance(streamed.images, data.Streamed)
-    assert (np.asarray(streamed.images) == held.images).all()
-    assert (streamed.labels == held.labels).all()
+    assert isinstance(streamed.inputs, data.Streamed)
+    assert (np.asarray(streamed.inputs) == held.inputs).all()
+    assert (streamed.targets == held.targets).all()
     with pytest.raises(
         DataError,
         match=r"^the decoded pictures need 24.0 MB but the cache is limited to 0.1 MB: "
@@ -164,7 +164,7 @@ def test_the_oldest_entries_are_swept(tmp_path):
     small = Store(tmp_path, limit=3000)
 
     def keep(key: str) -> None:
-        small.keep(key, (1, 10, 100, 1), [(np.zeros((1, 10, 100, 1), np.uint8), {})])
+        small.keep(key, (1, 10, 100, 1), np.dtype(np.uint8), [(np.zeros((1, 10, 100, 1), np.uint8), {})])
 
     for age, key in ((300, "old"), (200, "middle")):
         keep(key)
@@ -195,7 +195,7 @@ def test_what_is_half_made_or_unpacked_is_swept_after_a_day_only(tmp_path):
 def both(root: str, folder: str, barrier: Any, results: Any) -> None:
     opened = data.open(root, cache=folder)
     barrier.wait()
-    results.put(np.asarray(opened.arrays("train", size=(7, 7)).images).tobytes())
+    results.put(np.asarray(opened.arrays("train", size=(7, 7)).inputs).tobytes())
 
 
 @pytest.mark.slow
@@ -215,7 +215,7 @@ def test_two_processes_at_once(cache, pictures):
     assert (
         got[0]
         == got[1]
-        == np.asarray(data.open(root).arrays("train", size=(7, 7)).images).tobytes()
+        == np.asarray(data.open(root).arrays("train", size=(7, 7)).inputs).tobytes()
     )
     assert entry(cache).name.isalnum()
 

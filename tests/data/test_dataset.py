@@ -103,9 +103,9 @@ def test_the_fingerprint_depends_on_content_alone(cache, pictures, tmp_path):
 def test_grey_pictures_stay_grey_unless_asked(cache, pictures):
     opened = data.open(pictures({"a": 3, "b": 3}, mode="L"))
     assert opened.color == "grey"
-    assert opened.arrays("train").images.shape == (4, 12, 10, 1)
-    rgb = opened.arrays("train", color="rgb").images
-    assert np.array_equal(rgb, np.repeat(opened.arrays("train").images, 3, 3))
+    assert opened.arrays("train").inputs.shape == (4, 12, 10, 1)
+    rgb = opened.arrays("train", color="rgb").inputs
+    assert np.array_equal(rgb, np.repeat(opened.arrays("train").inputs, 3, 3))
     assert rgb.shape[-1] == 3
     assert data.open(pictures({"c": 3})).color == "rgb"
 
@@ -117,19 +117,19 @@ def test_each_row_is_the_picture_of_its_name(cache, pictures):
     train = opened.arrays(
         "train", size=(5, 9), progress=lambda done, total: calls.append((done, total))
     )
-    for image, name in zip(train.images, train.names, strict=True):
+    for image, name in zip(train.inputs, train.names, strict=True):
         assert (image == data.picture(root / name, size=(5, 9))).all()
     assert calls[-1] == (120, 120)
     assert [done for done, _ in calls] == sorted({done for done, _ in calls})
-    assert train.labels.dtype == np.int64
+    assert train.targets.dtype == np.int64
 
 
 def test_arrays_of_the_right_form_are_not_copied(cache, tmp_path, idx_files):
     idx_files(tmp_path / "m")
     opened = data.open(tmp_path / "m")
-    images = opened.arrays("train").images
-    assert np.shares_memory(images, opened.arrays("train", size=(6, 5), color="grey").images)
-    grown = opened.arrays("train", size=(12, 10), color="rgb").images
+    images = opened.arrays("train").inputs
+    assert np.shares_memory(images, opened.arrays("train", size=(6, 5), color="grey").inputs)
+    grown = opened.arrays("train", size=(12, 10), color="rgb").inputs
     assert grown.shape == (20, 12, 10, 3)
     assert not cache.exists()
 
@@ -139,9 +139,9 @@ def test_large_arrays_that_are_resized_go_through_the_cache(
 ):
     idx_files(tmp_path / "m")
     opened = data.open(tmp_path / "m")
-    small = opened.arrays("train", size=(12, 10)).images
+    small = opened.arrays("train", size=(12, 10)).inputs
     monkeypatch.setattr("striate.data.streaming._IN_MEMORY", 100)
-    mapped = data.open(tmp_path / "m").arrays("train", size=(12, 10)).images
+    mapped = data.open(tmp_path / "m").arrays("train", size=(12, 10)).inputs
     assert isinstance(mapped, np.memmap)
     assert (mapped == small).all()
 
@@ -152,10 +152,10 @@ def test_broken_pictures_are_left_out_and_named(cache, pictures):
     opened = data.open(root)
     parts = [opened.arrays(split) for split in opened.splits]
     assert sum(len(part) for part in parts) == 20
-    assert all(len(part.images) == len(part.labels) == len(part.names) for part in parts)
+    assert all(len(part.inputs) == len(part.targets) == len(part.names) for part in parts)
     assert not any("bad" in name for part in parts for name in part.names)
     for part in parts:
-        assert (part.images[-1] == data.picture(root / part.names[-1])).all()
+        assert (part.inputs[-1] == data.picture(root / part.names[-1])).all()
     assert sorted(p.file for p in opened.problems) == ["a/bad0.png", "a/bad1.png", "a/bad2.png"]
     again = data.open(root)
     assert list(again.arrays("train").names) == list(parts[0].names)
@@ -295,9 +295,9 @@ def test_the_same_form_is_fetched_once(cache, pictures, monkeypatch):
     first = opened.arrays("train", size=(8, 8))
     looked = len(asked)
     again = opened.arrays("train", size=(8, 8))
-    assert again.images is first.images
+    assert again.inputs is first.inputs
     assert len(asked) == looked
-    assert opened.arrays("train", size=(6, 6)).images.shape[1:3] == (6, 6)
+    assert opened.arrays("train", size=(6, 6)).inputs.shape[1:3] == (6, 6)
     assert len(asked) > looked
 
 

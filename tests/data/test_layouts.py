@@ -142,7 +142,7 @@ def test_links_pipes_and_loops_are_never_followed(cache, pictures, tmp_path, enc
     opened = data.open(root)
     assert len(opened) == 6
     assert opened.ignored == {"(link)": 3, "(special)": 1}
-    assert opened.arrays("train").images.shape[1:] == (12, 10, 3)
+    assert opened.arrays("train").inputs.shape[1:] == (12, 10, 3)
 
 
 def test_odd_names_are_read_and_shown_escaped(cache, pictures, encoded):

@@ -18,7 +18,7 @@ def test_mnist(shared, cache):
         (28, 28),
     )
     train = opened.arrays("train")
-    assert np.bincount(train.labels).tolist() == [
+    assert np.bincount(train.targets).tolist() == [
         5923,
         6742,
         5958,
@@ -30,7 +30,7 @@ def test_mnist(shared, cache):
         5851,
         5949,
     ]
-    assert np.asarray(train.images).mean() / 255 == pytest.approx(0.1307, abs=1e-4)
+    assert np.asarray(train.inputs).mean() / 255 == pytest.approx(0.1307, abs=1e-4)
 
 
 def test_cifar_in_its_fullest_form(shared, cache):
@@ -44,9 +44,9 @@ def test_cifar_in_its_fullest_form(shared, cache):
 @pytest.mark.slow
 def test_cifar_decoded_is_the_ready_made_array(shared, cache):
     """The ready-made arrays were decoded from the same JPEGs by somebody else."""
-    ours = data.open(shared / "data" / "cifar10").arrays("test").images
+    ours = data.open(shared / "data" / "cifar10").arrays("test").inputs
     theirs = (
-        data.open(shared / "data" / "cifar10" / "cifar10_decoded_10k.npz").arrays("test").images
+        data.open(shared / "data" / "cifar10" / "cifar10_decoded_10k.npz").arrays("test").inputs
     )
     known = {image.tobytes() for image in ours}
     assert sum(image.tobytes() in known for image in theirs) == len(theirs) == 2000
@@ -78,7 +78,7 @@ def test_clothing(shared, cache):
     assert opened.duplicates == ()
     assert opened.sizes["height"]["max"] == 936
     val = opened.arrays("val", size=(64, 64))
-    assert val.images.shape == (120, 64, 64, 3)
+    assert val.inputs.shape == (120, 64, 64, 3)
 
 
 def test_masks_and_boxes_are_told_apart(shared, cache):

@@ -51,8 +51,8 @@ def test_a_packing_is_the_same_data(packed):
     for split in ("train", "val"):
         one, other = folder.arrays(split), from_shards.arrays(split)
         assert list(one.names) == list(other.names)
-        assert (one.labels == other.labels).all()
-        assert np.array_equal(one.images, other.images)
+        assert (one.targets == other.targets).all()
+        assert np.array_equal(one.inputs, other.inputs)
     assert from_shards.problems == ()
 
 
@@ -112,8 +112,8 @@ def test_arrays_become_png_without_loss(cache, tmp_path, idx_files):
     data.pack(data.open(tmp_path / "idx", val=0), tmp_path / "out")
     there = data.open(tmp_path / "out")
     for split in source.splits:
-        assert np.array_equal(there.arrays(split).images, source.arrays(split).images)
-        assert (there.arrays(split).labels == source.arrays(split).labels).all()
+        assert np.array_equal(there.arrays(split).inputs, source.arrays(split).inputs)
+        assert (there.arrays(split).targets == source.arrays(split).targets).all()
 
 
 def test_broken_pictures_are_left_out_and_too_many_stop(cache, pictures, tmp_path):
@@ -255,7 +255,7 @@ def test_a_shard_that_is_cut_off_loses_what_is_behind(packed, monkeypatch):
     monkeypatch.setenv("STRIATE_CACHE_GB", "0")
     streamed = data.open(out, val=0).arrays("all")
     assert len(streamed) == 24 - len(there.problems)
-    assert np.asarray(streamed.images).shape[0] == len(streamed)
+    assert np.asarray(streamed.inputs).shape[0] == len(streamed)
     for other in tars(out)[:3]:
         other.unlink()
     with pytest.raises(DataError, match=r"pictures cannot be read .*the shard is gone"):
@@ -301,7 +301,7 @@ def test_shards_are_read_from_any_address(packed, cache):
             system.pipe_file(f"/bucket/{path.relative_to(out)}", path.read_bytes())
     there = data.open("memory://bucket")
     assert there.fingerprint == data.open(root).fingerprint
-    assert np.array_equal(there.arrays("train").images, data.open(root).arrays("train").images)
+    assert np.array_equal(there.arrays("train").inputs, data.open(root).arrays("train").inputs)
     assert data.again(there.origin).fingerprint == there.fingerprint
     assert data.open(f"file://{out}").fingerprint == there.fingerprint
     system.rm("/bucket/all/000000.tar")
@@ -362,7 +362,7 @@ def test_tars_of_others_are_indexed_by_a_scan(cache, encoded, tmp_path):
     assert {name: len(split) for name, split in there.splits.items()} == {"train": 16, "val": 4}
     assert there.splits["train"].names[9] == "train-000001.tar/000009.png"
     assert sharded(there, "train").data(9) == encoded(9)
-    assert there.arrays("train").images.shape == (16, 12, 10, 3)
+    assert there.arrays("train").inputs.shape == (16, 12, 10, 3)
     os.truncate(root / "train-000001.tar", 3000)
     with pytest.raises(DataError, match=r"train-000001.tar is a damaged tar"):
         data.open(root)

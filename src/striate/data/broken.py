@@ -8,6 +8,7 @@ import numpy as np
 from striate.data.cache import Broken
 from striate.data.listing import Part
 from striate.data.sources import I64
+from striate.data.targets import Labels
 from striate.errors import ArgumentError, DataError
 
 SHARE = 0.01
@@ -36,12 +37,12 @@ class Policy:
         """
         lost = {split: _counts(parts[split], held, classes) for split, held in broken.items()}
         count = sum(len(held) for held in broken.values())
-        total = sum(len(part.labels) for part in parts.values())
+        total = sum(len(part) for part in parts.values())
         empty = [
             (name, split)
             for split, losses in lost.items()
             for k, name in enumerate(classes)
-            if losses[k] and losses[k] == np.count_nonzero(parts[split].labels == k)
+            if losses[k] and losses[k] == np.count_nonzero(parts[split].targets.strata() == k)
         ]
         if not empty and (count <= FEW or count <= self.share * total):
             return
@@ -51,17 +52,19 @@ class Policy:
         else:
             mend = "mend or remove them, or go on without them with --broken skip"
         by_class = np.sum(list(lost.values()), axis=0)
-        per_class = ", ".join(
-            f"{name} {by_class[k]}" for k, name in enumerate(classes) if by_class[k]
-        )
+        each = ", ".join(f"{name} {by_class[k]}" for k, name in enumerate(classes) if by_class[k])
+        per_class = f" ({each})" if each else ""
         raise DataError(
-            f"{count} of {total:,} pictures cannot be read ({per_class}): {_first(parts, broken)}; {mend}"
+            f"{count} of {total:,} pictures cannot be read{per_class}: {_first(parts, broken)}; {mend}"
         )
 
 
 def _counts(part: Part, broken: Broken, classes: Sequence[str]) -> I64:
+    """Broken items of each class, where items have one each."""
+    if not isinstance(part.targets, Labels):
+        return np.zeros(len(classes), np.int64)
     index = np.fromiter(broken, np.int64, len(broken))
-    return np.bincount(part.labels[index], minlength=len(classes))
+    return np.bincount(part.targets.codes[index], minlength=len(classes))
 
 
 def _first(parts: Mapping[str, Part], broken: Mapping[str, Broken]) -> str:

@@ -15,6 +15,7 @@ from striate.data.files import shown
 from striate.data.listing import WHOLE, Listing, Options, Part, numbered
 from striate.data.modes import U8
 from striate.data.sources import Pixels
+from striate.data.targets import Labels
 from striate.download import FetchError, fetch
 from striate.errors import DataError
 
@@ -66,7 +67,9 @@ def _digits() -> Listing:
     """1,797 digits of 8 x 8; their values 0..16 become 0..255."""
     table = _digits_table()
     images: U8 = np.rint(table[:, :-1] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
-    part = Part(numbered("digits", len(images)), table[:, -1].astype(np.int64), Pixels(images))
+    part = Part(
+        numbered("digits", len(images)), Labels(table[:, -1].astype(np.int64)), Pixels(images)
+    )
     return Listing("digits", tuple("0123456789"), {WHOLE: part})
 
 

@@ -1,6 +1,6 @@
 """The cache on disk: decoded pictures and unpacked archives, each in a folder that is renamed when whole.
 
-CACHE/arrays/KEY/    pixels.u8 (raw uint8, [N, H, W, C]) and manifest.json
+CACHE/arrays/KEY/    items.raw (an array [N, ...], pictures [N, H, W, C]) and manifest.json
 CACHE/archives/KEY/  what an archive held, and manifest.json
 
 Files are written the usual way and mapped for reading only: writing through a map kills the process
@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from striate.data.files import shown
-from striate.data.modes import U8
 from striate.errors import DataError
 
-VERSION = 1  # of the entries on disk and of the rules that decode pictures; a change makes all anew
+VERSION = 2  # of the entries on disk and of the rules that decode pictures; a change makes all anew
+ITEMS = "items.raw"
 LIMIT = 20 * 10**9  # bytes
 SPARE = 64 * 2**20  # bytes that stay free on the disk
 _DAY = 86_400.0  # seconds: what is left half-made or unpacked is safe from sweeping for so long
@@ -37,9 +38,9 @@ Broken = dict[int, str]  # number of a picture -> why it cannot be read
 
 @dataclass(frozen=True)
 class Stored:
-    """Decoded pictures: uint8 [N, H, W, C], mapped privately, and the numbers that are left out."""
+    """Decoded items [N, ...], mapped privately, and the numbers of those that are left out."""
 
-    images: U8
+    images: npt.NDArray[Any]
     broken: Broken
 
 
@@ -64,22 +65,27 @@ class Store:
         return stored
 
     def keep(
-        self, key: str, shape: tuple[int, int, int, int], chunks: Iterable[tuple[U8, Broken]]
+        self,
+        key: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        chunks: Iterable[tuple[npt.NDArray[Any], Broken]],
     ) -> Stored:
-        """Write decoded pictures under a key as they arrive, and map them.
+        """Write decoded items under a key as they arrive, and map them.
 
         Args:
-            key: names content, size, colour and version.
-            shape: [N, H, W, C] if none is broken.
-            chunks: pixels of the sound pictures in order, and the broken among them.
+            key: names content, form and version.
+            shape: [N, ...] if none is broken.
+            dtype: of the items.
+            chunks: the sound items in order, and the broken among them.
 
         Raises:
             DataError: the disk or the limit is too small, or the folder cannot be written.
         """
-        self.make_room(int(np.prod(shape, dtype=object)))
+        self.make_room(int(np.prod(shape, dtype=object)) * dtype.itemsize)
         with self.making("arrays", key) as folder:
-            manifest = _write(folder / "pixels.u8", shape[1:], chunks)
-            write_manifest(folder, manifest)
+            manifest = _write(folder / ITEMS, shape[1:], chunks)
+            write_manifest(folder, {**manifest, "dtype": dtype.str})
         stored = self.find(key)
         if stored is None:
             raise DataError(
@@ -198,7 +204,7 @@ def read_manifest(entry: Path) -> dict[str, Any]:
 
 
 def _write(
-    path: Path, shape: tuple[int, ...], chunks: Iterable[tuple[U8, Broken]]
+    path: Path, shape: tuple[int, ...], chunks: Iterable[tuple[npt.NDArray[Any], Broken]]
 ) -> dict[str, Any]:
     count, checksum, broken = 0, 0, Broken()
     with path.open("wb") as file:
@@ -212,12 +218,12 @@ def _write(
 
 
 def _mapped(entry: Path, manifest: dict[str, Any]) -> Stored:
-    path, shape = entry / "pixels.u8", tuple(int(side) for side in manifest["shape"])
-    if path.stat().st_size != np.prod(shape, dtype=object) or _crc32(path) != manifest["crc32"]:
+    path, shape = entry / ITEMS, tuple(int(side) for side in manifest["shape"])
+    dtype = np.dtype(str(manifest["dtype"]))
+    size = np.prod(shape, dtype=object) * dtype.itemsize
+    if dtype.hasobject or path.stat().st_size != size or _crc32(path) != manifest["crc32"]:
         raise ValueError("damaged")
-    images = (
-        np.memmap(path, np.uint8, "c", shape=shape) if np.prod(shape) else np.empty(shape, np.uint8)
-    )
+    images = np.memmap(path, dtype, "c", shape=shape) if size else np.empty(shape, dtype)
     return Stored(images, {int(i): str(reason) for i, reason in manifest["broken"]})
 
 
@@ -231,7 +237,7 @@ def _crc32(path: Path) -> int:
 
 def _sync(folder: Path) -> None:
     """Bring the files of an entry to the disk before its name appears."""
-    for name in ("pixels.u8", "manifest.json", "."):
+    for name in (ITEMS, "manifest.json", "."):
         if (folder / name).exists():
             handle = os.open(folder / name, os.O_RDONLY)
             try:

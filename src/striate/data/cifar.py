@@ -16,6 +16,7 @@ from striate.data.files import shown
 from striate.data.listing import Candidate, Listing, Options, Part, coded, numbered
 from striate.data.modes import U8
 from striate.data.sources import Pixels
+from striate.data.targets import Labels
 from striate.errors import DataError
 
 _SIDE = 32
@@ -69,7 +70,9 @@ def _read(root: Path, form: Form) -> Listing:
     codes = {split: held[:, labels - 1] for split, held in records.items()}
     classes, numbers = coded(codes, _names(root / form.names))
     parts = {
-        split: Part(numbered(split, len(held)), numbers[split], Pixels(_pixels(held[:, labels:])))
+        split: Part(
+            numbered(split, len(held)), Labels(numbers[split]), Pixels(_pixels(held[:, labels:]))
+        )
         for split, held in records.items()
     }
     return Listing("cifar batches", classes, parts)

@@ -1,13 +1,13 @@
-"""What `striate.open` gives: classes, splits, and on demand what is in the pictures and what is wrong.
+"""What `striate.open` gives: what the items are, their splits, and on demand what is in them and what is wrong.
 
-N pictures, H W pixels, C channels. Opening reads names and labels only; the first question about
-content reads every picture once, the first call of `arrays` decodes them once.
+N items; pictures have H W pixels and C channels. Opening reads names and targets only; the first question about
+content reads every item once, the first call of `arrays` decodes them once.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import Any
 
@@ -19,17 +19,15 @@ from striate.data.cache import Broken, Store
 from striate.data.decoding import Progress, Split
 from striate.data.listing import pick
 from striate.data.shards import Sharded
-from striate.data.sources import I64, Pixels
+from striate.data.sources import I64, Form, Pixels, Source
 from striate.data.streaming import Images, Kept, kept, unreadable
 from striate.errors import ArgumentError, nearest
 from striate.report import Result
 
-Form = tuple[tuple[int, int], str]  # (height, width) and colour
-
 
 @dataclass(frozen=True)
 class Problem:
-    """A picture that cannot be read. file: its name, escaped for printing."""
+    """An item that cannot be read. file: its name, escaped for printing."""
 
     file: str
     reason: str
@@ -37,28 +35,40 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """Decoded pictures: images uint8 [N, H, W, C], labels int64 [N], names of the N pictures.
+    """The sound items of a split, decoded.
 
-    images: an array, or a stream where the cache is too small for one. places: shard and offset of
-    each picture [N, 2], where they come from shards.
+    Attributes:
+        inputs: an array [N, ...], of pictures uint8 [N, H, W, C]; or a stream where the cache is too small for one.
+        targets: what belongs to them, an array with the items along its first axis, or a stream of masks.
+        names: of the N items.
+        numbers: of the items in the split as listed [N], broken ones counted.
+        places: shard and offset of each item [N, 2], where they come from shards.
     """
 
-    images: Images
-    labels: I64
+    inputs: Images
+    targets: Images
     names: Sequence[str]
+    numbers: I64
     places: I64 | None = None
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.numbers)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Data(Result):
-    """Pictures with classes.
+    """Items with their targets.
 
-    origin: how it was opened, as plain values that `again` takes; path: as given, escaped; task: "classify"; layout: in words; classes: their names, label k is
-    classes[k]; splits: "train", "val", "test" as far as there are; ignored: what else lies there,
-    counted by kind; note: a line about how the path was understood.
+    Attributes:
+        origin: how it was opened, as plain values that `again` takes.
+        path: as given, escaped.
+        layout: in words.
+        classes: their names, class k is classes[k]; () where targets have none.
+        splits: "train", "val", "test" as far as there are.
+        ignored: what else lies there, counted by kind.
+        note: a line about how the path was understood.
+        task: what nets learn from it, by its name.
+        outputs: names of the numbers of a target, where it is numbers.
     """
 
     origin: Mapping[str, Any]
@@ -71,9 +81,10 @@ class Data(Result):
     store: Store
     note: str = ""
     task: str = "classify"
+    outputs: tuple[str, ...] = ()
     _broken: dict[str, Broken] = field(default_factory=dict[str, Broken], init=False)
-    _last: dict[str, tuple[Form, Kept]] = field(
-        default_factory=dict[str, tuple[Form, Kept]], init=False
+    _last: dict[tuple[str, str], tuple[Form, Kept]] = field(
+        default_factory=dict[tuple[str, str], tuple[Form, Kept]], init=False
     )
 
     def __repr__(self) -> str:
@@ -82,6 +93,16 @@ class Data(Result):
 
     def __len__(self) -> int:
         return sum(len(split) for split in self.splits.values())
+
+    @property
+    def kind(self) -> str:
+        """Of the targets: "label", "labels", "values", "mask", "boxes" or "array"."""
+        return next(iter(self.splits.values())).targets.kind
+
+    @property
+    def pictures(self) -> bool:
+        """Whether the inputs are pictures, which have a size and a colour."""
+        return next(iter(self.splits.values())).source.pictures
 
     @property
     def held_out(self) -> str:
@@ -159,25 +180,29 @@ class Data(Result):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the sorted (name, content, class) of all pictures, wherever they lie."""
+        """SHA-256 over the sorted (name, content, target) of all items, wherever they lie."""
         lines = sorted(
-            f"{name}\0{digest.hex()}\0{self.classes[label]}\n"
+            f"{name}\0{digest.hex()}\0{split.targets.content(i, self.classes)}\n"
             for split in self.splits.values()
-            for name, digest, label in zip(
-                split.names, split.looks.digests, split.labels.tolist(), strict=True
-            )
+            for i, (name, digest) in enumerate(zip(split.names, split.looks.digests, strict=True))
         )
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def scan(self, progress: Progress | None = None) -> None:
-        """Decode every picture that was not decoded yet, to know which cannot be read.
+        """Decode every item that was not decoded yet, to know which cannot be read.
 
         Args:
             progress: called with (done, total) as it goes on.
         """
         for name, split in self.splits.items():
             if name not in self._broken:
-                self._broken[name] = unreadable(split.source, progress)
+                masks = split.targets.source
+                lost = {} if masks is None else unreadable(masks, None)
+                self._broken[name] = {
+                    **split.mismatched(),
+                    **_of_masks(lost),
+                    **unreadable(split.source, progress),
+                }
 
     def check(self, progress: Progress | None = None) -> None:
         """Scan everything and refuse what is too broken to train on.
@@ -192,10 +217,10 @@ class Data(Result):
         parts = {name: split.part for name, split in self.splits.items()}
         self.policy.judge(parts, self._broken, self.classes)
 
-    def counts(self, split: str) -> list[int]:
-        """How many readable pictures each class has in a split, those known to be broken left out."""
-        labels = self._split(split).labels[self.readable(split)]
-        return np.bincount(labels, minlength=len(self.classes)).tolist()
+    def counts(self, split: str) -> list[int] | None:
+        """How often each class occurs in a split, items known to be broken left out; None where decoding would tell."""
+        targets = self._split(split).targets
+        return targets.counts(self.readable(split), len(self.classes))
 
     def readable(self, split: str) -> I64:
         """The numbers of the pictures of a split, those known to be broken left out."""
@@ -207,9 +232,10 @@ class Data(Result):
         *,
         size: tuple[int, int] | None = None,
         color: str | None = None,
+        fit: str = "cover",
         progress: Progress | None = None,
     ) -> Arrays:
-        """The pictures of a split, decoded once and kept in the cache; broken ones are left out.
+        """The items of a split, decoded once and kept in the cache; broken ones are left out.
 
         Where all of them need more than the cache may hold they are a stream, decoded when read. Those in
         shards that were packed by us were sound then, so that only shards that are cut off are noticed now.
@@ -218,59 +244,81 @@ class Data(Result):
             split: "train", "val" or "test".
             size: height and width; None means the pictures' own, which must then be the same.
             color: "rgb", "hsv", "ycbcr", "xyz" (C = 3) or "grey" (C = 1); None means `self.color`.
+            fit: how pictures are brought to the size: "cover" cuts off what is too much, "stretch" scales each
+                side by itself, "native" leaves each as it is: a stream where they differ.
             progress: called with (done, total) while decoding.
 
         Returns:
-            images uint8 [N, H, W, C], mapped from the cache, shared with this object, or a stream; labels; names.
+            Inputs, of pictures uint8 [N, H, W, C], mapped from the cache, shared with this object, or a stream;
+            targets; names.
 
         Raises:
             ArgumentError: there is no such split, or pictures of different sizes and no size.
-            DataError: too many broken pictures, or no room for the cache.
+            DataError: too many broken items, or no room for the cache.
         """
-        part = self._split(split).part
-        size, color = self._form(size, color)
+        held = self._split(split)
+        part, form = held.part, self._form(size, color, fit)
+        inputs = self._kept(split, "inputs", part.source, form, progress)
+        masks = part.targets.source
+        form_of_masks = Form(form.size, "grey", form.fit)
+        found = self._kept(split, "targets", masks, form_of_masks, None) if masks else None
+        broken = (
+            inputs.broken
+            if found is None
+            else {**held.mismatched(), **_of_masks(found.broken), **inputs.broken}
+        )
+        self._broken[split] = broken
+        if broken:
+            self._judge()
+        sound = self.readable(split)
+        if found is None:
+            natural = (
+                held.natural if part.targets.kind == "boxes" else np.empty((len(part), 2), np.int64)
+            )
+            targets = part.targets.array(natural, form)
+            targets = targets[sound] if broken else targets
+        else:
+            targets = _only(found, sound, len(part))
         source = part.source
-        if isinstance(source, Pixels) and (source.size, source.color) == (size, color):
-            self._broken.setdefault(split, {})
-            return Arrays(source.images, part.labels, part.names)
-        found = self._kept(self._split(split), size, color, progress)
-        self._broken[split] = found.broken
-        self._judge()
-        sound = self.readable(split) if found.broken else slice(None)
         places = source.places()[sound] if isinstance(source, Sharded) else None
-        names = pick(part.names, sound) if isinstance(sound, np.ndarray) else part.names
-        return Arrays(found.images, part.labels[sound], names, places)
+        names = pick(part.names, sound) if broken else part.names
+        return Arrays(_only(inputs, sound, len(part)), targets, names, sound, places)
 
     def _split(self, name: str) -> Split:
         if name not in self.splits:
             raise ArgumentError(f"{self.path} has no split {name!r}; {nearest(name, self.splits)}")
         return self.splits[name]
 
-    def _form(self, size: tuple[int, int] | None, color: str | None) -> tuple[tuple[int, int], str]:
+    def _form(self, size: tuple[int, int] | None, color: str | None, fit: str) -> Form:
+        if not self.pictures:
+            return Form(None, "")
         wanted = size or self.native_size
-        if wanted is None:
+        if wanted is None and fit != "native":
             raise ArgumentError(
                 f"the pictures of {self.path} have different sizes: give size=(height, width)"
             )
         color = color or self.color
         pictures.check_form(wanted, color)
-        return (int(wanted[0]), int(wanted[1])), color
+        return Form((int(wanted[0]), int(wanted[1])) if wanted else None, color, fit)
 
     def _kept(
-        self, split: Split, size: tuple[int, int], color: str, progress: Progress | None
+        self, split: str, what: str, source: Source, form: Form, progress: Progress | None
     ) -> Kept:
-        """The pictures of a split; those of the last form asked for are remembered, being asked for again."""
-        form, found = self._last.get(split.name, (None, None))
-        if found is None or form != (size, color):
-            found = kept(split, self.store, size, color, progress)
-            self._last[split.name] = ((size, color), found)
+        """The inputs or targets of a split; those of the last form asked for are remembered, being asked for again."""
+        last, found = self._last.get((split, what), (None, None))
+        if found is None or last != form:
+            held = self._split(split)
+            found = kept(
+                source, held.names, partial(held.digests, what), self.store, form, progress
+            )
+            self._last[split, what] = (form, found)
         return found
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON shape `data`; items and splits count the pictures that can be read."""
         problems = self.problems
         counts = {name: self.counts(name) for name in self.splits}
-        splits = {name: sum(held) for name, held in counts.items()}
+        splits = {name: len(self.readable(name)) for name in self.splits}
         return {
             "path": self.path,
             "task": self.task,
@@ -278,16 +326,18 @@ class Data(Result):
             "items": sum(splits.values()),
             "splits": splits,
             "classes": list(self.classes),
-            "sizes": self.sizes,
+            "sizes": self.sizes if self.pictures else {},
             "problems": [{"file": p.file, "reason": p.reason} for p in problems],
             "ignored": dict(self.ignored),
             "duplicates": [list(pair) for pair in self.duplicates],
             "fingerprint": self.fingerprint,
-            "color": self.color,
+            "color": self.color if self.pictures else "",
             "counts": {
-                label: {name: held[k] for name, held in counts.items()}
+                label: {name: held[k] for name, held in counts.items() if held is not None}
                 for k, label in enumerate(self.classes)
             },
+            "targets": self.kind,
+            "outputs": list(self.outputs),
             "leaks": len(self.leaks),
             "bad_exif": sum(split.looks.bad_exif for split in self.splits.values()),
             "several_frames": sum(split.looks.several for split in self.splits.values()),
@@ -297,3 +347,17 @@ class Data(Result):
     def as_text(self) -> str:
         """A summary for a terminal: counts per class and split, sizes, and what is wrong."""
         return summary.text(self.as_dict())
+
+
+def _of_masks(broken: Broken) -> Broken:
+    """The same with reasons that say that it is the mask."""
+    return {i: f"its mask: {reason}" for i, reason in broken.items()}
+
+
+def _only(found: Kept, sound: I64, count: int) -> Images:
+    """Of the sound items of a source, of `count` in all, those of these numbers."""
+    have = np.delete(np.arange(count), list(found.broken))
+    if len(have) == len(sound):
+        return found.images
+    rows = np.flatnonzero(np.isin(have, sound))
+    return found.images[rows]

@@ -1,12 +1,14 @@
-"""The pictures of one split: looked at without decoding, and decoded chunk by chunk.
+"""The items of one split: looked at without decoding, and decoded chunk by chunk.
 
-N pictures, H W pixels, C channels.
+N items, H W pixels, C channels.
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +16,16 @@ import PIL
 
 from striate.data import workers
 from striate.data.cache import VERSION, Broken
-from striate.data.colors import channels
 from striate.data.listing import Part
-from striate.data.modes import U8
 from striate.data.quiet import quiet
-from striate.data.sources import I64, Look, Pixels, Source
+from striate.data.sources import I64, Form, Look, Pixels, Source
+from striate.data.targets import Targets
 from striate.errors import DataError
 
 Progress = Callable[[int, int], None]  # (done, total)
 
-CHECK = (8, 8)  # size for finding broken pictures: a JPEG is read to its end but cheaply
+# For finding broken pictures: a JPEG is read to its end but cheaply.
+CHECK = Form((8, 8), "grey")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,7 @@ class Split:
     part: Part
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.part)
 
     @property
     def names(self) -> Sequence[str]:
@@ -58,39 +60,55 @@ class Split:
         return self.part.names
 
     @property
+    def targets(self) -> Targets:
+        """What belongs to each item."""
+        return self.part.targets
+
+    @property
     def labels(self) -> I64:
-        """Class numbers [N]."""
-        return self.part.labels
+        """Class numbers [N], where items have one each; else 0."""
+        return self.part.targets.strata()
 
     @property
     def source(self) -> Source:
-        """Where the pixels are."""
+        """Where the inputs are."""
         return self.part.source
 
     @cached_property
     def looks(self) -> Looks:
-        """One reading of every picture, without decoding."""
+        """One reading of every input, without decoding."""
+        return _looks(self.source)
 
-        def work(index: I64) -> list[Look]:
-            return [self.source.look(i) for i in workers.each(index)]
+    @cached_property
+    def target_looks(self) -> Looks | None:
+        """The same of the targets, where they are pictures themselves."""
+        return None if self.targets.source is None else _looks(self.targets.source)
 
-        with quiet():
-            found = [
-                look
-                for done in workers.in_order(
-                    work,
-                    workers.everything(len(self)),
-                    threads=self.source.threads,
-                    named=self.source.named,
-                )
-                for look in done.result
-            ]
-        shapes = [(look.head.height, look.head.width) if look.head else (0, 0) for look in found]
-        grey = [look.head is not None and look.head.grey for look in found]
-        bad_exif = sum(look.head is not None and look.head.bad_exif for look in found)
-        several = sum(look.head is not None and look.head.several for look in found)
-        digests = [look.digest for look in found]
-        return Looks(digests, np.array(shapes, np.int64), np.array(grey), bad_exif, several)
+    def digests(self, what: str) -> list[bytes]:
+        """The hash of the content of each input, or of each target that is a picture."""
+        looks = self.looks if what == "inputs" or self.target_looks is None else self.target_looks
+        return looks.digests
+
+    @property
+    def natural(self) -> I64:
+        """Height and width of every picture [N, 2], upright."""
+        if isinstance(self.source, Pixels):
+            return np.broadcast_to(np.array(self.source.size, np.int64), (len(self), 2))
+        return self.looks.shapes
+
+    def mismatched(self) -> Broken:
+        """The items whose target is a picture of another size than the input."""
+        if self.target_looks is None:
+            return {}
+        ours, theirs = self.looks.shapes, self.target_looks.shapes
+        known = (ours[:, 0] > 0) & (theirs[:, 0] > 0)
+        wrong = np.flatnonzero(known & (ours != theirs).any(1))
+        return {
+            int(
+                i
+            ): f"its mask is {theirs[i, 1]} x {theirs[i, 0]} pixels, the picture {ours[i, 1]} x {ours[i, 0]}"
+            for i in wrong
+        }
 
     def shapes(self, broken: Broken) -> I64:
         """Heights and widths [*, 2] of the pictures but the broken ones; one row stands for all of an array."""
@@ -116,40 +134,65 @@ class Split:
 
     def _sound(self, i: int) -> bool:
         try:
-            self.source.decode(i, CHECK, "grey")
+            self.source.decode(i, CHECK)
         except DataError:
             return False
         return True
 
 
-def key(split: Split, size: tuple[int, int], color: str) -> str:
-    """Names what the decoded pictures are a function of: content in order, form, and the decoder."""
-    limits = getattr(split.source, "limits", None)
-    digest = hashlib.sha256(f"{VERSION} {PIL.__version__} {size} {color} {limits}".encode())
-    for content in split.looks.digests:
+def _looks(source: Source) -> Looks:
+    """One reading of every item of a source, without decoding."""
+
+    def work(index: I64) -> list[Look]:
+        return [source.look(i) for i in workers.each(index)]
+
+    with quiet():
+        found = [
+            look
+            for done in workers.in_order(
+                work, workers.everything(len(source)), threads=source.threads, named=source.named
+            )
+            for look in done.result
+        ]
+    shapes = [(look.head.height, look.head.width) if look.head else (0, 0) for look in found]
+    return Looks(
+        digests=[look.digest for look in found],
+        shapes=np.array(shapes, np.int64).reshape(-1, 2),
+        grey=np.array([look.head is not None and look.head.grey for look in found], np.bool_),
+        bad_exif=sum(look.head is not None and look.head.bad_exif for look in found),
+        several=sum(look.head is not None and look.head.several for look in found),
+    )
+
+
+def key(source: Source, digests: Sequence[bytes], form: Form) -> str:
+    """Names what decoded items are a function of: content in order, form, and the decoder."""
+    size, color, fit = form
+    how = getattr(source, "decoder", None) or getattr(source, "limits", None)
+    words = f"{VERSION} {PIL.__version__} {size} {color} {how}"
+    digest = hashlib.sha256((words if fit == "cover" else f"{words} {fit}").encode())
+    for content in digests:
         digest.update(content)
     return digest.hexdigest()
 
 
 def decoded(
-    source: Source, size: tuple[int, int], color: str, progress: Progress | None
-) -> Iterator[tuple[U8, Broken]]:
-    """All pictures in order, chunk by chunk: the sound ones as one array, the broken ones by number."""
+    source: Source, form: Form, progress: Progress | None
+) -> Iterator[tuple[npt.NDArray[Any], Broken]]:
+    """All items in order, chunk by chunk: the sound ones as one array, the broken ones by number."""
+    shape = source.shape(form)
 
-    def work(index: I64) -> tuple[U8, Broken]:
-        images: list[U8] = []
+    def work(index: I64) -> tuple[npt.NDArray[Any], Broken]:
+        items: list[npt.NDArray[Any]] = []
         broken: Broken = {}
         for i in workers.each(index):
             try:
-                images.append(source.decode(i, size, color))
+                items.append(source.decode(i, form))
             except DataError as error:
                 broken[i] = str(error)
-        empty = np.empty((0, *size, channels(color)), np.uint8)
-        return np.stack(images) if images else empty, broken
+        return np.stack(items) if items else np.empty((0, *shape), source.dtype), broken
 
     total = len(source)
-    per_picture = size[0] * size[1] * 3
-    chunks = workers.everything(total, max(1, min(256, 2**22 // per_picture)))
+    chunks = workers.everything(total, max(1, min(256, 2**22 // max(1, math.prod(shape)))))
     with quiet():
         for done in workers.in_order(work, chunks, threads=source.threads, named=source.named):
             yield done.result

@@ -13,6 +13,7 @@ from striate.data import files, pictures
 from striate.data.files import shown
 from striate.data.listing import IGNORED, WHOLE, Candidate, Listing, Options, Part
 from striate.data.sources import Files
+from striate.data.targets import Labels
 from striate.errors import DataError
 
 SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
@@ -104,7 +105,9 @@ def _listing(
     for split, held in found.items():
         names = tuple(name for c in classes for name in held.get(c, ()))
         labels = np.repeat(np.arange(len(classes)), [len(held.get(c, ())) for c in classes])
-        parts[split] = Part(tuple(map(shown, names)), labels, Files(root, names, options.limits))
+        parts[split] = Part(
+            tuple(map(shown, names)), Labels(labels), Files(root, names, options.limits)
+        )
     return Listing(layout, tuple(map(shown, classes)), parts, ignored)
 
 

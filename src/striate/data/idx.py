@@ -20,6 +20,7 @@ from striate.data.files import shown
 from striate.data.listing import Candidate, Listing, Options, Part, coded, numbered
 from striate.data.modes import U8
 from striate.data.sources import Pixels
+from striate.data.targets import Labels
 from striate.errors import DataError
 
 NAME = re.compile(
@@ -81,7 +82,9 @@ def read_files(root: Path, named: Named) -> Listing:
             raise DataError(f"the {split} images are {list(images.shape)}, expected [N, H, W]")
         if len(images) != len(codes[split]):
             raise DataError(f"{split} has {len(images)} pictures but {len(codes[split])} labels")
-        parts[split] = Part(numbered(split, len(images)), codes[split], Pixels(images[..., None]))
+        parts[split] = Part(
+            numbered(split, len(images)), Labels(codes[split]), Pixels(images[..., None])
+        )
     return Listing("idx files", classes, parts)
 
 

@@ -1,4 +1,4 @@
-"""What a layout gives before anything is decoded: classes, and for each split names, labels, pictures."""
+"""What a layout gives before anything is decoded: the task, classes, and for each split names, inputs, targets."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from striate.data.cache import Store
 from striate.data.pictures import Limits
 from striate.data.sources import I64, Source
+from striate.data.targets import Targets
 from striate.errors import DataError
 
 WHOLE = "all"  # the part of a layout that knows no splits: we make them
@@ -20,11 +21,21 @@ IGNORED = "(ignored)"
 
 @dataclass(frozen=True)
 class Options:
-    """How `open` was asked to look: patterns to leave out, formats and sizes taken, where to unpack."""
+    """How `open` was asked to look.
+
+    Attributes:
+        ignore: patterns to leave out.
+        limits: formats and sizes that are taken.
+        store: where archives are unpacked.
+        layout: the layout that was asked for, if one was.
+        task: the task that was asked for, if one was.
+    """
 
     ignore: tuple[str, ...]
     limits: Limits
     store: Store
+    layout: str | None = None
+    task: str | None = None
 
     def leaves_out(self, name: str) -> bool:
         """Whether a relative name, or any folder or file name in it, matches an `ignore` pattern."""
@@ -37,26 +48,41 @@ class Options:
 
 @dataclass(frozen=True)
 class Part:
-    """The pictures of one split: names as shown to people, class numbers, and where the pixels are."""
+    """The items of one split: names as shown to people, what belongs to each, and where the inputs are."""
 
     names: Sequence[str]
-    labels: I64
+    targets: Targets
     source: Source
+
+    def __len__(self) -> int:
+        return len(self.names)
 
     def take(self, index: I64) -> "Part":
         """The same, with only these numbers, in this order."""
-        return Part(pick(self.names, index), self.labels[index], self.source.take(index))
+        return Part(pick(self.names, index), self.targets.take(index), self.source.take(index))
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A layout as read. ignored: what was not used, counted by kind; note: a line about the choice."""
+    """A layout as read.
+
+    Attributes:
+        layout: in words.
+        classes: their names; () where the targets have none.
+        parts: the splits; `WHOLE` alone where the layout knows none.
+        ignored: what was not used, counted by kind.
+        note: a line about how the path was understood.
+        task: what nets learn from such targets, by its name.
+        outputs: names of the numbers of a target, where it is numbers.
+    """
 
     layout: str
     classes: tuple[str, ...]
     parts: dict[str, Part]
     ignored: Mapping[str, int] = field(default_factory=dict[str, int])
     note: str = ""
+    task: str = "classify"
+    outputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from striate.data.files import shown
 from striate.data.listing import WHOLE, Candidate, Listing, Options, Part, coded, numbered
 from striate.data.scaling import pixels
 from striate.data.sources import Block, Pixels
+from striate.data.targets import Labels
 from striate.errors import DataError
 
 Array = npt.NDArray[np.generic]
@@ -157,7 +158,7 @@ def _arrays(name: str, roles: dict[tuple[str, str], str], shapes: Shapes) -> Can
             key = roles[split, "x"]
             images = pixels(_load(path, key, shapes), f"{shown(path)}: {key}")
             _same_length(split, len(images), len(codes[split]))
-            parts[split] = Part(numbered(split, len(images)), codes[split], Pixels(images))
+            parts[split] = Part(numbered(split, len(images)), Labels(codes[split]), Pixels(images))
         return Listing("npz arrays", classes, parts)
 
     return Candidate("npz arrays", count, frozenset([name]), read)
@@ -193,7 +194,7 @@ def _encoded(root: Path, members: dict[str, str]) -> Candidate:
         for split in splits:
             block = _block(root / members[split], shapes[split], options)
             _same_length(split, len(block), len(codes[split]))
-            parts[split] = Part(numbered(split, len(block)), codes[split], block)
+            parts[split] = Part(numbered(split, len(block)), Labels(codes[split]), block)
         return Listing("npz of encoded pictures", classes, parts)
 
     return Candidate("npz of encoded pictures", count, frozenset(members.values()), read)

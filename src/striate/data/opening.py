@@ -22,7 +22,7 @@ from striate.data.pictures import Limits
 from striate.errors import ArgumentError, DataError
 
 
-def open(
+def open(  # noqa: PLR0913 - all of them are settings by name
     path: str | os.PathLike[str],
     *,
     val: float | str | None = None,
@@ -32,8 +32,10 @@ def open(
     broken: str | float = "stop",
     cache: str | os.PathLike[str] | None = None,
     formats: Sequence[str] = pictures.FORMATS,
+    layout: str | None = None,
+    task: str | None = None,
 ) -> Data:
-    """Open pictures with classes; nothing is decoded yet.
+    """Open items with their targets; nothing is decoded yet.
 
     Args:
         path: a folder, an archive, an .npz file, shards or the address of some (s3://bucket/folder,
@@ -51,6 +53,8 @@ def open(
             is another share. A class that is left empty always stops.
         cache: folder for decoded pictures; else $STRIATE_CACHE, else ~/.cache/striate.
         formats: the picture formats that are read.
+        layout: how the files are to be understood, where they could be several things; `striate data` names it.
+        task: what is to be learned, where the targets could be several things.
 
     Raises:
         ArgumentError: an argument is out of range.
@@ -64,10 +68,12 @@ def open(
     splitting.check_share(val)
     check_rule(split)
     patterns = (ignore,) if isinstance(ignore, str) else tuple(ignore)
-    options = Options(patterns, Limits(tuple(name.upper() for name in formats)), store(cache))
+    options = Options(
+        patterns, Limits(tuple(name.upper() for name in formats)), store(cache), layout, task
+    )
     when = policy(broken)
     listing = _listing(path, options)
-    if len(listing.classes) < 2:
+    if listing.task == "classify" and len(listing.classes) < 2:
         name = listing.classes[0] if listing.classes else "none"
         raise DataError(
             f"{shown(path)} has one class only ({name}): at least two are needed to tell apart"
@@ -84,6 +90,8 @@ def open(
             "ignore": list(patterns),
             "broken": broken,
             "cache": None if cache is None else str(cache),
+            "layout": layout,
+            "task": task,
         },
         path=shown(path),
         layout=listing.layout,
@@ -93,6 +101,8 @@ def open(
         policy=when,
         store=options.store,
         note=listing.note,
+        task=listing.task,
+        outputs=listing.outputs,
     )
 
 
@@ -104,7 +114,13 @@ def again(origin: Mapping[str, Any], path: str | os.PathLike[str] | None = None)
     """
     there = path or (origin["path"] if origin["named"] else Path(origin["path"]))
     settings = {key: origin[key] for key in ("val", "seed", "ignore", "broken", "cache")}
-    return open(there, split=origin.get("split", "stratified"), **settings)
+    return open(
+        there,
+        split=origin.get("split", "stratified"),
+        layout=origin.get("layout"),
+        task=origin.get("task"),
+        **settings,
+    )
 
 
 def _listing(path: str | os.PathLike[str], options: Options) -> Listing:
@@ -148,16 +164,16 @@ def _split(listing: Listing, val: float | str | None, rule: str, seed: int) -> d
     if whole is None or (val is None and parts.keys() & {"val", "test"}):
         return parts
     together = groups(whole.names, rule, splitting.twins(whole.source))
+    strata = whole.targets.strata()
+    classes = listing.classes if whole.targets.kind == "label" else (splitting.UNDIVIDED,)
     if isinstance(val, str):
         held = splitting.fold(
-            whole.labels, together, classes=listing.classes, part=splitting.part(val), seed=seed
+            strata, together, classes=classes, part=splitting.part(val), seed=seed
         )
-        train = np.setdiff1d(np.arange(len(whole.labels)), held)
+        train = np.setdiff1d(np.arange(len(whole)), held)
     else:
         share = splitting.VAL if val is None else val
-        train, held = splitting.stratified(
-            whole.labels, together, classes=listing.classes, val=share, seed=seed
-        )
+        train, held = splitting.stratified(strata, together, classes=classes, val=share, seed=seed)
     return {
         "train": whole.take(train),
         "val": whole.take(held),

@@ -32,7 +32,7 @@ from striate.data.packed import Packed
 from striate.data.pictures import Limits
 from striate.data.quiet import quiet
 from striate.data.shards import ROW, Rows
-from striate.data.sources import I64, Encoded, Pixels
+from striate.data.sources import I64, Encoded, Form, Pixels
 from striate.data.writing import BLOCK, Tar, sync, verify, write_whole
 from striate.errors import DataError
 
@@ -55,6 +55,10 @@ def pack(data: Data, out: Path, *, size: int = SIZE, progress: Bar | None = None
         DataError: too many pictures are broken, there is no room, or `out` holds something else.
     """
     progress = progress or (lambda _word, _done, _total: None)
+    if data.kind != "label":
+        raise DataError(
+            f"{data.path}: shards hold pictures with one label each, these have {data.kind}"
+        )
     data.check(partial(progress, "checking"))
     problems = tuple((problem.file, problem.reason) for problem in data.problems)
     work = _Work(data, out, size)
@@ -224,7 +228,7 @@ def _encoded(split: Split, i: int) -> bytes:
         if hashlib.sha256(data).digest() != split.looks.digests[i]:
             raise DataError(f"{split.names[i]} changed while it was packed: begin again")
         return data
-    image = source.decode(i, None, "grey" if split.grey else "rgb")
+    image = source.decode(i, Form(None, "grey" if split.grey else "rgb"))
     out = BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(out, "PNG")
     return out.getvalue()

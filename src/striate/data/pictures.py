@@ -103,6 +103,7 @@ def picture(
     *,
     size: tuple[int, int] | None = None,
     color: str = "rgb",
+    fit: str = "cover",
     max_pixels: int = MAX_PIXELS,
     formats: tuple[str, ...] = FORMATS,
 ) -> U8:
@@ -113,6 +114,7 @@ def picture(
         size: height and width of the result: the shorter side is scaled to fit, antialiased, and
             the middle cut out, upwards as well as downwards. None keeps the picture's own size.
         color: "rgb", "hsv", "ycbcr", "xyz" (C = 3) or "grey" (C = 1).
+        fit: "cover" as said of `size`, or "stretch": each side scaled by itself, nothing cut off.
         max_pixels: more than these are refused before decoding.
         formats: the formats that are tried.
 
@@ -128,7 +130,7 @@ def picture(
     try:
         data = source if isinstance(source, bytes) else files.read(source)
         with quiet():
-            return decode(data, size=size, color=color, limits=limits)
+            return decode(data, size=size, color=color, limits=limits, fit=fit)
     except DataError as error:
         name = "the picture" if isinstance(source, bytes) else files.shown(source)
         raise DataError(f"{name}: {error}") from error
@@ -146,7 +148,9 @@ def check_form(size: tuple[int, int] | None, color: str) -> None:
         raise ArgumentError(f"size: got {size}, expected (height, width) of at least 1 pixel each")
 
 
-def decode(data: bytes, *, size: tuple[int, int] | None, color: str, limits: Limits) -> U8:
+def decode(
+    data: bytes, *, size: tuple[int, int] | None, color: str, limits: Limits, fit: str = "cover"
+) -> U8:
     """The pixels of encoded bytes, as `picture` describes; call it inside `quiet`.
 
     Raises:
@@ -155,30 +159,43 @@ def decode(data: bytes, *, size: tuple[int, int] | None, color: str, limits: Lim
     im = quick.decode(data) if "JPEG" in limits.formats and data[:3] == b"\xff\xd8\xff" else None
     if im is None or im.width * im.height > limits.max_pixels:
         im = _load(data, size, limits)
-    return formed(im, size, color)
+    return formed(im, size, color, fit)
 
 
-def formed(im: Image.Image, size: tuple[int, int] | None, color: str) -> U8:
+def formed(im: Image.Image, size: tuple[int, int] | None, color: str, fit: str = "cover") -> U8:
     """A loaded picture at a size and in a colour space, [H, W, C]."""
-    return colors.converted(fit(modes.plain(im, colors.base(color)), size), color)
+    return colors.converted(fitted(modes.plain(im, colors.base(color)), size, fit), color)
 
 
-def fit(im: Image.Image, size: tuple[int, int] | None) -> U8:
-    """A picture of mode L or RGB, scaled so that it covers size, its middle cut out: [H, W, C]."""
+def fitted(
+    im: Image.Image,
+    size: tuple[int, int] | None,
+    fit: str = "cover",
+    resampling: Image.Resampling = Image.Resampling.BILINEAR,
+) -> U8:
+    """A picture of mode L or RGB at a size, [H, W, C].
+
+    Args:
+        im: the picture.
+        size: height and width; None keeps its own.
+        fit: "cover": scaled so that it covers the size, its middle cut out. "stretch": each side scaled by itself.
+        resampling: bilinear, or nearest for class numbers.
+    """
     if size is not None and size != (im.height, im.width):
         height, width = size
-        scale = max(height / im.height, width / im.width)
-        dx = (im.width - width / scale) / 2
-        dy = (im.height - height / scale) / 2
-        box = (
-            max(dx, 0.0),
-            max(dy, 0.0),
-            min(im.width - dx, im.width),
-            min(im.height - dy, im.height),
-        )
-        im = im.resize((width, height), Image.Resampling.BILINEAR, box=box)
+        box = _covering(im, size) if fit == "cover" else (0.0, 0.0, im.width, im.height)
+        im = im.resize((width, height), resampling, box=box)
     channels = 1 if im.mode == "L" else 3
     return np.frombuffer(im.tobytes(), np.uint8).reshape(im.height, im.width, channels)
+
+
+def _covering(im: Image.Image, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """The middle of a picture that has the shape of a size: left, top, right, bottom."""
+    height, width = size
+    scale = max(height / im.height, width / im.width)
+    dx = (im.width - width / scale) / 2
+    dy = (im.height - height / scale) / 2
+    return max(dx, 0.0), max(dy, 0.0), min(im.width - dx, im.width), min(im.height - dy, im.height)
 
 
 def head(data: bytes, limits: Limits) -> Head:
@@ -253,6 +270,16 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
 
 def _unknown(limits: Limits) -> str:
     return f"no picture of the formats that are read ({', '.join(limits.formats)})"
+
+
+def loaded(data: bytes, limits: Limits) -> Image.Image:
+    """A picture in whatever mode its file has, decoded fully and upright.
+
+    Raises:
+        DataError: with the reason alone.
+    """
+    with quiet():
+        return _load(data, None, limits)
 
 
 def _load(data: bytes, size: tuple[int, int] | None, limits: Limits) -> Image.Image:

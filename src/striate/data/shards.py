@@ -25,6 +25,7 @@ from striate.data.cache import Broken
 from striate.data.listing import IGNORED, Listing, Options, Part
 from striate.data.pictures import Head, Limits
 from striate.data.sources import I64, Encoded, Look
+from striate.data.targets import Labels
 from striate.errors import DataError
 
 INDEX, TABLE = "index.json", "index.bin"
@@ -233,7 +234,7 @@ def _listing(
     for split, count in counts.items():
         index = np.arange(first, first + count)
         labels = source.rows["label"][index].astype(np.int64)
-        part = Part(tuple(names[first : first + count]), labels, source.take(index))
+        part = Part(tuple(names[first : first + count]), Labels(labels), source.take(index))
         first += count
         kept = [
             i
@@ -248,12 +249,12 @@ def _listing(
 
 
 def _relabelled(listing: Listing) -> Listing:
-    present = np.unique(np.concatenate([part.labels for part in listing.parts.values()]))
+    present = np.unique(np.concatenate([part.targets.strata() for part in listing.parts.values()]))
     number = np.zeros(len(listing.classes), np.int64)
     number[present] = np.arange(len(present))
     parts = {
-        split: replace(part, labels=number[part.labels])
+        split: replace(part, targets=Labels(number[part.targets.strata()]))
         for split, part in listing.parts.items()
-        if len(part.labels)
+        if len(part)
     }
     return replace(listing, classes=tuple(listing.classes[k] for k in present), parts=parts)

@@ -1,24 +1,39 @@
-"""Where the pictures of a split come from: files, one block of encoded bytes, or pixels in memory.
+"""Where the inputs of a split come from: picture files, one block of encoded pictures, or arrays in memory.
 
-N pictures, H W pixels, C channels. All three answer the same questions about picture i.
+N items, H W pixels, C channels. All of them answer the same questions about item i.
 """
 
 import hashlib
 import os
+import zlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from striate.data import files, pictures
+from striate.data.colors import channels
 from striate.data.modes import U8
 from striate.data.pictures import Head, Limits
 from striate.errors import DataError
 
 I64 = npt.NDArray[np.int64]
+
+
+class Form(NamedTuple):
+    """How inputs are stored: height and width (None: each as it is), colour, and how a picture is brought to them.
+
+    fit is "cover" (scaled until it covers the size, its middle cut out) or "stretch" (each side scaled by itself,
+    so that nothing is lost).
+    """
+
+    size: tuple[int, int] | None
+    color: str
+    fit: str = "cover"
 
 
 @dataclass(frozen=True)
@@ -30,7 +45,15 @@ class Look:
 
 
 class Source(ABC):
-    """The pictures of a split, asked for by number."""
+    """The inputs of a split, asked for by number.
+
+    Attributes:
+        pictures: whether they are pictures, which have a size and a colour; else arrays as they are.
+        in_memory: whether they lie there decoded, so that none can be broken.
+    """
+
+    pictures: ClassVar[bool] = True
+    in_memory: ClassVar[bool] = False
 
     @property
     def threads(self) -> int | None:
@@ -42,11 +65,25 @@ class Source(ABC):
 
     def named(self, i: int) -> str:
         """Picture i in a message, where its source is all that is known."""
-        return f"picture {i}"
+        return f"item {i}"
 
     @abstractmethod
     def take(self, index: I64) -> "Source":
-        """The same, with only the pictures of these numbers, in this order."""
+        """The same, with only the items of these numbers, in this order."""
+
+    def shape(self, form: Form) -> tuple[int, ...]:
+        """Of one decoded item, in a form that has a size."""
+        return (*(form.size or (0, 0)), channels(form.color))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of a decoded item."""
+        return np.dtype(np.uint8)
+
+    def ready(self, form: Form) -> npt.NDArray[Any] | None:
+        """All items [N, ...], where they lie in memory in this form already."""
+        del form
+        return None
 
     @abstractmethod
     def digest(self, i: int) -> bytes:
@@ -57,8 +94,8 @@ class Source(ABC):
         """The same, and what the header says; never raises for a broken picture."""
 
     @abstractmethod
-    def decode(self, i: int, size: tuple[int, int] | None, color: str) -> U8:
-        """Pixels [H, W, C], as `pictures.picture` describes.
+    def decode(self, i: int, form: Form) -> npt.NDArray[Any]:
+        """Item i; of a picture pixels [H, W, C], as `pictures.picture` describes.
 
         Raises:
             DataError: the picture cannot be read; with the reason alone.
@@ -101,9 +138,10 @@ class Encoded(Source, ABC):
             head = None
         return Look(hashlib.sha256(data).digest(), head)
 
-    def decode(self, i: int, size: tuple[int, int] | None, color: str) -> U8:
+    def decode(self, i: int, form: Form) -> U8:
         """Its pixels, [H, W, C]."""
-        return pictures.decode(self.data(i), size=size, color=color, limits=self.limits)
+        size, color, fit = form
+        return pictures.decode(self.data(i), size=size, color=color, limits=self.limits, fit=fit)
 
 
 def _no_content(error: DataError) -> bytes:
@@ -174,6 +212,7 @@ class Block(Encoded):
 class Pixels(Source):
     """Decoded pictures of one size: uint8 [N, H, W, C] with 1 or 3 channels."""
 
+    in_memory: ClassVar[bool] = True
     images: U8
 
     def __len__(self) -> int:
@@ -202,12 +241,66 @@ class Pixels(Source):
         """Hash and header."""
         return Look(self.digest(i), Head(*self.size, grey=self.color == "grey"))
 
-    def decode(self, i: int, size: tuple[int, int] | None, color: str) -> U8:
+    def ready(self, form: Form) -> U8 | None:
+        """All pictures, if this is their form."""
+        return self.images if (self.size, self.color) == form[:2] else None
+
+    def decode(self, i: int, form: Form) -> U8:
         """Its pixels, [H, W, C]."""
         image = self.images[i]
         flat = image[..., 0] if self.color == "grey" else image
-        return pictures.formed(Image.fromarray(flat), size, color)
+        return pictures.formed(Image.fromarray(flat), form.size, form.color, form.fit)
 
     def weights(self) -> I64:
         """Sums of the pixels."""
         return np.asarray(self.images.sum(axis=(1, 2, 3), dtype=np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Values(Source):
+    """Arrays of one shape and any type, in memory: [N, ...]; they are taken as they are."""
+
+    pictures: ClassVar[bool] = False
+    in_memory: ClassVar[bool] = True
+    values: npt.NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, index: I64) -> "Values":
+        """A copy of these numbers."""
+        return Values(self.values[index])
+
+    def shape(self, form: Form) -> tuple[int, ...]:
+        """Of one of them."""
+        del form
+        return self.values.shape[1:]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of all of them."""
+        return self.values.dtype
+
+    def ready(self, form: Form) -> npt.NDArray[Any]:
+        """All of them."""
+        del form
+        return self.values
+
+    def digest(self, i: int) -> bytes:
+        """SHA-256 of its shape, type and bytes."""
+        value = np.ascontiguousarray(self.values[i])
+        return hashlib.sha256(f"{value.shape} {value.dtype}".encode() + value.tobytes()).digest()
+
+    def look(self, i: int) -> Look:
+        """Hash alone."""
+        return Look(self.digest(i), None)
+
+    def decode(self, i: int, form: Form) -> npt.NDArray[Any]:
+        """The array."""
+        del form
+        return self.values[i]
+
+    def weights(self) -> I64:
+        """Checksums of their bytes."""
+        each = (zlib.crc32(np.ascontiguousarray(value).tobytes()) for value in self.values)
+        return np.fromiter(each, np.int64, len(self))

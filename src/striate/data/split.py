@@ -10,6 +10,7 @@ from striate.data.sources import I64, Source
 from striate.data.workers import chunks_of, each, in_order
 from striate.errors import ArgumentError, DataError
 
+UNDIVIDED = ""  # the class of items that have none
 VAL = 0.2  # the share held out where nobody asked for another
 
 
@@ -119,6 +120,10 @@ def _check_sizes(labels: I64, groups: I64, counts: I64, classes: Sequence[str]) 
             what = f"{different} picture{'' if different == 1 else 's'}"
             if counts[number] > different:
                 what = f"{counts[number]} pictures that count as one (copies, or kept together by split=)"
+            if name == UNDIVIDED:
+                raise DataError(
+                    f"there are {what}; a split needs at least 2, one to train on and one to hold out"
+                )
             raise DataError(
                 f"the class {name} has {what}; a split needs at "
                 f"least 2, one to train on and one to hold out: add pictures, or leave it out with ignore={name}"

@@ -1,9 +1,9 @@
-"""Pictures that are decoded whenever they are asked for, because all of them decoded have no room.
+"""Items that are decoded whenever they are asked for, because all of them decoded have no room.
 
-N pictures, H W pixels, C channels. `kept` decides: the cache where it is large enough, else a stream.
+N items; pictures have H W pixels and C channels. `kept` decides: the cache where it is large enough, else a stream.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,13 +12,11 @@ import numpy.typing as npt
 
 from striate.data import workers
 from striate.data.cache import Broken, Store
-from striate.data.colors import channels
-from striate.data.decoding import CHECK, Progress, Split, decoded, key
+from striate.data.decoding import CHECK, Progress, decoded, key
 from striate.data.listing import pick
-from striate.data.modes import U8
 from striate.data.quiet import quiet
 from striate.data.shards import Sharded
-from striate.data.sources import I64, Pixels, Source
+from striate.data.sources import I64, Form, Source
 from striate.errors import DataError
 
 _IN_MEMORY = 256 * 2**20  # bytes; arrays that are only resized go through the disk above it
@@ -27,7 +25,7 @@ _CHUNK = 16  # pictures decoded by one thread at a time
 
 @dataclass(frozen=True, eq=False)
 class Streamed:
-    """Like an array uint8 [N, H, W, C] to whoever reads it; a part of it is decoded when it is read.
+    """Like an array [N, ...] to whoever reads it; a part of it is decoded when it is read.
 
     A slice, or an array of numbers, gives another one of these; a number gives a picture; iterating
     and `np.asarray` decode, on all cores.
@@ -35,13 +33,22 @@ class Streamed:
 
     source: Source
     names: Sequence[str]
-    size: tuple[int, int]
-    color: str
+    form: Form
 
     @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """N, H, W, C."""
-        return (len(self.source), *self.size, channels(self.color))
+    def shape(self) -> tuple[int, ...]:
+        """N, H, W, C of pictures."""
+        return (len(self.source), *self.source.shape(self.form))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of an item."""
+        return self.source.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """What all of it would need, decoded."""
+        return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
 
     def __len__(self) -> int:
         return len(self.source)
@@ -53,7 +60,7 @@ class Streamed:
         numbers = np.arange(len(self))[index]
         return replace(self, source=self.source.take(numbers), names=pick(self.names, numbers))
 
-    def __iter__(self) -> Iterator[U8]:
+    def __iter__(self) -> Iterator[npt.NDArray[Any]]:
         with quiet():
             chunks = workers.everything(len(self), _CHUNK)
             for done in workers.in_order(
@@ -66,63 +73,76 @@ class Streamed:
     ) -> npt.NDArray[Any]:
         if copy is False:
             raise ValueError("a stream has no array of its own to share")
-        images = np.stack(list(self)) if len(self) else np.empty(self.shape, np.uint8)
-        return images if dtype is None else images.astype(dtype, copy=False)
+        items = np.stack(list(self)) if len(self) else np.empty(self.shape, self.dtype)
+        return items if dtype is None else items.astype(dtype, copy=False)
 
-    def decode(self, index: I64) -> U8:
-        """The pictures of these numbers; call it inside `quiet`.
+    def decode(self, index: I64) -> npt.NDArray[Any]:
+        """The items of these numbers; call it inside `quiet`.
 
         Raises:
             DataError: one cannot be read; it is named.
         """
         return np.stack([self.picture(i) for i in workers.each(index)])
 
-    def picture(self, i: int) -> U8:
-        """One picture [H, W, C]; call it inside `quiet`.
+    def picture(self, i: int) -> npt.NDArray[Any]:
+        """One item, of pictures [H, W, C]; call it inside `quiet`.
 
         Raises:
             DataError: it cannot be read; it is named.
         """
         try:
-            return self.source.decode(i, self.size, self.color)
+            return self.source.decode(i, self.form)
         except DataError as error:
             raise DataError(
                 f"{self.names[i]} cannot be read ({error}); striate data names all that are broken"
             ) from error
 
 
-Images = U8 | Streamed
+Images = npt.NDArray[Any] | Streamed
 
 
 @dataclass(frozen=True)
 class Kept:
-    """The sound pictures of a split, and the numbers of those that are left out."""
+    """The sound items of a split, and the numbers of those that are left out."""
 
     images: Images
     broken: Broken
 
 
 def kept(
-    split: Split, store: Store, size: tuple[int, int], color: str, progress: Progress | None
+    source: Source,
+    names: Sequence[str],
+    digests: Callable[[], Sequence[bytes]],
+    store: Store,
+    form: Form,
+    progress: Progress | None,
 ) -> Kept:
-    """The pictures of a split at a size and in a colour: from memory, from the cache, or as a stream.
+    """The items of a source in a form: from memory, from the cache, or as a stream.
+
+    Args:
+        source: of the items.
+        names: of the items, for messages.
+        digests: gives the hash of the content of each item; asked for only where the cache is used.
+        store: the cache.
+        form: of the result.
+        progress: called with (done, total) while decoding.
 
     Raises:
         DataError: the disk is too small for the cache.
     """
-    source = split.source
-    shape = (len(split), *size, channels(color))
-    count = int(np.prod(shape, dtype=object))
-    if isinstance(source, Pixels) and count <= _IN_MEMORY:
-        chunks = decoded(source, size, color, progress)
-        return Kept(np.concatenate([images for images, _ in chunks]), {})
-    if count > store.limit:
+    found = source.ready(form)
+    if found is not None:
+        return Kept(found, {})
+    whole = Streamed(source, names, form)
+    if source.in_memory and whole.nbytes <= _IN_MEMORY:
+        return Kept(np.concatenate([items for items, _ in decoded(source, form, progress)]), {})
+    if whole.nbytes > store.limit:
         broken = _lost(source, progress)
-        sound = np.delete(np.arange(len(split)), list(broken))
-        names = pick(split.names, sound)
-        return Kept(Streamed(source.take(sound), names, size, color), broken)
-    name = key(split, size, color)
-    stored = store.find(name) or store.keep(name, shape, decoded(source, size, color, progress))
+        return Kept(whole[np.delete(np.arange(len(source)), list(broken))], broken)
+    name = key(source, digests(), form)
+    stored = store.find(name) or store.keep(
+        name, whole.shape, source.dtype, decoded(source, form, progress)
+    )
     return Kept(stored.images, stored.broken)
 
 
@@ -134,8 +154,8 @@ def _lost(source: Source, progress: Progress | None) -> Broken:
 
 
 def unreadable(source: Source, progress: Progress | None) -> Broken:
-    """The pictures that cannot be read, found by decoding every one fully."""
-    if isinstance(source, Pixels):
+    """The items that cannot be read, found by decoding every one fully."""
+    if source.in_memory:
         return {}
-    chunks = decoded(source, CHECK, "grey", progress)
+    chunks = decoded(source, CHECK, progress)
     return {i: reason for _, broken in chunks for i, reason in broken.items()}

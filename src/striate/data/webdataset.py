@@ -21,6 +21,7 @@ from striate.data.files import shown
 from striate.data.folders import SPLITS
 from striate.data.listing import IGNORED, WHOLE, Candidate, Listing, Options, Part
 from striate.data.shards import ROW, Shard, Sharded
+from striate.data.targets import Labels
 from striate.errors import DataError
 
 _LABEL = ".cls"
@@ -160,7 +161,7 @@ def _listing(root: Path, paths: list[str], options: Options) -> Listing:
     parts = {
         split: Part(
             tuple(shown(name) for name, _ in found[split]),
-            np.array([code[word] for _, word in found[split]], np.int64),
+            Labels(np.array([code[word] for _, word in found[split]], np.int64)),
             source.take(np.array(numbers[split])),
         )
         for split in (WHOLE, "train", "val", "test")

@@ -1,0 +1,333 @@
+"""What belongs to the items of a split: a label, several, numbers, a mask, boxes or an array. N items, K classes.
+
+Every kind answers the same questions, so that splits, the cache, fingerprints and shards need not know which one it is.
+For training a kind gives one array with the items along its first axis; `truth` gives one item's target as it is
+scored, in the size and the places of the item itself.
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from striate.data.sources import I64, Form, Source
+
+F32 = npt.NDArray[np.float32]
+
+PADDING = -1.0  # the class of a row of boxes that stands for none
+IGNORE = 255  # the class number of pixels of a mask that count nowhere
+
+
+class Targets(ABC):
+    """The targets of a split, asked for by number.
+
+    Attributes:
+        kind: "label", "labels", "values", "mask", "boxes" or "array".
+    """
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def take(self, index: I64) -> "Targets":
+        """The same, with only the targets of these numbers, in this order."""
+
+    @abstractmethod
+    def truth(self, i: int) -> Any:
+        """The target of item i as it is scored, in the item's own size and places."""
+
+    @abstractmethod
+    def content(self, i: int, classes: Sequence[str]) -> str:
+        """A word that differs where the target of item i differs; part of the data's fingerprint."""
+
+    @property
+    def source(self) -> Source | None:
+        """Where the targets are decoded from, where they are pictures themselves."""
+        return None
+
+    def strata(self) -> I64:
+        """The class [N] that an item counts as when items are split or balanced; all 0 where it has none."""
+        return np.zeros(len(self), np.int64)
+
+    def counts(self, index: I64, classes: int) -> list[int] | None:
+        """How often each of the classes occurs in these items; None where only decoding would tell."""
+        del index, classes
+        return None
+
+    def array(self, natural: npt.NDArray[np.int64], form: Form) -> npt.NDArray[Any]:
+        """All targets as one array with the items along its first axis, as training reads them.
+
+        Args:
+            natural: height and width of every item [N, 2], as its header states them.
+            form: in which the inputs are stored; places follow them.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Labels(Targets):
+    """One class an item: numbers [N]."""
+
+    kind: ClassVar[str] = "label"
+    codes: I64
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def take(self, index: I64) -> "Labels":
+        """The same, with only these numbers."""
+        return Labels(self.codes[index])
+
+    def truth(self, i: int) -> int:
+        """Its class number."""
+        return int(self.codes[i])
+
+    def content(self, i: int, classes: Sequence[str]) -> str:
+        """The name of its class."""
+        return classes[int(self.codes[i])]
+
+    def strata(self) -> I64:
+        """The classes."""
+        return self.codes
+
+    def counts(self, index: I64, classes: int) -> list[int]:
+        """Items of each class."""
+        return np.bincount(self.codes[index], minlength=classes).tolist()
+
+    def array(self, natural: npt.NDArray[np.int64], form: Form) -> I64:
+        """The class numbers [N]."""
+        del natural, form
+        return self.codes
+
+
+@dataclass(frozen=True)
+class MultiLabels(Targets):
+    """Any number of classes an item: zeros and ones [N, K]."""
+
+    kind: ClassVar[str] = "labels"
+    given: npt.NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+    def take(self, index: I64) -> "MultiLabels":
+        """The same, with only these numbers."""
+        return MultiLabels(self.given[index])
+
+    def truth(self, i: int) -> npt.NDArray[np.uint8]:
+        """Its zeros and ones [K]."""
+        return self.given[i]
+
+    def content(self, i: int, classes: Sequence[str]) -> str:
+        """The names of its classes."""
+        return "\x01".join(classes[k] for k in np.flatnonzero(self.given[i]).tolist())
+
+    def counts(self, index: I64, classes: int) -> list[int]:
+        """Items that have each class."""
+        del classes
+        return self.given[index].sum(0, dtype=np.int64).tolist()
+
+    def array(self, natural: npt.NDArray[np.int64], form: Form) -> F32:
+        """The same as floats [N, K]."""
+        del natural, form
+        return self.given.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Values(Targets):
+    """One or several numbers an item: [N, V] float64, in the unit they were given in."""
+
+    kind: ClassVar[str] = "values"
+    numbers: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, index: I64) -> "Values":
+        """The same, with only these numbers."""
+        return Values(self.numbers[index])
+
+    def truth(self, i: int) -> npt.NDArray[np.float64]:
+        """Its numbers [V]."""
+        return self.numbers[i]
+
+    def content(self, i: int, classes: Sequence[str]) -> str:
+        """The numbers, exactly."""
+        del classes
+        return " ".join(float(value).hex() for value in self.numbers[i])
+
+    def array(self, natural: npt.NDArray[np.int64], form: Form) -> F32:
+        """The numbers [N, V] in single precision."""
+        del natural, form
+        return self.numbers.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Masks(Targets):
+    """A class for every pixel: pictures of class numbers, decoded by `pixels`, of the size of their inputs."""
+
+    kind: ClassVar[str] = "mask"
+    pixels: Source
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def take(self, index: I64) -> "Masks":
+        """The same, with only these numbers."""
+        return Masks(self.pixels.take(index))
+
+    @property
+    def source(self) -> Source:
+        """The pictures of class numbers."""
+        return self.pixels
+
+    def truth(self, i: int) -> npt.NDArray[np.uint8]:
+        """Its class numbers [H, W], `IGNORE` where a pixel counts nowhere.
+
+        Raises:
+            DataError: the mask cannot be read; with the reason alone.
+        """
+        return self.pixels.decode(i, Form(None, "grey"))[..., 0]
+
+    def content(self, i: int, classes: Sequence[str]) -> str:
+        """The hash of the mask's file, and the classes that its values stand for."""
+        return f"{self.pixels.digest(i).hex()} {','.join(classes)}"
+
+
+class Objects(NamedTuple):
+    """The objects of one picture: boxes [m, 4] as x0, y0, x1, y1 in its pixels, classes [m], and which are crowds [m].
+
+    A crowd is a region of many objects that are not told apart: it is neither learned nor missed.
+    """
+
+    boxes: F32
+    labels: I64
+    crowd: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Boxes(Targets):
+    """Any number of boxes an item: those of all items in one table, item i has the rows starts[i] to ends[i].
+
+    Attributes:
+        boxes: [M, 4] as x0, y0, x1, y1 in pixels of the upright picture.
+        labels: classes [M].
+        crowd: [M].
+        starts: [N].
+        ends: [N].
+    """
+
+    kind: ClassVar[str] = "boxes"
+    boxes: F32
+    labels: I64
+    crowd: npt.NDArray[np.bool_]
+    starts: I64
+    ends: I64
+
+    @classmethod
+    def of(cls, objects: Sequence[Objects]) -> "Boxes":
+        """The objects of every item, one after the other."""
+        ends = np.cumsum([len(each.labels) for each in objects], dtype=np.int64)
+        counts = np.array([len(each.labels) for each in objects], np.int64)
+        if not objects or not ends[-1]:
+            empty = (np.empty((0, 4), np.float32), np.empty(0, np.int64), np.empty(0, np.bool_))
+            return cls(*empty, ends - counts, ends)
+        return cls(
+            np.concatenate([each.boxes for each in objects]).astype(np.float32),
+            np.concatenate([each.labels for each in objects]).astype(np.int64),
+            np.concatenate([each.crowd for each in objects]).astype(np.bool_),
+            ends - counts,
+            ends,
+        )
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def take(self, index: I64) -> "Boxes":
+        """The same, with only these numbers."""
+        return Boxes(self.boxes, self.labels, self.crowd, self.starts[index], self.ends[index])
+
+    def truth(self, i: int) -> Objects:
+        """Its objects."""
+        rows = slice(int(self.starts[i]), int(self.ends[i]))
+        return Objects(self.boxes[rows], self.labels[rows], self.crowd[rows])
+
+    def content(self, i: int, classes: Sequence[str]) -> str:
+        """The hash of its boxes, classes and crowds."""
+        boxes, labels, crowd = self.truth(i)
+        names = "\x01".join(classes[int(k)] for k in labels)
+        return hashlib.sha256(boxes.tobytes() + crowd.tobytes() + names.encode()).hexdigest()
+
+    def counts(self, index: I64, classes: int) -> list[int]:
+        """Objects of each class, crowds left out."""
+        found = np.zeros(classes, np.int64)
+        for i in index.tolist():
+            _, labels, crowd = self.truth(i)
+            found += np.bincount(labels[~crowd], minlength=classes)
+        return found.tolist()
+
+    def array(self, natural: npt.NDArray[np.int64], form: Form) -> F32:
+        """Class and corners [N, M, 5] in pixels of the stored pictures; rows that stand for none have class -1.
+
+        Crowds are left out, since they are not learned.
+        """
+        most = max((int(n) for n in self.ends - self.starts), default=0)
+        rows = np.full((len(self), max(1, most), 5), PADDING, np.float32)
+        for i in range(len(self)):
+            boxes, labels, crowd = self.truth(i)
+            kept = ~crowd
+            count = int(kept.sum())
+            rows[i, :count, 0] = labels[kept]
+            rows[i, :count, 1:] = placed(boxes[kept], natural[i], form)
+        return rows
+
+
+@dataclass(frozen=True, eq=False)
+class Array(Targets):
+    """An array an item: [N, ...] of any type."""
+
+    kind: ClassVar[str] = "array"
+    values: npt.NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, index: I64) -> "Array":
+        """A copy of these numbers."""
+        return Array(self.values[index])
+
+    def truth(self, i: int) -> npt.NDArray[Any]:
+        """Its array."""
+        return self.values[i]
+
+    def content(self, i: int, classes: Sequence[str]) -> str:
+        """The hash of its array."""
+        del classes
+        value = np.ascontiguousarray(self.values[i])
+        return hashlib.sha256(f"{value.shape} {value.dtype}".encode() + value.tobytes()).hexdigest()
+
+    def array(self, natural: npt.NDArray[np.int64], form: Form) -> npt.NDArray[Any]:
+        """All of them."""
+        del natural, form
+        return self.values
+
+
+def placed(boxes: F32, natural: npt.NDArray[np.int64], form: Form) -> F32:
+    """Boxes [m, 4] of a picture of height and width `natural`, in pixels of the picture as it is stored."""
+    if form.size is None:
+        return boxes
+    (height, width), (h, w) = natural.tolist(), form.size
+    if not height or not width:
+        return boxes
+    sy, sx = h / height, w / width
+    if form.fit == "cover":
+        sy = sx = max(sy, sx)
+    y, x = (h - height * sy) / 2, (w - width * sx) / 2
+    scaled = boxes * np.array([sx, sy, sx, sy], np.float32)
+    return (scaled + np.array([x, y, x, y], np.float32)).astype(np.float32)
