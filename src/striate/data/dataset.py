@@ -6,7 +6,7 @@ content reads every item once, the first call of `arrays` decodes them once.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import islice
 from typing import Any
@@ -21,7 +21,7 @@ from striate.data.listing import pick
 from striate.data.shards import Sharded
 from striate.data.sources import I64, Form, Pixels, Source
 from striate.data.streaming import Images, Kept, kept, unreadable
-from striate.errors import ArgumentError, nearest
+from striate.errors import ArgumentError, DataError, nearest
 from striate.report import Result
 
 
@@ -283,6 +283,28 @@ class Data(Result):
         places = source.places()[sound] if isinstance(source, Sharded) else None
         names = pick(part.names, sound) if broken else part.names
         return Arrays(_only(inputs, sound, len(part)), targets, names, sound, places)
+
+    def with_classes(self, classes: Sequence[str]) -> "Data":
+        """The same with its classes numbered as in another list, which may have more.
+
+        Raises:
+            DataError: a class that is not in that list.
+        """
+        if tuple(classes) == self.classes:
+            return self
+        place = {name: i for i, name in enumerate(classes)}
+        unknown = [name for name in self.classes if name not in place]
+        if unknown:
+            raise DataError(
+                f"the data have classes that this run does not know: {', '.join(unknown[:5])}; "
+                f"it knows {', '.join(classes[:20])}"
+            )
+        table = np.array([place[name] for name in self.classes], np.int64)
+        splits = {
+            name: replace(split, part=replace(split.part, targets=split.targets.renumbered(table)))
+            for name, split in self.splits.items()
+        }
+        return replace(self, classes=tuple(classes), splits=splits)
 
     def _split(self, name: str) -> Split:
         if name not in self.splits:

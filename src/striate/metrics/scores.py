@@ -37,39 +37,53 @@ class Scores(Result):
     split: str
     items: int
     scores: Mapping[str, Interval]
-    per_class: Sequence[Mapping[str, Any]]
-    confusion: NDArray[np.int64] = field(repr=False)
+    per_class: Sequence[Mapping[str, Any]] = ()
+    confusion: NDArray[np.int64] | None = field(default=None, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON shape `evaluate`, with the split and the confusion matrix added."""
-        return {
+        found: dict[str, Any] = {
             "run": self.run,
             "data": self.data,
             "split": self.split,
             "items": self.items,
             "scores": {name: interval.as_dict() for name, interval in self.scores.items()},
-            "per_class": [dict(row) for row in self.per_class],
-            "confusion": self.confusion.tolist(),
         }
+        if self.per_class:
+            found["per_class"] = [dict(row) for row in self.per_class]
+        if self.confusion is not None:
+            found["confusion"] = self.confusion.tolist()
+        return found
 
     def as_text(self) -> str:
         """Scores and the classes that do worst."""
         head = f"{self.items:,} items of {self.data} ({self.split}), 95 % intervals"
         rows = [[name, *cells(name, interval)] for name, interval in self.scores.items()]
-        worst = sorted(self.per_class, key=lambda row: row["recall"])[:5]
-        classes = [
-            [row["label"], f"{row['recall']:.1%}", f"{row['precision']:.1%}", f"{row['support']:,}"]
-            for row in worst
-        ]
-        tables = [
-            text_table(["score", "value", "low", "high"], rows),
-            text_table(["worst classes", "recall", "precision", "items"], classes),
-        ]
+        tables = [text_table(["score", "value", "low", "high"], rows)]
+        if self.per_class:
+            tables.append(worst_classes(self.per_class))
         return "\n\n".join([head, *tables])
 
     def _repr_html_(self) -> str:
         rows = [[name, *cells(name, interval)] for name, interval in self.scores.items()]
         return html_table([f"{self.items:,} items", "value", "low", "high"], rows)
+
+
+def worst_classes(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The five classes that do worst by their first score, the one after the support."""
+    first, *others = [
+        key for key in rows[0] if key not in ("label", "support", "low", "high", "f1")
+    ]
+    worst = sorted(rows, key=lambda row: row[first] if row[first] is not None else 2.0)[:5]
+    cells = [
+        [row["label"], *(_share(row[key]) for key in (first, *others)), f"{row['support']:,}"]
+        for row in worst
+    ]
+    return text_table(["worst classes", first, *others, "items"], cells)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
 
 
 def cells(name: str, interval: Interval) -> list[str]:
