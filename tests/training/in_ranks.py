@@ -19,7 +19,7 @@ from torch import nn
 from striate.plan import Plan
 from striate.runs import checkpoint
 from striate.runs.preprocessing import Preprocessing
-from striate.tasks import Classify
+from striate.tasks.classify import Classify
 from striate.training import loop, ranks, read_recipe
 from striate.training.batches import Batches
 from striate.training.guards import Guard

@@ -53,7 +53,7 @@ def settle(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recipe:
     )
 
 
-def stored_size(recipe: Recipe, fit: str) -> tuple[int, int] | None:
+def stored_size(recipe: Recipe, fit: str = "cover") -> tuple[int, int] | None:
     """The size at which pictures are decoded: with an eighth more around where they will be cropped.
 
     Args:
