@@ -52,7 +52,7 @@ def setting(chosen, path, *, task=None, batch=12, n=24, health=None):
     labels = torch.arange(n) % 3
     pre = Preprocessing((8, 8), (8, 8), "grey", (128.0,), (64.0,))
     batches = Batches(images, labels, pre, batch, "none", 0)
-    task = task or Classify(CLASSES, spelled=chosen.loss)
+    task = task or Classify(CLASSES, spelled=chosen.loss or "cross_entropy")
     health = health or Health(path, 0, Plan(), print)
     return loop.Setting(batches, task, chosen, Plan(), health, lambda: 0.0)
 

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from striate.data import pictures, summary
+from striate.data import pictures, summary, workers
 from striate.data.broken import Policy
 from striate.data.cache import Broken, Store
 from striate.data.decoding import Progress, Split
 from striate.data.listing import pick
+from striate.data.quiet import quiet
 from striate.data.shards import Sharded
 from striate.data.sources import I64, Form, Pixels, Source
 from striate.data.streaming import Images, Kept, kept, unreadable
@@ -122,6 +123,12 @@ class Data(Result):
         first = list(islice(sound, 2))
         return (int(first[0][0]), int(first[0][1])) if len(first) == 1 else None
 
+    @cached_property
+    def median_size(self) -> tuple[float, float]:
+        """Median height and width of the pictures, as their headers state them."""
+        shapes = np.concatenate([split.shapes({}) for split in self.splits.values()])
+        return (float(np.median(shapes[:, 0])), float(np.median(shapes[:, 1])))
+
     def _any_sound(self, shape: I64) -> bool:
         """Whether a picture whose header states this height and width can be decoded."""
         return any(
@@ -221,6 +228,23 @@ class Data(Result):
         """How often each class occurs in a split, items known to be broken left out; None where decoding would tell."""
         targets = self._split(split).targets
         return targets.counts(self.readable(split), len(self.classes))
+
+    def pixels(self, split: str) -> I64:
+        """How many pixels each class has in the masks of a split [K], every one decoded; broken ones are left out."""
+        held = self._split(split)
+        classes = len(self.classes)
+
+        def work(index: I64) -> I64:
+            each = (held.targets.truth(i) for i in workers.each(index))
+            return sum(
+                (np.bincount(m.ravel(), minlength=256)[:classes] for m in each),
+                np.zeros(classes, np.int64),
+            )
+
+        chunks = workers.chunks_of(self.readable(split), 8)
+        with quiet():
+            found = [done.result for done in workers.in_order(work, chunks)]
+        return np.sum(found, axis=0) if found else np.zeros(classes, np.int64)
 
     def readable(self, split: str) -> I64:
         """The numbers of the pictures of a split, those known to be broken left out."""

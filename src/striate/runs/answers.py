@@ -84,7 +84,7 @@ def answered(
         quick: score masks at the size they are stored in, and keep no row an item.
         progress: called with (done, total).
     """
-    found = Answered(used.task.meter())
+    found = Answered(used.task.meter(whole=not quick))
     numbers = range(len(arrays))[part]
     stored = targets.source is not None and quick
     with as_eval(used.net), used.plan.uncompiled(), torch.inference_mode():

@@ -11,6 +11,8 @@ from striate.tasks.task import Answer, HeldOut, Item, Learned, Meter, Section, T
 # The name of a task, and the class, or where it is to be found: it is imported when it is used.
 TASKS: dict[str, str | type[Task]] = {
     "classify": "striate.tasks.classify:Classify",
+    "segment": "striate.tasks.segment:Segment",
+    "detect": "striate.tasks.detect:Detect",
 }
 
 

@@ -168,8 +168,9 @@ class Classify(Task):
             "confidence": f"{answer[best]:.6f}",
         }
 
-    def meter(self) -> "Labelled":
+    def meter(self, *, whole: bool = False) -> "Labelled":
         """A meter of probabilities."""
+        del whole
         return Labelled(self.classes)
 
     # -------------------------------------------------------------------------------------- predicting

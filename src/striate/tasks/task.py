@@ -319,8 +319,8 @@ class Task(ABC):
         return {}
 
     @abstractmethod
-    def meter(self) -> Meter:
-        """A meter without any answers."""
+    def meter(self, *, whole: bool = False) -> Meter:
+        """A meter without any answers; of a `whole` evaluation it may count what is slow to count."""
 
     # -------------------------------------------------------------------------------------- predicting
 
