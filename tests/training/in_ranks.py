@@ -147,7 +147,7 @@ def main(out: Path, given: dict[str, Any]) -> None:
 
         def after_epoch(state: State, _epoch: int) -> None:
             sums = state.totals
-            rows.append({"items": sums.items, "right": sums.right, "loss": sums.loss / sums.items})
+            rows.append({"items": sums.items, "right": sums.counts["accuracy"], "loss": sums.loss / sums.items})
 
         def after_step(state: State) -> None:
             if state.step == 1:
