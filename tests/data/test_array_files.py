@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from striate import data
-from striate.data import cifar
+from striate.data.layouts import cifar
 from striate.errors import DataError
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from striate.cli.measuring import measure
-from striate.cli.output import FOLDER, emit, with_json, with_net
+from striate.cli.output import FOLDER, emit, with_json, with_net, with_opening
 from striate.cli.see import see
 from striate.cli.settings import one_line, read
 from striate.errors import DataError, UsageError
@@ -223,17 +223,13 @@ def nets(pattern: str | None, json: bool) -> None:
 
 @app.command()
 @click.argument("data")
-@click.option("--val", type=float, help="Share that a training would hold out.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of that split.")
-@click.option("--ignore", multiple=True, metavar="PATTERN", help="Files to leave aside.")
+@with_opening
 @click.option("--shards", type=FOLDER, metavar="OUT", help="Pack it into tar shards with an index.")
 @click.option("--shard-size", default="256M", show_default=True, help="Bytes of a shard.")
 @with_json
 def data(
     data: str,
-    val: float | None,
-    seed: int,
-    ignore: Sequence[str],
+    how: dict[str, Any],
     shards: Path | None,
     shard_size: str,
     json: bool,
@@ -248,11 +244,11 @@ def data(
 
     if shards is not None:
         size = data_room.read_size(shard_size)
-        opened = data_room.open(data, val=val or 0, seed=seed, ignore=ignore)
+        opened = data_room.open(data, **{**how, "val": how.get("val", 0)})
         with progress.shown() as told:
             packed = data_room.pack(opened, shards, size=size, progress=told.bar)
         return emit(packed.as_dict(), packed.as_text(), json=json)
-    opened = data_room.open(data, val=val, seed=seed, ignore=ignore, broken="skip")
+    opened = data_room.open(data, broken="skip", **how)
     return emit(opened.as_dict(), opened.as_text(), json=json)
 
 

@@ -3,7 +3,8 @@
 import contextlib
 import json as json_module
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -37,6 +38,31 @@ class Drawn(click.Path):
 
 with_json = click.option("--json", is_flag=True, help="One JSON document on standard output.")
 with_net = click.option("--net", metavar="NET", help="package.module:factory of a net of your own.")
+
+
+def with_opening(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say how DATA is opened, given to the command as one mapping, `how`."""
+
+    @wraps(command)  # with the options that stand below this one
+    def gathered(*args: Any, **given: Any) -> Any:
+        how = {key: value for key in _OPENING if (value := given.pop(key)) is not None}
+        return command(*args, how=how, **given)
+
+    whole: Callable[..., Any] = gathered
+    for key, option in reversed(_OPENING.items()):
+        whole = click.option(f"--{key.replace('_', '-')}", **option)(whole)
+    return whole
+
+
+_OPENING: dict[str, dict[str, Any]] = {
+    "val": {"type": float, "help": "Share that a training would hold out."},
+    "seed": {"type": int, "default": 0, "show_default": True, "help": "Of that split."},
+    "split": {"help": "What stays on one side of it: folder, name:PATTERN or FILE.csv:COLUMN."},
+    "ignore": {"multiple": True, "metavar": "PATTERN", "help": "Files to leave aside."},
+    "layout": {"help": "How to understand the files, where they could be several things."},
+    "task": {"help": "What is to be learned, where it could be several things."},
+    "max_pixels": {"type": int, "help": "The most pixels of a picture, else 50,000,000."},
+}
 
 
 def emit(document: Mapping[str, Any] | Sequence[Any], text: str, *, json: bool) -> None:

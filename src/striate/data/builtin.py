@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from striate.data import idx, layouts
+from striate.data import layouts
 from striate.data.files import shown
+from striate.data.layouts import idx
 from striate.data.listing import WHOLE, Listing, Options, Part, numbered
 from striate.data.modes import U8
 from striate.data.sources import Pixels

@@ -17,7 +17,7 @@ from striate.data import pictures, summary, workers
 from striate.data.broken import Policy
 from striate.data.cache import Broken, Store
 from striate.data.decoding import Progress, Split
-from striate.data.listing import pick
+from striate.data.listing import command, pick
 from striate.data.quiet import quiet
 from striate.data.shards import Sharded
 from striate.data.sources import I64, Form, Pixels, Source
@@ -68,6 +68,7 @@ class Data(Result):
         splits: "train", "val", "test" as far as there are.
         ignored: what else lies there, counted by kind.
         note: a line about how the path was understood.
+        others: the other ways to read it: the layout's name, and how many items it would give.
         task: what nets learn from it, by its name.
         outputs: names of the numbers of a target, where it is numbers.
     """
@@ -83,6 +84,7 @@ class Data(Result):
     note: str = ""
     task: str = "classify"
     outputs: tuple[str, ...] = ()
+    others: tuple[tuple[str, int], ...] = ()
     _broken: dict[str, Broken] = field(default_factory=dict[str, Broken], init=False)
     _last: dict[tuple[str, str], tuple[Form, Kept]] = field(
         default_factory=dict[tuple[str, str], tuple[Form, Kept]], init=False
@@ -388,6 +390,10 @@ class Data(Result):
             "bad_exif": sum(split.looks.bad_exif for split in self.splits.values()),
             "several_frames": sum(split.looks.several for split in self.splits.values()),
             "note": self.note,
+            "others": [
+                {"layout": name, "items": count, "command": command(self.path, name)}
+                for name, count in self.others
+            ],
         }
 
     def as_text(self) -> str:

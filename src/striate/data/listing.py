@@ -1,20 +1,23 @@
 """What a layout gives before anything is decoded: the task, classes, and for each split names, inputs, targets."""
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path
+from os import PathLike
 from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
 from striate.data.cache import Store
+from striate.data.files import shown
 from striate.data.pictures import Limits
 from striate.data.sources import I64, Source
 from striate.data.targets import Targets
 from striate.errors import DataError
 
+SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 WHOLE = "all"  # the part of a layout that knows no splits: we make them
 IGNORED = "(ignored)"
 
@@ -27,7 +30,7 @@ class Options:
         ignore: patterns to leave out.
         limits: formats and sizes that are taken.
         store: where archives are unpacked.
-        layout: the layout that was asked for, if one was.
+        layout: the layout that was asked for, if one was: its name, and its settings behind a colon.
         task: the task that was asked for, if one was.
     """
 
@@ -36,6 +39,16 @@ class Options:
     store: Store
     layout: str | None = None
     task: str | None = None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Those of the layout that was asked for: "csv:path=file,label=kind" gives path and label."""
+        pairs = (self.layout or "").partition(":")[2].split(",")
+        return {key.strip(): value.strip() for key, _, value in (p.partition("=") for p in pairs)}
+
+    def asks_for(self, name: str) -> bool:
+        """Whether this layout was asked for."""
+        return (self.layout or "").partition(":")[0] == name
 
     def leaves_out(self, name: str) -> bool:
         """Whether a relative name, or any folder or file name in it, matches an `ignore` pattern."""
@@ -72,6 +85,7 @@ class Listing:
         parts: the splits; `WHOLE` alone where the layout knows none.
         ignored: what was not used, counted by kind.
         note: a line about how the path was understood.
+        others: the other ways to read it: the layout's name and how many items it would give.
         task: what nets learn from such targets, by its name.
         outputs: names of the numbers of a target, where it is numbers.
     """
@@ -83,16 +97,32 @@ class Listing:
     note: str = ""
     task: str = "classify"
     outputs: tuple[str, ...] = ()
+    others: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to read a folder: how many pictures it would give, and what it uses at the top."""
+    """One way to read a folder, found without decoding.
+
+    Attributes:
+        layout: in words.
+        count: how many items it would give.
+        uses: the names at the top that it reads.
+        read: reads it.
+        why: what speaks for it, in words that go on after "because".
+        doubt: what speaks against it: then it is never taken unless it is asked for.
+        rivals: whether that speaks against what comes after it as well, so that nothing is taken.
+        tasks: that its targets are good for; `task=` takes the first layout with that one.
+    """
 
     layout: str
     count: int
     uses: frozenset[str]
-    read: Callable[[Path, Options], Listing]
+    read: Callable[[], Listing]
+    why: str = ""
+    doubt: str = ""
+    rivals: bool = False
+    tasks: tuple[str, ...] = ("classify",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,3 +213,13 @@ def _number(
             f"{split} has the label {values[strange[0]]}, which {first} has not: labels out of range"
         )
     return np.asarray(found, np.int64)
+
+
+def command(path: str | PathLike[str], layout: str) -> str:
+    """What people type to read data as another layout."""
+    return f"striate data {quoted(path)} --layout {layout}"
+
+
+def quoted(path: str | PathLike[str]) -> str:
+    """A path as people type it."""
+    return shown(shlex.quote(str(path)))

@@ -34,6 +34,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
     formats: Sequence[str] = pictures.FORMATS,
     layout: str | None = None,
     task: str | None = None,
+    max_pixels: int = pictures.MAX_PIXELS,
 ) -> Data:
     """Open items with their targets; nothing is decoded yet.
 
@@ -55,6 +56,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
         formats: the picture formats that are read.
         layout: how the files are to be understood, where they could be several things; `striate data` names it.
         task: what is to be learned, where the targets could be several things.
+        max_pixels: a picture whose header states more is refused before it is decoded.
 
     Raises:
         ArgumentError: an argument is out of range.
@@ -68,9 +70,8 @@ def open(  # noqa: PLR0913 - all of them are settings by name
     splitting.check_share(val)
     check_rule(split)
     patterns = (ignore,) if isinstance(ignore, str) else tuple(ignore)
-    options = Options(
-        patterns, Limits(tuple(name.upper() for name in formats)), store(cache), layout, task
-    )
+    limits = Limits(tuple(name.upper() for name in formats), max_pixels)
+    options = Options(patterns, limits, store(cache), layout, task)
     when = policy(broken)
     listing = _listing(path, options)
     if listing.task == "classify" and len(listing.classes) < 2:
@@ -90,8 +91,10 @@ def open(  # noqa: PLR0913 - all of them are settings by name
             "ignore": list(patterns),
             "broken": broken,
             "cache": None if cache is None else str(cache),
+            "formats": list(limits.formats),
             "layout": layout,
             "task": task,
+            "max_pixels": max_pixels,
         },
         path=shown(path),
         layout=listing.layout,
@@ -103,6 +106,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
         note=listing.note,
         task=listing.task,
         outputs=listing.outputs,
+        others=listing.others,
     )
 
 
@@ -119,6 +123,8 @@ def again(origin: Mapping[str, Any], path: str | os.PathLike[str] | None = None)
         split=origin.get("split", "stratified"),
         layout=origin.get("layout"),
         task=origin.get("task"),
+        formats=origin.get("formats", pictures.FORMATS),
+        max_pixels=origin.get("max_pixels", pictures.MAX_PIXELS),
         **settings,
     )
 

@@ -26,8 +26,7 @@ from striate.data.cache import SPARE, gb
 from striate.data.dataset import Data
 from striate.data.decoding import Split
 from striate.data.files import shown
-from striate.data.folders import SPLITS
-from striate.data.listing import WHOLE
+from striate.data.listing import SPLITS, WHOLE
 from striate.data.packed import Packed
 from striate.data.pictures import Limits
 from striate.data.quiet import quiet

@@ -11,7 +11,8 @@ _LINES = 8  # of each list below it
 def text(data: dict[str, Any]) -> str:
     """Counts per class and split, sizes, problems, duplicates and leaks, what was ignored."""
     head = f"{data['path']}: {data['items']:,} pictures in {len(data['classes'])} classes, {data['layout']}"
-    parts = [head, *([data["note"]] if data["note"] else []), "", _table(data), "", _sizes(data)]
+    parts = [head, *([data["note"]] if data["note"] else []), *_others(data["others"])]
+    parts += ["", _table(data), "", _sizes(data)]
     parts += _problems(data["problems"]) + _duplicates(data)
     if data["several_frames"]:
         parts.append(f"frames: of {data['several_frames']:,} with several the first is read")
@@ -22,6 +23,13 @@ def text(data: dict[str, Any]) -> str:
         parts.append(f"ignored: {listed}")
     parts.append(f"fingerprint: {data['fingerprint'][:16]}")
     return "\n".join(parts)
+
+
+def _others(others: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"could also be read as {other['layout']} ({other['items']:,} items): {other['command']}"
+        for other in others
+    ]
 
 
 def _table(data: dict[str, Any]) -> str:

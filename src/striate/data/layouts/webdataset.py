@@ -18,9 +18,9 @@ from striate.data import files, pictures
 from striate.data.archives import Caps, leaving, safe_name
 from striate.data.byteranges import Local
 from striate.data.files import shown
-from striate.data.folders import SPLITS
-from striate.data.listing import IGNORED, WHOLE, Candidate, Listing, Options, Part
-from striate.data.shards import ROW, Shard, Sharded
+from striate.data.layouts.tree import Tree
+from striate.data.listing import IGNORED, SPLITS, WHOLE, Candidate, Listing, Options, Part
+from striate.data.shards import AT_WORK, ROW, TABLE, Shard, Sharded
 from striate.data.targets import Labels
 from striate.errors import DataError
 
@@ -39,33 +39,22 @@ class Member:
     length: int
 
 
-def find(root: Path, options: Options) -> Candidate | None:
+def find(tree: Tree) -> Candidate | None:
     """The tars of a folder that hold pictures with a class beside them, if there are any."""
-    paths = [path for path in _tars(root) if not options.leaves_out(path)]
-    if not paths or not _first_is_one(root / paths[0]):
+    root, paths = tree.root, _tars(tree)
+    indexed = {TABLE, AT_WORK} & {entry.name for entry in tree.entries()}
+    if indexed or not paths or not _first_is_one(root / paths[0]):
         return None
     uses = frozenset(path.split("/")[0] for path in paths)
     count = max(1, sum(_size(root / path) for path in paths) // 2048)  # a guess, for comparing
-
-    def read(root: Path, options: Options) -> Listing:
-        return _listing(root, paths, options)
-
-    return Candidate("tar shards", count, uses, read)
+    return Candidate("tar shards", count, uses, lambda: _listing(root, paths, tree.options))
 
 
-def _tars(root: Path) -> list[str]:
+def _tars(tree: Tree) -> list[str]:
     """Names of the tars at the top and in split folders."""
-    found: list[str] = []
-    for entry in files.entries(root):
-        if entry.kind == "file" and entry.name.endswith(".tar"):
-            found.append(entry.name)
-        elif entry.kind == "folder" and entry.name.lower() in SPLITS:
-            found += [
-                f"{entry.name}/{e.name}"
-                for e in files.entries(root / entry.name)
-                if e.kind == "file" and e.name.endswith(".tar")
-            ]
-    return found
+    inside = [name for name in tree.folders() if name.lower() in SPLITS]
+    names = [*tree.files(), *(name for folder in inside for name in tree.files(folder))]
+    return sorted(name for name in names if name.endswith(".tar"))
 
 
 def _size(path: Path) -> int:

@@ -13,7 +13,8 @@ import numpy as np
 
 from striate.data import files
 from striate.data.files import shown
-from striate.data.listing import Candidate, Listing, Options, Part, coded, numbered
+from striate.data.layouts.tree import Tree
+from striate.data.listing import Candidate, Listing, Part, coded, numbered
 from striate.data.modes import U8
 from striate.data.sources import Pixels
 from striate.data.targets import Labels
@@ -44,21 +45,16 @@ FORMS = (
 )
 
 
-def find(root: Path, options: Options) -> Candidate | None:
+def find(tree: Tree) -> Candidate | None:
     """The binary batches, if the folder holds all of them."""
-    names = {
-        e.name for e in files.entries(root) if e.kind == "file" and not options.leaves_out(e.name)
-    }
+    root, names = tree.root, set(tree.files())
     form = next((form for form in FORMS if names.issuperset((*form.train, *form.test))), None)
     if form is None:
         return None
     batches = (*form.train, *form.test)
     count = sum((root / name).stat().st_size // (form.labels + _VALUES) for name in batches)
-
-    def read(root: Path, _options: Options) -> Listing:
-        return _read(root, form)
-
-    return Candidate("cifar batches", count, frozenset({*batches, form.names} & names), read)
+    uses = frozenset({*batches, form.names} & names)
+    return Candidate("cifar batches", count, uses, lambda: _read(root, form))
 
 
 def _read(root: Path, form: Form) -> Listing:

@@ -11,67 +11,60 @@ import numpy as np
 
 from striate.data import files, pictures
 from striate.data.files import shown
-from striate.data.listing import IGNORED, WHOLE, Candidate, Listing, Options, Part
+from striate.data.layouts.tree import Tree, below, named_like_picture
+from striate.data.listing import IGNORED, SPLITS, WHOLE, Candidate, Listing, Part
 from striate.data.sources import Files
 from striate.data.targets import Labels
 from striate.errors import DataError
 
-SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 _MASKS = {"mask", "masks", "label", "labels"}
 _IMAGES = {"image", "images"}
 
 Classes = dict[str, tuple[str, ...]]  # class -> names of its pictures relative to the root
 
 
-def find(root: Path, options: Options) -> Candidate | None:
+def find(tree: Tree) -> Candidate | None:
     """Class folders at the root, with or without split folders above them, if there are any."""
     ignored: Counter[str] = Counter()
-    tops = [
-        e.name for e in files.entries(root) if e.kind == "folder" and not options.leaves_out(e.name)
-    ]
-    splits = _splits(root, tops)
+    splits = _splits(tree)
     if splits:
-        found = {split: _classes(root, name, options, ignored) for split, name in splits.items()}
+        found = {split: _classes(tree, name, ignored) for split, name in splits.items()}
         layout, uses = "split folders", frozenset(splits.values())
     else:
-        found = {WHOLE: _classes(root, "", options, ignored)}
-        layout, uses = "class folders", frozenset(tops)
+        found = {WHOLE: _classes(tree, "", ignored)}
+        layout, uses = "class folders", frozenset(tree.folders())
     count = sum(len(names) for classes in found.values() for names in classes.values())
     if not count:
         return None
-
-    def read(root: Path, options: Options) -> Listing:
-        return _listing(layout, root, found, ignored, options)
-
-    return Candidate(layout, count, uses, read)
+    return Candidate(layout, count, uses, lambda: _listing(layout, tree, found, ignored))
 
 
-def _splits(root: Path, tops: list[str]) -> dict[str, str]:
+def _splits(tree: Tree) -> dict[str, str]:
     """Split -> the folder that holds it, in the order train, val, test."""
     found: dict[str, str] = {}
-    for name in tops:
+    for name in tree.folders():
         split = SPLITS.get(name.lower())
-        if split is None or not any(e.kind == "folder" for e in files.entries(root / name)):
+        if split is None or not any(e.kind == "folder" for e in tree.entries(name)):
             continue
         if split in found:
             raise DataError(
-                f"{shown(root)} has both {shown(found[split])}/ and {shown(name)}/, which mean the same "
+                f"{shown(tree.root)} has both {shown(found[split])}/ and {shown(name)}/, which mean the same "
                 f"split: leave one out with ignore="
             )
         found[split] = name
     return {split: found[split] for split in ("train", "val", "test") if split in found}
 
 
-def _classes(root: Path, inside: str, options: Options, ignored: Counter[str]) -> Classes:
+def _classes(tree: Tree, inside: str, ignored: Counter[str]) -> Classes:
     """The class folders of one folder; those that hold files but no picture are passed over."""
     found: Classes = {}
-    for entry in files.entries(root / inside):
-        name = f"{inside}/{entry.name}" if inside else entry.name
-        if options.leaves_out(name):
-            ignored[IGNORED] += bool(inside)  # those at the top are counted by `layouts`
+    for entry in tree.entries(inside):
+        name = below(inside, entry.name)
+        if tree.options.leaves_out(name):
+            ignored[IGNORED] += bool(inside)  # those at the top are counted by `table`
         elif entry.kind == "folder":
             passed = Counter[str]()
-            names = _pictures(root, name, options, passed)
+            names = _pictures(tree, name, passed)
             ignored.update(passed)
             if names or not passed:
                 found[entry.name] = names
@@ -80,26 +73,25 @@ def _classes(root: Path, inside: str, options: Options, ignored: Counter[str]) -
     return found
 
 
-def _pictures(root: Path, folder: str, options: Options, ignored: Counter[str]) -> tuple[str, ...]:
+def _pictures(tree: Tree, folder: str, ignored: Counter[str]) -> tuple[str, ...]:
     names: list[str] = []
-    for entry in files.walk(root, folder):
-        if options.leaves_out(entry.name):
+    for entry in tree.walk(folder):
+        if tree.options.leaves_out(entry.name):
             ignored[IGNORED] += 1
-        elif entry.kind == "file" and _looks_like_one(root / entry.name):
+        elif entry.kind == "file" and looks_like_picture(tree.root, entry.name):
             names.append(entry.name)
         else:
             ignored[files.kind(entry)] += 1
     return tuple(names)
 
 
-def _looks_like_one(path: Path) -> bool:
-    suffix = path.suffix.lower()
-    return suffix in pictures.SUFFIXES | pictures.OTHER_SUFFIXES or pictures.is_picture(path)
+def looks_like_picture(root: Path, name: str) -> bool:
+    """Whether a file is named like a picture, or holds one in spite of its name."""
+    return named_like_picture(name) or pictures.is_picture(root / name)
 
 
-def _listing(
-    layout: str, root: Path, found: dict[str, Classes], ignored: Counter[str], options: Options
-) -> Listing:
+def _listing(layout: str, tree: Tree, found: dict[str, Classes], ignored: Counter[str]) -> Listing:
+    root, options = tree.root, tree.options
     classes = _class_names(root, found)
     parts: dict[str, Part] = {}
     for split, held in found.items():

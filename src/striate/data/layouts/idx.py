@@ -15,9 +15,9 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from striate.data import files
 from striate.data.files import shown
-from striate.data.listing import Candidate, Listing, Options, Part, coded, numbered
+from striate.data.layouts.tree import Tree
+from striate.data.listing import Candidate, Listing, Part, coded, numbered
 from striate.data.modes import U8
 from striate.data.sources import Pixels
 from striate.data.targets import Labels
@@ -33,17 +33,17 @@ _STEP = 2**22  # bytes read at a time, so that no second copy of the whole is ma
 Named = dict[tuple[str, str], str]  # ("train" | "test", "images" | "labels") -> file
 
 
-def find(root: Path, options: Options) -> Candidate | None:
+def find(tree: Tree) -> Candidate | None:
     """The four files, if the folder holds any of them.
 
     Raises:
         DataError: some of the four are missing; the message names them.
     """
     named: Named = {}
-    for entry in files.entries(root):
-        if entry.kind == "file" and not options.leaves_out(entry.name):
-            for role in roles(entry.name):
-                named.setdefault(role, entry.name)  # sorted: plain before .gz
+    root = tree.root
+    for name in tree.files():
+        for role in roles(name):
+            named.setdefault(role, name)  # sorted: plain before .gz
     if not named:
         return None
     for split in ("train", "test"):
@@ -53,11 +53,8 @@ def find(root: Path, options: Options) -> Candidate | None:
                     f"{shown(root)} has no file with the {split} {kind} beside its other idx files"
                 )
     count = sum(_shape(root / name)[0] for (_, kind), name in named.items() if kind == "labels")
-
-    def read(root: Path, _options: Options) -> Listing:
-        return read_files(root, named)
-
-    return Candidate("idx files", count, frozenset(named.values()), read)
+    uses = frozenset(named.values())
+    return Candidate("idx files", count, uses, lambda: read_files(root, named))
 
 
 def roles(name: str) -> list[tuple[str, str]]:

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from striate.data import files
 from striate.data.files import shown
+from striate.data.layouts.tree import Tree
 from striate.data.listing import WHOLE, Candidate, Listing, Options, Part, coded, numbered
 from striate.data.scaling import pixels
 from striate.data.sources import Block, Pixels
@@ -38,24 +38,21 @@ ROLES = {
 }
 
 
-def find(root: Path, options: Options, unsound: list[DataError]) -> list[Candidate]:
-    """Every way to read the .npz files of a folder; those of other kinds are passed over.
+def find(tree: Tree) -> Candidate | None:
+    """The fullest of the .npz files of a folder, or the one that was named.
 
-    Args:
-        root: the folder.
-        options: what to leave out.
-        unsound: receives what is wrong with files that cannot be read at all.
+    Raises:
+        DataError: the one that was named holds no pictures that we know how to read; the message lists its keys.
     """
-    names = [
-        e.name
-        for e in files.entries(root)
-        if e.kind == "file" and e.name.lower().endswith(".npz") and not options.leaves_out(e.name)
-    ]
+    if tree.given:
+        return _given(tree)
+    names = [name for name in tree.files() if name.lower().endswith(".npz")]
     found: list[Candidate] = []
+    unsound: list[DataError] = []
     families: dict[str, dict[str, str]] = {}
     for name in names:
         try:
-            shapes = _shapes(root / name)
+            shapes = _shapes(tree.root / name)
         except DataError as error:
             unsound.append(error)
             continue
@@ -63,26 +60,34 @@ def find(root: Path, options: Options, unsound: list[DataError]) -> list[Candida
             family, split = _family(name)
             families.setdefault(family, {})[split] = name
         elif roles := _roles(shapes):
-            found.append(_arrays(name, roles, shapes))
-    return found + [_encoded(root, members) for members in families.values()]
+            found.append(_arrays(tree, name, roles, shapes))
+    found += [_encoded(tree, members) for members in families.values()]
+    if not found and unsound:
+        return _unsound(unsound[0])
+    return max(found, key=lambda each: each.count, default=None)
 
 
-def open_file(path: Path, options: Options) -> Listing:
-    """One .npz file.
-
-    Raises:
-        DataError: it holds no pictures that we know how to read; the message lists its keys.
-    """
+def _given(tree: Tree) -> Candidate:
+    path = tree.root / tree.given
     shapes = _shapes(path)
     if shapes.keys() >= _ENCODED:
-        return _encoded(path.parent, {WHOLE: path.name}).read(path.parent, options)
+        return _encoded(tree, {WHOLE: tree.given})
     roles = _roles(shapes)
     if not roles:
         raise DataError(
             f"{shown(path)} holds {', '.join(map(shown, shapes)) or 'nothing'}; expected x_train and y_train "
             "(and x_test, y_test), or bytes, offsets and labels"
         )
-    return _arrays(path.name, roles, shapes).read(path.parent, options)
+    return _arrays(tree, tree.given, roles, shapes)
+
+
+def _unsound(error: DataError) -> Candidate:
+    """A file that cannot be read at all: said where there is nothing else."""
+
+    def read() -> Listing:
+        raise error
+
+    return Candidate("npz", 0, frozenset(), read, doubt=str(error))
 
 
 def _shapes(path: Path) -> Shapes:
@@ -140,12 +145,12 @@ def _roles(shapes: Shapes) -> dict[tuple[str, str], str]:
     return roles if (WHOLE, "x") in roles else {}
 
 
-def _arrays(name: str, roles: dict[tuple[str, str], str], shapes: Shapes) -> Candidate:
+def _arrays(tree: Tree, name: str, roles: dict[tuple[str, str], str], shapes: Shapes) -> Candidate:
     splits = [split for split in ("train", "val", "test", WHOLE) if (split, "x") in roles]
     count = sum(shapes[roles[split, "x"]][0][0] for split in splits if shapes[roles[split, "x"]][0])
 
-    def read(root: Path, _options: Options) -> Listing:
-        path = root / name
+    def read() -> Listing:
+        path = tree.root / name
         for split in splits:
             if (split, "y") not in roles:
                 raise DataError(
@@ -177,7 +182,8 @@ def _family(name: str) -> tuple[str, str]:
     return f"{name[: match.start()]}*{name[match.end() :]}", _SPLITS[match[1]]
 
 
-def _encoded(root: Path, members: dict[str, str]) -> Candidate:
+def _encoded(tree: Tree, members: dict[str, str]) -> Candidate:
+    root = tree.root
     splits = [split for split in ("train", "val", "test", WHOLE) if split in members]
     if splits == ["train"]:
         members = {WHOLE: members["train"]}
@@ -185,14 +191,14 @@ def _encoded(root: Path, members: dict[str, str]) -> Candidate:
     shapes = {split: _shapes(root / members[split]) for split in splits}
     count = sum(shapes[split]["labels"][0][0] for split in splits if shapes[split]["labels"][0])
 
-    def read(root: Path, options: Options) -> Listing:
+    def read() -> Listing:
         first = splits[0]
         names = _class_names(root / members[first], shapes[first])
         labels = {s: _load(root / members[s], "labels", shapes[s]) for s in splits}
         classes, codes = coded(labels, names)
         parts: dict[str, Part] = {}
         for split in splits:
-            block = _block(root / members[split], shapes[split], options)
+            block = _block(root / members[split], shapes[split], tree.options)
             _same_length(split, len(block), len(codes[split]))
             parts[split] = Part(numbered(split, len(block)), Labels(codes[split]), block)
         return Listing("npz of encoded pictures", classes, parts)

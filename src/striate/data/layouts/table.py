@@ -1,0 +1,228 @@
+"""Which layout lies at a path: the first of a table that finds itself there and has no doubts.
+
+A layout is a function `find(tree) -> Candidate | None` in a file of its own and a row of `LAYOUTS`, which are in order
+of precedence: those that say most plainly what they are come first. What it does not use, and what else the same files
+could be, is counted and said; where the first guess would probably be wrong nothing is guessed.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from striate.data import archives, files, pictures
+from striate.data.files import shown
+from striate.data.layouts import cifar, class_folders, idx, npz, shards, webdataset
+from striate.data.layouts.tree import Tree
+from striate.data.listing import IGNORED, SPLITS, Candidate, Listing, Options, command, quoted
+from striate.errors import ArgumentError, DataError, nearest
+
+EXPECTED = "a folder of class folders, the idx files of MNIST, an .npz file, a zip or tar of one of these, or shards"
+_DEEPEST = 8  # single folders that are entered
+_SLIGHT = 10  # a layout with so many times fewer items than another is a by-product of it
+
+
+class Layout(NamedTuple):
+    """How a layout is found, what it looks like, the settings it takes, and the files that hold it alone."""
+
+    find: Callable[[Tree], Candidate | None]
+    looks: str
+    settings: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+LAYOUTS: dict[str, Layout] = {
+    "shards": Layout(shards.find, "index.json, index.bin and tars, as --shards writes them"),
+    "idx": Layout(idx.find, "the four idx files of MNIST"),
+    "cifar": Layout(cifar.find, "the binary batches of CIFAR"),
+    "npz": Layout(
+        npz.find, "an .npz file with x_train and y_train, or bytes and offsets", (), (".npz",)
+    ),
+    "webdataset": Layout(webdataset.find, "tars with 000123.jpg beside 000123.cls"),
+    "class_folders": Layout(class_folders.find, "a folder of pictures for each class"),
+}
+
+Found = dict[str, Candidate]
+
+
+def read(path: Path, options: Options) -> Listing:
+    """Read the layout at an existing path.
+
+    Raises:
+        ArgumentError: a layout was asked for that there is not.
+        DataError: nothing there is a layout we know; the message says what is there.
+    """
+    _check(options)
+    if path.is_dir():
+        return _folder(path, options)
+    if not path.is_file():
+        raise DataError(
+            f"{shown(path)} is neither a folder nor a regular file; expected {EXPECTED}"
+        )
+    found = _file(path, options)
+    if found is not None:
+        return found
+    if archives.is_archive(path):
+        folder, left = archives.unpack(path, options.store)
+        listing = _folder(folder, options, name=path)
+        ignored = Counter(listing.ignored) + Counter(left)
+        return replace(listing, layout=f"{listing.layout} in an archive", ignored=ignored)
+    if pictures.is_picture(path):
+        raise DataError(f"{shown(path)} is a single picture; expected {EXPECTED}")
+    if idx.NAME.fullmatch(path.name):
+        raise DataError(
+            f"{shown(path)} is one of the four idx files; give the folder that holds them"
+        )
+    if archives.is_cut_zip(path):
+        raise DataError(f"{shown(path)} is a damaged zip: its end is missing; fetch it again")
+    raise DataError(f"{shown(path)} is no data that is known here; expected {EXPECTED}")
+
+
+def _check(options: Options) -> None:
+    """Refuse a layout that there is not, and settings that it does not take."""
+    if options.layout is None:
+        return
+    name, colon, _ = options.layout.partition(":")
+    if name not in LAYOUTS:
+        raise ArgumentError(f"layout: no layout {name!r}; {nearest(name, LAYOUTS)}")
+    known = LAYOUTS[name].settings
+    strange = [key for key in options.settings if colon and key not in known]
+    if strange:
+        takes = f"it takes {', '.join(known)}" if known else "it takes none"
+        raise ArgumentError(
+            f"layout={options.layout}: no setting {strange[0]!r} of {name}; {takes}"
+        )
+
+
+def _file(path: Path, options: Options) -> Listing | None:
+    """What one file holds by itself."""
+    tree = Tree(path.parent, options, given=path.name, name=path)
+    rows = {
+        name: layout
+        for name, layout in LAYOUTS.items()
+        if path.suffix.lower() in layout.files and (not options.layout or options.asks_for(name))
+    }
+    found = {name: candidate for name, row in rows.items() if (candidate := row.find(tree))}
+    return _chosen(found, tree).read() if found else None
+
+
+def _folder(root: Path, options: Options, name: Path | None = None) -> Listing:
+    tree = _entered(Tree(root, options, name=name or root))
+    found = _found(tree)
+    if not found:
+        raise DataError(_nothing(tree))
+    best = _chosen(found, tree)
+    listing = best.read()
+    aside = _aside(tree, best, list(found.values()))
+    others = tuple((key, c.count) for key, c in found.items() if c is not best and c.count)
+    return replace(listing, ignored=Counter(listing.ignored) + aside, others=others)
+
+
+def _entered(tree: Tree) -> Tree:
+    """The folder itself, or the one below it where it holds nothing but that and that is no class."""
+    for _ in range(_DEEPEST):
+        seen = [e for e in tree.entries() if e.kind in ("file", "folder")]
+        if len(seen) != 1 or seen[0].kind != "folder" or seen[0].name.lower() in SPLITS:
+            break
+        inside = tree.entries(seen[0].name)
+        if not any(
+            e.kind == "folder" or _is_data(f"{seen[0].name}/{e.name}", e, tree) for e in inside
+        ):
+            break
+        tree = Tree(tree.root / seen[0].name, tree.options, name=tree.name)
+    return tree
+
+
+def _is_data(name: str, entry: files.Entry, tree: Tree) -> bool:
+    known = entry.name.lower().endswith((".npz", ".bin", ".tar")) or idx.NAME.fullmatch(entry.name)
+    return entry.kind == "file" and bool(known) and not tree.options.leaves_out(name)
+
+
+def _found(tree: Tree) -> Found:
+    """The layout that was asked for, else every one that finds itself, in order of precedence.
+
+    Raises:
+        DataError: the one that was asked for does not, or none is good for the task that was asked for.
+    """
+    asked = (tree.options.layout or "").partition(":")[0]
+    names = [asked] if asked else list(LAYOUTS)
+    found = {name: c for name in names if (c := LAYOUTS[name].find(tree)) is not None}
+    if asked and not found:
+        raise DataError(
+            f"{shown(tree.name)} cannot be read as {asked}, which is {LAYOUTS[asked].looks}; "
+            f"striate data {quoted(tree.name)} says what it could be"
+        )
+    task = tree.options.task
+    fit = {name: c for name, c in found.items() if task is None or task in c.tasks}
+    if found and not fit:
+        known = "; ".join(f"{name} for {' or '.join(c.tasks)}" for name, c in found.items())
+        raise DataError(f"{shown(tree.name)} has nothing for task={task}: it is read as {known}")
+    return fit
+
+
+def _chosen(found: Found, tree: Tree) -> Candidate:
+    """The first that has no doubts and is no by-product of another.
+
+    Raises:
+        DataError: all have doubts; with those, and the command for each.
+    """
+    if tree.options.layout:
+        return next(iter(found.values()))
+    most = max(candidate.count for candidate in found.values())
+    first = next(iter(found.values()))
+    for candidate in found.values():
+        if candidate.doubt and candidate.rivals:
+            first = candidate
+            break
+        if not candidate.doubt and candidate.count * _SLIGHT >= most:
+            return candidate
+    commands = [
+        f"{command(tree.name, name)} ({candidate.count:,} items)"
+        for name, candidate in found.items()
+        if candidate.count
+    ]
+    if not commands:
+        raise DataError(first.doubt)
+    raise DataError(f"{first.doubt}; say how to read it: {' or '.join(commands)}")
+
+
+def _aside(tree: Tree, best: Candidate, candidates: list[Candidate]) -> Counter[str]:
+    """What lies at the top and is not used: other layouts by name, everything else by kind."""
+    others = frozenset[str]().union(*(c.uses for c in candidates)) - best.uses
+    aside: Counter[str] = Counter()
+    for entry in tree.entries():
+        if entry.name in best.uses:
+            continue
+        if tree.options.leaves_out(entry.name):
+            aside[IGNORED] += 1
+        elif entry.kind == "folder":
+            aside[f"{shown(entry.name)}/"] += sum(1 for _ in tree.walk(entry.name))
+        elif entry.name in others:
+            aside[shown(entry.name)] += 1
+        else:
+            aside[files.kind(entry)] += 1
+    return aside
+
+
+def _nothing(tree: Tree) -> str:
+    """Why a folder gives nothing, in words that show what it holds."""
+    name = shown(tree.name)
+    entries = [e for e in tree.walk() if not tree.options.leaves_out(e.name)]
+    suffixes = pictures.SUFFIXES | pictures.OTHER_SUFFIXES
+    loose = [e for e in entries if e.kind == "file" and Path(e.name).suffix.lower() in suffixes]
+    if loose:
+        return (
+            f"{name} holds {len(loose)} picture{'s' * (len(loose) != 1)} but no class folders: "
+            "put the pictures of each class into a folder of its own"
+        )
+    if not entries:
+        return f"{name} is empty; expected {EXPECTED}"
+    kinds = Counter(files.kind(e) for e in entries).most_common()
+    listed = ", ".join(f"{kind} {count}" for kind, count in kinds[:8])
+    links = " (links are not followed)" if files.LINK in dict(kinds) else ""
+    many = len(entries)
+    return (
+        f"{name} holds no pictures among its {many} file{'s' * (many != 1)} "
+        f"({listed}){links}; expected {EXPECTED}"
+    )

@@ -1,0 +1,81 @@
+"""A folder that every layout looks at and that is read once: what lies in it, by folder."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from striate.data import files, pictures
+from striate.data.files import Entry
+from striate.data.listing import Options
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A folder, or one file in it.
+
+    Attributes:
+        root: the folder.
+        options: what to leave out.
+        given: the name of the file in it that was named instead of the folder; "" if the folder was.
+        name: what the user called it, for messages.
+    """
+
+    root: Path
+    options: Options
+    given: str = ""
+    name: Path = Path()
+    _known: dict[str, list[Entry]] = field(default_factory=dict[str, list[Entry]], repr=False)
+
+    def entries(self, inside: str = "") -> list[Entry]:
+        """What a folder holds, sorted, by plain names; folders that were read before are not read again.
+
+        Raises:
+            DataError: the folder cannot be read.
+        """
+        if inside not in self._known:
+            self._known[inside] = files.entries(self.root / inside)
+        return self._known[inside]
+
+    def folders(self, inside: str = "") -> list[str]:
+        """Names of the folders in a folder, those left out by `ignore` not among them; relative to the root."""
+        return self._of("folder", inside)
+
+    def files(self, inside: str = "") -> list[str]:
+        """Names of the regular files in a folder, those left out by `ignore` not among them; relative to the root."""
+        return self._of("file", inside)
+
+    def pictures(self, inside: str = "") -> list[str]:
+        """Those of `files` whose extension is that of a picture."""
+        return [name for name in self.files(inside) if named_like_picture(name)]
+
+    def _of(self, kind: str, inside: str) -> list[str]:
+        found = (below(inside, e.name) for e in self.entries(inside) if e.kind == kind)
+        return [name for name in found if not self.options.leaves_out(name)]
+
+    def walk(self, inside: str = "") -> Iterator[Entry]:
+        """All entries below a folder that are no folders, their names relative to the root, in order.
+
+        Raises:
+            DataError: a folder cannot be read.
+        """
+        for entry in self.entries(inside):
+            name = below(inside, entry.name)
+            if entry.kind == "folder":
+                yield from self.walk(name)
+            else:
+                yield Entry(name, entry.kind)
+
+
+def below(folder: str, name: str) -> str:
+    """A name in a folder, relative to the root.
+
+    >>> below("", "a"), below("train", "a")
+    ('a', 'train/a')
+    """
+    return f"{folder}/{name}" if folder else name
+
+
+def named_like_picture(name: str) -> bool:
+    """Whether a file's extension is that of a picture, one that we cannot read included."""
+    suffix = name[name.rfind(".") :].lower() if "." in name else ""
+    return suffix in pictures.SUFFIXES or suffix in pictures.OTHER_SUFFIXES
