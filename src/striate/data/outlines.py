@@ -163,7 +163,13 @@ class Drawing(NamedTuple):
     layers: Sequence[tuple[int, Outline]]
 
     def drawn(self) -> U8:
-        """Its class numbers [H, W], upright."""
+        """Its class numbers [H, W], upright.
+
+        Raises:
+            DataError: its picture cannot be read, so that its size is not known.
+        """
+        if not all(self.size):
+            raise DataError("the size of its picture is not known")
         mask = np.zeros(self.size, np.uint8)
         for number, outline in self.layers:
             outline.paint(mask, number)
