@@ -6,7 +6,7 @@ content reads every item once, the first call of `arrays` decodes them once.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from itertools import islice
 from typing import Any
@@ -17,7 +17,7 @@ from striate.data import pictures, summary, workers
 from striate.data.broken import Policy
 from striate.data.cache import Broken, Store
 from striate.data.decoding import Progress, Split
-from striate.data.listing import command, pick
+from striate.data.listing import Fault, command, pick
 from striate.data.quiet import quiet
 from striate.data.shards import Sharded
 from striate.data.sources import I64, Form, Pixels, Source
@@ -71,6 +71,7 @@ class Data(Result):
         others: the other ways to read it: the layout's name, and how many items it would give.
         task: what nets learn from it, by its name.
         outputs: names of the numbers of a target, where it is numbers.
+        faults: what was wrong with parts of targets, such as single boxes.
     """
 
     origin: Mapping[str, Any]
@@ -85,6 +86,7 @@ class Data(Result):
     task: str = "classify"
     outputs: tuple[str, ...] = ()
     others: tuple[tuple[str, int], ...] = ()
+    faults: tuple[Fault, ...] = ()
     _broken: dict[str, Broken] = field(default_factory=dict[str, Broken], init=False)
     _last: dict[tuple[str, str], tuple[Form, Kept]] = field(
         default_factory=dict[tuple[str, str], tuple[Form, Kept]], init=False
@@ -208,9 +210,9 @@ class Data(Result):
                 masks = split.targets.source
                 lost = {} if masks is None else unreadable(masks, None)
                 self._broken[name] = {
-                    **split.mismatched(),
                     **_of_masks(lost),
                     **unreadable(split.source, progress),
+                    **split.unusable(),
                 }
 
     def check(self, progress: Progress | None = None) -> None:
@@ -288,11 +290,8 @@ class Data(Result):
         masks = part.targets.source
         form_of_masks = Form(form.size, "grey", form.fit)
         found = self._kept(split, "targets", masks, form_of_masks, None) if masks else None
-        broken = (
-            inputs.broken
-            if found is None
-            else {**held.mismatched(), **_of_masks(found.broken), **inputs.broken}
-        )
+        lost = {} if found is None else _of_masks(found.broken)
+        broken = {**lost, **inputs.broken, **held.unusable()}
         self._broken[split] = broken
         if broken:
             self._judge()
@@ -390,6 +389,7 @@ class Data(Result):
             "bad_exif": sum(split.looks.bad_exif for split in self.splits.values()),
             "several_frames": sum(split.looks.several for split in self.splits.values()),
             "note": self.note,
+            "faults": [asdict(fault) for fault in self.faults],
             "others": [
                 {"layout": name, "items": count, "command": command(self.path, name)}
                 for name, count in self.others

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from striate.data import archives, files, pictures
 from striate.data.files import shown
-from striate.data.layouts import cifar, class_folders, idx, npz, shards, webdataset
+from striate.data.layouts import cifar, class_folders, idx, npz, shards, voc, webdataset
 from striate.data.layouts.tree import Tree
 from striate.data.listing import IGNORED, SPLITS, Candidate, Listing, Options, command, quoted
 from striate.errors import ArgumentError, DataError, nearest
@@ -40,6 +40,7 @@ LAYOUTS: dict[str, Layout] = {
         npz.find, "an .npz file with x_train and y_train, or bytes and offsets", (), (".npz",)
     ),
     "webdataset": Layout(webdataset.find, "tars with 000123.jpg beside 000123.cls"),
+    "voc": Layout(voc.find, "pictures with XML files of Pascal VOC"),
     "class_folders": Layout(class_folders.find, "a folder of pictures for each class"),
 }
 
