@@ -201,7 +201,10 @@ class Run(Result):
         *,
         out: str | Path | None = None,
         format: str = "json",
-        options: Mapping[str, Any] | None = None,
+        top: int | None = None,
+        conf: float | None = None,
+        iou: float | None = None,
+        max_boxes: int | None = None,
     ) -> list[Prediction]:
         """Answers to files; a folder stands for the files in it.
 

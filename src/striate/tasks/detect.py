@@ -329,7 +329,7 @@ class Precisions(Meter):
 
     def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take in those of another."""
-        self._counted.add_rows(state)
+        self._counted.merge(DetectMeter(self._counted.classes).load(state))
 
     def values(self) -> dict[str, float]:
         """Mean average precision at overlap 0.5, and over 0.5 to 0.95."""
