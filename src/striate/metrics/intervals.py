@@ -24,7 +24,7 @@ FEWEST = 5  # items or groups below which a value has no interval
 NOTHING = 1e-9  # of a class's weight outside one unit: too little to compare that unit with
 
 Floats = NDArray[np.floating]
-Numbers = NDArray[np.number]
+Numbers = NDArray[np.number] | NDArray[np.bool_]
 Scale = Literal["share", "positive", "real"]
 
 
@@ -151,8 +151,11 @@ def freedom(squares_G: Floats) -> float:
 
 
 def bounded(value: float, deviation: float, df: float, scale: Scale) -> Interval:
-    """Value with Student's interval on the scale of the score: logit, logarithm, or as it is."""
-    half = quantile(df) * deviation
+    """Value with Student's interval on the scale of the score: logit, logarithm, or as it is.
+
+    Squares and losses are skewed, and few of them do not show how much: on logarithms half the degrees count.
+    """
+    half = quantile(max(df / 2, 2.0) if scale == "positive" else df) * deviation
     if scale == "real":
         return Interval(value, value - half, value + half)
     if scale == "positive":
