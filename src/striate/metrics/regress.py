@@ -117,49 +117,6 @@ class RegressMeter:
         return {name: _mean(values) for name, values in named.items()}
 
 
-def scores(self, groups: Groups = None) -> dict[str, Interval]:
-        """Mean absolute error, root mean square error, mean absolute percentage error (a share) and R squared.
-
-        Of several outputs the means, in whatever units they are. A percentage has only items whose target is not 0.
-
-        Args:
-            groups: a number an item; items of one group are left out together.
-        """
-        return scores(self._rows["answers"], self._rows["targets"], groups)
-
-    def per_output(self, groups: Groups = None) -> list[dict[str, Any]]:
-        """A row an output: items with a target (support), the scores, and the mean of answer - target (bias).
-
-        `low` and `high` are those of the mean absolute error. What is not known is None.
-        """
-        answers, targets = self._rows["answers"], self._rows["targets"]
-        rows: list[dict[str, Any]] = []
-        for k, label in enumerate(self.names):
-            found = scores(answers[:, [k]], targets[:, [k]], groups)
-            there = ~np.isnan(targets[:, k])
-            bias = (answers - targets)[there, k]
-            rows.append(
-                {
-                    "label": label,
-                    "support": int(there.sum()),
-                    "mae": number(found["mae"].value),
-                    "low": number(found["mae"].low),
-                    "high": number(found["mae"].high),
-                    **{name: number(found[name].value) for name in ("rmse", "mape", "r2")},
-                    "bias": float(bias.mean()) if len(bias) else None,
-                }
-            )
-        return rows
-
-    def item_scores(self, answer_K: Floats, target_K: Floats) -> dict[str, float]:
-        """Of one item, over its outputs: mean absolute, root mean square and mean absolute percentage error.
-
-        nan where there is no target.
-        """
-        found = scores(answer_K[None], target_K[None])
-        return {name: found[name].value for name in ("mae", "rmse", "mape")}
-
-
 def scores(answers_NK: Floats, targets_NK: Floats, groups: Groups = None) -> dict[str, Interval]:
     """The scores of `RegressMeter.scores` from answers and targets."""
     there = ~np.isnan(targets_NK)
