@@ -13,7 +13,17 @@ from typing import NamedTuple
 
 from striate.data import archives, files, pictures
 from striate.data.files import shown
-from striate.data.layouts import cifar, class_folders, idx, npz, shards, webdataset
+from striate.data.layouts import (
+    cifar,
+    class_folders,
+    deep_folders,
+    idx,
+    masks,
+    npz,
+    pairs,
+    shards,
+    webdataset,
+)
 from striate.data.layouts.tree import Tree
 from striate.data.listing import IGNORED, SPLITS, Candidate, Listing, Options, command, quoted
 from striate.errors import ArgumentError, DataError, nearest
@@ -40,7 +50,15 @@ LAYOUTS: dict[str, Layout] = {
         npz.find, "an .npz file with x_train and y_train, or bytes and offsets", (), (".npz",)
     ),
     "webdataset": Layout(webdataset.find, "tars with 000123.jpg beside 000123.cls"),
+    "pairs": Layout(
+        pairs.find, 'lists of "picture mask" a line, such as train.txt', pairs.SETTINGS
+    ),
+    "masks": Layout(
+        masks.find, "images/ beside masks/ with files of the same names", masks.SETTINGS
+    ),
     "class_folders": Layout(class_folders.find, "a folder of pictures for each class"),
+    "deep_folders": Layout(deep_folders.find, "class folders in folders, named by both"),
+    "lower_folders": Layout(deep_folders.find_lower, "class folders in folders that share names"),
 }
 
 Found = dict[str, Candidate]
@@ -115,7 +133,7 @@ def _folder(root: Path, options: Options, name: Path | None = None) -> Listing:
     best = _chosen(found, tree)
     listing = best.read()
     aside = _aside(tree, best, list(found.values()))
-    others = tuple((key, c.count) for key, c in found.items() if c is not best and c.count)
+    others = tuple((key, c.count) for key, c in found.items() if c is not best and not c.doubt)
     return replace(listing, ignored=Counter(listing.ignored) + aside, others=others)
 
 
@@ -182,7 +200,7 @@ def _chosen(found: Found, tree: Tree) -> Candidate:
         for name, candidate in found.items()
         if candidate.count
     ]
-    if not commands:
+    if len(commands) < 2:
         raise DataError(first.doubt)
     raise DataError(f"{first.doubt}; say how to read it: {' or '.join(commands)}")
 
