@@ -96,19 +96,20 @@ class Split:
             return np.broadcast_to(np.array(self.source.size, np.int64), (len(self), 2))
         return self.looks.shapes
 
-    def mismatched(self) -> Broken:
-        """The items whose target is a picture of another size than the input."""
+    def unusable(self) -> Broken:
+        """The items whose target cannot be used, as the layout says, or is a picture of another size than the input."""
         if self.target_looks is None:
-            return {}
+            return dict(self.part.broken)
         ours, theirs = self.looks.shapes, self.target_looks.shapes
         known = (ours[:, 0] > 0) & (theirs[:, 0] > 0)
         wrong = np.flatnonzero(known & (ours != theirs).any(1))
-        return {
+        others = {
             int(
                 i
             ): f"its mask is {theirs[i, 1]} x {theirs[i, 0]} pixels, the picture {ours[i, 1]} x {ours[i, 0]}"
             for i in wrong
         }
+        return {**others, **self.part.broken}
 
     def shapes(self, broken: Broken) -> I64:
         """Heights and widths [*, 2] of the pictures but the broken ones; one row stands for all of an array."""

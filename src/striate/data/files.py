@@ -88,8 +88,13 @@ def kind(entry: Entry) -> str:
     return extension(entry.name) if entry.kind == "file" else entry.kind
 
 
-def read(path: Path, *, most: int = LARGEST) -> bytes:
+def read(path: Path, *, most: int = LARGEST, first: int = -1) -> bytes:
     """The bytes of a regular file; a pipe or a device is refused without waiting for it.
+
+    Args:
+        path: of the file.
+        most: a larger file is refused.
+        first: read only so many bytes from its start; -1 for all.
 
     Raises:
         DataError: with the reason alone, without the name.
@@ -105,6 +110,6 @@ def read(path: Path, *, most: int = LARGEST) -> bytes:
         if facts.st_size > most:
             raise DataError(f"{facts.st_size:,} bytes; the limit is {most:,}")
         try:
-            return file.read()
+            return file.read(first)
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror}") from error

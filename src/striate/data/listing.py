@@ -61,18 +61,46 @@ class Options:
 
 @dataclass(frozen=True)
 class Part:
-    """The items of one split: names as shown to people, what belongs to each, and where the inputs are."""
+    """The items of one split.
+
+    Attributes:
+        names: as shown to people.
+        targets: what belongs to each.
+        source: where the inputs are.
+        broken: the items whose target cannot be used, and why.
+    """
 
     names: Sequence[str]
     targets: Targets
     source: Source
+    broken: Mapping[int, str] = field(default_factory=dict[int, str])
 
     def __len__(self) -> int:
         return len(self.names)
 
     def take(self, index: I64) -> "Part":
         """The same, with only these numbers, in this order."""
-        return Part(pick(self.names, index), self.targets.take(index), self.source.take(index))
+        numbers: list[int] = index.tolist() if self.broken else []
+        broken = {k: self.broken[i] for k, i in enumerate(numbers) if i in self.broken}
+        names, targets = pick(self.names, index), self.targets.take(index)
+        return Part(names, targets, self.source.take(index), broken)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What was wrong with parts of targets, such as single boxes, while their items can be used.
+
+    Attributes:
+        kind: what was wrong.
+        done: what was done about it.
+        count: how often.
+        places: the first of them: file and line, or the number of the object.
+    """
+
+    kind: str
+    done: str
+    count: int
+    places: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -88,6 +116,7 @@ class Listing:
         others: the other ways to read it: the layout's name and how many items it would give.
         task: what nets learn from such targets, by its name.
         outputs: names of the numbers of a target, where it is numbers.
+        faults: what was wrong with parts of targets.
     """
 
     layout: str
@@ -98,6 +127,7 @@ class Listing:
     task: str = "classify"
     outputs: tuple[str, ...] = ()
     others: tuple[tuple[str, int], ...] = ()
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True)

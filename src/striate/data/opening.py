@@ -107,6 +107,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
         task=listing.task,
         outputs=listing.outputs,
         others=listing.others,
+        faults=listing.faults,
     )
 
 

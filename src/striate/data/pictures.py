@@ -54,6 +54,7 @@ OTHER_SUFFIXES = frozenset([
 # fmt: on
 MAX_PIXELS = 50_000_000
 _PREFIX = 16  # bytes that tell the format
+_START = 2**16  # bytes that hold the header of most pictures
 # Those that two letters at the start of any text could pass for are left out.
 _CERTAIN = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "AVIF")
 _ORIENTATION = 0x0112
@@ -67,7 +68,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _UNREADABLE = 0  # stands for the orientation of a corrupt EXIF block
-_SWAPPED = (5, 6, 7, 8)  # orientations that exchange height and width
+SWAPPED = (5, 6, 7, 8)  # orientations that exchange height and width
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class Head:
 
     bad_exif: it has an EXIF block that cannot be read, so that the picture may lie on its side.
     several: it holds more frames or pages than the first, which alone is read.
+    orientation: 1 to 8 as EXIF numbers how the stored pixels are turned; 1 is upright.
     """
 
     height: int
@@ -96,6 +98,7 @@ class Head:
     grey: bool
     bad_exif: bool = False
     several: bool = False
+    orientation: int = 1
 
 
 def picture(
@@ -134,6 +137,25 @@ def picture(
     except DataError as error:
         name = "the picture" if isinstance(source, bytes) else files.shown(source)
         raise DataError(f"{name}: {error}") from error
+
+
+def picture_and_size(
+    source: Path, *, size: tuple[int, int] | None, color: str, fit: str = "cover"
+) -> tuple[U8, tuple[int, int]]:
+    """`picture`, and the height and width that it has itself, upright.
+
+    Raises:
+        DataError: the picture cannot be read; the message names the file and the reason.
+    """
+    limits = Limits()
+    try:
+        data = files.read(source)
+        with quiet():
+            found = head(data, limits)
+            pixels = decode(data, size=size, color=color, limits=limits, fit=fit)
+    except DataError as error:
+        raise DataError(f"{files.shown(source)}: {error}") from error
+    return pixels, (found.height, found.width)
 
 
 def check_form(size: tuple[int, int] | None, color: str) -> None:
@@ -211,13 +233,32 @@ def head(data: bytes, limits: Limits) -> Head:
     # A PNG reads all of itself to find its EXIF, so only a block before the pixels counts here.
     known = im.format != "PNG" or "exif" in im.info
     orientation = _orientation(im) if known else 1
-    sides = (im.width, im.height) if orientation in _SWAPPED else (im.height, im.width)
+    sides = (im.width, im.height) if orientation in SWAPPED else (im.height, im.width)
     return Head(
         *sides,
         grey=im.mode in modes.GREY,
         bad_exif=orientation == _UNREADABLE,
         several=_several(im),
+        orientation=orientation or 1,
     )
+
+
+def head_of(path: Path, limits: Limits) -> Head:
+    """What the header of a picture file says; of most files only the start is read. Call it inside `quiet`.
+
+    Raises:
+        DataError: with the reason alone.
+    """
+    try:
+        return head(files.read(path, first=_START), limits)
+    except DataError:
+        return head(files.read(path), limits)
+
+
+def upright(im: Image.Image, orientation: int) -> Image.Image:
+    """A picture as EXIF's orientation, 1 to 8, says that it is to be seen."""
+    turn = _TURNS.get(orientation)
+    return im if turn is None else im.transpose(turn)
 
 
 def _several(im: Image.Image) -> bool:
@@ -293,8 +334,7 @@ def _load(data: bytes, size: tuple[int, int] | None, limits: Limits) -> Image.Im
         raise
     except Exception as error:  # as above
         raise DataError(_line(error)) from error
-    turn = _TURNS.get(_orientation(im))
-    return im if turn is None else im.transpose(turn)
+    return upright(im, _orientation(im))
 
 
 def _draft(im: Image.Image, size: tuple[int, int]) -> None:

@@ -124,14 +124,23 @@ class Encoded(Source, ABC):
         try:
             return hashlib.sha256(self.data(i)).digest()
         except DataError as error:
-            return _no_content(error)
+            return self._no_content(i, error)
+
+    def _no_content(self, i: int, error: DataError) -> bytes:
+        """What stands for the content of a picture that has none, so that two such are no copies of each other."""
+        return hashlib.sha256(f"no content: {self.label(i)} {error}".encode()).digest()
+
+    def label(self, i: int) -> str:
+        """A name of picture i that does not depend on where the data lie; "" if there is none."""
+        del i
+        return ""
 
     def look(self, i: int) -> Look:
         """Hash and header."""
         try:
             data = self.data(i)
         except DataError as error:
-            return Look(_no_content(error), None)
+            return Look(self._no_content(i, error), None)
         try:
             head = pictures.head(data, self.limits)
         except DataError:
@@ -142,10 +151,6 @@ class Encoded(Source, ABC):
         """Its pixels, [H, W, C]."""
         size, color, fit = form
         return pictures.decode(self.data(i), size=size, color=color, limits=self.limits, fit=fit)
-
-
-def _no_content(error: DataError) -> bytes:
-    return hashlib.sha256(f"no content: {error}".encode()).digest()
 
 
 @dataclass(frozen=True)
@@ -162,6 +167,10 @@ class Files(Encoded):
     def take(self, index: I64) -> "Files":
         """The same, with only these numbers."""
         return Files(self.root, tuple(self.names[i] for i in index.tolist()), self.limits)
+
+    def label(self, i: int) -> str:
+        """Its name below the folder."""
+        return files.shown(self.names[i])
 
     def named(self, i: int) -> str:
         """Its path."""

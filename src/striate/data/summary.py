@@ -1,11 +1,13 @@
 """The summary of a data set for a terminal, from its plain dictionary."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from striate.report import text_table
 
 _CLASSES = 40  # rows of the table
 _LINES = 8  # of each list below it
+_PLACES = 3  # of each fault
 
 
 def text(data: dict[str, Any]) -> str:
@@ -13,7 +15,7 @@ def text(data: dict[str, Any]) -> str:
     head = f"{data['path']}: {data['items']:,} pictures in {len(data['classes'])} classes, {data['layout']}"
     parts = [head, *([data["note"]] if data["note"] else []), *_others(data["others"])]
     parts += ["", _table(data), "", _sizes(data)]
-    parts += _problems(data["problems"]) + _duplicates(data)
+    parts += _problems(data["problems"]) + _faults(data["faults"]) + _duplicates(data)
     if data["several_frames"]:
         parts.append(f"frames: of {data['several_frames']:,} with several the first is read")
     if data["bad_exif"]:
@@ -68,6 +70,19 @@ def _problems(problems: list[dict[str, str]]) -> list[str]:
         return ["problems: none, every picture was decoded"]
     rows = [f"  {p['file']}: {p['reason']}" for p in problems]
     return [f"problems: {len(problems):,} cannot be read and are skipped", *_cut(rows)]
+
+
+def _faults(faults: list[dict[str, Any]]) -> list[str]:
+    """A line for each kind of fault of parts of targets, with the first places."""
+    return [
+        f"{fault['kind']}: {fault['count']:,}, {fault['done']} ({_first(fault['places'], fault['count'])})"
+        for fault in faults
+    ]
+
+
+def _first(places: Sequence[str], count: int) -> str:
+    more = f"; and {count - _PLACES:,} more" if count > _PLACES else ""
+    return "; ".join(places[:_PLACES]) + more
 
 
 def _duplicates(data: dict[str, Any]) -> list[str]:

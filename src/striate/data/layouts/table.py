@@ -22,6 +22,7 @@ from striate.data.layouts import (
     npz,
     pairs,
     shards,
+    voc,
     webdataset,
 )
 from striate.data.layouts.tree import Tree
@@ -30,6 +31,7 @@ from striate.errors import ArgumentError, DataError, nearest
 
 EXPECTED = "a folder of class folders, the idx files of MNIST, an .npz file, a zip or tar of one of these, or shards"
 _DEEPEST = 8  # single folders that are entered
+_DENSE = {"detect", "segment"}  # tasks that the same pictures may have targets for
 _SLIGHT = 10  # a layout with so many times fewer items than another is a by-product of it
 
 
@@ -50,6 +52,7 @@ LAYOUTS: dict[str, Layout] = {
         npz.find, "an .npz file with x_train and y_train, or bytes and offsets", (), (".npz",)
     ),
     "webdataset": Layout(webdataset.find, "tars with 000123.jpg beside 000123.cls"),
+    "voc": Layout(voc.find, "pictures with XML files of Pascal VOC"),
     "pairs": Layout(
         pairs.find, 'lists of "picture mask" a line, such as train.txt', pairs.SETTINGS
     ),
@@ -189,11 +192,12 @@ def _chosen(found: Found, tree: Tree) -> Candidate:
         return next(iter(found.values()))
     most = max(candidate.count for candidate in found.values())
     first = next(iter(found.values()))
-    for candidate in found.values():
+    for name, candidate in found.items():
         if candidate.doubt and candidate.rivals:
             first = candidate
             break
         if not candidate.doubt and candidate.count * _SLIGHT >= most:
+            _refuse_two_tasks(name, found, tree)
             return candidate
     commands = [
         f"{command(tree.name, name)} ({candidate.count:,} items)"
@@ -203,6 +207,19 @@ def _chosen(found: Found, tree: Tree) -> Candidate:
     if len(commands) < 2:
         raise DataError(first.doubt)
     raise DataError(f"{first.doubt}; say how to read it: {' or '.join(commands)}")
+
+
+def _refuse_two_tasks(taken: str, found: Found, tree: Tree) -> None:
+    """Boxes and masks of the same pictures: which of them is wanted cannot be guessed."""
+    first = found[taken]
+    for name, other in found.items():
+        apart = not set(first.tasks) & set(other.tasks) and {*first.tasks, *other.tasks} <= _DENSE
+        if apart and not other.doubt and other.count * _SLIGHT >= first.count:
+            choices = [
+                f"{each.count:,} items as {key}: --task {each.tasks[0]}"
+                for key, each in ((taken, first), (name, other))
+            ]
+            raise DataError(f"{shown(tree.name)} holds targets for two tasks; {', '.join(choices)}")
 
 
 def _aside(tree: Tree, best: Candidate, candidates: list[Candidate]) -> Counter[str]:

@@ -28,6 +28,7 @@ class Tree:
     given: str = ""
     name: Path = Path()
     _known: dict[str, list[Entry]] = field(default_factory=dict[str, list[Entry]], repr=False)
+    _all: list[Entry] = field(default_factory=list[Entry], repr=False)
     _found: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
     def once(self, what: str, find: Callable[["Tree"], T]) -> T:
@@ -61,6 +62,12 @@ class Tree:
     def _of(self, kind: str, inside: str) -> list[str]:
         found = (below(inside, e.name) for e in self.entries(inside) if e.kind == kind)
         return [name for name in found if not self.options.leaves_out(name)]
+
+    def all(self) -> list[Entry]:
+        """What `walk` gives of the whole folder; the list is made once, for the layouts that need it."""
+        if not self._all:
+            self._all.extend(self.walk())
+        return self._all
 
     def walk(self, inside: str = "") -> Iterator[Entry]:
         """All entries below a folder that are no folders, their names relative to the root, in order.

@@ -1,0 +1,232 @@
+"""Pictures with an annotation file of their own each: which belongs to which, and in which split they are.
+
+A file belongs to a picture if their paths are the same once the extension and the folders that only say "pictures" or
+"annotations" are left out: images/train/a.jpg and labels/train/a.txt, train/images/a.jpg and train/labels/a.txt,
+JPEGImages/a.jpg and Annotations/a.xml, a.jpg and a.json. Where that finds few, equal stems that occur once suffice.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import PurePosixPath
+
+from striate.data import files
+from striate.data.files import shown
+from striate.data.layouts.objects import Annotation
+from striate.data.layouts.tree import Tree, below, named_like_picture
+from striate.data.listing import IGNORED, SPLITS, WHOLE
+
+# fmt: off
+_PICTURES = frozenset(["jpegimages", "images", "image", "imgs", "img", "pictures", "photos", "frames"])
+_ANNOTATIONS = frozenset([
+    "annotations", "annotation", "annots", "annot", "ann", "labels", "label", "xmls", "xml", "jsons", "json", "txts",
+    "txt", "bboxes", "boxes",
+])
+# fmt: on
+_YEAR = re.compile(r"[-_]?(19|20)\d\d$")
+NO_SPLIT = "pictures in no split"
+
+Lists = dict[str, list[tuple[str, str]]]  # split -> names, and where each is listed
+
+
+@dataclass
+class Pairs:
+    """What was found.
+
+    Attributes:
+        pairs: pictures and their annotation files, in order; "" where a picture has none.
+        lonely: annotation files without a picture.
+        aside: what lies in the folders that are used and belongs to nothing, counted by kind.
+    """
+
+    pairs: list[tuple[str, str]]
+    lonely: list[str] = field(default_factory=list[str])
+    aside: Counter[str] = field(default_factory=Counter[str])
+
+    @property
+    def annotated(self) -> int:
+        """How many pictures have an annotation file."""
+        return sum(bool(file) for _, file in self.pairs)
+
+    @cached_property
+    def homes(self) -> dict[str, str]:
+        """Folders of annotation files -> the folder of their pictures."""
+        return {_folder(file): _folder(name) for name, file in self.pairs if file}
+
+    def tops(self) -> frozenset[str]:
+        """The names at the top that are used."""
+        names = [name for pair in self.pairs for name in pair if name] + self.lonely
+        return frozenset(name.partition("/")[0] for name in names)
+
+
+def pairs(tree: Tree, suffix: str, *, leave: Iterable[str] = ()) -> Pairs:
+    """Pictures and the files with this extension that belong to them.
+
+    Pictures without one are taken where others in their folder have one.
+
+    Args:
+        tree: what lies there.
+        suffix: of annotation files, such as ".xml".
+        leave: files of this extension that are no annotations.
+    """
+    aside: Counter[str] = Counter()
+    found: list[str] = []
+    written: list[str] = []
+    passed: list[str] = []
+    left = frozenset(leave)
+    for entry in tree.all():
+        if tree.options.leaves_out(entry.name):
+            aside[IGNORED] += "/" in entry.name  # those at the top are counted by `table`
+        elif entry.kind == "file" and named_like_picture(entry.name):
+            found.append(entry.name)
+        elif entry.kind == "file" and entry.name.lower().endswith(suffix):
+            (passed if entry.name in left else written).append(entry.name)
+        elif "/" in entry.name:
+            passed.append(entry.name)
+    matched = _matched(found, written)
+    homes = {_folder(name) for name in matched}
+    taken = [name for name in found if name in matched or _folder(name) in homes]
+    used = set(matched.values())
+    lonely = [name for name in written if name not in used] if matched else []
+    result = Pairs([(name, matched.get(name, "")) for name in taken], lonely, aside)
+    counted = set(taken)
+    unused = [*passed, *(name for name in found if name not in counted)]
+    tops = result.tops()
+    for name in unused:
+        if "/" in name and name.partition("/")[0] in tops:
+            aside[files.extension(name)] += 1
+    return result
+
+
+def _matched(found: Sequence[str], written: Sequence[str]) -> dict[str, str]:
+    """Pictures -> annotation files."""
+    by_key = _once((key(name), name) for name in written)
+    matched = {name: by_key[k] for name in found if (k := key(name)) in by_key}
+    if 2 * len(matched) >= min(len(found), len(written)):
+        return matched
+    by_stem = _once((PurePosixPath(name).stem, name) for name in written)
+    stems = _once((PurePosixPath(name).stem, name) for name in found)
+    loose = {picture: by_stem[stem] for stem, picture in stems.items() if stem in by_stem}
+    return loose if len(loose) > len(matched) else matched
+
+
+def _once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Those whose key occurs once."""
+    found: dict[str, str] = {}
+    double: set[str] = set()
+    for k, name in pairs:
+        if k in found:
+            double.add(k)
+        found[k] = name
+    return {k: name for k, name in found.items() if k not in double}
+
+
+def key(name: str) -> str:
+    """A path without its extension and the folders that say what kind of files are in them.
+
+    >>> key("images/train/a.jpg"), key("train/labels/a.txt"), key("a.json")
+    ('train/a', 'train/a', 'a')
+    """
+    path = PurePosixPath(name)
+    plain = [p for p in path.parts[:-1] if p.lower() not in _PICTURES | _ANNOTATIONS]
+    return "/".join([*plain, path.stem])
+
+
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def split_of(name: str) -> str:
+    """The split that a folder in a path stands for: "train", "val", "test"; "" if none does.
+
+    >>> split_of("images/train2017/a.jpg"), split_of("valid/images/a.jpg"), split_of("images/a.jpg")
+    ('train', 'val', '')
+    """
+    for part in PurePosixPath(name).parts[:-1]:
+        split = SPLITS.get(_YEAR.sub("", part.lower()))
+        if split:
+            return split
+    return ""
+
+
+def by_folder(
+    annotations: Sequence[Annotation], ignored: Counter[str]
+) -> dict[str, list[Annotation]]:
+    """The annotations of each split, by the folders of their pictures; `WHOLE` where no folder names one."""
+    found: dict[str, list[Annotation]] = {"train": [], "val": [], "test": [], "": []}
+    for annotation in annotations:
+        found[split_of(annotation.picture)].append(annotation)
+    outside = found.pop("")
+    if len(outside) == len(annotations):
+        return {WHOLE: outside}
+    ignored[NO_SPLIT] += len(outside)
+    return {split: held for split, held in found.items() if held}
+
+
+def by_lists(
+    annotations: Sequence[Annotation], lists: Lists, ignored: Counter[str]
+) -> dict[str, list[Annotation]]:
+    """The annotations of each split, by lists of names; a name without a picture is a broken item.
+
+    Args:
+        annotations: of all pictures.
+        lists: for each split pairs of a name, which is a stem, a file name or a path, and where it is listed.
+        ignored: counts the pictures that no list names.
+    """
+    known = _by_name(annotations)
+    home = _folder(annotations[0].picture) if annotations else ""
+    parts: dict[str, list[Annotation]] = {}
+    used: set[int] = set()
+    for split, names in lists.items():
+        held: dict[int, Annotation] = {}
+        for name, place in names:
+            annotation = known.get(name)
+            if annotation is None and named_like_picture(name):
+                annotation = known.get(PurePosixPath(name).stem)
+            if annotation is None:
+                missed = f"{place}: there is no picture {shown(name)}"
+                annotation = Annotation(below(home, name), fault=missed)
+                known[name] = annotation
+            held.setdefault(id(annotation), annotation)
+        used |= held.keys()
+        parts[split] = list(held.values())
+    ignored[NO_SPLIT] += sum(id(annotation) not in used for annotation in annotations)
+    return {split: held for split, held in parts.items() if held}
+
+
+def _by_name(annotations: Sequence[Annotation]) -> dict[str, Annotation]:
+    """Annotations by the path of their picture, its file name and its stem, where these are theirs alone."""
+    known: dict[str, Annotation] = {}
+    counts: Counter[str] = Counter()
+    for annotation in annotations:
+        path = PurePosixPath(annotation.picture)
+        for name in {annotation.picture, path.name, path.stem}:
+            counts[name] += 1
+            known[name] = annotation
+    return {name: annotation for name, annotation in known.items() if counts[name] == 1}
+
+
+def missing(pairs: Pairs, file: str, name: str) -> Annotation:
+    """A broken item: an annotation whose picture is not there.
+
+    Args:
+        pairs: what was found.
+        file: of the annotation.
+        name: that the annotation gives its picture; "" if it gives none.
+    """
+    home = pairs.homes.get(_folder(file), _folder(file))
+    plain = PurePosixPath(name.replace("\\", "/")).name or PurePosixPath(file).stem
+    return Annotation(
+        below(home, plain), file, fault=f"{shown(file)}: its picture {shown(plain)} is missing"
+    )
+
+
+def in_order(lists: Lists) -> Lists:
+    """Splits in their order; "trainval" is left out where it is only two others together, else it is "train"."""
+    found = dict(lists)
+    both = found.pop("trainval", None)
+    if both is not None:
+        found.setdefault("train", both)
+    return {split: found[split] for split in ("train", "val", "test") if split in found}
