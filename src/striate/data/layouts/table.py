@@ -13,7 +13,18 @@ from typing import NamedTuple
 
 from striate.data import archives, files, pictures
 from striate.data.files import shown
-from striate.data.layouts import cifar, class_folders, idx, npz, shards, voc, webdataset
+from striate.data.layouts import (
+    cifar,
+    class_folders,
+    coco,
+    idx,
+    labelme,
+    npz,
+    shards,
+    voc,
+    webdataset,
+    yolo,
+)
 from striate.data.layouts.tree import Tree
 from striate.data.listing import IGNORED, SPLITS, Candidate, Listing, Options, command, quoted
 from striate.errors import ArgumentError, DataError, nearest
@@ -41,6 +52,9 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "webdataset": Layout(webdataset.find, "tars with 000123.jpg beside 000123.cls"),
     "voc": Layout(voc.find, "pictures with XML files of Pascal VOC"),
+    "coco": Layout(coco.find, "COCO JSON beside the folders of its pictures", (), (".json",)),
+    "labelme": Layout(labelme.find, "pictures with LabelMe JSON files"),
+    "yolo": Layout(yolo.find, "pictures with YOLO text files, data.yaml", (), (".yaml", ".yml")),
     "class_folders": Layout(class_folders.find, "a folder of pictures for each class"),
 }
 
