@@ -141,6 +141,8 @@ class Candidate:
         read: reads it.
         why: what speaks for it, in words that go on after "because".
         doubt: what speaks against it: then it is never taken unless it is asked for.
+        rivals: whether that speaks against what comes after it as well, so that nothing is taken.
+        tasks: that its targets are good for; `task=` takes the first layout with that one.
     """
 
     layout: str
@@ -149,6 +151,8 @@ class Candidate:
     read: Callable[[], Listing]
     why: str = ""
     doubt: str = ""
+    rivals: bool = False
+    tasks: tuple[str, ...] = ("classify",)
 
 
 @dataclass(frozen=True, eq=False)

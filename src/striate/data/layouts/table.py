@@ -158,23 +158,22 @@ def _found(tree: Tree) -> Found:
     """The layout that was asked for, else every one that finds itself, in order of precedence.
 
     Raises:
-        DataError: the one that was asked for does not.
+        DataError: the one that was asked for does not, or none is good for the task that was asked for.
     """
     asked = (tree.options.layout or "").partition(":")[0]
-    if asked:
-        candidate = LAYOUTS[asked].find(tree)
-        if candidate is None:
-            raise DataError(
-                f"{shown(tree.name)} cannot be read as {asked}, which is {LAYOUTS[asked].looks}; "
-                f"striate data {quoted(tree.name)} says what it could be"
-            )
-        return {asked: candidate}
-    found: Found = {}
-    for name, layout in LAYOUTS.items():
-        candidate = layout.find(tree)
-        if candidate is not None:
-            found[name] = candidate
-    return found
+    names = [asked] if asked else list(LAYOUTS)
+    found = {name: c for name in names if (c := LAYOUTS[name].find(tree)) is not None}
+    if asked and not found:
+        raise DataError(
+            f"{shown(tree.name)} cannot be read as {asked}, which is {LAYOUTS[asked].looks}; "
+            f"striate data {quoted(tree.name)} says what it could be"
+        )
+    task = tree.options.task
+    fit = {name: c for name, c in found.items() if task is None or task in c.tasks}
+    if found and not fit:
+        known = "; ".join(f"{name} for {' or '.join(c.tasks)}" for name, c in found.items())
+        raise DataError(f"{shown(tree.name)} has nothing for task={task}: it is read as {known}")
+    return fit
 
 
 def _chosen(found: Found, tree: Tree) -> Candidate:
@@ -186,10 +185,13 @@ def _chosen(found: Found, tree: Tree) -> Candidate:
     if tree.options.layout:
         return next(iter(found.values()))
     most = max(candidate.count for candidate in found.values())
+    first = next(iter(found.values()))
     for candidate in found.values():
+        if candidate.doubt and candidate.rivals:
+            first = candidate
+            break
         if not candidate.doubt and candidate.count * _SLIGHT >= most:
             return candidate
-    first = next(iter(found.values()))
     commands = [
         f"{command(tree.name, name)} ({candidate.count:,} items)"
         for name, candidate in found.items()
