@@ -105,8 +105,8 @@ def main():
     data = striate.open(given.data)
     train, test = (data.arrays(split, size=(28, 28), color="grey") for split in ("train", "test"))
     most = (2000, 1000) if given.quick else (60_000, 10_000)
-    images = [s.images[:n, ..., 0] for s, n in zip((train, test), most, strict=True)]
-    labels = [s.labels[:n] for s, n in zip((train, test), most, strict=True)]
+    images = [s.inputs[:n, ..., 0] for s, n in zip((train, test), most, strict=True)]
+    labels = [s.targets[:n] for s, n in zip((train, test), most, strict=True)]
     plain = [x.reshape(len(x), -1).astype(np.float32) / 255 for x in images]
     upright = [deslanted(x).reshape(len(x), -1) / 255 for x in images]
     print("| classifier | trained on | error % (95 % interval) | printed 1998 | seconds |")

@@ -264,11 +264,11 @@ def measured(number, given):
     """The curves of one panel; figures are printed."""
     if number == "1":
         arrays = striate.open(given.colour).arrays("train", size=(32, 32), color="rgb")
-        x = torch.from_numpy(arrays.images[:5000]).permute(0, 3, 1, 2).float()
-        return activations((x - 120) / 64, torch.from_numpy(arrays.labels[:5000]))
+        x = torch.from_numpy(arrays.inputs[:5000]).permute(0, 3, 1, 2).float()
+        return activations((x - 120) / 64, torch.from_numpy(arrays.targets[:5000]))
     arrays = striate.open(given.data).arrays("train", size=(28, 28), color="grey")
-    x = (torch.from_numpy(arrays.images[:20_000, ..., 0])[:, None].float() - 33) / 79
-    y = torch.from_numpy(arrays.labels[:20_000])
+    x = (torch.from_numpy(arrays.inputs[:20_000, ..., 0])[:, None].float() - 33) / 79
+    y = torch.from_numpy(arrays.targets[:20_000])
     if number == "2":
         curves, rows = normalisation(x, y)
         print("net, spread of first weights, rate, loss after 60 steps:", *rows, sep="\n")

@@ -114,7 +114,7 @@ def main() -> None:
         turns.one_core()
     data = striate.open(asked.data)
     arrays = data.arrays("train")
-    images, labels = np.array(arrays.images[:ITEMS, ..., 0]), np.array(arrays.labels[:ITEMS])
+    images, labels = np.array(arrays.inputs[:ITEMS, ..., 0]), np.array(arrays.targets[:ITEMS])
     floats = torch.from_numpy(images).float().sub(MEAN).div(STD)[:, None]
     machine = turns.machine("keras", "jax")
     rows = []

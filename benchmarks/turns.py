@@ -145,7 +145,7 @@ def prepared(data: Data, settings: Mapping[str, Any]) -> tuple[Job, State]:
 def first_items(job: Job, count: int) -> Job:
     """The same with the first items of the training alone."""
     batches = job.batches
-    few = replace(batches, images=batches.images[:count], labels=batches.labels[:count])
+    few = replace(batches, inputs=batches.inputs[:count], targets=batches.targets[:count])
     return replace(job, batches=few)
 
 

@@ -190,7 +190,7 @@ def cifar(file: str, rounds: int, items: int = 2560, batch: int = 128) -> list[t
     job, state = turns.prepared(data, settings)
     job = turns.first_items(job, items)
     arrays = data.arrays("train")
-    pictures = Pictures(np.array(arrays.images[:items]), np.array(arrays.labels[:items]))
+    pictures = Pictures(np.array(arrays.inputs[:items]), np.array(arrays.targets[:items]))
     peers = {
         f"DataLoader, {n} workers": loop(
             PlainResNet20(), DataLoader(pictures, batch, shuffle=True, num_workers=n)

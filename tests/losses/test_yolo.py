@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
+from striate import losses
 from striate.errors import ShapeError
 from striate.losses import cell_target, yolo_loss
+from striate.ops.boxes import decode_cells
 
 B, N, K, ROWS, COLUMNS = 3, 2, 4, 2, 3
 
@@ -102,16 +104,41 @@ def test_the_confidence_learns_the_overlap_and_does_not_move_the_box():
     assert torch.autograd.gradcheck(others, (answer,))
 
 
+def filled(*objects):
+    """Objects of one picture and two rows that fill it up."""
+    return torch.tensor([*objects, [-1.0] * 5, [-1.0, 0.4, 0.4, 0.6, 0.6]])
+
+
 def test_objects_go_to_the_cell_of_their_centre():
-    boxes = torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.9, 0.9, 1.1, 1.1], [0.1, 0.1, 0.3, 0.3]])
-    target = cell_target(boxes, torch.tensor([1, 0, 2]), grid=(2, 3), num_classes=3)
+    objects = filled([1, 0.0, 0.0, 0.5, 0.5], [0, 0.9, 0.9, 1.1, 1.1], [2, 0.1, 0.1, 0.3, 0.3])
+    other = filled([2, 0.4, 0.6, 0.8, 0.8])
+    batch = torch.stack((objects, torch.cat((other, other[1:])), -torch.ones(5, 5)))
+    target = cell_target(batch, grid=(2, 3), num_classes=3)
     # The first and the last have centres (0.25, 0.25) and (0.2, 0.2), both in the first cell.
-    expected = torch.zeros(8, 2, 3)
-    expected[:, 0, 0] = torch.tensor([0.75, 0.5, 0.5, 0.5, 1, 0, 1, 0])
+    expected = torch.zeros(3, 8, 2, 3)
+    expected[0, :, 0, 0] = torch.tensor([0.75, 0.5, 0.5, 0.5, 1, 0, 1, 0])
     # A centre on the far edge belongs to the last cell.
-    expected[:, 1, 2] = torch.tensor([1, 1, 0.2, 0.2, 1, 1, 0, 0])
+    expected[0, :, 1, 2] = torch.tensor([1, 1, 0.2, 0.2, 1, 1, 0, 0])
+    expected[1, :, 1, 1] = torch.tensor([0.8, 0.4, 0.4, 0.2, 1, 0, 0, 1])
     torch.testing.assert_close(target, expected)
-    assert not cell_target(boxes[:0], torch.tensor([]).long(), grid=(2, 2), num_classes=1).any()
+    assert not cell_target(batch[:, :0], grid=(2, 2), num_classes=1).any()
+
+
+def test_the_spelled_loss_is_that_of_its_target():
+    answer, _ = example()
+    objects = filled([3, 0.0, 0.0, 0.5, 0.5], [0, 0.6, 0.7, 1.0, 0.9]).double()
+    batch = torch.stack((objects, objects.flip(0), objects - 1))
+    spelled = losses.read("2*yolo(coordinates=3)")
+    assert spelled.of_boxes()
+    total, parts = spelled.within(boxes=N).measured(answer, batch)
+    expected = yolo_loss(answer, cell_target(batch, grid=(ROWS, COLUMNS), num_classes=K), boxes=N)
+    torch.testing.assert_close(total, 2 * expected.total(coordinates=3))
+    torch.testing.assert_close(parts["absent"], expected.absent)
+    assert sum(part.item() for part in parts.values()) == pytest.approx(total.item())
+    boxes, scores = spelled.decode(answer, boxes=N)
+    by_pixels = decode_cells(answer, boxes=N, size=(1, 1))
+    assert torch.equal(boxes, by_pixels[0])
+    assert torch.equal(scores, by_pixels[1])
 
 
 def test_an_answer_that_does_not_fit_its_target_is_told():

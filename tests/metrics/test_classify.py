@@ -132,6 +132,7 @@ def test_per_class_and_confusion():
     found = score(
         probs, np.array([0, 0, 1, 2]), classes=["a", "b", "c"], run="r", data="d", split="val"
     )
+    assert found.confusion is not None
     assert found.confusion.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
     first = found.per_class[0]
     assert (first["support"], first["recall"], first["precision"]) == (2, 0.5, 1.0)

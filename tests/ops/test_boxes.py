@@ -11,7 +11,10 @@ from striate.ops.boxes import (
     box_giou,
     box_iou,
     decode_cells,
+    decode_logits,
+    detections,
     grid_to_boxes,
+    nms,
     split_cells,
 )
 
@@ -97,6 +100,79 @@ def test_cells_are_decoded_as_by_loops():
     by_loops = decoded_by_loops(answer, 2, (128, 192))
     torch.testing.assert_close(boxes[0], torch.tensor([b for b, _ in by_loops]).double())
     torch.testing.assert_close(scores[0], torch.tensor([s for _, s in by_loops]).double())
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_logits_are_decoded_as_by_loops(dtype):
+    generator = torch.Generator().manual_seed(2)
+    answer = torch.randn(1, 13, 2, 3, dtype=torch.float64, generator=generator).to(dtype)
+    boxes, scores = decode_logits(answer, boxes=2)
+    found, sure = [], []
+    for n in range(2):
+        for i in range(2):
+            for j in range(3):
+                x, y, w, h, c = answer[0, 5 * n : 5 * n + 5, i, j].double()
+                x, y = (j - 0.5 + 2 * x.sigmoid()) / 3, (i - 0.5 + 2 * y.sigmoid()) / 2
+                w, h = w.exp() / 3, h.exp() / 2
+                found.append(torch.stack((x - w / 2, y - h / 2, x + w / 2, y + h / 2)))
+                sure.append(c.sigmoid() * answer[0, 10:, i, j].double().softmax(0))
+    torch.testing.assert_close(boxes[0].double(), torch.stack(found), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(scores[0].double(), torch.stack(sure), rtol=1e-5, atol=1e-5)
+
+
+def suppressed_by_loops(boxes, scores, iou, labels):
+    stay = []
+    for i in sorted(range(len(boxes)), key=lambda i: (-scores[i].item(), i)):
+        rivals = [j for j in stay if labels[j] == labels[i]]
+        if all(box_iou(boxes[i], boxes[j]) <= iou for j in rivals):
+            stay.append(i)
+    return stay
+
+
+def crowd(count, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    low = torch.rand(count, 2, generator=generator)
+    boxes = torch.cat((low, low + 0.4 * torch.rand(count, 2, generator=generator)), 1)
+    # Few values, so that scores are equal too.
+    scores = torch.randint(0, 20, (count,), generator=generator) / 20
+    return boxes, scores, torch.randint(0, 3, (count,), generator=generator)
+
+
+@pytest.mark.parametrize("iou", [0.1, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("count", [0, 1, 2, 60])
+def test_suppression_is_greedy(count, iou):
+    for seed in range(5):
+        boxes, scores, labels = crowd(count, seed)
+        alone = nms(boxes, scores, iou=iou)
+        assert alone.tolist() == suppressed_by_loops(boxes, scores, iou, [0] * count)
+        apart = nms(boxes, scores, iou=iou, labels=labels)
+        assert apart.tolist() == suppressed_by_loops(boxes, scores, iou, labels.tolist())
+
+
+def test_a_chain_of_boxes_is_decided_from_its_first():
+    left = torch.arange(40) * 0.4
+    boxes = torch.stack((left, torch.zeros(40), left + 1, torch.ones(40)), 1)
+    scores = torch.linspace(1, 0.1, 40)
+    assert nms(boxes, scores, iou=0.4).tolist() == list(range(0, 40, 2))
+
+
+def test_detections_are_of_every_class_and_at_most_so_many():
+    boxes = torch.stack([crowd(50, seed)[0] for seed in range(2)])
+    generator = torch.Generator().manual_seed(3)
+    scores = torch.rand(2, 50, 3, generator=generator)
+    for own, sure, found in zip(
+        boxes, scores, detections(boxes, scores, conf=0.4, iou=0.3), strict=True
+    ):
+        at, labels = torch.nonzero(sure > 0.4).unbind(1)
+        stay = suppressed_by_loops(own[at], sure[at, labels], 0.3, labels.tolist())
+        assert torch.equal(found.boxes, own[at][stay])
+        assert torch.equal(found.labels, labels[stay])
+        assert torch.equal(found.scores, sure[at, labels][stay])
+    few = detections(boxes, scores, conf=0, iou=1, candidates=7)
+    assert torch.equal(few[1].scores, scores[1].flatten().sort(descending=True).values[:7])
+    none = detections(boxes, scores, conf=1)[0]
+    assert none.boxes.shape == (0, 4)
+    assert len(none.labels) == len(none.scores) == 0
 
 
 def test_a_box_of_the_whole_picture():

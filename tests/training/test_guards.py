@@ -13,7 +13,7 @@ from striate.errors import NumericError, RecipeError, out_of_memory
 from striate.plan import Plan
 from striate.probe import running
 from striate.runs.preprocessing import Preprocessing
-from striate.tasks import Classify
+from striate.tasks.classify import Classify
 from striate.training import loop, read_recipe
 from striate.training.batches import Batches
 from striate.training.determinism import check_deterministic, deterministic

@@ -13,14 +13,14 @@ from striate.models import catalog
 from striate.plan import Plan
 from striate.probe import scales
 from striate.runs.preprocessing import Preprocessing
-from striate.tasks import Classify
 from striate.training import health as health_room
 from striate.training import loop, optim, read_recipe
 from striate.training.average import Average
-from striate.training.batches import Batches, balanced_order, balanced_weights
+from striate.tasks.classify import Classify, balanced_weights
+from striate.training.batches import Batches, balanced_order
 from striate.training.frozen import begin_epoch, check, head
 from striate.training.health import Health, Look
-from striate.training.state import BrokenStepError, LossScale, State, Totals, right
+from striate.training.state import BrokenStepError, LossScale, State, Totals
 
 CLASSES = ("a", "b", "c")
 
@@ -52,7 +52,7 @@ def setting(chosen, path, *, task=None, batch=12, n=24, health=None):
     labels = torch.arange(n) % 3
     pre = Preprocessing((8, 8), (8, 8), "grey", (128.0,), (64.0,))
     batches = Batches(images, labels, pre, batch, "none", 0)
-    task = task or Classify(CLASSES, spelled=chosen.loss)
+    task = task or Classify(CLASSES, spelled=chosen.loss or "cross_entropy")
     health = health or Health(path, 0, Plan(), print)
     return loop.Setting(batches, task, chosen, Plan(), health, lambda: 0.0)
 
@@ -95,7 +95,7 @@ def test_mixed_items_are_learned_by_their_shares(tmp_path):
     index = made.batches.order(1)[0]
     x, shares = made.batch(index, 1, 0)
     plain, labels = made.batch(index, 1, 0, plain=True)
-    assert labels.tolist() == made.batches.labels[index].tolist()
+    assert labels.tolist() == made.batches.targets[index].tolist()
     hot = torch.eye(3)[labels]
     share = (x - plain.roll(-1, 0)).flatten()[0] / (plain - plain.roll(-1, 0)).flatten()[0]
     assert 0.05 < share < 0.95
@@ -108,11 +108,12 @@ def test_mixed_items_are_learned_by_their_shares(tmp_path):
 
 def test_of_a_mixed_item_the_larger_share_is_the_truth():
     shares = torch.tensor([[0.6, 0.4, 0], [0.6, 0.4, 0], [0, 0, 1]])
-    assert right(torch.eye(3), shares) == 2
+    assert Classify(CLASSES).counts(torch.eye(3), shares) == {"accuracy": 2}
     totals = Totals()
     for _ in range(2):
-        totals.add({"items": 3, "right": 2, "loss": 0.5, "focal": 0.25})
-    assert (totals.items, totals.right, totals.loss, totals.parts) == (6, 4, 3.0, {"focal": 1.5})
+        totals.add({"items": 3, "count accuracy": 2, "loss": 0.5, "focal": 0.25})
+    assert (totals.items, totals.counts, totals.loss) == (6, {"accuracy": 4}, 3.0)
+    assert totals.parts == {"focal": 1.5}
 
 
 def test_the_running_average_is_that_of_its_formula():
@@ -230,9 +231,8 @@ def test_balanced_draws_show_every_class_equally_often():
 
 
 def test_balanced_weights_make_classes_weigh_the_same():
-    labels = torch.tensor([0] * 90 + [1] * 8 + [2] * 2)
-    weights = balanced_weights(labels, 3)
-    counts = torch.bincount(labels).tolist()
+    counts = [90, 8, 2]
+    weights = balanced_weights(counts)
     assert [w * n for w, n in zip(weights, counts, strict=True)] == pytest.approx([100 / 3] * 3)
 
 

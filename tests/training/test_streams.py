@@ -73,17 +73,17 @@ def test_a_streamed_training_goes_on_within_an_epoch_to_the_same_bits(
 
 def stream(path: Path, batch: int = 8, augment: str = "none") -> streams.Stream:
     arrays = data.open(path).arrays("train")
-    assert isinstance(arrays.images, data.Streamed)
+    assert isinstance(arrays.inputs, data.Streamed)
     from striate.runs.preprocessing import Preprocessing
 
     return streams.Stream(
-        torch.empty((0, *arrays.images.shape[1:]), dtype=torch.uint8),
-        torch.from_numpy(arrays.labels),
+        torch.empty((0, *arrays.inputs.shape[1:]), dtype=torch.uint8),
+        torch.from_numpy(arrays.targets),
         Preprocessing((28, 28), (28, 28), "grey", (0.0,), (1.0,)),
         batch,
         augment,
         0,
-        pictures=arrays.images,
+        pictures=arrays.inputs,
         workers=2,
     )
 
@@ -95,27 +95,27 @@ def test_pictures_arrive_as_the_cache_has_them_at_any_place(shapes, monkeypatch)
     for epoch, step in ((0, 0), (0, 1), (0, 5), (1, 0), (0, made.steps - 1), (1, 0), (4, 2)):
         index = made.order(epoch)[step]
         x, y = made.take(index, epoch, step)
-        expected = torch.from_numpy(held.images[index.numpy()]).float().permute(0, 3, 1, 2)
+        expected = torch.from_numpy(held.inputs[index.numpy()]).float().permute(0, 3, 1, 2)
         assert torch.equal(x, expected)
-        assert y.tolist() == held.labels[index.numpy()].tolist()
+        assert y.tolist() == held.targets[index.numpy()].tolist()
     part = made.order(0)[1][2:5]  # as one of several processes would ask
     made.take(made.order(0)[0], 0, 0)  # and the whole of it is under way
-    expected = torch.from_numpy(held.images[part.numpy()]).float().permute(0, 3, 1, 2)
+    expected = torch.from_numpy(held.inputs[part.numpy()]).float().permute(0, 3, 1, 2)
     assert torch.equal(made.take(part, 0, 1)[0], expected)
 
 
 def test_a_stream_is_like_an_array_to_whoever_reads_it(shapes, monkeypatch):
     held = data.open(shapes).arrays("val")
     monkeypatch.setenv("STRIATE_CACHE_GB", "0")
-    images = data.open(shapes).arrays("val").images
+    images = data.open(shapes).arrays("val").inputs
     assert isinstance(images, data.Streamed)
-    assert images.shape == held.images.shape
-    assert (np.asarray(images) == held.images).all()
-    assert (images[3] == held.images[3]).all()
-    assert (images[-1] == held.images[-1]).all()
-    assert (np.ascontiguousarray(images[2:9:3]) == held.images[2:9:3]).all()
-    assert (np.asarray(images[[4, 1]]) == held.images[[4, 1]]).all()
-    assert np.asarray(images[:0]).shape == (0, *held.images.shape[1:])
+    assert images.shape == held.inputs.shape
+    assert (np.asarray(images) == held.inputs).all()
+    assert (images[3] == held.inputs[3]).all()
+    assert (images[-1] == held.inputs[-1]).all()
+    assert (np.ascontiguousarray(images[2:9:3]) == held.inputs[2:9:3]).all()
+    assert (np.asarray(images[[4, 1]]) == held.inputs[[4, 1]]).all()
+    assert np.asarray(images[:0]).shape == (0, *held.inputs.shape[1:])
     with pytest.raises(IndexError):
         _ = images[len(images)]
 

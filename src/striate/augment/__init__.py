@@ -5,8 +5,9 @@ processes or devices share the work. All geometric steps together cost one resam
 """
 
 from striate.augment.apply import view
+from striate.augment.follow import cut, follow
 from striate.augment.mixing import mix
 from striate.augment.policy import AUTO, Policy, read
 from striate.augment.values import Colors, colors
 
-__all__ = ["AUTO", "Colors", "Policy", "colors", "mix", "read", "view"]
+__all__ = ["AUTO", "Colors", "Policy", "colors", "cut", "follow", "mix", "read", "view"]

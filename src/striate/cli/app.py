@@ -76,7 +76,7 @@ def demo(json: bool) -> None:
         f"{accuracy.value:.1%} of {scores.items} held-out digits are right "
         f"(95 % interval {accuracy.low:.1%} to {accuracy.high:.1%});\n"
         "the kept epoch was chosen by these same items, which flatters the figure a little\n"
-        f"open {(fitted.run.path / 'report.html').absolute().as_uri()}\n\n{digits.five(fitted.held, fitted.data.classes)}"
+        f"open {(fitted.run.path / 'report.html').absolute().as_uri()}\n\n{digits.five(fitted.held)}"
     )
     emit(fitted.run.as_dict(), text, json=json)
 

@@ -6,22 +6,23 @@ content reads every item once, the first call of `arrays` decodes them once.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from striate.data import pictures, summary
+from striate.data import pictures, summary, workers
 from striate.data.broken import Policy
 from striate.data.cache import Broken, Store
 from striate.data.decoding import Progress, Split
 from striate.data.listing import Fault, command, pick
+from striate.data.quiet import quiet
 from striate.data.shards import Sharded
 from striate.data.sources import I64, Form, Pixels, Source
 from striate.data.streaming import Images, Kept, kept, unreadable
-from striate.errors import ArgumentError, nearest
+from striate.errors import ArgumentError, DataError, nearest
 from striate.report import Result
 
 
@@ -126,6 +127,12 @@ class Data(Result):
         first = list(islice(sound, 2))
         return (int(first[0][0]), int(first[0][1])) if len(first) == 1 else None
 
+    @cached_property
+    def median_size(self) -> tuple[float, float]:
+        """Median height and width of the pictures, as their headers state them."""
+        shapes = np.concatenate([split.shapes({}) for split in self.splits.values()])
+        return (float(np.median(shapes[:, 0])), float(np.median(shapes[:, 1])))
+
     def _any_sound(self, shape: I64) -> bool:
         """Whether a picture whose header states this height and width can be decoded."""
         return any(
@@ -226,6 +233,23 @@ class Data(Result):
         targets = self._split(split).targets
         return targets.counts(self.readable(split), len(self.classes))
 
+    def pixels(self, split: str) -> I64:
+        """How many pixels each class has in the masks of a split [K], every one decoded; broken ones are left out."""
+        held = self._split(split)
+        classes = len(self.classes)
+
+        def work(index: I64) -> I64:
+            each = (held.targets.truth(i) for i in workers.each(index))
+            return sum(
+                (np.bincount(m.ravel(), minlength=256)[:classes] for m in each),
+                np.zeros(classes, np.int64),
+            )
+
+        chunks = workers.chunks_of(self.readable(split), 8)
+        with quiet():
+            found = [done.result for done in workers.in_order(work, chunks)]
+        return np.sum(found, axis=0) if found else np.zeros(classes, np.int64)
+
     def readable(self, split: str) -> I64:
         """The numbers of the pictures of a split, those known to be broken left out."""
         return np.delete(np.arange(len(self._split(split))), list(self._broken.get(split, ())))
@@ -284,6 +308,28 @@ class Data(Result):
         places = source.places()[sound] if isinstance(source, Sharded) else None
         names = pick(part.names, sound) if broken else part.names
         return Arrays(_only(inputs, sound, len(part)), targets, names, sound, places)
+
+    def with_classes(self, classes: Sequence[str]) -> "Data":
+        """The same with its classes numbered as in another list, which may have more.
+
+        Raises:
+            DataError: a class that is not in that list.
+        """
+        if tuple(classes) == self.classes:
+            return self
+        place = {name: i for i, name in enumerate(classes)}
+        unknown = [name for name in self.classes if name not in place]
+        if unknown:
+            raise DataError(
+                f"the data have classes that this run does not know: {', '.join(unknown[:5])}; "
+                f"it knows {', '.join(classes[:20])}"
+            )
+        table = np.array([place[name] for name in self.classes], np.int64)
+        splits = {
+            name: replace(split, part=replace(split.part, targets=split.targets.renumbered(table)))
+            for name, split in self.splits.items()
+        }
+        return replace(self, classes=tuple(classes), splits=splits)
 
     def _split(self, name: str) -> Split:
         if name not in self.splits:

@@ -139,6 +139,25 @@ def picture(
         raise DataError(f"{name}: {error}") from error
 
 
+def picture_and_size(
+    source: Path, *, size: tuple[int, int] | None, color: str, fit: str = "cover"
+) -> tuple[U8, tuple[int, int]]:
+    """`picture`, and the height and width that it has itself, upright.
+
+    Raises:
+        DataError: the picture cannot be read; the message names the file and the reason.
+    """
+    limits = Limits()
+    try:
+        data = files.read(source)
+        with quiet():
+            found = head(data, limits)
+            pixels = decode(data, size=size, color=color, limits=limits, fit=fit)
+    except DataError as error:
+        raise DataError(f"{files.shown(source)}: {error}") from error
+    return pixels, (found.height, found.width)
+
+
 def check_form(size: tuple[int, int] | None, color: str) -> None:
     """Refuse a size or a colour that no picture can have.
 

@@ -8,13 +8,13 @@ scored, in the size and the places of the item itself.
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from striate.data.sources import I64, Form, Source
+from striate.data.sources import I64, Form, Look, Source
 
 F32 = npt.NDArray[np.float32]
 
@@ -50,6 +50,11 @@ class Targets(ABC):
     def source(self) -> Source | None:
         """Where the targets are decoded from, where they are pictures themselves."""
         return None
+
+    def renumbered(self, table: I64) -> "Targets":
+        """The same with class k called table[k], where targets have classes."""
+        del table
+        return self
 
     def strata(self) -> I64:
         """The class [N] that an item counts as when items are split or balanced; all 0 where it has none."""
@@ -92,6 +97,10 @@ class Labels(Targets):
         """The name of its class."""
         return classes[int(self.codes[i])]
 
+    def renumbered(self, table: I64) -> "Labels":
+        """With other numbers."""
+        return Labels(table[self.codes])
+
     def strata(self) -> I64:
         """The classes."""
         return self.codes
@@ -123,6 +132,12 @@ class MultiLabels(Targets):
     def truth(self, i: int) -> npt.NDArray[np.uint8]:
         """Its zeros and ones [K]."""
         return self.given[i]
+
+    def renumbered(self, table: I64) -> "MultiLabels":
+        """With other numbers, of which there may be more."""
+        given = np.zeros((len(self), int(table.max(initial=-1)) + 1), np.uint8)
+        given[:, table] = self.given
+        return MultiLabels(given)
 
     def content(self, i: int, classes: Sequence[str]) -> str:
         """The names of its classes."""
@@ -182,6 +197,10 @@ class Masks(Targets):
         """The same, with only these numbers."""
         return Masks(self.pixels.take(index))
 
+    def renumbered(self, table: I64) -> "Masks":
+        """With other numbers."""
+        return Masks(Renumbered(self.pixels, tuple(table.tolist())))
+
     @property
     def source(self) -> Source:
         """The pictures of class numbers."""
@@ -198,6 +217,48 @@ class Masks(Targets):
     def content(self, i: int, classes: Sequence[str]) -> str:
         """The hash of the mask's file, and the classes that its values stand for."""
         return f"{self.pixels.digest(i).hex()} {','.join(classes)}"
+
+
+@dataclass(frozen=True)
+class Renumbered(Source):
+    """Masks of another source with class k called table[k]."""
+
+    pixels: Source
+    table: tuple[int, ...]
+
+    @property
+    def decoder(self) -> str:
+        """What the cache tells entries apart by, beside the content of the files."""
+        return f"{getattr(self.pixels, 'decoder', '')} as {self.table}"
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def take(self, index: I64) -> "Renumbered":
+        """The same, with only these numbers."""
+        return Renumbered(self.pixels.take(index), self.table)
+
+    def shape(self, form: Form) -> tuple[int, ...]:
+        """As of the other source."""
+        return self.pixels.shape(form)
+
+    def digest(self, i: int) -> bytes:
+        """As of the other source."""
+        return self.pixels.digest(i)
+
+    def look(self, i: int) -> Look:
+        """As of the other source."""
+        return self.pixels.look(i)
+
+    def decode(self, i: int, form: Form) -> npt.NDArray[np.uint8]:
+        """Its class numbers [H, W, 1]."""
+        numbers = np.full(IGNORE + 1, IGNORE, np.uint8)
+        numbers[: len(self.table)] = self.table
+        return numbers[self.pixels.decode(i, form)]
+
+    def weights(self) -> I64:
+        """As of the other source."""
+        return self.pixels.weights()
 
 
 class Objects(NamedTuple):
@@ -257,6 +318,10 @@ class Boxes(Targets):
         """Its objects."""
         rows = slice(int(self.starts[i]), int(self.ends[i]))
         return Objects(self.boxes[rows], self.labels[rows], self.crowd[rows])
+
+    def renumbered(self, table: I64) -> "Boxes":
+        """With other numbers."""
+        return replace(self, labels=table[self.labels])
 
     def content(self, i: int, classes: Sequence[str]) -> str:
         """The hash of its boxes, classes and crowds."""

@@ -2,6 +2,7 @@
 
 from striate.losses.classification import cross_entropy, focal, margin
 from striate.losses.composite import (
+    BOXES,
     LABELS,
     MAPS,
     Composite,
@@ -11,10 +12,12 @@ from striate.losses.composite import (
     read,
     weighted,
 )
+from striate.losses.grid import grid_loss
 from striate.losses.maps import bce, dice, edge, huber, iou, l1, l2
-from striate.losses.yolo import YoloLoss, cell_target, yolo_loss
+from striate.losses.yolo import YoloLoss, cell_target, yolo_from_objects, yolo_loss
 
 __all__ = [
+    "BOXES",
     "LABELS",
     "MAPS",
     "Composite",
@@ -28,6 +31,7 @@ __all__ = [
     "dice",
     "edge",
     "focal",
+    "grid_loss",
     "huber",
     "iou",
     "l1",
@@ -35,5 +39,6 @@ __all__ = [
     "margin",
     "read",
     "weighted",
+    "yolo_from_objects",
     "yolo_loss",
 ]

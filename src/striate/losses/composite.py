@@ -14,10 +14,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError, nearest
-from striate.losses import classification, maps
+from striate.losses import classification, grid, maps, yolo
+from striate.ops import boxes
 from striate.probe import tapped
 
-Loss = Callable[..., Tensor]
+Loss = Callable[..., Any]  # a value, or a value and its named parts
+Decode = Callable[..., tuple[Tensor, Tensor]]
 
 LABELS: dict[str, Loss] = {
     "cross_entropy": classification.cross_entropy,
@@ -27,8 +29,15 @@ LABELS: dict[str, Loss] = {
 MAPS: dict[str, Loss] = {
     name: getattr(maps, name) for name in ("l1", "l2", "huber", "bce", "iou", "dice", "edge")
 }
+BOXES: dict[str, Loss] = {"grid": grid.grid_loss, "yolo": yolo.yolo_from_objects}
+# How the answer of a net is read that learned by a loss of boxes.
+DECODE: dict[str, Decode] = {"grid": boxes.decode_logits, "yolo": boxes.decode_cells}
 SHARES = ("cross_entropy",)  # of the losses of labels those that take shares of classes too
-_CONTEXT = ("smoothing", "class_weights")  # settings of their own in a recipe
+_CONTEXT = (
+    "smoothing",
+    "class_weights",
+    "boxes",
+)  # settings of their own in a recipe or of the net
 _TERM = re.compile(r"(?:(\d+\.?\d*|\.\d+)\*)?([a-z_][a-z_0-9]*)(?:\(([^()]*)\))?")
 
 
@@ -52,11 +61,12 @@ class Composite:
         return self.measured(answer, target)[0]
 
     def measured(self, answer: Any, target: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        """The sum, and each part as it enters it; of a single term there are no parts."""
+        """The sum, and each part as it enters it; a single term has only those that its loss gives."""
         parts: dict[str, Tensor] = {}
         for term in self.terms:
-            value = term.weight * term.loss(answer, target)
-            parts[term.name] = parts[term.name] + value if term.name in parts else value
+            for name, part in _parts(term, answer, target).items():
+                value = term.weight * part
+                parts[name] = parts[name] + value if name in parts else value
         values = list(parts.values())
         total = values[0] if len(values) == 1 else sum(values[1:], values[0])
         return total, parts if len(parts) > 1 else {}
@@ -64,6 +74,14 @@ class Composite:
     def of_labels(self) -> bool:
         """Whether every part compares scores with class numbers."""
         return all(term.name in LABELS for term in self.terms)
+
+    def of_boxes(self) -> bool:
+        """Whether every part compares the answer of a grid with objects [B, M, 5] of class and box."""
+        return all(term.name in BOXES for term in self.terms)
+
+    def decode(self, answer: Tensor, *, boxes: int) -> tuple[Tensor, Tensor]:
+        """Boxes [B, N, 4] as shares of the picture and scores [B, N, K], of an answer learned by a loss of boxes."""
+        return DECODE[self.terms[0].name](answer, boxes=boxes)
 
     def of_shares(self) -> bool:
         """Whether every part also takes an item's shares of the classes, as mixed pictures have them."""
@@ -80,8 +98,15 @@ def read(text: str) -> Composite:
     Raises:
         ArgumentError: a term that cannot be read, an unknown name, option or value.
     """
-    terms = re.split(r"\+(?![^(]*\))", text.replace(" ", ""))
-    return Composite(tuple(_term(term, text) for term in terms))
+    spelled = re.split(r"\+(?![^(]*\))", text.replace(" ", ""))
+    terms = tuple(_term(term, text) for term in spelled)
+    grids = dict.fromkeys(term.name for term in terms if term.name in BOXES)
+    if grids and len({term.name for term in terms}) > 1:
+        raise ArgumentError(
+            f"loss={text}: {next(iter(grids))} is the whole loss of a detector and is added to no other; "
+            f"take one of {', '.join(BOXES)}"
+        )
+    return Composite(terms)
 
 
 def weighted(**parts: tuple[float, Loss]) -> Composite:
@@ -139,6 +164,11 @@ def _bound(loss: Loss, context: Mapping[str, Any]) -> Loss:
     return partial(loss, **given) if given else loss
 
 
+def _parts(term: Term, answer: Any, target: Any) -> dict[str, Tensor]:
+    value = term.loss(answer, target)
+    return value[1] if isinstance(value, tuple) else {term.name: value}
+
+
 def _term(term: str, whole: str) -> Term:
     found = _TERM.fullmatch(term)
     if found is None:
@@ -147,7 +177,7 @@ def _term(term: str, whole: str) -> Term:
             "options as in 0.5*focal(gamma=2)"
         )
     weight, name, options = found.groups()
-    known = LABELS | MAPS
+    known = LABELS | MAPS | BOXES
     if name not in known:
         raise ArgumentError(f"loss={whole}: no loss {name!r}; {nearest(name, known)}")
     loss = known[name]

@@ -6,11 +6,12 @@ B batch, n boxes a cell, K classes, H W cells.
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ShapeError
-from striate.ops.boxes import box_iou, grid_to_boxes, split_cells
+from striate.losses.grid import Objects, Parts, owned, responsible
+from striate.ops.boxes import grid_to_boxes, split_cells
 
 
 class YoloLoss(NamedTuple):
@@ -59,8 +60,8 @@ def yolo_loss(
             f"{[len(answer), 5 + cells.classes.shape[1], *answer.shape[2:]]} for {boxes} boxes a cell"
         )
     place, there = target[:, None, :4], target[:, 4:5]
-    iou, responsible = _responsible(cells.boxes().detach(), grid_to_boxes(place))
-    ours = responsible * there
+    iou, best = responsible(cells.boxes().detach(), grid_to_boxes(place))
+    ours = best * there
     off = (cells.place - torch.cat((place[:, :, :2], place[:, :, 2:].sqrt()), 2)).square()
     return YoloLoss(
         center=_mean(ours * off[:, :, :2].sum(2)),
@@ -71,44 +72,72 @@ def yolo_loss(
     )
 
 
-def cell_target(
-    boxes: Float[Tensor, "m 4"],
-    labels: Int[Tensor, " m"],
+def yolo_from_objects(
+    answer: Float[Tensor, "b c h w"],
+    objects: Objects,
     *,
-    grid: tuple[int, int],
-    num_classes: int,
-) -> Float[Tensor, "k5 h w"]:
-    """The objects of one picture as `yolo_loss` reads them: each in the cell that holds its centre.
+    boxes: int = 2,
+    coordinates: float = 5.0,
+    no_object: float = 0.5,
+) -> Parts:
+    """`yolo_loss` from lists of objects.
 
     Args:
-        boxes: [x0, y0, x1, y1] as shares of the picture.
-        labels: their classes.
+        answer: as `yolo_loss` takes it.
+        objects: as `cell_target` takes them.
+        boxes: of a cell.
+        coordinates: weight of the errors of places and sizes.
+        no_object: weight of the confidence of boxes that are not responsible.
+
+    Returns:
+        The sum, and its weighted parts: center, size, present, absent, class.
+
+    Raises:
+        ShapeError: an answer or objects of another shape.
+    """
+    rows, columns = answer.shape[2:]
+    classes = answer.shape[1] - 5 * boxes
+    target = cell_target(objects, grid=(rows, columns), num_classes=classes)
+    loss = yolo_loss(answer, target, boxes=boxes)
+    parts = {
+        "center": coordinates * loss.center,
+        "size": coordinates * loss.size,
+        "present": loss.present,
+        "absent": no_object * loss.absent,
+        "class": loss.classes,
+    }
+    return loss.total(coordinates=coordinates, no_object=no_object), parts
+
+
+def cell_target(
+    objects: Objects, *, grid: tuple[int, int], num_classes: int
+) -> Float[Tensor, "b k5 h w"]:
+    """The objects of pictures as `yolo_loss` reads them: each in the cell that holds its centre.
+
+    Args:
+        objects: class, x0, y0, x1, y1 in shares of the picture; a class of -1 fills up a picture with fewer.
         grid: rows and columns of cells.
         num_classes: K.
 
     Returns:
-        Zeros where no object is. Of two objects with their centres in one cell the first is kept.
+        Zeros where no object is. Of two objects with their centres in one cell the first is taken.
+
+    Raises:
+        ShapeError: objects that are not [B, M, 5].
     """
-    rows, columns = grid
-    target = boxes.new_zeros(5 + num_classes, rows, columns)
-    cells = boxes.new_tensor((columns, rows))
-    centers, sizes = (boxes[:, :2] + boxes[:, 2:]) / 2 * cells, boxes[:, 2:] - boxes[:, :2]
-    corners = torch.minimum(centers.floor(), cells - 1).clamp(min=0)
-    # From the last to the first, so that the first of a cell is what stays.
-    for i in reversed(range(len(boxes))):
-        column, row = (int(at) for at in corners[i])
-        target[:, row, column] = 0
-        target[:2, row, column], target[2:4, row, column] = centers[i] - corners[i], sizes[i]
-        target[4, row, column] = target[5 + int(labels[i]), row, column] = 1
-    return target
-
-
-def _responsible(guessed: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
-    """IoU of every box with the object of its cell, and 1 for the best box of each cell; [B, n, H, W]."""
-    iou = box_iou(guessed, true)
-    near = -(guessed - true).square().sum(-1)
-    best = torch.where(iou.amax(1, keepdim=True) > 0, iou, near).argmax(1, keepdim=True)
-    return iou, torch.zeros_like(iou).scatter(1, best, 1)
+    mine = owned(objects, grid)
+    centers, sizes = (
+        (mine.box[..., :2] + mine.box[..., 2:]) / 2,
+        mine.box[..., 2:] - mine.box[..., :2],
+    )
+    rows, columns = (torch.arange(n, dtype=objects.dtype, device=objects.device) for n in grid)
+    places = torch.stack(
+        (centers[..., 0] * grid[1] - columns, centers[..., 1] * grid[0] - rows[:, None]), -1
+    )
+    label = mine.label[..., None] == torch.arange(num_classes, device=objects.device)
+    there = torch.ones_like(sizes[..., :1])
+    target = torch.cat((places, sizes, there, label.to(objects.dtype)), -1)
+    return (target * mine.there[..., None]).movedim(-1, 1)
 
 
 def _mean(errors: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Boxes [x0, y0, x1, y1]: how much two overlap, and boxes told relative to the cells of a grid.
+"""Boxes [x0, y0, x1, y1]: how much two overlap, boxes relative to the cells of a grid, and which of many stay.
 
 Any unit of length; x to the right, y down. A box with x1 < x0 or y1 < y0 is empty.
 """
@@ -6,11 +6,13 @@ Any unit of length; x to the right, y down. A box with x1 < x0 or y1 < y0 is emp
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from striate.errors import ShapeError
 from striate.ops.checks import check_floating
+
+_LARGEST = 8.0  # logarithm of a size in cells; beyond it float16 has no numbers
 
 
 def box_area(boxes: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n"]:
@@ -89,6 +91,40 @@ class Cells(NamedTuple):
         centers, roots = self.place[:, :, :2], self.place[:, :, 2:]
         return grid_to_boxes(torch.cat((centers, roots.square()), 2))
 
+    def scores(self) -> Tensor:
+        """Confidence times class of every box, [B, n, K, H, W]."""
+        return self.confidence[:, :, None] * self.classes[:, None]
+
+
+class Logits(NamedTuple):
+    """What a grid of logits answers: n boxes a cell, and classes that they share.
+
+    Attributes:
+        place: logits of x and y, logarithms of width and height in cells, [B, n, 4, H, W].
+        confidence: logits of whether there is an object, [B, n, H, W].
+        classes: logits of the classes of the object if there is one, [B, K, H, W].
+    """
+
+    place: Tensor
+    confidence: Tensor
+    classes: Tensor
+
+    def boxes(self) -> Tensor:
+        """Boxes as shares of the picture, [B, n, H, W, 4].
+
+        A centre lies from half a cell before its cell to half a cell behind it, so that a border is no
+        limit (Bochkovskiy, Wang and Liao 2020, arXiv 2004.10934, section 3.4).
+        """
+        rows, columns = self.place.shape[-2:]
+        centers = 2 * self.place[:, :, :2].sigmoid() - 0.5
+        cells = self.place.new_tensor((columns, rows))[:, None, None]
+        sizes = self.place[:, :, 2:].clamp(max=_LARGEST).exp() / cells
+        return grid_to_boxes(torch.cat((centers, sizes), 2))
+
+    def scores(self) -> Tensor:
+        """Probability of an object times that of each class, [B, n, K, H, W]."""
+        return self.confidence.sigmoid()[:, :, None] * self.classes.softmax(1)[:, None]
+
 
 def split_cells(answer: Float[Tensor, "b c h w"], *, boxes: int) -> Cells:
     """The parts of an answer whose channels are x, y, root of width, root of height, confidence of each box, then classes.
@@ -96,33 +132,152 @@ def split_cells(answer: Float[Tensor, "b c h w"], *, boxes: int) -> Cells:
     Raises:
         ShapeError: fewer channels than the boxes have, or not four axes.
     """
-    if answer.ndim != 4 or answer.shape[1] <= 5 * boxes:
-        raise ShapeError(
-            f"split_cells: got {list(answer.shape)}, expected [batch, more than {5 * boxes}, height, "
-            f"width] for {boxes} boxes of 5 numbers and the classes"
-        )
-    told = answer[:, : 5 * boxes].unflatten(1, (boxes, 5))
-    return Cells(told[:, :, :4], told[:, :, 4], answer[:, 5 * boxes :])
+    return Cells(*_split(answer, boxes, "split_cells"))
 
 
-def decode_cells(
-    answer: Float[Tensor, "b c h w"], *, boxes: int, size: tuple[int, int]
-) -> tuple[Float[Tensor, "b n 4"], Float[Tensor, "b n k"]]:
-    """Boxes in pixels and their scores, confidence times class, of all cells; nothing is left out or merged.
-
-    Args:
-        answer: as `split_cells` takes it.
-        boxes: of a cell.
-        size: height and width of the picture in pixels.
+def split_logits(answer: Float[Tensor, "b c h w"], *, boxes: int) -> Logits:
+    """The parts of an answer with the channels of `split_cells`, read as logits.
 
     Raises:
         ShapeError: as `split_cells` does.
     """
-    cells = split_cells(answer, boxes=boxes)
+    return Logits(*_split(answer, boxes, "split_logits"))
+
+
+def decode_cells(
+    answer: Float[Tensor, "b c h w"], *, boxes: int, size: tuple[int, int] = (1, 1)
+) -> tuple[Float[Tensor, "b n 4"], Float[Tensor, "b n k"]]:
+    """Boxes and their scores, confidence times class, of all cells; nothing is left out or merged.
+
+    Args:
+        answer: as `split_cells` takes it.
+        boxes: of a cell.
+        size: height and width of the picture in pixels; 1 and 1 give shares of the picture.
+
+    Raises:
+        ShapeError: as `split_cells` does.
+    """
+    return _decoded(split_cells(answer, boxes=boxes), size)
+
+
+def decode_logits(
+    answer: Float[Tensor, "b c h w"], *, boxes: int, size: tuple[int, int] = (1, 1)
+) -> tuple[Float[Tensor, "b n 4"], Float[Tensor, "b n k"]]:
+    """The same of a grid of logits: scores are probabilities of an object times those of its classes.
+
+    Args:
+        answer: as `split_logits` takes it.
+        boxes: of a cell.
+        size: height and width of the picture in pixels; 1 and 1 give shares of the picture.
+
+    Raises:
+        ShapeError: as `split_cells` does.
+    """
+    return _decoded(split_logits(answer, boxes=boxes), size)
+
+
+def nms(
+    boxes: Float[Tensor, "n 4"],
+    scores: Float[Tensor, " n"],
+    *,
+    iou: float = 0.5,
+    labels: Int[Tensor, " n"] | None = None,
+) -> Int[Tensor, " kept"]:
+    """Non-maximum suppression: which boxes stay, the highest score first.
+
+    Greedy and exact: a box goes if a better one that stays overlaps it by more than `iou`. Equal scores
+    stand in the order given. Instead of box by box all are judged at once, again and again until nothing
+    changes, which takes as many rounds as the longest chain of boxes that decide on one another.
+
+    Args:
+        boxes: any number of them; time and memory grow with its square.
+        scores: of the boxes.
+        iou: overlap from which the lesser one goes.
+        labels: classes; boxes of different ones do not touch each other.
+
+    Returns:
+        Indices into `boxes`.
+    """
+    order = scores.argsort(descending=True, stable=True)
+    sorted_boxes = boxes[order]
+    over = box_iou(sorted_boxes[:, None], sorted_boxes) > iou
+    if labels is not None:
+        over &= labels[order][:, None] == labels[order]
+    over = over.triu(1).to(boxes.dtype)  # [better, lesser]
+    stays, before = over.new_ones(len(order)), over.new_zeros(len(order))
+    while not torch.equal(stays, before):
+        stays, before = (stays @ over == 0).to(boxes.dtype), stays
+    return order[stays.bool()]
+
+
+class Detections(NamedTuple):
+    """What is found in one picture, the highest score first.
+
+    Attributes:
+        boxes: [n, 4].
+        labels: their classes, [n].
+        scores: from 0 to 1, [n].
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    scores: Tensor
+
+
+def detections(
+    boxes: Float[Tensor, "b n 4"],
+    scores: Float[Tensor, "b n k"],
+    *,
+    conf: float = 0.25,
+    iou: float = 0.5,
+    candidates: int = 300,
+) -> list[Detections]:
+    """What is found in each picture: every class of every box above `conf`, class by class through `nms`.
+
+    Args:
+        boxes: as decoded.
+        scores: of each box and class.
+        conf: scores that are not above it are left out.
+        iou: overlap from which the lesser of two boxes of a class goes.
+        candidates: of a picture with more, those with the highest scores are looked at.
+    """
+    return [
+        _detected(own, score, conf=conf, iou=iou, candidates=candidates)
+        for own, score in zip(boxes, scores, strict=True)
+    ]
+
+
+def _detected(
+    boxes: Tensor, scores: Tensor, *, conf: float, iou: float, candidates: int
+) -> Detections:
+    flat = scores.flatten()
+    index = torch.nonzero(flat > conf)[:, 0]
+    if len(index) > candidates:
+        order = flat[index].argsort(descending=True, stable=True)
+        index = index[order[:candidates]]
+    found = boxes[index // scores.shape[1]]
+    labels, sure = index % scores.shape[1], flat[index]
+    stay = nms(found, sure, iou=iou, labels=labels)
+    return Detections(found[stay], labels[stay], sure[stay])
+
+
+def _split(answer: Tensor, boxes: int, who: str) -> tuple[Tensor, Tensor, Tensor]:
+    if answer.ndim != 4 or answer.shape[1] <= 5 * boxes:
+        raise ShapeError(
+            f"{who}: got {list(answer.shape)}, expected [batch, more than {5 * boxes}, height, "
+            f"width] for {boxes} boxes of 5 numbers and the classes"
+        )
+    # Half precision is too coarse for places in a picture.
+    answer = answer.to(torch.promote_types(answer.dtype, torch.float32))
+    told = answer[:, : 5 * boxes].unflatten(1, (boxes, 5))
+    return told[:, :, :4], told[:, :, 4], answer[:, 5 * boxes :]
+
+
+def _decoded(cells: Cells | Logits, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     height, width = size
-    pixels = cells.boxes() * answer.new_tensor((width, height, width, height))
-    scores = cells.confidence[:, :, None] * cells.classes[:, None]
-    return pixels.flatten(1, 3), scores.movedim(2, -1).flatten(1, 3)
+    boxes = cells.boxes()
+    pixels = boxes * boxes.new_tensor((width, height, width, height))
+    return pixels.flatten(1, 3), cells.scores().movedim(2, -1).flatten(1, 3)
 
 
 def _area(corner: Tensor, opposite: Tensor) -> Tensor:

@@ -70,6 +70,7 @@ class Config:
     created: str
     recipe: str = ""  # SHA-256 of args.yaml
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])  # of args.yaml
+    task_settings: Mapping[str, Any] = field(default_factory=dict[str, Any])  # see `Task.config`
     weights: str = ""  # SHA-256 of model.safetensors; empty until that is written
 
     def as_dict(self) -> dict[str, Any]:

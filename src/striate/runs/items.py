@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,19 +10,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data import Arrays
+from striate.data import Arrays, Form, Split, as_rgb
 from striate.metrics import Scores
 from striate.report import Result
+from striate.runs.answers import Answered, Net
 from striate.runs.folder import write_text
+from striate.tasks import Item, Meter
+
+RISKY = ("=", "+", "-", "@", "\t", "\r")  # with which a table program would begin a formula
 
 
 @dataclass(frozen=True)
 class Prediction(Result):
-    """The answer to one file, or why there is none."""
+    """The answer to one file, or why there is none; `words` are the answer on one line."""
 
     file: str
     answer: Mapping[str, Any] | None = None
     error: str | None = None
+    words: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON shape `predict`."""
@@ -30,28 +35,56 @@ class Prediction(Result):
 
     def as_text(self) -> str:
         """One line."""
-        if self.answer is None:
-            return f"{self.file}: {self.error}"
-        others = ", ".join(f"{label} {p:.1%}" for label, p in self.answer["top"][1:])
-        return f"{self.file}: {self.answer['label']} {self.answer['confidence']:.1%}" + (
-            f" ({others})" if others else ""
-        )
+        return f"{self.file}: {self.error if self.answer is None else self.words}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Held:
-    """Answers to one split: probabilities [N, K], truth [N], the items and their scores."""
+    """The answers to one split: their scores, a row an item, and the items themselves when asked for."""
 
-    probs: NDArray[np.float32]
+    used: Net
+    split: Split
     arrays: Arrays
+    answered: Answered
     scores: Scores
 
-    def rows(self, classes: Sequence[str]) -> Iterator[list[Any]]:
-        """A row an item: file, truth, answer, confidence."""
-        answer = self.probs.argmax(1)
-        for i, name in enumerate(self.arrays.names):
-            confidence = f"{self.probs[i, answer[i]]:.6f}"
-            yield [name, classes[self.arrays.labels[i]], classes[answer[i]], confidence]
+    @property
+    def meter(self) -> Meter:
+        """What the scores are made from."""
+        return self.answered.meter
+
+    @property
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """Words and scores of every item."""
+        return self.answered.rows
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the items."""
+        return self.arrays.names
+
+    def items(self, numbers: Sequence[int]) -> list[Item]:
+        """These items with their inputs, truths and answers; the net answers them again."""
+        return [self._item(i) for i in numbers]
+
+    def _item(self, i: int) -> Item:
+        number = int(self.arrays.numbers[i])
+        stored = np.asarray(self.arrays.inputs[i : i + 1])
+        pre = self.used.preprocessing
+        size = natural_sizes(self.split)[number].tolist()
+        (answer,) = self.used.answers(stored, [(int(size[0]), int(size[1]))])
+        shown: NDArray[Any] = stored[0]
+        if pre.color and pre.fit == "cover":
+            shown = as_rgb(shown, pre.color)
+        elif pre.color:  # answers lie in the places of the picture itself
+            shown = self.split.source.decode(number, Form(None, "rgb"))
+        truth = self.split.targets.truth(number)
+        return Item(self.arrays.names[i], shown, truth, answer, self.rows[i])
+
+
+def natural_sizes(split: Split) -> NDArray[np.int64]:
+    """Height and width of every item of a split [N, 2]; 0 where it is no picture."""
+    return split.natural if split.source.pictures else np.zeros((len(split), 2), np.int64)
 
 
 def read_table(path: Path) -> list[dict[str, float]]:
@@ -64,14 +97,36 @@ def read_table(path: Path) -> list[dict[str, float]]:
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV file whole."""
+    """Write a CSV file whole; words that a table program would take for a formula are quoted by an apostrophe."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows([_harmless(cell) for cell in row] for row in rows)
     write_text(path, text.getvalue())
 
 
-def write_items(path: Path, rows: Iterable[Sequence[Any]]) -> None:
-    """Write items.csv: one row an item."""
-    write_table(path, ["file", "truth", "answer", "confidence"], rows)
+def write_items(path: Path, held: Held) -> None:
+    """Write items.csv: a row an item, its file first, then words and scores."""
+    header = list(dict.fromkeys(key for row in held.rows for key in row))
+    write_table(
+        path,
+        ["file", *header],
+        (
+            [name, *(_cell(row.get(key, "")) for key in header)]
+            for name, row in zip(held.names, held.rows, strict=True)
+        ),
+    )
+
+
+def _cell(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else value
+
+
+def _harmless(cell: Any) -> Any:
+    if not isinstance(cell, str) or not cell.startswith(RISKY):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell

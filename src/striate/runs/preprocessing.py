@@ -1,4 +1,4 @@
-"""From stored pictures to what a net takes. N items, H W pixels, C channels."""
+"""From stored inputs to what a net takes. N items, H W pixels, C channels."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -7,40 +7,79 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from striate.data import Images
+from striate.data import Form, Images, channels
 from striate.errors import CheckpointError
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Resize (shorter side to `resize`, centre cut), crop the centre `size`, subtract mean, divide by std.
+    """Pictures: brought to `resize`, the middle `size` taken, the mean subtracted, divided by the deviation.
 
-    Mean and standard deviation are per channel, of values 0..255, measured on the training items.
+    Inputs that are no pictures are taken as they are, but for mean and deviation.
+
+    Attributes:
+        size: height and width that the net reads; of inputs that are no pictures the whole shape of one.
+        resize: height and width at which pictures are stored; () where each keeps its own, and of other inputs.
+        color: of pictures; "" of other inputs.
+        mean: a channel, of pictures for values 0..255, measured on the training items.
+        std: likewise the standard deviation.
+        fit: how pictures are brought to `resize`; see `striate.data.Data.arrays`. Only of "cover" the middle is taken.
     """
 
-    size: tuple[int, int]
-    resize: tuple[int, int]
+    size: tuple[int, ...]
+    resize: tuple[int, ...]
     color: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    fit: str = "cover"
 
     @classmethod
     def measured(
-        cls, images: Images, size: tuple[int, int], color: str, *, limit: int = 5000
+        cls,
+        inputs: Images,
+        size: tuple[int, ...],
+        color: str,
+        *,
+        fit: str = "cover",
+        limit: int = 5000,
     ) -> "Preprocessing":
-        """With mean and deviation of up to `limit` of the images [N, H, W, C], evenly picked."""
+        """With mean and deviation of up to `limit` of the inputs, evenly picked.
+
+        Args:
+            inputs: pictures [N, H, W, C] uint8, or arrays [N, C, ...] where `color` is "".
+            size: as the class has it.
+            color: as the class has it.
+            fit: as the class has it.
+            limit: most inputs that are looked at.
+        """
+        some = inputs[:: -(-len(inputs) // limit)]
+        if not color:
+            mean, std = _moments(np.asarray(some, np.float64))
+            return cls(tuple(inputs.shape[1:]), (), color, mean, std, fit)
         counts = np.zeros(
-            (images.shape[-1], 256), np.int64
+            (channels(color), 256), np.int64
         )  # a histogram: pixels need no room as floats
-        for image in images[:: -(-len(images) // limit)]:
+        for image in some:
             for channel in range(len(counts)):
                 counts[channel] += np.bincount(image[..., channel].ravel(), minlength=256)
         share = counts / counts.sum(1, keepdims=True)
         mean = share @ np.arange(256)
         variance = (share * (np.arange(256) - mean[:, None]) ** 2).sum(1)
         std = np.sqrt(variance).clip(1.0)  # a constant channel must not be blown up
-        height, width = images.shape[1:3]
-        return cls(size, (height, width), color, tuple(mean.tolist()), tuple(std.tolist()))
+        stored = tuple(inputs.shape[1:3]) if min(inputs.shape[1:3]) else ()
+        return cls(size, stored, color, tuple(mean.tolist()), tuple(std.tolist()), fit)
+
+    @property
+    def form(self) -> Form:
+        """In which inputs are stored."""
+        if not self.color:
+            return Form(None, "")
+        return Form((self.resize[0], self.resize[1]) if self.resize else None, self.color, self.fit)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one input as the net reads it in training: (C, H, W) of a picture."""
+        return (channels(self.color), *self.size) if self.color else self.size
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> "Preprocessing":
@@ -50,32 +89,70 @@ class Preprocessing:
             CheckpointError: a field is missing or of the wrong kind.
         """
         try:
-            (h, w), (rh, rw) = content["size"], content["resize"]
+            size, resize = (tuple(int(v) for v in content[key]) for key in ("size", "resize"))
             mean, std = (tuple(float(v) for v in content[key]) for key in ("mean", "std"))
-            return cls((int(h), int(w)), (int(rh), int(rw)), str(content["color"]), mean, std)
+            color, fit = str(content["color"]), str(content.get("fit", "cover"))
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"config.json: its preprocessing is damaged ({error!r})"
             ) from error
+        if color and (len(size) != 2 or len(resize) not in (0, 2)):
+            raise CheckpointError(
+                "config.json: its preprocessing has sizes that are no height and width"
+            )
+        return cls(size, resize, color, mean, std, fit)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for config.json."""
         return asdict(self)
 
     def centre(self, images: Tensor) -> Tensor:
-        """The middle `size` of stored pictures [N, H, W, C]."""
+        """What the net is used on, of stored inputs [N, ...]: of those that cover their size the middle, else all."""
+        if self.fit != "cover" or not self.color:
+            return images
         (height, width), (h, w) = self.resize, self.size
         top, left = (height - h) // 2, (width - w) // 2
         return images[:, top : top + h, left : left + w]
 
+    @staticmethod
+    def target(kind: str, stored: Tensor, size: tuple[int, ...]) -> Tensor:
+        """Targets of one kind as a loss reads them.
+
+        Args:
+            kind: of `striate.data.targets`.
+            stored: as `Data.arrays` gives them, or as they are after a change of place.
+            size: height and width of the pictures they are places of.
+
+        Returns:
+            Class numbers [B, h, w] of masks [B, h, w, 1]; class and corners as shares of the picture [B, M, 5] of
+            boxes in pixels; others as they are.
+        """
+        if kind == "mask":
+            return stored[..., 0].long()
+        if kind != "boxes":
+            return stored
+        high, wide = size
+        return stored / stored.new_tensor((1, wide, high, wide, high))
+
     def normalise(self, images: Tensor) -> Tensor:
-        """Pictures [N, H, W, C] uint8 as a float32 batch [N, C, H, W], channels last in memory."""
+        """Pictures [N, H, W, C] uint8 as a float32 batch [N, C, H, W], channels last in memory; arrays as they lie."""
         mean = torch.tensor(self.mean, device=images.device)
         std = torch.tensor(self.std, device=images.device)
         x = images.float()
+        if not self.color:
+            axes = (-1, *(1,) * (x.ndim - 2))
+            return (x - mean.view(axes)) / std.view(axes) if x.ndim > 1 else (x - mean) / std
         if x.is_contiguous():  # a row at a time: three numbers at a time take eight times as long
             wide = x.shape[2]
             x.flatten(2).sub_(mean.repeat(wide)).div_(std.repeat(wide))
         else:
             x.sub_(mean).div_(std)
         return x.permute(0, 3, 1, 2)
+
+
+def _moments(values: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of every channel of arrays [N, C, ...]."""
+    axes = tuple(axis for axis in range(values.ndim) if axis != 1)
+    mean, std = values.mean(axes), values.std(axes)
+    std = np.where(std > 0, std, 1.0)
+    return tuple(np.atleast_1d(mean).tolist()), tuple(np.atleast_1d(std).tolist())

@@ -19,17 +19,17 @@ from torch import nn
 
 from striate import data as data_room
 from striate import plan as plan_room
-from striate.data import Data, Images
+from striate.data import Data
 from striate.errors import LISTED, ArgumentError, CheckpointError, DataError, GateError, UsageError
 from striate.metrics import Interval, Scores
 from striate.metrics.scores import cells
 from striate.plan import Plan
 from striate.report import Result, text_table
-from striate.runs.answers import answers
+from striate.runs.answers import Net, answered
 from striate.runs.config import Config, structure
 from striate.runs.folder import read_json, write_json
-from striate.runs.items import Held, Prediction, read_table, write_items
-from striate.tasks import Classify
+from striate.runs.items import Held, Prediction, natural_sizes, read_table, write_items
+from striate.tasks import Task, named
 
 PREDICTED_AT_ONCE = 64  # files whose pictures are in memory together
 
@@ -71,9 +71,16 @@ class Run(Result):
         return Config.read(self.path)
 
     @cached_property
-    def task(self) -> Classify:
-        """What the net was trained to do."""
-        return Classify(self.config.classes)
+    def task(self) -> Task:
+        """What the net was trained to do.
+
+        Raises:
+            CheckpointError: config.json names no task, or describes it wrongly.
+        """
+        try:
+            return named(self.config.task).restored(self.config.classes, self.config.task_settings)
+        except (ArgumentError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{self.path}/config.json describes no task: {error}") from error
 
     @cached_property
     def plan(self) -> Plan:
@@ -153,61 +160,81 @@ class Run(Result):
         own = opened.fingerprint == self.config.data["fingerprint"]
         mark = "" if own else f"-{opened.fingerprint[:8]}"  # other data may have the same name
         stem = f"{Path(opened.path).name}{mark}-{split}"
-        write_items(out / f"{stem}.csv", held.rows(self.config.classes))
+        write_items(out / f"{stem}.csv", held)
         write_json(out / f"{stem}.json", held.scores.as_dict())
         return held.scores
 
+    @property
+    def used(self) -> Net:
+        """The net with what comes before and after it."""
+        return Net(self.net, self.task, self.config.preprocessing, self.plan)
+
     def held(self, data: Data, split: str) -> Held:
-        """Answers to one split of opened data, in memory."""
+        """Answers to one split of opened data.
+
+        Raises:
+            UsageError: there is no such split, or the data are for another task.
+            DataError: they have classes that the run does not know.
+        """
         if split not in data.splits:
             raise UsageError(f"split={split}: {data.path} has {', '.join(data.splits)}")
-        pre = self.config.preprocessing
-        arrays = data.arrays(split, size=pre.resize, color=pre.color)
-        arrays = replace(arrays, labels=self._labels(arrays.labels, data.classes))
-        probs = self._answers(arrays.images)
-        scores = self.task.score(
-            probs, arrays.labels, run=str(self.path), data=data.path, split=split
+        if data.kind not in self.task.kinds:
+            raise DataError(
+                f"{data.path} holds {data.kind} targets, {self.path} was trained to {self.task.name}, "
+                f"on {' or '.join(self.task.kinds)} targets"
+            )
+        data = data.with_classes(self.config.classes)
+        form = self.config.preprocessing.form
+        arrays = data.arrays(split, size=form.size, color=form.color or None, fit=form.fit)
+        part = data.splits[split]
+        found = answered(self.used, arrays, part.targets, natural_sizes(part))
+        scores = Scores(
+            str(self.path),
+            data.path,
+            split,
+            len(arrays),
+            found.meter.scores(),
+            found.meter.per_class(),
+            found.meter.confusion(),
         )
-        return Held(probs, arrays, scores)
+        return Held(self.used, part, arrays, found, scores)
 
     def predict(
-        self, paths: str | Path | Iterable[str | Path], *, top: int = 5
+        self, paths: str | Path | Iterable[str | Path], *, top: int | None = None
     ) -> list[Prediction]:
-        """Labels and confidences of picture files; a folder stands for the files in it."""
+        """Answers to picture files; a folder stands for the files in it."""
         return list(self.predicted([paths] if isinstance(paths, str | Path) else paths, top=top))
 
-    def predicted(self, paths: Iterable[str | Path], *, top: int = 5) -> Iterator[Prediction]:
+    def predicted(
+        self, paths: Iterable[str | Path], *, top: int | None = None
+    ) -> Iterator[Prediction]:
         """`predict` one after the other, in the order given, a few files at a time in memory."""
+        task = self.task.tuned({} if top is None else {"top": top})
         files = _files(paths)
         while chunk := list(islice(files, PREDICTED_AT_ONCE)):
-            yield from self._predict(chunk, top)
+            yield from self._predict(chunk, task)
 
-    def _predict(self, files: Sequence[Path], top: int) -> Iterator[Prediction]:
-        images = [self._image(file) for file in files]
-        good = [image for image in images if not isinstance(image, str)]
-        probs = iter(self._answers(np.stack(good)) if good else ())
-        for file, image in zip(files, images, strict=True):
-            if isinstance(image, str):
-                yield Prediction(str(file), error=image)
+    def _predict(self, files: Sequence[Path], task: Task) -> Iterator[Prediction]:
+        read = [self._read(file) for file in files]
+        good = [each for each in read if not isinstance(each, str)]
+        found: Iterator[Any] = iter(())
+        if good:
+            stored, sizes = zip(*good, strict=True)
+            found = iter(replace(self.used, task=task).answers(np.stack(stored), sizes))
+        for file, each in zip(files, read, strict=True):
+            if isinstance(each, str):
+                yield Prediction(str(file), error=each)
             else:
-                yield Prediction(str(file), self.task.answer(next(probs), top=top))
+                answer = task.answer(next(found))
+                yield Prediction(str(file), answer, words=task.line(answer))
 
-    def _image(self, file: Path) -> NDArray[np.uint8] | str:
-        """A decoded picture, or why there is none."""
-        pre = self.config.preprocessing
+    def _read(self, file: Path) -> tuple[NDArray[np.uint8], tuple[int, int]] | str:
+        """A picture as it is stored and its own size, or why there is none."""
+        form = self.config.preprocessing.form
         try:
-            return data_room.picture(file, size=pre.resize, color=pre.color)
+            return data_room.picture_and_size(file, size=form.size, color=form.color, fit=form.fit)
         except DataError as error:
             return str(error).removeprefix(f"{file}: ")  # the prediction names it
-
-    def _answers(self, images: Images) -> NDArray[np.float32]:
-        return answers(
-            self.net,
-            images,
-            self.task.decode,
-            preprocessing=self.config.preprocessing,
-            plan=self.plan,
-        )
 
     def open_data(self, path: str | Path | None = None) -> Data:
         """The data this run was trained on, split as then.
@@ -249,17 +276,6 @@ class Run(Result):
         opened = data_room.open(data, val=0, broken=broken)
         known = opened.fingerprint == self.config.data["fingerprint"]
         return self.open_data(data) if known else opened
-
-    def _labels(self, labels: NDArray[np.int64], classes: Sequence[str]) -> NDArray[np.int64]:
-        """Class numbers of other data, as numbers of this run."""
-        place = {name: i for i, name in enumerate(self.config.classes)}
-        unknown = [name for name in classes if name not in place]
-        if unknown:
-            raise DataError(
-                f"the data have classes that this run does not know: {', '.join(unknown[:5])}; "
-                f"it knows {', '.join(self.config.classes[:20])}"
-            )
-        return np.array([place[name] for name in classes], np.int64)[labels]
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON shape `train`."""

@@ -1,5 +1,45 @@
-"""Tasks: what a net is asked, how its answer is judged and read."""
+"""Tasks: what a net is asked, how its answer is judged, written and drawn. One file a task.
 
-from striate.tasks.classify import Classify
+`TASKS` is the only table of them; nothing outside this room imports one.
+"""
 
-__all__ = ["Classify"]
+from importlib import import_module
+
+from striate.errors import ArgumentError, nearest
+from striate.tasks.task import Answer, HeldOut, Item, Learned, Meter, Section, Task, Tile
+
+# The name of a task, and the class, or where it is to be found: it is imported when it is used.
+TASKS: dict[str, str | type[Task]] = {
+    "classify": "striate.tasks.classify:Classify",
+    "segment": "striate.tasks.segment:Segment",
+    "detect": "striate.tasks.detect:Detect",
+}
+
+
+def named(name: str) -> type[Task]:
+    """The task of a name.
+
+    Raises:
+        ArgumentError: there is none.
+    """
+    if name not in TASKS:
+        raise ArgumentError(f"task={name}: no such task; {nearest(name, TASKS)}")
+    found = TASKS[name]
+    if isinstance(found, str):
+        module, _, item = found.partition(":")
+        return getattr(import_module(module), item)
+    return found
+
+
+__all__ = [
+    "TASKS",
+    "Answer",
+    "HeldOut",
+    "Item",
+    "Learned",
+    "Meter",
+    "Section",
+    "Task",
+    "Tile",
+    "named",
+]

@@ -1,31 +1,37 @@
-"""One label a picture. B batch, K classes."""
+"""One label an item. B batch, K classes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional as F
 
 from striate import losses
-from striate.metrics import Scores, score
-from striate.models.backbone import Backbone
+from striate.augment import read
+from striate.data import Data
+from striate.errors import RecipeError, ShapeError
+from striate.metrics import Interval
+from striate.metrics.classify import confusion_matrix, per_class, score
+from striate.models import catalog
+from striate.tasks.task import HeldOut, Meter, Section, Settings, Size, Task, Tile, answered
 
+SMALL = 64  # pictures up to this side are kept whole; larger ones are cropped
+LENET = 32  # grey pictures up to this side get LeNet-5
+OWN = 512  # pictures up to this side reach a net of the user's own as they are, others at:
+PUBLISHED = (224, 224)
+MISTAKES = 20  # shown in the report
 
-class Learned(NamedTuple):
-    """What a net made of a batch: its answer, the loss, and the loss's parts where it is a sum of several."""
-
-    answer: Tensor
-    loss: Tensor
-    parts: Mapping[str, Tensor]
+Probabilities = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Classify:
+class Classify(Task):
     """Classification: cross-entropy or another loss of labels to learn by, softmax to answer with.
 
     Attributes:
@@ -33,13 +39,75 @@ class Classify:
         smoothing: of the labels, in cross-entropy.
         spelled: the loss as `striate.losses.read` takes it.
         class_weights: a factor for the items of each class, in cross-entropy and focal loss.
+        top: how many labels an answer lists.
     """
 
+    name: ClassVar[str] = "classify"
+    kinds: ClassVar[tuple[str, ...]] = ("label",)
+    loss_names: ClassVar[tuple[str, ...]] = tuple(losses.LABELS)
+    usual_loss: ClassVar[str] = "cross_entropy"
+    mixes: ClassVar[bool] = True
+    held_loss: ClassVar[bool] = False
     classes: tuple[str, ...]
     smoothing: float = 0.0
-    name: str = "classify"
     spelled: str = "cross_entropy"
     class_weights: tuple[float, ...] | None = None
+    top: int = 5
+
+    @classmethod
+    def of(cls, data: Data, recipe: Settings) -> Self:
+        """With the loss of the recipe and the weights of the classes."""
+        weights = None
+        if recipe.class_weights == "balanced":
+            weights = balanced_weights(data.counts("train") or [])
+        return cls(data.classes, recipe.smoothing, recipe.loss or cls.usual_loss, weights)
+
+    @classmethod
+    def restored(cls, classes: Sequence[str], config: Mapping[str, Any]) -> Self:
+        """To answer with: how it was learned does not matter any more."""
+        del config
+        return cls(tuple(classes))
+
+    @classmethod
+    def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
+        """LeNet-5 for small grey pictures, else ResNet-18; views that keep small pictures whole."""
+        native = data.native_size
+        color = recipe.color or data.color
+        net = recipe.net or ("" if own_net else _net(native, color))
+        own = native if native is not None and max(native) <= OWN else PUBLISHED
+        small = native is not None and max(native) <= SMALL
+        return {
+            "net": net or None,
+            "size": recipe.size or (own if own_net else _size(net, native)),
+            "color": color,
+            "augment": "shift" if small else "crop+flip" if color == "rgb" else "crop",
+        }
+
+    def head(self) -> dict[str, Any]:
+        """A score a class."""
+        return {"num_classes": len(self.classes)}
+
+    @classmethod
+    def refuse(cls, recipe: Settings, *, own_net: bool = False) -> None:
+        """As every task, and mixed items under a loss of single labels.
+
+        Raises:
+            RecipeError: naming the setting.
+        """
+        super().refuse(recipe, own_net=own_net)
+        spelt = recipe.loss or cls.usual_loss
+        if read(recipe.augment).of("mix") and not losses.read(spelt).of_shares():
+            raise RecipeError(
+                f"augment={recipe.augment} and loss={spelt} do not go together: mixed pictures belong to two "
+                "classes at once, which cross_entropy alone takes"
+            )
+
+    @classmethod
+    def wanted(cls) -> str:
+        """What the losses are of."""
+        return "pictures with one label each"
+
+    # ---------------------------------------------------------------------------------- a step of it
 
     @cached_property
     def _composite(self) -> losses.Composite:
@@ -49,51 +117,177 @@ class Classify:
             context["class_weights"] = weights
         return losses.read(self.spelled).within(**context)
 
-    def loss(self, logits: Float[Tensor, "b k"], target: Int[Tensor, " b"]) -> Float[Tensor, ""]:
-        """What training makes small."""
-        return self._composite(logits, target)
+    def criterion(
+        self, answer: Float[Tensor, "b k"], target: Int[Tensor, " b"] | Float[Tensor, "b k"]
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Of scores and class numbers, or shares of the classes."""
+        return self._composite.measured(answer, target)
 
-    def learn(
-        self, net: nn.Module, x: Float[Tensor, "b ..."], target: Int[Tensor, " b"]
-    ) -> Learned:
-        """A net's answer and loss: of the net's own objective if it has one, which may ask for several losses.
+    def counts(self, answer: Any, target: Tensor) -> dict[str, Tensor]:
+        """How many are right; of a mixed item the larger share is the truth."""
+        truth = target if target.ndim == 1 else target.argmax(1)
+        return {"accuracy": (answer.argmax(1) == truth).sum()}
 
-        The parts are those of the loss of the answer itself.
+    def shares(self, target: Tensor, kind: torch.dtype) -> Tensor:
+        """One for the class of an item, zero for all others, [B, K]."""
+        return F.one_hot(target, len(self.classes)).to(kind)
+
+    def check_answer(self, outputs: Any, x: Tensor) -> None:
+        """A score for each class.
+
+        Raises:
+            ShapeError: what came and what was expected.
         """
-        measured: list[tuple[Tensor, Mapping[str, Tensor]]] = []
+        expected = (len(x), len(self.classes))
+        if not isinstance(outputs, Tensor) or tuple(outputs.shape) != expected:
+            raise ShapeError(
+                f"the net answers {answered(outputs)} to {expected[0]} pictures, expected one tensor {expected}: "
+                f"a score for each of the {expected[1]} classes"
+            )
 
-        def loss(logits: Tensor, wanted: Tensor) -> Tensor:
-            value, parts = self._composite.measured(logits, wanted)
-            measured.append((logits, parts))
-            return value
+    # ------------------------------------------------------------------------------------ its answers
 
-        if isinstance(net, Backbone):
-            answer, value = net.objective(x, target, loss)
-        else:
-            answer = net(x)
-            value = loss(answer, target)
-        return Learned(answer, value, next((p for of, p in measured if of is answer), {}))
-
-    def decode(self, logits: Float[Tensor, "b k"]) -> NDArray[np.float32]:
+    def decode(self, outputs: Float[Tensor, "b k"], sizes: Sequence[Size] = ()) -> Probabilities:
         """Probabilities [B, K]."""
-        return logits.float().softmax(1).cpu().numpy()
+        del sizes
+        return outputs.float().softmax(1).cpu().numpy()
 
-    def score(
-        self,
-        probs_NK: NDArray[np.float32],
-        truth_N: NDArray[np.int64],
-        *,
-        run: str,
-        data: str,
-        split: str,
-    ) -> Scores:
-        """Scores with intervals of many answers."""
-        return score(probs_NK, truth_N, classes=self.classes, run=run, data=data, split=split)
+    def item_scores(self, answer: Probabilities, truth: int) -> dict[str, float]:
+        """Whether it is right, and its loss in nats."""
+        return {
+            "accuracy": float(int(answer.argmax()) == truth),
+            "loss": float(-np.log(max(float(answer[truth]), 1e-12))),
+        }
 
-    def answer(
-        self, probs_K: Sequence[float] | NDArray[np.float32], *, top: int = 5
-    ) -> dict[str, Any]:
-        """One answer as the JSON shape `predict` has it: label, confidence, the best few."""
-        order = np.argsort(-np.asarray(probs_K), kind="stable")[:top]
-        best = [[self.classes[i], float(probs_K[i])] for i in order]
+    def item_words(self, answer: Probabilities, truth: int) -> dict[str, str]:
+        """Truth, answer and its confidence."""
+        best = int(answer.argmax())
+        return {
+            "truth": self.classes[truth],
+            "answer": self.classes[best],
+            "confidence": f"{answer[best]:.6f}",
+        }
+
+    def meter(self, *, whole: bool = False) -> "Labelled":
+        """A meter of probabilities."""
+        del whole
+        return Labelled(self.classes)
+
+    # -------------------------------------------------------------------------------------- predicting
+
+    def tuned(self, options: Mapping[str, Any]) -> Self:
+        """With `top`, how many labels are listed."""
+        super().tuned({key: value for key, value in options.items() if key != "top"})
+        return replace(self, top=options.get("top", self.top))
+
+    def answer(self, one: Sequence[float] | Probabilities) -> dict[str, Any]:
+        """Label, confidence, the best few."""
+        order = np.argsort(-np.asarray(one), kind="stable")[: self.top]
+        best = [[self.classes[i], float(one[i])] for i in order]
         return {"label": best[0][0], "confidence": best[0][1], "top": best}
+
+    def line(self, answer: Mapping[str, Any]) -> str:
+        """The label, and the others in brackets."""
+        others = ", ".join(f"{label} {p:.1%}" for label, p in answer["top"][1:])
+        return f"{answer['label']} {answer['confidence']:.1%}" + (f" ({others})" if others else "")
+
+    def sections(self, held: HeldOut) -> list[Section]:
+        """The items that were answered wrongly with the most confidence."""
+        wrong = [i for i, row in enumerate(held.rows) if not row["accuracy"]]
+        worst = sorted(wrong, key=lambda i: -float(held.rows[i]["confidence"]))[:MISTAKES]
+        tiles = [
+            Tile(
+                item.input,
+                item.name,
+                [
+                    f"{self.classes[int(item.answer.argmax())]} {float(item.answer.max()):.1%}",
+                    f"truth {self.classes[item.truth]} {float(item.answer[item.truth]):.1%}",
+                ],
+            )
+            for item in held.items(worst)
+        ]
+        return [Section("Mistakes", gallery=tiles)] if tiles else []
+
+
+class Labelled(Meter):
+    """Probabilities of items and their classes. N items, K classes."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.classes = classes
+        self._probs: list[Probabilities] = []
+        self._truth: list[NDArray[np.int64]] = []
+
+    def add(self, answers: Any, truths: Sequence[int] | NDArray[Any]) -> None:
+        """Count some items: probabilities [B, K] and class numbers [B]."""
+        self._probs.append(np.asarray(answers, np.float32))
+        self._truth.append(np.asarray(truths, np.int64))
+
+    @property
+    def probs(self) -> Probabilities:
+        """Of all items, [N, K]."""
+        empty = np.zeros((0, len(self.classes)), np.float32)
+        return np.concatenate(self._probs) if self._probs else empty
+
+    @property
+    def truth(self) -> NDArray[np.int64]:
+        """Of all items, [N]."""
+        return np.concatenate(self._truth) if self._truth else np.zeros(0, np.int64)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Both arrays."""
+        return {"probs": self.probs, "truth": self.truth}
+
+    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take in both arrays of another."""
+        self.add(state["probs"], state["truth"])
+
+    def values(self) -> dict[str, float]:
+        """Mean loss in nats and the share that is right."""
+        probs, truth = self.probs, self.truth
+        chance = probs[np.arange(len(truth)), truth].clip(1e-12)
+        return {"loss": float(-np.log(chance).mean()), "accuracy": self.merit}
+
+    def scores(self, groups: NDArray[np.int64] | None = None) -> dict[str, Interval]:
+        """Accuracy, averages over classes, calibration, loss."""
+        del groups
+        return dict(score(self.probs, self.truth, classes=self.classes).scores)
+
+    @property
+    def merit(self) -> float:
+        """The share that is right."""
+        return float((self.probs.argmax(1) == self.truth).mean())
+
+    def confusion(self) -> NDArray[np.int64]:
+        """Counts, rows truth, columns answers."""
+        return confusion_matrix(self.truth, self.probs.argmax(1), len(self.classes))
+
+    def per_class(self) -> list[dict[str, Any]]:
+        """Support, recall with its interval, precision, F1."""
+        return per_class(self.confusion(), self.classes)
+
+
+def balanced_weights(counts: Sequence[int]) -> tuple[float, ...]:
+    """N / (K n) for each class of n items, so that all weigh the same in sum (King and Zeng 2001).
+
+    Args:
+        counts: of the training items of each class.
+    """
+    held = torch.tensor(counts, dtype=torch.int64)
+    return tuple((int(held.sum()) / (len(counts) * held.clamp_min(1).double())).tolist())
+
+
+def _net(native: Size | None, color: str) -> str:
+    small = color == "grey" and native is not None and max(native) <= LENET
+    return "lenet5" if small else "resnet18"
+
+
+def _size(net: str, native: Size | None) -> Size:
+    """The pictures' own size where the net takes it and was not published for less, else the published one."""
+    height, width = catalog.entry(net).input[-2:]
+    if native is None or native[0] > height or native[1] > width:
+        return (height, width)
+    try:
+        catalog.build(net, size=native, init=False)
+    except ShapeError:
+        return (height, width)
+    return native

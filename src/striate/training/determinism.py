@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from striate.errors import RecipeError
 from striate.plan import Plan
 from striate.probe import running
-from striate.tasks import Classify
+from striate.tasks import Task
 
 WORKSPACE = (
     "CUBLAS_WORKSPACE_CONFIG"  # without it matrix products on NVIDIA GPUs differ from run to run
@@ -41,7 +41,7 @@ def deterministic(wanted: bool) -> Generator[None]:
             os.environ.pop(WORKSPACE, None)
 
 
-def check_deterministic(net: nn.Module, x: Tensor, target: Tensor, task: Classify) -> None:
+def check_deterministic(net: nn.Module, x: Tensor, target: Tensor, task: Task) -> None:
     """One step of a copy, so that a layer without a deterministic kernel is refused before the first.
 
     Args:

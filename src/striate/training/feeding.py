@@ -14,17 +14,20 @@ from striate.weights import PUBLISHED
 Levels = tuple[float, ...]
 
 
-def preprocessing(items: Arrays, recipe: Recipe, say: Callable[[str], None]) -> Preprocessing:
+def preprocessing(
+    items: Arrays, recipe: Recipe, say: Callable[[str], None], *, fit: str = "cover"
+) -> Preprocessing:
     """Mean and deviation of the recipe's weights where they are known, else measured on the training items.
 
     Args:
         items: of the training, as they are stored.
         recipe: settled.
         say: is told where first weights are fed.
+        fit: how pictures were brought to the size they are stored in.
     """
-    size, color = recipe.size or (0, 0), recipe.color or "rgb"
-    measured = Preprocessing.measured(items.images, size, color)
-    if not recipe.weights:
+    size, color = recipe.size or (), recipe.color or ""
+    measured = Preprocessing.measured(items.inputs, size, color, fit=fit)
+    if not recipe.weights or not color:
         return measured
     known = expected(recipe.weights)
     if known is None:

@@ -3,19 +3,19 @@
 import copy
 import shutil
 import signal
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
-from striate import augment, losses
 from striate import plan as plan_room
 from striate.data import Data
 from striate.errors import CheckpointError, DataError, RecipeError, StriateError, UsageError
 from striate.runs import Run, checkpoint, folder
 from striate.runs.config import Config, structure
+from striate.tasks import named
 from striate.training import following, interrupt, loop, restarts
 from striate.training import seed as randomness
 from striate.training.determinism import deterministic
@@ -24,7 +24,6 @@ from striate.training.health import Health
 from striate.training.outlook import Outlook
 from striate.training.prepare import (
     chosen_net,
-    chosen_task,
     first_weights,
     prepare,
     training_batches,
@@ -68,16 +67,18 @@ def fit(
     progress = progress or Progress()
     if "train" not in data.splits:
         raise DataError(
-            f"{data.path} has no training pictures, only {', '.join(data.splits)}: "
+            f"{data.path} has no training {named(data.task).noun}, only {', '.join(data.splits)}: "
             "put them into a folder named train"
         )
+    named(data.task).refuse(recipe, own_net=net is not None)
     recipe = settle(recipe, data, own_net=net is not None)
     check(recipe, out)
+    named(data.task).refuse(recipe, own_net=net is not None)
     spec, trained = chosen_net(net, recipe, data)
     ahead = examine(trained, recipe, data) if examine else Outlook()
     for line in ahead.findings:
         progress.say(line)
-    path = folder.make(out, "classify", name, f"{_stem(data.path)}-{spec.name}")
+    path = folder.make(out, data.task, name, f"{_stem(data.path)}-{spec.name}")
     with (
         folder.lock(path),
         randomness.own_randomness(),
@@ -155,7 +156,7 @@ def resume(
         for line in warnings:
             progress.say(line)
         batches = training_batches(data, recipe, plan.device, config.preprocessing, ranks)
-        task = chosen_task(data, recipe, batches)
+        task = named(data.task).of(data, recipe)
         job = Job(path, data, recipe, config, plan, batches, task, progress, ranks)
         start = _start(trained, recipe, progress, needed=found is None)
         job, state, record = following.begin(job, trained, found)
@@ -176,18 +177,8 @@ def check(recipe: Recipe, out: Path) -> None:
         )
     if recipe.plan != "auto":
         plan_room.explicit(recipe.plan, device)
-    if not losses.read(recipe.loss).of_labels():
-        raise RecipeError(
-            f"loss={recipe.loss}: pictures with one label each need "
-            f"{', '.join(losses.LABELS)}, or a sum of these"
-        )
     if recipe.sync_norm and not device.startswith("cuda"):
         raise RecipeError(f"sync_norm=true needs GPUs, this is {device}; leave it out")
-    if augment.read(recipe.augment).of("mix") and not losses.read(recipe.loss).of_shares():
-        raise RecipeError(
-            f"augment={recipe.augment} and loss={recipe.loss} do not go together: mixed pictures belong to two "
-            "classes at once, which cross_entropy alone takes"
-        )
     folder.check_parent(out)
 
 
@@ -266,8 +257,7 @@ def steps(job: Job, state: State, record: Record) -> None:
             left = row["seconds"] * (1 - share) / share
             job.progress.say(
                 f"epoch {epoch + 1}{f'/{recipe.epochs}' if recipe.epochs else ''}  "
-                f"loss {row['train_loss']:.4f}  "
-                f"{job.data.held_out} loss {row['val_loss']:.4f}  accuracy {row['val_accuracy']:.2%}  "
+                f"loss {row['train_loss']:.4f}  {job.data.held_out} {_watched(row)}  "
                 f"{row['seconds']:.0f} s, {row['items_per_second']:,.0f}/s"
                 + (f", {left:.0f} s left" if left >= 1 else "")
             )
@@ -280,6 +270,12 @@ def steps(job: Job, state: State, record: Record) -> None:
         job.progress.say(
             f"ended: no smaller loss for {recipe.patience} epoch{'s' * (recipe.patience != 1)}"
         )
+
+
+def _watched(row: Mapping[str, float]) -> str:
+    """The held-out loss and the score that chooses the epoch."""
+    first, *_ = [key for key in row if key.startswith("val_") and key != "val_loss"]
+    return f"loss {row['val_loss']:.4f}  {first.removeprefix('val_')} {row[first]:.2%}"
 
 
 def _stem(path: str) -> str:

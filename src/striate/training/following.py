@@ -11,8 +11,9 @@ from striate.errors import DataError, RecipeError
 from striate.plan import Plan
 from striate.runs.checkpoint import Checkpoint
 from striate.runs.config import Config
+from striate.tasks import named
 from striate.training.board import board
-from striate.training.prepare import chosen_net, chosen_task, training_batches
+from striate.training.prepare import chosen_net, training_batches
 from striate.training.ranks import Alone
 from striate.training.recipe import Recipe
 from striate.training.record import Job, Progress, Record
@@ -45,7 +46,7 @@ def prepared(ranks: Alone, net: nn.Module | None) -> tuple[Path, tuple[Job, nn.M
     plan = replace(given, device=ranks.device(given.device))
     with ranks.decoding():
         batches = training_batches(data, recipe, plan.device, config.preprocessing, ranks)
-        task = chosen_task(data, recipe, batches)
+        task = named(data.task).of(data, recipe)
         job = Job(path, data, recipe, config, plan, batches, task, Progress(), ranks)
         job.held_out()
     return path, (job, trained)

@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from striate.augment import mix, read
 from striate.plan import Plan
-from striate.tasks import Classify
+from striate.tasks import Task
 from striate.training import optim
 from striate.training import seed as randomness
 from striate.training.batches import Batches
@@ -23,7 +23,7 @@ from striate.training.health import Health
 from striate.training.ranks import ALONE, Alone
 from striate.training.recipe import Recipe
 from striate.training.schedule import Place, rate
-from striate.training.state import State, Totals, right
+from striate.training.state import COUNT, State, Totals
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Setting:
     """What does not change while the loop runs; `spent` tells the seconds of the training so far."""
 
     batches: Batches
-    task: Classify
+    task: Task
     recipe: Recipe
     plan: Plan
     health: Health
@@ -50,7 +50,7 @@ class Setting:
     def batch(
         self, index: Tensor, epoch: int, step: int, *, plain: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """What this process takes of one step: pictures [B, C, h, w], and labels [B] or, of mixed ones, shares [B, K].
+        """What this process takes of one step: inputs, and their targets or, of mixed ones, the task's shares of them.
 
         Args:
             index: item numbers of the whole step.
@@ -62,7 +62,7 @@ class Setting:
         if plain or not policy.of("mix"):
             return self.batches.take(self.ranks.share(index)[0], epoch, step, plain=plain)
         x, target = self.batches.take(index, epoch, step)  # partners may be another process's
-        shares = F.one_hot(target, len(self.task.classes)).to(x.dtype)
+        shares = self.task.shares(target, x.dtype)
         generator = randomness.generator(self.recipe.seed, "mix", epoch, step)
         x, shares = mix(x, shares, policy, generator)
         return self.ranks.share(x)[0], self.ranks.share(shares)[0]
@@ -188,14 +188,20 @@ def _gradients(
         (loss * state.scale.factor if state.scale else loss).backward()
         values = {"loss": learned.loss, **learned.parts}
         counted = float(share > 0)
+        counts = setting.task.counts(detached(learned.answer), wanted)
         seen.append(
             {
                 "items": (len(some), counted),
-                "right": (right(learned.answer.detach(), wanted), counted),
+                **{f"{COUNT}{name}": (value, counted) for name, value in counts.items()},
                 **{name: (value.detach(), weight) for name, value in values.items()},
             }
         )
     return {name: sum(float(part[name][0]) * part[name][1] for part in seen) for name in seen[0]}
+
+
+def detached(answer: Any) -> Any:
+    """An answer without its graph, where it is a tensor."""
+    return answer.detach() if isinstance(answer, Tensor) else answer
 
 
 def _norm(state: State, moved: list[torch.nn.Parameter]) -> float:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -16,23 +17,23 @@ from striate import plan as plan_room
 from striate import weights
 from striate.augment import read
 from striate.data import Data, Streamed, channels
-from striate.errors import RecipeError, ShapeError, UsageError
+from striate.errors import RecipeError, UsageError
 from striate.models.backbone import Backbone
 from striate.models.unsupervised import Unsupervised
 from striate.plan import Plan
 from striate.runs.config import Config, NetSpec, structure
 from striate.runs.preprocessing import Preprocessing
-from striate.tasks import Classify
+from striate.tasks import Task, named
 from striate.training import feeding, frozen, streams
 from striate.training import seed as randomness
-from striate.training.batches import Batches, balanced_weights, padded
+from striate.training.batches import Batches, padded
 from striate.training.determinism import check_deterministic
 from striate.training.outlook import Outlook
 from striate.training.ranks import ALONE, Alone
 from striate.training.recipe import Recipe
 from striate.training.record import Job, Progress
 from striate.training.resumed import remembered, versions
-from striate.training.settle import stored_size
+from striate.training.settle import stored_fit, stored_size
 from striate.training.shard_order import read_shards
 from striate.training.streams import Stream
 
@@ -51,12 +52,15 @@ def prepare(
 ) -> Job:
     """Decode all items, measure those of the training, choose the plan."""
     items = sum(len(split) for split in data.splits.values())
-    progress.say(f"reading {items:,} pictures for {spec.name}, then timing ways to run it")
+    kind = named(data.task)
+    progress.say(f"reading {items:,} {kind.noun} for {spec.name}, then timing ways to run it")
+    fit = stored_fit(recipe, kind.fit)
     decoded = {  # all of them now: too many broken ones must not show up after the training
         split: data.arrays(
             split,
-            size=stored_size(recipe),
+            size=stored_size(recipe, kind.fit),
             color=recipe.color,
+            fit=fit,
             progress=partial(progress.bar, f"decoding {split}"),
         )
         for split in data.splits
@@ -64,12 +68,12 @@ def prepare(
     for problem in data.problems:
         progress.say(f"skipped {problem.file}: {problem.reason}")
     for split, arrays in decoded.items():
-        if isinstance(arrays.images, Streamed):
-            progress.say(streams.explained(split, arrays.images, data))
-    fed = feeding.preprocessing(decoded["train"], recipe, progress.say)
+        if isinstance(arrays.inputs, Streamed):
+            progress.say(streams.explained(split, arrays.inputs, data))
+    fed = feeding.preprocessing(decoded["train"], recipe, progress.say, fit=fit)
     device = ranks.device(recipe.device)
     batches = training_batches(data, recipe, device, fed, ranks)
-    task = chosen_task(data, recipe, batches)
+    task = kind.of(data, recipe)
     _check_norm(net, batches, recipe, ranks.world)
 
     def outlook(step_seconds: float | None) -> str:
@@ -85,7 +89,8 @@ def prepare(
     config = Config(
         net=spec,
         task=task.name,
-        classes=data.classes,
+        task_settings=task.config(),
+        classes=task.classes,
         preprocessing=fed,
         data={
             "origin": data.origin,
@@ -111,10 +116,11 @@ def chosen_net(net: nn.Module | None, recipe: Recipe, data: Data) -> tuple[NetSp
         if not any(p.requires_grad for p in own.parameters()):
             raise UsageError(f"the net {name} has no parameter that can be trained")
         return spec, own
+    head = named(data.task).of(data, recipe).head()
     spec = NetSpec(
         recipe.net or "",
-        in_channels=channels(recipe.color or "rgb"),
-        num_classes=len(data.classes),
+        in_channels=head.get("in_channels") or channels(recipe.color or "rgb"),
+        num_classes=head.get("num_classes"),
         size=recipe.size,
         width=recipe.width,
         options=recipe.options,
@@ -140,17 +146,6 @@ def first_weights(net: nn.Module, recipe: Recipe, progress: Progress) -> None:
     frozen.check(net, recipe)
 
 
-def chosen_task(data: Data, recipe: Recipe, batches: Batches) -> Classify:
-    """What is learned, with the loss of the recipe and the weights of the classes."""
-    balanced = recipe.class_weights == "balanced"
-    return Classify(
-        data.classes,
-        recipe.smoothing,
-        spelled=recipe.loss,
-        class_weights=balanced_weights(batches.labels, len(data.classes)) if balanced else None,
-    )
-
-
 def training_batches(
     data: Data,
     recipe: Recipe,
@@ -159,32 +154,37 @@ def training_batches(
     ranks: Alone = ALONE,
 ) -> Batches:
     """The training items on the device, at the size they are stored, with room for shifts."""
-    arrays = data.arrays("train", size=preprocessing.resize, color=preprocessing.color)
-    labels = torch.from_numpy(arrays.labels).to(device)
-    settings = (labels, preprocessing, recipe.batch or 1, recipe.augment, recipe.seed)
+    form = preprocessing.form
+    arrays = data.arrays("train", size=form.size, color=form.color or None, fit=form.fit)
+    masks = arrays.targets if isinstance(arrays.targets, Streamed) else None
+    whole = torch.empty(0) if masks is not None else torch.from_numpy(np.asarray(arrays.targets))
+    targets = whole.to(device)
+    settings = (targets, preprocessing, recipe.batch or 1, recipe.augment, recipe.seed)
     balanced, shards = recipe.sampling == "balanced", read_shards(arrays.places, recipe.window)
-    if isinstance(arrays.images, Streamed):
+    if isinstance(arrays.inputs, Streamed):
         mixed = bool(read(recipe.augment).of("mix"))  # then every process needs the whole batch
-        nothing = torch.empty((0, *arrays.images.shape[1:]), dtype=torch.uint8, device=device)
+        nothing = torch.empty((0, *arrays.inputs.shape[1:]), dtype=torch.uint8, device=device)
         return Stream(
             nothing,
             *settings,
             balanced,
             shards,
-            pictures=arrays.images,
+            data.kind,
+            pictures=arrays.inputs,
+            masks=masks,
             workers=recipe.workers,
             mine=lambda index: index if mixed else ranks.share(index)[0],
         )
-    images = torch.from_numpy(arrays.images)
-    if read(recipe.augment).shifts:
-        images = padded(images, preprocessing.size)
-    return Batches(images.to(device), *settings, balanced, shards)
+    inputs = torch.from_numpy(arrays.inputs)
+    if preprocessing.color and read(recipe.augment).shifts:
+        inputs = padded(inputs, preprocessing.size)
+    return Batches(inputs.to(device), *settings, balanced, shards, data.kind)
 
 
 def _plan(
     net: nn.Module,
     batches: Batches,
-    task: Classify,
+    task: Task,
     recipe: Recipe,
     device: str,
     world: int,
@@ -194,7 +194,7 @@ def _plan(
 
     Where choosing takes a while, `slow` is told what a step of the training takes, by the first one.
     """
-    items = max(2, PLAN_VALUES // math.prod(batches.images.shape[1:]))
+    items = max(2, PLAN_VALUES // max(1, math.prod(batches.inputs.shape[1:])))
     index = batches.order(0)[0][:items]
     x, target = batches.take(index, 0, 0)
     if recipe.deterministic:
@@ -242,7 +242,7 @@ def _explicit(net: nn.Module, words: str, device: str) -> Plan:
     return asked
 
 
-def _check_outputs(net: nn.Module, x: torch.Tensor, task: Classify) -> None:
+def _check_outputs(net: nn.Module, x: torch.Tensor, task: Task) -> None:
     """One pass of a copy, so that a net that does not fit the data says so before anything is timed."""
     trial = copy.deepcopy(net).eval()
     some = Plan().batch(x[:2])
@@ -250,17 +250,11 @@ def _check_outputs(net: nn.Module, x: torch.Tensor, task: Classify) -> None:
         with torch.inference_mode():
             outputs = trial(some)
         trial.train()(some)
-    expected = (len(x[:2]), len(task.classes))
-    if not isinstance(outputs, torch.Tensor) or tuple(outputs.shape) != expected:
-        got = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
-        raise ShapeError(
-            f"the net answers {got} to {expected[0]} pictures, expected one tensor {expected}: "
-            f"a score for each of the {expected[1]} classes"
-        )
+    task.check_answer(outputs, some)
 
 
 def _check_loss(
-    net: nn.Module, x: torch.Tensor, target: torch.Tensor, task: Classify, recipe: Recipe
+    net: nn.Module, x: torch.Tensor, target: torch.Tensor, task: Task, recipe: Recipe
 ) -> None:
     """Refuse what a loss of the net's own would not take notice of.
 
@@ -273,12 +267,11 @@ def _check_loss(
 
     def loss(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
         asked.append(wanted)
-        return task.loss(logits, wanted)
+        return task.criterion(logits, wanted)[0]
 
     copy.deepcopy(net).train().objective(Plan().batch(x), target.cpu(), loss)
-    usual = Recipe()
-    said = {key: getattr(recipe, key) for key in ("loss", "smoothing", "class_weights")}
-    said = {key: value for key, value in said.items() if value != getattr(usual, key)}
+    usual = {"loss": task.usual_loss, "smoothing": 0.0, "class_weights": "none"}
+    said = {key: getattr(recipe, key) for key in usual if getattr(recipe, key) != usual[key]}
     if read(recipe.augment).of("mix"):
         said["augment"] = recipe.augment
     if said and not asked:

@@ -4,12 +4,13 @@ The order of items, views and everything else random are functions of seed, epoc
 decides only which rows of a batch it computes. Whoever loses another process ends; a launcher starts all again.
 """
 
+import io
 import itertools
 import json
 import os
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from functools import lru_cache
@@ -27,8 +28,7 @@ from torch.nn.parallel import DistributedDataParallel
 from striate import plan as plan_room
 from striate.errors import NumericError, PeerError, Stopped, UsageError
 from striate.runs.checkpoint import Checkpoint, pack
-from striate.tasks import Classify
-from striate.tasks.classify import Learned
+from striate.tasks import Learned, Task
 from striate.training.interrupt import Asked
 from striate.training.ranks import Alone, Followed, Heard, News, T
 from striate.training.state import BrokenStepError
@@ -53,7 +53,7 @@ class Learner(nn.Module):
     filters of Python.
     """
 
-    def __init__(self, net: nn.Module, task: Classify) -> None:
+    def __init__(self, net: nn.Module, task: Task) -> None:
         super().__init__()
         self.net, self.task = net, task
         self.idle = nn.Parameter(torch.zeros_like(next(net.parameters()).flatten()[:1]))
@@ -98,7 +98,7 @@ class Ranks(Alone):
         return (mine, len(mine) / len(whole)) if len(mine) else (whole[:1], 0.0)
 
     def learn(
-        self, net: nn.Module, task: Classify, x: Tensor, target: Tensor, *, last: bool
+        self, net: nn.Module, task: Task, x: Tensor, target: Tensor, *, last: bool
     ) -> Learned:
         """Through DDP, which is made anew whenever other parameters learn."""
         key = (net, task, tuple(p.requires_grad for p in net.parameters()))
@@ -129,12 +129,24 @@ class Ranks(Alone):
         self._news = News(asked, clock, seconds=float(began))
         return self._news
 
-    def gathered(self, mine: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-        """Added to zeros, which is exact."""
-        whole = torch.zeros(count, *mine.shape[1:])
-        whole[self.part(count)] = torch.from_numpy(mine)
-        dist.all_reduce(whole)
-        return whole.numpy()
+    def gathered(self, mine: Mapping[str, NDArray[Any]]) -> list[Mapping[str, NDArray[Any]]]:
+        """Sent to all as the bytes of a NumPy archive without pickles."""
+        packed = io.BytesIO()
+        np.savez(packed, **mine)  # pyright: ignore[reportArgumentType] - keywords of any name
+        own = torch.frombuffer(bytearray(packed.getvalue()), dtype=torch.uint8)
+        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.world)]
+        dist.all_gather(sizes, torch.tensor([len(own)]))
+        room = torch.zeros(max(int(size) for size in sizes), dtype=torch.uint8)
+        room[: len(own)] = own
+        everyone = [torch.empty_like(room) for _ in sizes]
+        dist.all_gather(everyone, room)
+        found: list[Mapping[str, NDArray[Any]]] = []
+        for content, size in zip(everyone, sizes, strict=True):
+            with np.load(
+                io.BytesIO(content[: int(size)].numpy().tobytes()), allow_pickle=False
+            ) as held:
+                found.append({name: held[name] for name in held.files})
+        return found
 
     def level(self, net: nn.Module) -> None:
         """Every tensor of the net, from the first process."""

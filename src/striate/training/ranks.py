@@ -7,20 +7,18 @@ held-out items) reaches all before anything depends on it. The first one writes 
 
 import os
 import signal
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from striate import plan as plan_room
 from striate.runs.checkpoint import Checkpoint
-from striate.tasks import Classify
-from striate.tasks.classify import Learned
+from striate.tasks import Learned, Task
 from striate.training.interrupt import Asked
 
 T = TypeVar("T")
@@ -110,7 +108,7 @@ class Alone:
         return slice(count)
 
     def learn(
-        self, net: nn.Module, task: Classify, x: Tensor, target: Tensor, *, last: bool
+        self, net: nn.Module, task: Task, x: Tensor, target: Tensor, *, last: bool
     ) -> Learned:
         """Answer and loss, through which a backward pass gives the mean gradient of all processes.
 
@@ -132,10 +130,9 @@ class Alone:
         """What the training goes by: the signals of all processes and the clock of the first, as of the last `total`."""
         return Heard(asked, clock)
 
-    def gathered(self, mine: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-        """All rows, from the rows of every process in the order of `part`."""
-        del count
-        return mine
+    def gathered(self, mine: Mapping[str, NDArray[Any]]) -> list[Mapping[str, NDArray[Any]]]:
+        """The arrays of every process, in the order of `part`."""
+        return [mine]
 
     def level(self, net: nn.Module) -> None:
         """Give all processes the weights and statistics of the first."""

@@ -129,8 +129,9 @@ class Recipe(BaseModel):
     ema: float | None = Field(
         default=None, gt=0, lt=1, description="running average of the weights, such as 0.999"
     )
-    loss: Annotated[str, AfterValidator(_loss)] = Field(
-        default="cross_entropy", description="what is made small, such as 0.5*focal(gamma=2)+margin"
+    loss: Annotated[str, AfterValidator(_loss)] | None = Field(
+        default=None,
+        description="what is made small, such as 0.5*focal(gamma=2)+margin; the task's if not given",
     )
     smoothing: float = Field(default=0.0, ge=0, lt=1, description="label smoothing")
     class_weights: Literal["none", "balanced"] = Field(
@@ -145,6 +146,9 @@ class Recipe(BaseModel):
         description="random views: crop+flip+rotate:15+color, auto+mixup, see `striate.augment.policy`",
     )
     size: Size | None = Field(default=None, description="pixels the net sees: 28 or 28x32")
+    crop: Size | None = Field(
+        default=None, description="learn from windows of this size, pictures in their own: 256"
+    )
     color: Literal["rgb", "grey", "hsv", "ycbcr", "xyz"] | None = Field(
         default=None, description="channels; the data's if not given"
     )
@@ -167,6 +171,12 @@ class Recipe(BaseModel):
     split: str = Field(
         default="stratified",
         description="kept together: folder, name:PATTERN, or FILE.csv:COLUMN",
+    )
+    task: str | None = Field(
+        default=None, description="what is learned, where the data could be several"
+    )
+    layout: str | None = Field(
+        default=None, description="how files are understood; see striate data"
     )
     ignore: Patterns = Field(default=(), description="file patterns to leave aside")
     broken: Literal["stop", "skip"] | float = Field(

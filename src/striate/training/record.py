@@ -14,11 +14,11 @@ from striate.data import Arrays, Data
 from striate.errors import CheckpointError, NumericError, Stopped
 from striate.plan import Plan
 from striate.runs import Run, checkpoint, folder
-from striate.runs.answers import answers
+from striate.runs.answers import Answered, Net, answered
 from striate.runs.checkpoint import Checkpoint
 from striate.runs.config import Config
-from striate.runs.items import Held, write_items, write_table
-from striate.tasks import Classify
+from striate.runs.items import Held, natural_sizes, write_items, write_table
+from striate.tasks import Task
 from striate.training.batches import Batches
 from striate.training.board import Board
 from striate.training.failure import check_weights
@@ -27,6 +27,7 @@ from striate.training.recipe import Recipe
 from striate.training.state import BrokenStepError, State, Totals, kept
 
 FAILURES = 3  # checkpoints in a row that may fail to be written
+SUMS = "sums"  # the name of loss and items beside the state of a meter
 SAVE_EVERY = 300.0  # seconds between checkpoints within a long epoch
 
 Row = dict[str, float]
@@ -50,7 +51,7 @@ class Job:
     config: Config
     plan: Plan
     batches: Batches
-    task: Classify
+    task: Task
     progress: Progress
     ranks: Alone = ALONE
 
@@ -65,8 +66,8 @@ class Job:
 
     def held_out(self) -> Arrays:
         """The items that are answered after every epoch."""
-        pre = self.config.preprocessing
-        return self.data.arrays(self.data.held_out, size=pre.resize, color=pre.color)
+        size, color, fit = self.config.preprocessing.form
+        return self.data.arrays(self.data.held_out, size=size, color=color or None, fit=fit)
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class Record:
     failed: int = 0  # checkpoints in a row that could not be written
     deaf: bool = False  # the table could not be written, which was said
     ranks: Alone = ALONE  # of which the first writes
+    merit: float | None = None  # of the last epoch
 
     def spent(self) -> float:
         """Seconds of training so far, those before an interruption included."""
@@ -192,9 +194,8 @@ class Record:
 
     def after_epoch(self, state: State, epoch: int, held: Arrays, job: Job) -> Row:
         """Answer the held-out items, add a row to results.csv, write a checkpoint."""
-        probs = _answers(state, held, job)
-        chance = probs[np.arange(len(held.labels)), held.labels].clip(1e-12)
-        accuracy = float((probs.argmax(1) == held.labels).mean())
+        found = _answered(state, held, job)
+        values = found.meter.values()
         totals, items = (
             state.totals,
             max(1, state.totals.items),
@@ -203,10 +204,10 @@ class Record:
             "epoch": epoch + 1,
             "lr": state.opt.param_groups[0]["lr"],
             "train_loss": totals.loss / items,
-            "train_accuracy": totals.right / items,
+            **{f"train_{name}": value / items for name, value in totals.counts.items()},
             **{f"train_{name}": value / items for name, value in totals.parts.items()},
-            "val_loss": float(-np.log(chance).mean()),
-            "val_accuracy": accuracy,
+            **({"val_loss": found.loss / found.items} if job.task.held_loss else {}),
+            **{f"val_{name}": value for name, value in values.items()},
             "seconds": self.spent(),
             "items_per_second": totals.items / max(totals.seconds, 1e-9),
             "waiting": totals.waited / max(totals.seconds, 1e-9),
@@ -218,7 +219,8 @@ class Record:
         chosen_by = job.data.held_out == "val"
         state.course.judge(row["val_loss" if chosen_by else "train_loss"], job.recipe)
         state.totals = Totals()
-        self.save(state, accuracy if chosen_by else None)
+        self.merit = found.meter.merit
+        self.save(state, self.merit if chosen_by else None)
         self._write_table()
         if self.board:
             self.board.epoch(row, state.step)
@@ -235,7 +237,7 @@ class Record:
     def finish(self, state: State, job: Job) -> Fitted:
         """Write the best weights, the answers and the summary, and open the finished run."""
         if self.saved_step != state.step:
-            merit = self.rows[-1]["val_accuracy"] if job.data.held_out == "val" else None
+            merit = self.merit if job.data.held_out == "val" else None
             self.save(state, merit, last=True)
         write_results(self.path / "results.csv", self.rows)
         best, warnings = checkpoint.best(self.path)
@@ -251,7 +253,7 @@ class Record:
         run = Run(self.path, net if job.config.net.own else None)
         held = run.held(job.data, job.data.held_out)
         test = run.held(job.data, "test") if {"val", "test"} <= set(job.data.splits) else None
-        write_items(self.path / "items.csv", held.rows(job.data.classes))
+        write_items(self.path / "items.csv", held)
         folder.write_json(self.path / "summary.json", self._summary(job, epoch, held, test))
         return Fitted(run, job.data, held, test)
 
@@ -280,18 +282,17 @@ def write_results(path: Path, rows: list[Row]) -> None:
     write_table(path, list(rows[0]), cells)
 
 
-def _answers(state: State, held: Arrays, job: Job) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _answered(state: State, held: Arrays, job: Job) -> Answered:
+    """Count the answers to the held-out items, each process its own part of them."""
     job.ranks.level(state.answering)  # statistics of batches differ between processes
-    images = held.images[job.ranks.part(len(held.images))]
-    mine = (
-        answers(
-            state.answering,
-            images,
-            job.task.decode,
-            preprocessing=job.config.preprocessing,
-            plan=job.plan,
-        )
-        if len(images)
-        else np.zeros((0, len(job.task.classes)), np.float32)
-    )
-    return job.ranks.gathered(mine, len(held.images))
+    split = job.data.splits[job.data.held_out]
+    used = Net(state.answering, job.task, job.config.preprocessing, job.plan)
+    part = job.ranks.part(len(held))
+    mine = answered(used, held, split.targets, natural_sizes(split), part=part, quick=True)
+    sums = np.array([mine.loss, mine.items], np.float64)
+    whole = Answered(job.task.meter())
+    for theirs in job.ranks.gathered({**mine.meter.state(), SUMS: sums}):
+        whole.loss += float(theirs[SUMS][0])
+        whole.items += int(theirs[SUMS][1])
+        whole.meter.merge({name: array for name, array in theirs.items() if name != SUMS})
+    return whole

@@ -4,14 +4,13 @@ from pathlib import Path
 
 from striate.augment import AUTO, read
 from striate.data import Data
-from striate.errors import ShapeError
 from striate.models import catalog
 from striate.runs.config import Config, NetSpec
+from striate.tasks import named
 from striate.training.optim import decay
 from striate.training.recipe import Recipe
 from striate.weights import PUBLISHED
 
-SMALL = 64  # pictures up to this side are kept whole; larger ones are cropped
 SEEN = 240_000  # items that a default training looks at, repeats counted, within these epochs:
 EPOCHS = (4, 20)
 LIGHT = 1_000_000  # parameters up to which a net stands the larger rate
@@ -28,21 +27,23 @@ def settle(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recipe:
     if not own_net:
         recipe = _like(recipe, _spec_of(recipe.weights))
     items = len(data.splits["train"])
-    native = data.native_size
-    color = recipe.color or data.color
-    small = native is not None and max(native) <= SMALL
-    net = recipe.net or ("" if own_net else _net(native, color))
-    size = recipe.size or (_own_size(native) if own_net else _size(net, native))
-    batch = recipe.batch or 2 ** max(3, min(8, (items // 20).bit_length() - 1))
-    views = "shift" if small else "crop+flip" if color == "rgb" else "crop"
+    task = named(data.task)
+    usual = task.defaults(data, recipe, own_net=own_net)
+    net = usual.get("net")
+    batch = (
+        recipe.batch or usual.get("batch") or 2 ** max(3, min(8, (items // 20).bit_length() - 1))
+    )
+    views = usual.get("augment", "none")
     words = [views if word == AUTO else word for word in recipe.augment.split("+")]
     light = bool(net) and catalog.entry(net).params < LIGHT
     recipe = recipe.model_copy(update={"optimizer": recipe.optimizer or _optimizer(light=light)})
     return recipe.model_copy(
         update={
-            "net": net or None,
-            "size": size,
-            "color": color,
+            "net": net,
+            "size": usual.get("size"),
+            "color": usual.get("color"),
+            "options": {**usual.get("options", {}), **recipe.options},
+            "loss": recipe.loss or usual.get("loss") or task.usual_loss,
             "epochs": recipe.epochs or _epochs(recipe, items),
             "batch": batch,
             "lr": recipe.lr or _rate(recipe, min(batch, items), light=light),
@@ -52,12 +53,24 @@ def settle(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recipe:
     )
 
 
-def stored_size(recipe: Recipe) -> tuple[int, int]:
-    """The size at which pictures are decoded: with an eighth more around where they will be cropped."""
-    h, w = recipe.size or (0, 0)
-    if "crop" in dict(read(recipe.augment).steps):
+def stored_size(recipe: Recipe, fit: str = "cover") -> tuple[int, int] | None:
+    """The size at which pictures are decoded: with an eighth more around where they will be cropped.
+
+    Args:
+        recipe: settled.
+        fit: of the task; with `crop` every picture keeps its own size, None.
+    """
+    if recipe.size is None or recipe.crop:
+        return None
+    h, w = recipe.size
+    if fit == "cover" and "crop" in dict(read(recipe.augment).steps):
         return (-(-h * 8 // 7), -(-w * 8 // 7))
     return (h, w)
+
+
+def stored_fit(recipe: Recipe, fit: str) -> str:
+    """How pictures are brought to that size; see `Data.arrays`."""
+    return "native" if recipe.crop else fit
 
 
 def _epochs(recipe: Recipe, items: int) -> int | None:
@@ -82,26 +95,6 @@ def _like(recipe: Recipe, spec: NetSpec | None) -> Recipe:
     width = recipe.width if "width" in recipe.model_fields_set else spec.width
     options = {**spec.options, **recipe.options}
     return recipe.model_copy(update={"net": spec.name, "width": width, "options": options})
-
-
-def _net(native: tuple[int, int] | None, color: str) -> str:
-    return "lenet5" if color == "grey" and native is not None and max(native) <= 32 else "resnet18"
-
-
-def _size(net: str, native: tuple[int, int] | None) -> tuple[int, int]:
-    """The pictures' own size where the net takes it and was not published for less, else the published one."""
-    height, width = catalog.entry(net).input[-2:]
-    if native is None or native[0] > height or native[1] > width:
-        return (height, width)
-    try:
-        catalog.build(net, size=native, init=False)
-    except ShapeError:
-        return (height, width)
-    return native
-
-
-def _own_size(native: tuple[int, int] | None) -> tuple[int, int]:
-    return native if native is not None and max(native) <= 512 else (224, 224)
 
 
 def _optimizer(*, light: bool) -> str:

@@ -14,6 +14,8 @@ from striate.training.average import Average
 from striate.training.recipe import Recipe
 from striate.training.schedule import Course
 
+COUNT = "count "  # before the name of a sum over items that is no part of the loss
+
 
 class BrokenStepError(NumericError):
     """A step whose loss or gradient is no number; it was not taken."""
@@ -25,35 +27,34 @@ class BrokenStepError(NumericError):
 
 @dataclass
 class Totals:
-    """Sums over the steps of an epoch; `waited` is the part of `seconds` that batches were waited for."""
+    """Sums over the steps of an epoch.
+
+    Attributes:
+        items: that were learned from.
+        loss: over the items.
+        seconds: of the steps; `waited` is the part of it that batches were waited for.
+        parts: of the loss, over the items, by name.
+        counts: of what the task counts, by name.
+    """
 
     items: int = 0
     loss: float = 0.0
-    right: int = 0
     seconds: float = 0.0
     waited: float = 0.0
     parts: dict[str, float] = field(default_factory=dict[str, float])
+    counts: dict[str, float] = field(default_factory=dict[str, float])
 
     def add(self, sums: Mapping[str, float]) -> None:
-        """Count one step: its items, how many are right, its mean loss and the parts of that."""
+        """Count one step: its items, its mean loss, the parts of that, and what begins with `COUNT`."""
         items = int(sums["items"])
         self.items += items
-        self.right += int(sums["right"])
         self.loss += sums["loss"] * items
         for name, value in sums.items():
-            if name not in ("items", "right", "loss"):
+            if name.startswith(COUNT):
+                counted = name.removeprefix(COUNT)
+                self.counts[counted] = self.counts.get(counted, 0.0) + value
+            elif name not in ("items", "loss"):
                 self.parts[name] = self.parts.get(name, 0.0) + value * items
-
-
-def right(answer: Tensor, target: Tensor) -> Tensor:
-    """How many answers [B, K] are right; of a mixed item the larger share is the truth.
-
-    Args:
-        answer: scores.
-        target: class numbers [B] or shares of the classes [B, K].
-    """
-    truth = target if target.ndim == 1 else target.argmax(1)
-    return (answer.argmax(1) == truth).sum()
 
 
 @dataclass

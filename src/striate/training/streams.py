@@ -1,4 +1,4 @@
-"""Batches of pictures that are decoded for every step, ahead of time, in threads.
+"""Batches of items that are decoded for every step, ahead of time, in threads.
 
 B batch, H W pixels, C channels. Which pictures a step sees and what becomes of them is as in `batches`;
 how many threads decode, and how far ahead, changes nothing but the waiting.
@@ -9,18 +9,26 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cached_property
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from striate.augment import read
+from striate.augment import cut, read
+from striate.augment.draws import Draws
 from striate.data import Data, Streamed
 from striate.data.cache import gb
 from striate.data.quiet import quiet
+from striate.data.targets import IGNORE
 from striate.data.workers import PATIENCE, Job, available, dismiss, exhausted, hangs, served
+from striate.training import seed as randomness
 from striate.training.batches import Batches, padded
+
+Size = tuple[int, int]
 
 AHEAD = 4  # batches under way while one is used, fewer where they are large:
 MEMORY = 2**29  # bytes of them together
@@ -32,19 +40,25 @@ class _Ahead:
     """A batch under way: what it was asked for, where its pictures are put, and what is read now."""
 
     index: Tensor
-    images: Tensor  # [B, H, W, C] uint8
+    inputs: Tensor  # [B, H, W, C] uint8 of pictures
+    masks: Tensor  # [B, H, W, 1] uint8; [B] where targets are no pictures
     parts: list["Future[None]"]
     reading: list[int]  # the picture that each part is at
 
 
 @dataclass(frozen=True)
 class Stream(Batches):
-    """The training items as a stream; `images` holds none of them, only their form [0, H, W, C].
+    """The training items as a stream; `inputs` holds none of them, only their form [0, H, W, C].
 
-    mine: which of a step's items this process takes, where several share them.
+    Attributes:
+        pictures: the inputs, decoded when they are asked for.
+        masks: the targets, where they are pictures themselves; else `targets` holds them.
+        workers: threads that decode.
+        mine: which of a step's items this process takes, where several share them.
     """
 
     pictures: Streamed = field(kw_only=True)
+    masks: Streamed | None = field(default=None, kw_only=True)
     workers: int | None = field(default=None, kw_only=True)
     mine: Callable[[Tensor], Tensor] = field(default=lambda index: index, kw_only=True)
     _queue: "SimpleQueue[Job | None]" = field(default_factory=SimpleQueue, init=False)
@@ -56,8 +70,19 @@ class Stream(Batches):
         served(self._queue, count)
         weakref.finalize(self, dismiss, self._queue, count)
 
-    def stored(self, index: Tensor, epoch: int, step: int) -> Tensor:
-        """The pictures of one step, [B, H, W, C], while those of the next are being decoded.
+    @property
+    def count(self) -> int:
+        """Items of one epoch."""
+        return len(self.pictures)
+
+    @property
+    def window(self) -> Size | None:
+        """What is cut out of pictures as they are decoded, where each keeps a size of its own."""
+        pre = self.preprocessing
+        return None if pre.resize or not pre.color else (pre.size[0], pre.size[1])
+
+    def stored(self, index: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """The items of one step, pictures [B, H, W, C], while those of the next are being decoded.
 
         Raises:
             DataError: one cannot be read, or not in time; it is named.
@@ -65,17 +90,45 @@ class Stream(Batches):
         """
         found = self._ahead.pop((epoch, step), None)
         if found is None or not torch.equal(found.index, index):
-            found = self._begin(index)
+            found = self._begin(index, epoch)
         self._look_ahead(epoch, step)
         self._wait(found)
-        images = found.images
+        inputs = found.inputs
         if read(self.augment).shifts:
-            images = padded(images, self.preprocessing.size)
-        return images.to(self.labels.device)
+            inputs = padded(inputs, self.preprocessing.size)
+        if self.masks is not None:
+            return inputs.to(self.device), found.masks.to(self.device)
+        targets = self.targets.index_select(0, index)
+        if self.window and self.kind == "boxes":
+            places = zip(targets, self._windows(index, epoch), strict=True)
+            cuts = [
+                cut(self.kind, t[None], top=y, left=x, size=self.window) for t, (y, x) in places
+            ]
+            targets = torch.cat(cuts)
+        return inputs.to(self.device), targets
+
+    @cached_property
+    def sizes(self) -> NDArray[np.int64]:
+        """Height and width of every picture [N, 2]."""
+        source = self.pictures.source
+        heads = (source.look(i).head for i in range(len(source)))
+        return np.array([(h.height, h.width) if h else (1, 1) for h in heads], np.int64)
+
+    def _windows(self, index: Tensor, epoch: int) -> list[tuple[int, int]]:
+        """Top and left of the window of each item [B]: a function of seed, epoch and item alone."""
+        if self.window is None:
+            return [(0, 0)] * len(index)
+        draws = Draws(randomness.derive(self.seed, "window", epoch), index.cpu())
+        shares = torch.stack([draws.uniform(), draws.uniform()], 1).double().tolist()
+        room = np.asarray(self.sizes)[index.cpu().numpy()] - np.asarray(self.window)
+        return [
+            (int(y * (max(0, down) + 1)), int(x * (max(0, right) + 1)))
+            for (y, x), (down, right) in zip(shares, room.tolist(), strict=True)
+        ]
 
     def _look_ahead(self, epoch: int, step: int) -> None:
         """Begin what comes next, and forget what was begun for another place."""
-        bytes_each = int(np.prod(self.pictures.shape[1:])) * self.batch
+        bytes_each = max(1, int(np.prod(self._shape(self.pictures)))) * self.batch
         wanted: list[tuple[int, int]] = []
         for _ in range(max(1, min(AHEAD, MEMORY // bytes_each))):
             step += 1
@@ -87,7 +140,9 @@ class Stream(Batches):
                 part.cancel()
         for place in wanted:
             if place not in self._ahead:
-                self._ahead[place] = self._begin(self.mine(self._order(place[0])[place[1]]))
+                self._ahead[place] = self._begin(
+                    self.mine(self._order(place[0])[place[1]]), place[0]
+                )
 
     def _order(self, epoch: int) -> tuple[Tensor, ...]:
         if epoch not in self._orders:
@@ -96,20 +151,32 @@ class Stream(Batches):
             self._orders[epoch] = self.order(epoch)
         return self._orders[epoch]
 
-    def _begin(self, index: Tensor) -> _Ahead:
-        """Queue the pictures of a batch; each part of it writes into its own rows."""
-        images = torch.empty((len(index), *self.pictures.shape[1:]), dtype=torch.uint8)
+    def _shape(self, stream: Streamed) -> tuple[int, ...]:
+        """Of one item of a stream as it is put into a batch."""
+        return (*self.window, stream.shape[-1]) if self.window else stream.shape[1:]
+
+    def _empty(self, stream: Streamed | None, count: int) -> Tensor:
+        if stream is None:
+            return torch.empty(count, dtype=torch.uint8)
+        kind = torch.from_numpy(np.empty(0, stream.dtype)).dtype
+        return torch.empty((count, *self._shape(stream)), dtype=kind)
+
+    def _begin(self, index: Tensor, epoch: int) -> _Ahead:
+        """Queue the items of a batch; each part of it writes into its own rows."""
         numbers = index.tolist()
         firsts = range(0, len(numbers), _CHUNK)
         ahead = _Ahead(
             index=index,
-            images=images,
+            inputs=self._empty(self.pictures, len(index)),
+            masks=self._empty(self.masks, len(index)),
             parts=[Future() for _ in firsts],
             reading=[numbers[first] for first in firsts],
         )
+        decode = _Decode(self.pictures, self.masks, self.window)
+        windows = self._windows(index, epoch)
         for at, (first, future) in enumerate(zip(firsts, ahead.parts, strict=True)):
-            job = _job(self.pictures, ahead, at, numbers[first : first + _CHUNK])
-            self._queue.put((future, job))
+            here = slice(first, first + _CHUNK)
+            self._queue.put((future, decode.job(ahead, at, numbers[here], windows[here])))
         return ahead
 
     def _wait(self, ahead: _Ahead) -> None:
@@ -128,23 +195,51 @@ class Stream(Batches):
         return f"{self.pictures.names[i]}{place}"
 
 
-def _job(pictures: Streamed, ahead: _Ahead, at: int, numbers: list[int]) -> Callable[[], None]:
-    """Decode a part of a batch into its rows; it holds the stream's pictures but not the stream."""
-    rows = ahead.images.numpy()[at * _CHUNK :]
-    reading = ahead.reading
+@dataclass(frozen=True)
+class _Decode:
+    """What decodes parts of batches; it holds the stream's sources but not the stream."""
 
-    def job() -> None:
-        with quiet():
-            for row, i in enumerate(numbers):
-                reading[at] = i
-                rows[row] = pictures.picture(i)
+    pictures: Streamed
+    masks: Streamed | None
+    window: Size | None
 
-    return job
+    def job(
+        self, ahead: _Ahead, at: int, numbers: list[int], windows: list[tuple[int, int]]
+    ) -> Callable[[], None]:
+        """Decode a part of a batch into its rows."""
+        inputs, masks = ahead.inputs.numpy()[at * _CHUNK :], ahead.masks.numpy()[at * _CHUNK :]
+        reading = ahead.reading
+
+        def job() -> None:
+            with quiet():
+                for row, (i, place) in enumerate(zip(numbers, windows, strict=True)):
+                    reading[at] = i
+                    inputs[row] = self._cut(self.pictures.picture(i), place, "symmetric")
+                    if self.masks is not None:
+                        masks[row] = self._cut(self.masks.picture(i), place, "constant")
+
+        return job
+
+    def _cut(self, item: NDArray[Any], place: tuple[int, int], beyond: str) -> NDArray[Any]:
+        """The window of an item; what lies beyond a smaller one is its mirror image, of a mask what counts nowhere."""
+        if self.window is None:
+            return item
+        (top, left), (h, w) = place, self.window
+        item = item[top : top + h, left : left + w]
+        down, right = h - item.shape[0], w - item.shape[1]
+        if not down and not right:
+            return item
+        room = ((0, down), (0, right), (0, 0))
+        if beyond == "constant":
+            return np.pad(item, room, constant_values=IGNORE)
+        return np.pad(item, room, mode="symmetric")
 
 
 def explained(split: str, pictures: Streamed, data: Data) -> str:
     """One line: why a split is decoded anew for every epoch."""
-    needed = int(np.prod(pictures.shape, dtype=object))
+    needed = pictures.nbytes
+    if not needed:
+        return f"{split} is decoded as it is used: its {len(pictures):,} pictures keep sizes of their own"
     return (
         f"{split} is decoded as it is used: its {len(pictures):,} pictures would need {gb(needed)} of the cache, "
         f"which is limited to {gb(data.store.limit)} ($STRIATE_CACHE_GB)"

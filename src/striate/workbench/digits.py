@@ -1,7 +1,5 @@
 """A few answers with their pictures, drawn in letters: the end of the demo."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,14 +9,14 @@ SHADES = " .:-=+*#%@"
 COLUMNS, LINES = 14, 7  # a letter is about twice as high as it is wide
 
 
-def five(held: Held, classes: Sequence[str], *, count: int = 5, seed: int = 0) -> str:
+def five(held: Held, *, count: int = 5, seed: int = 0) -> str:
     """Five held-out digits side by side, below each its truth, the answer and its confidence."""
-    picked = np.random.default_rng(seed).choice(len(held.probs), count, replace=False).tolist()
-    drawings = [drawn(held.arrays.images[i]) for i in picked]
-    truth, answers = held.arrays.labels.tolist(), held.probs.argmax(1).tolist()
+    picked = np.random.default_rng(seed).choice(len(held.rows), count, replace=False).tolist()
+    drawings = [drawn(held.arrays.inputs[i]) for i in picked]
+    rows = [held.rows[i] for i in picked]
     captions = [
-        [f"truth {classes[truth[i]]}" for i in picked],
-        [f"read  {classes[answers[i]]} {held.probs[i, answers[i]]:.1%}" for i in picked],
+        [f"truth {row['truth']}" for row in rows],
+        [f"read  {row['answer']} {float(row['confidence']):.1%}" for row in rows],
     ]
     lines = [*zip(*drawings, strict=True), *captions]
     return "\n".join("   ".join(part.ljust(COLUMNS) for part in line).rstrip() for line in lines)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from torch import nn
 
-from striate import data as data_room
 from striate.errors import ArgumentError, UsageError, nearest
 from striate.models import catalog
 from striate.runs import Run
@@ -52,8 +51,7 @@ def find(text: str, shape: tuple[int, ...] | None = None, *, init: bool = False)
     path = Path(text)
     if (path / "config.json").exists():
         run = Run.load(path)
-        channels = data_room.channels(run.config.preprocessing.color)
-        return Named(text, run.net, shape or (channels, *run.config.preprocessing.size))
+        return Named(text, run.net, shape or run.config.preprocessing.shape)
     if path.exists():
         raise ArgumentError(f"{text} is no run folder: it holds no config.json")
     raise ArgumentError(

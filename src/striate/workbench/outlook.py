@@ -12,6 +12,7 @@ from striate.errors import NumericError, ShapeError, StriateError
 from striate.measuring import measure
 from striate.measuring.receipt import Cost, training_cost
 from striate.models import catalog
+from striate.tasks import named
 from striate.training import Outlook, Recipe
 from striate.training.settle import stored_size
 from striate.workbench.memory import Room, room
@@ -81,7 +82,8 @@ class Ahead:
     @property
     def pictures(self) -> int:
         """Bytes of the decoded pictures of the training, which are mapped from a file."""
-        return len(self.data.splits["train"]) * self.shape[0] * prod(stored_size(self.recipe))
+        size = stored_size(self.recipe, named(self.data.task).fit) or self.shape[1:]
+        return len(self.data.splits["train"]) * self.shape[0] * prod(size)
 
     def free(self, left: Room) -> int:
         """What is left of a room once the pictures are mapped, where that counts."""
@@ -118,12 +120,13 @@ class Ahead:
             (f"size={size}", half, self.recipe.width),
         ]
         found: list[tuple[str, Cost]] = []
+        task = named(self.data.task).of(self.data, self.recipe)
         for words, sides, width in forms if self.recipe.net else []:
             try:
                 net = catalog.build(
                     self.recipe.net or "",
                     in_channels=self.shape[0],
-                    num_classes=len(self.data.classes),
+                    num_classes=task.head().get("num_classes"),
                     size=sides,
                     width=width,
                     **self.recipe.options,

@@ -25,7 +25,8 @@ def read(file: Path, named: Named) -> Tensor:
     folder = Path(named.name)
     if (folder / "config.json").exists():
         pre = Run.load(folder, net=named.net).config.preprocessing
-        stored = data.picture(file, size=pre.resize, color=pre.color)
+        size, color, fit = pre.form
+        stored = data.picture(file, size=size, color=color, fit=fit)
         return pre.normalise(pre.centre(torch.from_numpy(stored.copy())[None]))
     shape = named.known_shape()
     if len(shape) != 3 or shape[0] not in (1, 3):

@@ -2,7 +2,7 @@
 
 import platform
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,14 +11,13 @@ import torch
 from torch import Tensor
 
 from striate import see
-from striate.data import Data, as_rgb, channels
+from striate.data import Data
 from striate.errors import StriateError
 from striate.measuring import Sheet, measure
 from striate.runs.folder import write_text
 from striate.runs.items import Held, write_table
 from striate.runs.run import Run
 from striate.training import Fitted, Progress, Recipe, read_recipe
-from striate.training.batches import balanced_weights
 from striate.training.settle import settle
 from striate.workbench import page
 from striate.workbench.content import Content, Mistake
@@ -56,16 +55,16 @@ def content(fitted: Fitted) -> Content:
         held_out=data.held_out,
         items=held.scores.items,
         scores=scored["scores"],
-        per_class=scored["per_class"],
-        confusion=scored["confusion"],
+        per_class=scored.get("per_class", []),
+        confusion=scored.get("confusion", []),
         classes=config.classes,
         chosen=data.held_out == "val",
         best_epoch=summary["kept"],
         test=fitted.test.scores.as_dict()["scores"] if fitted.test else None,
         test_items=fitted.test.scores.items if fitted.test else None,
-        mistakes=mistakes(held, config.classes, config.preprocessing.color),
-        kernels=_or_none(lambda: see.kernels(run.net, shape=(x.shape[1], x.shape[2], x.shape[3]))),
-        maps=_or_none(lambda: see.maps(run.net, x)),
+        mistakes=mistakes(held),
+        kernels=_kernels(run, x),
+        maps=_or_none(lambda: see.maps(run.net, x)) if x.ndim == 4 else None,
         map_titles=names,
         sheet=_sheet(run),
         plan=config.plan,
@@ -79,9 +78,16 @@ def content(fitted: Fitted) -> Content:
             **config.versions,
         },
         movement=_moved(fitted),
-        class_weights=_class_weights(fitted, recipe),
+        class_weights=_class_weights(run, data, recipe),
         trained=_trained(data),
     )
+
+
+def _kernels(run: Run, x: Tensor) -> see.Kernels | None:
+    """Of the first layer, of nets that see pictures."""
+    if x.ndim != 4:
+        return None
+    return _or_none(lambda: see.kernels(run.net, shape=(x.shape[1], x.shape[2], x.shape[3])))
 
 
 def _moved(fitted: Fitted) -> see.Movement | None:
@@ -94,59 +100,56 @@ def _moved(fitted: Fitted) -> see.Movement | None:
     return found
 
 
-def _class_weights(fitted: Fitted, recipe: Recipe) -> dict[str, float]:
+def _class_weights(run: Run, data: Data, recipe: Recipe) -> dict[str, float]:
     """Factors on the loss of each class, where the recipe balances them."""
     if recipe.class_weights == "none":
         return {}
-    labels = torch.from_numpy(fitted.data.splits["train"].labels)
-    weights = balanced_weights(labels, len(fitted.data.classes))
-    return dict(zip(fitted.data.classes, weights, strict=True))
+    weights = type(run.task).of(data, recipe).class_weights
+    return dict(zip(data.classes, weights or (), strict=True))
 
 
 def _trained(data: Data) -> dict[str, int]:
     """How many items of each class were trained on."""
-    counts = np.bincount(data.splits["train"].labels, minlength=len(data.classes))
-    return dict(zip(data.classes, counts.tolist(), strict=True))
+    counts = data.counts("train")
+    return dict(zip(data.classes, counts, strict=True)) if counts else {}
 
 
-def mistakes(held: Held, classes: Sequence[str], color: str = "rgb") -> list[Mistake]:
+def mistakes(held: Held) -> list[Mistake]:
     """The items that were answered wrongly with the most confidence, the worst first."""
-    truth, answer = (
-        [int(label) for label in labels] for labels in (held.arrays.labels, held.probs.argmax(1))
-    )
-    confidence = held.probs.max(1)
-    wrong = np.flatnonzero(held.probs.argmax(1) != held.arrays.labels)
-    worst = [int(i) for i in wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]]
+    wrong = [i for i, row in enumerate(held.rows) if row.get("accuracy") == 0]
+    worst = sorted(wrong, key=lambda i: -float(held.rows[i]["confidence"]))[:MISTAKES]
     return [
         Mistake(
-            picture=as_rgb(np.asarray(held.arrays.images[i]), color),
-            name=held.arrays.names[i],
-            truth=classes[truth[i]],
-            answer=classes[answer[i]],
-            confidence=float(confidence[i]),
-            truth_confidence=float(held.probs[i, truth[i]]),
+            picture=item.input,
+            name=item.name,
+            truth=row["truth"],
+            answer=row["answer"],
+            confidence=float(row["confidence"]),
+            truth_confidence=float(item.answer[item.truth]),
         )
-        for i in worst
+        for item, row in zip(held.items(worst), (held.rows[i] for i in worst), strict=True)
     ]
 
 
 def _examples(run: Run, held: Held) -> tuple[Tensor, list[str]]:
     """A few held-out items of different classes, as the net takes them, and what they are called."""
-    _, first = np.unique(held.arrays.labels, return_index=True)
+    strata = held.split.labels[held.arrays.numbers]
+    _, first = np.unique(strata, return_index=True)
+    first = first if len(first) > 1 else np.arange(min(SHOWN, len(strata)))
     picked = first[:: max(1, len(first) // SHOWN)][:SHOWN]
     pre = run.config.preprocessing
-    stored = torch.from_numpy(np.ascontiguousarray(held.arrays.images[picked]))
-    return run.plan.batch(pre.normalise(pre.centre(stored))).float().cpu(), [
-        run.config.classes[held.arrays.labels[i]] for i in picked
-    ]
+    inputs = [np.asarray(held.arrays.inputs[int(i)]) for i in picked]
+    inputs = inputs if len({each.shape for each in inputs}) == 1 else inputs[:1]
+    x = run.plan.batch(pre.normalise(pre.centre(torch.from_numpy(np.stack(inputs)))))
+    named = [held.rows[int(i)].get("truth", held.names[int(i)]) for i in picked]
+    return x.float().cpu(), named[: len(inputs)]
 
 
 def _sheet(run: Run) -> dict[str, Any] | None:
     pre = run.config.preprocessing
-    shape = (channels(pre.color), *pre.size)
 
     def counted() -> Sheet:
-        return measure(run.net, shape)
+        return measure(run.net, pre.shape)
 
     sheet = _or_none(counted)
     return sheet.as_dict() if sheet else None

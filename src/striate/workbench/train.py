@@ -54,6 +54,7 @@ class Settings(TypedDict, total=False):
     clip: float
     augment: str
     size: int | str | tuple[int, int]
+    crop: int | str | tuple[int, int]
     color: str
     weights: str
     freeze: str | Sequence[str]
@@ -62,6 +63,8 @@ class Settings(TypedDict, total=False):
     lr_decay: float
     width: float
     options: dict[str, Any]
+    task: str
+    layout: str
     val: float | str
     split: str
     ignore: str | list[str]
@@ -194,7 +197,7 @@ def opened(data: str | Path | Data, recipe: Recipe) -> Data:
         DataError: nothing usable lies there.
     """
     if isinstance(data, Data):
-        for key in ("val", "split", "ignore", "broken", "cache"):
+        for key in ("val", "split", "ignore", "broken", "cache", "layout", "task"):
             if key in recipe.model_fields_set:
                 raise ArgumentError(
                     f"{key}= belongs to striate.open: these data are opened already"
@@ -208,6 +211,8 @@ def opened(data: str | Path | Data, recipe: Recipe) -> Data:
         ignore=recipe.ignore,
         broken=recipe.broken,
         cache=recipe.cache,
+        layout=recipe.layout,
+        task=recipe.task,
     )
 
 

@@ -1,0 +1,51 @@
+"""Targets that lie in places of a picture, moved as the picture was. B batch, M boxes."""
+
+import torch
+from torch import Tensor
+
+from striate.augment.geometry import Geometry
+
+LEAST = 0.1  # share of a box's area that must still be in the view
+OUTSIDE = 255  # the class number of pixels beyond the edge of a mask, which count nowhere
+
+
+def follow(kind: str, targets: Tensor, geometry: Geometry, *, least: float = LEAST) -> Tensor:
+    """Targets of stored pictures as targets of views.
+
+    Args:
+        kind: "mask" ([B, H, W, 1] class numbers: the nearest pixel, `OUTSIDE` beyond the edge), "boxes" ([B, M, 5]
+            class and corners in pixels: the upright box around each moved one, cut at the edge); others stay.
+        targets: of the stored pictures.
+        geometry: of the views.
+        least: share of a box's area that must still be there; what is dropped has class -1.
+    """
+    if kind == "mask":
+        return geometry.masks(targets[..., 0], outside=OUTSIDE)[..., None]
+    if kind != "boxes":
+        return targets
+    moved = torch.full_like(targets, -1.0)
+    for i, rows in enumerate(targets):
+        there = rows[:, 0] >= 0
+        boxes, kept = geometry.boxes(i, rows[there, 1:], least=least)
+        moved[i, : int(kept.sum())] = torch.cat([rows[there, :1], boxes], 1)[kept]
+    return moved
+
+
+def cut(kind: str, targets: Tensor, *, top: int, left: int, size: tuple[int, int]) -> Tensor:
+    """Targets of pictures of which a window at whole pixels is taken; kinds and shapes as in `follow`."""
+    if kind not in ("mask", "boxes"):
+        return targets
+    h, w = size
+    if kind == "mask":  # edges are repeated beyond it, as those of pictures are
+        rows = torch.arange(top, top + h).clamp(0, targets.shape[1] - 1)
+        columns = torch.arange(left, left + w).clamp(0, targets.shape[2] - 1)
+        return targets[:, rows][:, :, columns]
+    moved = targets.clone()
+    corners = targets[..., 1:] - targets.new_tensor((left, top, left, top))
+    edge = targets.new_tensor((w, h, w, h))
+    moved[..., 1:] = corners.clamp_min(0).minimum(edge)
+    before = (corners[..., 2:] - corners[..., :2]).prod(-1)
+    after = (moved[..., 3:] - moved[..., 1:3]).clamp_min(0).prod(-1)
+    lost = (after < LEAST * before.clamp_min(1e-6)) | (targets[..., 0] < 0)
+    moved[lost] = -1.0
+    return moved

@@ -1,0 +1,394 @@
+"""Scores of segmentations. N items, K classes, H W pixels.
+
+Counts of all pixels of a set make the scores: an IoU, a Dice of each class, their means over the classes that are
+in truth or answers, and the share of pixels that are right. Only counts an item are kept, so that the interval can
+come from items or groups left out, never from pixels, which are no independent observations.
+
+Outlines: boundary F1 of Csurka et al. (2013), What is a good evaluation measure for semantic segmentation?, BMVC,
+section 3: within a picture, over its classes; then the mean over pictures. Objects: the foreground-restricted Rand
+score of Arganda-Carreras et al. (2015), Crowdsourcing the creation of image segmentation algorithms for
+connectomics, equations 3 to 5, the mean over pictures.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.errors import ArgumentError, ShapeError
+from striate.metrics.intervals import Floats, mean, mean_ratio, ratios
+from striate.metrics.rows import Rows, same_classes
+from striate.metrics.scores import Interval, number
+
+Ids = NDArray[np.integer] | NDArray[np.bool_]
+Ints = NDArray[np.int64]
+Groups = NDArray[np.integer] | None
+
+TOLERANCE = 0.0075  # of the picture's diagonal, as in section 4 of Csurka et al.
+LISTED = 5  # unknown ids that a message names
+
+
+class SegmentMeter:
+    """Adds answers up to scores: true and false positives and negatives of each class, a row an item.
+
+    Args:
+        classes: K names.
+        ignore: the id of pixels in the truth that count nowhere.
+        boundary: score outlines too; far slower than the rest (`boundary_counts`).
+        tolerance: how far from an outline is on it, in pixels; 0.75 % of the picture's diagonal if not given.
+        rand: the class whose connected parts are objects, for the Rand score; not scored if not given.
+    """
+
+    def __init__(
+        self,
+        classes: Sequence[str],
+        ignore: int | None = None,
+        *,
+        boundary: bool = False,
+        tolerance: float | None = None,
+        rand: int | None = None,
+    ) -> None:
+        if rand is not None and not 0 <= rand < len(classes):
+            raise ArgumentError(f"rand={rand}: expected a class number, 0 to {len(classes) - 1}")
+        self.classes = tuple(classes)
+        self.ignore = ignore
+        self.boundary = boundary
+        self.tolerance = tolerance
+        self.rand = rand
+        self._rows = Rows(self._kinds())
+
+    def __len__(self) -> int:
+        return len(self._rows["counts"])
+
+    def add(self, answer: Ids, target: Ids) -> None:
+        """Add one item: class numbers [H, W] (or any other shape, the same for both).
+
+        Raises:
+            ShapeError: another size than the truth's.
+            ArgumentError: a class number that does not exist.
+        """
+        k, ignore = len(self.classes), self.ignore
+        rows: dict[str, NDArray[Any]] = {"counts": pixel_counts(answer, target, k, ignore=ignore)}
+        if self.boundary:
+            rows["outlines"] = boundary_counts(
+                answer, target, k, tolerance=self.tolerance, ignore=ignore
+            )
+        if self.rand is not None:
+            rows["pairs"] = rand_sums(answer == self.rand, target == self.rand)
+        self.add_rows({name: row[None] for name, row in rows.items()})
+
+    def add_rows(self, rows: Mapping[str, NDArray[Any]]) -> None:
+        """Add items that are counted already, as `state` gives them.
+
+        Raises:
+            ShapeError: rows of a meter with other classes, boundary or rand.
+        """
+        self._rows.add(rows)
+
+    def merge(self, other: "SegmentMeter") -> None:
+        """Add another meter's items behind one's own.
+
+        Raises:
+            ArgumentError: a meter of other classes.
+        """
+        same_classes(self.classes, other.classes)
+        self.add_rows(other.state())
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Plain arrays for other processes, a row an item.
+
+        `counts` [N, K, 3] true positives, false positives, false negatives; with `boundary` also `outlines`
+        [N, K, 4], as `boundary_counts` has them; with `rand` also `pairs` [N, 3], as `rand_sums` has them.
+        """
+        return self._rows.state()
+
+    def load(self, state: Mapping[str, NDArray[Any]]) -> Self:
+        """Start anew from what `state` gave; returns the meter itself."""
+        self._rows.clear()
+        self.add_rows(state)
+        return self
+
+    def values(self) -> dict[str, float]:
+        """The scores without intervals; nan where nothing can be scored."""
+        found = pixel_scores(self._rows["counts"].sum(0))
+        if self.boundary:
+            found["boundary_f1"] = _mean(outline_scores(self._rows["outlines"])[0])
+        if self.rand is not None:
+            found["rand"] = _mean(rand_scores(self._rows["pairs"]))
+        return found
+
+    def scores(self, groups: Groups = None) -> dict[str, Interval]:
+        """The scores with 95 % intervals, from items left out, or from groups (a number an item) left out."""
+        true, union, either, truth = _parts(self._rows["counts"])
+        found = {
+            "miou": mean_ratio(true, union, groups),
+            "dice": mean_ratio(2 * true, either, groups),
+            "pixel_accuracy": mean_ratio(true.sum(1)[:, None], truth.sum(1)[:, None], groups),
+        }
+        if self.boundary:
+            items, _ = outline_scores(self._rows["outlines"])
+            found["boundary_f1"] = mean(items, groups, scale="share")
+        if self.rand is not None:
+            found["rand"] = mean(rand_scores(self._rows["pairs"]), groups, scale="share")
+        return found
+
+    def per_class(self, groups: Groups = None) -> list[dict[str, Any]]:
+        """A row a class: items that have it (support), its pixels, IoU with its interval, Dice, precision, recall.
+
+        What has no pixels behind it is None.
+        """
+        counts = self._rows["counts"]
+        true, union, _, truth = _parts(counts)
+        outlines = outline_scores(self._rows["outlines"])[1] if self.boundary else None
+        rows: list[dict[str, Any]] = []
+        for k, iou in enumerate(ratios(true, union, groups)):
+            tp, fp, fn = (int(n) for n in counts[:, k].sum(0))
+            row = {
+                "label": self.classes[k],
+                "support": int((truth[:, k] > 0).sum()),
+                "pixels": tp + fn,
+                "iou": number(iou.value),
+                "low": number(iou.low),
+                "high": number(iou.high),
+                "dice": _share(2 * tp, 2 * tp + fp + fn),
+                "precision": _share(tp, tp + fp),
+                "recall": _share(tp, tp + fn),
+            }
+            if outlines is not None:
+                row["boundary_f1"] = number(_mean(outlines[:, k]))
+            rows.append(row)
+        return rows
+
+    def item_scores(self, answer: Ids, target: Ids) -> dict[str, float]:
+        """Scores of one item alone; nan where it has nothing to score."""
+        return pixel_scores(pixel_counts(answer, target, len(self.classes), ignore=self.ignore))
+
+    def _kinds(self) -> dict[str, tuple[tuple[int, ...], type]]:
+        """The sizes of an item's rows and their type, by name."""
+        kinds: dict[str, tuple[tuple[int, ...], type]] = {
+            "counts": ((len(self.classes), 3), np.int64)
+        }
+        if self.boundary:
+            kinds["outlines"] = ((len(self.classes), 4), np.int64)
+        if self.rand is not None:
+            kinds["pairs"] = ((3,), np.float64)
+        return kinds
+
+
+def pixel_counts(answer: Ids, target: Ids, classes: int, *, ignore: int | None = None) -> Ints:
+    """True positives, false positives and false negatives of each class, [K, 3].
+
+    Raises:
+        ShapeError: another size than the truth's.
+        ArgumentError: a class number that does not exist.
+    """
+    _check(answer, target, classes)
+    joint = target.astype(np.intp).ravel()
+    ignored = 0
+    if ignore is not None:
+        out = joint == ignore
+        ignored = int(np.count_nonzero(out))
+        joint[out] = classes
+    if joint.size and (joint.min() < 0 or joint.max() > classes):
+        raise _unknown("target", target, classes, ignore)
+    joint *= classes
+    joint += answer.ravel()
+    table = np.bincount(joint, minlength=(classes + 1) * classes).reshape(classes + 1, classes)
+    if table[classes].sum() != ignored:
+        raise _unknown("target", target, classes, ignore)
+    table = table[:classes]
+    true = np.diagonal(table)
+    counts = np.stack([true, table.sum(0) - true, table.sum(1) - true], 1).astype(np.int64)
+    if ignore is not None and 0 <= ignore < classes:
+        counts[ignore] = 0  # no truth can have this class, so it has no score of its own
+    return counts
+
+
+def pixel_scores(counts_K3: Ints) -> dict[str, float]:
+    """Mean IoU and mean Dice over the classes in truth or answer, and the share of pixels that are right.
+
+    >>> pixel_scores(np.array([[3, 1, 0], [0, 0, 1], [0, 0, 0]]))
+    {'miou': 0.375, 'dice': 0.428..., 'pixel_accuracy': 0.75}
+    """
+    true, union, either, truth = (part[0] for part in _parts(counts_K3[None]))
+    there = union > 0
+    pixels = int(truth.sum())
+    return {
+        "miou": _mean(true[there] / union[there]),
+        "dice": _mean(2 * true[there] / either[there]),
+        "pixel_accuracy": float(true.sum() / pixels) if pixels else math.nan,
+    }
+
+
+def boundary_counts(
+    answer: Ids,
+    target: Ids,
+    classes: int,
+    *,
+    tolerance: float | None = None,
+    ignore: int | None = None,
+) -> Ints:
+    """Pixels on the outlines of each class: [K, 4] answered ones near a true one, answered, true near answered, true.
+
+    An outline is the pixels of a class that touch another class above, below, left or right; the picture's rim and
+    ignored pixels have none. Near is nearer than the tolerance, which is 0.75 % of the diagonal if not given.
+
+    Raises:
+        ShapeError: no [H, W], or another size than the truth's.
+        ArgumentError: a class number that does not exist, or a tolerance below 0.
+    """
+    _check(answer, target, classes)
+    if answer.ndim != 2:
+        raise ShapeError(f"boundary F1: got {list(answer.shape)}, expected [height, width]")
+    if tolerance is None:
+        tolerance = TOLERANCE * math.hypot(*answer.shape)
+    if not tolerance >= 0:
+        raise ArgumentError(f"tolerance={tolerance}: expected pixels, 0 or more")
+    known = np.ones(target.shape, np.bool_) if ignore is None else target != ignore
+    counts = np.zeros((classes, 4), np.int64)
+    edges = [_changes(ids, known) for ids in (answer, target)]
+    for k in np.union1d(answer[edges[0]], target[edges[1]]).astype(int):
+        ours, true = (edge & (ids == k) for edge, ids in zip(edges, (answer, target), strict=True))
+        counts[k] = [*_near(ours, true, tolerance), *_near(true, ours, tolerance)]
+    return counts
+
+
+def boundary_f1(
+    answer: Ids,
+    target: Ids,
+    classes: int,
+    *,
+    tolerance: float | None = None,
+    ignore: int | None = None,
+) -> tuple[float, Floats]:
+    """Boundary F1 of one picture: the mean over its classes, and each class's [K], nan for those without outline.
+
+    Arguments and errors as in `boundary_counts`.
+    """
+    counts = boundary_counts(answer, target, classes, tolerance=tolerance, ignore=ignore)
+    items, classwise = outline_scores(counts[None])
+    return float(items[0]), classwise[0]
+
+
+def outline_scores(counts_NK4: Ints) -> tuple[Floats, Floats]:
+    """Boundary F1 of every picture [N], and of every class in it [N, K]; nan where there is no outline.
+
+    2 P R / (P + R) of the shares P of answered and R of true outline pixels that are near the other outline.
+    """
+    near, given, met, true = np.moveaxis(counts_NK4.astype(np.float64), -1, 0)
+    precision, recall = near / given.clip(1), met / true.clip(1)
+    f1 = 2 * precision * recall / np.where(precision + recall > 0, precision + recall, 1)
+    there = given + true > 0
+    classwise = np.where(there, f1, np.nan)
+    count = there.sum(1)
+    return np.where(count > 0, np.where(there, f1, 0).sum(1) / count.clip(1), np.nan), classwise
+
+
+def foreground_rand(answer_mask: NDArray[np.bool_], truth_mask: NDArray[np.bool_]) -> float:
+    """Foreground-restricted Rand score of one picture; nan where the truth has no foreground.
+
+    The objects are the parts of a mask that hang together over the sides of pixels. Of two pixels of true objects
+    drawn at random, the score weighs how often being in one object in the answer and in the truth agree: with
+    p_ij the share of pixels in object i of the answer and j of the truth, s_i and t_j its sums,
+    sum p_ij^2 / (sum s_i^2 / 2 + sum t_j^2 / 2). A pixel that the answer gives to no object is an object of its own.
+
+    >>> truth = np.array([[1, 1, 0, 1, 1]], bool)
+    >>> foreground_rand(truth, truth), round(foreground_rand(np.ones((1, 5), bool), truth), 3)
+    (1.0, 0.667)
+    """
+    return float(rand_scores(rand_sums(answer_mask, truth_mask)[None])[0])
+
+
+def rand_sums(answer_mask: NDArray[np.bool_], truth_mask: NDArray[np.bool_]) -> Floats:
+    """The three sums of squares of the Rand score: of both, of the answer's objects, of the true ones, in shares [3].
+
+    Raises:
+        ShapeError: masks of different sizes.
+    """
+    if answer_mask.shape != truth_mask.shape:
+        raise ShapeError(
+            f"Rand score: the answer is {list(answer_mask.shape)}, the truth {list(truth_mask.shape)}"
+        )
+    pixels = int(np.count_nonzero(truth_mask))
+    if not pixels:
+        return np.zeros(3)
+    ours, true = (_objects(mask)[truth_mask] for mask in (answer_mask, truth_mask))
+    single = ours == 0
+    ours[single] = int(ours.max()) + 1 + np.arange(int(single.sum()))
+    both = np.unique(true * (int(ours.max()) + 1) + ours, return_counts=True)[1]
+    sizes = (both, np.bincount(ours), np.bincount(true))
+    return np.array([float((n.astype(np.float64) ** 2).sum()) for n in sizes]) / pixels**2
+
+
+def rand_scores(sums_N3: Floats) -> Floats:
+    """Rand score of every picture [N]; nan where the truth has no foreground."""
+    both, half = sums_N3[:, 0], sums_N3[:, 1:].sum(1) / 2
+    return np.where(half > 0, both / np.where(half > 0, half, 1), np.nan)
+
+
+def _objects(mask: NDArray[np.bool_]) -> Ints:
+    """A number from one for each part that hangs together, 0 elsewhere."""
+    from scipy import ndimage
+
+    labelled: Any = ndimage.label(mask)
+    return labelled[0].astype(np.int64)
+
+
+def _parts(counts_NK3: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+    """True positives, union, sum of both sizes, pixels of the truth; each [N, K]."""
+    true, extra, missed = np.moveaxis(counts_NK3, -1, 0)
+    return true, true + extra + missed, 2 * true + extra + missed, true + missed
+
+
+def _check(answer: Ids, target: Ids, classes: int) -> None:
+    if answer.shape != target.shape:
+        raise ShapeError(
+            f"the answer is {list(answer.shape)}, the truth {list(target.shape)}; bring the answer back to the "
+            "truth's own size first"
+        )
+    for name, ids in (("answer", answer), ("target", target)):
+        if ids.dtype.kind not in "iub":
+            raise ArgumentError(f"{name}: got {ids.dtype}, expected whole class numbers")
+    if answer.size and not (int(answer.min()) >= 0 and int(answer.max()) < classes):
+        raise _unknown("answer", answer, classes, None)
+
+
+def _unknown(name: str, ids: Ids, classes: int, ignore: int | None) -> ArgumentError:
+    found = [int(i) for i in np.unique(ids) if not 0 <= i < classes and i != ignore]
+    listed = ", ".join(map(str, found[:LISTED])) + (", ..." if len(found) > LISTED else "")
+    ignored = "" if ignore is None else f" and {ignore} for ignored pixels"
+    return ArgumentError(f"{name}: got class {listed}; expected 0 to {classes - 1}{ignored}")
+
+
+def _changes(ids: Ids, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels beside one of another class, where both are known."""
+    found = np.zeros(ids.shape, np.bool_)
+    for before, after in (np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:]):
+        change = (ids[before] != ids[after]) & known[before] & known[after]
+        found[before] |= change
+        found[after] |= change
+    return found
+
+
+def _near(these: NDArray[np.bool_], others: NDArray[np.bool_], tolerance: float) -> tuple[int, int]:
+    """How many of these pixels are nearer than the tolerance to one of the others, of how many."""
+    from scipy import ndimage
+
+    count = int(np.count_nonzero(these))
+    if not count or not others.any():
+        return 0, count
+    (part,) = ndimage.find_objects((these | others).astype(np.int8))  # distances need no more
+    distance: Floats = np.asarray(ndimage.distance_transform_edt(~others[part]))
+    return int(np.count_nonzero(distance[these[part]] < max(tolerance, 1e-9))), count
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _mean(values: Floats) -> float:
+    """The mean of the values that are numbers, nan if there are none."""
+    there = values[~np.isnan(values)]
+    return float(there.mean()) if len(there) else math.nan

@@ -1,0 +1,296 @@
+"""Boxes around objects. B batch, M boxes of a picture, n boxes a cell, K classes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from striate import losses
+from striate.data import Data
+from striate.data.targets import Objects
+from striate.errors import ShapeError, UsageError
+from striate.metrics import Interval
+from striate.metrics.detect import DetectMeter
+from striate.models import catalog
+from striate.ops.boxes import detections
+from striate.tasks.segment import palette
+from striate.tasks.task import HeldOut, Meter, Section, Settings, Size, Task, Tile, answered
+
+SIDE = 320  # of the longer side of a picture, unless all are smaller
+STRIDE = 32  # sides are multiples of it
+LEAST = 0.001  # confidence of a box that is scored: average precision looks at all of them
+SURE = 0.25  # confidence of a box that is shown
+WORST = 12  # pictures shown in the report
+
+U8 = NDArray[np.uint8]
+
+
+class Found(NamedTuple):
+    """What was found in a picture, the surest first: boxes [n, 4] in its pixels, classes [n], confidences [n]."""
+
+    boxes: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Detect(Task):
+    """Detection by grids of cells: each tells boxes, confidences and a class.
+
+    Attributes:
+        classes: their names.
+        spelled: the loss as `striate.losses.read` takes it; it says how an answer is read.
+        boxes: of a cell.
+        conf: least confidence of a box.
+        iou: overlap from which the lesser of two boxes of a class goes.
+        most: boxes of a picture.
+    """
+
+    name: ClassVar[str] = "detect"
+    kinds: ClassVar[tuple[str, ...]] = ("boxes",)
+    fit: ClassVar[str] = "stretch"
+    loss_names: ClassVar[tuple[str, ...]] = tuple(losses.BOXES)
+    usual_loss: ClassVar[str] = "grid"
+    classes: tuple[str, ...]
+    spelled: str = "grid"
+    boxes: int = 2
+    conf: float = LEAST
+    iou: float = 0.5
+    most: int = 100
+
+    @classmethod
+    def of(cls, data: Data, recipe: Settings) -> Self:
+        """With the loss of the recipe and the boxes of a cell that its net has."""
+        return cls(data.classes, recipe.loss or cls.usual_loss, _boxes(recipe))
+
+    @classmethod
+    def restored(cls, classes: Sequence[str], config: Mapping[str, Any]) -> Self:
+        """To answer as it learned."""
+        return cls(tuple(classes), str(config["loss"]), int(config["boxes"]))
+
+    def config(self) -> dict[str, Any]:
+        """How an answer is read."""
+        return {"loss": self.spelled, "boxes": self.boxes}
+
+    @classmethod
+    def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
+        """A fully convolutional detector on pictures of about `SIDE` pixels, of the shape most of them have."""
+        net = recipe.net or (None if own_net else "yolo_grid")
+        paper = net is not None and net.startswith("yolo_v1")
+        options = {"stride": "16"} if net == "yolo_grid" and "stride" not in recipe.options else {}
+        return {
+            "net": net,
+            "size": recipe.size or _size(data, paper=paper),
+            "color": recipe.color or data.color,
+            "augment": "flip+scale:0.3+translate:0.1+brightness+contrast",
+            "loss": "yolo" if paper else "grid",
+            "batch": 8,
+            "options": options,
+        }
+
+    @classmethod
+    def wanted(cls) -> str:
+        """What the losses are of."""
+        return "pictures with boxes"
+
+    def head(self) -> dict[str, Any]:
+        """A score a class in each cell, beside its boxes."""
+        return {"num_classes": len(self.classes)}
+
+    # ---------------------------------------------------------------------------------- a step of it
+
+    @cached_property
+    def _composite(self) -> losses.Composite:
+        return losses.read(self.spelled).within(boxes=self.boxes)
+
+    def criterion(self, answer: Any, target: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Of a grid and class and corners [B, M, 5] as shares of the picture, class -1 for none."""
+        return self._composite.measured(answer, target)
+
+    def check_answer(self, outputs: Any, x: Tensor) -> None:
+        """Five numbers a box and a score a class, for each cell.
+
+        Raises:
+            ShapeError: what came and what was expected.
+        """
+        channels = 5 * self.boxes + len(self.classes)
+        if (
+            not isinstance(outputs, Tensor)
+            or outputs.ndim != 4
+            or outputs.shape[:2] != (len(x), channels)
+        ):
+            raise ShapeError(
+                f"the net answers {answered(outputs)} to {len(x)} pictures, expected one tensor "
+                f"({len(x)}, {channels}, rows, columns): 5 numbers for each of {self.boxes} boxes of a cell and a "
+                f"score for each of the {len(self.classes)} classes"
+            )
+
+    # ------------------------------------------------------------------------------------ its answers
+
+    def decode(self, outputs: Tensor, sizes: Sequence[Size]) -> list[Found]:
+        """Boxes in the pixels of each picture itself, after non-maximum suppression."""
+        boxes, scores = self._composite.decode(outputs.float(), boxes=self.boxes)
+        found = detections(boxes.cpu(), scores.cpu(), conf=self.conf, iou=self.iou)
+        return [self._found(*each, size) for each, size in zip(found, sizes, strict=True)]
+
+    def _found(self, boxes: Tensor, labels: Tensor, scores: Tensor, size: Size) -> Found:
+        height, width = size
+        edge = np.array((width, height, width, height), np.float32)
+        inside = boxes[: self.most].numpy().clip(0, 1) * edge
+        return Found(inside, labels[: self.most].numpy(), scores[: self.most].numpy())
+
+    def item_scores(self, answer: Found, truth: Objects) -> dict[str, float]:
+        """F1 at overlap 0.5 of the boxes that are sure, and how many are right, wrong and missed."""
+        sure = at_least(answer, SURE)
+        return DetectMeter(self.classes).item_scores(
+            sure.boxes, sure.scores, sure.labels, truth.boxes, truth.labels, truth.crowd
+        )
+
+    def meter(self, *, whole: bool = False) -> "Precisions":
+        """A meter of average precision."""
+        del whole
+        return Precisions(self.classes)
+
+    # -------------------------------------------------------------------------------------- predicting
+
+    def tuned(self, options: Mapping[str, Any]) -> Self:
+        """With `conf`, `iou` and `max_boxes` of `predict`.
+
+        Raises:
+            UsageError: one that is out of range, or another setting.
+        """
+        super().tuned({k: v for k, v in options.items() if k not in ("conf", "iou", "max_boxes")})
+        for key in ("conf", "iou"):
+            if not 0 <= options.get(key, 0.5) <= 1:
+                raise UsageError(f"--{key} {options[key]}: expected a number from 0 to 1")
+        return replace(
+            self,
+            conf=options.get("conf", SURE),
+            iou=options.get("iou", self.iou),
+            most=options.get("max_boxes", self.most),
+        )
+
+    def answer(self, one: Found) -> dict[str, Any]:
+        """Label, confidence and corners of every box."""
+        return {
+            "boxes": [
+                {
+                    "label": self.classes[label],
+                    "confidence": round(score, 6),
+                    "box": [round(at, 2) for at in box],
+                }
+                for box, label, score in zip(*(part.tolist() for part in one), strict=True)
+            ]
+        }
+
+    def line(self, answer: Mapping[str, Any]) -> str:
+        """How many of each class."""
+        labels = [box["label"] for box in answer["boxes"]]
+        counts = {name: labels.count(name) for name in self.classes if name in labels}
+        return ", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing found"
+
+    def draw(self, picture: U8, answer: Found | Objects) -> U8:
+        """The boxes over the picture."""
+        colors = palette(len(self.classes))
+        base = Image.fromarray(
+            np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))
+        )
+        pen = ImageDraw.Draw(base)
+        thick = max(1, round(min(picture.shape[:2]) / 200))
+        for box, label in zip(answer.boxes.tolist(), answer.labels.tolist(), strict=True):
+            x0, y0, x1, y1 = box
+            corners = (x0, y0, max(x0, x1 - 1), max(y0, y1 - 1))
+            pen.rectangle(corners, outline=colors[label], width=thick)
+            pen.text((x0 + thick + 1, y0 + thick), self.classes[label], fill=colors[label])
+        return np.asarray(base)
+
+    def files(self, stem: str, picture: U8, answer: Found, folder: Path) -> dict[str, str]:
+        """An overlay."""
+        name = f"{stem}_overlay.png"
+        Image.fromarray(self.draw(picture, answer)).save(folder / name)
+        return {"overlay": name}
+
+    def sections(self, held: HeldOut) -> list[Section]:
+        """Average precision a class, and the pictures that do worst with truth and answer."""
+        order = sorted(range(len(held.rows)), key=lambda i: held.rows[i].get("f1", 2.0))[:WORST]
+        tiles: list[Tile] = []
+        for item in held.items(order):
+            lines = [f"{name} {value:.3g}" for name, value in item.scores.items()]
+            sure = at_least(item.answer, SURE)
+            tiles += [
+                Tile(self.draw(item.input, item.truth), item.name, [*lines, "truth"]),
+                Tile(self.draw(item.input, sure), "answer", [f"confidence from {SURE:.0%}"]),
+            ]
+        rows = held.scores.per_class
+        header = list(rows[0]) if rows else []
+        return [
+            Section("Classes", header=header, rows=[[row[key] for key in header] for row in rows]),
+            Section("Worst pictures", gallery=tiles),
+        ]
+
+
+class Precisions(Meter):
+    """Boxes found and missed, matched as COCO's evaluation does."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._counted = DetectMeter(classes)
+
+    def add(self, answers: Sequence[Found], truths: Sequence[Any] | NDArray[Any]) -> None:
+        """Count what was found in some pictures."""
+        for found, truth in zip(answers, truths, strict=True):
+            self._counted.add(found.boxes, found.scores, found.labels, *truth)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Plain arrays."""
+        return self._counted.state()
+
+    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take in those of another."""
+        self._counted.add_rows(state)
+
+    def values(self) -> dict[str, float]:
+        """Mean average precision at overlap 0.5, and over 0.5 to 0.95."""
+        found = self._counted.values()
+        return {"map50": found.pop("map50"), **found}
+
+    def scores(self, groups: NDArray[np.int64] | None = None) -> dict[str, Interval]:
+        """The same with intervals."""
+        return self._counted.scores(groups)
+
+    @property
+    def merit(self) -> float:
+        """Mean average precision at overlap 0.5."""
+        return self._counted.values()["map50"]
+
+    def per_class(self) -> list[dict[str, Any]]:
+        """Average precision of each class."""
+        return self._counted.per_class()
+
+
+def at_least(found: Found, conf: float) -> Found:
+    """The boxes of at least a confidence."""
+    kept = found.scores >= conf
+    return Found(found.boxes[kept], found.labels[kept], found.scores[kept])
+
+
+def _boxes(recipe: Settings) -> int:
+    """Boxes of a cell, as the recipe's net has them."""
+    given = recipe.options.get("boxes")
+    if given is None and recipe.net and "boxes" in catalog.entry(recipe.net).options:
+        given = catalog.entry(recipe.net).options["boxes"].default
+    return int(given[0] if isinstance(given, tuple | list) else given or 2)
+
+
+def _size(data: Data, *, paper: bool) -> Size:
+    """About `SIDE` pixels at the longer side and of the middle shape of the pictures, in multiples of the stride."""
+    step = 2 * STRIDE if paper else STRIDE
+    height, width = data.median_size
+    scale = min(1.0, SIDE / max(height, width))
+    high, wide = (max(step, round(side * scale / step) * step) for side in (height, width))
+    return high, wide

@@ -1,0 +1,324 @@
+"""A class for every pixel. B batch, K classes, H W pixels of a picture, h w of what the net answers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from striate import losses
+from striate.data import Data
+from striate.data.targets import IGNORE
+from striate.errors import ShapeError
+from striate.metrics import Interval
+from striate.metrics.segment import SegmentMeter, pixel_counts, pixel_scores
+from striate.tasks.task import HeldOut, Meter, Section, Settings, Size, Task, Tile, answered
+
+OWN = 512  # pictures up to this side are read as they are
+PIXELS = 512 * 512  # of a default batch
+WORST = 12  # items shown in the report
+INK = 0.5  # of a class over its picture
+
+Mask = NDArray[np.uint8]
+U8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Segment(Task):
+    """Semantic segmentation: losses of labels pixel by pixel, or of maps class by class; the likeliest class answers.
+
+    Attributes:
+        classes: their names.
+        spelled: the loss as `striate.losses.read` takes it.
+        smoothing: of the labels, in cross-entropy.
+        class_weights: a factor for the pixels of each class, in cross-entropy.
+    """
+
+    name: ClassVar[str] = "segment"
+    kinds: ClassVar[tuple[str, ...]] = ("mask",)
+    fit: ClassVar[str] = "stretch"
+    loss_names: ClassVar[tuple[str, ...]] = (
+        "cross_entropy",
+        "focal",
+        "dice",
+        "iou",
+        "bce",
+        "l1",
+        "l2",
+    )
+    usual_loss: ClassVar[str] = "cross_entropy+dice"
+    classes: tuple[str, ...]
+    spelled: str = "cross_entropy+dice"
+    smoothing: float = 0.0
+    class_weights: tuple[float, ...] | None = None
+
+    @classmethod
+    def of(cls, data: Data, recipe: Settings) -> Self:
+        """With the loss of the recipe and the weights of the classes, by the pixels that they have."""
+        weights = None
+        if recipe.class_weights == "balanced":
+            weights = balanced(data.pixels("train").tolist())
+        return cls(data.classes, recipe.loss or cls.usual_loss, recipe.smoothing, weights)
+
+    @classmethod
+    def restored(cls, classes: Sequence[str], config: Mapping[str, Any]) -> Self:
+        """To answer with: how it was learned does not matter any more."""
+        del config
+        return cls(tuple(classes))
+
+    @classmethod
+    def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
+        """A padded U-Net of a quarter of the width on pictures as they are, or on windows of large ones."""
+        native = data.native_size
+        own = native if native is not None and max(native) <= OWN else (OWN // 2, OWN // 2)
+        size = recipe.crop or recipe.size or own
+        net = recipe.net or (None if own_net else "unet_same")
+        views = "flip+flip_vertical" if recipe.size and not recipe.crop else "flip"
+        batch = max(1, min(16, PIXELS // (size[0] * size[1])))
+        return {
+            "net": net,
+            "size": size,
+            "color": recipe.color or data.color,
+            "augment": f"crop+{views}" if recipe.crop and native is not None else views,
+            "batch": batch,
+        }
+
+    @classmethod
+    def wanted(cls) -> str:
+        """What the losses are of."""
+        return "pictures with masks"
+
+    def head(self) -> dict[str, Any]:
+        """A map a class."""
+        return {"num_classes": len(self.classes)}
+
+    # ---------------------------------------------------------------------------------- a step of it
+
+    @cached_property
+    def _composite(self) -> losses.Composite:
+        return losses.read(self.spelled)
+
+    def criterion(self, answer: Any, target: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The sum of the terms; pixels that count nowhere are neither in the answer nor in the target of any."""
+        target = _middle(target, answer.shape[2:])
+        known = target != IGNORE
+        exact = answer if answer.dtype == torch.float64 else answer.float()
+        parts: dict[str, Tensor] = {}
+        for term in self._composite.terms:
+            value = term.weight * self._term(term, exact, target, known)
+            parts[term.name] = parts[term.name] + value if term.name in parts else value
+        total = torch.stack(list(parts.values())).sum()
+        return total, parts if len(parts) > 1 else {}
+
+    def _term(self, term: losses.Term, logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
+        if term.name == "cross_entropy":
+            weights = None if self.class_weights is None else logits.new_tensor(self.class_weights)
+            costs = F.cross_entropy(
+                logits,
+                target,
+                weights,
+                ignore_index=IGNORE,
+                reduction="none",
+                label_smoothing=self.smoothing,
+            )
+            return _mean_of_items(costs, known)
+        if term.name == "focal":
+            return term.loss(_pixels(logits)[known.flatten()], target[known])
+        hot = F.one_hot(target.where(known, 0), len(self.classes)).movedim(-1, 1)
+        there = known[:, None].to(logits.dtype)
+        if term.name == "bce":  # a pixel that counts nowhere is answered as it should be
+            sure = 40.0 * hot - 20.0
+            return term.loss(logits.where(known[:, None], sure), hot.to(logits.dtype))
+        return _of_maps(term)(logits.softmax(1) * there, hot * there)
+
+    def check_answer(self, outputs: Any, x: Tensor) -> None:
+        """A map for each class, at most as large as the picture.
+
+        Raises:
+            ShapeError: what came and what was expected.
+        """
+        k = len(self.classes)
+        good = (
+            isinstance(outputs, Tensor) and outputs.ndim == 4 and outputs.shape[:2] == (len(x), k)
+        )
+        if not good or outputs.shape[2] > x.shape[2] or outputs.shape[3] > x.shape[3]:
+            expected = (len(x), k, *x.shape[2:])
+            raise ShapeError(
+                f"the net answers {answered(outputs)} to {len(x)} pictures, expected one tensor {expected}: "
+                f"a map for each of the {k} classes, of the picture's size or smaller around its middle"
+            )
+
+    # ------------------------------------------------------------------------------------ its answers
+
+    def decode(self, outputs: Tensor, sizes: Sequence[Size]) -> list[Mask]:
+        """Class numbers [H, W] of each picture: the likeliest class, of probabilities brought to its own size."""
+        probs = outputs.float().softmax(1)
+        return [self._mask(p, size) for p, size in zip(probs, sizes, strict=True)]
+
+    @staticmethod
+    def _mask(probs: Tensor, size: Size) -> Mask:
+        if tuple(probs.shape[1:]) != tuple(size):
+            probs = F.interpolate(probs[None], size, mode="bilinear", align_corners=False)[0]
+        return probs.argmax(0).to(torch.uint8).cpu().numpy()
+
+    def truth(self, target: Any) -> Mask:
+        """A stored mask without its axis of one channel."""
+        return target[..., 0]
+
+    def item_scores(self, answer: Mask, truth: Mask) -> dict[str, float]:
+        """Mean IoU, Dice and the share of pixels of one picture."""
+        counts = pixel_counts(answer, truth, len(self.classes), ignore=IGNORE)
+        return {name: value for name, value in pixel_scores(counts).items() if value == value}  # noqa: PLR0124
+
+    def meter(self, *, whole: bool = False) -> "Pixels":
+        """A meter of pixels; of a `whole` evaluation outlines are counted too."""
+        return Pixels(self.classes, outlines=whole)
+
+    # -------------------------------------------------------------------------------------- predicting
+
+    def answer(self, one: Mask) -> dict[str, Any]:
+        """The share of the pixels of each class."""
+        shares = np.bincount(one.ravel(), minlength=len(self.classes)) / max(1, one.size)
+        return {"classes": {name: float(s) for name, s in zip(self.classes, shares, strict=True)}}
+
+    def line(self, answer: Mapping[str, Any]) -> str:
+        """The classes that are there, the largest first."""
+        shares = sorted(answer["classes"].items(), key=lambda pair: -pair[1])
+        return ", ".join(f"{name} {share:.1%}" for name, share in shares if share > 0)
+
+    def draw(self, picture: U8, answer: Mask) -> U8:
+        """The classes in colours over the picture."""
+        colors = np.array(palette(len(self.classes)), np.float64)
+        base = np.broadcast_to(picture, (*picture.shape[:2], 3)).astype(np.float64)
+        known = (answer != IGNORE)[..., None]
+        inked = (1 - INK) * base + INK * colors[np.where(answer == IGNORE, 0, answer)]
+        return np.rint(np.where(known, inked, base)).astype(np.uint8)
+
+    def files(self, stem: str, picture: U8, answer: Mask, folder: Path) -> dict[str, str]:
+        """The mask as a PNG with a palette, in the picture's size, and an overlay."""
+        mask = Image.fromarray(answer, "P")
+        mask.putpalette([value for color in palette(len(self.classes)) for value in color])
+        names = {"mask": f"{stem}_mask.png", "overlay": f"{stem}_overlay.png"}
+        mask.save(folder / names["mask"])
+        Image.fromarray(self.draw(picture, answer)).save(folder / names["overlay"])
+        return names
+
+    def sections(self, held: HeldOut) -> list[Section]:
+        """The pictures that do worst, with truth, answer and where they differ; scores a class."""
+        order = sorted(range(len(held.rows)), key=lambda i: held.rows[i].get("miou", 2.0))[:WORST]
+        tiles: list[Tile] = []
+        for item in held.items(order):
+            wrong = ((item.answer != item.truth) & (item.truth != IGNORE)).astype(np.uint8)
+            lines = [f"{name} {value:.1%}" for name, value in item.scores.items()]
+            tiles += [
+                Tile(item.input, item.name, lines),
+                Tile(self.draw(item.input, item.truth), "truth"),
+                Tile(self.draw(item.input, item.answer), "answer"),
+                Tile(_difference(item.input, wrong), "where they differ"),
+            ]
+        rows = held.scores.per_class
+        header = list(rows[0]) if rows else []
+        table = [[row[key] for key in header] for row in rows]
+        return [
+            Section("Classes", header=header, rows=table),
+            Section("Worst pictures", gallery=tiles),
+        ]
+
+
+class Pixels(Meter):
+    """Counts of pixels by class, a row an item."""
+
+    def __init__(self, classes: Sequence[str], *, outlines: bool) -> None:
+        self._counted = SegmentMeter(classes, IGNORE, boundary=outlines)
+
+    def add(self, answers: Sequence[Mask], truths: Sequence[Any] | NDArray[Any]) -> None:
+        """Count masks [H, W] and their truths."""
+        for answer, truth in zip(answers, truths, strict=True):
+            self._counted.add(answer, truth)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """The rows."""
+        return self._counted.state()
+
+    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take in rows."""
+        self._counted.add_rows(state)
+
+    def values(self) -> dict[str, float]:
+        """Mean IoU first."""
+        return self._counted.values()
+
+    def scores(self, groups: NDArray[np.int64] | None = None) -> dict[str, Interval]:
+        """Mean IoU, Dice, the share of pixels, outlines."""
+        return self._counted.scores(groups)
+
+    @property
+    def merit(self) -> float:
+        """Mean IoU."""
+        return self._counted.values()["miou"]
+
+    def per_class(self) -> list[dict[str, Any]]:
+        """IoU with its interval, Dice, precision, recall."""
+        return self._counted.per_class()
+
+
+def palette(count: int) -> list[tuple[int, int, int]]:
+    """Colours that are easily told apart, class 0 first: of Pascal VOC's palette, black left to the end."""
+    return [_voc_color(i) for i in range(1, count + 1)]
+
+
+def _voc_color(index: int) -> tuple[int, int, int]:
+    """Bits of a number spread over three channels, as the development kit of Pascal VOC does."""
+    channels = [0, 0, 0]
+    for bit in range(8):
+        for channel in range(3):
+            channels[channel] |= ((index >> (3 * bit + channel)) & 1) << (7 - bit)
+    return channels[0], channels[1], channels[2]
+
+
+def balanced(pixels: Sequence[int]) -> tuple[float, ...]:
+    """Median frequency balancing: the median share of pixels over that of each class (Eigen and Fergus 2015).
+
+    Args:
+        pixels: of each class in the training items; a class without any counts as the median.
+    """
+    counts = np.asarray(pixels, np.float64)
+    there = counts[counts > 0]
+    middle = float(np.median(there)) if len(there) else 1.0
+    return tuple((middle / np.where(counts > 0, counts, middle)).tolist())
+
+
+def _difference(picture: U8, wrong: Mask) -> U8:
+    """The picture in grey, pixels that are wrong in red."""
+    grey = picture.mean(2, keepdims=True) if picture.shape[2] == 3 else picture.astype(np.float64)
+    base = np.broadcast_to(0.6 * grey + 80, (*picture.shape[:2], 3))
+    red = np.array([214.0, 40.0, 40.0])
+    return np.rint(np.where(wrong[..., None] > 0, red, base)).clip(0, 255).astype(np.uint8)
+
+
+def _middle(target: Tensor, size: Sequence[int]) -> Tensor:
+    """The middle of masks [B, H, W], as large as the answer of a net without padding."""
+    top, left = ((n - k) // 2 for n, k in zip(target.shape[1:], size, strict=True))
+    return target[:, top : top + size[0], left : left + size[1]]
+
+
+def _mean_of_items(costs: Tensor, known: Tensor) -> Tensor:
+    """The mean over items of the mean over their pixels that count, so a batch in parts gives the same gradient."""
+    return ((costs * known).flatten(1).sum(1) / known.flatten(1).sum(1).clamp_min(1)).mean()
+
+
+def _pixels(logits: Tensor) -> Tensor:
+    """[B, K, h, w] as [B h w, K]."""
+    return logits.movedim(1, -1).flatten(0, 2)
+
+
+def _of_maps(term: losses.Term) -> Callable[..., Any]:
+    """A loss of maps for probabilities, where it would take logits else."""
+    return partial(term.loss, logits=False) if term.name in ("dice", "iou") else term.loss

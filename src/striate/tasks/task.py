@@ -1,0 +1,386 @@
+"""What a task is: how a net's output is learned, decoded, scored, written and drawn. B batch, N items.
+
+Everything outside this room asks a task by this protocol and knows none by name. A batch's target is one tensor with
+the items along its first axis (ragged targets are padded), so a batch can be divided, moved and shared between
+processes whatever it holds.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from striate import losses
+from striate.data import Data
+from striate.errors import RecipeError, ShapeError, UsageError
+from striate.metrics import Interval, Scores
+from striate.models import catalog
+from striate.models.backbone import Backbone
+
+Answer = Any  # of one item: whatever the task decodes an output to
+Answers = Any  # of several items: a sequence of answers, or an array with a row for each
+Size = tuple[int, int]  # height and width in pixels
+U8 = NDArray[np.uint8]
+
+
+class Learned(NamedTuple):
+    """What a net made of a batch: its answer, the loss, and the loss's parts where it is a sum of several."""
+
+    answer: Any
+    loss: Tensor
+    parts: Mapping[str, Tensor]
+
+
+class Settings(Protocol):
+    """The settings of a training that tasks read; `striate.training.Recipe` has them."""
+
+    @property
+    def net(self) -> str | None: ...
+    @property
+    def loss(self) -> str | None: ...
+    @property
+    def smoothing(self) -> float: ...
+    @property
+    def class_weights(self) -> str: ...
+    @property
+    def sampling(self) -> str: ...
+    @property
+    def augment(self) -> str: ...
+    @property
+    def size(self) -> Size | None: ...
+    @property
+    def crop(self) -> Size | None: ...
+    @property
+    def color(self) -> str | None: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+
+
+class Meter(ABC):
+    """Adds answers up to scores, in memory that grows with the items by a few numbers each.
+
+    Over several processes each adds its own items; `state` of one is plain arrays, which `merge` takes in the order
+    of the items, so that scores are the same whatever the number of processes.
+    """
+
+    @abstractmethod
+    def add(self, answers: Answers, truths: Sequence[Any] | NDArray[Any]) -> None:
+        """Count the answers to some items."""
+
+    @abstractmethod
+    def state(self) -> dict[str, NDArray[Any]]:
+        """All that was counted, as plain arrays."""
+
+    @abstractmethod
+    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Count what the state of another meter counted, after what is counted here."""
+
+    @abstractmethod
+    def values(self) -> dict[str, float]:
+        """The scores that are watched epoch by epoch, without intervals, the most important first."""
+
+    @abstractmethod
+    def scores(self, groups: NDArray[np.int64] | None = None) -> dict[str, Interval]:
+        """All scores with 95 % intervals, from drawing items, or groups [N] of them, again."""
+
+    @property
+    @abstractmethod
+    def merit(self) -> float:
+        """What the kept epoch maximises."""
+
+    def per_class(self) -> list[dict[str, Any]]:
+        """A row a class: label, support and scores; none where the task has no classes."""
+        return []
+
+    def confusion(self) -> NDArray[np.int64] | None:
+        """Counts [K, K], rows truth, columns answers, where the task has such a table."""
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One item with its answer, as a report shows it.
+
+    Attributes:
+        name: of the item.
+        input: as stored, of pictures uint8 [H, W, C] in the item's own size, rgb or grey.
+        truth: its target.
+        answer: decoded.
+        scores: of this item.
+    """
+
+    name: str
+    input: NDArray[Any] = field(repr=False)
+    truth: Any = field(repr=False)
+    answer: Answer = field(repr=False)
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """A picture with a caption in a gallery: uint8 [H, W, C]; `title` is shown above it, `lines` below."""
+
+    picture: U8 = field(repr=False)
+    title: str
+    lines: Sequence[str] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """A titled part of a report; what is empty is left out.
+
+    Attributes:
+        title: in the contents of the page.
+        text: sentences above.
+        header, rows: a table; numbers are written by the report in one form.
+        figures: SVG markup by caption.
+        gallery: pictures, the worst items first.
+    """
+
+    title: str
+    text: str = ""
+    header: Sequence[str] = ()
+    rows: Sequence[Sequence[Any]] = ()
+    figures: Mapping[str, str] = field(default_factory=dict[str, str])
+    gallery: Sequence[Tile] = ()
+
+
+class HeldOut(Protocol):
+    """The answers to a split, as sections are made from them."""
+
+    @property
+    def scores(self) -> Scores: ...
+    @property
+    def meter(self) -> Any: ...
+    @property
+    def rows(self) -> Sequence[Mapping[str, Any]]: ...
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    def items(self, numbers: Sequence[int]) -> list[Item]:
+        """These items with their inputs, truths and answers; the net answers them again."""
+        ...
+
+
+class Task(ABC):
+    """What is asked of a net. A frozen dataclass: equal tasks learn alike.
+
+    Attributes:
+        name: also the folder below runs/.
+        kinds: of targets that it learns from; see `striate.data.targets`.
+        nets: names of further tasks whose nets of the catalogue do this one too.
+        fit: how pictures are brought to the size the net reads; see `Data.arrays`.
+        noun: what an item is called, plural.
+        loss_names: the losses a recipe may ask for, of `striate.losses`.
+        usual_loss: the one that is taken where it asks for none.
+        mixes: whether two items may be blended into one.
+        held_loss: whether the loss of the held-out items is to be computed as in training; else its meter has it.
+        classes: their names; () of a task without.
+        class_weights: a factor on the loss of each class, where the recipe balances them.
+    """
+
+    name: ClassVar[str]
+    kinds: ClassVar[tuple[str, ...]]
+    nets: ClassVar[tuple[str, ...]] = ()
+    fit: ClassVar[str] = "cover"
+    noun: ClassVar[str] = "pictures"
+    loss_names: ClassVar[tuple[str, ...]] = ()
+    usual_loss: ClassVar[str] = ""
+    mixes: ClassVar[bool] = False
+    held_loss: ClassVar[bool] = True
+    classes: tuple[str, ...] = ()
+    class_weights: tuple[float, ...] | None = None
+
+    # ------------------------------------------------------------------------------ before a training
+
+    @classmethod
+    @abstractmethod
+    def of(cls, data: Data, recipe: Settings) -> Self:
+        """The task that opened data and a settled recipe ask for."""
+
+    @classmethod
+    @abstractmethod
+    def restored(cls, classes: Sequence[str], config: Mapping[str, Any]) -> Self:
+        """The task of a run, from the classes and the `config` that it wrote."""
+
+    def config(self) -> dict[str, Any]:
+        """Plain values for config.json, beside the name and the classes."""
+        return {}
+
+    @classmethod
+    @abstractmethod
+    def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
+        """Settings that suit the data where the recipe leaves them open: net, size, color, augment, loss."""
+
+    @abstractmethod
+    def head(self) -> dict[str, Any]:
+        """What building a net of the catalogue needs to answer this task, such as num_classes."""
+
+    @classmethod
+    def refuse(cls, recipe: Settings, *, own_net: bool = False) -> None:
+        """Refuse what cannot be learned so, before anything is decoded.
+
+        Raises:
+            UsageError: the net of the catalogue does another task; the message names some that do this one.
+            RecipeError: a loss of other targets, or mixed items where they cannot be mixed.
+        """
+        if recipe.net and not own_net:
+            refuse_net(cls, recipe.net)
+        spelt = recipe.loss or cls.usual_loss
+        wrong = [term.name for term in losses.read(spelt).terms if term.name not in cls.loss_names]
+        if wrong:
+            raise RecipeError(
+                f"loss={spelt}: {cls.wanted()} need {', '.join(cls.loss_names)}, or a sum of these"
+            )
+
+    @classmethod
+    def wanted(cls) -> str:
+        """What the losses of this task are of, in a message."""
+        return f"{cls.noun} to {cls.name}"
+
+    # ---------------------------------------------------------------------------------- a step of it
+
+    @abstractmethod
+    def criterion(self, answer: Any, target: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The loss of an answer, and its parts where it is a sum of several."""
+
+    def learn(self, net: nn.Module, x: Tensor, target: Tensor) -> Learned:
+        """A net's answer and loss: of the net's own objective if it has one, which may ask for several losses.
+
+        The parts are those of the loss of the answer itself.
+        """
+        measured: list[tuple[Any, Mapping[str, Tensor]]] = []
+
+        def loss(answer: Any, wanted: Tensor) -> Tensor:
+            value, parts = self.criterion(answer, wanted)
+            measured.append((answer, parts))
+            return value
+
+        if isinstance(net, Backbone):
+            answer, value = net.objective(x, target, loss)
+        else:
+            answer = net(x)
+            value = loss(answer, target)
+        return Learned(answer, value, next((p for of, p in measured if of is answer), {}))
+
+    def counts(self, answer: Any, target: Tensor) -> dict[str, Tensor]:
+        """Sums over the items of a batch that are shown beside the loss of the training, such as how many are right."""
+        del answer, target
+        return {}
+
+    def shares(self, target: Tensor, kind: torch.dtype) -> Tensor:
+        """Targets in a form in which those of two items can be blended."""
+        del target, kind
+        raise RecipeError(f"{self.name}: items cannot be mixed; leave mixup and cutmix out")
+
+    def check_answer(self, outputs: Any, x: Tensor) -> None:
+        """Refuse outputs that this task cannot read, before anything is timed.
+
+        Raises:
+            ShapeError: what came and what was expected.
+        """
+        if not isinstance(outputs, Tensor) or len(outputs) != len(x):
+            raise ShapeError(
+                f"the net answers {answered(outputs)} to {len(x)} {self.noun}, expected one tensor of {len(x)} rows"
+            )
+
+    # ------------------------------------------------------------------------------------ its answers
+
+    def outputs(self, net: nn.Module, x: Tensor) -> Any:
+        """What a net says of a batch when it is used."""
+        return net(x)
+
+    @abstractmethod
+    def decode(self, outputs: Any, sizes: Sequence[Size]) -> Answers:
+        """An answer an item, in the item's own size and places.
+
+        Args:
+            outputs: of the net, for whole items.
+            sizes: height and width of each item itself; (0, 0) where it is no picture.
+        """
+
+    def truth(self, target: Any) -> Any:
+        """The target of one item, as stored for training, in the form of `Targets.truth`."""
+        return target
+
+    @abstractmethod
+    def item_scores(self, answer: Answer, truth: Any) -> dict[str, float]:
+        """The scores of one item: numbers in a row of items.csv; what is undefined is left out."""
+
+    def item_words(self, answer: Answer, truth: Any) -> dict[str, str]:
+        """Words in that row, before the scores."""
+        del answer, truth
+        return {}
+
+    @abstractmethod
+    def meter(self, *, whole: bool = False) -> Meter:
+        """A meter without any answers; of a `whole` evaluation it may count what is slow to count."""
+
+    # -------------------------------------------------------------------------------------- predicting
+
+    def tuned(self, options: Mapping[str, Any]) -> Self:
+        """The same with settings of `predict`, such as the least confidence of a box.
+
+        Raises:
+            UsageError: one that this task does not have.
+        """
+        if options:
+            raise UsageError(f"--{next(iter(options))}: {self.name} has no such setting")
+        return self
+
+    @abstractmethod
+    def answer(self, one: Answer) -> dict[str, Any]:
+        """One answer in the JSON shape of `predict`."""
+
+    def line(self, answer: Mapping[str, Any]) -> str:
+        """The same as words on one line of a terminal."""
+        return ", ".join(f"{key} {value}" for key, value in answer.items())
+
+    def draw(self, picture: U8, answer: Answer) -> U8 | None:
+        """An answer drawn over its picture, uint8 [H, W, 3]; None where there is nothing to draw."""
+        del picture, answer
+        return None
+
+    def files(self, stem: str, picture: U8, answer: Answer, folder: Path) -> dict[str, str]:
+        """Write what people use beside the JSON of one item; the names of the files by what they are."""
+        del stem, picture, answer, folder
+        return {}
+
+    @abstractmethod
+    def sections(self, held: HeldOut) -> list[Section]:
+        """What the report shows of the answers to a split, worst items first."""
+
+
+def refuse_net(task: type[Task], name: str) -> None:
+    """Refuse a net of the catalogue that does another task; one that learns without targets says so when it is built.
+
+    Raises:
+        UsageError: with those that do this one.
+    """
+    tasks = catalog.entry(name).tasks
+    fits = {task.name, *task.nets}
+    if fits & set(tasks) or tasks == ("unsupervised",):
+        return
+    able = [other for other, entry in catalog.CATALOG.items() if fits & set(entry.tasks)]
+    listed = ", ".join(able[:8]) + (f" and {len(able) - 8} more" if len(able) > 8 else "")
+    raise UsageError(
+        f"net={name} learns to {' or '.join(tasks)}, these data are to {task.name}; "
+        + (
+            f"nets that do: {listed}"
+            if able
+            else "no net of the catalogue does that: bring your own"
+        )
+    )
+
+
+def answered(outputs: Any) -> str:
+    """The shape of what a net answered, or its type."""
+    if isinstance(outputs, Tensor):
+        return str(tuple(outputs.shape))
+    return type(outputs).__name__

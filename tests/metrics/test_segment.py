@@ -1,0 +1,284 @@
+"""Segmentation: values against scikit-learn and brute force, intervals against simulation."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from striate.errors import ArgumentError, ShapeError
+from striate.metrics.segment import (
+    SegmentMeter,
+    boundary_counts,
+    boundary_f1,
+    foreground_rand,
+    pixel_counts,
+)
+
+
+def pictures(count=12, k=5, size=(9, 13), skill=0.7, seed=0, dtype=np.uint8):
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        truth = rng.integers(k, size=size)
+        answer = np.where(rng.random(size) < skill, truth, rng.integers(k, size=size))
+        yield answer.astype(dtype), truth.astype(dtype)
+
+
+def metered(items, k=5, **settings):
+    meter = SegmentMeter([f"class {i}" for i in range(k)], **settings)
+    for answer, truth in items:
+        meter.add(answer, truth)
+    return meter
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.int16])
+@pytest.mark.parametrize("ignore", [None, 255, 4])
+def test_values_are_those_of_scikit_learn_over_all_pixels(dtype, ignore):
+    items = list(pictures(dtype=dtype))
+    if ignore == 255:
+        for _, truth in items:
+            truth[truth == 3] = 255
+        if dtype is np.int16:
+            ignore = 255
+    answer, truth = (np.concatenate([x.ravel() for x in side]) for side in zip(*items, strict=True))
+    known = np.ones(truth.shape, bool) if ignore is None else truth != ignore
+    labels = [k for k in range(5) if k != ignore and (k in truth[known] or k in answer[known])]
+    found = metered(items, ignore=ignore).values()
+    truth, answer = truth[known], answer[known]
+    iou = reference.jaccard_score(truth, answer, labels=labels, average="macro")
+    dice = reference.f1_score(truth, answer, labels=labels, average="macro")
+    assert found == pytest.approx(
+        {"miou": iou, "dice": dice, "pixel_accuracy": (truth == answer).mean()}
+    )
+
+
+def test_a_class_is_absent_where_it_has_no_pixels_and_zero_where_it_is_only_answered():
+    truth = np.zeros((4, 4), np.uint8)
+    answer = truth.copy()
+    answer[0] = 1  # only answered
+    meter = metered([(answer, truth)], k=3)
+    rows = meter.per_class()
+    assert [row["iou"] for row in rows] == [0.75, 0.0, None]
+    assert [row["recall"] for row in rows] == [0.75, None, None]
+    assert [row["precision"] for row in rows] == [1.0, 0.0, None]
+    assert [row["support"] for row in rows] == [1, 0, 0]
+    assert meter.values()["miou"] == 0.375
+    empty = metered([(answer, np.full_like(truth, 255))], k=3, ignore=255)
+    assert all(math.isnan(value) for value in empty.values().values())
+    assert all(math.isnan(value) for value in metered([], k=3).values().values())
+    assert all(math.isnan(score.value) for score in empty.scores().values())
+
+
+def test_item_scores_are_those_of_a_meter_of_one_item():
+    meter = metered([], boundary=True)
+    for answer, truth in pictures(3):
+        alone = metered([(answer, truth)]).values()
+        assert meter.item_scores(answer, truth) == alone
+    assert len(meter) == 0
+
+
+def test_meters_add_up_and_travel_as_arrays():
+    items = list(pictures(7))
+    settings = {"boundary": True, "rand": 1}
+    whole = metered(items, **settings)
+    first, second = metered(items[:3], **settings), metered(items[3:], **settings)
+    first.merge(metered([], **settings).load(second.state()))
+    assert len(first) == 7
+    for name, rows in whole.state().items():
+        assert np.array_equal(rows, first.state()[name]), name
+    assert whole.scores() == first.scores()
+    with pytest.raises(ShapeError, match=r"^outlines: got None, expected \[rows, 5, 4\]"):
+        whole.merge(metered([]))
+    with pytest.raises(ArgumentError, match=r"^merge: got a meter of b, a; expected"):
+        SegmentMeter("ab").merge(SegmentMeter("ba"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "target", "ignore", "message"),
+    [
+        (np.zeros((2, 3), int), np.zeros((3, 2), int), None, "the answer is [2, 3], the truth [3, 2]"),
+        (np.zeros((2, 2)), np.zeros((2, 2), int), None, "answer: got float64, expected whole class"),
+        (np.full((2, 2), 3), np.zeros((2, 2), int), None, "answer: got class 3; expected 0 to 2"),
+        (np.full((2, 2), 3), np.full((2, 2), 3), 3, "answer: got class 3; expected 0 to 2"),
+        (np.zeros((2, 2), int), np.full((2, 2), 3), None, "target: got class 3; expected 0 to 2"),
+        (np.zeros((2, 2), int), np.array([[3, 255], [0, 0]]), 255, "target: got class 3; expected 0 to 2 and 255 for ignored pixels"),
+        (np.zeros((2, 2), int), np.full((2, 2), 7), 255, "target: got class 7; expected 0 to 2 and 255"),
+        (np.zeros((2, 2), int), np.full((2, 2), -1), None, "target: got class -1; expected 0 to 2"),
+        (np.zeros((2, 2), int), np.full((2, 2), 200, np.uint8), 255, "target: got class 200; expected"),
+        (np.zeros((2, 4), int), np.arange(8).reshape(2, 4), None, "target: got class 3, 4, 5, 6, 7; expected"),
+    ],
+)  # fmt: skip
+def test_masks_that_cannot_be_scored_are_refused(answer, target, ignore, message):
+    meter = SegmentMeter("abc", ignore)
+    with pytest.raises(ArgumentError) as error:
+        meter.add(answer, target)
+    assert message in str(error.value)
+    assert len(meter) == 0
+
+
+def test_too_few_items_have_values_without_an_interval():
+    items = list(pictures(20))
+    assert not any(score.known for score in metered(items[:4]).scores().values())
+    assert all(score.known for score in metered(items).scores().values())
+    grouped = metered(items).scores(np.arange(20) // 5)
+    assert not any(score.known for score in grouped.values())
+    assert grouped["miou"].as_dict() == {"value": grouped["miou"].value, "low": None, "high": None}
+    assert metered(items[:4]).per_class()[0]["low"] is None
+
+
+def test_copies_of_items_in_one_group_make_no_interval_narrower():
+    items = list(pictures(20))
+    once, often = metered(items), metered([item for item in items for _ in range(4)])
+    for name, score in once.scores().items():
+        again = often.scores(np.repeat(np.arange(20), 4))[name]
+        assert (again.low, again.high) == pytest.approx((score.low, score.high))
+        alone = often.scores()[name]
+        assert alone.high - alone.low < 0.7 * (score.high - score.low)
+    with pytest.raises(
+        ShapeError, match=r"groups: got \[3\], expected one group number for each of 20"
+    ):
+        once.scores(np.arange(3))
+
+
+@pytest.mark.parametrize(("k", "presence", "count"), [(2, 1.0, 20), (11, 0.5, 20), (20, 0.2, 20), (11, 0.5, 100)])  # fmt: skip
+def test_intervals_cover(k, presence, count):
+    """Pictures of uneven difficulty and classes of uneven size, some of them rare."""
+    rng = np.random.default_rng(0)
+    meter = SegmentMeter([str(i) for i in range(k)])
+    offset = np.linspace(0, 3, k)
+
+    def drawn(n):
+        skill = 1 / (1 + np.exp(-offset - rng.normal(size=(n, 1)) - rng.normal(size=(n, k))))
+        size = (rng.random((n, k)) < presence) * np.exp(8 + rng.normal(size=(n, k)))
+        true = (size * skill).astype(np.int64)
+        missed = ((size - true) * 0.4).astype(np.int64)
+        return np.stack([true, size.astype(np.int64) - true - missed, missed], 2)
+
+    true = SegmentMeter(meter.classes).load({"counts": drawn(200_000)}).values()
+    inside = dict.fromkeys(true, 0)
+    for _ in range(300):
+        for name, score in meter.load({"counts": drawn(count)}).scores().items():
+            inside[name] += score.low <= true[name] <= score.high
+    assert all(n >= 270 for n in inside.values()), inside
+
+
+def brute_boundary(answer, target, k, tolerance):
+    """Csurka et al., pixel by pixel."""
+
+    def outline(ids):
+        high, wide = ids.shape
+        return [
+            (y, x)
+            for y in range(high)
+            for x in range(wide)
+            if ids[y, x] == k
+            and any(
+                0 <= y + dy < high and 0 <= x + dx < wide and ids[y + dy, x + dx] != k
+                for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0))
+            )
+        ]
+
+    ours, true = outline(answer), outline(target)
+    near = [sum(any(math.dist(p, q) < tolerance for q in b) for p in a) for a, b in ((ours, true), (true, ours))]  # fmt: skip
+    return [near[0], len(ours), near[1], len(true)]
+
+
+@pytest.mark.parametrize("tolerance", [0.5, 1.1, 2.0])
+def test_outlines_are_those_counted_pixel_by_pixel(tolerance):
+    rng = np.random.default_rng(1)
+    for seed in range(4):
+        truth = np.kron(rng.integers(4, size=(3, 4)), np.ones((4, 3), int))
+        answer = np.roll(truth, seed, seed % 2)
+        found = boundary_counts(answer, truth, 5, tolerance=tolerance)
+        assert found.tolist() == [brute_boundary(answer, truth, k, tolerance) for k in range(5)]
+
+
+def test_boundary_f1_of_a_shifted_half():
+    """An edge that lies two pixels off is right within 2.1 pixels and wrong within 1.9, except its nearer side."""
+    truth = np.zeros((10, 20), np.uint8)
+    truth[:, 10:] = 1
+    answer = np.zeros_like(truth)
+    answer[:, 12:] = 1
+    assert boundary_f1(answer, truth, 2, tolerance=2.1)[0] == 1.0
+    assert boundary_f1(answer, truth, 2, tolerance=1.9)[0] == 0.0
+    assert boundary_f1(truth, truth, 3, tolerance=0)[0] == 1.0
+    assert np.isnan(boundary_f1(truth, truth, 3)[1]).tolist() == [False, False, True]
+    value, classwise = boundary_f1(truth * 0, truth * 0, 2)
+    assert math.isnan(value)
+    assert np.isnan(classwise).all()
+
+
+def test_ignored_pixels_have_no_outline():
+    truth = np.zeros((12, 12), np.uint8)
+    truth[:, 6:] = 1
+    answer = truth.copy()
+    answer[:3] = 1  # wrong, where nobody looks
+    truth[:4] = 255
+    assert boundary_counts(answer, truth, 2, tolerance=1, ignore=255).tolist() == [[8] * 4, [8] * 4]
+    meter = metered([(answer, truth)], k=2, ignore=255, boundary=True)
+    assert meter.values() == {"miou": 1, "dice": 1, "pixel_accuracy": 1, "boundary_f1": 1}
+    assert meter.per_class()[0]["boundary_f1"] == 1
+
+
+def brute_rand(answer, truth):
+    """Ordered pairs of true pixels, a pixel with itself included: in one object in both, in the answer, in truth."""
+    places = list(zip(*np.nonzero(truth), strict=True))
+    labels = [parts(answer), parts(truth)]
+    both = ours = true = 0
+    for p, q in itertools.product(places, places):
+        a = p == q or (labels[0].get(p, p) == labels[0].get(q, q))
+        t = labels[1][p] == labels[1][q]
+        both, ours, true = both + (a and t), ours + a, true + t
+    return both / ((ours + true) / 2)
+
+
+def parts(mask):
+    """Which object each pixel of a mask is in, by flooding."""
+    found = {}
+    for start in zip(*np.nonzero(mask), strict=True):
+        ahead = [start]
+        while ahead:
+            y, x = ahead.pop()
+            if (y, x) in found or not (0 <= y < mask.shape[0] and 0 <= x < mask.shape[1]):
+                continue
+            if mask[y, x]:
+                found[y, x] = ("object", start)
+                ahead += [(y + 1, x), (y - 1, x), (y, x + 1), (y, x - 1)]
+    return found
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rand_counts_pairs(seed):
+    rng = np.random.default_rng(seed)
+    truth, answer = rng.random((2, 8, 9)) < 0.6
+    assert foreground_rand(answer, truth) == pytest.approx(brute_rand(answer, truth))
+
+
+def test_rand_of_merged_and_split_cells():
+    truth = np.array([[1, 1, 0, 1, 1]], bool)
+    assert foreground_rand(truth, truth) == 1
+    assert foreground_rand(np.ones((1, 5), bool), truth) == pytest.approx(8 / ((16 + 8) / 2))
+    split = np.array([[1, 0, 0, 1, 1]], bool)
+    assert foreground_rand(split, truth) == pytest.approx(6 / ((6 + 8) / 2))
+    assert math.isnan(foreground_rand(truth, truth & False))
+    meter = metered([(truth.astype(int), truth.astype(int))] * 2, k=2, rand=1)
+    assert meter.values()["rand"] == 1
+    with pytest.raises(
+        ShapeError, match=r"^Rand score: the answer is \[1, 5\], the truth \[1, 4\]"
+    ):
+        foreground_rand(truth, truth[:, :4])
+    with pytest.raises(ArgumentError, match=r"^rand=2: expected a class number, 0 to 1"):
+        SegmentMeter("ab", rand=2)
+
+
+def test_one_table_counts_what_masks_count():
+    for answer, truth in pictures(3):
+        counts = pixel_counts(answer, truth, 5)
+        for k in range(5):
+            ours, true = answer == k, truth == k
+            assert counts[k].tolist() == [
+                (ours & true).sum(),
+                (ours & ~true).sum(),
+                (true & ~ours).sum(),
+            ]
