@@ -7,10 +7,11 @@ JPEGImages/a.jpg and Annotations/a.xml, a.jpg and a.json. Where that finds few, 
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
+from typing import TypeVar
 
 from striate.data import files
 from striate.data.files import shown
@@ -28,6 +29,7 @@ _ANNOTATIONS = frozenset([
 _YEAR = re.compile(r"[-_]?(19|20)\d\d$")
 NO_SPLIT = "pictures in no split"
 
+T = TypeVar("T")
 Lists = dict[str, list[tuple[str, str]]]  # split -> names, and where each is listed
 
 
@@ -123,6 +125,11 @@ def _once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {k: name for k, name in found.items() if k not in double}
 
 
+def among_pictures(name: str) -> bool:
+    """Whether a folder of a path is called like one of pictures."""
+    return any(part.lower() in _PICTURES for part in PurePosixPath(name).parts[:-1])
+
+
 def key(name: str) -> str:
     """A path without its extension and the folders that say what kind of files are in them.
 
@@ -182,18 +189,44 @@ def by_lists(
     for split, names in lists.items():
         held: dict[int, Annotation] = {}
         for name, place in names:
-            annotation = known.get(name)
-            if annotation is None and named_like_picture(name):
-                annotation = known.get(PurePosixPath(name).stem)
+            annotation = _found(known, name)
             if annotation is None:
                 missed = f"{place}: there is no picture {shown(name)}"
-                annotation = Annotation(below(home, name), fault=missed)
+                annotation = Annotation(below(home, "/".join(plain_parts(name))), fault=missed)
                 known[name] = annotation
             held.setdefault(id(annotation), annotation)
         used |= held.keys()
         parts[split] = list(held.values())
     ignored[NO_SPLIT] += sum(id(annotation) not in used for annotation in annotations)
     return {split: held for split, held in parts.items() if held}
+
+
+def _found(known: dict[str, Annotation], name: str) -> Annotation | None:
+    """By the longest end of a path that is known, then without the extension of a picture.
+
+    A picture that lies in the folder of another split than the path says is not meant.
+    """
+    parts = plain_parts(name)
+    ends = ["/".join(parts[k:]) for k in range(len(parts))]
+    if parts and named_like_picture(parts[-1]):
+        ends.append(PurePosixPath(parts[-1]).stem)
+    annotation = next((known[end] for end in ends if end in known), None)
+    if annotation is None or not _contradict(split_of(name), split_of(annotation.picture)):
+        return annotation
+    return None
+
+
+def _contradict(one: str, other: str) -> bool:
+    return bool(one and other) and one != other
+
+
+def plain_parts(path: str) -> list[str]:
+    r"""The folders and the name of a path that another machine wrote, without those that lead upwards.
+
+    >>> plain_parts("../train/images"), plain_parts(r"C:\data\a.jpg")
+    (['train', 'images'], ['C:', 'data', 'a.jpg'])
+    """
+    return [part for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
 
 
 def _by_name(annotations: Sequence[Annotation]) -> dict[str, Annotation]:
@@ -217,16 +250,16 @@ def missing(pairs: Pairs, file: str, name: str) -> Annotation:
         name: that the annotation gives its picture; "" if it gives none.
     """
     home = pairs.homes.get(_folder(file), _folder(file))
-    plain = PurePosixPath(name.replace("\\", "/")).name or PurePosixPath(file).stem
+    plain = (plain_parts(name) or [PurePosixPath(file).stem])[-1]
     return Annotation(
         below(home, plain), file, fault=f"{shown(file)}: its picture {shown(plain)} is missing"
     )
 
 
-def in_order(lists: Lists) -> Lists:
+def in_order(parts: Mapping[str, T]) -> dict[str, T]:
     """Splits in their order; "trainval" is left out where it is only two others together, else it is "train"."""
-    found = dict(lists)
+    found = dict(parts)
     both = found.pop("trainval", None)
     if both is not None:
         found.setdefault("train", both)
-    return {split: found[split] for split in ("train", "val", "test") if split in found}
+    return {split: found[split] for split in ("train", "val", "test", WHOLE) if split in found}

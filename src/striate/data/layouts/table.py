@@ -16,14 +16,17 @@ from striate.data.files import shown
 from striate.data.layouts import (
     cifar,
     class_folders,
+    coco,
     deep_folders,
     idx,
+    labelme,
     masks,
     npz,
     pairs,
     shards,
     voc,
     webdataset,
+    yolo,
 )
 from striate.data.layouts.tree import Tree
 from striate.data.listing import IGNORED, SPLITS, Candidate, Listing, Options, command, quoted
@@ -53,6 +56,9 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "webdataset": Layout(webdataset.find, "tars with 000123.jpg beside 000123.cls"),
     "voc": Layout(voc.find, "pictures with XML files of Pascal VOC"),
+    "coco": Layout(coco.find, "COCO JSON beside the folders of its pictures", (), (".json",)),
+    "labelme": Layout(labelme.find, "pictures with LabelMe JSON files"),
+    "yolo": Layout(yolo.find, "pictures with YOLO text files, data.yaml", (), (".yaml", ".yml")),
     "pairs": Layout(
         pairs.find, 'lists of "picture mask" a line, such as train.txt', pairs.SETTINGS
     ),
