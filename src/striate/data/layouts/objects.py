@@ -243,9 +243,7 @@ def _check_classes(reading: Reading, known: set[str]) -> None:
         for annotation in held:
             strange = next((s for s in annotation.shapes if s.label not in known), None)
             if strange is not None and not annotation.fault:
-                annotation.fault = (
-                    f"{strange.place}: {shown(strange.label)} is no class of {reading.named_by}"
-                )
+                annotation.fault = f"{annotation.at(strange.place)}: {shown(strange.label)} is no class of {reading.named_by}"
 
 
 def heads(tree: Tree, names: Sequence[str]) -> list[Head | None]:

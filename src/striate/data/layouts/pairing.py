@@ -9,18 +9,18 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import PurePosixPath
 from typing import TypeVar
 
 from striate.data import files
 from striate.data.files import shown
 from striate.data.layouts.objects import Annotation
+from striate.data.layouts.roles import IMAGE, MASK, role
 from striate.data.layouts.tree import Tree, below, named_like_picture
-from striate.data.listing import IGNORED, SPLITS, WHOLE
+from striate.data.listing import IGNORED, WHOLE
 
 # fmt: off
-_PICTURES = frozenset(["jpegimages", "images", "image", "imgs", "img", "pictures", "photos", "frames"])
 _ANNOTATIONS = frozenset([
     "annotations", "annotation", "annots", "annot", "ann", "labels", "label", "xmls", "xml", "jsons", "json", "txts",
     "txt", "bboxes", "boxes",
@@ -127,18 +127,40 @@ def _once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def among_pictures(name: str) -> bool:
     """Whether a folder of a path is called like one of pictures."""
-    return any(part.lower() in _PICTURES for part in PurePosixPath(name).parts[:-1])
+    roles = (role(part) for part in PurePosixPath(name).parts[:-1])
+    return any(found is not None and found.kind == IMAGE for found in roles)
 
 
 def key(name: str) -> str:
     """A path without its extension and the folders that say what kind of files are in them.
 
-    >>> key("images/train/a.jpg"), key("train/labels/a.txt"), key("a.json")
-    ('train/a', 'train/a', 'a')
+    >>> key("images/train/a.jpg"), key("train/labels/a.txt"), key("train_annotations/a.xml"), key("a.json")
+    ('train/a', 'train/a', 'train/a', 'a')
     """
     path = PurePosixPath(name)
-    plain = [p for p in path.parts[:-1] if p.lower() not in _PICTURES | _ANNOTATIONS]
-    return "/".join([*plain, path.stem])
+    return "/".join([word for part in path.parts[:-1] if (word := _plain(part))] + [path.stem])
+
+
+@cache
+def _plain(folder: str) -> str:
+    """The split that the name of a folder says, "" where it says what kind of files are in it, else the name."""
+    found = role(folder)
+    if folder.lower() in _ANNOTATIONS or (found is not None and found.kind == IMAGE):
+        return found.split if found else ""
+    if found is not None and found.split and found.kind == MASK and _annotates(folder):
+        return found.split
+    return _split(folder) or folder
+
+
+def _annotates(folder: str) -> bool:
+    """Whether the name of a folder holds a word for annotations."""
+    return any(word in folder.lower() for word in _ANNOTATIONS)
+
+
+def _split(folder: str) -> str:
+    """The split that a folder stands for, a year behind its name or not."""
+    found = role(_YEAR.sub("", folder))
+    return found.split if found is not None else ""
 
 
 def _folder(name: str) -> str:
@@ -152,8 +174,7 @@ def split_of(name: str) -> str:
     ('train', 'val', '')
     """
     for part in PurePosixPath(name).parts[:-1]:
-        split = SPLITS.get(_YEAR.sub("", part.lower()))
-        if split:
+        if split := _split(part):
             return split
     return ""
 

@@ -50,8 +50,6 @@ EDGES = Counting(0, 0, "boxes as edges, counted from 0")
 
 def find(tree: Tree) -> Candidate | None:
     """XML files with a root of the name "annotation" and the pictures that they belong to."""
-    if tree.options.task not in (None, DETECT):
-        return None
     found = pairing.pairs(tree, ".xml")
     first = next((file for _, file in found.pairs if file), "")
     if not first or not _is_annotation(tree, first):
@@ -61,10 +59,11 @@ def find(tree: Tree) -> Candidate | None:
     uses |= {name for name in tree.files() if name in _CLASSES}
     return Candidate(
         "Pascal VOC",
-        len(found.pairs),
+        len(found.pairs) if lists else found.annotated,
         uses,
         lambda: _read(tree, found, lists),
         f"{shown(first)} is an annotation of Pascal VOC",
+        tasks=(DETECT,),
     )
 
 
