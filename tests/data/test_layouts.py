@@ -224,14 +224,6 @@ def test_a_class_that_train_lacks(cache, pictures):
     assert data.open(root, ignore="c").classes == ("a", "b")
 
 
-def test_pictures_with_masks_are_told_apart(cache, pictures):
-    root = pictures({"image": 3, "label": 3}, below="train")
-    assert refused(root) == (
-        f"{root} holds pictures and masks (image, label), not class folders: "
-        "this version learns to classify pictures only"
-    )
-
-
 def test_an_unreadable_folder(cache, pictures, monkeypatch):
     root = pictures({"a": 3, "b": 3})
     scandir = os.scandir

@@ -17,9 +17,12 @@ from striate.data.layouts import (
     cifar,
     class_folders,
     coco,
+    deep_folders,
     idx,
     labelme,
+    masks,
     npz,
+    pairs,
     shards,
     voc,
     webdataset,
@@ -31,6 +34,7 @@ from striate.errors import ArgumentError, DataError, nearest
 
 EXPECTED = "a folder of class folders, the idx files of MNIST, an .npz file, a zip or tar of one of these, or shards"
 _DEEPEST = 8  # single folders that are entered
+_DENSE = {"detect", "segment"}  # tasks that the same pictures may have targets for
 _SLIGHT = 10  # a layout with so many times fewer items than another is a by-product of it
 
 
@@ -55,7 +59,15 @@ LAYOUTS: dict[str, Layout] = {
     "coco": Layout(coco.find, "COCO JSON beside the folders of its pictures", (), (".json",)),
     "labelme": Layout(labelme.find, "pictures with LabelMe JSON files"),
     "yolo": Layout(yolo.find, "pictures with YOLO text files, data.yaml", (), (".yaml", ".yml")),
+    "pairs": Layout(
+        pairs.find, 'lists of "picture mask" a line, such as train.txt', pairs.SETTINGS
+    ),
+    "masks": Layout(
+        masks.find, "images/ beside masks/ with files of the same names", masks.SETTINGS
+    ),
     "class_folders": Layout(class_folders.find, "a folder of pictures for each class"),
+    "deep_folders": Layout(deep_folders.find, "class folders in folders, named by both"),
+    "lower_folders": Layout(deep_folders.find_lower, "class folders in folders that share names"),
 }
 
 Found = dict[str, Candidate]
@@ -130,7 +142,7 @@ def _folder(root: Path, options: Options, name: Path | None = None) -> Listing:
     best = _chosen(found, tree)
     listing = best.read()
     aside = _aside(tree, best, list(found.values()))
-    others = tuple((key, c.count) for key, c in found.items() if c is not best and c.count)
+    others = tuple((key, c.count) for key, c in found.items() if c is not best and not c.doubt)
     return replace(listing, ignored=Counter(listing.ignored) + aside, others=others)
 
 
@@ -186,20 +198,34 @@ def _chosen(found: Found, tree: Tree) -> Candidate:
         return next(iter(found.values()))
     most = max(candidate.count for candidate in found.values())
     first = next(iter(found.values()))
-    for candidate in found.values():
+    for name, candidate in found.items():
         if candidate.doubt and candidate.rivals:
             first = candidate
             break
         if not candidate.doubt and candidate.count * _SLIGHT >= most:
+            _refuse_two_tasks(name, found, tree)
             return candidate
     commands = [
         f"{command(tree.name, name)} ({candidate.count:,} items)"
         for name, candidate in found.items()
         if candidate.count
     ]
-    if not commands:
+    if len(commands) < 2:
         raise DataError(first.doubt)
     raise DataError(f"{first.doubt}; say how to read it: {' or '.join(commands)}")
+
+
+def _refuse_two_tasks(taken: str, found: Found, tree: Tree) -> None:
+    """Boxes and masks of the same pictures: which of them is wanted cannot be guessed."""
+    first = found[taken]
+    for name, other in found.items():
+        apart = not set(first.tasks) & set(other.tasks) and {*first.tasks, *other.tasks} <= _DENSE
+        if apart and not other.doubt and other.count * _SLIGHT >= first.count:
+            choices = [
+                f"{each.count:,} items as {key}: --task {each.tasks[0]}"
+                for key, each in ((taken, first), (name, other))
+            ]
+            raise DataError(f"{shown(tree.name)} holds targets for two tasks; {', '.join(choices)}")
 
 
 def _aside(tree: Tree, best: Candidate, candidates: list[Candidate]) -> Counter[str]:
