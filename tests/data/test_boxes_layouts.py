@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -238,7 +239,7 @@ def test_every_layout_gives_the_same_boxes(tmp_path, cache, make):
     assert data.faults == ()
     got = data.as_dict()
     assert got["counts"] == {"cat": {"train": 1, "val": 1}, "dog": {"train": 2, "val": 0}}
-    assert "1 pictures without objects" in got["note"]
+    assert "1 picture without objects" in got["note"]
     assert json.loads(json.dumps(got)) == got
 
 
@@ -464,10 +465,55 @@ def test_a_listed_name_without_a_picture_is_broken(tmp_path, cache):
     write(tmp_path / "d/ImageSets/Main/train.txt", "p0\nnowhere\np1.jpg\n../../etc/p9\n")
     data = striate.open(tmp_path / "d")
     reasons = [p.reason for p in data.problems]
-    assert reasons[0] == "ImageSets/Main/train.txt line 2: there is no picture nowhere"
+    assert reasons[0] == "ImageSets/Main/train.txt line 2: there is no picture JPEGImages/nowhere"
     assert data.problems[1].file == "JPEGImages/etc/p9"
     assert data.as_dict()["splits"] == {"train": 2, "val": 1}
     assert data.ignored["pictures in no split"] == 1
+
+
+def test_years_of_the_challenge_keep_their_lists(tmp_path, cache):
+    for year in ("VOC2007", "VOC2012"):
+        voc_lists(tmp_path / "d/VOCdevkit" / year)
+    data = striate.open(tmp_path / "d")
+    assert {name: sorted(split.names) for name, split in data.splits.items()} == {
+        split: sorted(
+            f"{year}/JPEGImages/{n}.jpg" for year in ("VOC2007", "VOC2012") for n in names
+        )
+        for split, names in SPLITS.items()
+    }
+
+
+def test_lists_of_one_class_each_are_taken_together(tmp_path, cache):
+    voc_lists(tmp_path / "d")
+    lists = tmp_path / "d/ImageSets/Main"
+    for split in ("train", "val", "trainval"):
+        (lists / f"{split}.txt").unlink()
+    write(lists / "dog_val.txt", "p3 -1\n")
+    data = striate.open(tmp_path / "d")
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 3, "val": 1}
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["annotations/instances_train2017.json", "../e/train/_annotations.coco.json", "../f/data.yaml"],
+)
+def test_a_file_stands_for_its_folder(tmp_path, cache, file):
+    coco_years(tmp_path / "d")
+    coco_roboflow(tmp_path / "e")
+    yolo_config(tmp_path / "f")
+    data = striate.open((tmp_path / "d" / file).resolve())
+    assert data.problems == ()
+    found = {stem: objects for split in truths(data).values() for stem, objects in split.items()}
+    assert found == {name: SCENE[name] for name in found}
+    assert len(found) == (4 if "data.yaml" in file else 3)
+
+
+def test_an_archive_of_boxes(tmp_path, cache):
+    yolo_roboflow(tmp_path / "d")
+    shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "d")
+    data = striate.open(tmp_path / "packed.zip")
+    assert data.layout == "YOLO text in an archive"
+    assert truths(data)["val"] == {"p3": SCENE["p3"]}
 
 
 def test_trainval_alone_is_the_training_split(tmp_path, cache):
@@ -609,7 +655,7 @@ def test_difficult_objects_and_crowds_are_neither_learned_nor_missed(tmp_path, c
     data = striate.open(tmp_path / "d")
     assert data.splits["train"].targets.truth(1).crowd.tolist() == [True]
     assert data.as_dict()["counts"]["dog"]["train"] == 1
-    assert "1 objects are crowds or difficult" in data.note
+    assert "crowds or difficult, neither learned nor missed: 1 object" in data.note
     coco_years(tmp_path / "e")
     region = {"size": [H, W], "counts": [0, 100, H * W - 100]}
     write(tmp_path / "e" / COCO, with_annotation(iscrowd=1, segmentation=region))
@@ -636,7 +682,7 @@ def test_boxes_of_a_stored_picture_are_turned_with_it(tmp_path, cache, orientati
     assert upright.shape == (40, 60)
     assert upright[y0:y1, x0:x1].min() > 200
     assert upright.sum() - upright[y0:y1, x0:x1].sum() < 30_000
-    assert "as stored, not as EXIF turns it" in data.note
+    assert "as stored and not as EXIF turns it: 1 annotation" in data.note
     plain = striate.open(tmp_path / "upright", val=0).splits["all"].targets.truth(0)
     assert plain.boxes[0].tolist() == [4, 10, 12, 20]
 

@@ -63,7 +63,7 @@ class Pairs:
         return frozenset(name.partition("/")[0] for name in names)
 
 
-def pairs(tree: Tree, suffix: str, *, leave: Iterable[str] = ()) -> Pairs:
+def pairs(tree: Tree, suffix: str, *, others: Iterable[str] = ()) -> Pairs:
     """Pictures and the files with this extension that belong to them.
 
     Pictures without one are taken where others in their folder have one.
@@ -71,20 +71,22 @@ def pairs(tree: Tree, suffix: str, *, leave: Iterable[str] = ()) -> Pairs:
     Args:
         tree: what lies there.
         suffix: of annotation files, such as ".xml".
-        leave: files of this extension that are no annotations.
+        others: files that are no annotations but lists of classes or of pictures.
     """
     aside: Counter[str] = Counter()
     found: list[str] = []
     written: list[str] = []
     passed: list[str] = []
-    left = frozenset(leave)
+    left = frozenset(others)
     for entry in tree.all():
         if tree.options.leaves_out(entry.name):
             aside[IGNORED] += "/" in entry.name  # those at the top are counted by `table`
+        elif entry.name in left:
+            continue
         elif entry.kind == "file" and named_like_picture(entry.name):
             found.append(entry.name)
         elif entry.kind == "file" and entry.name.lower().endswith(suffix):
-            (passed if entry.name in left else written).append(entry.name)
+            written.append(entry.name)
         elif "/" in entry.name:
             passed.append(entry.name)
     matched = _matched(found, written)
@@ -147,12 +149,12 @@ def _plain(folder: str) -> str:
     found = role(folder)
     if folder.lower() in _ANNOTATIONS or (found is not None and found.kind == IMAGE):
         return found.split if found else ""
-    if found is not None and found.split and found.kind == MASK and _annotates(folder):
+    if found is not None and found.split and found.kind == MASK and holds_annotations(folder):
         return found.split
     return _split(folder) or folder
 
 
-def _annotates(folder: str) -> bool:
+def holds_annotations(folder: str) -> bool:
     """Whether the name of a folder holds a word for annotations."""
     return any(word in folder.lower() for word in _ANNOTATIONS)
 
@@ -213,7 +215,9 @@ def by_lists(
             annotation = _found(known, name)
             if annotation is None:
                 missed = f"{place}: there is no picture {shown(name)}"
-                annotation = Annotation(below(home, "/".join(plain_parts(name))), fault=missed)
+                parts_of = plain_parts(name)
+                picture = "/".join(parts_of) if len(parts_of) > 1 else below(home, name)
+                annotation = Annotation(picture, fault=missed)
                 known[name] = annotation
             held.setdefault(id(annotation), annotation)
         used |= held.keys()
@@ -251,12 +255,12 @@ def plain_parts(path: str) -> list[str]:
 
 
 def _by_name(annotations: Sequence[Annotation]) -> dict[str, Annotation]:
-    """Annotations by the path of their picture, its file name and its stem, where these are theirs alone."""
+    """Annotations by path, file name and stem of their picture, where these are theirs alone."""
     known: dict[str, Annotation] = {}
     counts: Counter[str] = Counter()
     for annotation in annotations:
         path = PurePosixPath(annotation.picture)
-        for name in {annotation.picture, path.name, path.stem}:
+        for name in {annotation.picture, str(path.with_suffix("")), path.name, path.stem}:
             counts[name] += 1
             known[name] = annotation
     return {name: annotation for name, annotation in known.items() if counts[name] == 1}

@@ -52,7 +52,7 @@ def find(tree: Tree) -> Candidate | None:
     """Text files with lines of numbers, and the pictures that they belong to."""
     listed = [name for name in tree.files() if name.lower().endswith(".txt")]
     named = [e.name for e in tree.all() if e.name.rpartition("/")[2] in _CLASSES]
-    found = pairing.pairs(tree, ".txt", leave=[*listed, *named] if _has_folders(tree) else named)
+    found = pairing.pairs(tree, ".txt", others=[*listed, *named] if _has_folders(tree) else named)
     if not found.annotated or not _is_yolo(tree, found):
         return None
     files = [*_configs(tree), *(f"{split}.txt" for split in _LISTS), *_CLASSES]
