@@ -73,6 +73,8 @@ def pairs(tree: Tree, suffix: str, *, others: Iterable[str] = ()) -> Pairs:
         suffix: of annotation files, such as ".xml".
         others: files that are no annotations but lists of classes or of pictures.
     """
+    if not any(entry.name.lower().endswith(suffix) for entry in tree.all()):
+        return Pairs([])  # soon said of large folders of other layouts
     aside: Counter[str] = Counter()
     found: list[str] = []
     written: list[str] = []
