@@ -45,8 +45,8 @@ Json = dict[str, Any]
 
 def find(tree: Tree) -> Candidate | None:
     """JSON files with images, annotations and categories."""
-    if tree.options.task not in (None, DETECT, SEGMENT):
-        return None
+    if tree.given and not tree.pictures() and pairing.holds_annotations(tree.root.name):
+        tree = Tree(tree.root.parent, tree.options, f"{tree.root.name}/{tree.given}", tree.name)
     files = _chosen([name for name in _candidates(tree) if _is_coco(tree, name)])
     if not files:
         return None
@@ -59,6 +59,7 @@ def find(tree: Tree) -> Candidate | None:
         uses,
         lambda: _read(tree, files, pictures),
         f"{shown(files[0])} has images, annotations and categories",
+        tasks=(DETECT, SEGMENT),
     )
 
 

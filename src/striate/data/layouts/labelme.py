@@ -44,8 +44,6 @@ Json = dict[str, Any]
 
 def find(tree: Tree) -> Candidate | None:
     """JSON files with shapes, and the pictures that they belong to."""
-    if tree.options.task not in (None, DETECT, SEGMENT):
-        return None
     found = pairing.pairs(tree, ".json")
     first = next((file for _, file in found.pairs if file), "")
     if not first or not _is_labelme(tree, first):
@@ -53,10 +51,11 @@ def find(tree: Tree) -> Candidate | None:
     uses = found.tops() | {name for name in tree.files() if name in _CLASSES}
     return Candidate(
         "LabelMe JSON",
-        len(found.pairs),
+        found.annotated,
         uses,
         lambda: _read(tree, found),
         f"{shown(first)} has shapes",
+        tasks=(DETECT, SEGMENT),
     )
 
 

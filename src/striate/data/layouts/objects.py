@@ -243,9 +243,7 @@ def _check_classes(reading: Reading, known: set[str]) -> None:
         for annotation in held:
             strange = next((s for s in annotation.shapes if s.label not in known), None)
             if strange is not None and not annotation.fault:
-                annotation.fault = (
-                    f"{strange.place}: {shown(strange.label)} is no class of {reading.named_by}"
-                )
+                annotation.fault = f"{annotation.at(strange.place)}: {shown(strange.label)} is no class of {reading.named_by}"
 
 
 def heads(tree: Tree, names: Sequence[str]) -> list[Head | None]:
@@ -460,19 +458,24 @@ def _notes(reading: Reading, classes: Sequence[str], placed: dict[str, list[_Pla
     if empty:
         bare = sum(not a.file for a in empty)
         more = f", {bare:,} of them without an annotation file" if bare else ""
-        notes.append(f"{len(empty):,} pictures without objects are taken as such{more}")
+        notes.append(f"{_many(len(empty), 'picture')} without objects, used as such{more}")
     crowds = sum(s.crowd for item in items for s in item.shapes)
     if crowds:
-        notes.append(f"{crowds:,} objects are crowds or difficult: neither learned nor missed")
+        notes.append(f"crowds or difficult, neither learned nor missed: {_many(crowds, 'object')}")
     sideways = sum(item.orientation != 1 for item in items)
     if sideways:
         notes.append(
-            f"{sideways:,} annotations are of the picture as stored, not as EXIF turns it: they are turned with it"
+            f"turned with their picture, being made for it as stored and not as EXIF turns it: "
+            f"{_many(sideways, 'annotation')}"
         )
     lost = _only_held_out(reading, classes)
     if lost:
         notes.append(f"no object in train of {_few(lost)}")
     return notes
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _only_held_out(reading: Reading, classes: Sequence[str]) -> list[str]:

@@ -50,11 +50,9 @@ class Config:
 
 def find(tree: Tree) -> Candidate | None:
     """Text files with lines of numbers, and the pictures that they belong to."""
-    if tree.options.task not in (None, DETECT, SEGMENT):
-        return None
     listed = [name for name in tree.files() if name.lower().endswith(".txt")]
     named = [e.name for e in tree.all() if e.name.rpartition("/")[2] in _CLASSES]
-    found = pairing.pairs(tree, ".txt", leave=[*listed, *named] if _has_folders(tree) else named)
+    found = pairing.pairs(tree, ".txt", others=[*listed, *named] if _has_folders(tree) else named)
     if not found.annotated or not _is_yolo(tree, found):
         return None
     files = [*_configs(tree), *(f"{split}.txt" for split in _LISTS), *_CLASSES]
@@ -62,10 +60,11 @@ def find(tree: Tree) -> Candidate | None:
     first = next(file for _, file in found.pairs if file)
     return Candidate(
         "YOLO text",
-        len(found.pairs),
+        len(found.pairs) if _configs(tree) else found.annotated,
         uses,
         lambda: _read(tree, found),
         f"the lines of {shown(first)} are boxes or outlines",
+        tasks=(DETECT, SEGMENT),
     )
 
 
