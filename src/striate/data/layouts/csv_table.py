@@ -180,7 +180,7 @@ def _told(tree: Tree, name: str, settings: dict[str, str], *, must: bool) -> Tol
         if must:
             raise DataError(f"{table.name} is an empty table")
         return None
-    resolve = Resolver(tree, name)
+    resolve = _resolver(tree, name)
     first = table.rows[0].cells
     bare = any(named_like_picture(cell) or resolve.finds(cell) for cell in first)
     header = tuple(str(k + 1) for k in range(table.width)) if bare else first
@@ -212,6 +212,7 @@ class Resolver:
     def __init__(self, tree: Tree, file: str) -> None:
         self.tree, self.beside = tree, file.rpartition("/")[0]
         self.split = _split_of(file)
+        self._known: dict[str, list[str]] = {}
 
     def finds(self, cell: str) -> bool:
         """Whether a cell means any picture."""
@@ -219,10 +220,16 @@ class Resolver:
 
     def all(self, cell: str) -> list[str]:
         """None, one, or several between which only the split of the table decides."""
-        exact = self._exact(cell)
-        if exact:
-            return [exact]
+        if cell not in self._known:
+            self._known[cell] = self._all(cell)
+        return self._known[cell]
+
+    def _all(self, cell: str) -> list[str]:
+        if self.tree.given and (exact := self._exact(cell)):
+            return [exact]  # all that lies beside a single table may be very much
         found = _lookup(self.tree).find(cell, self.beside)
+        if not found and (exact := self._exact(cell)):
+            return [exact]
         mine = [name for name in found if self.split and _folder_split(name) == self.split]
         return mine if len(found) > 1 and mine else found
 
@@ -236,6 +243,10 @@ class Resolver:
                 inside = os.path.relpath(path, self.tree.root)
                 return path if inside.startswith("..") else inside
         return ""
+
+
+def _resolver(tree: Tree, file: str) -> Resolver:
+    return tree.once(f"resolver of {file}", lambda tree: Resolver(tree, file))
 
 
 def _folder_split(name: str) -> str:
@@ -354,7 +365,7 @@ def _against_folders(tree: Tree, told: Told) -> Doubt | None:
     }
     if not any(_word(told.header[k]) in _LABELS for k in told.labels):
         return None
-    resolve, k = Resolver(tree, told.file), told.labels[0]
+    resolve, k = _resolver(tree, told.file), told.labels[0]
     same = total = 0
     for row in told.rows[:: max(1, len(told.rows) // _SAMPLE)]:
         names = resolve.all(row.cells[told.path]) if len(row.cells) >= told.width else []
@@ -374,7 +385,7 @@ def _against_folders(tree: Tree, told: Told) -> Doubt | None:
 
 def _tops(tree: Tree, told: Told) -> set[str]:
     """What is used at the top: the table, and where its pictures lie."""
-    resolve = Resolver(tree, told.file)
+    resolve = _resolver(tree, told.file)
     found = {told.file.split("/")[0]}
     for row in told.rows:
         names = resolve.all(row.cells[told.path]) if len(row.cells) > told.path else []
@@ -449,7 +460,7 @@ def _fault(kind: tuple[str, str], places: list[str]) -> Fault:
 
 def _add(tree: Tree, told: Told, rows: Rows) -> None:
     """The rows of one table."""
-    resolve = Resolver(tree, told.file)
+    resolve = _resolver(tree, told.file)
     for row in told.rows:
         place = f"{shown(told.file)} line {row.line}"
         if len(row.cells) < told.width:
