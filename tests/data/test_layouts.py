@@ -224,14 +224,6 @@ def test_a_class_that_train_lacks(cache, pictures):
     assert data.open(root, ignore="c").classes == ("a", "b")
 
 
-def test_pictures_with_masks_are_told_apart(cache, pictures):
-    root = pictures({"image": 3, "label": 3}, below="train")
-    assert refused(root) == (
-        f"{root} holds pictures and masks (image, label), not class folders: "
-        "this version learns to classify pictures only"
-    )
-
-
 def test_an_unreadable_folder(cache, pictures, monkeypatch):
     root = pictures({"a": 3, "b": 3})
     scandir = os.scandir
@@ -254,7 +246,13 @@ def test_files_that_are_no_data(cache, pictures, tmp_path):
     (tmp_path / "table.csv").write_text("a,b\n1,2\n")
     assert (
         refused(tmp_path / "table.csv")
-        == f"{tmp_path}/table.csv is no data that is known here; expected {EXPECTED}"
+        == f"{tmp_path}/table.csv names no pictures: line 2 is 1, 2; expected a column of paths, file names or ids, or "
+        "layout=csv:path=COLUMN"
+    )
+    (tmp_path / "text.dat").write_text("text")
+    assert (
+        refused(tmp_path / "text.dat")
+        == f"{tmp_path}/text.dat is no data that is known here; expected {EXPECTED}"
     )
     os.mkfifo(tmp_path / "pipe")
     assert refused(tmp_path / "pipe") == (

@@ -36,12 +36,21 @@ def _others(others: list[dict[str, Any]]) -> list[str]:
 
 def _table(data: dict[str, Any]) -> str:
     splits = list(data["splits"])
+    if not data["counts"] or not all(data["counts"].values()):
+        counts = [f"{data['splits'][split]:,}" for split in splits]
+        classes = f"\nclasses: {_listed(data['classes'])}" if data["classes"] else ""
+        return text_table(["", *splits], [["total", *counts]]) + classes
     rows = [[label, *(f"{held[s]:,}" for s in splits)] for label, held in data["counts"].items()]
     if len(rows) > _CLASSES:
         left = len(rows) - _CLASSES
         rows = [*rows[:_CLASSES], [f"... {left} more", *("" for _ in splits)]]
     rows.append(["total", *(f"{data['splits'][s]:,}" for s in splits)])
     return text_table(["class", *splits], rows)
+
+
+def _listed(classes: list[str]) -> str:
+    more = f" and {len(classes) - _CLASSES} more" if len(classes) > _CLASSES else ""
+    return ", ".join(classes[:_CLASSES]) + more
 
 
 def _sizes(data: dict[str, Any]) -> str:

@@ -5,38 +5,140 @@ outside the root can be met.
 """
 
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from striate.data import files, pictures
 from striate.data.files import shown
+from striate.data.layouts.roles import role
 from striate.data.layouts.tree import Tree, below, named_like_picture
 from striate.data.listing import IGNORED, SPLITS, WHOLE, Candidate, Listing, Part
 from striate.data.sources import Files
 from striate.data.targets import Labels
 from striate.errors import DataError
 
-_MASKS = {"mask", "masks", "label", "labels"}
-_IMAGES = {"image", "images"}
+_LISTED = 6  # folders that a line names
 
 Classes = dict[str, tuple[str, ...]]  # class -> names of its pictures relative to the root
 
 
 def find(tree: Tree) -> Candidate | None:
     """Class folders at the root, with or without split folders above them, if there are any."""
-    ignored: Counter[str] = Counter()
+    found = gathered(tree)
+    if found is None:
+        return None
+    read, why = partial(listing, tree, found), "folders hold pictures"
+    return Candidate(found.layout, found.count, found.uses, read, why, doubt(tree, found))
+
+
+@dataclass
+class Gathered:
+    """Pictures by split and class, and what was passed over on the way; bases: the folder of the classes of a split."""
+
+    layout: str
+    uses: frozenset[str]
+    splits: dict[str, Classes]
+    ignored: Counter[str]
+    bases: dict[str, str] = field(default_factory=dict[str, str])
+    notes: list[str] = field(default_factory=list[str])
+
+    def inside(self, split: str, name: str) -> list[str]:
+        """The parts of a picture's name from its class on."""
+        base = self.bases[split]
+        return name[len(base) + bool(base) :].split("/")
+
+    @property
+    def count(self) -> int:
+        """Pictures in all."""
+        return sum(len(names) for classes in self.splits.values() for names in classes.values())
+
+    @property
+    def names(self) -> set[str]:
+        """Of the classes."""
+        return {name for held in self.splits.values() for name in held}
+
+
+def gathered(tree: Tree) -> Gathered | None:
+    """The pictures of every folder at the top, or in the split folders there; None where there are none."""
+    return tree.once("gathered", _gathered)
+
+
+def _gathered(tree: Tree) -> Gathered | None:
     splits = _splits(tree)
     if splits:
-        found = {split: _classes(tree, name, ignored) for split, name in splits.items()}
-        layout, uses = "split folders", frozenset(splits.values())
+        found = Gathered("split folders", frozenset(splits.values()), {}, Counter())
     else:
-        found = {WHOLE: _classes(tree, "", ignored)}
-        layout, uses = "class folders", frozenset(tree.folders())
-    count = sum(len(names) for classes in found.values() for names in classes.values())
-    if not count:
+        found = Gathered("class folders", frozenset(tree.folders()), {}, Counter())
+    for split, inside in (splits or {WHOLE: ""}).items():
+        found.splits[split], found.bases[split] = _descended(tree, inside, found)
+    if not found.count:
         return None
-    return Candidate(layout, count, uses, lambda: _listing(layout, tree, found, ignored))
+    if found.notes:  # not everything at the top holds classes
+        found.uses = frozenset(splits.values()) or frozenset(_tops(found))
+    return found
+
+
+def _tops(found: Gathered) -> set[str]:
+    return {
+        name.split("/")[0]
+        for held in found.splits.values()
+        for names in held.values()
+        for name in names
+    }
+
+
+def _descended(tree: Tree, inside: str, found: Gathered) -> tuple[Classes, str]:
+    """The class folders of a folder, or of the only one in it that holds pictures where those lie in folders again; and it."""
+    while True:
+        passed = Counter[str]()
+        classes = _classes(tree, inside, passed)
+        full = [name for name, names in classes.items() if names]
+        alone = below(inside, full[0]) if len(full) == 1 else ""
+        if not alone or tree.pictures(alone) or len(_holding(tree, alone)) < 2:
+            found.ignored.update(passed)
+            return classes, inside
+        inside = alone
+        found.notes.append(f"the folders in {shown(alone)}/ are taken as classes")
+
+
+def _holding(tree: Tree, inside: str) -> list[str]:
+    """The folders in a folder that hold pictures somewhere."""
+    return [
+        folder
+        for folder in tree.folders(inside)
+        if any(e.kind == "file" and named_like_picture(e.name) for e in tree.walk(folder))
+    ]
+
+
+def doubt(tree: Tree, found: Gathered) -> str:
+    """What speaks against folders being classes: their names, or those of the folders in each of them."""
+    full = sorted(
+        name for name in found.names if any(held.get(name) for held in found.splits.values())
+    )
+    listed = ", ".join(map(shown, full[:_LISTED]))
+    if full and all(role(name) for name in full) and (len(full) > 1 or full[0] not in SPLITS):
+        return (
+            f"{shown(tree.name)} has folders that are named for splits, pictures or masks ({listed}), not for classes, "
+            f"and nothing in it says what belongs to each picture"
+        )
+    inside = [
+        found.inside(split, n)
+        for split, held in found.splits.items()
+        for ns in held.values()
+        for n in ns
+    ]
+    inner = {part for parts in inside for part in parts[-2:-1]}
+    deep = all(len(parts) > 2 for parts in inside)
+    if deep and len(inner) > 1 and all(role(part) for part in inner):
+        return (
+            f"{shown(tree.name)} has folders of pictures and of masks ({', '.join(sorted(map(shown, inner))[:_LISTED])}) "
+            f"in each of its folders ({listed}), but their files are not named alike"
+        )
+    return ""
 
 
 def _splits(tree: Tree) -> dict[str, str]:
@@ -90,27 +192,39 @@ def looks_like_picture(root: Path, name: str) -> bool:
     return named_like_picture(name) or pictures.is_picture(root / name)
 
 
-def _listing(layout: str, tree: Tree, found: dict[str, Classes], ignored: Counter[str]) -> Listing:
-    root, options = tree.root, tree.options
-    classes = _class_names(root, found)
+def listing(tree: Tree, found: Gathered) -> Listing:
+    """What was gathered, as labels.
+
+    Raises:
+        DataError: a class has no pictures to train on.
+    """
+    root, limits = tree.root, tree.options.limits
+    classes = _class_names(found.splits)
     parts: dict[str, Part] = {}
-    for split, held in found.items():
+    for split, held in found.splits.items():
         names = tuple(name for c in classes for name in held.get(c, ()))
         labels = np.repeat(np.arange(len(classes)), [len(held.get(c, ())) for c in classes])
-        parts[split] = Part(
-            tuple(map(shown, names)), Labels(labels), Files(root, names, options.limits)
-        )
-    return Listing(layout, tuple(map(shown, classes)), parts, ignored)
+        parts[split] = Part(tuple(map(shown, names)), Labels(labels), Files(root, names, limits))
+    note = "; ".join(dict.fromkeys([*found.notes, *_depth(found)]))
+    return Listing(found.layout, tuple(map(shown, classes)), parts, found.ignored, note)
 
 
-def _class_names(root: Path, found: dict[str, Classes]) -> list[str]:
+def _depth(found: Gathered) -> list[str]:
+    """A line where every picture lies in a folder below its class, so that those could be the classes."""
+    if "lower" in found.layout or not found.count:
+        return []
+    deep = all(
+        len(found.inside(split, name)) > 2
+        for split, held in found.splits.items()
+        for names in held.values()
+        for name in names
+    )
+    return ["the upper folders are taken as classes, with all folders in them"] if deep else []
+
+
+def _class_names(found: dict[str, Classes]) -> list[str]:
     """Sorted by name, or by number where all are numbers; every one must be trained on."""
     names = {name for held in found.values() for name in held}
-    if {name.lower() for name in names} & _MASKS and {name.lower() for name in names} & _IMAGES:
-        raise DataError(
-            f"{shown(root)} holds pictures and masks ({', '.join(sorted(map(shown, names)))}), "
-            "not class folders: this version learns to classify pictures only"
-        )
     for name in sorted(names) if "train" in found else ():
         if not found["train"].get(name):
             others = [split for split, held in found.items() if held.get(name)]
@@ -119,6 +233,12 @@ def _class_names(root: Path, found: dict[str, Classes]) -> list[str]:
                 + (f", but some in {' and '.join(others)}" if others else "")
                 + f": add some, or leave it out with ignore={shown(name)}"
             )
-    if all(name.isascii() and name.isdigit() for name in names):
-        return sorted(names, key=lambda name: (int(name), name))
-    return sorted(names)
+    return ordered(names)
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """By number where all are numbers, else by name."""
+    every = list(names)
+    if all(name.isascii() and name.isdigit() for name in every):
+        return sorted(every, key=lambda name: (int(name), name))
+    return sorted(every)

@@ -36,6 +36,10 @@ OUTSIDE = "boxes outside the picture"
 BACKWARDS = "boxes drawn backwards"
 CUT = "boxes that reach outside the picture"
 TWICE = "boxes given twice"
+NO_PICTURE = "annotations of no picture"
+NUMBERED_TWICE = "annotations with a number given twice"
+LISTED_TWICE = "pictures listed twice"
+OTHER_SHAPES = "points, lines and circles"
 NO_OUTLINE = "objects without an outline"
 _DONE = {
     FLAT: "left out",
@@ -43,9 +47,13 @@ _DONE = {
     BACKWARDS: "turned round",
     CUT: "cut at its edge",
     TWICE: "used once",
+    NO_PICTURE: "left out",
+    NUMBERED_TWICE: "used where they differ",
+    LISTED_TWICE: "taken as one",
+    OTHER_SHAPES: "left out",
     NO_OUTLINE: "the pixels of their boxes count nowhere",
 }
-_LEFT_OUT = (FLAT, OUTSIDE, TWICE)
+_LEFT_OUT = (FLAT, OUTSIDE, TWICE, NO_PICTURE, OTHER_SHAPES)
 _SERIOUS = (FLAT, OUTSIDE, BACKWARDS)  # where they are many, the file is misread
 _SHARE, _FEW = 0.01, 5  # as for broken pictures
 _SLACK = 0.5  # pixels that a box may reach outside by rounding
@@ -57,7 +65,7 @@ class Shape(NamedTuple):
     """One object as its file has it.
 
     Attributes:
-        label: the name of its class.
+        label: the name of its class; "" for a region that counts nowhere in a mask.
         place: where it stands in the file, such as "line 12".
         box: its corners; None where it has an outline alone.
         outline: its area; None where it has a box alone.
@@ -102,27 +110,6 @@ class Annotation:
         return f"{shown(self.file)} {place}".strip()
 
 
-@dataclass
-class Reading:
-    """What a layout found.
-
-    Attributes:
-        layout: in words.
-        parts: the annotations of each split.
-        classes: their names in the order of their numbers; () where those that occur are meant.
-        named_by: the file that names the classes.
-        ignored: what was not used, counted by kind.
-        notes: how things were understood.
-    """
-
-    layout: str
-    parts: dict[str, list[Annotation]]
-    classes: tuple[str, ...] = ()
-    named_by: str = ""
-    ignored: Counter[str] = field(default_factory=Counter[str])
-    notes: list[str] = field(default_factory=list[str])
-
-
 class Slips:
     """What was wrong with single objects: counted by kind, the first places remembered."""
 
@@ -143,6 +130,29 @@ class Slips:
             Fault(kind, _DONE[kind], self.counts[kind], tuple(places))
             for kind, places in self._places.items()
         )
+
+
+@dataclass
+class Reading:
+    """What a layout found.
+
+    Attributes:
+        layout: in words.
+        parts: the annotations of each split.
+        classes: their names in the order of their numbers; () where those that occur are meant.
+        named_by: the file that names the classes.
+        ignored: what was not used, counted by kind.
+        notes: how things were understood.
+        slips: what was wrong with single objects.
+    """
+
+    layout: str
+    parts: dict[str, list[Annotation]]
+    classes: tuple[str, ...] = ()
+    named_by: str = ""
+    ignored: Counter[str] = field(default_factory=Counter[str])
+    notes: list[str] = field(default_factory=list[str])
+    slips: Slips = field(default_factory=Slips)
 
 
 class _Placed(NamedTuple):
@@ -168,14 +178,20 @@ def listing(tree: Tree, reading: Reading, task: str) -> Listing:
         raise DataError(
             f"{shown(tree.name)} holds annotations ({reading.layout}) but no object in any of them"
         )
-    _check_classes(reading, classes)
-    slips = Slips()
+    _check_classes(reading, {*classes, "", BACKGROUND} if task == SEGMENT else {*classes})
+    slips = reading.slips
     placed = {split: _all_placed(tree, held, task) for split, held in reading.parts.items()}
     for each in placed.values():
         for item in each:
             for kind, place in item.slips:
                 slips.add(kind, place)
     wrong = _misread(slips, sum(len(a.shapes) for held in reading.parts.values() for a in held))
+    if task == SEGMENT and not any(
+        s.outline for each in placed.values() for i in each for s in i.shapes
+    ):
+        raise DataError(
+            f"{shown(tree.name)} has boxes ({reading.layout}) but no outlines, of which masks could be made: task={DETECT}"
+        )
     make = _boxes if task == DETECT else _masks
     parts: dict[str, Part] = {}
     for split, held in reading.parts.items():
@@ -211,7 +227,7 @@ def _leave_out(tree: Tree, reading: Reading) -> None:
 
 def _classes(reading: Reading) -> tuple[str, ...]:
     """The names that occur, in order; numbers by their value."""
-    names = {s.label for held in reading.parts.values() for a in held for s in a.shapes}
+    names = {s.label for held in reading.parts.values() for a in held for s in a.shapes} - {""}
     if all(name.isascii() and name.isdigit() for name in names):
         return tuple(sorted(names, key=lambda name: (int(name), name)))
     return tuple(sorted(names))
@@ -221,16 +237,13 @@ def _things(classes: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in classes if name != BACKGROUND)
 
 
-def _check_classes(reading: Reading, classes: Sequence[str]) -> None:
+def _check_classes(reading: Reading, known: set[str]) -> None:
     """A picture with an object of a class that there is not is broken."""
-    known = set(classes)
     for held in reading.parts.values():
         for annotation in held:
             strange = next((s for s in annotation.shapes if s.label not in known), None)
             if strange is not None and not annotation.fault:
-                annotation.fault = (
-                    f"{strange.place}: {shown(strange.label)} is no class of {reading.named_by}"
-                )
+                annotation.fault = f"{annotation.at(strange.place)}: {shown(strange.label)} is no class of {reading.named_by}"
 
 
 def heads(tree: Tree, names: Sequence[str]) -> list[Head | None]:
@@ -425,7 +438,7 @@ def _masks(placed: list[_Placed], classes: Sequence[str]) -> Masks:
             if outline is None:
                 x0, y0, x1, y1 = box
                 outline = Polygons((np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]),))
-            if shape.crowd or shape.outline is None:
+            if shape.crowd or shape.outline is None or not shape.label:
                 nowhere.append((IGNORE, outline))
             else:
                 layers.append((numbers[shape.label], outline))
@@ -445,19 +458,24 @@ def _notes(reading: Reading, classes: Sequence[str], placed: dict[str, list[_Pla
     if empty:
         bare = sum(not a.file for a in empty)
         more = f", {bare:,} of them without an annotation file" if bare else ""
-        notes.append(f"{len(empty):,} pictures without objects are taken as such{more}")
+        notes.append(f"{_many(len(empty), 'picture')} without objects, used as such{more}")
     crowds = sum(s.crowd for item in items for s in item.shapes)
     if crowds:
-        notes.append(f"{crowds:,} objects are crowds or difficult: neither learned nor missed")
+        notes.append(f"crowds or difficult, neither learned nor missed: {_many(crowds, 'object')}")
     sideways = sum(item.orientation != 1 for item in items)
     if sideways:
         notes.append(
-            f"{sideways:,} annotations are of the picture as stored, not as EXIF turns it: they are turned with it"
+            f"turned with their picture, being made for it as stored and not as EXIF turns it: "
+            f"{_many(sideways, 'annotation')}"
         )
     lost = _only_held_out(reading, classes)
     if lost:
         notes.append(f"no object in train of {_few(lost)}")
     return notes
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _only_held_out(reading: Reading, classes: Sequence[str]) -> list[str]:

@@ -7,19 +7,20 @@ JPEGImages/a.jpg and Annotations/a.xml, a.jpg and a.json. Where that finds few, 
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import PurePosixPath
+from typing import TypeVar
 
 from striate.data import files
 from striate.data.files import shown
 from striate.data.layouts.objects import Annotation
+from striate.data.layouts.roles import IMAGE, MASK, role
 from striate.data.layouts.tree import Tree, below, named_like_picture
-from striate.data.listing import IGNORED, SPLITS, WHOLE
+from striate.data.listing import IGNORED, WHOLE
 
 # fmt: off
-_PICTURES = frozenset(["jpegimages", "images", "image", "imgs", "img", "pictures", "photos", "frames"])
 _ANNOTATIONS = frozenset([
     "annotations", "annotation", "annots", "annot", "ann", "labels", "label", "xmls", "xml", "jsons", "json", "txts",
     "txt", "bboxes", "boxes",
@@ -28,6 +29,7 @@ _ANNOTATIONS = frozenset([
 _YEAR = re.compile(r"[-_]?(19|20)\d\d$")
 NO_SPLIT = "pictures in no split"
 
+T = TypeVar("T")
 Lists = dict[str, list[tuple[str, str]]]  # split -> names, and where each is listed
 
 
@@ -61,7 +63,7 @@ class Pairs:
         return frozenset(name.partition("/")[0] for name in names)
 
 
-def pairs(tree: Tree, suffix: str, *, leave: Iterable[str] = ()) -> Pairs:
+def pairs(tree: Tree, suffix: str, *, others: Iterable[str] = ()) -> Pairs:
     """Pictures and the files with this extension that belong to them.
 
     Pictures without one are taken where others in their folder have one.
@@ -69,20 +71,24 @@ def pairs(tree: Tree, suffix: str, *, leave: Iterable[str] = ()) -> Pairs:
     Args:
         tree: what lies there.
         suffix: of annotation files, such as ".xml".
-        leave: files of this extension that are no annotations.
+        others: files that are no annotations but lists of classes or of pictures.
     """
+    if not any(entry.name.lower().endswith(suffix) for entry in tree.all()):
+        return Pairs([])  # soon said of large folders of other layouts
     aside: Counter[str] = Counter()
     found: list[str] = []
     written: list[str] = []
     passed: list[str] = []
-    left = frozenset(leave)
+    left = frozenset(others)
     for entry in tree.all():
         if tree.options.leaves_out(entry.name):
             aside[IGNORED] += "/" in entry.name  # those at the top are counted by `table`
+        elif entry.name in left:
+            continue
         elif entry.kind == "file" and named_like_picture(entry.name):
             found.append(entry.name)
         elif entry.kind == "file" and entry.name.lower().endswith(suffix):
-            (passed if entry.name in left else written).append(entry.name)
+            written.append(entry.name)
         elif "/" in entry.name:
             passed.append(entry.name)
     matched = _matched(found, written)
@@ -123,15 +129,42 @@ def _once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {k: name for k, name in found.items() if k not in double}
 
 
+def among_pictures(name: str) -> bool:
+    """Whether a folder of a path is called like one of pictures."""
+    roles = (role(part) for part in PurePosixPath(name).parts[:-1])
+    return any(found is not None and found.kind == IMAGE for found in roles)
+
+
 def key(name: str) -> str:
     """A path without its extension and the folders that say what kind of files are in them.
 
-    >>> key("images/train/a.jpg"), key("train/labels/a.txt"), key("a.json")
-    ('train/a', 'train/a', 'a')
+    >>> key("images/train/a.jpg"), key("train/labels/a.txt"), key("train_annotations/a.xml"), key("a.json")
+    ('train/a', 'train/a', 'train/a', 'a')
     """
     path = PurePosixPath(name)
-    plain = [p for p in path.parts[:-1] if p.lower() not in _PICTURES | _ANNOTATIONS]
-    return "/".join([*plain, path.stem])
+    return "/".join([word for part in path.parts[:-1] if (word := _plain(part))] + [path.stem])
+
+
+@cache
+def _plain(folder: str) -> str:
+    """The split that the name of a folder says, "" where it says what kind of files are in it, else the name."""
+    found = role(folder)
+    if folder.lower() in _ANNOTATIONS or (found is not None and found.kind == IMAGE):
+        return found.split if found else ""
+    if found is not None and found.split and found.kind == MASK and holds_annotations(folder):
+        return found.split
+    return _split(folder) or folder
+
+
+def holds_annotations(folder: str) -> bool:
+    """Whether the name of a folder holds a word for annotations."""
+    return any(word in folder.lower() for word in _ANNOTATIONS)
+
+
+def _split(folder: str) -> str:
+    """The split that a folder stands for, a year behind its name or not."""
+    found = role(_YEAR.sub("", folder))
+    return found.split if found is not None else ""
 
 
 def _folder(name: str) -> str:
@@ -145,8 +178,7 @@ def split_of(name: str) -> str:
     ('train', 'val', '')
     """
     for part in PurePosixPath(name).parts[:-1]:
-        split = SPLITS.get(_YEAR.sub("", part.lower()))
-        if split:
+        if split := _split(part):
             return split
     return ""
 
@@ -182,12 +214,12 @@ def by_lists(
     for split, names in lists.items():
         held: dict[int, Annotation] = {}
         for name, place in names:
-            annotation = known.get(name)
-            if annotation is None and named_like_picture(name):
-                annotation = known.get(PurePosixPath(name).stem)
+            annotation = _found(known, name)
             if annotation is None:
                 missed = f"{place}: there is no picture {shown(name)}"
-                annotation = Annotation(below(home, name), fault=missed)
+                parts_of = plain_parts(name)
+                picture = "/".join(parts_of) if len(parts_of) > 1 else below(home, name)
+                annotation = Annotation(picture, fault=missed)
                 known[name] = annotation
             held.setdefault(id(annotation), annotation)
         used |= held.keys()
@@ -196,13 +228,41 @@ def by_lists(
     return {split: held for split, held in parts.items() if held}
 
 
+def _found(known: dict[str, Annotation], name: str) -> Annotation | None:
+    """By the longest end of a path that is known, then without the extension of a picture.
+
+    A picture that lies in the folder of another split than the path says is not meant.
+    """
+    parts = plain_parts(name)
+    ends = ["/".join(parts[k:]) for k in range(len(parts))]
+    if parts and named_like_picture(parts[-1]):
+        ends.append(PurePosixPath(parts[-1]).stem)
+    annotation = next((known[end] for end in ends if end in known), None)
+    if annotation is None or not _contradict(split_of(name), split_of(annotation.picture)):
+        return annotation
+    return None
+
+
+def _contradict(one: str, other: str) -> bool:
+    return bool(one and other) and one != other
+
+
+def plain_parts(path: str) -> list[str]:
+    r"""The folders and the name of a path that another machine wrote, without those that lead upwards.
+
+    >>> plain_parts("../train/images"), plain_parts(r"C:\data\a.jpg")
+    (['train', 'images'], ['C:', 'data', 'a.jpg'])
+    """
+    return [part for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+
+
 def _by_name(annotations: Sequence[Annotation]) -> dict[str, Annotation]:
-    """Annotations by the path of their picture, its file name and its stem, where these are theirs alone."""
+    """Annotations by path, file name and stem of their picture, where these are theirs alone."""
     known: dict[str, Annotation] = {}
     counts: Counter[str] = Counter()
     for annotation in annotations:
         path = PurePosixPath(annotation.picture)
-        for name in {annotation.picture, path.name, path.stem}:
+        for name in {annotation.picture, str(path.with_suffix("")), path.name, path.stem}:
             counts[name] += 1
             known[name] = annotation
     return {name: annotation for name, annotation in known.items() if counts[name] == 1}
@@ -217,16 +277,16 @@ def missing(pairs: Pairs, file: str, name: str) -> Annotation:
         name: that the annotation gives its picture; "" if it gives none.
     """
     home = pairs.homes.get(_folder(file), _folder(file))
-    plain = PurePosixPath(name.replace("\\", "/")).name or PurePosixPath(file).stem
+    plain = (plain_parts(name) or [PurePosixPath(file).stem])[-1]
     return Annotation(
         below(home, plain), file, fault=f"{shown(file)}: its picture {shown(plain)} is missing"
     )
 
 
-def in_order(lists: Lists) -> Lists:
+def in_order(parts: Mapping[str, T]) -> dict[str, T]:
     """Splits in their order; "trainval" is left out where it is only two others together, else it is "train"."""
-    found = dict(lists)
+    found = dict(parts)
     both = found.pop("trainval", None)
     if both is not None:
         found.setdefault("train", both)
-    return {split: found[split] for split in ("train", "val", "test") if split in found}
+    return {split: found[split] for split in ("train", "val", "test", WHOLE) if split in found}

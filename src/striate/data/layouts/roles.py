@@ -44,9 +44,11 @@ def role(name: str) -> Role | None:
         return Role("", kind)
     if word in _SPLITS and word not in _SHORT:
         return Role(_SPLITS[word], "")
+    apart = len(word) < len(name)  # "x_train" is one, "testy" none
     for split, meant in sorted(_SPLITS.items(), key=lambda pair: -len(pair[0])):
-        for rest in (word.removeprefix(split), word.removesuffix(split)):
-            if rest != word and (kind := _kind(rest)):
+        before = "" if split in _SHORT else word.removeprefix(split)
+        for rest in (before, word.removesuffix(split)):
+            if rest != word and (kind := _kind(rest)) and (apart or len(rest) > 1):
                 return Role(meant, kind)
     return None
 

@@ -11,15 +11,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from striate.data import archives, files, pictures
+from striate.data import archives, files, pictures, tables
 from striate.data.files import shown
-from striate.data.layouts import cifar, class_folders, idx, npz, shards, voc, webdataset
+from striate.data.layouts import (
+    cifar,
+    class_folders,
+    coco,
+    csv_table,
+    deep_folders,
+    idx,
+    labelme,
+    masks,
+    npz,
+    pairs,
+    shards,
+    voc,
+    webdataset,
+    yolo,
+)
 from striate.data.layouts.tree import Tree
 from striate.data.listing import IGNORED, SPLITS, Candidate, Listing, Options, command, quoted
 from striate.errors import ArgumentError, DataError, nearest
 
 EXPECTED = "a folder of class folders, the idx files of MNIST, an .npz file, a zip or tar of one of these, or shards"
 _DEEPEST = 8  # single folders that are entered
+_DENSE = {"detect", "segment"}  # tasks that the same pictures may have targets for
 _SLIGHT = 10  # a layout with so many times fewer items than another is a by-product of it
 
 
@@ -41,7 +57,24 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "webdataset": Layout(webdataset.find, "tars with 000123.jpg beside 000123.cls"),
     "voc": Layout(voc.find, "pictures with XML files of Pascal VOC"),
+    "coco": Layout(coco.find, "COCO JSON beside the folders of its pictures", (), (".json",)),
+    "labelme": Layout(labelme.find, "pictures with LabelMe JSON files"),
+    "yolo": Layout(yolo.find, "pictures with YOLO text files, data.yaml", (), (".yaml", ".yml")),
+    "pairs": Layout(
+        pairs.find, 'lists of "picture mask" a line, such as train.txt', pairs.SETTINGS
+    ),
+    "masks": Layout(
+        masks.find, "images/ beside masks/ with files of the same names", masks.SETTINGS
+    ),
+    "csv": Layout(
+        csv_table.find,
+        "a table of pictures and what belongs to them",
+        csv_table.SETTINGS,
+        tables.SUFFIXES,
+    ),
     "class_folders": Layout(class_folders.find, "a folder of pictures for each class"),
+    "deep_folders": Layout(deep_folders.find, "class folders in folders, named by both"),
+    "lower_folders": Layout(deep_folders.find_lower, "class folders in folders that share names"),
 }
 
 Found = dict[str, Candidate]
@@ -116,7 +149,7 @@ def _folder(root: Path, options: Options, name: Path | None = None) -> Listing:
     best = _chosen(found, tree)
     listing = best.read()
     aside = _aside(tree, best, list(found.values()))
-    others = tuple((key, c.count) for key, c in found.items() if c is not best and c.count)
+    others = tuple((key, c.count) for key, c in found.items() if c is not best and not c.doubt)
     return replace(listing, ignored=Counter(listing.ignored) + aside, others=others)
 
 
@@ -172,20 +205,34 @@ def _chosen(found: Found, tree: Tree) -> Candidate:
         return next(iter(found.values()))
     most = max(candidate.count for candidate in found.values())
     first = next(iter(found.values()))
-    for candidate in found.values():
+    for name, candidate in found.items():
         if candidate.doubt and candidate.rivals:
             first = candidate
             break
         if not candidate.doubt and candidate.count * _SLIGHT >= most:
+            _refuse_two_tasks(name, found, tree)
             return candidate
     commands = [
         f"{command(tree.name, name)} ({candidate.count:,} items)"
         for name, candidate in found.items()
         if candidate.count
     ]
-    if not commands:
+    if len(commands) < 2:
         raise DataError(first.doubt)
     raise DataError(f"{first.doubt}; say how to read it: {' or '.join(commands)}")
+
+
+def _refuse_two_tasks(taken: str, found: Found, tree: Tree) -> None:
+    """Boxes and masks of the same pictures: which of them is wanted cannot be guessed."""
+    first = found[taken]
+    for name, other in found.items():
+        apart = not set(first.tasks) & set(other.tasks) and {*first.tasks, *other.tasks} <= _DENSE
+        if apart and not other.doubt and other.count * _SLIGHT >= first.count:
+            choices = [
+                f"{each.count:,} items as {key}: --task {each.tasks[0]}"
+                for key, each in ((taken, first), (name, other))
+            ]
+            raise DataError(f"{shown(tree.name)} holds targets for two tasks; {', '.join(choices)}")
 
 
 def _aside(tree: Tree, best: Candidate, candidates: list[Candidate]) -> Counter[str]:

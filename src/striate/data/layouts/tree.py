@@ -1,12 +1,15 @@
 """A folder that every layout looks at and that is read once: what lies in it, by folder."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from striate.data import files, pictures
 from striate.data.files import Entry
 from striate.data.listing import Options
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,13 @@ class Tree:
     name: Path = Path()
     _known: dict[str, list[Entry]] = field(default_factory=dict[str, list[Entry]], repr=False)
     _all: list[Entry] = field(default_factory=list[Entry], repr=False)
+    _found: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
+
+    def once(self, what: str, find: Callable[["Tree"], T]) -> T:
+        """What `find` tells of this folder; it is asked once."""
+        if what not in self._found:
+            self._found[what] = find(self)
+        return self._found[what]
 
     def entries(self, inside: str = "") -> list[Entry]:
         """What a folder holds, sorted, by plain names; folders that were read before are not read again.

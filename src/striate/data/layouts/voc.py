@@ -16,7 +16,7 @@ from striate.data.files import shown
 from striate.data.layouts import pairing
 from striate.data.layouts.objects import DETECT, Annotation, Corners, Reading, Shape, listing
 from striate.data.layouts.pairing import Lists, Pairs
-from striate.data.layouts.tree import Tree
+from striate.data.layouts.tree import Tree, below
 from striate.data.listing import Candidate, Listing
 from striate.errors import DataError
 
@@ -28,6 +28,7 @@ _USES = (
     "Segmentation",
     "",
 )  # folders of lists, the first that has some
+_SPLITS = ("train", "val", "trainval", "test")
 _CLASSES = ("classes.txt", "predefined_classes.txt", "labels.txt")
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _FRACTIONS = (
@@ -50,21 +51,21 @@ EDGES = Counting(0, 0, "boxes as edges, counted from 0")
 
 def find(tree: Tree) -> Candidate | None:
     """XML files with a root of the name "annotation" and the pictures that they belong to."""
-    if tree.options.task not in (None, DETECT):
-        return None
-    found = pairing.pairs(tree, ".xml")
+    listed = [entry.name for entry in tree.all() if f"/{_LISTS}/" in f"/{entry.name}"]
+    found = pairing.pairs(tree, ".xml", others=listed)
     first = next((file for _, file in found.pairs if file), "")
     if not first or not _is_annotation(tree, first):
         return None
-    lists = _lists(tree)
+    lists = _lists(tree, found)
     uses = found.tops() | {name for name in tree.folders() if name == _LISTS and lists}
     uses |= {name for name in tree.files() if name in _CLASSES}
     return Candidate(
         "Pascal VOC",
-        len(found.pairs),
+        len(found.pairs) if lists else found.annotated,
         uses,
         lambda: _read(tree, found, lists),
         f"{shown(first)} is an annotation of Pascal VOC",
+        tasks=(DETECT,),
     )
 
 
@@ -193,22 +194,37 @@ def _side(low: float, high: float, counting: Counting) -> tuple[float, float]:
     return low + counting.last, high + counting.first
 
 
-def _lists(tree: Tree) -> Lists:
-    """The names of each split, of the first folder of lists that has some."""
-    if _LISTS not in tree.folders():
-        return {}
-    for use in _USES:
-        inside = f"{_LISTS}/{use}".rstrip("/")
-        if use and inside not in tree.folders(_LISTS):
-            continue
-        lists = {
-            split: names
-            for split in ("train", "val", "trainval", "test")
-            if (file := f"{inside}/{split}.txt") in tree.files(inside)
-            and (names := _names(tree, file))
-        }
-        if lists:
-            return pairing.in_order(lists)
+def _lists(tree: Tree, found: Pairs) -> Lists:
+    """The names of each split, of all folders of lists: a year of the challenge each."""
+    lists: Lists = {}
+    for base in sorted(_bases(tree)):
+        homes = [home for home in found.homes.values() if home.startswith(base)]
+        for split, names in _lists_of(tree, base).items():
+            listed = lists.setdefault(split, [])
+            listed += [(below(homes[0] if homes else "", name), place) for name, place in names]
+    return pairing.in_order(lists)
+
+
+def _bases(tree: Tree) -> set[str]:
+    """The folders that hold one of lists, each with a slash behind it; "" for the root."""
+    names = (f"/{entry.name}" for entry in tree.all() if entry.kind == "file")
+    parts = (name.partition(f"/{_LISTS}/") for name in names)
+    return {f"{base}/".lstrip("/") for base, _, rest in parts if rest}
+
+
+def _lists_of(tree: Tree, base: str) -> Lists:
+    """The lists of the first folder that has some: train.txt, else those of classes together: cat_train.txt."""
+    inside = f"{base}{_LISTS}"
+    for use in (f"{inside}/{use}".rstrip("/") for use in _USES):
+        files = tree.files(use) if use == inside or use in tree.folders(inside) else []
+        for pattern in ("/{split}.txt", "_{split}.txt"):
+            lists: Lists = {}
+            for split in _SPLITS:
+                for file in files:
+                    if file.endswith(pattern.format(split=split)):
+                        lists.setdefault(split, []).extend(_names(tree, file))
+            if lists := {split: names for split, names in lists.items() if names}:
+                return pairing.in_order(lists)
     return {}
 
 

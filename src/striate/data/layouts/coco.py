@@ -1,0 +1,372 @@
+"""Boxes, polygons and run lengths in COCO JSON: one file a split. https://cocodataset.org/#format-data.
+
+`instances_train2017.json` in `annotations/` with the pictures in `train2017/`, `images/` or beside; `_annotations.coco.json`
+in the folder of each split. A box is x, y, width, height in pixels as edges. The pictures are those that the file lists.
+A crowd (`iscrowd`) is a region of many objects: it is neither learned nor missed.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, TypeGuard
+
+import numpy as np
+
+from striate.data import documents
+from striate.data.files import shown
+from striate.data.layouts import pairing
+from striate.data.layouts.objects import (
+    DETECT,
+    LISTED_TWICE,
+    NO_PICTURE,
+    NUMBERED_TWICE,
+    SEGMENT,
+    Annotation,
+    Corners,
+    Reading,
+    Shape,
+    Slips,
+    listing,
+)
+from striate.data.layouts.tree import Tree, named_like_picture
+from striate.data.listing import SPLITS, WHOLE, Candidate, Listing
+from striate.data.outlines import Outline, Polygons, runs
+from striate.errors import DataError
+
+_KEYS = (b'"images"', b'"annotations"', b'"categories"')
+_MANY = 50  # JSON files in one folder: more are files of single pictures
+_BLOCK = 2**20  # bytes searched at a time
+_SPLIT = re.compile(r"(?:^|[^a-z])(trainval|train|validation|valid|val|test)(?:[^a-z]|$)")
+
+Json = dict[str, Any]
+
+
+def find(tree: Tree) -> Candidate | None:
+    """JSON files with images, annotations and categories."""
+    if tree.given and not tree.pictures() and pairing.holds_annotations(tree.root.name):
+        tree = Tree(tree.root.parent, tree.options, f"{tree.root.name}/{tree.given}", tree.name)
+    files = _chosen([name for name in _candidates(tree) if _is_coco(tree, name)])
+    if not files:
+        return None
+    pictures = [e.name for e in tree.all() if e.kind == "file" and named_like_picture(e.name)]
+    tops = {name.partition("/")[0] for name in files}
+    uses = frozenset(tops | {name.partition("/")[0] for name in pictures})
+    return Candidate(
+        "COCO",
+        len(pictures),
+        uses,
+        lambda: _read(tree, files, pictures),
+        f"{shown(files[0])} has images, annotations and categories",
+        tasks=(DETECT, SEGMENT),
+    )
+
+
+def _candidates(tree: Tree) -> list[str]:
+    """JSON files that may be annotations of many pictures: those of folders that hold few of them."""
+    if tree.given:
+        return [tree.given] if tree.given.lower().endswith(".json") else []
+    names = [
+        e.name
+        for e in tree.all()
+        if e.kind == "file"
+        and e.name.lower().endswith(".json")
+        and not tree.options.leaves_out(e.name)
+    ]
+    counts = Counter(name.rpartition("/")[0] for name in names)
+    return [name for name in names if counts[name.rpartition("/")[0]] <= _MANY]
+
+
+def _is_coco(tree: Tree, name: str) -> bool:
+    """Whether a file holds the three keys of the format; it is searched, not parsed."""
+    missing = set(_KEYS)
+    tail = b""
+    try:
+        with (tree.root / name).open("rb") as file:
+            while missing and (block := file.read(_BLOCK)):
+                missing = {key for key in missing if key not in tail + block}
+                tail = block[-len(max(_KEYS, key=len)) :]
+    except OSError:
+        return False
+    return not missing
+
+
+def _chosen(files: list[str]) -> list[str]:
+    """Where some files are called instances, the others (captions, key points) are of the same pictures."""
+    instances = [name for name in files if "instances" in name.rpartition("/")[2].lower()]
+    return instances or files
+
+
+def split_of(name: str) -> str:
+    """The split that a JSON file is of, by its name, else by its folder.
+
+    >>> split_of("annotations/instances_val2017.json"), split_of("valid/_annotations.coco.json")
+    ('val', 'val')
+    """
+    found = _SPLIT.search(PurePosixPath(name).stem.lower())
+    if found is None:
+        return pairing.split_of(name) or WHOLE
+    return "trainval" if found[1] == "trainval" else SPLITS[found[1]]
+
+
+@dataclass
+class _Categories:
+    """The classes of all files together, by name; numbers of categories may differ from file to file."""
+
+    names: list[str] = field(default_factory=list[str])
+    parents: set[str] = field(default_factory=set[str])
+
+    def add(self, file: str, content: Json) -> dict[int, str]:
+        """The categories of one file: number -> name.
+
+        Raises:
+            DataError: one has no number or no name, or a number stands for two names.
+        """
+        found: dict[int, str] = {}
+        for category in _records(content, "categories", file):
+            number, name = category.get("id"), category.get("name")
+            if not _is_id(number) or not isinstance(name, str) or not name.strip():
+                raise DataError(
+                    f"{file}: a category without a number or a name: {_short(category)}"
+                )
+            name = name.strip()
+            if found.setdefault(number, name) != name:
+                raise DataError(
+                    f"{file}: category {number} is {shown(found[number])} and {shown(name)}"
+                )
+            if name not in self.names:
+                self.names.append(name)
+            self.parents.add(str(category.get("supercategory", "")))
+        return found
+
+    def used(self, annotations: Iterator[Annotation]) -> tuple[str, ...]:
+        """All names but those that only head a group of others, as Roboflow writes them."""
+        labels = {s.label for a in annotations for s in a.shapes}
+        return tuple(name for name in self.names if name in labels or name not in self.parents)
+
+
+def _read(tree: Tree, files: list[str], pictures: list[str]) -> Listing:
+    ignored: Counter[str] = Counter()
+    slips = Slips()
+    notes: list[str] = []
+    categories = _Categories()
+    lists: dict[str, list[Annotation]] = {}
+    taken: dict[str, str] = {}
+    for file in files:
+        split = split_of(file)
+        if split in lists:
+            raise DataError(
+                f"{shown(taken[split])} and {shown(file)} are both of {split}: leave one out with ignore="
+            )
+        taken[split] = file
+        lists[split] = _File(tree, file, pictures, slips).read(categories)
+    parts = pairing.in_order(lists)
+    if WHOLE in parts and len(parts) > 1:
+        raise DataError(
+            f"{shown(taken[WHOLE])} is of no split, but {shown(next(f for f in files if f != taken[WHOLE]))} is: "
+            "leave one out with ignore="
+        )
+    named = {a.picture for held in parts.values() for a in held}
+    ignored["pictures in no list"] += sum(name not in named for name in pictures)
+    classes = categories.used(a for held in parts.values() for a in held)
+    heads = [name for name in categories.names if name not in classes]
+    if heads:
+        notes.append(
+            f"no class: {', '.join(map(shown, heads))}, which only names a group of categories"
+        )
+    reading = Reading("COCO", parts, classes, shown(files[0]), ignored, notes, slips)
+    return listing(tree, reading, tree.options.task or DETECT)
+
+
+class _File:
+    """One file as it is read."""
+
+    def __init__(self, tree: Tree, file: str, pictures: list[str], slips: Slips) -> None:
+        self.tree, self.file, self.slips = tree, shown(file), slips
+        self.located = _locator(file, pictures)
+        self.images: dict[int, Annotation] = {}
+        self.by_picture: dict[str, Annotation] = {}
+        self.source = file
+        self.outlines = tree.options.task == SEGMENT
+
+    def read(self, categories: _Categories) -> list[Annotation]:
+        """The annotations of its pictures.
+
+        Raises:
+            DataError: it is no COCO JSON; named.
+        """
+        try:
+            content = documents.read_json(self.tree.root / self.source)
+        except DataError as error:
+            raise DataError(f"{self.file} {error}") from None
+        if not isinstance(content, dict):
+            raise DataError(f"{self.file} is no dictionary with images, annotations and categories")
+        names = categories.add(self.file, content)
+        for image in _records(content, "images", self.file):
+            self._add_image(image)
+        seen: dict[int, Json] = {}
+        for annotation in _records(content, "annotations", self.file):
+            self._add_object(annotation, names, seen)
+        return list(self.by_picture.values())
+
+    def _add_image(self, image: Json) -> None:
+        number, name = image.get("id"), image.get("file_name")
+        if not _is_id(number) or not isinstance(name, str) or not name:
+            raise DataError(
+                f"{self.file}: an image without a number or a file_name: {_short(image)}"
+            )
+        picture = self.located(name)
+        known = picture or "/".join(pairing.plain_parts(name))
+        annotation = self.by_picture.get(known)
+        if annotation is None:
+            annotation = Annotation(known, self.source, size=_size(image))
+            self.by_picture[annotation.picture] = annotation
+        else:
+            self.slips.add(LISTED_TWICE, f"{self.file} image {number}")
+        if picture == "":
+            annotation.fault = f"{self.file}: image {number}, {shown(name)}, could be several files"
+        elif picture is None:
+            annotation.fault = f"{self.file}: image {number}, {shown(name)}, is missing"
+        other = self.images.setdefault(number, annotation)
+        if other is not annotation:
+            reason = f"{self.file}: image {number} is {shown(other.picture)} and {shown(annotation.picture)}"
+            other.fault = annotation.fault = reason
+
+    def _add_object(self, given: Json, names: dict[int, str], seen: dict[int, Json]) -> None:
+        number = given.get("id")
+        if _is_id(number):
+            other = seen.setdefault(number, given)
+            if other is not given:
+                self.slips.add(NUMBERED_TWICE, f"{self.file} annotation {number}")
+                if other == given:
+                    return
+        image = (
+            self.images.get(given.get("image_id", -1)) if _is_id(given.get("image_id")) else None
+        )
+        if image is None:
+            self.slips.add(NO_PICTURE, f"{self.file} annotation {number}")
+            return
+        place = f"annotation {number}"
+        try:
+            image.shapes.append(self._shape(given, names, place, image.size))
+        except DataError as error:
+            image.fault = image.fault or f"{self.file} {place}: {error}"
+
+    def _shape(
+        self, given: Json, names: dict[int, str], place: str, size: tuple[int, int] | None
+    ) -> Shape:
+        """One annotation; its outline where it is needed.
+
+        Raises:
+            DataError: with the reason alone.
+        """
+        category, box = given.get("category_id"), given.get("bbox")
+        if not _is_id(category) or category not in names:
+            raise DataError(f"category {_short(category)} is not among the categories")
+        corners = None if box is None else _corners(box)
+        needed = self.outlines or corners is None
+        outline = _outline(given.get("segmentation"), size) if needed else None
+        if corners is None and outline is None:
+            raise DataError("neither a bbox nor a segmentation")
+        crowd = bool(given.get("iscrowd", 0))
+        return Shape(names[category], place, corners, outline, crowd)
+
+
+def _locator(file: str, pictures: list[str]) -> Callable[[str], str | None]:
+    """Where the pictures of a file lie: by the longest end of a path that is there, in the folder of its split first.
+
+    It gives None where there is none, and "" where several are as likely.
+    """
+    ends: dict[str, list[str]] = {}
+    for name in pictures:
+        ends.setdefault(name.rpartition("/")[2], []).append(name)
+    split, home = split_of(file), file.rpartition("/")[0]
+
+    def rank(parts: list[str], name: str) -> tuple[int, bool, bool, bool]:
+        theirs = name.split("/")
+        same = 0
+        while same < min(len(parts), len(theirs)) and parts[-1 - same] == theirs[-1 - same]:
+            same += 1
+        here = name.rpartition("/")[0] == home
+        return same, pairing.split_of(name) == split, here, pairing.among_pictures(name)
+
+    def locate(name: str) -> str | None:
+        parts = pairing.plain_parts(name)
+        candidates = ends.get(parts[-1], []) if parts else []
+        mine = [
+            c
+            for c in candidates
+            if pairing.split_of(c) in ("", split) or split in (WHOLE, "trainval")
+        ]
+        ranks = [rank(parts, c) for c in mine]
+        best = [c for c, r in zip(mine, ranks, strict=True) if r == max(ranks)]
+        return best[0] if len(best) == 1 else "" if best else None
+
+    return locate
+
+
+def _records(content: Json, key: str, file: str) -> Iterator[Json]:
+    records = content.get(key)
+    if not isinstance(records, list):
+        raise DataError(f"{file}: {key} is no list")
+    for record in records:
+        if not isinstance(record, dict):
+            raise DataError(f"{file}: {key} holds {_short(record)}, which is no dictionary")
+        yield record
+
+
+def _is_id(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _short(value: Any) -> str:
+    text = shown(str(value))
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _size(image: Json) -> tuple[int, int] | None:
+    height, width = image.get("height"), image.get("width")
+    if _is_id(height) and _is_id(width) and min(height, width) > 0:
+        return height, width
+    return None
+
+
+def _corners(box: Any) -> Corners:
+    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
+        raise DataError(f"the bbox {_short(box)}, expected x, y, width and height")
+    x, y, width, height = map(float, box)
+    return x, y, x + width, y + height
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
+
+
+def _outline(given: Any, size: tuple[int, int] | None) -> Outline | None:
+    """Polygons, or run lengths; None where there is none."""
+    if isinstance(given, dict) and "counts" in given:
+        stated = given.get("size")
+        if not isinstance(stated, list) or len(stated) != 2 or not all(map(_is_id, stated)):
+            raise DataError("run lengths without the height and width of their picture")
+        if size is not None and tuple(stated) != size:
+            raise DataError(
+                f"run lengths of {stated[1]} x {stated[0]} pixels, the picture has {size[1]} x {size[0]}"
+            )
+        return runs(given["counts"], (stated[0], stated[1]))
+    if given in (None, [], {}, [[]]):
+        return None
+    if not isinstance(given, list):
+        raise DataError(f"the segmentation {_short(given)}, expected polygons or run lengths")
+    return Polygons(tuple(_ring(each) for each in given))
+
+
+def _ring(given: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    if (
+        not isinstance(given, list)
+        or len(given) < 6
+        or len(given) % 2
+        or not all(map(_is_number, given))
+    ):
+        raise DataError(f"the polygon {_short(given)}, expected x and y of three corners or more")
+    return np.array(given, np.float64).reshape(-1, 2)

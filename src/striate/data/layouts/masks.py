@@ -1,0 +1,379 @@
+"""Pictures with masks: folders of each that belong together, in the usual spellings.
+
+images/ + masks/, train/ + trainannot/, train/image/ + train/label/, JPEGImages/ + SegmentationClass/ with their
+ImageSets; a picture and its mask share their name, up to a suffix, a prefix and the extension. Or both lie in one
+folder, where masks end in _mask, _gt and the like. Settings: images=FOLDER, masks=FOLDER, suffix=ENDING (of the name of
+a mask), ignore=VALUE (pixels that count nowhere).
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+from striate.data import files
+from striate.data.files import shown
+from striate.data.layouts import class_names, mask_values, split_lists
+from striate.data.layouts.roles import IMAGE, MASK, role
+from striate.data.layouts.tree import Tree
+from striate.data.listing import WHOLE, Candidate, Fault, Listing, Part
+from striate.data.masks import MaskFiles
+from striate.data.sources import Files
+from striate.data.targets import Masks
+from striate.errors import DataError
+
+SETTINGS = ("images", "masks", "suffix", "ignore")
+_DEEPEST = 7  # folders
+_LONE = "masks without a picture"
+_NAMED = 5  # files of a fault that are named
+_SUFFIX = re.compile(
+    r"[ _.-](mask|masks|label|labels|gt|groundtruth|ground_truth|seg|segmentation|annotation|annot|target|L|P)$",
+    re.IGNORECASE,
+)
+
+Names = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder with pictures in it: its split and kind as its path says, the rest of that path, its pictures."""
+
+    path: str
+    split: str
+    kind: str
+    rest: Names
+    pictures: Names
+
+
+@dataclass
+class Pairs:
+    """Pictures and their masks, by split; pictures without a mask, masks without a picture; lists of splits."""
+
+    images: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    masks: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    bare: list[str] = field(default_factory=list[str])
+    lone: list[str] = field(default_factory=list[str])
+    unlabelled: Counter[str] = field(default_factory=Counter[str])
+    lists: list[str] = field(default_factory=list[str])
+
+    def __len__(self) -> int:
+        return sum(map(len, self.images.values()))
+
+    def add(self, split: str, image: str, mask: str) -> None:
+        """One pair."""
+        self.images.setdefault(split, []).append(image)
+        self.masks.setdefault(split, []).append(mask)
+
+
+def find(tree: Tree) -> Candidate | None:
+    """Pictures and masks, if at least one folder of masks has names that belong to pictures.
+
+    Raises:
+        DataError: two pictures have a claim to one mask.
+    """
+    settings = tree.options.settings if tree.options.asks_for("masks") else {}
+    pairs = _pairs(list(_folders(tree, settings)), settings.get("suffix"))
+    if not len(pairs):
+        return None
+    pairs = _listed(tree, pairs)
+    used = [name for held in (*pairs.images.values(), *pairs.masks.values()) for name in held]
+    uses = frozenset(
+        name.split("/")[0] for name in [*used, *pairs.bare, *pairs.lone, *pairs.unlabelled]
+    )
+    doubt = ""
+    if len(pairs) < max(len(pairs.lone), 1):
+        doubt = (
+            f"{shown(tree.name)} holds folders of pictures and of masks, but only {len(pairs)} of "
+            f"{len(pairs) + len(pairs.lone)} masks are named like a picture ({_first(pairs.lone)} is not)"
+        )
+    read = partial(listing, tree, pairs, settings.get("ignore"))
+    why = "folders of pictures and of masks hold files of the same names"
+    return Candidate("pictures with masks", len(pairs), uses, read, why, doubt, tasks=("segment",))
+
+
+def _folders(tree: Tree, settings: dict[str, str]) -> Iterator[Folder]:
+    """Every folder that holds pictures, as far down as data usually lie."""
+    told = {
+        settings[key].strip("/"): kind
+        for key, kind in (("images", IMAGE), ("masks", MASK))
+        if key in settings
+    }
+    pending = [""]
+    while pending:
+        path = pending.pop(0)
+        if path.count("/") < _DEEPEST:
+            pending += tree.folders(path)
+        pictures = tuple(tree.pictures(path))
+        if pictures:
+            split, kind, rest = _said(path, told)
+            yield Folder(path, split, kind, rest, pictures)
+
+
+def _said(path: str, told: dict[str, str]) -> tuple[str, str, Names]:
+    """Split, kind and the rest of a path."""
+    split = kind = ""
+    rest: list[str] = []
+    for part in path.split("/") if path else ():
+        found = role(part)
+        if found is None and part not in told:
+            rest.append(part)
+            continue
+        split = (found.split if found else "") or split
+        kind = told.get(part) or (found.kind if found and not told else "") or kind
+    return split, told.get(path, kind), tuple(rest)
+
+
+def _pairs(folders: list[Folder], suffix: str | None) -> Pairs:
+    """Every mask with the picture that it belongs to."""
+    pairs = Pairs()
+    taken: set[str] = set()
+    with_masks: set[str] = set()
+    for masks in (folder for folder in folders if folder.kind == MASK):
+        beside = _beside(masks, folders)
+        if not beside:
+            continue
+        images = [name for folder in beside for name in folder.pictures]
+        found = matched(images, masks.pictures, suffix)
+        with_masks.update(folder.path for folder in beside if found)
+        of = {name: folder for folder in beside for name in folder.pictures}
+        for mask in masks.pictures:
+            image = found.get(mask)
+            if image is None or image in taken:
+                pairs.lone.append(mask)
+            else:
+                taken.add(image)
+                pairs.add(of[image].split or masks.split or WHOLE, image, mask)
+    if not len(pairs):
+        return _within(folders, suffix)
+    for folder in folders:
+        left = [name for name in folder.pictures if name not in taken]
+        if folder.path in with_masks:
+            pairs.bare += left
+        elif folder.kind == IMAGE and left:
+            pairs.unlabelled[folder.path] += len(left)
+    return pairs
+
+
+def _beside(masks: Folder, folders: list[Folder]) -> list[Folder]:
+    """The folders of pictures that a folder of masks belongs to: of its split if there are, else of any."""
+    alike = [f for f in folders if f.rest == masks.rest and f.kind != MASK]
+    exact = [f for f in alike if f.split == masks.split]
+    for found in (
+        [f for f in exact if f.kind == IMAGE],
+        [f for f in exact if not f.kind],
+        [f for f in alike if f.kind == IMAGE and not (f.split and masks.split)],
+    ):
+        if found:
+            return found
+    return []
+
+
+def _within(folders: list[Folder], suffix: str | None) -> Pairs:
+    """Pictures and masks in the same folders, where masks have a suffix."""
+    pairs = Pairs()
+    ends = re.compile(re.escape(suffix) + "$") if suffix else _SUFFIX
+    for folder in folders:
+        stems = {_stem(name): name for name in folder.pictures}
+        masks = {stem: name for stem, name in stems.items() if ends.search(stem)}
+        found = {mask: stems.get(ends.sub("", stem)) for stem, mask in masks.items()}
+        if sum(image is not None for image in found.values()) * 2 <= len(masks):
+            continue
+        bare = set(folder.pictures) - set(found)
+        for mask, image in found.items():
+            if image is None:
+                pairs.lone.append(mask)
+                continue
+            bare.discard(image)
+            pairs.add(folder.split or WHOLE, image, mask)
+        pairs.bare += sorted(bare)
+    return pairs
+
+
+def matched(
+    images: Iterable[str], masks: Iterable[str], suffix: str | None = None
+) -> dict[str, str]:
+    """Mask -> picture, by their names without extension and without what all of them begin or end with.
+
+    Raises:
+        DataError: two pictures have the same name up to the extension.
+    """
+    by_stem = _by_stem(images)
+    ours = {mask: _stem(mask) for mask in masks}
+    if suffix is not None:
+        return {
+            mask: by_stem[key]
+            for mask, stem in ours.items()
+            if stem.endswith(suffix) and (key := stem.removesuffix(suffix)) in by_stem
+        }
+    for change in (_as_it_is, _without_role, _without_shared):
+        pictures, labels = change(by_stem), change({stem: mask for mask, stem in ours.items()})
+        found = {labels[key]: pictures[key] for key in labels if key in pictures}
+        if 2 * len(found) > min(len(ours), len(by_stem)):
+            return found
+    return _by_beginning(by_stem, ours)
+
+
+def _by_stem(images: Iterable[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in images:
+        other = found.setdefault(_stem(name), name)
+        if other != name:
+            raise DataError(
+                f"{shown(other)} and {shown(name)} have the same name: it is not known which one a mask of that "
+                "name belongs to; leave one out with ignore="
+            )
+    return found
+
+
+def _stem(name: str) -> str:
+    base = name.rpartition("/")[2]
+    return base.rpartition(".")[0] or base
+
+
+def _as_it_is(stems: dict[str, str]) -> dict[str, str]:
+    return stems
+
+
+_WORD = (
+    r"mask|masks|label|labels|gt|groundtruth|ground_truth|seg|segmentation|annotation|annot|target|"
+    r"image|images|img|input|leftimg8bit|sat|rgb"
+)
+_ROLE = re.compile(rf"^(?:{_WORD})[ _.-]+|[ _.-]+(?:{_WORD})$", re.IGNORECASE)
+
+
+def _without_role(stems: dict[str, str]) -> dict[str, str]:
+    """Without a word such as mask or image at either end; () where that makes two alike."""
+    found = {_ROLE.sub("", stem): name for stem, name in stems.items()}
+    return found if len(found) == len(stems) else {}
+
+
+def _without_shared(stems: dict[str, str]) -> dict[str, str]:
+    """Without what all begin and end with, cut at letters' ends; () for a single one."""
+    if len(stems) < 2:
+        return {}
+    first, last = min(stems), max(stems)
+    front = re.match(r"(?:.*[ _.-]|[^\W\d_]+)?", _common(first, last))
+    turned = [stem[::-1] for stem in stems]
+    back = re.match(r"(?:.*[ _.-]|[^\W\d_]+)?", _common(min(turned), max(turned)))
+    start, end = len(front[0]) if front else 0, len(back[0]) if back else 0
+    found = {stem[start : len(stem) - end]: name for stem, name in stems.items()}
+    return found if len(found) == len(stems) and "" not in found else {}
+
+
+def _common(a: str, b: str) -> str:
+    for i, (x, y) in enumerate(zip(a, b, strict=False)):
+        if x != y:
+            return a[:i]
+    return min(a, b, key=len)
+
+
+def _by_beginning(by_stem: dict[str, str], masks: dict[str, str]) -> dict[str, str]:
+    """Masks whose name begins with that of a picture, and goes on in the way that most do."""
+    endings: dict[str, dict[str, str]] = {}
+    for mask, stem in masks.items():
+        key = next((stem[:k] for k in range(len(stem), 0, -1) if stem[:k] in by_stem), None)
+        if key is not None:
+            endings.setdefault(stem[len(key) :], {})[mask] = by_stem[key]
+    best = max(endings.values(), key=len, default={})
+    several = [end for end, found in endings.items() if 2 * len(found) > len(best)]
+    if len(several) > 1:
+        raise DataError(
+            f"a picture has several masks, whose names end in {', '.join(sorted(map(shown, several)))}: choose with "
+            f"layout=masks:suffix={shown(min(several))}"
+        )
+    return best if 2 * len(best) > min(len(masks), len(by_stem)) else {}
+
+
+def _listed(tree: Tree, pairs: Pairs) -> Pairs:
+    """Pairs assigned to splits by list files, where the folders say nothing of splits and there are such files."""
+    if set(pairs.images) != {WHOLE}:
+        return pairs
+    splits = split_lists.assigned(tree, pairs.images[WHOLE])
+    if splits is None:
+        return pairs
+    lists = list(split_lists.lists(tree).values())
+    found = Pairs(bare=pairs.bare, lone=pairs.lone, unlabelled=pairs.unlabelled, lists=lists)
+    for image, mask, split in zip(pairs.images[WHOLE], pairs.masks[WHOLE], splits, strict=True):
+        if split:
+            found.add(split, image, mask)
+        else:
+            found.unlabelled["(in no list)"] += 1
+    return found
+
+
+def listing(
+    tree: Tree,
+    pairs: Pairs,
+    void: str | None,
+    *,
+    layout: str = "pictures with masks",
+    lone: str = _LONE,
+) -> Listing:
+    """The pairs with what their masks mean; lone: what `pairs.lone` are called.
+
+    Raises:
+        DataError: the values of the masks are no classes.
+    """
+    root, limits = tree.root, tree.options.limits
+    masks = [name for held in pairs.masks.values() for name in held]
+    folders = sorted({name.rpartition("/")[0] for name in masks})
+    names = class_names.beside(tree, class_names.folders_above(folders))
+    meaning = mask_values.meaning(mask_values.seen(root, masks, limits), names, void)
+    parts = {
+        split: Part(
+            tuple(map(shown, pairs.images[split])),
+            Masks(MaskFiles(root, tuple(pairs.masks[split]), limits, meaning.coding)),
+            Files(root, tuple(pairs.images[split]), limits),
+        )
+        for split in ("train", "val", "test", WHOLE)
+        if split in pairs.images
+    }
+    ignored = Counter[str]()
+    for folder, count in pairs.unlabelled.items():
+        ignored[f"{shown(folder)} (no masks)" if folder[:1] != "(" else folder] += count
+    faults: list[Fault] = []
+    for name, held in (
+        ("pictures without a mask", pairs.bare),
+        (lone, pairs.lone),
+    ):
+        if held:
+            faults.append(Fault(name, "left out", len(held), tuple(map(shown, held[:_NAMED]))))
+    ignored += _beside_pairs(tree, folders, pairs)
+    return Listing(
+        layout,
+        tuple(map(shown, meaning.classes)),
+        parts,
+        ignored,
+        "; ".join(meaning.notes),
+        "segment",
+        faults=tuple(faults),
+        tables=_recorded(tree, [*pairs.lists, *([names.file] if names else [])]),
+    )
+
+
+def _recorded(tree: Tree, names: list[str]) -> dict[str, str]:
+    """SHA-256 of the files that decide about splits and classes."""
+    return {
+        name: hashlib.sha256(files.read(tree.root / name)).hexdigest()
+        for name in dict.fromkeys(names)
+    }
+
+
+def _beside_pairs(tree: Tree, folders: list[str], pairs: Pairs) -> Counter[str]:
+    """Other files in the folders of pairs, by kind."""
+    images = {name.rpartition("/")[0] for held in pairs.images.values() for name in held}
+    found: Counter[str] = Counter()
+    for folder in {*folders, *images} - {""}:
+        known = set(tree.pictures(folder))
+        for entry in tree.entries(folder):
+            name = f"{folder}/{entry.name}"
+            if entry.kind != "folder" and name not in known:
+                found[files.kind(entry)] += 1
+    return found
+
+
+def _first(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(map(shown, names[:_NAMED])) + more
