@@ -80,6 +80,15 @@ def entry(name: str) -> Entry:
     return CATALOG[name]
 
 
+def backbones(*strides: int) -> list[str]:
+    """Names of the nets whose maps heads can stand on; if strides are given, of those with a map of one of them."""
+    return [
+        row.name
+        for row in CATALOG.values()
+        if row.strides and (not strides or set(strides) & set(row.strides))
+    ]
+
+
 def build(
     name: str,
     *,

@@ -115,11 +115,16 @@ class UNet(Backbone):
 
 
 def build(request: Request) -> Backbone:
-    """A row of `SPECS` at the sizes asked for.
+    """A row of `SPECS` at the sizes asked for, or the way up on the backbone asked for.
 
     Raises:
-        ShapeError: a side of which valid convolutions and poolings leave odd maps, or none.
+        ShapeError: a side of which valid convolutions and poolings leave odd maps, or none; a size that
+            the backbone cannot take.
     """
+    if request.word("backbone") != "own":
+        from striate.models import unet_backbone  # built of the parts of this one
+
+        return unet_backbone.build(request)
     spec = SPECS[request.name]
     if not spec.padded:
         _check_sides(request)

@@ -150,7 +150,7 @@ class Yolo(Detector):
     def features(self, x: Tensor) -> list[Tensor]:
         """The last maps of each size."""
         maps: list[Tensor] = []
-        for pooled, layers in zip(self.pooled, self.sizes, strict=True):
+        for pooled, layers in zip(self.pooled, self.sizes[: len(self.widths)], strict=False):
             x = layers(self.pool(x) if pooled else x)
             maps.append(x)
         return maps
