@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 
 from striate.errors import LISTED, ArgumentError, nearest
 
+# What a net reads by the axes of one item, channels included.
+KINDS = {2: "series", 3: "picture", 4: "volume"}
+
 
 @dataclass(frozen=True)
 class Published:
@@ -192,7 +195,10 @@ class Entry:
         year: of the paper.
         paper: authors, year, where to find it.
         tasks: what it does: classify, segment, detect, forecast, or unsupervised.
+        bounded: whether its answers are no free numbers but lengths, distances or behind a ReLU: it tells
+            classes apart, and values of any sign it cannot learn.
         input: (C, H, W) of one item as published; (C, frames) of a net over time.
+        kind: of what it reads: a picture, a series, a volume, or a graph (C, steps, nodes).
         classes: outputs as published.
         strides: pixels between neighbouring values of each of its maps, where heads of other nets can stand
             on them; empty where they cannot.
@@ -217,14 +223,17 @@ class Entry:
     published: Published
     tasks: tuple[str, ...] = ("classify",)
     strides: tuple[int, ...] = ()
+    bounded: bool = False
+    kind: str = ""
     params_train: int = 0
     options: Mapping[str, Option] = field(default_factory=dict[str, Option])
     note: str = ""
     small: Small = Small()
 
     def __post_init__(self) -> None:
-        """A net without auxiliary heads trains what it infers with."""
+        """A net without auxiliary heads trains what it infers with; what it reads is told by its axes."""
         object.__setattr__(self, "params_train", self.params_train or self.params)
+        object.__setattr__(self, "kind", self.kind or KINDS[len(self.input)])
 
     def as_dict(self) -> dict[str, object]:
         """One element of the JSON shape `nets`."""
