@@ -4,16 +4,16 @@
 
 One line a comparison, and a verdict; exit status 1 where something differs. Parts:
 
-    trainings   small trainings with `plan=default`: weights to the bit, results.csv and items.csv by their columns
+    trainings   small trainings with `plan=default`: weights to the bit, results.csv and items.csv by columns
     measure     the sheet of every net of the catalogue at its own input
-    report      the numbers of the report of the demo's training, with `plan=default`; what `striate demo` prints
-    json        what the commands print with --json, and their exit status
-    runs        runs and a checkpoint that OLD wrote, used by NEW
-    errors      messages that OLD's tests match and that are no longer found in NEW's source: to look at, no failure
+    report      the numbers of the report of the demo's training, its summary, what `striate demo` prints
+    json        exit status and JSON of the commands
+    runs        runs that OLD wrote, one of them stopped, used and gone on with by NEW
+    errors      messages that OLD's tests match and that NEW's source lacks: to look at, no failure
 
-Both run under this interpreter with one thread, on the CPU, in folders and caches of their own. Only the
+Both run under this interpreter, on the CPU with one thread, in folders and caches of their own. Only the
 command line, the Python names of `striate` and the files of run folders are used. Keys, columns and numbers
-that NEW adds are listed as notes. What is volatile (times) is in VOLATILE. No speed: see benchmarks/checkouts.py.
+that NEW adds, and other words of an error, are notes. Times are left out: for speed see benchmarks/checkouts.py.
 """
 
 import argparse
@@ -31,7 +31,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -42,54 +43,58 @@ from PIL import Image
 VOLATILE = {"seconds", "items_per_second", "waiting", "training time"}
 LIMIT = 900  # seconds that a command may take
 
-DIGITS = (
-    "digits --net lenet5 size=28 batch=8 epochs=3 val=0.2 split=stratified health=1 seed=1".split()
-)
-COLOURS = (
-    "--net resnet20 width=0.25 size=24 batch=16 epochs=3 val=0.25 split=stratified seed=2".split()
-)
-MIXED = (
-    "optimizer=sgd lr=0.05 nesterov=true schedule=cosine warmup=0.2 ema=0.9 smoothing=0.1".split()
-)
-ALL = ["plan=default", "device=cpu"]
-
+_DIGITS = "digits --net lenet5 size=28 batch=8 epochs=3 val=0.2 split=stratified health=1 seed=1"
+_COLOURS = "--net resnet20_cifar width=0.25 size=24 batch=16 epochs=3 split=stratified seed=2"
+_SGD = "optimizer=sgd lr=0.05 nesterov=true schedule=cosine warmup=0.2 ema=0.9 smoothing=0.1"
+_STREAMED = "colours val=0.25 augment=crop+flip workers=2"
 TRAININGS = {
-    "plain": [*DIGITS, *ALL],
-    "resumed": [*DIGITS, *ALL],
-    "two processes": [*DIGITS, "devices=2", *ALL],
-    "streamed": ["colours", *COLOURS, "augment=crop+flip", "workers=2", *ALL],
-    "shards": ["packed", *COLOURS, "augment=crop+flip", "window=2", *ALL],
-    "mixup, EMA, SGD": ["colours", *COLOURS, *MIXED, "augment=crop+flip+mixup:0.2", *ALL],
-    "demo": ["digits", "--net", "lenet5", *ALL],
+    "plain": _DIGITS,
+    "resumed": _DIGITS,  # stopped within the second epoch
+    "processes": f"{_DIGITS} devices=2",
+    "streamed": f"{_STREAMED} {_COLOURS}",
+    "shards": f"packed augment=crop+flip window=2 {_COLOURS}",
+    "mixed": f"colours val=0.25 augment=crop+flip+mixup:0.2 {_COLOURS} {_SGD}",
 }
-STREAMS = {"streamed", "shards"}  # with a cache that holds nothing
+OTHERS = {
+    "half": _DIGITS,  # stopped by OLD, for NEW
+    "demo": "digits --net lenet5",  # as `striate demo`, which chooses its plan by timing, though
+}
+PACK = "data colours --shards packed --shard-size 20k --val 0.25 --seed 2"
 
-COMMANDS = {
-    "nets": "nets --json",
-    "data digits": "data digits --json",
-    "data of a folder": "data colours --val 0.25 --seed 3 --json",
-    "data of shards": "data packed --json",
-    "evaluate": "evaluate RUN --json",
-    "evaluate, train": "evaluate RUN --split train --json",
-    "evaluate other data": "evaluate COLOUR colours --json",
-    "predict": "predict RUN five.png --json",
-    "predict, colour": "predict COLOUR colours/red --top 2 --json",
-    "predict, one broken": "predict RUN five.png broken.png --json",
-    "measure": "measure resnet18 --input 3x64x64 --json",
-    "measure several": "measure lenet5 resnet20 --json",
-    "measure at sizes": "measure resnet20 --at 32,64 --json",
-    "measure a run": "measure RUN --json",
-    "measure training": "measure lenet5 --training --json",
-    "see architecture": "see architecture lenet5 --json",
-    "see arithmetic": "see arithmetic RUN five.png --layer conv2 --at 3,2,1 --json",
-    "see convolution": "see convolution --input 2x5x5 --kernel 3 --stride 2 --pad 1 --json",
-    "see history": "see history depth --json",
-    "folds": "train digits --net lenet5 size=28 epochs=1 --folds 3 --name folds plan=default --json",
-    "unknown net": "measure resnet19 --json",
-    "unknown setting": "train digits epoch=3",
-    "unknown data": "data nowhere --json",
-    "no run": "evaluate nowhere --json",
-}
+COMMANDS = f"""
+nets --json
+data digits --json
+data colours --val 0.25 --seed 3 --json
+data packed --json
+evaluate PLAIN --json
+evaluate PLAIN --split train --json
+evaluate MIXED colours --json
+predict PLAIN five.png --json
+predict PLAIN five.png broken.png --json
+predict MIXED colours/red --top 2 --json
+measure resnet18 --input 3x64x64 --json
+measure lenet5 resnet20_cifar --json
+measure resnet20_cifar --at 32,64 --json
+measure PLAIN --json
+measure lenet5 --training --json
+see architecture lenet5 --json
+see arithmetic PLAIN five.png --layer conv2 --at 3,2,1 --json
+see convolution --input 2x5x5 --kernel 3 --stride 2 --pad 1 --json
+see history depth --json
+train digits --net lenet5 size=28 epochs=1 --folds 3 --name folds plan=default --json
+measure resnet19 --json
+train digits epoch=3
+train digits --net lenet5 size=28 lr=1e30 epochs=1 optimizer=sgd plan=default
+data nowhere --json
+evaluate nowhere --json
+{PACK}
+""".strip().splitlines()
+OLD_RUNS = """
+evaluate PLAIN --json
+predict PLAIN five.png --json
+measure PLAIN --json
+evaluate MIXED colours --json
+""".strip().splitlines()
 
 
 class FailedError(Exception):
@@ -103,10 +108,30 @@ class Checkout:
     name: str
     root: Path
     folder: Path
+    failed: dict[str, FailedError] = field(default_factory=dict[str, FailedError])
 
-    def run(self, words: Sequence[str], **extra: str) -> "subprocess.CompletedProcess[str]":
-        """This interpreter with these words; `extra` are variables of its environment."""
-        process = self.start(words, **extra)
+    def start(self, words: Sequence[str], *, caches: bool = True) -> "subprocess.Popen[str]":
+        """This interpreter with these words; without `caches` the cache has no room, so that pictures are streamed."""
+        own = {key: value for key, value in os.environ.items() if not key.startswith("STRIATE_")}
+        cache = str(self.folder / "cache")
+        own |= {"PYTHONPATH": str(self.root / "src"), "STRIATE_CACHE": cache}
+        own |= {"XDG_CACHE_HOME": cache, "STRIATE_CACHE_GB": "1" if caches else "0"}
+        own |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "100"}
+        pipe = subprocess.PIPE
+        command = [sys.executable, *words]
+        return subprocess.Popen(
+            command, cwd=self.folder, env=own, stdout=pipe, stderr=pipe, text=True
+        )
+
+    def run(
+        self, words: Sequence[str], *, caches: bool = True
+    ) -> "subprocess.CompletedProcess[str]":
+        """The same to its end.
+
+        Raises:
+            FailedError: it takes too long.
+        """
+        process = self.start(words, caches=caches)
         try:
             out, err = process.communicate(timeout=LIMIT)
         except subprocess.TimeoutExpired:
@@ -114,67 +139,47 @@ class Checkout:
             raise FailedError(f"{self.name}: {' '.join(words)}: over {LIMIT} s") from None
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
-    def start(self, words: Sequence[str], **extra: str) -> "subprocess.Popen[str]":
-        """The same, going on."""
-        own = {key: value for key, value in os.environ.items() if not key.startswith("STRIATE_")}
-        cache = str(self.folder / "cache")
-        own |= {
-            "PYTHONPATH": str(self.root / "src"),
-            "STRIATE_CACHE": cache,
-            "XDG_CACHE_HOME": cache,
-        }
-        own |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "100"}
-        return subprocess.Popen(
-            [sys.executable, *words],
-            cwd=self.folder,
-            env=own | extra,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def striate(self, *words: str, **extra: str) -> str:
+    def striate(self, text: str, *, caches: bool = True) -> str:
         """What a command prints.
 
         Raises:
             FailedError: it leaves with another status than 0.
         """
-        done = self.run(["-m", "striate", *words], **extra)
+        done = self.run(["-m", "striate", *text.split()], caches=caches)
         if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["nothing on standard error"])[-1]
             raise FailedError(
-                f"{self.name}: striate {' '.join(words)}: exit {done.returncode}: {last}"
+                f"{self.name}: striate {text}: exit {done.returncode}: {last(done.stderr)}"
             )
         return done.stdout
+
+
+Compared = tuple[list[str], list[str]]  # what differs, and notes
 
 
 @dataclass
 class Tally:
     """What was compared, told as it comes."""
 
-    checkouts: tuple[Checkout, Checkout]
-    same: int = 0
+    old: Checkout
+    new: Checkout
+    same: list[str] = field(default_factory=list[str])
     different: list[str] = field(default_factory=list[str])
 
     def compare(
         self,
         name: str,
         produce: Callable[[Checkout], Any],
-        differences: Callable[[Any, Any], tuple[list[str], list[str]]],
+        differences: Callable[[Any, Any], Compared],
     ) -> None:
-        """One line: what `produce` gives of both, by `differences` (what differs, what is new)."""
+        """One line on what `produce` gives of both, and the first of what differs."""
         try:
-            old, new = (produce(here) for here in self.checkouts)
-            found, notes = differences(old, new)
+            found, notes = differences(produce(self.old), produce(self.new))
         except FailedError as error:
             found, notes = [str(error)], []
-        say(f"{'DIFFERENT' if found else 'same':10}{name}")
-        for line in shortened(found):
-            say(f"            {line}")
-        for line in shortened(notes):
-            say(f"            note: {line}")
-        self.same += not found
-        self.different += [name] if found else []
+        say(f"{'DIFFERENT' if found else 'same':10} {name}")
+        for line in [*shortened(found), *(f"note: {note}" for note in shortened(notes))]:
+            say(f"           {line}")
+        (self.different if found else self.same).append(name)
 
 
 def say(line: str) -> None:
@@ -183,13 +188,18 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
+def last(text: str) -> str:
+    """The last line."""
+    return (text.strip().splitlines() or [""])[-1]
+
+
 def shortened(lines: Sequence[str], most: int = 8) -> list[str]:
     """The first of many lines, and how many there are."""
     more = len(lines) - most
     return [*lines[:most], *([f"... and {more} more"] if more > 0 else [])]
 
 
-# --- What is trained on ---------------------------------------------------------------------------
+# --- What is trained ------------------------------------------------------------------------------
 
 
 def make_pictures(folder: Path) -> None:
@@ -200,7 +210,7 @@ def make_pictures(folder: Path) -> None:
         for i in range(40):
             picture = rng.integers(0, 150, (32, 32, 3), np.uint8)
             top, left = rng.integers(2, 14, 2)
-            picture[top : top + 14, left : left + 14, channel] += 90
+            picture[top : top + 14, left : left + 14, channel] += 50
             Image.fromarray(picture).save(folder / "colours" / label / f"{i:02d}.png")
     five = np.zeros((8, 8), np.uint8)
     five[1, 2:6] = five[1:4, 2] = five[3, 2:5] = five[3:6, 5] = five[6, 2:5] = 230
@@ -208,46 +218,58 @@ def make_pictures(folder: Path) -> None:
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno picture")
 
 
-def trained(here: Checkout, training: str) -> Path:
-    """The run folder of one of TRAININGS, which is trained when it is first asked for."""
-    name = re.sub(r"\W+", "-", training)
-    done = sorted(here.folder.glob(f"runs/*/{name}/report.html"))
-    if not done:
-        words = ["train", *TRAININGS[training], "--name", name]
-        if training == "shards":
-            packing = ("--shards", "packed", "--shard-size", "20k", "--val", "0.25", "--seed", "2")
-            here.striate("data", "colours", *packing)
-            words = [word for word in words if not word.startswith("val=")]
-        if training == "resumed":
-            interrupt(here, words, name)
-        else:
-            extra = {"STRIATE_CACHE_GB": "0"} if training in STREAMS else {}
-            here.striate(*words, **extra)
-        done = sorted(here.folder.glob(f"runs/*/{name}/report.html"))
-    if not done:
-        raise FailedError(f"{here.name}: training {training}: no runs/*/{name}/report.html")
-    return done[0].parent
+def trained(here: Checkout, name: str) -> Path:
+    """The run folder of one of the trainings, which is trained when it is first asked for.
+
+    Raises:
+        FailedError: it cannot be trained.
+    """
+    if name in here.failed:
+        raise here.failed[name]
+    try:
+        if not list(here.folder.glob(f"runs/*/{name}/report.html")):
+            train(here, name)
+        return run_folder(here, name)
+    except FailedError as error:
+        here.failed[name] = error
+        raise
 
 
-def interrupt(here: Checkout, words: Sequence[str], name: str) -> None:
-    """Train, stop in the middle of the second of three epochs with SIGINT, and go on to the end."""
+def train(here: Checkout, name: str) -> None:
+    if name == "shards":
+        here.striate(PACK)
+    if name == "resumed":
+        run = stopped(here, name).relative_to(here.folder)
+        here.striate(f"train --resume {run}")
+    else:
+        here.striate(training(name), caches=name not in ("streamed", "shards"))
+
+
+def training(name: str) -> str:
+    return f"train {(TRAININGS | OTHERS)[name]} --name {name} plan=default device=cpu"
+
+
+def stopped(here: Checkout, name: str) -> Path:
+    """A run of three epochs that SIGINT stops within the second."""
     epoch = last_step(trained(here, "plain")) // 3
     for _ in range(5):
-        process = here.start(["-m", "striate", *words])
-        while process.poll() is None and health_step(here.folder, name) < 1.3 * epoch:
+        process = here.start(["-m", "striate", *training(name).split()])
+        while process.poll() is None and health_step(here, name) < 1.3 * epoch:
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)
-        error = process.communicate(timeout=LIMIT)[1]
-        runs = list(here.folder.glob(f"runs/*/{name}"))
-        if not runs or process.returncode not in (0, 130):
-            raise FailedError(
-                f"{here.name}: interrupted: exit {process.returncode}: {error[-300:]}"
-            )
-        if last_step(runs[0]) % epoch:
-            here.striate("train", "--resume", str(runs[0].relative_to(here.folder)))
-            return
-        shutil.rmtree(runs[0])  # the signal came between two epochs, or after the last
+        process.communicate(timeout=LIMIT)
+        run = run_folder(here, name)
+        if last_step(run) % epoch:
+            return run
+        shutil.rmtree(run)  # it was stopped between two epochs, or had ended
     raise FailedError(f"{here.name}: five trainings could not be stopped within an epoch")
+
+
+def run_folder(here: Checkout, name: str) -> Path:
+    found = list(here.folder.glob(f"runs/*/{name}"))
+    if not found:
+        raise FailedError(f"{here.name}: there is no runs/*/{name}")
+    return found[0]
 
 
 def last_step(run: Path) -> int:
@@ -255,19 +277,18 @@ def last_step(run: Path) -> int:
     return max((int(path.name[5:]) for path in run.glob("checkpoints/step-*")), default=0)
 
 
-def health_step(folder: Path, name: str) -> int:
-    """The last step in health.csv."""
-    for path in folder.glob(f"runs/*/{name}/health.csv"):
-        first = path.read_text().rpartition("\n")[0].rpartition("\n")[2].partition(",")[0]
-        return int(first) if first.isdecimal() else 0
-    return 0
+def health_step(here: Checkout, name: str) -> int:
+    """The step of the last whole line of health.csv; 0 where there is none."""
+    text = "".join(path.read_text() for path in here.folder.glob(f"runs/*/{name}/health.csv"))
+    step = last(text.rpartition("\n")[0]).partition(",")[0]
+    return int(step) if step.isdecimal() else 0
 
 
 # --- How things are compared ----------------------------------------------------------------------
 
 
 def tensors(run: Path) -> dict[str, str]:
-    """Of every tensor of model.safetensors the SHA-256 of its kind, shape and bytes."""
+    """Of every tensor of model.safetensors the SHA-256 of its type, shape and bytes."""
     content = (run / "model.safetensors").read_bytes()
     start = 8 + int.from_bytes(content[:8], "little")
     found: dict[str, str] = {}
@@ -275,16 +296,12 @@ def tensors(run: Path) -> dict[str, str]:
         if name != "__metadata__":
             low, high = (start + offset for offset in about["data_offsets"])
             form = f"{about['dtype']} {about['shape']} ".encode()
-            found[name] = hashlib.sha256(form + content[low:high]).hexdigest()[:16]
+            found[name] = hashlib.sha256(form + content[low:high]).hexdigest()
     return found
 
 
 def table(path: Path) -> dict[str, list[str]]:
-    """The columns of a CSV file, those of times left out.
-
-    Raises:
-        FailedError: there is no such file.
-    """
+    """The columns of a CSV file, those of times left out."""
     if not path.is_file():
         raise FailedError(f"{path}: there is none")
     with path.open(newline="") as file:
@@ -292,79 +309,81 @@ def table(path: Path) -> dict[str, list[str]]:
     return {key: [row[key] for row in rows] for key in rows[0] if key not in VOLATILE}
 
 
-def by_keys(old: Any, new: Any) -> tuple[list[str], list[str]]:
-    """What differs of two JSON documents, and the keys that only the new one has."""
-    found = list(unequal(old, new, ""))
-    added = [text for text in found if text.endswith(" is new")]
-    notes = Counter(re.sub(r"\[\d+\]", "[]", text) for text in added)
-    gone = [text for text in found if not text.endswith(" is new")]
-    return gone, [f"{text} ({count} times)" if count > 1 else text for text, count in notes.items()]
+def by_keys(old: Any, new: Any) -> Compared:
+    """What differs of two JSON documents; the keys that only the new one has, and other words of an error."""
+    found, notes = list[str](), Counter[str]()
+    for line in unequal(old, new, ""):
+        if line.endswith(" is new") or line.startswith(".stderr"):
+            notes[re.sub(r"\[\d+\]", "[]", line)] += 1
+        else:
+            found.append(line)
+    return found, [f"{line} ({count} times)" for line, count in notes.items()]
 
 
 def unequal(old: Any, new: Any, at: str) -> Iterator[str]:
     """Lines that name what differs, or is new."""
     if isinstance(old, dict) and isinstance(new, dict):
         yield from (f"{at}.{key} is new" for key in new if key not in old)
+        yield from (f"{at}.{key} is gone" for key in old if key not in new)
         for key in old:
-            if key not in new:
-                yield f"{at}.{key} is gone"
-            elif key not in VOLATILE:
+            if key in new and key not in VOLATILE:
                 yield from unequal(old[key], new[key], f"{at}.{key}")
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for i, (one, other) in enumerate(zip(old, new, strict=True)):
             yield from unequal(one, other, f"{at}[{i}]")
-    elif repr(old) != repr(new):  # also NaN, and 1 for 1.0
-        yield f"{at}: {repr(old)[:80]} became {repr(new)[:80]}"
+    elif repr(old) != repr(new):  # so that NaN is NaN, and 1 is not 1.0
+        yield f"{at}: {repr(old)[:120]} became {repr(new)[:120]}"
+
+
+def keys(document: Any, at: str = "") -> Iterator[tuple[str, None]]:
+    """The paths of a JSON document's keys; those of a list's members are one."""
+    for one in document if isinstance(document, list) else ():
+        yield from keys(one, f"{at}[]")
+    for key in document if isinstance(document, dict) else ():
+        yield f"{at}.{key}", None
+        yield from keys(document[key], f"{at}.{key}")
 
 
 class Numbers(HTMLParser):
-    """The numbers of a page's text, times left out: drawings and tables count, style and footer do not."""
+    """The numbers in the text of a page; times, styles, navigation and the footer are passed over."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
         self.found: Counter[str] = Counter()
-        self.inside: list[str] = []  # open tags whose text is passed over
-        self.tag = ""
+        self.passed: list[str] = []  # open tags whose text does not count
+        self.tag = self.term = ""
+        self.heads: list[str] = []  # of the table's columns
         self.column = 0
-        self.heads: list[str] = []  # of the table
-        self.term = ""
         self.feed(page)
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
         if tag in ("style", "script", "time", "nav", "footer"):
-            self.inside.append(tag)
-        if tag in ("table", "thead"):
+            self.passed.append(tag)
+        if tag == "thead":
             self.heads = []
-        if tag == "tr":
-            self.column = -1
-        if tag in ("th", "td"):
-            self.column += 1
+        if tag in ("tr", "th", "td"):
+            self.column = -1 if tag == "tr" else self.column + 1
         self.tag = tag
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in self.inside:
-            self.inside.remove(tag)
+        if tag in self.passed:
+            self.passed.remove(tag)
         if tag in ("table", "dd"):
             self.heads, self.term = [], ""
 
     def handle_data(self, data: str) -> None:
-        words = data.strip()
-        if self.tag == "th" and words and len(self.heads) == self.column:
-            self.heads.append(words)
-        if self.tag == "dt" and words:
-            self.term = words
-        here = self.heads[self.column] if self.tag == "td" and self.column < len(self.heads) else ""
-        if not self.inside and not {here, self.term} & VOLATILE:
-            self.found.update(re.findall(r"(?<![\w.])[\d,]*\.?\d+(?:e[−-]?\d+)?(?!\w)", data))
+        if self.tag == "th" and len(self.heads) == self.column:
+            self.heads.append(data.strip())
+        if self.tag == "dt" and data.strip():
+            self.term = data.strip()
+        head = self.heads[self.column] if self.tag == "td" and self.column < len(self.heads) else ""
+        if not self.passed and not {head, self.term} & VOLATILE:
+            found = re.findall(r"(?<![\w.])[\d,]*\.?\d+(?:e[\u2212-]?\d+)?(?!\w)", data)
+            self.found.update(found)
 
 
-def numbers(page: str) -> Counter[str]:
-    """How often each number stands in the text of a page."""
-    return Numbers(page).found
-
-
-def by_counts(old: Counter[str], new: Counter[str]) -> tuple[list[str], list[str]]:
-    """Numbers that are gone, and those that are new; the order does not matter."""
+def by_counts(old: Counter[str], new: Counter[str]) -> Compared:
+    """Numbers that are gone, and those that are new; their order does not matter."""
     gone, added = old - new, new - old
     notes = [f"{added.total()} more numbers: {' '.join(sorted(added))[:200]}"] if added else []
     return [f"{number} is gone ({count} times)" for number, count in sorted(gone.items())], notes
@@ -374,20 +393,16 @@ def by_counts(old: Counter[str], new: Counter[str]) -> tuple[list[str], list[str
 
 
 def trainings(tally: Tally) -> None:
-    for training in TRAININGS:
-        if training == "demo":
-            continue
-        tally.compare(
-            f"weights: {training}", lambda here: tensors(trained(here, training)), by_keys
-        )  # noqa: B023 - called at once
-        for name in ("results.csv", "items.csv"):
-            tally.compare(
-                f"{name}: {training}", lambda here: table(trained(here, training) / name), by_keys
-            )  # noqa: B023 - called at once
-    old, new = tally.checkouts
-    for here in (old, new):
-        goes_on = lambda one: tensors(trained(here, "plain" if one is old else "resumed"))  # noqa: B023, E731 - called at once
-        tally.compare(f"weights: {here.name}, whole and resumed", goes_on, by_keys)
+    for name in TRAININGS:
+        tally.compare(f"training: {name}", partial(ending, name=name), by_keys)
+
+
+def ending(here: Checkout, name: str) -> dict[str, Any]:
+    """What a training ended with."""
+    run = trained(here, name)
+    tables = {file: table(run / file) for file in ("results.csv", "items.csv")}
+    undisturbed = tensors(run) == tensors(trained(here, "plain"))
+    return {"weights": tensors(run), "as if not stopped": undisturbed, **tables}
 
 
 SHEETS = """
@@ -402,135 +417,99 @@ print(json.dumps({name: sheet(name) for name in sys.argv[1:]}))
 
 
 def measure(tally: Tally) -> None:
-    old, new = tally.checkouts
-    names = [row["name"] for row in json.loads(old.striate("nets", "--json"))]
+    names = [row["name"] for row in json.loads(tally.old.striate("nets --json"))]
     sheets: dict[str, Any] = {}
-    for here in (old, new):
+    for here in (tally.old, tally.new):
         done = here.run(["-c", SHEETS, *names])
-        sheets[here.name] = json.loads(done.stdout) if done.returncode == 0 else {}
-        if done.returncode:
-            say(f"            {here.name}: {done.stderr[-300:]}")
+        failed = {name: last(done.stderr) for name in names}
+        sheets[here.name] = json.loads(done.stdout) if done.returncode == 0 else failed
+
+    def sheet(here: Checkout, name: str) -> Any:
+        return sheets[here.name][name]
+
     for name in names:
-        tally.compare(f"measure {name}", lambda here: sheets[here.name].get(name), by_keys)  # noqa: B023 - called at once
+        tally.compare(f"measure {name}", partial(sheet, name=name), by_keys)
 
 
 def report(tally: Tally) -> None:
     def page(here: Checkout) -> Counter[str]:
-        return numbers((trained(here, "demo") / "report.html").read_text())
+        return Numbers((trained(here, "demo") / "report.html").read_text()).found
 
     def summary(here: Checkout) -> Any:
         return json.loads((trained(here, "demo") / "summary.json").read_text())
 
-    def demo(
-        here: Checkout,
-    ) -> list[str]:  # its numbers depend on the plan, which is chosen by timing
-        return sorted(keys(json.loads(here.striate("demo", "--json"))))
-
-    tally.compare("numbers of the demo's report.html", page, by_counts)
-    tally.compare("summary.json of the demo", summary, by_keys)
-    tally.compare("keys that `striate demo` prints", demo, by_members)
+    tally.compare("demo: numbers of report.html", page, by_counts)
+    tally.compare("demo: summary.json", summary, by_keys)
+    tally.compare(
+        "demo: keys of striate demo --json", partial(keys_of, text="demo --json"), by_keys
+    )
 
 
-def keys(document: Any, at: str = "") -> Iterator[str]:
-    """The paths of a JSON document's keys; those of a list's members are one."""
-    if isinstance(document, list):
-        yield from {key for one in document for key in keys(one, f"{at}[]")}
-    elif isinstance(document, dict):
-        for key in document:
-            yield f"{at}.{key}"
-            yield from keys(document[key], f"{at}.{key}")
-
-
-def by_members(old: list[str], new: list[str]) -> tuple[list[str], list[str]]:
-    gone, added = sorted(set(old) - set(new)), sorted(set(new) - set(old))
-    return [f"{text} is gone" for text in gone], [f"{text} is new" for text in added]
+def keys_of(here: Checkout, text: str) -> dict[str, None]:
+    return dict(keys(json.loads(here.striate(text))))
 
 
 def commands(tally: Tally) -> None:
-    for name, text in COMMANDS.items():
-        tally.compare(
-            f"striate {text}" if len(text) < 80 else name, lambda here: answer(here, text), by_keys
-        )  # noqa: B023 - called at once
-    doctor = lambda here: sorted(keys(json.loads(here.striate("doctor", "--json"))))  # noqa: E731
-    tally.compare("keys of striate doctor --json", doctor, by_members)
+    for text in COMMANDS:
+        tally.compare(f"striate {text}", partial(answer, text=text), by_keys)
+    doctor = partial(keys_of, text="doctor --json")
+    tally.compare("keys of striate doctor --json", doctor, by_keys)
 
 
-def answer(here: Checkout, text: str, runs: Checkout | None = None) -> dict[str, Any]:
-    """Exit status, JSON of a command, and of an error its one line; RUN and COLOUR are runs of `runs`."""
-    words = text.split()
-    for word, training in (("RUN", "plain"), ("COLOUR", "mixup, EMA, SGD")):
-        if word in words:
-            run = trained(runs or here, training).relative_to((runs or here).folder)
-            words[words.index(word)] = str(run)
-    if "packed" in words:
+def answer(here: Checkout, text: str) -> dict[str, Any]:
+    """Exit status of a command, what it prints, and of an error its line; PLAIN and MIXED are run folders."""
+    for name in ("plain", "mixed"):
+        if name.upper() in text:
+            text = text.replace(name.upper(), str(trained(here, name).relative_to(here.folder)))
+    if "packed" in text:
         trained(here, "shards")
-    done = here.run(["-m", "striate", *words])
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    error = done.stderr.strip().splitlines()[-1:] if done.returncode else []
-    return {"exit": done.returncode, "json": lines, "error": error}
+    done = here.run(["-m", "striate", *text.split()])
+    printed = [json.loads(line) if line[:1] in "[{" else line for line in done.stdout.splitlines()]
+    error = last(done.stderr) if done.returncode else ""
+    return {"exit": done.returncode, "stdout": printed, "stderr": error}
 
 
-def runs(tally: Tally) -> None:
-    """What OLD wrote, in NEW: scores, answers, and a checkpoint that goes on to the same bits."""
-    old, new = tally.checkouts
-    away = Checkout("NEW", new.root, new.folder.with_name("runs-of-old"))
-    shutil.copytree(old.folder, away.folder, ignore=shutil.ignore_patterns("cache", "runs"))
-    for training in ("plain", "mixup, EMA, SGD"):
-        run = trained(old, training).relative_to(old.folder)
-        shutil.copytree(old.folder / run, away.folder / run)
-    other = Tally((old, away))
-    for text in (
-        "evaluate RUN --json",
-        "predict RUN five.png --json",
-        "evaluate COLOUR colours --json",
-        "measure RUN --json",
-    ):
-        other.compare(f"OLD's run: {text}", lambda here: answer(here, text, old), by_keys)  # noqa: B023 - called at once
-    tally.same += other.same
-    tally.different += other.different
+def old_runs(tally: Tally) -> None:
+    """What OLD wrote, used by NEW in a folder of its own."""
+    old, other = tally.old, tally.new.folder.with_name("old-runs")
+    runs = [trained(old, "plain"), trained(old, "mixed"), stopped(old, "half")]
+    for path in [*runs, old.folder / "colours"]:
+        shutil.copytree(path, other / path.relative_to(old.folder))
+    shutil.copy(old.folder / "five.png", other)
+    both = replace(tally, new=Checkout("NEW", tally.new.root, other))
+    for text in OLD_RUNS:
+        both.compare(f"OLD's run: striate {text}", partial(answer, text=text), by_keys)
+    both.compare("OLD's run that was stopped, gone on with", gone_on, by_keys)
+
+
+def gone_on(here: Checkout) -> dict[str, str]:
+    run = run_folder(here, "half")
+    here.striate(f"train --resume {run.relative_to(here.folder)}")
+    return tensors(run)
 
 
 # --- Messages -------------------------------------------------------------------------------------
 
 
 def errors(tally: Tally) -> None:
-    old, new = (strings(here.root / "src") for here in tally.checkouts)
-    matched = list(patterns(tally.checkouts[0].root / "tests"))
+    old, new = (strings(here.root / "src") for here in (tally.old, tally.new))
+    matched = list(patterns(tally.old.root / "tests"))
     known = lost = 0
     for where, text in matched:
         pieces = [piece for piece in shingles(text) if piece in old]
         gone = [piece for piece in pieces if piece not in new]
-        known += bool(pieces)
-        lost += bool(gone)
+        known, lost = known + bool(pieces), lost + bool(gone)
         if gone:
-            say(f"to look at  {where}: {' | '.join(gone)[:150]}")
+            say(f"to look at {where}: {' | '.join(gone)[:150]}")
     say(
-        f"{len(matched)} messages that tests match, {known} found in OLD's source, {lost} of them not in NEW's"
+        f"{len(matched)} texts of messages in OLD's tests, {known} found in its source, {lost} of them not in NEW's"
     )
 
 
 def strings(folder: Path) -> str:
-    """All text constants of the source below a folder, with single spaces."""
-    found: list[str] = []
-    for path in sorted(folder.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.append(" ".join(node.value.split()))
-    return "\0".join(found)
-
-
-def patterns(folder: Path) -> Iterator[tuple[str, str]]:
-    """Where and what: texts of `match=`; where that is a parameter, those of the test's decorators."""
-    for path in sorted(folder.rglob("*.py")):
-        for function in ast.walk(ast.parse(path.read_text())):
-            if isinstance(function, ast.FunctionDef):
-                for node in ast.walk(function):
-                    if isinstance(node, ast.keyword) and node.arg == "match":
-                        texts = list(constants(node.value))
-                        for mark in () if texts else function.decorator_list:
-                            texts += [text for text in constants(mark) if " " in text]
-                        for text in texts:
-                            yield f"{path.relative_to(folder.parent)}:{node.value.lineno}", text
+    """All texts of the source below a folder, with single spaces."""
+    trees = (ast.parse(path.read_text()) for path in sorted(folder.rglob("*.py")))
+    return "\0".join(" ".join(text.split()) for tree in trees for text in constants(tree))
 
 
 def constants(node: ast.AST) -> Iterator[str]:
@@ -540,10 +519,27 @@ def constants(node: ast.AST) -> Iterator[str]:
             yield each.value
 
 
+def patterns(folder: Path) -> Iterator[tuple[str, str]]:
+    """Where and what: the texts of `match=`, or if it names a parameter, those of the test's decorators."""
+    for path in sorted(folder.rglob("*.py")):
+        where = path.relative_to(folder.parent)
+        for function in ast.walk(ast.parse(path.read_text())):
+            if isinstance(function, ast.FunctionDef):
+                for node in ast.walk(function):
+                    if isinstance(node, ast.keyword) and node.arg == "match":
+                        given = [
+                            text for mark in function.decorator_list for text in constants(mark)
+                        ]
+                        texts = list(constants(node.value)) or [
+                            text for text in given if " " in text
+                        ]
+                        yield from ((f"{where}:{node.value.lineno}", text) for text in texts)
+
+
 def shingles(pattern: str) -> list[str]:
     """The literal pieces of a regular expression, three words at a time."""
-    found: list[str] = []
     plain = re.sub(r"\\[A-Za-z]|(?<!\\)[.^$*+?{}()\[\]|]", "\0", pattern)
+    found: list[str] = []
     for piece in re.sub(r"\\(.)", r"\1", plain).split("\0"):
         words = piece.split()
         found += [" ".join(words[i : i + 3]) for i in range(max(1, len(words) - 2))]
@@ -557,7 +553,7 @@ PARTS = {
     "measure": measure,
     "report": report,
     "json": commands,
-    "runs": runs,
+    "runs": old_runs,
     "errors": errors,
 }
 
@@ -577,24 +573,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)
-    parser.add_argument(
-        "--only", action="append", choices=PARTS, help="may be given more than once"
-    )
+    parser.add_argument("--only", action="append", choices=PARTS, help="may be given several times")
     parser.add_argument("--keep", type=Path, help="a new folder for the runs, which then stay")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (asked.keep or Path(temporary) / "contract").resolve()
         folder.mkdir(parents=True)
-        tally = Tally(
-            (checkout("OLD", asked.old, folder / "old"), checkout("NEW", asked.new, folder / "new"))
-        )
+        old = checkout("OLD", asked.old, folder / "old")
+        tally = Tally(old, checkout("NEW", asked.new, folder / "new"))
         for part in asked.only or PARTS:
             start = time.monotonic()
-            PARTS[part](tally)
+            try:
+                PARTS[part](tally)
+            except FailedError as error:
+                say(f"DIFFERENT  {part}: {error}")
+                tally.different.append(part)
             say(f"-- {part}: {time.monotonic() - start:.0f} s")
-    say(
-        f"{tally.same} comparisons are the same, {len(tally.different)} differ{': ' if tally.different else ''}{', '.join(tally.different)}"
-    )
+    say(f"{len(tally.same)} comparisons are the same, {len(tally.different)} differ")
+    say("\n".join(f"differs: {name}" for name in tally.different) or "nothing differs")
     return int(bool(tally.different))
 
 
