@@ -31,16 +31,16 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-VOLATILE = {"seconds", "items_per_second", "waiting", "training time"}
+VOLATILE = {"seconds", "items_per_second", "waiting"}
 LIMIT = 900  # seconds that a command may take
 
 _DIGITS = "digits --net lenet5 size=28 batch=8 epochs=3 val=0.2 split=stratified health=1 seed=1"
@@ -110,34 +110,21 @@ class Checkout:
     folder: Path
     failed: dict[str, FailedError] = field(default_factory=dict[str, FailedError])
 
-    def start(self, words: Sequence[str], *, caches: bool = True) -> "subprocess.Popen[str]":
-        """This interpreter with these words; without `caches` the cache has no room, so that pictures are streamed."""
+    def command(self, words: Sequence[str], *, caches: bool = True) -> dict[str, Any]:
+        """What `subprocess` takes for this interpreter with these words; without `caches` pictures are streamed."""
         own = {key: value for key, value in os.environ.items() if not key.startswith("STRIATE_")}
         cache = str(self.folder / "cache")
         own |= {"PYTHONPATH": str(self.root / "src"), "STRIATE_CACHE": cache}
         own |= {"XDG_CACHE_HOME": cache, "STRIATE_CACHE_GB": "1" if caches else "0"}
         own |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "100"}
-        pipe = subprocess.PIPE
-        command = [sys.executable, *words]
-        return subprocess.Popen(
-            command, cwd=self.folder, env=own, stdout=pipe, stderr=pipe, text=True
-        )
+        return {"args": [sys.executable, *words], "cwd": self.folder, "env": own, "text": True}
 
     def run(
         self, words: Sequence[str], *, caches: bool = True
     ) -> "subprocess.CompletedProcess[str]":
-        """The same to its end.
-
-        Raises:
-            FailedError: it takes too long.
-        """
-        process = self.start(words, caches=caches)
-        try:
-            out, err = process.communicate(timeout=LIMIT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise FailedError(f"{self.name}: {' '.join(words)}: over {LIMIT} s") from None
-        return subprocess.CompletedProcess(words, process.returncode, out, err)
+        """This interpreter with these words, to its end; it may raise TimeoutExpired."""
+        command = self.command(words, caches=caches)
+        return subprocess.run(**command, capture_output=True, timeout=LIMIT, check=False)
 
     def striate(self, text: str, *, caches: bool = True) -> str:
         """What a command prints.
@@ -147,9 +134,8 @@ class Checkout:
         """
         done = self.run(["-m", "striate", *text.split()], caches=caches)
         if done.returncode:
-            raise FailedError(
-                f"{self.name}: striate {text}: exit {done.returncode}: {last(done.stderr)}"
-            )
+            why = f"exit {done.returncode}: {last(done.stderr)}"
+            raise FailedError(f"{self.name}: striate {text}: {why}")
         return done.stdout
 
 
@@ -173,8 +159,10 @@ class Tally:
     ) -> None:
         """One line on what `produce` gives of both, and the first of what differs."""
         try:
-            found, notes = differences(produce(self.old), produce(self.new))
-        except FailedError as error:
+            with ThreadPoolExecutor(2) as both:
+                old, new = both.map(produce, (self.old, self.new))
+            found, notes = differences(old, new)
+        except (FailedError, subprocess.TimeoutExpired) as error:
             found, notes = [str(error)], []
         say(f"{'DIFFERENT' if found else 'same':10} {name}")
         for line in [*shortened(found), *(f"note: {note}" for note in shortened(notes))]:
@@ -250,18 +238,19 @@ def training(name: str) -> str:
 
 
 def stopped(here: Checkout, name: str) -> Path:
-    """A run of three epochs that SIGINT stops within the second."""
-    epoch = last_step(trained(here, "plain")) // 3
+    """A run that SIGINT stops within its second epoch."""
     for _ in range(5):
-        process = here.start(["-m", "striate", *training(name).split()])
-        while process.poll() is None and health_step(here, name) < 1.3 * epoch:
+        process = subprocess.Popen(
+            **here.command(["-m", "striate", *training(name).split()]), stderr=subprocess.DEVNULL
+        )
+        while process.poll() is None and not last_step(here, name):
             time.sleep(0.005)
+        epoch = last_step(here, name)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=LIMIT)
-        run = run_folder(here, name)
-        if last_step(run) % epoch:
-            return run
-        shutil.rmtree(run)  # it was stopped between two epochs, or had ended
+        process.wait(LIMIT)
+        if epoch and last_step(here, name) % epoch:
+            return run_folder(here, name)
+        shutil.rmtree(run_folder(here, name))  # it was stopped between two epochs, or had ended
     raise FailedError(f"{here.name}: five trainings could not be stopped within an epoch")
 
 
@@ -272,16 +261,10 @@ def run_folder(here: Checkout, name: str) -> Path:
     return found[0]
 
 
-def last_step(run: Path) -> int:
+def last_step(here: Checkout, name: str) -> int:
     """Of the newest checkpoint; 0 where there is none."""
-    return max((int(path.name[5:]) for path in run.glob("checkpoints/step-*")), default=0)
-
-
-def health_step(here: Checkout, name: str) -> int:
-    """The step of the last whole line of health.csv; 0 where there is none."""
-    text = "".join(path.read_text() for path in here.folder.glob(f"runs/*/{name}/health.csv"))
-    step = last(text.rpartition("\n")[0]).partition(",")[0]
-    return int(step) if step.isdecimal() else 0
+    found = here.folder.glob(f"runs/*/{name}/checkpoints/step-*")
+    return max((int(path.name[5:]) for path in found), default=0)
 
 
 # --- How things are compared ----------------------------------------------------------------------
@@ -344,42 +327,11 @@ def keys(document: Any, at: str = "") -> Iterator[tuple[str, None]]:
         yield from keys(document[key], f"{at}.{key}")
 
 
-class Numbers(HTMLParser):
-    """The numbers in the text of a page; times, styles, navigation and the footer are passed over."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: Counter[str] = Counter()
-        self.passed: list[str] = []  # open tags whose text does not count
-        self.tag = self.term = ""
-        self.heads: list[str] = []  # of the table's columns
-        self.column = 0
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
-        if tag in ("style", "script", "time", "nav", "footer"):
-            self.passed.append(tag)
-        if tag == "thead":
-            self.heads = []
-        if tag in ("tr", "th", "td"):
-            self.column = -1 if tag == "tr" else self.column + 1
-        self.tag = tag
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in self.passed:
-            self.passed.remove(tag)
-        if tag in ("table", "dd"):
-            self.heads, self.term = [], ""
-
-    def handle_data(self, data: str) -> None:
-        if self.tag == "th" and len(self.heads) == self.column:
-            self.heads.append(data.strip())
-        if self.tag == "dt" and data.strip():
-            self.term = data.strip()
-        head = self.heads[self.column] if self.tag == "td" and self.column < len(self.heads) else ""
-        if not self.passed and not {head, self.term} & VOLATILE:
-            found = re.findall(r"(?<![\w.])[\d,]*\.?\d+(?:e[\u2212-]?\d+)?(?!\w)", data)
-            self.found.update(found)
+def numbers(page: str) -> Counter[str]:
+    """How often each number stands in the text of a page; not in its times, navigation, footer and details."""
+    page = re.sub(r"<(style|script|time|nav|footer|details)\b.*?</\1>", " ", page, flags=re.DOTALL)
+    page = re.sub(r"<dt>training time</dt>.*?</dd>|<[^>]*>", " ", page, flags=re.DOTALL)
+    return Counter(re.findall(r"(?<![\w.])[\d,]*\.?\d+(?:e[\u2212-]?\d+)?(?!\w)", page))
 
 
 def by_counts(old: Counter[str], new: Counter[str]) -> Compared:
@@ -433,7 +385,7 @@ def measure(tally: Tally) -> None:
 
 def report(tally: Tally) -> None:
     def page(here: Checkout) -> Counter[str]:
-        return Numbers((trained(here, "demo") / "report.html").read_text()).found
+        return numbers((trained(here, "demo") / "report.html").read_text())
 
     def summary(here: Checkout) -> Any:
         return json.loads((trained(here, "demo") / "summary.json").read_text())
