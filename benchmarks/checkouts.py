@@ -2,8 +2,8 @@
 
     python benchmarks/checkouts.py OLD NEW [--only lenet5 --only resnet18 --only tiny] [--rounds 40]
 
-Two processes, one a checkout, live through the whole run on the same core with one thread; each is asked in turn
-to train the same small nets with `striate.train`, `plan=default`:
+Two processes, one a checkout, live side by side on the same core with one thread; they are asked in turn to train
+the same small nets with `striate.train`, `plan=default`, and are started anew every few rounds:
 
     lenet5      LeNet-5 on arrays of MNIST's form, batch 128
     resnet18    ResNet-18 at 64 px from JPEGs, batch 16, crops and flips
@@ -26,37 +26,59 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import count, pairwise
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 CLOSE = 0.03  # of the quartiles, which ends the rounds
 LIMIT = 1.02
-FEWEST = 7  # rounds
-SHARED = {"epochs": 2, "seed": 0, "val": 0.1, "plan": "default", "device": "cpu"}
-WORKS = {
-    "lenet5": {"size": 28, "batch": 128, "augment": "shift"},
-    "resnet18": {"size": 64, "batch": 16, "augment": "resized+flip"},
-    "tiny": {"size": 8, "batch": 16, "augment": "none"},
-}
+FEWEST = 8  # rounds
+LIFE = 4  # rounds that a process lives: where its memory happens to lie makes it a little faster or slower
 PARTS = ("step", "before", "whole")
+SHARED = {"epochs": 2, "seed": 0, "val": 0.1, "plan": "default", "device": "cpu"}
+
+
+@dataclass(frozen=True)
+class Work:
+    """A small training: pictures of `side` pixels in so many classes."""
+
+    file: str
+    items: int
+    side: int
+    classes: int
+    settings: dict[str, Any]
+
+    @property
+    def steps(self) -> int:
+        """At least so many are taken in all."""
+        return SHARED["epochs"] * int(self.items * 0.9) // self.settings["batch"]
+
+
+WORKS = {
+    "lenet5": Work("lenet5.npz", 6_400, 28, 10, {"size": 28, "batch": 128, "augment": "shift"}),
+    "resnet18": Work("jpegs", 160, 96, 4, {"size": 64, "batch": 16, "augment": "resized+flip"}),
+    "tiny": Work("tiny.npz", 4_096, 8, 10, {"size": 8, "batch": 16, "augment": "none"}),
+}
 
 
 def make_data(folder: Path) -> None:
-    """`lenet5.npz`, `tiny.npz` and the JPEGs of `resnet18/`: noise around a shade a class."""
+    """The files of all works: noise around a shade a class."""
     rng = np.random.default_rng(0)
-    for name, items, side in (("lenet5", 6_400, 28), ("tiny", 4_096, 8)):
-        labels = np.arange(items) % 10
-        noise = rng.integers(0, 160, (items, side, side))
+    for work in WORKS.values():
+        labels = np.arange(work.items) % work.classes
+        noise = rng.integers(0, 160, (work.items, work.side, work.side))
         images = (noise + 8 * labels[:, None, None]).astype(np.uint8)
-        np.savez(folder / f"{name}.npz", x_train=images, y_train=labels)
-    for i in range(160):
-        label = folder / "resnet18" / "abcd"[i % 4]
-        label.mkdir(parents=True, exist_ok=True)
-        coarse = rng.integers(0, 256, (12, 12, 3), np.uint8)
-        Image.fromarray(coarse).resize((96, 96)).save(label / f"{i}.jpg", quality=90)
+        if work.file.endswith(".npz"):
+            np.savez(folder / work.file, x_train=images, y_train=labels)
+            continue
+        for i, image in enumerate(images):
+            place = folder / work.file / f"class{labels[i]}"
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).convert("RGB").save(place / f"{i}.jpg", quality=90)
 
 
 # --- One checkout's side --------------------------------------------------------------------------
@@ -73,17 +95,18 @@ def child(folder: Path) -> None:
 
     torch.set_num_threads(1)
     print(json.dumps(striate.__file__), file=answers, flush=True)
-    for number, line in enumerate(sys.stdin):
-        print(json.dumps(timed(line.strip(), folder, number)), file=answers, flush=True)
+    for line in sys.stdin:
+        with tempfile.TemporaryDirectory(dir=folder) as own:
+            print(json.dumps(timed(line.strip(), folder, Path(own))), file=answers, flush=True)
 
 
-def timed(work: str, folder: Path, number: int) -> dict[str, float]:
-    """Processor seconds of one training of a work."""
+def timed(name: str, folder: Path, own: Path) -> dict[str, float]:
+    """Processor seconds of one training, of which nothing stays."""
     import torch
 
     import striate
 
-    passes: list[tuple[str, float]] = []
+    passes: list[tuple[bool, float]] = []
 
     class Watched(torch.nn.Module):
         """A net that notes when it is called, and whether it is to learn."""
@@ -93,36 +116,33 @@ def timed(work: str, folder: Path, number: int) -> dict[str, float]:
             self.net = net
 
         def forward(self, x):
-            learns = self.training and torch.is_grad_enabled()
-            passes.append(("learns" if learns else "answers", time.process_time()))
+            passes.append((self.training and torch.is_grad_enabled(), time.process_time()))
             return self.net(x)
 
+    work, net = WORKS[name], Watched(fresh(name))
     start = time.process_time()
-    source = folder / work if work == "resnet18" else folder / f"{work}.npz"
-    out, cache = folder / f"runs-{os.getpid()}", folder / f"cache-{os.getpid()}-{number}"
-    settings = {**SHARED, **WORKS[work], "cache": str(cache)}
-    striate.train(source, Watched(net(work)), out=out, **settings)
+    settings = {**SHARED, **work.settings, "cache": str(own / "cache")}
+    striate.train(folder / work.file, net, out=own / "runs", **settings)
     end = time.process_time()
-    items = {"lenet5": 5_760, "resnet18": 144, "tiny": 3_686}[work]
-    steps = SHARED["epochs"] * items // WORKS[work]["batch"]
-    learnt = [at for kind, at in passes if kind == "learns"][-steps:]
+    first = [at for learns, at in passes if learns][-work.steps]
     gaps = [
         later - sooner
-        for (kind, sooner), (then, later) in pairwise(passes)
-        if kind == then == "learns" and sooner >= learnt[0]
+        for (learns, sooner), (goes_on, later) in pairwise(passes)
+        if learns and goes_on and sooner >= first
     ]
-    return {"step": statistics.mean(gaps), "before": learnt[0] - start, "whole": end - start}
+    return {"step": statistics.mean(gaps), "before": first - start, "whole": end - start}
 
 
-def net(work: str):
-    """The net of a work, new."""
+def fresh(name: str):
+    """The net of a work, the same at every call."""
     import torch
 
     import striate
 
-    if work == "tiny":
+    torch.manual_seed(0)  # noqa: TID251 - a process of its own
+    if name == "tiny":
         return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
-    return striate.build(work, num_classes={"lenet5": 10, "resnet18": 4}[work])
+    return striate.build(name, num_classes=WORKS[name].classes)
 
 
 # --- Both -----------------------------------------------------------------------------------------
@@ -135,12 +155,13 @@ def started(root: Path, folder: Path) -> "subprocess.Popen[str]":
         SystemExit: it imports another one.
     """
     own = {"PYTHONPATH": str(root.resolve() / "src"), "OMP_NUM_THREADS": "1"}
+    own |= {"PYTHONHASHSEED": "0"}
     process = subprocess.Popen(  # noqa: S603 - this very file
         [sys.executable, __file__, "--child", str(folder)],
         env=os.environ | own,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=None if os.environ.get("SHOW") else subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         text=True,
     )
     found = json.loads(process.stdout.readline() or '""')
@@ -156,20 +177,24 @@ def asked(process: "subprocess.Popen[str]", work: str) -> dict[str, float]:
     return json.loads(process.stdout.readline())
 
 
-def rounds(old, new, work: str) -> Iterator[dict[str, list[float]]]:
+def rounds(roots: tuple[Path, Path], folder: Path, work: str) -> Iterator[dict[str, list[float]]]:
     """After every round the ratios NEW/OLD of all rounds; which comes first changes."""
-    asked(old, work), asked(new, work)
     ratios: dict[str, list[float]] = {part: [] for part in PARTS}
-    for number in count():
-        times = {process: asked(process, work) for process in ((old, new), (new, old))[number % 2]}
-        for part in PARTS:
-            ratios[part].append(times[new][part] / times[old][part])
-        yield ratios
+    while True:
+        with ExitStack() as stack:
+            old, new = (stack.enter_context(started(root, folder)) for root in roots)
+            asked(old, work), asked(new, work)
+            for number in range(LIFE):
+                order = (old, new) if number % 2 else (new, old)
+                times = {process: asked(process, work) for process in order}
+                for part in PARTS:
+                    ratios[part].append(times[new][part] / times[old][part])
+                yield ratios
 
 
-def compared(old, new, work: str, most: int) -> bool:
+def compared(roots: tuple[Path, Path], folder: Path, work: str, most: int) -> bool:
     """Print the rows of a work; whether its steps are as fast as before."""
-    for ratios in rounds(old, new, work):
+    for ratios in rounds(roots, folder, work):
         done = len(ratios["step"])
         if done >= most or (done >= FEWEST and apart(ratios["step"]) <= CLOSE):
             break
@@ -201,13 +226,12 @@ def main() -> int:
         return child(given.child)
     if not given.new:
         parser.error("two checkouts are compared: OLD NEW")
-    with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
-        folder = Path(temporary)
-        make_data(folder)
-        old, new = (stack.enter_context(started(root, folder)) for root in (given.old, given.new))
-        fast = [compared(old, new, work, given.rounds) for work in given.only or WORKS]
-        for process in (old, new):
-            process.stdin.close()
+    with tempfile.TemporaryDirectory() as temporary:
+        make_data(Path(temporary))
+        roots = (given.old, given.new)
+        fast = [
+            compared(roots, Path(temporary), work, given.rounds) for work in given.only or WORKS
+        ]
     return int(not all(fast))
 
 
