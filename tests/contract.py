@@ -181,7 +181,7 @@ def last(text: str) -> str:
     return (text.strip().splitlines() or [""])[-1]
 
 
-def shortened(lines: Sequence[str], most: int = 8) -> list[str]:
+def shortened(lines: Sequence[str], most: int = 6) -> list[str]:
     """The first of many lines, and how many there are."""
     more = len(lines) - most
     return [*lines[:most], *([f"... and {more} more"] if more > 0 else [])]
@@ -243,9 +243,10 @@ def stopped(here: Checkout, name: str) -> Path:
         process = subprocess.Popen(
             **here.command(["-m", "striate", *training(name).split()]), stderr=subprocess.DEVNULL
         )
-        while process.poll() is None and not last_step(here, name):
+        epoch = 0
+        while process.poll() is None and not (epoch and health_step(here, name) > 1.2 * epoch):
+            epoch = epoch or last_step(here, name)  # the first checkpoint ends the first epoch
             time.sleep(0.005)
-        epoch = last_step(here, name)
         process.send_signal(signal.SIGINT)
         process.wait(LIMIT)
         if epoch and last_step(here, name) % epoch:
@@ -267,6 +268,13 @@ def last_step(here: Checkout, name: str) -> int:
     return max((int(path.name[5:]) for path in found), default=0)
 
 
+def health_step(here: Checkout, name: str) -> int:
+    """The step of the last whole line of health.csv; 0 where there is none."""
+    text = "".join(path.read_text() for path in here.folder.glob(f"runs/*/{name}/health.csv"))
+    step = last(text.rpartition("\n")[0]).partition(",")[0]
+    return int(step) if step.isdecimal() else 0
+
+
 # --- How things are compared ----------------------------------------------------------------------
 
 
@@ -279,7 +287,7 @@ def tensors(run: Path) -> dict[str, str]:
         if name != "__metadata__":
             low, high = (start + offset for offset in about["data_offsets"])
             form = f"{about['dtype']} {about['shape']} ".encode()
-            found[name] = hashlib.sha256(form + content[low:high]).hexdigest()
+            found[name] = hashlib.sha256(form + content[low:high]).hexdigest()[:16]
     return found
 
 
