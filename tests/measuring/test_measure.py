@@ -50,6 +50,7 @@ def test_lenet_row_by_row():
     assert sheet.ran_on == "meta"
 
 
+@pytest.mark.catalogue
 @pytest.mark.parametrize("name", sorted(CATALOG))
 def test_the_catalogue_prints_what_the_sheet_counts(name):
     sheet, row = measure(name), entry(name)
