@@ -481,9 +481,9 @@ def test_a_net_wrapped_for_compilation_is_measured_as_itself():
 def test_a_resnet_takes_well_under_a_second():
     net = build("resnet18", init=False)
     measure(net)
-    started = time.perf_counter()
+    started = time.process_time()
     measure(net)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 class Remembering(nn.Module):
