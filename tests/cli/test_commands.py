@@ -535,6 +535,7 @@ def test_the_demo_reads_digits_well(status, tmp_path, monkeypatch):
     assert "epoch 20/20" in err
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_mnist_is_learnt_by_default(status, shared, tmp_path):
     code, out, _ = status(
