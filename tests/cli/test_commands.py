@@ -18,7 +18,8 @@ from striate import cli
 from striate.cli import settings
 from striate.errors import DataError, RecipeError, nearest
 from striate.models.catalog import CATALOG
-from striate.runs import Prediction, Run
+from striate.runs import Run
+from striate.tasks.classify import Classify
 from striate.training import Recipe
 
 INTERVAL = {"value", "low", "high"}

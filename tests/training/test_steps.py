@@ -13,10 +13,10 @@ from striate.models import catalog
 from striate.plan import Plan
 from striate.probe import scales
 from striate.runs.preprocessing import Preprocessing
+from striate.tasks.classify import Classify, balanced_weights
 from striate.training import health as health_room
 from striate.training import loop, optim, read_recipe
 from striate.training.average import Average
-from striate.tasks.classify import Classify, balanced_weights
 from striate.training.batches import Batches, balanced_order
 from striate.training.frozen import begin_epoch, check, head
 from striate.training.health import Health, Look
