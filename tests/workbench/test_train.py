@@ -612,7 +612,7 @@ class Raises(nn.Module):
         super().__init__()
         self.fc = nn.Linear(3, 3)
 
-    def forward(self, x):  # noqa: ARG002
+    def forward(self, x):
         raise KeyError("no such branch")
 
 
