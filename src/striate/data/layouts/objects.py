@@ -18,7 +18,7 @@ import numpy as np
 from striate.data import pictures, workers
 from striate.data.files import shown
 from striate.data.layouts.tree import Tree
-from striate.data.listing import Fault, Listing, Part
+from striate.data.listing import WHOLE, Fault, Listing, Part
 from striate.data.masks import MOST
 from striate.data.outlines import F64, Drawing, Outline, OutlineMasks, Polygons, Runs
 from striate.data.pictures import Head
@@ -156,12 +156,23 @@ class Reading:
 
 
 class _Placed(NamedTuple):
-    """The objects of one picture in pixels of the picture that they were drawn on, sound ones only."""
+    """The objects of one picture in pixels of the picture that they were drawn on, sound ones only.
+
+    Attributes:
+        boxes: [m, 4].
+        shapes: m of them.
+        size: height and width of that picture.
+        orientation: how it is turned to be upright, 1 to 8 as EXIF numbers it.
+        doubtful: whether EXIF turns it and the annotation does not say of which of the two it is.
+        slips: what was wrong with single objects, and where.
+        fault: why the annotation cannot be used.
+    """
 
     boxes: F64
     shapes: list[Shape]
     size: tuple[int, int]
     orientation: int = 1
+    doubtful: bool = False
     slips: tuple[tuple[str, str], ...] = ()
     fault: str = ""
 
@@ -172,6 +183,7 @@ def listing(tree: Tree, reading: Reading, task: str) -> Listing:
     Raises:
         DataError: there are no objects, or for masks no outlines.
     """
+    _drop_bare(reading)
     _leave_out(tree, reading)
     classes = reading.classes or _classes(reading)
     if not classes:
@@ -212,6 +224,23 @@ def listing(tree: Tree, reading: Reading, task: str) -> Listing:
         task,
         faults=slips.faults(),
     )
+
+
+def _drop_bare(reading: Reading) -> None:
+    """Leave out splits without a single annotation file, of which nobody knows what is in them.
+
+    Raises:
+        DataError: the training split is one.
+    """
+    for split, held in list(reading.parts.items()):
+        if any(a.file or a.fault for a in held):
+            continue
+        words = f"none of the {_many(len(held), 'picture')} of {split} has an annotation file"
+        if split in ("train", WHOLE):
+            raise DataError(f"{words} ({reading.layout})")
+        reading.notes.append(f"{words}: {split} is not taken")
+        reading.ignored["pictures without an annotation file"] += len(held)
+        del reading.parts[split]
 
 
 def _leave_out(tree: Tree, reading: Reading) -> None:
@@ -270,20 +299,21 @@ def _all_placed(tree: Tree, held: list[Annotation], task: str) -> list[_Placed]:
 
 def _placed(annotation: Annotation, head: Head | None, task: str) -> _Placed:
     """The objects of one picture, checked."""
-    size, orientation, fault = _drawn_on(annotation, head)
-    if annotation.fault or fault or not annotation.shapes or min(size) < 1:
-        return _Placed(np.empty((0, 4)), [], size, orientation, (), annotation.fault or fault)
+    size, orientation, doubtful, fault = _drawn_on(annotation, head)
+    none = _Placed(np.empty((0, 4)), [], size, orientation, fault=annotation.fault or fault)
+    if none.fault or not annotation.shapes or min(size) < 1:
+        return none
     shapes = annotation.shapes
     if annotation.shares:
         shapes = [_in_pixels(shape, size) for shape in shapes]
     strange = next((s for s in shapes if _of_another_size(s, size)), None)
     if strange is not None:
         fault = f"{annotation.at(strange.place)}: run lengths of another size than the picture"
-        return _Placed(np.empty((0, 4)), [], size, orientation, (), fault)
+        return none._replace(fault=fault)
     corners = np.array([s.corners(drawn=task == SEGMENT) for s in shapes], np.float64)
     if not annotation.shares and _look_like_shares(corners, size):
         fault = f"{annotation.at(shapes[0].place)}: shares from 0 to 1, where pixels are expected"
-        return _Placed(np.empty((0, 4)), [], size, orientation, (), fault)
+        return none._replace(fault=fault)
     boxes, kinds = _checked(corners, size)
     _mark_twice(shapes, boxes, kinds)
     slips = [
@@ -294,24 +324,30 @@ def _placed(annotation: Annotation, head: Head | None, task: str) -> _Placed:
     if task == SEGMENT:
         slips += [(NO_OUTLINE, annotation.at(s.place)) for s in shapes if s.outline is None]
     kept = [i for i, kind in enumerate(kinds) if kind not in _LEFT_OUT]
-    return _Placed(boxes[kept], [shapes[i] for i in kept], size, orientation, tuple(slips))
+    sound = [shapes[i] for i in kept]
+    return _Placed(boxes[kept], sound, size, orientation, doubtful, tuple(slips))
 
 
-def _drawn_on(annotation: Annotation, head: Head | None) -> tuple[tuple[int, int], int, str]:
-    """Height and width of the picture that coordinates are of, how it is turned to be upright, and what is wrong."""
+def _drawn_on(annotation: Annotation, head: Head | None) -> tuple[tuple[int, int], int, bool, str]:
+    """Which picture coordinates are of: its height and width, how it is turned to be upright, and what is wrong.
+
+    Between the last two: whether it could be the other one of the stored and the upright picture.
+    """
     stated = annotation.size if annotation.size and min(annotation.size) > 0 else None
     if head is None:  # the picture is broken itself, which is found when it is decoded
-        return (0, 0), 1, ""
+        return (0, 0), 1, False, ""
     upright = (head.height, head.width)
     if annotation.shares or stated is None or stated == upright:
-        return upright, 1, ""
+        same = annotation.shares or stated is None or stated == stated[::-1]
+        clear = head.orientation == 1 or (head.orientation in pictures.SWAPPED and not same)
+        return upright, 1, not clear, ""
     if head.orientation in pictures.SWAPPED and stated == upright[::-1]:
-        return stated, head.orientation, ""
+        return stated, head.orientation, False, ""
     fault = (
         f"{annotation.at('')}: made for {stated[1]} x {stated[0]} pixels, the picture has "
         f"{upright[1]} x {upright[0]}"
     )
-    return upright, 1, fault
+    return upright, 1, False, fault
 
 
 def _in_pixels(shape: Shape, size: tuple[int, int]) -> Shape:
@@ -438,10 +474,10 @@ def _masks(placed: list[_Placed], classes: Sequence[str]) -> Masks:
             if outline is None:
                 x0, y0, x1, y1 = box
                 outline = Polygons((np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]),))
-            if shape.crowd or shape.outline is None or not shape.label:
+            if shape.crowd or shape.outline is None:
                 nowhere.append((IGNORE, outline))
             else:
-                layers.append((numbers[shape.label], outline))
+                layers.append((numbers.get(shape.label, IGNORE), outline))
         return Drawing(item.size, item.orientation, (*nowhere, *layers))
 
     return Masks(OutlineMasks([drawing(item) for item in placed]))
@@ -467,6 +503,12 @@ def _notes(reading: Reading, classes: Sequence[str], placed: dict[str, list[_Pla
         notes.append(
             f"turned with their picture, being made for it as stored and not as EXIF turns it: "
             f"{_many(sideways, 'annotation')}"
+        )
+    doubtful = sum(item.doubtful for item in items)
+    if doubtful:
+        notes.append(
+            f"taken to be of the picture as EXIF turns it, which they do not say: "
+            f"{_many(doubtful, 'annotation')}"
         )
     lost = _only_held_out(reading, classes)
     if lost:
