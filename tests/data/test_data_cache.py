@@ -164,7 +164,9 @@ def test_the_oldest_entries_are_swept(tmp_path):
     small = Store(tmp_path, limit=3000)
 
     def keep(key: str) -> None:
-        small.keep(key, (1, 10, 100, 1), np.dtype(np.uint8), [(np.zeros((1, 10, 100, 1), np.uint8), {})])
+        small.keep(
+            key, (1, 10, 100, 1), np.dtype(np.uint8), [(np.zeros((1, 10, 100, 1), np.uint8), {})]
+        )
 
     for age, key in ((300, "old"), (200, "middle")):
         keep(key)

@@ -112,7 +112,9 @@ def test_extreme_sides_are_taken_up_to_the_limit_of_pixels(shape, kind):
         assert got.shape == (*size, 3)
         assert np.abs(got.astype(int) - (200, 100, 50)).max() <= 3
     if shape != (1, 1):
-        with pytest.raises(DataError, match=r"pixels; the limit is 19,999$"):
+        with pytest.raises(
+            DataError, match=r"pixels; the limit is 19,999: raise it with max_pixels=$"
+        ):
             picture(out.getvalue(), max_pixels=19_999)
 
 

@@ -246,7 +246,13 @@ def test_files_that_are_no_data(cache, pictures, tmp_path):
     (tmp_path / "table.csv").write_text("a,b\n1,2\n")
     assert (
         refused(tmp_path / "table.csv")
-        == f"{tmp_path}/table.csv is no data that is known here; expected {EXPECTED}"
+        == f"{tmp_path}/table.csv names no pictures: line 2 is 1, 2; expected a column of paths, file names or ids, or "
+        "layout=csv:path=COLUMN"
+    )
+    (tmp_path / "text.dat").write_text("text")
+    assert (
+        refused(tmp_path / "text.dat")
+        == f"{tmp_path}/text.dat is no data that is known here; expected {EXPECTED}"
     )
     os.mkfifo(tmp_path / "pipe")
     assert refused(tmp_path / "pipe") == (

@@ -124,14 +124,13 @@ def test_pictures_without_masks_are_counted(root):
     assert sizes(opened) == {"train": 3, "val": 1}
     assert opened.ignored == {
         ".txt": 1,
-        "masks without a picture": 1,
-        "pictures without a mask": 1,
         "test/image (no masks)": 4,
     }
-    assert opened.note == (
-        "1 pictures without a mask (train/image/bare.png) are left out; "
-        "1 masks without a picture (train/label/lone.png) are left out"
-    )
+    assert [(f.kind, f.done, f.count, f.places) for f in opened.faults] == [
+        ("pictures without a mask", "left out", 1, ("train/image/bare.png",)),
+        ("masks without a picture", "left out", 1, ("train/label/lone.png",)),
+    ]
+    assert "masks without a picture: 1, left out (train/label/lone.png)" in opened.as_text()
 
 
 def test_masks_that_are_named_otherwise_are_refused(root):
@@ -486,12 +485,26 @@ def test_lines_without_their_files_are_named(root):
         numbers(root / f"b/{i}.png")
     (root / "train.txt").write_text("".join(f"a/{i}.png b/{i}.png\n" for i in range(9)))
     opened = data.open(root)
-    assert opened.ignored == {"lines of lists without their files": 1}
-    assert (
-        opened.note
-        == "1 lines of lists without their files (train.txt line 9: a/8.png) are left out"
-    )
+    assert [(f.kind, f.count, f.places) for f in opened.faults] == [
+        ("lines of lists without their files", 1, ("train.txt line 9: a/8.png",))
+    ]
     picture(root / "c/b/3.png")
     picture(root / "d/b/3.png")
     (root / "train.txt").write_text("".join(f"a/{i}.png x/b/{i}.png\n" for i in range(8)))
     assert refused(root) == "train.txt line 4: x/b/3.png may be b/3.png or c/b/3.png"
+
+
+@pytest.mark.parametrize("file", ["train.txt", "classes.txt"])
+def test_lists_and_names_are_recorded_by_content(root, file):
+    for i in range(6):
+        picture(root / f"images/{i}.png")
+        numbers(root / f"labels/{i}.png")
+    (root / "train.txt").write_text("0\n1\n2\n3\n")
+    (root / "val.txt").write_text("4\n5\n")
+    (root / "classes.txt").write_text("wall\ncell\n")
+    opened = data.open(root)
+    assert set(opened.origin["tables"]) == {"train.txt", "val.txt", "classes.txt"}
+    assert data.again(opened.origin).classes == ("wall", "cell")
+    (root / file).write_text((root / file).read_text() + "\n")
+    with pytest.raises(DataError, match=f"^{file} changed since the run was trained"):
+        data.again(opened.origin)

@@ -120,7 +120,9 @@ def main(out: Path, given: dict[str, Any]) -> None:
     until, begun = given.pop("until", 0), given.pop("begun", None)
     recipe = read_recipe("quick", {"weight_decay": 0.01, **given})
     batches = pictures(n, recipe.batch or 1, recipe.augment)
-    task = Classify(("a", "b", "c"), 0.1, spelled=recipe.loss or "cross_entropy", class_weights=weights)
+    task = Classify(
+        ("a", "b", "c"), 0.1, spelled=recipe.loss or "cross_entropy", class_weights=weights
+    )
     rows: list[dict[str, float]] = []
     said: list[str] = []
     with ranks.joined() as here:
@@ -147,7 +149,13 @@ def main(out: Path, given: dict[str, Any]) -> None:
 
         def after_epoch(state: State, _epoch: int) -> None:
             sums = state.totals
-            rows.append({"items": sums.items, "right": sums.counts["accuracy"], "loss": sums.loss / sums.items})
+            rows.append(
+                {
+                    "items": sums.items,
+                    "right": sums.counts["accuracy"],
+                    "loss": sums.loss / sums.items,
+                }
+            )
 
         def after_step(state: State) -> None:
             if state.step == 1:

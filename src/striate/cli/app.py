@@ -192,18 +192,32 @@ def evaluate(
 @app.command()
 @click.argument("run", type=FOLDER)
 @click.argument("files", type=FOLDER, nargs=-1, required=True)
-@click.option(
-    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Labels a file."
-)
+@click.option("--out", type=FOLDER, help="Folder for masks, overlays and all answers.")
+@click.option("--format", default="json", show_default=True, help="json, csv; yolo, coco (boxes).")
+@click.option("--top", type=click.IntRange(min=1), help="Labels a file; 5 if not given.")
+@click.option("--conf", type=float, help="Least confidence of a box; 0.25 if not given.")
+@click.option("--iou", type=float, help="Overlap from which the lesser of two boxes goes; 0.5.")
+@click.option("--max-boxes", type=click.IntRange(min=1), help="Boxes a picture; 100.")
 @with_net
 @with_json
-def predict(run: Path, files: Sequence[Path], top: int, net: str | None, json: bool) -> None:
-    """Label picture FILES, or the pictures in folders, with a trained RUN."""
+def predict(run: Path, files: Sequence[Path], net: str | None, json: bool, **given: Any) -> None:
+    """Answer FILES, or the files in folders, with a trained RUN: labels, boxes or masks."""
+    from striate.workbench import progress
+
+    out, form = given.pop("out"), given.pop("format")
     failed = answered = 0
-    for answer in _run(run, net).predicted(files, top=top):
-        answered += 1
-        failed += answer.error is not None
-        emit(answer.as_dict(), one_line(answer.as_text()), json=json)
+    with progress.shown() as shown:
+        found = _run(run, net).predicted(
+            files,
+            out=out,
+            format=form,
+            options=given,
+            progress=lambda done, total: shown.bar("predicting", done, total),
+        )
+        for answer in found:
+            answered += 1
+            failed += answer.error is not None
+            emit(answer.as_dict(), one_line(answer.as_text()), json=json)
     if not answered:
         raise DataError(f"there is no file in {', '.join(map(str, files))}")
     if failed:

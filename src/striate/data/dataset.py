@@ -16,6 +16,7 @@ import numpy as np
 from striate.data import pictures, summary, workers
 from striate.data.broken import Policy
 from striate.data.cache import Broken, Store
+from striate.data.colors import channels
 from striate.data.decoding import Progress, Split
 from striate.data.listing import Fault, command, pick
 from striate.data.quiet import quiet
@@ -126,6 +127,12 @@ class Data(Result):
         sound = (shape for shape in found if len(found) == 1 or self._any_sound(shape))
         first = list(islice(sound, 2))
         return (int(first[0][0]), int(first[0][1])) if len(first) == 1 else None
+
+    def shape(self, size: tuple[int, int] | None, color: str | None) -> tuple[int, ...]:
+        """Of one input as a net reads it: (C, H, W) of a picture at a size and in a colour, else as it lies there."""
+        if self.pictures:
+            return (channels(color or self.color), *(size or ()))
+        return next(iter(self.splits.values())).source.shape(Form(None, ""))
 
     @cached_property
     def median_size(self) -> tuple[float, float]:

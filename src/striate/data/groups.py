@@ -1,12 +1,19 @@
-"""Which pictures belong together, so that a split keeps them on one side: of a patient, a day, a camera."""
+"""Which pictures belong together, so that a split keeps them on one side: of a patient, a day, a camera.
 
-import csv
+Or which split they are in: a table whose column says train, val, test or none assigns instead of grouping.
+"""
+
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from striate.data import tables
+from striate.data.files import shown
+from striate.data.layouts.lookup import Lookup
+from striate.data.listing import ASSIGNED
 from striate.data.sources import I64
 from striate.errors import ArgumentError, DataError
 
@@ -19,8 +26,8 @@ def check_rule(rule: str) -> None:
     Raises:
         ArgumentError: naming the rule.
     """
-    kind, colon, rest = rule.rpartition(":") if ".csv:" in rule else rule.partition(":")
-    if rule in ("stratified", "folder") or kind.endswith(".csv"):
+    kind, colon, rest = rule.partition(":")
+    if rule in ("stratified", "folder") or _of_table(rule):
         return
     if kind != "name" or not colon or not rest:
         raise ArgumentError(f"split={rule}: expected {RULES}")
@@ -33,7 +40,98 @@ def check_rule(rule: str) -> None:
         ) from None
 
 
-def groups(names: Sequence[str], rule: str, twins: I64) -> I64:
+def _of_table(rule: str) -> tuple[Path, str] | None:
+    """The table and the column of a rule that names them."""
+    path, colon, column = rule.rpartition(":")
+    if colon and path.lower().endswith(tables.SUFFIXES):
+        return Path(path), column
+    return (Path(rule), "") if rule.lower().endswith(tables.SUFFIXES) else None
+
+
+def absolute(rule: str) -> str:
+    """The same rule wherever it is read from."""
+    found = _of_table(rule)
+    return rule if found is None else f"{found[0].expanduser().absolute()}:{found[1]}"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table that a rule names: a word for each item, and the SHA-256 of the table by its path."""
+
+    words: tuple[str, ...]
+    table: str
+    column: str
+    sha256: str
+
+    @property
+    def assigns(self) -> bool:
+        """Whether the words are train, val, test and none, and not names of groups."""
+        found = {word.lower() for word in self.words}
+        return found <= ASSIGNED.keys() and "train" in {ASSIGNED[word] for word in found}
+
+    def splits(self) -> list[str]:
+        """The split of each item; "" for none."""
+        return [ASSIGNED[word.lower()] for word in self.words]
+
+
+def column(names: Sequence[str], rule: str) -> Column | None:
+    """What the table of a rule says of each item; None where the rule names no table.
+
+    Raises:
+        DataError: the table cannot be read, has no such column, or says nothing or two things about an item.
+    """
+    found = _of_table(rule)
+    if found is None:
+        return None
+    path, wanted = found
+    try:
+        table = tables.read(path.expanduser())
+    except DataError as error:
+        reason = str(error).partition("cannot be opened: ")[2] or error
+        raise DataError(
+            f"split={rule}: the table cannot be read ({reason}); expected a CSV file whose first column names the files"
+        ) from None
+    header = table.rows[0].cells if table.rows else ()
+    k = tables.column(header, wanted, str(path))
+    words = _matched(names, table, k)
+    missing = next((name for name, word in zip(names, words, strict=True) if word is None), None)
+    if missing is not None:
+        raise DataError(f"{path} has no row for {missing}; its first column names the files")
+    given = tuple(word for word in words if word is not None)
+    return Column(given, str(path.expanduser().absolute()), header[k], table.sha256)
+
+
+def _matched(names: Sequence[str], table: tables.Table, k: int) -> list[str | None]:
+    """The word of each item; None where no row names it.
+
+    Raises:
+        DataError: a row that names two items, or an item with two words.
+    """
+    lookup = Lookup(names)
+    words: dict[str, tuple[str, int]] = {}
+    for row in table.rows[1:]:
+        found = lookup.find(row.cells[0])
+        word = row.cells[k] if k < len(row.cells) else ""
+        if len(found) > 1:
+            raise DataError(
+                f"{table.name} line {row.line}: {shown(row.cells[0])} may be {found[0]} or {found[1]}; write the folder too"
+            )
+        if found and words.setdefault(found[0], (word, row.line))[0] != word:
+            first, line = words[found[0]]
+            raise DataError(
+                f"{table.name}: lines {line} and {row.line} say {shown(first)} and {shown(word)} of {found[0]}"
+            )
+    return [words[name][0] if name in words else None for name in names]
+
+
+def groups(
+    names: Sequence[str],
+    rule: str,
+    twins: I64,
+    *,
+    column: Column | None = None,
+    known: Mapping[str, str] | None = None,
+) -> I64:
     """A group number for each picture [N]; twins, and twins of members, are in one group.
 
     Args:
@@ -42,20 +140,26 @@ def groups(names: Sequence[str], rule: str, twins: I64) -> I64:
             (what a regular expression finds in the name, its first bracket if it has one) or
             "FILE.csv:COLUMN" (a table whose first column names the files).
         twins: a number for each picture that pictures of the same content share.
+        column: of the table that the rule names.
+        known: groups that the data state themselves, by name.
 
     Raises:
         DataError: a picture whose group is not to be found.
     """
+    together = twins if not known else _joined(_codes([known[name] for name in names]), twins)
     if rule == "stratified":
-        return twins
+        return together
     if rule == "folder":
-        found = _folders(names)
-    elif ".csv:" in rule:
-        table, _, column = rule.rpartition(":")
-        found = _from_table(names, Path(table), column)
+        found: Sequence[str] = _folders(names)
+    elif column is not None:
+        found = column.words
     else:
         found = _matches(names, rule.partition(":")[2])
-    return _joined(np.unique(found, return_inverse=True)[1], twins)
+    return _joined(_codes(found), together)
+
+
+def _codes(words: Sequence[str]) -> I64:
+    return np.unique(np.array(words, np.str_), return_inverse=True)[1]
 
 
 def _folders(names: Sequence[str]) -> list[str]:
@@ -79,31 +183,6 @@ def _matches(names: Sequence[str], pattern: str) -> list[str]:
         if match is None:
             raise DataError(f"split=name:{pattern}: nothing in {name} matches")
         found.append(match[1 if expression.groups else 0])
-    return found
-
-
-def _from_table(names: Sequence[str], path: Path, column: str) -> list[str]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file)
-            header = rows.fieldnames or []
-            if column not in header:
-                raise DataError(
-                    f"{path} has no column {column!r}; it has {', '.join(header) or 'none'}"
-                )
-            known = {row[header[0]]: row[column] for row in rows}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise DataError(
-            f"split={path}:{column}: the table cannot be read ({reason}); expected a CSV file whose "
-            "first column names the files"
-        ) from None
-    found: list[str] = []
-    for name in names:
-        group = known.get(name, known.get(PurePosixPath(name).name))
-        if group is None:
-            raise DataError(f"{path} has no row for {name}; its first column names the files")
-        found.append(group)
     return found
 
 

@@ -18,6 +18,17 @@ from striate.data.targets import Targets
 from striate.errors import DataError
 
 SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
+# What a cell of a table says of the split of its row; "": of none.
+ASSIGNED = {
+    **SPLITS,
+    "training": "train",
+    "dev": "val",
+    "testing": "test",
+    "none": "",
+    "": "",
+    "unused": "",
+    "-": "",
+}
 WHOLE = "all"  # the part of a layout that knows no splits: we make them
 IGNORED = "(ignored)"
 
@@ -117,6 +128,8 @@ class Listing:
         task: what nets learn from such targets, by its name.
         outputs: names of the numbers of a target, where it is numbers.
         faults: what was wrong with parts of targets.
+        groups: of items that belong together, by their names, where the data say so.
+        tables: SHA-256 of the files that say what belongs to the items, by name.
     """
 
     layout: str
@@ -128,6 +141,8 @@ class Listing:
     outputs: tuple[str, ...] = ()
     others: tuple[tuple[str, int], ...] = ()
     faults: tuple[Fault, ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict[str, str])
+    tables: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,16 @@
 
 import difflib
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from striate.data import builtin, byteranges, layouts, pictures, shards
+from striate.data import groups as grouping
 from striate.data import split as splitting
 from striate.data.broken import policy
 from striate.data.byteranges import is_address
@@ -16,9 +19,10 @@ from striate.data.cache import store
 from striate.data.dataset import Data
 from striate.data.decoding import Split
 from striate.data.files import shown
-from striate.data.groups import check_rule, groups
+from striate.data.groups import absolute, check_rule
 from striate.data.listing import WHOLE, Listing, Options, Part
 from striate.data.pictures import Limits
+from striate.data.sources import I64
 from striate.errors import ArgumentError, DataError
 
 
@@ -47,7 +51,8 @@ def open(  # noqa: PLR0913 - all of them are settings by name
             without splits of their own are then one split, "all". "2of5" holds out the second of
             five parts that are alike and share no picture.
         split: what stays on one side of it beside pictures of the same content: "stratified" (nothing else),
-            "folder", "name:PATTERN" or "FILE.csv:COLUMN"; see `striate.data.groups`.
+            "folder", "name:PATTERN" or "FILE.csv:COLUMN"; see `striate.data.groups`. A column that holds train,
+            val, test and none alone assigns instead.
         seed: of the split that we make.
         ignore: patterns of file, folder or class names to leave out, such as "*.bmp" or "draft*".
         broken: "stop" stops past 1 % and more than five broken pictures, "skip" goes on, a number
@@ -79,14 +84,14 @@ def open(  # noqa: PLR0913 - all of them are settings by name
         raise DataError(
             f"{shown(path)} has one class only ({name}): at least two are needed to tell apart"
         )
-    parts = _split(listing, val, split, seed)
+    listing = _split(listing, val, split, seed)
     named = path in builtin.NAMES or is_address(path)
     return Data(
         origin={
             "path": str(path) if named else str(Path(path).expanduser().absolute()),
             "named": named,
             "val": val,
-            "split": split,
+            "split": absolute(split),
             "seed": seed,
             "ignore": list(patterns),
             "broken": broken,
@@ -95,11 +100,12 @@ def open(  # noqa: PLR0913 - all of them are settings by name
             "layout": layout,
             "task": task,
             "max_pixels": max_pixels,
+            "tables": dict(listing.tables),
         },
         path=shown(path),
         layout=listing.layout,
         classes=listing.classes,
-        splits={name: Split(name, part) for name, part in parts.items()},
+        splits={name: Split(name, part) for name, part in listing.parts.items()},
         ignored=dict(sorted(listing.ignored.items())),
         policy=when,
         store=options.store,
@@ -115,11 +121,11 @@ def again(origin: Mapping[str, Any], path: str | os.PathLike[str] | None = None)
     """Open what `Data.origin` describes, split as then; or the same pictures at another path.
 
     Raises:
-        DataError: it is not there any more.
+        DataError: it is not there any more, or a table that says what belongs to it or to which split is another one.
     """
     there = path or (origin["path"] if origin["named"] else Path(origin["path"]))
     settings = {key: origin[key] for key in ("val", "seed", "ignore", "broken", "cache")}
-    return open(
+    opened = open(
         there,
         split=origin.get("split", "stratified"),
         layout=origin.get("layout"),
@@ -128,6 +134,15 @@ def again(origin: Mapping[str, Any], path: str | os.PathLike[str] | None = None)
         max_pixels=origin.get("max_pixels", pictures.MAX_PIXELS),
         **settings,
     )
+    now = opened.origin["tables"]
+    for name, sha256 in origin.get("tables", {}).items():
+        if now.get(name) != sha256:
+            what = "changed" if name in now else "is not used any more"
+            raise DataError(
+                f"{shown(name)} {what} since the run was trained, so what it learned from and what it was held out from "
+                "is not known any more: put it back as it was, or train anew"
+            )
+    return opened
 
 
 def _listing(path: str | os.PathLike[str], options: Options) -> Listing:
@@ -160,29 +175,80 @@ def _missing(path: Path) -> str:
     return f"there is no {shown(path)}; {guess}"
 
 
-def _split(listing: Listing, val: float | str | None, rule: str, seed: int) -> dict[str, Part]:
-    """The splits of the data, and a val split of ours where one is asked for or none is held out."""
+def _split(listing: Listing, val: float | str | None, rule: str, seed: int) -> Listing:
+    """With the splits of the data, those that a table assigns, or a val split of ours where none is held out.
+
+    Raises:
+        ArgumentError: val, where there is one already.
+        DataError: the data cannot be split so.
+    """
     parts = dict(listing.parts)
     if val == 0:
-        return {"all" if name == WHOLE else name: part for name, part in parts.items()}
+        return replace(
+            listing, parts={"all" if n == WHOLE else n: part for n, part in parts.items()}
+        )
+    whole = parts.pop(WHOLE, None) or parts.get("train")
+    column = None if whole is None else grouping.column(whole.names, rule)
+    if whole is not None and column is not None:
+        listing = replace(listing, tables={**listing.tables, column.table: column.sha256})
+        if column.assigns:
+            listing = _assigned(listing, whole, column)
+            parts = dict(listing.parts)
+            whole = parts["train"]
     if val is not None and "val" in parts:
         raise ArgumentError("val: the data have a val split of their own; leave val out")
-    whole = parts.pop(WHOLE, None) or parts.get("train")
     if whole is None or (val is None and parts.keys() & {"val", "test"}):
-        return parts
-    together = groups(whole.names, rule, splitting.twins(whole.source))
+        return listing
+    assigned = column is not None and column.assigns
+    together = grouping.groups(
+        whole.names,
+        "stratified" if assigned else rule,
+        splitting.twins(whole.source),
+        column=column,
+        known=listing.groups,
+    )
+    train, held = _halves(listing, whole, together, val, seed)
+    test = {"test": parts["test"]} if "test" in parts else {}
+    return replace(listing, parts={"train": whole.take(train), "val": whole.take(held), **test})
+
+
+def _halves(
+    listing: Listing, whole: Part, together: I64, val: float | str | None, seed: int
+) -> tuple[I64, I64]:
+    """Numbers of the items to train on and to hold out."""
     strata = whole.targets.strata()
     classes = listing.classes if whole.targets.kind == "label" else (splitting.UNDIVIDED,)
     if isinstance(val, str):
-        held = splitting.fold(
-            strata, together, classes=classes, part=splitting.part(val), seed=seed
+        part = splitting.part(val)
+        held = splitting.fold(strata, together, classes=classes, part=part, seed=seed)
+        return np.setdiff1d(np.arange(len(whole)), held), held
+    share = splitting.VAL if val is None else val
+    return splitting.stratified(strata, together, classes=classes, val=share, seed=seed)
+
+
+def _assigned(listing: Listing, whole: Part, column: grouping.Column) -> Listing:
+    """With the splits that a table says; items that it gives to none are left out.
+
+    Raises:
+        DataError: the data have splits of their own.
+    """
+    own = sorted(listing.parts.keys() & {"val", "test"})
+    where = f"{shown(column.table)} column {shown(column.column)}"
+    if own:
+        raise DataError(
+            f"split={where}: it assigns splits, and the data have {' and '.join(own)} of their own"
         )
-        train = np.setdiff1d(np.arange(len(whole)), held)
-    else:
-        share = splitting.VAL if val is None else val
-        train, held = splitting.stratified(strata, together, classes=classes, val=share, seed=seed)
-    return {
-        "train": whole.take(train),
-        "val": whole.take(held),
-        **({"test": parts["test"]} if "test" in parts else {}),
+    words = np.array(column.splits(), np.str_)
+    parts = {
+        split: whole.take(np.flatnonzero(words == split))
+        for split in ("train", "val", "test")
+        if (words == split).any()
     }
+    counts = {name: len(part) for name, part in parts.items()}
+    none = len(whole) - sum(counts.values())
+    told = ", ".join(
+        f"{name} {count:,}" for name, count in {**counts, "none": none}.items() if count
+    )
+    note = "; ".join([*([listing.note] if listing.note else []), f"{where} assigns: {told}"])
+    ignored = Counter(listing.ignored) + Counter({"(assigned to no split)": none})
+    return replace(listing, parts=parts, note=note, ignored=ignored)

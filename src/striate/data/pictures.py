@@ -304,7 +304,8 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
         raise DataError(f"a broken {name} header ({_line(error)})") from error
     if im.width * im.height > limits.max_pixels:
         raise DataError(
-            f"{im.width} x {im.height} = {im.width * im.height:,} pixels; the limit is {limits.max_pixels:,}"
+            f"{im.width} x {im.height} = {im.width * im.height:,} pixels; the limit is {limits.max_pixels:,}: raise it with "
+            "max_pixels="
         )
     return im
 

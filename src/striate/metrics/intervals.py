@@ -24,7 +24,7 @@ FEWEST = 5  # items or groups below which a value has no interval
 NOTHING = 1e-9  # of a class's weight outside one unit: too little to compare that unit with
 
 Floats = NDArray[np.floating]
-Numbers = NDArray[np.number]
+Numbers = NDArray[np.number] | NDArray[np.bool_]
 Scale = Literal["share", "positive", "real"]
 
 
@@ -64,14 +64,42 @@ def mean_ratio(
     """
     parts, wholes = unit_sums(parts_NC, groups), unit_sums(wholes_NC, groups)
     there = wholes.sum(0) > 0
-    if not there.any():
+    parts, wholes = parts[:, there], wholes[:, there]
+    ratios_C = parts.sum(0) / wholes.sum(0)
+    pulls = (parts - ratios_C * wholes) / wholes.sum(0)
+    return mean_of_classes(ratios_C, pulls, wholes, scale=scale)
+
+
+def mean_of_classes(
+    values_C: Floats,
+    pulls_GC: Floats,
+    wholes_GC: Floats,
+    *,
+    unbiased_C: Floats | None = None,
+    scale: Scale = "share",
+) -> Interval:
+    """The mean of scores of classes, each of which weighs units by how much of the class is in them.
+
+    Args:
+        values_C: the scores.
+        pulls_GC: the derivative of a class's score by the weight of a unit (its influence over the number of units).
+        wholes_GC: how much of a class is in a unit: pixels, boxes, items.
+        unbiased_C: the scores without their bias in small sets, where the interval has its middle.
+        scale: what values the score can have.
+    """
+    if not len(values_C):
         return Interval(math.nan)
-    ratios_C, moves_GC, alone_C = _moves(parts[:, there], wholes[:, there])
-    value = float(ratios_C.mean())
-    if len(parts) < FEWEST or alone_C.all():
+    value = float(values_C.mean())
+    total_C = wholes_GC.sum(0)
+    rest_GC = 1 - wholes_GC / total_C  # of a class's weight, when a unit is left out
+    alone_C = (rest_GC < NOTHING).any(0)
+    if len(pulls_GC) < FEWEST or alone_C.all():
         return Interval(value)
-    extra = _variance_alone(moves_GC, wholes[:, there], alone_C) / len(ratios_C) ** 2
-    return spread_interval(value, moves_GC.mean(1), extra=extra, scale=scale)
+    moves_GC = np.where(alone_C, 0.0, pulls_GC / np.where(rest_GC < NOTHING, 1.0, rest_GC))
+    extra = _variance_alone(moves_GC, wholes_GC / total_C, alone_C) / len(values_C) ** 2
+    middle = value if unbiased_C is None else float(unbiased_C.mean())
+    found = spread_interval(middle, moves_GC.mean(1), extra=extra, scale=scale)
+    return Interval(value, *_around(value, found))
 
 
 def ratios(
@@ -123,8 +151,11 @@ def freedom(squares_G: Floats) -> float:
 
 
 def bounded(value: float, deviation: float, df: float, scale: Scale) -> Interval:
-    """Value with Student's interval on the scale of the score: logit, logarithm, or as it is."""
-    half = quantile(df) * deviation
+    """Value with Student's interval on the scale of the score: logit, logarithm, or as it is.
+
+    Squares and losses are skewed, and few of them do not show how much: on logarithms half the degrees count.
+    """
+    half = quantile(max(df / 2, 2.0) if scale == "positive" else df) * deviation
     if scale == "real":
         return Interval(value, value - half, value + half)
     if scale == "positive":
@@ -142,6 +173,13 @@ def quantile(df: float) -> float:
     return float(stdtrit(df, 0.975))
 
 
+def _around(value: float, found: Interval) -> tuple[float, float]:
+    """The ends, drawn out to the value where it lies beyond one."""
+    if not found.known:
+        return math.nan, math.nan
+    return min(found.low, value), max(found.high, value)
+
+
 def _on_logarithms(value: float, half: float) -> Interval:
     factor = math.exp(min(half / value, 700.0))
     return Interval(value, value / factor, value * factor)
@@ -151,20 +189,9 @@ def _share(logit: float) -> float:
     return 1 / (1 + math.exp(-logit)) if logit > -700 else 0.0
 
 
-def _moves(parts_GC: Floats, wholes_GC: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Ratios; how much each falls when a unit is left out; which classes lie in one unit only."""
-    total_C = wholes_GC.sum(0)
-    ratios_C = parts_GC.sum(0) / total_C
-    rest_GC = total_C - wholes_GC
-    alone_C = (rest_GC <= NOTHING * total_C).any(0)
-    moves_GC = (parts_GC - ratios_C * wholes_GC) / np.where(rest_GC > 0, rest_GC, 1.0)
-    return ratios_C, np.where(alone_C, 0.0, moves_GC), alone_C
-
-
-def _variance_alone(moves_GC: Floats, wholes_GC: Floats, alone_C: NDArray[np.bool_]) -> float:
+def _variance_alone(moves_GC: Floats, weights_GC: Floats, alone_C: NDArray[np.bool_]) -> float:
     """The variances of classes that lie in one unit, added up: each as large as the others' would be in one unit."""
     if not alone_C.any():
         return 0.0
-    weights = wholes_GC / wholes_GC.sum(0)
-    of_one_unit = (moves_GC**2).sum(0) / (weights**2).sum(0)
+    of_one_unit = (moves_GC**2).sum(0) / (weights_GC**2).sum(0)
     return float(of_one_unit[~alone_C].mean() * alone_C.sum())

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from striate.report import Result, html_table, text_table
 
+RISKY = ("=", "+", "-", "@", "\t", "\r")  # with which a table program would begin a formula
 SHARES = frozenset(  # printed as percentages
     [
         "accuracy",
@@ -166,3 +167,14 @@ def _cell(key: str, value: float | None) -> str:
         if key in SHARES
         else f"{value:.4g}"
     )
+
+
+def harmless(cell: Any) -> Any:
+    """A cell of a table; words that a table program would take for a formula are quoted by an apostrophe."""
+    if not isinstance(cell, str) or not cell.startswith(RISKY):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell

@@ -1,6 +1,6 @@
 """Run folders: what a training leaves behind, and how it is used again."""
 
-from striate.runs.items import Prediction
+from striate.runs.predictions import Prediction
 from striate.runs.run import Run
 
 __all__ = ["Prediction", "Run"]

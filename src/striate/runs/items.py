@@ -1,4 +1,4 @@
-"""Answers to items: of a split with its scores, of a single file; and the tables they are written to."""
+"""The answers to a split with their scores, and the tables they are written to."""
 
 import csv
 import io
@@ -12,30 +12,10 @@ from numpy.typing import NDArray
 
 from striate.data import Arrays, Form, Split, as_rgb
 from striate.metrics import Scores
-from striate.report import Result
+from striate.metrics.scores import harmless
 from striate.runs.answers import Answered, Net
 from striate.runs.folder import write_text
 from striate.tasks import Item, Meter
-
-RISKY = ("=", "+", "-", "@", "\t", "\r")  # with which a table program would begin a formula
-
-
-@dataclass(frozen=True)
-class Prediction(Result):
-    """The answer to one file, or why there is none; `words` are the answer on one line."""
-
-    file: str
-    answer: Mapping[str, Any] | None = None
-    error: str | None = None
-    words: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON shape `predict`."""
-        return {"file": self.file, **(self.answer if self.answer else {"error": self.error})}
-
-    def as_text(self) -> str:
-        """One line."""
-        return f"{self.file}: {self.error if self.answer is None else self.words}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +81,7 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows([_harmless(cell) for cell in row] for row in rows)
+    writer.writerows([harmless(cell) for cell in row] for row in rows)
     write_text(path, text.getvalue())
 
 
@@ -120,13 +100,3 @@ def write_items(path: Path, held: Held) -> None:
 
 def _cell(value: Any) -> Any:
     return f"{value:.6g}" if isinstance(value, float) else value
-
-
-def _harmless(cell: Any) -> Any:
-    if not isinstance(cell, str) or not cell.startswith(RISKY):
-        return cell
-    try:
-        float(cell)
-    except ValueError:
-        return f"'{cell}"
-    return cell

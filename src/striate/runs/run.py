@@ -3,17 +3,14 @@
 import copy
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors.torch
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import nn
 
@@ -28,10 +25,9 @@ from striate.report import Result, text_table
 from striate.runs.answers import Net, answered
 from striate.runs.config import Config, structure
 from striate.runs.folder import read_json, write_json
-from striate.runs.items import Held, Prediction, natural_sizes, read_table, write_items
+from striate.runs.items import Held, natural_sizes, read_table, write_items
+from striate.runs.predictions import Folder, Prediction, predicted
 from striate.tasks import Task, named
-
-PREDICTED_AT_ONCE = 64  # files whose pictures are in memory together
 
 
 class Run(Result):
@@ -200,41 +196,56 @@ class Run(Result):
         return Held(self.used, part, arrays, found, scores)
 
     def predict(
-        self, paths: str | Path | Iterable[str | Path], *, top: int | None = None
+        self,
+        paths: str | Path | Iterable[str | Path],
+        *,
+        out: str | Path | None = None,
+        format: str = "json",
+        top: int | None = None,
+        conf: float | None = None,
+        iou: float | None = None,
+        max_boxes: int | None = None,
     ) -> list[Prediction]:
-        """Answers to picture files; a folder stands for the files in it."""
-        return list(self.predicted([paths] if isinstance(paths, str | Path) else paths, top=top))
+        """Answers to files; a folder stands for the files in it.
+
+        Args:
+            paths: of the files.
+            out: a folder for what people use beside the answers; files that it has answers to are not answered again.
+            format: in which `out` gets all answers at the end: json, csv, or one that the task has.
+            top: labels that are listed, 5 if not given; of a task with labels.
+            conf: least confidence of a box, 0.25 if not given; of a task with boxes.
+            iou: overlap from which the lesser of two boxes of a class goes, 0.5 if not given.
+            max_boxes: of a picture, 100 if not given.
+
+        Raises:
+            UsageError: an option or a format that the task does not have.
+        """
+        options = {"top": top, "conf": conf, "iou": iou, "max_boxes": max_boxes}
+        return list(self.predicted(paths, out=out, format=format, options=options))
 
     def predicted(
-        self, paths: Iterable[str | Path], *, top: int | None = None
+        self,
+        paths: str | Path | Iterable[str | Path],
+        *,
+        out: str | Path | None = None,
+        format: str = "json",
+        options: Mapping[str, Any] | None = None,
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> Iterator[Prediction]:
         """`predict` one after the other, in the order given, a few files at a time in memory."""
-        task = self.task.tuned({} if top is None else {"top": top})
-        files = _files(paths)
-        while chunk := list(islice(files, PREDICTED_AT_ONCE)):
-            yield from self._predict(chunk, task)
-
-    def _predict(self, files: Sequence[Path], task: Task) -> Iterator[Prediction]:
-        read = [self._read(file) for file in files]
-        good = [each for each in read if not isinstance(each, str)]
-        found: Iterator[Any] = iter(())
-        if good:
-            stored, sizes = zip(*good, strict=True)
-            found = iter(replace(self.used, task=task).answers(np.stack(stored), sizes))
-        for file, each in zip(files, read, strict=True):
-            if isinstance(each, str):
-                yield Prediction(str(file), error=each)
-            else:
-                answer = task.answer(next(found))
-                yield Prediction(str(file), answer, words=task.line(answer))
-
-    def _read(self, file: Path) -> tuple[NDArray[np.uint8], tuple[int, int]] | str:
-        """A picture as it is stored and its own size, or why there is none."""
-        form = self.config.preprocessing.form
-        try:
-            return data_room.picture_and_size(file, size=form.size, color=form.color, fit=form.fit)
-        except DataError as error:
-            return str(error).removeprefix(f"{file}: ")  # the prediction names it
+        given = {key: value for key, value in (options or {}).items() if value is not None}
+        task = self.task.tuned(given)
+        if format not in task.formats:
+            raise UsageError(f"--format {format}: {task.name} has {', '.join(task.formats)}")
+        if format != "json" and out is None:
+            raise UsageError(f"--format {format} is written to a folder: name it with --out")
+        files = list(_files([paths] if isinstance(paths, str | Path) else paths))
+        settings = {"weights": self.config.weights, **given}
+        folder = Folder(Path(out), files, settings) if out is not None else None
+        used = replace(self.used, task=task)
+        yield from predicted(used, files, folder=folder, progress=progress)
+        if folder and format != "json":
+            task.export(format, folder.path, folder.lines())
 
     def open_data(self, path: str | Path | None = None) -> Data:
         """The data this run was trained on, split as then.

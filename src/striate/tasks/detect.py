@@ -1,6 +1,7 @@
 """Boxes around objects. B batch, M boxes of a picture, n boxes a cell, K classes."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -32,11 +33,12 @@ U8 = NDArray[np.uint8]
 
 
 class Found(NamedTuple):
-    """What was found in a picture, the surest first: boxes [n, 4] in its pixels, classes [n], confidences [n]."""
+    """What was found in a picture, the surest first: boxes [n, 4] in its pixels, classes [n], confidences [n]; its height and width."""
 
     boxes: NDArray[np.float32]
     labels: NDArray[np.int64]
     scores: NDArray[np.float32]
+    size: Size
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Detect(Task):
     fit: ClassVar[str] = "stretch"
     loss_names: ClassVar[tuple[str, ...]] = tuple(losses.BOXES)
     usual_loss: ClassVar[str] = "grid"
+    formats: ClassVar[tuple[str, ...]] = ("json", "csv", "yolo", "coco")
     classes: tuple[str, ...]
     spelled: str = "grid"
     boxes: int = 2
@@ -143,7 +146,7 @@ class Detect(Task):
         height, width = size
         edge = np.array((width, height, width, height), np.float32)
         inside = boxes[: self.most].numpy().clip(0, 1) * edge
-        return Found(inside, labels[: self.most].numpy(), scores[: self.most].numpy())
+        return Found(inside, labels[: self.most].numpy(), scores[: self.most].numpy(), size)
 
     def item_scores(self, answer: Found, truth: Objects) -> dict[str, float]:
         """F1 at overlap 0.5 of the boxes that are sure, and how many are right, wrong and missed."""
@@ -177,17 +180,91 @@ class Detect(Task):
         )
 
     def answer(self, one: Found) -> dict[str, Any]:
-        """Label, confidence and corners of every box."""
+        """Label, confidence and corners of every box, and the picture's height and width."""
+        boxes = zip(one.boxes.tolist(), one.labels.tolist(), one.scores.tolist(), strict=True)
         return {
+            "size": list(one.size),
             "boxes": [
                 {
                     "label": self.classes[label],
                     "confidence": round(score, 6),
                     "box": [round(at, 2) for at in box],
                 }
-                for box, label, score in zip(*(part.tolist() for part in one), strict=True)
-            ]
+                for box, label, score in boxes
+            ],
         }
+
+    def table(self, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """A row a box."""
+        corners = ("x0", "y0", "x1", "y1")
+        return [
+            {
+                "label": box["label"],
+                "confidence": box["confidence"],
+                **dict(zip(corners, box["box"], strict=True)),
+            }
+            for box in answer["boxes"]
+        ]
+
+    def export(self, form: str, folder: Path, answers: Iterable[Mapping[str, Any]]) -> None:
+        """As every task, and as YOLO's text files or as the results of COCO."""
+        if form == "yolo":
+            self._as_yolo(folder, answers)
+        elif form == "coco":
+            self._as_coco(folder, answers)
+        else:
+            super().export(form, folder, answers)
+
+    def _as_yolo(self, folder: Path, answers: Iterable[Mapping[str, Any]]) -> None:
+        """labels/STEM.txt a picture: class, centre, width and height as shares of it, confidence; and classes.txt."""
+        (folder / "labels").mkdir(exist_ok=True)
+        (folder / "classes.txt").write_text("\n".join(self.classes) + "\n", encoding="utf-8")
+        for one in answers:
+            height, width = one["size"]
+            lines: list[str] = []
+            for box in one["boxes"]:
+                x0, y0, x1, y1 = box["box"]
+                shares = (
+                    (x0 + x1) / 2 / width,
+                    (y0 + y1) / 2 / height,
+                    (x1 - x0) / width,
+                    (y1 - y0) / height,
+                )
+                number = self.classes.index(box["label"])
+                lines.append(
+                    " ".join(
+                        [str(number), *(f"{s:.6f}" for s in shares), f"{box['confidence']:.6f}"]
+                    )
+                )
+            path = folder / "labels" / f"{Path(one['file']).stem}.txt"
+            path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+    def _as_coco(self, folder: Path, answers: Iterable[Mapping[str, Any]]) -> None:
+        """coco.json: images, categories, and annotations with a score; boxes as x, y, width, height."""
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
+        for number, one in enumerate(answers, 1):
+            height, width = one["size"]
+            images.append(
+                {"id": number, "file_name": one["file"], "height": height, "width": width}
+            )
+            for box in one["boxes"]:
+                x0, y0, x1, y1 = box["box"]
+                wide, high = round(x1 - x0, 2), round(y1 - y0, 2)
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": number,
+                        "category_id": self.classes.index(box["label"]) + 1,
+                        "bbox": [x0, y0, wide, high],
+                        "area": round(wide * high, 2),
+                        "iscrowd": 0,
+                        "score": box["confidence"],
+                    }
+                )
+        categories = [{"id": k, "name": name} for k, name in enumerate(self.classes, 1)]
+        whole = {"images": images, "categories": categories, "annotations": annotations}
+        (folder / "coco.json").write_text(json.dumps(whole), encoding="utf-8")
 
     def line(self, answer: Mapping[str, Any]) -> str:
         """How many of each class."""
@@ -252,7 +329,7 @@ class Precisions(Meter):
 
     def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take in those of another."""
-        self._counted.add_rows(state)
+        self._counted.merge(DetectMeter(self._counted.classes).load(state))
 
     def values(self) -> dict[str, float]:
         """Mean average precision at overlap 0.5, and over 0.5 to 0.95."""
@@ -276,7 +353,7 @@ class Precisions(Meter):
 def at_least(found: Found, conf: float) -> Found:
     """The boxes of at least a confidence."""
     kept = found.scores >= conf
-    return Found(found.boxes[kept], found.labels[kept], found.scores[kept])
+    return Found(found.boxes[kept], found.labels[kept], found.scores[kept], found.size)
 
 
 def _boxes(recipe: Settings) -> int:

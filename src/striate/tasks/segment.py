@@ -188,6 +188,10 @@ class Segment(Task):
         shares = np.bincount(one.ravel(), minlength=len(self.classes)) / max(1, one.size)
         return {"classes": {name: float(s) for name, s in zip(self.classes, shares, strict=True)}}
 
+    def table(self, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The share of each class."""
+        return [dict(answer["classes"])]
+
     def line(self, answer: Mapping[str, Any]) -> str:
         """The classes that are there, the largest first."""
         shares = sorted(answer["classes"].items(), key=lambda pair: -pair[1])

@@ -5,8 +5,9 @@ the items along its first axis (ragged targets are padded), so a batch can be di
 processes whatever it holds.
 """
 
+import csv
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
@@ -20,6 +21,7 @@ from striate import losses
 from striate.data import Data
 from striate.errors import RecipeError, ShapeError, UsageError
 from striate.metrics import Interval, Scores
+from striate.metrics.scores import harmless
 from striate.models import catalog
 from striate.models.backbone import Backbone
 
@@ -181,6 +183,7 @@ class Task(ABC):
         usual_loss: the one that is taken where it asks for none.
         mixes: whether two items may be blended into one.
         held_loss: whether the loss of the held-out items is to be computed as in training; else its meter has it.
+        formats: in which predictions can be written.
         classes: their names; () of a task without.
         class_weights: a factor on the loss of each class, where the recipe balances them.
     """
@@ -194,6 +197,7 @@ class Task(ABC):
     usual_loss: ClassVar[str] = ""
     mixes: ClassVar[bool] = False
     held_loss: ClassVar[bool] = True
+    formats: ClassVar[tuple[str, ...]] = ("json", "csv")
     classes: tuple[str, ...] = ()
     class_weights: tuple[float, ...] | None = None
 
@@ -351,6 +355,26 @@ class Task(ABC):
         """Write what people use beside the JSON of one item; the names of the files by what they are."""
         del stem, picture, answer, folder
         return {}
+
+    def table(self, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """One answer in the JSON shape of `predict` as rows of a table: its plain values."""
+        return [{key: v for key, v in answer.items() if isinstance(v, str | int | float)}]
+
+    def export(self, form: str, folder: Path, answers: Iterable[Mapping[str, Any]]) -> None:
+        """Write all answers in one of `formats` beside the JSON.
+
+        Args:
+            form: csv, or another of `formats`.
+            folder: of the predictions.
+            answers: in the JSON shape of `predict`, with `file`.
+        """
+        del form
+        rows = [{"file": one["file"], **row} for one in answers for row in self.table(one)]
+        header = list(dict.fromkeys(key for row in rows for key in row)) or ["file"]
+        with (folder / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, header, restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows({key: harmless(value) for key, value in row.items()} for row in rows)
 
     @abstractmethod
     def sections(self, held: HeldOut) -> list[Section]:

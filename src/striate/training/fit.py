@@ -13,6 +13,7 @@ from torch import nn
 from striate import plan as plan_room
 from striate.data import Data
 from striate.errors import CheckpointError, DataError, RecipeError, StriateError, UsageError
+from striate.metrics.scores import shown
 from striate.runs import Run, checkpoint, folder
 from striate.runs.config import Config, structure
 from striate.tasks import named
@@ -275,7 +276,8 @@ def steps(job: Job, state: State, record: Record) -> None:
 def _watched(row: Mapping[str, float]) -> str:
     """The held-out loss and the score that chooses the epoch."""
     first, *_ = [key for key in row if key.startswith("val_") and key != "val_loss"]
-    return f"loss {row['val_loss']:.4f}  {first.removeprefix('val_')} {row[first]:.2%}"
+    name = first.removeprefix("val_")
+    return f"loss {row['val_loss']:.4f}  {name} {shown(name, row[first])}"
 
 
 def _stem(path: str) -> str:

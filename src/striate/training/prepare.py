@@ -16,7 +16,7 @@ from torch import nn
 from striate import plan as plan_room
 from striate import weights
 from striate.augment import read
-from striate.data import Data, Streamed, channels
+from striate.data import Data, Streamed
 from striate.errors import RecipeError, UsageError
 from striate.models.backbone import Backbone
 from striate.models.unsupervised import Unsupervised
@@ -119,7 +119,7 @@ def chosen_net(net: nn.Module | None, recipe: Recipe, data: Data) -> tuple[NetSp
     head = named(data.task).of(data, recipe).head()
     spec = NetSpec(
         recipe.net or "",
-        in_channels=head.get("in_channels") or channels(recipe.color or "rgb"),
+        in_channels=head.get("in_channels") or data.shape(recipe.size, recipe.color)[0],
         num_classes=head.get("num_classes"),
         size=recipe.size,
         width=recipe.width,

@@ -7,7 +7,7 @@ from torch import nn
 
 from striate import augment
 from striate import plan as plan_room
-from striate.data import Data, channels
+from striate.data import Data
 from striate.errors import NumericError, ShapeError, StriateError
 from striate.measuring import measure
 from striate.measuring.receipt import Cost, training_cost
@@ -33,7 +33,7 @@ def outlook(net: nn.Module, recipe: Recipe, data: Data) -> Outlook:
         ShapeError: a layer does not fit the pictures; the message names it and both sizes.
         NumericError: the memory cannot suffice.
     """
-    shape = (channels(recipe.color or "rgb"), *(recipe.size or ()))
+    shape = data.shape(recipe.size, recipe.color)
     findings = _findings(net, shape, recipe.batch or 1)
     try:
         ahead = Ahead(net, recipe, data, shape)
@@ -82,6 +82,8 @@ class Ahead:
     @property
     def pictures(self) -> int:
         """Bytes of the decoded pictures of the training, which are mapped from a file."""
+        if not self.data.pictures:
+            return 0  # they lie in memory already
         size = stored_size(self.recipe, named(self.data.task).fit) or self.shape[1:]
         return len(self.data.splits["train"]) * self.shape[0] * prod(size)
 

@@ -31,9 +31,8 @@ def find(tree: Tree) -> Candidate | None:
     found = gathered(tree)
     if found is None:
         return None
-    doubt = _doubt(tree, found)
-    read = partial(listing, tree, found)
-    return Candidate(found.layout, found.count, found.uses, read, "folders hold pictures", doubt)
+    read, why = partial(listing, tree, found), "folders hold pictures"
+    return Candidate(found.layout, found.count, found.uses, read, why, doubt(tree, found))
 
 
 @dataclass
@@ -115,7 +114,7 @@ def _holding(tree: Tree, inside: str) -> list[str]:
     ]
 
 
-def _doubt(tree: Tree, found: Gathered) -> str:
+def doubt(tree: Tree, found: Gathered) -> str:
     """What speaks against folders being classes: their names, or those of the folders in each of them."""
     full = sorted(
         name for name in found.names if any(held.get(name) for held in found.splits.values())

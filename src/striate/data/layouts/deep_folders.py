@@ -19,24 +19,31 @@ _SHARED = 0.5  # of the lower names that must occur in several upper folders
 
 def find(tree: Tree) -> Candidate | None:
     """The lower folders, if every picture lies in one and there are more of them than upper ones."""
-    found = class_folders.gathered(tree)
-    lower = None if found is None else _lower(found)
-    if found is None or lower is None or len(lower) <= len(found.names):
+    found, lower = _two_levels(tree, "deep_folders")
+    if found is None or len(lower) <= len(found.names):
         return None
     return _candidate(tree, found, "/".join, "every picture lies two folders deep")
 
 
 def find_lower(tree: Tree) -> Candidate | None:
     """The names of the lower folders, if there are several and most occur in several upper ones."""
+    found, lower = _two_levels(tree, "lower_folders")
+    times = Counter(name for _, name in lower)
+    shared = [name for name, count in times.items() if count > 1]
+    if found is None or len(shared) < 2 or len(shared) < _SHARED * len(times):
+        return None
+    return _candidate(tree, found, lambda pair: pair[1], "the same names lie in several folders")
+
+
+def _two_levels(tree: Tree, name: str) -> tuple[Gathered | None, set[tuple[str, str]]]:
+    """What class folders hold and the pairs of folders in them; None where they are no classes on any level."""
     found = class_folders.gathered(tree)
     lower = None if found is None else _lower(found)
     if found is None or lower is None:
-        return None
-    times = Counter(name for _, name in lower)
-    shared = [name for name, count in times.items() if count > 1]
-    if len(shared) < 2 or len(shared) < _SHARED * len(times):
-        return None
-    return _candidate(tree, found, lambda pair: pair[1], "the same names lie in several folders")
+        return None, set()
+    if not tree.options.asks_for(name) and class_folders.doubt(tree, found):
+        return None, set()
+    return found, lower
 
 
 def _lower(found: Gathered) -> set[tuple[str, str]] | None:

@@ -6,6 +6,7 @@ folder, where masks end in _mask, _gt and the like. Settings: images=FOLDER, mas
 a mask), ignore=VALUE (pixels that count nowhere).
 """
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,11 +15,10 @@ from functools import partial
 
 from striate.data import files
 from striate.data.files import shown
-from striate.data.layouts import class_names, mask_values
+from striate.data.layouts import class_names, mask_values, split_lists
 from striate.data.layouts.roles import IMAGE, MASK, role
-from striate.data.layouts.split_lists import assigned
 from striate.data.layouts.tree import Tree
-from striate.data.listing import WHOLE, Candidate, Listing, Part
+from striate.data.listing import WHOLE, Candidate, Fault, Listing, Part
 from striate.data.masks import MaskFiles
 from striate.data.sources import Files
 from striate.data.targets import Masks
@@ -27,7 +27,7 @@ from striate.errors import DataError
 SETTINGS = ("images", "masks", "suffix", "ignore")
 _DEEPEST = 7  # folders
 _LONE = "masks without a picture"
-_NAMED = 3  # files that a line names
+_NAMED = 5  # files of a fault that are named
 _SUFFIX = re.compile(
     r"[ _.-](mask|masks|label|labels|gt|groundtruth|ground_truth|seg|segmentation|annotation|annot|target|L|P)$",
     re.IGNORECASE,
@@ -49,13 +49,14 @@ class Folder:
 
 @dataclass
 class Pairs:
-    """Pictures and their masks, by split; pictures without a mask, masks without a picture."""
+    """Pictures and their masks, by split; pictures without a mask, masks without a picture; lists of splits."""
 
     images: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     masks: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     bare: list[str] = field(default_factory=list[str])
     lone: list[str] = field(default_factory=list[str])
     unlabelled: Counter[str] = field(default_factory=Counter[str])
+    lists: list[str] = field(default_factory=list[str])
 
     def __len__(self) -> int:
         return sum(map(len, self.images.values()))
@@ -289,10 +290,11 @@ def _listed(tree: Tree, pairs: Pairs) -> Pairs:
     """Pairs assigned to splits by list files, where the folders say nothing of splits and there are such files."""
     if set(pairs.images) != {WHOLE}:
         return pairs
-    splits = assigned(tree, pairs.images[WHOLE])
+    splits = split_lists.assigned(tree, pairs.images[WHOLE])
     if splits is None:
         return pairs
-    found = Pairs(bare=pairs.bare, lone=pairs.lone, unlabelled=pairs.unlabelled)
+    lists = list(split_lists.lists(tree).values())
+    found = Pairs(bare=pairs.bare, lone=pairs.lone, unlabelled=pairs.unlabelled, lists=lists)
     for image, mask, split in zip(pairs.images[WHOLE], pairs.masks[WHOLE], splits, strict=True):
         if split:
             found.add(split, image, mask)
@@ -331,23 +333,32 @@ def listing(
     ignored = Counter[str]()
     for folder, count in pairs.unlabelled.items():
         ignored[f"{shown(folder)} (no masks)" if folder[:1] != "(" else folder] += count
-    notes = list(meaning.notes)
+    faults: list[Fault] = []
     for name, held in (
         ("pictures without a mask", pairs.bare),
         (lone, pairs.lone),
     ):
         if held:
-            ignored[name] += len(held)
-            notes.append(f"{len(held):,} {name} ({_first(held)}) are left out")
+            faults.append(Fault(name, "left out", len(held), tuple(map(shown, held[:_NAMED]))))
     ignored += _beside_pairs(tree, folders, pairs)
     return Listing(
         layout,
         tuple(map(shown, meaning.classes)),
         parts,
         ignored,
-        "; ".join(notes),
+        "; ".join(meaning.notes),
         "segment",
+        faults=tuple(faults),
+        tables=_recorded(tree, [*pairs.lists, *([names.file] if names else [])]),
     )
+
+
+def _recorded(tree: Tree, names: list[str]) -> dict[str, str]:
+    """SHA-256 of the files that decide about splits and classes."""
+    return {
+        name: hashlib.sha256(files.read(tree.root / name)).hexdigest()
+        for name in dict.fromkeys(names)
+    }
 
 
 def _beside_pairs(tree: Tree, folders: list[str], pairs: Pairs) -> Counter[str]:

@@ -32,7 +32,7 @@ def find(tree: Tree) -> Candidate | None:
     if not found:
         return None
     lookup = Lookup(e.name for e in tree.walk() if e.kind == "file" and named_like_picture(e.name))
-    pairs, missing = Pairs(), Counter[str]()
+    pairs, missing = Pairs(lists=[name for name, _ in found.values()]), Counter[str]()
     for split, (name, lines) in found.items():
         for number, (image, mask) in lines:
             there = [_only(lookup, name, number, each) for each in (image, mask)]

@@ -11,12 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from striate.data import archives, files, pictures
+from striate.data import archives, files, pictures, tables
 from striate.data.files import shown
 from striate.data.layouts import (
     cifar,
     class_folders,
     coco,
+    csv_table,
     deep_folders,
     idx,
     labelme,
@@ -64,6 +65,12 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "masks": Layout(
         masks.find, "images/ beside masks/ with files of the same names", masks.SETTINGS
+    ),
+    "csv": Layout(
+        csv_table.find,
+        "a table of pictures and what belongs to them",
+        csv_table.SETTINGS,
+        tables.SUFFIXES,
     ),
     "class_folders": Layout(class_folders.find, "a folder of pictures for each class"),
     "deep_folders": Layout(deep_folders.find, "class folders in folders, named by both"),

@@ -1,0 +1,188 @@
+"""From the cells of a table's columns to targets: classes, several classes an item, or numbers.
+
+Whole and few numbers are classes, others values; what was concluded is said, and `task=` decides otherwise. N items.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from striate.data.files import shown
+from striate.data.layouts.class_folders import ordered
+from striate.data.targets import Labels, MultiLabels, Targets, Values
+from striate.errors import DataError
+
+CLASSIFY, REGRESS = "classify", "regress"
+_FEW = 20  # whole numbers that are classes wherever they stand
+_NAMED_FEW = 2000  # the same in a column that is called a class
+_CLASS_WORDS = ("class", "categor", "label", "species", "breed")
+_SEPARATORS = {"semicolon": ";", "comma": ",", "bar": "|", "pipe": "|", "space": " ", "slash": "/"}
+_MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
+_FLAGS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
+_MOSTLY = 0.95  # share of numbers beyond which a word among them is a mistake
+
+
+@dataclass(frozen=True)
+class Column:
+    """The cells [N] of a column, and its name."""
+
+    name: str
+    cells: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Meant:
+    """What columns mean: targets [N], names of classes or of numbers, the task, and what was concluded."""
+
+    targets: Targets
+    classes: tuple[str, ...]
+    outputs: tuple[str, ...]
+    task: str
+    note: str = ""
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a cell says that nothing is known."""
+    return cell.lower() in _MISSING
+
+
+def meant(
+    columns: Sequence[Column], places: Sequence[str], separator: str | None, task: str | None
+) -> Meant:
+    """What the label columns of a table mean.
+
+    Args:
+        columns: one, or several of flags or numbers; no cell of them is missing.
+        places: where each row stands, for messages.
+        separator: between several labels in one cell, if it was given.
+        task: "classify" or "regress" where it was asked for.
+
+    Raises:
+        DataError: cells that do not fit each other or the task; with the place.
+    """
+    if len(columns) > 1:
+        return _of_several(columns, places, task)
+    column = columns[0]
+    between = _SEPARATORS.get(separator or "", separator)
+    numbers = None if between else _numbers(column, places, must=task == REGRESS)
+    if numbers is None:
+        return _words(column, between)
+    distinct = np.unique(numbers)
+    whole = bool((distinct == np.round(distinct)).all() and distinct[0] >= 0)
+    called = any(word in column.name.lower() for word in _CLASS_WORDS)
+    few = (
+        whole
+        and len(distinct) <= (_NAMED_FEW if called else _FEW)
+        and 2 * len(distinct) <= len(numbers)
+    )
+    if task == REGRESS or (task is None and not few):
+        note = f"column {shown(column.name)} holds numbers, taken as values"
+        said = "" if task else f"{note} (--task {CLASSIFY} takes them as classes)"
+        return Meant(Values(numbers[:, None]), (), (shown(column.name),), REGRESS, said)
+    classes, codes = _coded(column.cells if not whole else [str(int(n)) for n in numbers.tolist()])
+    note = f"column {shown(column.name)} holds {len(distinct)} whole numbers, taken as classes"
+    said = "" if task else f"{note} (--task {REGRESS} takes them as numbers)"
+    return Meant(Labels(codes), classes, (), CLASSIFY, said)
+
+
+def _coded(cells: Sequence[str]) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
+    names = ordered(set(cells))
+    code = {name: k for k, name in enumerate(names)}
+    return tuple(map(shown, names)), np.array([code[cell] for cell in cells], np.int64)
+
+
+def _numbers(
+    column: Column, places: Sequence[str], *, must: bool
+) -> npt.NDArray[np.float64] | None:
+    """The cells as numbers [N]; None where they are words.
+
+    Raises:
+        DataError: a word among numbers, or a number that is not finite.
+    """
+    found = [_number(cell) for cell in column.cells]
+    strange = [k for k, value in enumerate(found) if value is None]
+    if strange and not must and len(strange) > (1 - _MOSTLY) * len(found):
+        return None
+    for k, value in enumerate(found):
+        if value is None or not math.isfinite(value):
+            what = "no number" if value is None else "not finite"
+            raise DataError(
+                f"{places[k]}: {shown(column.cells[k])[:40]!r} in column {shown(column.name)} is {what}; mend it, or "
+                f"take the column as words with --task {CLASSIFY}"
+                if not must
+                else f"{places[k]}: {shown(column.cells[k])[:40]!r} in column {shown(column.name)} is {what}"
+            )
+    return np.array(found, np.float64)
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        pass
+    try:
+        return float(cell.replace(",", ".")) if cell.count(",") == 1 else None
+    except ValueError:
+        return None
+
+
+def _words(column: Column, between: str | None) -> Meant:
+    """One class a cell, or several where cells hold separators."""
+    between = between or _between(column.cells)
+    if between is None:
+        classes, codes = _coded(column.cells)
+        return Meant(Labels(codes), classes, (), CLASSIFY)
+    sets = [
+        [word for part in cell.split(between) if (word := part.strip()) and not is_missing(word)]
+        for cell in column.cells
+    ]
+    names = ordered({word for words in sets for word in words})
+    code = {name: k for k, name in enumerate(names)}
+    given = np.zeros((len(sets), len(names)), np.uint8)
+    for i, words in enumerate(sets):
+        given[i, [code[word] for word in words]] = 1
+    how = {" ": "blanks", ";": "semicolons", ",": "commas", "|": "bars"}.get(between, between)
+    note = f"column {shown(column.name)} holds several labels with {how} between them"
+    return Meant(MultiLabels(given), tuple(map(shown, names)), (), CLASSIFY, note)
+
+
+def _between(cells: Sequence[str]) -> str | None:
+    """What stands between several labels in a cell; None where cells are single names.
+
+    Blanks stand within names too: they separate where the same few words make up many different cells.
+    """
+    for separator in (";", "|", ","):
+        if any(separator in cell for cell in cells):
+            return separator
+    distinct = set(cells)
+    words = Counter(word for cell in distinct for word in cell.split())
+    return " " if len(distinct) > 4 and 2 * len(words) <= len(distinct) else None
+
+
+def _of_several(columns: Sequence[Column], places: Sequence[str], task: str | None) -> Meant:
+    """One-hot columns, or several numbers."""
+    names = tuple(shown(column.name) for column in columns)
+    flags = all(cell.lower() in _FLAGS for column in columns for cell in column.cells)
+    if flags and task != REGRESS:
+        given = np.array([[_FLAGS[cell.lower()] for cell in c.cells] for c in columns], np.uint8).T
+        if (given.sum(1) == 1).all():
+            return Meant(
+                Labels(given.argmax(1).astype(np.int64)),
+                names,
+                (),
+                CLASSIFY,
+                "the columns are one-hot: one class each",
+            )
+        note = f"{len(names)} columns of zeros and ones: any number of classes each"
+        return Meant(MultiLabels(np.ascontiguousarray(given)), names, (), CLASSIFY, note)
+    if task == CLASSIFY:
+        raise DataError(
+            f"columns {', '.join(names)}: several columns are classes where they hold zeros and ones alone"
+        )
+    numbers = [_numbers(column, places, must=True) for column in columns]
+    stacked = np.stack([values for values in numbers if values is not None], 1)
+    return Meant(Values(stacked), (), names, REGRESS)

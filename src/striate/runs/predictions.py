@@ -1,0 +1,226 @@
+"""Answers to files that are no part of any data: decoded ahead in threads, answered in batches, written as they come.
+
+OUT/predictions.jsonl      a line a file, in the JSON shape of `predict`; what it has is not answered again
+OUT/predictions.json       the weights and settings that all of it was made with
+OUT/...                    what people use beside it: masks, overlays, and the same in another format if asked for
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate import data as data_room
+from striate.data import workers
+from striate.data.quiet import quiet
+from striate.errors import DataError, UsageError
+from striate.report import Result
+from striate.runs.answers import Net
+from striate.runs.folder import read_json, write_json
+
+LINES, SETTINGS = "predictions.jsonl", "predictions.json"
+AT_ONCE = 64  # files whose inputs are answered together at most
+
+Read = tuple[
+    NDArray[Any], tuple[int, int]
+]  # an input as it is stored, and the height and width of its picture
+
+
+@dataclass(frozen=True)
+class Prediction(Result):
+    """The answer to one file, or why there is none; `words` are the answer on one line."""
+
+    file: str
+    answer: Mapping[str, Any] | None = None
+    error: str | None = None
+    words: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON shape `predict`."""
+        return {
+            "file": self.file,
+            **(self.answer if self.answer is not None else {"error": self.error}),
+        }
+
+    def as_text(self) -> str:
+        """One line."""
+        return f"{self.file}: {self.error if self.answer is None else self.words}"
+
+
+def predicted(
+    used: Net,
+    files: Sequence[Path],
+    *,
+    folder: "Folder | None" = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Iterator[Prediction]:
+    """Answers to files in the order given, a few of them in memory at a time.
+
+    Args:
+        used: the net, its task with the settings of the prediction.
+        files: to answer; those whose answers `folder` holds are read from there.
+        folder: where answers and what belongs to them are written.
+        progress: called with (done, total).
+    """
+    done = folder.done() if folder else {}
+    left = [i for i, file in enumerate(files) if str(file) not in done]
+    answers = _answered(used, files, np.array(left, np.int64), folder)
+    for i, file in enumerate(files):
+        kept = done.get(str(file))
+        if kept is not None:
+            yield Prediction(str(file), kept, words=used.task.line(kept))
+        else:
+            yield next(answers)
+        progress(i + 1, len(files))
+
+
+def _answered(
+    used: Net, files: Sequence[Path], numbers: NDArray[np.int64], folder: "Folder | None"
+) -> Iterator[Prediction]:
+    """Answers to the files of these numbers."""
+    pre = used.preprocessing
+    size = AT_ONCE if pre.resize or not pre.color else 1
+    if pre.color and pre.resize:
+        size = min(size, used.batch_size(np.empty((0, *pre.resize, 1), np.uint8)))
+
+    def read(index: NDArray[np.int64]) -> list[Read | str]:
+        with quiet():
+            return [_read(used, files[i]) for i in workers.each(index)]
+
+    named = [str(file) for file in files]
+    for chunk in workers.in_order(read, workers.chunks_of(numbers, size), named=lambda i: named[i]):
+        found = _together(used, chunk.result)
+        for i, each, answer in zip(chunk.index.tolist(), chunk.result, found, strict=True):
+            if isinstance(each, str):
+                prediction = Prediction(named[i], error=each)
+            else:
+                words = used.task.answer(answer)
+                if folder:
+                    words |= folder.write_files(used, files[i], answer)
+                prediction = Prediction(named[i], words, words=used.task.line(words))
+            if folder:
+                folder.note(prediction)
+            yield prediction
+
+
+def _together(used: Net, read: Sequence[Read | str]) -> list[Any]:
+    """Decoded answers to what could be read, inputs of one shape answered together; None for what could not."""
+    answers: list[Any] = []
+    for shape, run in groupby(read, lambda each: None if isinstance(each, str) else each[0].shape):
+        same = [each for each in run if not isinstance(each, str)]
+        if shape is None:
+            answers.append(None)
+            continue
+        inputs, sizes = zip(*same, strict=True)
+        answers.extend(used.answers(np.stack(inputs), sizes))
+    return answers
+
+
+def _read(used: Net, file: Path) -> Read | str:
+    """An input as it is stored and its picture's own size, or why there is none."""
+    form = used.preprocessing.form
+    if not form.color:
+        return _array(file, used.preprocessing.shape)
+    try:
+        return data_room.picture_and_size(file, size=form.size, color=form.color, fit=form.fit)
+    except DataError as error:
+        return str(error).removeprefix(f"{file}: ")  # the prediction names it
+
+
+def _array(file: Path, shape: tuple[int, ...]) -> Read | str:
+    """An input that is no picture, from a .npy file, or why there is none."""
+    try:
+        found = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        return f"no array of NumPy ({' '.join(str(error).split())})"
+    if not isinstance(found, np.ndarray) or found.shape != shape:
+        came = list(found.shape) if isinstance(found, np.ndarray) else type(found).__name__
+        return f"{came}, expected one array {list(shape)} in a .npy file"
+    return found, (0, 0)
+
+
+class Folder:
+    """Where predictions are written. A second call with the same net and settings goes on where the first ended."""
+
+    def __init__(self, path: Path, files: Sequence[Path], settings: Mapping[str, Any]) -> None:
+        """Make the folder, or open the one of an earlier call.
+
+        Raises:
+            UsageError: it cannot be made, or holds predictions of another net or with other settings.
+        """
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"--out {path}: cannot be made ({error.strerror}); name another folder"
+            ) from error
+        if (path / SETTINGS).exists():
+            before = read_json(path / SETTINGS)
+            if differs := [key for key in settings if before.get(key) != settings[key]]:
+                raise UsageError(
+                    f"--out {path} holds predictions that were made with {differs[0]}={before.get(differs[0])}, "
+                    f"now {settings[differs[0]]}: name another folder"
+                )
+        else:
+            write_json(path / SETTINGS, dict(settings))
+        self._stems = _stems(files)
+
+    def done(self) -> dict[str, Mapping[str, Any]]:
+        """The answers that an earlier call wrote, by file; a line that was cut off is taken away."""
+        whole, found = 0, dict[str, Mapping[str, Any]]()
+        try:
+            content = (self.path / LINES).read_bytes()
+        except FileNotFoundError:
+            return found
+        for line in content.splitlines(keepends=True):
+            try:
+                row = json.loads(line)
+            except ValueError:
+                break
+            if not line.endswith(b"\n"):
+                break
+            whole += len(line)
+            if "error" not in row:
+                found[row.pop("file")] = row
+        if whole < len(content):
+            with (self.path / LINES).open("r+b") as file:
+                file.truncate(whole)
+        return found
+
+    def note(self, prediction: Prediction) -> None:
+        """Add a line."""
+        line = json.dumps(prediction.as_dict(), ensure_ascii=False)
+        with (self.path / LINES).open("ab") as file:
+            file.write(line.encode("utf-8", "backslashreplace") + b"\n")
+
+    def write_files(self, used: Net, file: Path, answer: Any) -> dict[str, str]:
+        """What people use beside the JSON; the paths of the files by what they are."""
+        if not used.preprocessing.color:
+            return {}
+        picture = data_room.picture(file, color="rgb")
+        names = used.task.files(self._stems[file], picture, answer, self.path)
+        return {what: str(self.path / name) for what, name in names.items()}
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """All answers that are written, without errors."""
+        for file, answer in self.done().items():
+            yield {"file": file, **answer}
+
+
+def _stems(files: Sequence[Path]) -> dict[Path, str]:
+    """A name for each file that no other has: its own, with its folder's, or with a number."""
+    alone = Counter(file.stem for file in files)
+    taken: Counter[str] = Counter()
+    names: dict[Path, str] = {}
+    for file in files:
+        stem = file.stem if alone[file.stem] == 1 else f"{file.parent.name}_{file.stem}"
+        taken[stem] += 1
+        names[file] = stem if taken[stem] == 1 else f"{stem}_{taken[stem]}"
+    return names
