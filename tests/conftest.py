@@ -9,6 +9,21 @@ import pytest
 import torch
 from PIL import Image
 
+from striate.models.catalog import CATALOG
+
+# One net of each file of networks, the first in the order of the catalogue.
+FIRST = set({row.file: row.name for row in reversed(CATALOG.values())}.values())
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what -m does not ask for
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of the tests with a case a net, one net of each family stays in `make test`; the others are `full`."""
+    for item in items:
+        if item.get_closest_marker("catalogue") and isinstance(item, pytest.Function):
+            nets = CATALOG.keys() & {str(value) for value in item.callspec.params.values()}
+            if nets.isdisjoint(FIRST):
+                item.add_marker("full")
+
 
 def _shared() -> Path | None:
     named = os.environ.get("STRIATE_SHARED")

@@ -192,6 +192,7 @@ def test_no_process_outlives_the_command(shapes, tmp_path):
     assert not any(map(alive, children))
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_three_killed_processes_change_no_bit():
     ended = subprocess.run(

@@ -119,6 +119,7 @@ class Yolo(Detector):
 
     def __init__(self, spec: Spec, request: Request) -> None:
         super().__init__()
+        self.name = request.name
         self.input_shape = (request.in_channels, *request.size)
         self.boxes = boxes_of(request)
         self.grid = (request.size[0] // STRIDE, request.size[1] // STRIDE)
@@ -150,13 +151,23 @@ class Yolo(Detector):
     def features(self, x: Tensor) -> list[Tensor]:
         """The last maps of each size."""
         maps: list[Tensor] = []
-        for pooled, layers in zip(self.pooled, self.sizes, strict=True):
+        for pooled, layers in zip(self.pooled, self.sizes[: len(self.widths)], strict=False):
             x = layers(self.pool(x) if pooled else x)
             maps.append(x)
         return maps
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pictures [B, C, H, W] of the size built for to [B, 5 n + K, H / 64, W / 64]; see `Detector`."""
+        """Pictures [B, C, H, W] of the size built for to [B, 5 n + K, H / 64, W / 64]; see `Detector`.
+
+        Raises:
+            ShapeError: another size, of which the linear layers would see another part.
+        """
+        if x.shape[2:] != self.input_shape[1:]:
+            height, width = self.input_shape[1:]
+            raise ShapeError(
+                f"{self.name}: it was built for pictures of {height}x{width}; got {x.shape[2]}x{x.shape[3]}; resize them, "
+                "or build yolo_grid, which takes any size"
+            )
         x = self.hidden(torch.flatten(self.features(x)[-1], 1))
         return self.fc(self.drop(x)).unflatten(1, (-1, *self.grid))
 
