@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn import functional as F
 
 import striate
 from striate.errors import ArgumentError, CheckpointError, ShapeError
@@ -155,6 +156,24 @@ def test_fcn_without_its_trunk_is_scores_and_interpolation():
 
         expected = twice(twice(twice(coarse) + middle) + fine, 8)
         torch.testing.assert_close(net(x), expected)
+
+
+def test_unet_without_its_trunk_is_doublings_with_maps_beside():
+    net = standing("unet_same", "resnet18", 64, generator=generator()).eval().double()
+    x = torch.rand(2, 3, 64, 96, dtype=torch.float64, generator=generator(1))
+    s = net.state_dict()
+    with torch.no_grad():
+        *finer, y = net.features(x)
+        for i in range(5):
+            y = F.conv_transpose2d(y, s[f"up.{i}.up.weight"], s[f"up.{i}.up.bias"], stride=2).relu()
+            y = torch.cat((y, finer.pop()), 1) if finer else y
+            for conv in ("conv1", "conv2"):
+                at = f"up.{i}.convs.{conv}"
+                y = F.conv2d(y, s[f"{at}.weight"], s[f"{at}.bias"], padding=1).relu()
+        torch.testing.assert_close(net(x), F.conv2d(y, s["score.weight"], s["score.bias"]))
+    # 16 maps a pixel of stride, at most 256, times the width of a quarter.
+    widths = [net.get_submodule(f"up.{i}.up").weight.shape[1] for i in range(5)]
+    assert widths == [64, 32, 16, 8, 4]
 
 
 def test_fcn_is_a_trunk_and_three_scores():
