@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn import functional as F
 
 import striate
 from striate.errors import ArgumentError, CheckpointError, ShapeError
@@ -157,6 +158,42 @@ def test_fcn_without_its_trunk_is_scores_and_interpolation():
         torch.testing.assert_close(net(x), expected)
 
 
+def test_unet_without_its_trunk_is_doublings_with_maps_beside():
+    net = standing("unet_same", "resnet18", 64, generator=generator()).eval().double()
+    x = torch.rand(2, 3, 64, 96, dtype=torch.float64, generator=generator(1))
+    s = net.state_dict()
+    with torch.no_grad():
+        *finer, y = net.features(x)
+        for i in range(5):
+            y = F.conv_transpose2d(y, s[f"up.{i}.up.weight"], s[f"up.{i}.up.bias"], stride=2).relu()
+            y = torch.cat((y, finer.pop()), 1) if finer else y
+            for conv in ("conv1", "conv2"):
+                at = f"up.{i}.convs.{conv}"
+                y = F.conv2d(y, s[f"{at}.weight"], s[f"{at}.bias"], padding=1).relu()
+        torch.testing.assert_close(net(x), F.conv2d(y, s["score.weight"], s["score.bias"]))
+    # 16 maps a pixel of stride, at most 256, times the width of a quarter.
+    widths = [net.get_submodule(f"up.{i}.up").weight.shape[1] for i in range(5)]
+    assert widths == [64, 32, 16, 8, 4]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("head", "backbone"), [("unet", "resnet18"), ("fcn", "alexnet"), ("yolo_grid", "densenet121")]
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_export_and_both_memory_layouts_compute_the_same(head, backbone):
+    net = standing(head, backbone, (97, 131), generator=generator()).eval().double()
+    x = torch.rand(2, 3, 97, 131, dtype=torch.float64, generator=generator(1))
+    with torch.no_grad():
+        for parameter in net.score.parameters():
+            parameter.normal_(0, 0.1, generator=generator(2))
+        answer = net(x)
+        torch.testing.assert_close(torch.export.export(net, (x,)).module()(x), answer)
+        turned = net.to(memory_format=torch.channels_last)
+        last = turned(x.contiguous(memory_format=torch.channels_last))
+    torch.testing.assert_close(last, answer)
+
+
 def test_fcn_is_a_trunk_and_three_scores():
     fully_connected = (25088 * 4096 + 4096 * 4096 + 4096 * 1000, 4096 + 4096 + 1000)
     vgg, row = CATALOG["vgg16"], CATALOG["fcn"]
@@ -259,6 +296,21 @@ def test_a_classifiers_weights_go_below_the_head(tmp_path, head, backbone):
             assert torch.equal(tensor, fresh[name])
         elif inner != f"{whole.stem}.weight":
             assert torch.equal(tensor, whole.state_dict()[inner])
+
+
+def test_a_run_of_resnet50_goes_below_its_dilated_form(tmp_path):
+    whole = build("resnet50", size=64, width=0.125, generator=generator(1))
+    file_of(whole, tmp_path / "model.safetensors")
+    net = build("fcn_resnet50", size=64, width=0.125, num_classes=2, auxiliary=False)
+    assert (
+        load(net, tmp_path)
+        .notes[0]
+        .startswith(
+            "the weights of resnet50 are loaded below the head, 2 tensors that it does not need there are left out; "
+        )
+    )
+    for name, tensor in net.get_submodule("backbone").state_dict().items():
+        assert torch.equal(tensor, whole.state_dict()[name])
 
 
 def test_a_nets_own_weights_are_taken_as_before(tmp_path):

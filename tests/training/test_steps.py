@@ -175,6 +175,17 @@ def test_a_prefix_is_frozen_with_all_below_it():
             check(net, recipe(freeze=word))
 
 
+def test_features_of_a_net_on_a_backbone_are_the_backbone():
+    net = catalog.build("unet", backbone="resnet18", num_classes=3, size=(32, 32), width=0.25)
+    chosen = recipe(freeze="features")
+    check(net, chosen)
+    begin_epoch(net, optim.optimizer(net, chosen), chosen, 0)
+    learns = {name.split(".")[0] for name, p in net.named_parameters() if p.requires_grad}
+    assert learns == {"up", "score"}
+    assert not net.get_submodule("backbone.bn1").training
+    assert net.get_submodule("up.0.convs.bn1").training
+
+
 def test_the_head_first_and_then_all():
     net, chosen = small(), recipe(head_epochs=2)
     opt = optim.optimizer(net, chosen)

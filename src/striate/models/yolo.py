@@ -25,7 +25,8 @@ class Detector(Backbone, ABC):
     """A net that answers [B, 5 n + K, rows, columns]: x, y, root of width, root of height, confidence of each box, then classes.
 
     x and y are cells from the cell's corner, width and height shares of the picture;
-    `striate.ops.boxes.decode_cells` makes pixels of them, `striate.losses.yolo_loss` judges them.
+    `striate.ops.boxes.decode_cells` makes pixels of them, `striate.losses.yolo_loss` judges them. A net that
+    learns by `striate.losses.grid_loss` has logits in the same channels; `decode_logits` reads those.
 
     Attributes:
         boxes: of a cell.
