@@ -1,6 +1,7 @@
 """What all tests share: where the real data are, a cache of their own, a few pictures."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +41,15 @@ def shared() -> Path:
             "no real data here: set STRIATE_SHARED to the folder that holds data/ and figures/"
         )
     return folder
+
+
+@pytest.fixture
+def gcc() -> None:
+    """What torch.compile builds with; a test that needs it may not be left out where CI is set."""
+    if shutil.which("g++") is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(
+            "no g++ here: torch.compile needs it"
+        )
 
 
 @pytest.fixture(autouse=True)

@@ -414,6 +414,7 @@ def test_debug_shows_the_traceback():
 STRIATE = (sys.executable, "-m", "striate")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["--help"], ["nets"], ["nets", "--json"], ["train", "--show"]])
 def test_a_reader_that_has_gone_is_the_status_of_its_signal(words):
     reader, writer = os.pipe()

@@ -261,6 +261,7 @@ def test_it_is_traced_in_one_piece(name):
     "name", [pytest.param(n, marks=[] if n == "lenet5" else pytest.mark.full) for n in BUILT]
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.usefixtures("gcc")
 def test_compiling_computes_the_same(name):
     compiles(name, "inductor")
 

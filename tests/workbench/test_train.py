@@ -144,6 +144,7 @@ def test_the_same_seed_gives_the_same_bits(fitted, shapes, tmp_path):
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "at"),
     [
