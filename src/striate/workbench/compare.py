@@ -1,6 +1,7 @@
 """Which of several runs is better on the same items: paired differences with intervals."""
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,8 +136,9 @@ def _differences(first: Run, run: Run, base: Columns, columns: Columns) -> list[
             continue
         a, b = base[score], columns[score]
         both = ~(np.isnan(a) | np.isnan(b))
-        means = (float(x[both].mean()) if both.any() else float("nan") for x in (a, b))
-        found.append(Compared(score, str(first.path), str(run.path), *means, paired(a, b)))
+        mean_a, mean_b = (float(x[both].mean()) if both.any() else math.nan for x in (a, b))
+        paths = (str(first.path), str(run.path))
+        found.append(Compared(score, *paths, mean_a, mean_b, paired(a, b)))
     return found
 
 
@@ -158,6 +160,6 @@ def _scores(run: Run, split: str) -> tuple[list[str], Columns]:
 
 def _value(cell: str) -> float:
     try:
-        return float(cell) if cell else float("nan")
+        return float(cell) if cell else math.nan
     except ValueError:
-        return float("nan")
+        return math.nan
