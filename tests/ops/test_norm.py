@@ -12,7 +12,7 @@ from hypothesis import given, settings
 
 from striate.errors import ArgumentError, ShapeError
 from striate.ops import activation, cache, norm
-from striate.ops.twins import norm as twins
+from twins import norm as twins
 
 FEW = settings(max_examples=25, deadline=None)
 

@@ -15,7 +15,7 @@ from striate import shapes
 from striate.errors import ArgumentError, ShapeError
 from striate.ops import cache
 from striate.ops import pool as ops
-from striate.ops.twins import pool as twins
+from twins import pool as twins
 
 FEW = settings(max_examples=25, deadline=None)
 MANY = settings(max_examples=60, deadline=None)

@@ -13,7 +13,7 @@ from striate.errors import ArgumentError, ShapeError
 from striate.ops import conv as conv_ops
 from striate.ops import transposed as ops
 from striate.ops.matrix import conv_matrix
-from striate.ops.twins import conv as twins
+from twins import conv as twins
 
 FEW = settings(max_examples=25, deadline=None)
 
