@@ -8,13 +8,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.errors import ShapeError
-from striate.ops.checks import check_integers, check_tensor, geometry, named
+from striate.ops.checks import check_integers, check_tensor, named
 from striate.ops.conv import conv
 from striate.ops.graph import chebyshev_conv, spectral_conv
 from striate.ops.init import gaussian_
 from striate.ops.local import dense_weight, local_conv, regional_conv, table_places
 from striate.ops.padding import Fill
-from striate.shapes import Ints, Padding, check_sizes, per_axis
+from striate.shapes import Ints, Padding, check_sizes, per_axis, regions, window
 
 
 class LocalConv(nn.Module):
@@ -51,10 +51,12 @@ class LocalConv(nn.Module):
         check_integers("LocalConv", in_channels=in_channels, out_channels=out_channels)
         with named("LocalConv"):
             check_sizes("size", size)
-        w = geometry("LocalConv", size, kernel_size=kernel_size, stride=stride, padding=padding)
+            w = window(size, kernel_size=kernel_size, stride=stride, padding=padding)
+            places = w.out if grid is None else per_axis(grid, len(size), "grid")
+            for cells, parts in zip(w.out, places, strict=True):
+                regions(cells, parts)
         self.stride, self.padding = w.stride, w.sides
         self.shared = grid is not None
-        places = w.out if grid is None else per_axis(grid, len(size), "grid")
         own = (*w.kernel, in_channels) if grid is None else (in_channels, *w.kernel)
         self.weight = nn.Parameter(torch.empty(*places, out_channels, *own))
         self.bias = nn.Parameter(torch.empty(*places, out_channels)) if bias else None

@@ -45,6 +45,8 @@ class BatchNorm(nn.Module):
             )
         check_integers("BatchNorm", num_features=num_features)
         self.momentum = 0.1 if momentum is None else momentum
+        weight = {"momentum": self.momentum} if decay is None else {"decay": decay}
+        norm.check_batch_settings("BatchNorm", eps, training=True, **weight)
         self.decay = decay
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(num_features)) if affine else None
@@ -77,6 +79,7 @@ class LocalResponseNorm(nn.Module):
         window: Literal["mean", "sum"] = "mean",
     ) -> None:
         super().__init__()
+        norm.response_weight("LocalResponseNorm", size, alpha, beta, k, window)
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
         self.window: Literal["mean", "sum"] = window
 
@@ -92,7 +95,7 @@ class Dropout(nn.Module):
 
     def __init__(self, p: float = 0.5, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
-        norm.check_probability(p, type(self).__name__)
+        norm.check_drop(p, generator, type(self).__name__)
         self.p, self.generator = p, generator
 
     def forward(self, x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
@@ -105,7 +108,7 @@ class SpatialDropout(nn.Module):
 
     def __init__(self, p: float = 0.5, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
-        norm.check_probability(p, type(self).__name__)
+        norm.check_drop(p, generator, type(self).__name__)
         self.p, self.generator = p, generator
 
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *space"]:

@@ -11,8 +11,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError, told
-from striate.ops.checks import check_flags, check_floating, check_numbers, check_weight
-from striate.ops.conv import check_bias
+from striate.ops.checks import (
+    check_bias,
+    check_flags,
+    check_floating,
+    check_numbers,
+    check_weight,
+)
 from striate.shapes import is_whole
 
 
@@ -67,11 +72,7 @@ def spectral_conv(
 ) -> Float[Tensor, "n o v"]:
     """U diag(theta) U^T x, summed over the channels: one weight a frequency.
 
-    Args:
-        x: items, channels and nodes.
-        theta: the filter, a number a frequency of every pair of channels.
-        vectors: U, from `spectrum`.
-        bias: one number an output channel.
+    `theta` is the filter, a number a frequency of every pair of channels; `vectors` is U, from `spectrum`.
 
     Raises:
         ShapeError: sizes that do not fit together.
@@ -101,12 +102,8 @@ def chebyshev_conv(
 
     T_0 = 1, T_1 = t, T_k = 2 t T_(k-1) - T_(k-2); K terms reach K - 1 edges far.
 
-    Args:
-        x: items, channels and nodes.
-        theta: K coefficients of every pair of channels.
-        matrix: the Laplacian, dense or sparse.
-        bias: one number an output channel.
-        largest: its largest eigenvalue, or a bound; a normalised one has at most 2.
+    `theta` holds K coefficients of every pair of channels, `matrix` is the Laplacian, dense or sparse, and
+    `largest` its largest eigenvalue, or a bound; a normalised one has at most 2.
 
     Raises:
         ShapeError: sizes that do not fit together.
@@ -165,5 +162,5 @@ def _terms(x: Tensor, matrix: Tensor, count: int, largest: float) -> list[Tensor
 
 
 def _shifted(y: Tensor, bias: Tensor | None, who: str) -> Tensor:
-    check_bias(bias, y.shape[1], who)
+    check_bias(bias, y.shape[1:2], y, who)
     return y if bias is None else y + bias[:, None]

@@ -111,11 +111,8 @@ def apply(
 ) -> Float[Tensor, "*out"]:
     """Any kernel over every channel of a picture (or of a line, for a kernel of one axis).
 
-    Args:
-        picture: space, with or without channels, with or without items.
-        kernel: a name in `KERNELS`, or the numbers [h, w] or [k].
-        padding: as in `conv`.
-        fill: as in `conv`.
+    The picture is space, with or without channels and items before it; the kernel a name in `KERNELS` or the
+    numbers [h, w] or [k]; padding and fill are as in `conv`.
 
     Raises:
         ShapeError: the picture has fewer or more axes than the kernel allows.

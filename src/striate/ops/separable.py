@@ -13,10 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError, told
-from striate.ops.checks import check_floating, check_space, check_weight, geometry
+from striate.ops.checks import check_floating, check_space, check_weight, named
 from striate.ops.conv import conv
-from striate.ops.padding import Fill, pad
-from striate.shapes import Ints, Padding, is_list
+from striate.ops.padding import Fill, padded
+from striate.shapes import Ints, Padding, is_list, window
 
 # Kernels up to this many cells are quicker in one pass over memory than in one an axis.
 _FEW = 64
@@ -116,14 +116,14 @@ def separable_conv(
         )
     for weights in factors:
         check_weight(weights, x, "separable_conv")
-    w = geometry(
-        "separable_conv",
-        x.shape[2:],
-        kernel_size=[f.numel() for f in factors],
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-    )
+    with named("separable_conv"):
+        w = window(
+            x.shape[2:],
+            kernel_size=[f.numel() for f in factors],
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+        )
     if prod(w.kernel) <= _FEW:
         kernel = factors[0]
         for more in factors[1:]:
@@ -134,7 +134,7 @@ def separable_conv(
         )
     # A number that fills the corners would be weighed once, not twice, if it came an axis at a time.
     first = isinstance(fill, int | float)
-    y = pad(x, w.sides, fill=fill) if first else x
+    y = padded(x, w.sides, fill, "separable_conv") if first else x
     none = ((0, 0),) * rank
     for axis, weights in enumerate(factors):
         one = [1] * rank

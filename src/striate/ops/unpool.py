@@ -12,7 +12,7 @@ from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError
 from striate.ops.checks import check_space, check_tensor, named
-from striate.shapes import Ints, Padding, in_size, per_axis, sides
+from striate.shapes import Ints, Padding, check_pool_padding, in_size, per_axis, sides
 
 
 def nearest_unpool(x: Float[Tensor, "n c *space"], *, scale: Ints) -> Float[Tensor, "n c *out"]:
@@ -57,13 +57,8 @@ def max_unpool(
 ) -> Float[Tensor, "n c *out"]:
     """Every value back to the place it was the maximum of, zeros elsewhere.
 
-    Args:
-        x: pooled values.
-        indices: their places, as `max_pool_with_indices` gives them.
-        kernel_size: as in the pooling that is undone, like the rest.
-        stride: cells from one window to the next; as many as the window has if not given.
-        padding: an integer, one integer or pair an axis.
-        output_size: cells an axis; the least that the pooling takes to the size of `x` if not given.
+    `x` and `indices` are what `max_pool_with_indices` gave, the window is that of the pooling. `output_size` is
+    the number of cells an axis, the least that the pooling takes to the size of `x` if not given.
 
     Raises:
         ShapeError: sizes that do not fit together.
@@ -102,6 +97,7 @@ def _unpooled(x: Tensor, kernel_size: Ints, stride: Ints, padding: Padding) -> t
             f"padding={padding!r} does not tell the size before; write the cells, or use output_size"
         )
     pads = sides(padding, kernel, kernel=kernel, stride=step, dilation=(1,) * rank)
+    check_pool_padding(pads, kernel, (1,) * rank)
     return tuple(
         in_size(m, kernel=k, stride=s, padding=p)
         for m, k, s, p in zip(x.shape[2:], kernel, step, pads, strict=True)
