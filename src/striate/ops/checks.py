@@ -26,6 +26,8 @@ from striate.shapes import (
 
 # What PyTorch, or a look at an argument of the wrong kind, raises.
 FAILURES = (RuntimeError, TypeError, ValueError, AttributeError, LookupError)
+# The kinds of what is in a setting as PyTorch takes it, by the number of axes of the input; (1, True) it takes too.
+INTS = {rank + 2: [int] * rank for rank in (1, 2, 3)}
 
 
 def check_space(
@@ -37,7 +39,7 @@ def check_space(
         ShapeError: another number of axes, or an empty one.
         ArgumentError: integers where only floating numbers are taken.
     """
-    (check_numeric if integers else check_floating)(x, who)
+    check_tensor(x, who)
     rank = nearest_rank(x, ranks)
     if x.ndim != rank + 2:
         hint = "; add the missing one with x[None]" if x.ndim == rank + 1 else ""
@@ -49,6 +51,7 @@ def check_space(
         raise ShapeError(
             f"{who}: got an input {list(x.shape)}, expected at least one of all but items"
         )
+    (check_numeric if integers else check_floating)(x, who)
     return rank
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from striate.errors import ShapeError, out_of_memory
 from striate.ops.checks import (
     FAILURES,
+    INTS,
     check_bias,
     check_space,
     check_tensor,
@@ -75,17 +76,19 @@ def conv_over(who: str, *ranks: int, turned: bool = False):  # noqa: ANN201 - th
         try:
             # What PyTorch would compute something else of is left to the checks, like what it does not know.
             if (
-                x.ndim == weight.ndim
-                and x.shape[1]
-                and x.is_floating_point()
-                and x.is_meta is weight.is_meta
-                and (bias is None or bias.is_meta is x.is_meta)
+                (axes := len(size := x.shape)) == weight.ndim
+                and size[
+                    0
+                ]  # of no items, and of tensors without numbers, PyTorch takes what does not fit
+                and size[1]
+                and x.dtype.is_floating_point
+                and not (x.is_meta or weight.is_meta or (bias is not None and bias.is_meta))
                 and fill == "zeros"
-                and (isinstance(stride, int) or len(stride) == x.ndim - 2)
-                and (isinstance(padding, int) or [*map(type, padding)] == [int] * (x.ndim - 2))
-                and (isinstance(dilation, int) or len(dilation) == x.ndim - 2)
+                and (isinstance(stride, int) or [*map(type, stride)] == INTS[axes])
+                and (isinstance(padding, int) or [*map(type, padding)] == INTS[axes])
+                and (isinstance(dilation, int) or [*map(type, dilation)] == INTS[axes])
             ):
-                return kernels[x.ndim](x, weight, bias, stride, padding, dilation, groups)
+                return kernels[axes](x, weight, bias, stride, padding, dilation, groups)
         except FAILURES as error:
             if out_of_memory(error):
                 raise

@@ -14,6 +14,7 @@ from torch import Tensor
 from striate.errors import ShapeError, out_of_memory
 from striate.ops.checks import (
     FAILURES,
+    INTS,
     check_bias,
     check_integers,
     check_space,
@@ -69,20 +70,21 @@ def conv_transpose_over(who: str, *ranks: int):  # noqa: ANN201 - the type of `c
         """
         try:
             # What PyTorch would compute something else of is left to the checks, like what it does not know.
-            axes = x.ndim - 2
             if (
-                x.ndim == weight.ndim
-                and x.is_floating_point()
-                and x.is_meta is weight.is_meta
-                and (bias is None or bias.is_meta is x.is_meta)
-                and (isinstance(stride, int) or len(stride) == axes)
-                and (isinstance(padding, int) or [*map(type, padding)] == [int] * axes)
-                and (isinstance(output_padding, int) or len(output_padding) == axes)
-                and (isinstance(dilation, int) or len(dilation) == axes)
+                (axes := len(size := x.shape)) == weight.ndim
+                and 0
+                not in size  # of no items, and of tensors without numbers, PyTorch takes what does not fit
+                and x.dtype.is_floating_point
+                and not (x.is_meta or weight.is_meta or (bias is not None and bias.is_meta))
+                and type(output_padding) is int
+                and output_padding == 0
+                and (isinstance(stride, int) or [*map(type, stride)] == INTS[axes])
+                and (isinstance(padding, int) or [*map(type, padding)] == INTS[axes])
+                and (isinstance(dilation, int) or [*map(type, dilation)] == INTS[axes])
             ):
-                return kernels[x.ndim](
-                    x, weight, bias, stride, padding, output_padding, groups, dilation
-                )
+                y = kernels[axes](x, weight, bias, stride, padding, 0, groups, dilation)
+                if 0 not in y.shape:
+                    return y
         except FAILURES as error:
             if out_of_memory(error):
                 raise
@@ -124,7 +126,7 @@ def conv_transpose_to(
         ArgumentError: as `conv_transpose`.
     """
     with named("conv_transpose_to"):
-        per_axis(output_size, nearest_rank(x, (1, 2, 3)), "output_size")
+        per_axis(output_size, None, "output_size")
     moves = partial(
         transposed_window,
         stride=stride,

@@ -75,7 +75,8 @@ def check_grid(output_size: Grid, size: Sequence[int] | None = None) -> tuple[in
     """
     grid = output_size
     if isinstance(grid, list | tuple) and (not size or len(grid) == len(size)):
-        grid = [n if m is None else m for m, n in zip(grid, size or (1,) * len(grid), strict=True)]
+        cells = size or (1,) * len(grid)
+        grid = tuple(n if m is None else m for m, n in zip(grid, cells, strict=True))
     return per_axis(cast("Ints", grid), len(size) if size else None, "output_size")
 
 

@@ -13,13 +13,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ArgumentError, out_of_memory
-from striate.ops.checks import FAILURES, check_flags, check_integers, check_numbers, check_space
+from striate.ops.checks import (
+    FAILURES,
+    INTS,
+    check_flags,
+    check_integers,
+    check_numbers,
+    check_space,
+)
 from striate.ops.conv import KERNELS as CONV
 from striate.ops.gradients import wide
 from striate.ops.padding import padded
 from striate.ops.pool.windows import half, known, outer, window_of
 from striate.shapes import Ints, Padding, Window
 
+_ONE = 1  # itself, which True and 1.0 equal and are not
 # By the number of axes of the input.
 KERNELS: dict[int, Callable[..., Tensor]] = {3: F.avg_pool1d, 4: F.avg_pool2d, 5: F.avg_pool3d}
 
@@ -57,13 +65,16 @@ def avg_pool_over(who: str, *ranks: int):  # noqa: ANN201 - the type of `avg_poo
         try:
             # What PyTorch would compute something else of is left to the checks, like what it does not know.
             if (
-                x.ndim in kernels
-                and x.is_floating_point()
-                and type(dilation) is int
-                and dilation == 1
-                and (isinstance(kernel_size, int) or len(kernel_size) == x.ndim - 2)
-                and (stride is None or isinstance(stride, int) or len(stride) == x.ndim - 2)
-                and (padding == 0 or half(padding, kernel_size, x.ndim - 2))
+                x.dtype.is_floating_point
+                and dilation is _ONE
+                and ceil_mode is False
+                and (isinstance(kernel_size, int) or [*map(type, kernel_size)] == INTS[x.ndim])
+                and (
+                    stride is None
+                    or isinstance(stride, int)
+                    or [*map(type, stride)] == INTS[x.ndim]
+                )
+                and (padding == 0 or half(padding, kernel_size, x.ndim))
             ):
                 return kernels[x.ndim](
                     x, kernel_size, stride, padding, ceil_mode, count_include_pad

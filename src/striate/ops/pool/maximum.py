@@ -12,7 +12,7 @@ from jaxtyping import Int, Num
 from torch import Tensor
 
 from striate.errors import out_of_memory
-from striate.ops.checks import FAILURES, check_space
+from striate.ops.checks import FAILURES, INTS, check_space
 from striate.ops.padding import padded
 from striate.ops.pool.windows import half, known, window_of
 from striate.shapes import Ints, Padding, Window
@@ -60,13 +60,17 @@ def max_pool_over(who: str, *ranks: int):  # noqa: ANN201 - the type of `max_poo
         try:
             # What PyTorch would compute something else of is left to the checks, like what it does not know.
             if (
-                x.ndim in kernels
-                and x.shape[1]
-                and (x.ndim > 3 or x.is_floating_point())
-                and (isinstance(kernel_size, int) or len(kernel_size) == x.ndim - 2)
-                and (stride is None or isinstance(stride, int) or len(stride) == x.ndim - 2)
-                and (isinstance(dilation, int) or len(dilation) == x.ndim - 2)
-                and (padding == 0 or half(padding, kernel_size, x.ndim - 2))
+                x.shape[1]
+                and (x.ndim > 3 or x.dtype.is_floating_point)
+                and ceil_mode is False
+                and (isinstance(kernel_size, int) or [*map(type, kernel_size)] == INTS[x.ndim])
+                and (
+                    stride is None
+                    or isinstance(stride, int)
+                    or [*map(type, stride)] == INTS[x.ndim]
+                )
+                and (isinstance(dilation, int) or [*map(type, dilation)] == INTS[x.ndim])
+                and (padding == 0 or half(padding, kernel_size, x.ndim))
             ):
                 return kernels[x.ndim](x, kernel_size, stride, padding, dilation, ceil_mode)
         except FAILURES as error:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from striate.ops.checks import named
+from striate.ops.checks import INTS, named
 from striate.shapes import Ints, Padding, Window, pool_window
 
 
@@ -34,11 +34,13 @@ def known(w: Window) -> bool:
     return w.even_sided and all(b <= k // 2 for (b, _), k in zip(w.sides, w.kernel, strict=True))
 
 
-def half(padding: Padding, kernel_size: Ints, rank: int) -> bool:
-    """`known` of settings as they are written: integers that PyTorch takes."""
-    pads = [padding] * rank if isinstance(padding, int) else padding
-    kernel = [kernel_size] * rank if isinstance(kernel_size, int) else kernel_size
-    return [*map(type, pads)] == [int] * rank and all(
+def half(padding: Padding, kernel_size: Ints, axes: int) -> bool:
+    """`known` of settings as they are written: integers that PyTorch takes for an input of so many axes."""
+    if isinstance(padding, int) and isinstance(kernel_size, int):
+        return 2 * padding <= kernel_size
+    pads = [padding] * (axes - 2) if isinstance(padding, int) else padding
+    kernel = [kernel_size] * (axes - 2) if isinstance(kernel_size, int) else kernel_size
+    return [*map(type, pads)] == INTS[axes] and all(
         isinstance(p, int) and 2 * p <= k for p, k in zip(pads, kernel, strict=True)
     )
 
