@@ -76,13 +76,14 @@ def conv_transpose_over(who: str, *ranks: int):  # noqa: ANN201 - the type of `c
                 not in size  # of no items, and of tensors without numbers, PyTorch takes what does not fit
                 and x.dtype.is_floating_point
                 and not (x.is_meta or weight.is_meta or (bias is not None and bias.is_meta))
-                and type(output_padding) is int
-                and output_padding == 0
                 and (isinstance(stride, int) or [*map(type, stride)] == INTS[axes])
                 and (isinstance(padding, int) or [*map(type, padding)] == INTS[axes])
+                and (isinstance(output_padding, int) or [*map(type, output_padding)] == INTS[axes])
                 and (isinstance(dilation, int) or [*map(type, dilation)] == INTS[axes])
             ):
-                y = kernels[axes](x, weight, bias, stride, padding, 0, groups, dilation)
+                y = kernels[axes](
+                    x, weight, bias, stride, padding, output_padding, groups, dilation
+                )
                 if 0 not in y.shape:
                     return y
         except FAILURES as error:
