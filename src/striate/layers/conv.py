@@ -10,16 +10,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.ops.checks import check_integers, check_space, named, settings
+from striate.ops import checks
 from striate.ops.conv import conv_over
 from striate.ops.init import he_
 from striate.ops.padding import Fill, check_fill
 from striate.ops.separable import depthwise_separable_conv
 from striate.ops.transposed import conv_transpose_over, conv_transpose_to
-from striate.shapes import LONGEST, Ints, Padding, Window, in_group, per_axis, transposed_window
+from striate.shapes import LONGEST, Ints, Padding, in_group, per_axis, transposed_window
 
 
-class _Weighted(nn.Module):
+class _Layer(nn.Module):
+    """Over `rank` axes; `operation` is the function that its messages name as the class."""
+
+    rank: ClassVar[int]
+    operation: ClassVar[Callable[..., Tensor]]
     weight: nn.Parameter
     bias: nn.Parameter | None
     stride: tuple[int, ...]
@@ -27,40 +31,33 @@ class _Weighted(nn.Module):
 
     def reset(self, generator: torch.Generator | None = None) -> None:
         """Weights by He's rule, the bias at zero."""
-        begin(self.weight, self.bias, generator)
+        _begin(self.weight, self.bias, generator)
 
     def extra_repr(self) -> str:
         """Sizes, and what is not as usual."""
         return f"{tuple(self.weight.shape)}, stride={self.stride}, padding={self.padding!r}"
 
 
-def begin(weight: Tensor, bias: Tensor | None, generator: torch.Generator | None = None) -> None:
-    """Weights by He's rule, the bias at zero."""
+def _begin(weight: Tensor, bias: Tensor | None, generator: torch.Generator | None) -> None:
     he_(weight, generator=generator)
     if bias is not None:
         nn.init.zeros_(bias)
 
 
-class _Conv(_Weighted):
-    """A convolution over `rank` axes; see `striate.ops.conv.conv` for the settings.
+class _Conv(_Layer):
+    """A convolution over `rank` axes; the checks.settings are those of `striate.ops.conv.conv`.
 
-    Args:
-        in_channels: channels that come in.
-        out_channels: channels that go out.
-        kernel_size: cells of the kernel, for all axes or each.
-        stride: as in `conv`.
-        padding: as in `conv`.
-        dilation: as in `conv`.
-        groups: as in `conv`.
-        fill: as in `conv`.
-        bias: whether every output channel has a number added.
+    `in_channels` come in and `out_channels` go out, each with a number added where there is a `bias`.
 
     Raises:
         ArgumentError: a setting out of range.
     """
 
-    rank: ClassVar[int]
-    operation: ClassVar[Callable[..., Tensor]]
+    turned: ClassVar[bool] = False
+
+    def __init_subclass__(cls, *, rank: int | None = None) -> None:
+        if rank:
+            cls.rank, cls.operation = rank, conv_over(cls.__name__, rank, turned=cls.turned)
 
     def __init__(  # noqa: PLR0913 - every option of the operation
         self,
@@ -77,21 +74,21 @@ class _Conv(_Weighted):
     ) -> None:
         super().__init__()
         who = type(self).__name__
-        w = settings(who, self.rank, kernel_size, stride, padding, dilation)
+        w = checks.settings(who, self.rank, kernel_size, stride, padding, dilation)
         check_fill(fill, who)
-        with named(who):
+        with checks.named(who):
             inside = in_group(in_channels, out_channels, groups)
-        self.stride, self.dilation = w.stride, w.dilation
-        self.padding = padding
-        self.cells = _cells(padding, w)
-        self.groups = groups
-        self.fill: Fill = fill
+        self.stride, self.dilation, self.groups = w.stride, w.dilation, groups
+        self.padding, self.fill = padding, fill
+        # In cells, where it does not depend on the size of the input: one number an axis if it can be.
+        fixed = not isinstance(padding, str) or padding == "valid" or set(w.stride) == {1}
+        even = tuple(before for before, _ in w.sides) if w.even_sided else w.sides
+        self.cells: Padding = even if fixed else padding
         self.weight = nn.Parameter(torch.empty(out_channels, inside, *w.kernel))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
         self.reset()
 
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n o *out"]:
-        """The convolution."""
         return type(self).operation(
             x,
             self.weight,
@@ -104,69 +101,46 @@ class _Conv(_Weighted):
         )
 
 
-def _cells(padding: Padding, w: Window) -> Padding:
-    """The padding in cells, where it does not depend on the size of the input; one number an axis if it can be."""
-    if isinstance(padding, str) and padding != "valid" and set(w.stride) != {1}:
-        return padding
-    return tuple(before for before, _ in w.sides) if w.even_sided else w.sides
-
-
-class Conv1d(_Conv):
+class Conv1d(_Conv, rank=1):
     """Cross-correlation over one axis."""
 
-    rank, operation = 1, conv_over("Conv1d", 1)
 
-
-class Conv2d(_Conv):
+class Conv2d(_Conv, rank=2):
     """Cross-correlation over two axes."""
 
-    rank, operation = 2, conv_over("Conv2d", 2)
 
-
-class Conv3d(_Conv):
+class Conv3d(_Conv, rank=3):
     """Cross-correlation over three axes."""
 
-    rank, operation = 3, conv_over("Conv3d", 3)
+
+class _TrueConv(_Conv):
+    turned = True
 
 
-class TrueConv1d(_Conv):
+class TrueConv1d(_TrueConv, rank=1):
     """Convolution, the kernel turned, over one axis."""
 
-    rank, operation = 1, conv_over("TrueConv1d", 1, turned=True)
 
-
-class TrueConv2d(_Conv):
+class TrueConv2d(_TrueConv, rank=2):
     """Convolution, the kernel turned, over two axes."""
 
-    rank, operation = 2, conv_over("TrueConv2d", 2, turned=True)
 
-
-class TrueConv3d(_Conv):
+class TrueConv3d(_TrueConv, rank=3):
     """Convolution, the kernel turned, over three axes."""
 
-    rank, operation = 3, conv_over("TrueConv3d", 3, turned=True)
 
+class _ConvTranspose(_Layer):
+    """A transposed convolution over `rank` axes; the checks.settings are those of `striate.ops.transposed.conv_transpose`.
 
-class _ConvTranspose(_Weighted):
-    """A transposed convolution over `rank` axes; see `striate.ops.transposed.conv_transpose` for the settings.
-
-    Args:
-        in_channels: channels that come in.
-        out_channels: channels that go out.
-        kernel_size: cells of the kernel, for all axes or each.
-        stride: as in `conv_transpose`.
-        padding: as in `conv_transpose`.
-        output_padding: as in `conv_transpose`.
-        dilation: as in `conv_transpose`.
-        groups: as in `conv_transpose`.
-        bias: whether every output channel has a number added.
+    `in_channels` come in and `out_channels` go out, each with a number added where there is a `bias`.
 
     Raises:
         ArgumentError: a setting out of range.
     """
 
-    rank: ClassVar[int]
-    operation: ClassVar[Callable[..., Tensor]]
+    def __init_subclass__(cls, *, rank: int | None = None) -> None:
+        if rank:
+            cls.rank, cls.operation = rank, conv_transpose_over(cls.__name__, rank)
 
     def __init__(  # noqa: PLR0913 - every option of the operation
         self,
@@ -182,8 +156,7 @@ class _ConvTranspose(_Weighted):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        who = type(self).__name__
-        with named(who):
+        with checks.named(type(self).__name__):
             t = transposed_window(
                 (LONGEST,) * self.rank,
                 kernel_size=kernel_size,
@@ -194,17 +167,16 @@ class _ConvTranspose(_Weighted):
             )
             inside = in_group(out_channels, in_channels, groups)
         self.stride, self.dilation, self.output_padding = t.stride, t.dilation, t.extra
-        self.padding = padding
+        self.padding, self.groups = padding, groups
         even = all(before == after for before, after in t.off)
         self.cells: Padding = tuple(before for before, _ in t.off) if even else padding
-        self.groups = groups
         self.weight = nn.Parameter(torch.empty(in_channels, inside, *t.kernel))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
         self.reset()
 
     def reset(self, generator: torch.Generator | None = None) -> None:
         """Weights by He's rule for what the transpose reads, the bias at zero."""
-        begin(self.weight.transpose(0, 1), self.bias, generator)
+        _begin(self.weight.transpose(0, 1), self.bias, generator)
 
     def forward(
         self, x: Float[Tensor, "n c *space"], output_size: Ints | None = None
@@ -233,36 +205,22 @@ class _ConvTranspose(_Weighted):
         )
 
 
-class ConvTranspose1d(_ConvTranspose):
+class ConvTranspose1d(_ConvTranspose, rank=1):
     """Transposed convolution over one axis."""
 
-    rank, operation = 1, conv_transpose_over("ConvTranspose1d", 1)
 
-
-class ConvTranspose2d(_ConvTranspose):
+class ConvTranspose2d(_ConvTranspose, rank=2):
     """Transposed convolution over two axes."""
 
-    rank, operation = 2, conv_transpose_over("ConvTranspose2d", 2)
 
-
-class ConvTranspose3d(_ConvTranspose):
+class ConvTranspose3d(_ConvTranspose, rank=3):
     """Transposed convolution over three axes."""
-
-    rank, operation = 3, conv_transpose_over("ConvTranspose3d", 3)
 
 
 class _DepthwiseSeparableConv(nn.Module):
     """A depthwise convolution over `rank` axes, then one of kernel 1 over all channels (arXiv 1704.04861).
 
-    Args:
-        in_channels: channels that come in.
-        out_channels: channels that go out.
-        kernel_size: cells of the depthwise kernel.
-        multiplier: depthwise kernels a channel.
-        stride: as in `conv`.
-        padding: as in `conv`.
-        dilation: as in `conv`.
-        bias: whether every output channel has a number added.
+    Every channel has `multiplier` kernels of its own; the other checks.settings are those of `Conv2d`.
 
     Raises:
         ArgumentError: a setting out of range.
@@ -284,8 +242,8 @@ class _DepthwiseSeparableConv(nn.Module):
     ) -> None:
         super().__init__()
         who = type(self).__name__
-        w = settings(who, self.rank, kernel_size, stride, padding, dilation)
-        check_integers(
+        w = checks.settings(who, self.rank, kernel_size, stride, padding, dilation)
+        checks.integers(
             who, in_channels=in_channels, out_channels=out_channels, multiplier=multiplier
         )
         self.stride, self.dilation = w.stride, w.dilation
@@ -298,12 +256,11 @@ class _DepthwiseSeparableConv(nn.Module):
 
     def reset(self, generator: torch.Generator | None = None) -> None:
         """Weights by He's rule, the bias at zero."""
-        begin(self.depthwise, None, generator)
-        begin(self.pointwise, self.bias, generator)
+        _begin(self.depthwise, None, generator)
+        _begin(self.pointwise, self.bias, generator)
 
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n o *out"]:
-        """Both convolutions."""
-        check_space(x, type(self).__name__, ranks=(self.rank,))
+        checks.space(x, type(self).__name__, ranks=(self.rank,))
         return depthwise_separable_conv(
             x,
             self.depthwise,
@@ -333,30 +290,39 @@ class DepthwiseSeparableConv3d(_DepthwiseSeparableConv):
     rank = 3
 
 
-class SpatiallySeparableConv2d(nn.Sequential):
+class _SpatiallySeparableConv(nn.Sequential):
+    """Convolutions along one axis after the other, the first from all channels, a bias in the last."""
+
+    layer: ClassVar[type[Conv2d] | type[Conv3d]]
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Ints, *, bias: bool = True
+    ) -> None:
+        rank = self.layer.rank
+        with checks.named(type(self).__name__):
+            kernel = per_axis(kernel_size, rank, "kernel_size")
+        super().__init__()
+        for axis, cells in enumerate(kernel):
+            along = [cells if i == axis else 1 for i in range(rank)]
+            last = axis == rank - 1
+            self.append(
+                self.layer(
+                    out_channels if axis else in_channels,
+                    out_channels,
+                    along,
+                    padding="same",
+                    bias=bias and last,
+                )
+            )
+
+
+class SpatiallySeparableConv2d(_SpatiallySeparableConv):
     """A convolution of k x 1, then one of 1 x k, between them as many channels as go out."""
 
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Ints, *, bias: bool = True
-    ) -> None:
-        with named(type(self).__name__):
-            high, wide = per_axis(kernel_size, 2, "kernel_size")
-        super().__init__(
-            Conv2d(in_channels, out_channels, (high, 1), padding="same", bias=False),
-            Conv2d(out_channels, out_channels, (1, wide), padding="same", bias=bias),
-        )
+    layer = Conv2d
 
 
-class SpatiallySeparableConv3d(nn.Sequential):
+class SpatiallySeparableConv3d(_SpatiallySeparableConv):
     """Convolutions along depth, height and width, one after the other, as many channels out of each."""
 
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Ints, *, bias: bool = True
-    ) -> None:
-        with named(type(self).__name__):
-            deep, high, wide = per_axis(kernel_size, 3, "kernel_size")
-        super().__init__(
-            Conv3d(in_channels, out_channels, (deep, 1, 1), padding="same", bias=False),
-            Conv3d(out_channels, out_channels, (1, high, 1), padding="same", bias=False),
-            Conv3d(out_channels, out_channels, (1, 1, wide), padding="same", bias=bias),
-        )
+    layer = Conv3d

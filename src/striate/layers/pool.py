@@ -8,8 +8,7 @@ import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 
-from striate.ops import pool
-from striate.ops.checks import check_flags, check_generator, check_integers, named
+from striate.ops import checks, pool
 from striate.ops.pool.adaptive import check_grid, check_pyramid
 from striate.ops.pool.average import avg_pool_over
 from striate.ops.pool.halving import halving_max, pays
@@ -35,7 +34,7 @@ class _Pool(nn.Module):
         super().__init__()
         given = [v for v in self._window().values() if isinstance(v, list | tuple)]
         rank = self.rank or (len(cast("tuple[object]", given[0])) if given else 1)
-        with named(type(self).__name__):
+        with checks.named(type(self).__name__):
             pool_window((LONGEST,) * rank, **self._window())
         if self.stride is None:
             self.stride = self.kernel_size
@@ -60,7 +59,6 @@ class _MaxPool(_Pool):
     operation: ClassVar[Callable[..., Tensor]]
 
     def forward(self, x: Num[Tensor, "n c *space"]) -> Num[Tensor, "n c *out"]:
-        """The maxima."""
         return type(self).operation(
             x,
             kernel_size=self.kernel_size,
@@ -96,7 +94,6 @@ class HalvingMaxPool2d(nn.MaxPool2d):
         super().__init__(2)
 
     def forward(self, input: Tensor) -> Tensor:
-        """[N, C, H, W] to [N, C, H / 2, W / 2]."""
         return halving_max(input) if pays(input) else cast("Tensor", super().forward(input))
 
 
@@ -106,7 +103,6 @@ class MaxPoolWithIndices(_Pool):
     def forward(
         self, x: Num[Tensor, "n c *space"]
     ) -> tuple[Num[Tensor, "n c *out"], Int[Tensor, "n c *out"]]:
-        """Maxima and places."""
         return pool.max_pool_with_indices(x, **self._window())
 
 
@@ -120,10 +116,9 @@ class _AvgPool(_Pool):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_flags(type(self).__name__, count_include_pad=self.count_include_pad)
+        checks.flags(type(self).__name__, count_include_pad=self.count_include_pad)
 
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *out"]:
-        """The means."""
         return type(self).operation(
             x,
             kernel_size=self.kernel_size,
@@ -164,7 +159,6 @@ class LpPool(_Pool):
         check_norm(self.norm_type, type(self).__name__)
 
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *out"]:
-        """The norms."""
         return pool.lp_pool(x, norm_type=self.norm_type, **self._window())
 
 
@@ -176,11 +170,10 @@ class WeightedAvgPool(_Pool):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        with named(type(self).__name__):
+        with checks.named(type(self).__name__):
             pool.gaussian_weights(1, self.sigma)
 
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *out"]:
-        """The weighted means."""
         return pool.weighted_avg_pool(x, sigma=self.sigma, **self._window())
 
 
@@ -197,11 +190,10 @@ class StochasticPool(_Pool):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode)
-        check_generator(generator, type(self).__name__)
+        checks.generator(generator, type(self).__name__)
         self.generator = generator
 
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *out"]:
-        """The drawn values, or the expected ones."""
         return pool.stochastic_pool(
             x,
             kernel_size=self.kernel_size,
@@ -218,11 +210,10 @@ class KMaxPool(nn.Module):
 
     def __init__(self, k: int, *, dim: int = -1) -> None:
         super().__init__()
-        check_integers("KMaxPool", k=k)
+        checks.integers("KMaxPool", k=k)
         self.k, self.dim = k, dim
 
     def forward(self, x: Num[Tensor, "*axes"]) -> Num[Tensor, "*out"]:
-        """The k largest."""
         return pool.kmax_pool(x, k=self.k, dim=self.dim)
 
 
@@ -238,7 +229,6 @@ class PyramidPool(nn.Module):
         self.kind: Literal["max", "average"] = kind
 
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n bins"]:
-        """The row."""
         return pool.pyramid_pool(x, levels=self.levels, kind=self.kind)
 
 
@@ -247,7 +237,7 @@ class _Adaptive(nn.Module):
 
     def __init__(self, output_size: Ints | Sequence[int | None]) -> None:
         super().__init__()
-        with named(type(self).__name__):
+        with checks.named(type(self).__name__):
             check_grid(output_size)
         self.output_size = output_size
 
@@ -256,7 +246,6 @@ class AdaptiveMaxPool(_Adaptive):
     """The maximum over a fixed grid of windows, whatever the input; an axis with None stays as it is."""
 
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *grid"]:
-        """The maxima."""
         return pool.adaptive_max_pool(x, output_size=self.output_size)
 
 
@@ -264,7 +253,6 @@ class AdaptiveAvgPool(_Adaptive):
     """The mean over a fixed grid of windows, whatever the input; an axis with None stays as it is."""
 
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *grid"]:
-        """The means."""
         return pool.adaptive_avg_pool(x, output_size=self.output_size)
 
 
@@ -272,7 +260,6 @@ class GlobalMaxPool(nn.Module):
     """The maximum of every map."""
 
     def forward(self, x: Num[Tensor, "n c *space"]) -> Num[Tensor, "n c *ones"]:
-        """The maxima."""
         return pool.global_max_pool(x)
 
 
@@ -280,7 +267,6 @@ class GlobalAvgPool(nn.Module):
     """The mean of every map."""
 
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *ones"]:
-        """The means."""
         return pool.global_avg_pool(x)
 
 
@@ -293,5 +279,4 @@ class GlobalLpPool(nn.Module):
         self.norm_type = norm_type
 
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *ones"]:
-        """The norms."""
         return pool.global_lp_pool(x, norm_type=self.norm_type)

@@ -3,8 +3,7 @@
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from striate.ops import unpool
-from striate.ops.checks import named
+from striate.ops import checks, unpool
 from striate.shapes import Ints, Padding, per_axis
 
 
@@ -13,12 +12,11 @@ class NearestUnpool(nn.Module):
 
     def __init__(self, scale: Ints) -> None:
         super().__init__()
-        with named(type(self).__name__):
+        with checks.named(type(self).__name__):
             per_axis(scale, None, "scale")
         self.scale: Ints = scale
 
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *out"]:
-        """The blocks."""
         return unpool.nearest_unpool(x, scale=self.scale)
 
 
@@ -27,12 +25,11 @@ class NailsUnpool(nn.Module):
 
     def __init__(self, scale: Ints) -> None:
         super().__init__()
-        with named(type(self).__name__):
+        with checks.named(type(self).__name__):
             per_axis(scale, None, "scale")
         self.scale: Ints = scale
 
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *out"]:
-        """The bed of nails."""
         return unpool.nails_unpool(x, scale=self.scale)
 
 
@@ -43,7 +40,7 @@ class MaxUnpool(nn.Module):
         self, kernel_size: Ints, *, stride: Ints | None = None, padding: Padding = 0
     ) -> None:
         super().__init__()
-        with named("MaxUnpool"):
+        with checks.named("MaxUnpool"):
             per_axis(kernel_size, None, "kernel_size")
             per_axis(kernel_size if stride is None else stride, None, "stride")
         self.kernel_size: Ints = kernel_size
@@ -56,7 +53,6 @@ class MaxUnpool(nn.Module):
         indices: Int[Tensor, "n c *space"],
         output_size: Ints | None = None,
     ) -> Float[Tensor, "n c *out"]:
-        """The maps."""
         return unpool.max_unpool(
             x,
             indices,

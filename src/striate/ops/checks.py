@@ -30,16 +30,14 @@ FAILURES = (RuntimeError, TypeError, ValueError, AttributeError, LookupError)
 INTS = {rank + 2: [int] * rank for rank in (1, 2, 3)}
 
 
-def check_space(
-    x: Tensor, who: str, *, ranks: Sequence[int] = (1, 2, 3), integers: bool = False
-) -> int:
+def space(x: Tensor, who: str, *, ranks: Sequence[int] = (1, 2, 3), integers: bool = False) -> int:
     """The number of axes of space of `x`, one of `ranks`.
 
     Raises:
         ShapeError: another number of axes, or an empty one.
         ArgumentError: integers where only floating numbers are taken.
     """
-    check_tensor(x, who)
+    tensor(x, who)
     rank = nearest_rank(x, ranks)
     if x.ndim != rank + 2:
         hint = "; add the missing one with x[None]" if x.ndim == rank + 1 else ""
@@ -51,7 +49,7 @@ def check_space(
         raise ShapeError(
             f"{who}: got an input {list(x.shape)}, expected at least one of all but items"
         )
-    (check_numeric if integers else check_floating)(x, who)
+    (numeric if integers else floating)(x, who)
     return rank
 
 
@@ -60,25 +58,25 @@ def nearest_rank(x: object, ranks: Sequence[int]) -> int:
     return min(ranks[-1], max(ranks[0], getattr(x, "ndim", 4) - 2))
 
 
-def check_floating(x: Tensor, who: str, name: str = "the input", *, sparse: bool = False) -> None:
+def floating(x: Tensor, who: str, name: str = "the input", *, sparse: bool = False) -> None:
     """Raise ArgumentError unless `x` is a tensor of floating numbers, a dense one unless it may be `sparse`."""
-    check_tensor(x, who, name, sparse=sparse)
+    tensor(x, who, name, sparse=sparse)
     if not x.is_floating_point():
         raise ArgumentError(
             f"{who}: got {x.dtype}, expected a floating type; convert with .float()"
         )
 
 
-def check_numeric(x: Tensor, who: str) -> None:
+def numeric(x: Tensor, who: str) -> None:
     """Raise ArgumentError unless `x` holds numbers that have an order: floating ones or integers."""
-    check_tensor(x, who)
+    tensor(x, who)
     if x.dtype is torch.bool or x.is_complex():
         raise ArgumentError(
             f"{who}: got {x.dtype}, expected floating numbers or integers; convert with .float()"
         )
 
 
-def check_tensor(x: object, who: str, name: str = "the input", *, sparse: bool = False) -> None:
+def tensor(x: object, who: str, name: str = "the input", *, sparse: bool = False) -> None:
     """Raise ArgumentError unless `x` is a tensor, a dense one unless it may be `sparse`."""
     if not isinstance(x, Tensor):
         raise ArgumentError(
@@ -88,11 +86,11 @@ def check_tensor(x: object, who: str, name: str = "the input", *, sparse: bool =
         raise ArgumentError(f"{who}: {name} is {x.layout}; convert with .to_dense()")
 
 
-def check_weight(
+def weight(
     weight: Tensor, x: Tensor, who: str, name: str = "weight", *, sparse: bool = False
 ) -> None:
     """Raise ArgumentError unless a weight can be multiplied with `x`: floating, of its type, on its device."""
-    check_floating(weight, who, f"the {name}", sparse=sparse)
+    floating(weight, who, f"the {name}", sparse=sparse)
     if weight.device == x.device and (weight.dtype is x.dtype or _is_cast(x)):
         return
     raise ArgumentError(
@@ -101,14 +99,14 @@ def check_weight(
     )
 
 
-def check_bias(bias: Tensor | None, size: Sequence[int], x: Tensor, who: str) -> None:
+def bias(bias: Tensor | None, size: Sequence[int], x: Tensor, who: str) -> None:
     """Raise ArgumentError unless there is no bias, or one of `size` that can be added to what `x` gives."""
     if bias is None:
         return
-    check_tensor(bias, who, "the bias")
+    tensor(bias, who, "the bias")
     if bias.shape != tuple(size):
         raise ShapeError(f"{who}: got a bias {list(bias.shape)}, expected {list(size)}")
-    check_weight(bias, x, who, "bias")
+    weight(bias, x, who, "bias")
 
 
 def _is_cast(x: Tensor) -> bool:
@@ -116,7 +114,7 @@ def _is_cast(x: Tensor) -> bool:
     return x.device.type != "meta" and torch.is_autocast_enabled(x.device.type)
 
 
-def check_numbers(who: str, **values: object) -> None:
+def numbers(who: str, **values: object) -> None:
     """Raise ArgumentError unless every setting, given by its name, is a number; a truth value is none."""
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, Real) or isnan(value):
@@ -125,19 +123,19 @@ def check_numbers(who: str, **values: object) -> None:
             raise ArgumentError(f"{who}: {name}={told(value)} is too large")
 
 
-def check_flags(who: str, **values: object) -> None:
+def flags(who: str, **values: object) -> None:
     """Raise ArgumentError unless every setting, given by its name, is True or False."""
     with named(who):
         check_truth(**values)
 
 
-def check_integers(who: str, **values: int) -> None:
+def integers(who: str, **values: int) -> None:
     """Raise ArgumentError unless every setting, given by its name, is an integer of at least 1."""
     with named(who):
         check_whole(**values)
 
 
-def check_generator(generator: object, who: str) -> None:
+def generator(generator: object, who: str) -> None:
     """Raise ArgumentError unless randomness can come from it, or from PyTorch's own where it is None."""
     if not isinstance(generator, torch.Generator | None):
         raise ArgumentError(
@@ -145,13 +143,13 @@ def check_generator(generator: object, who: str) -> None:
         )
 
 
-def check_word(who: str, name: str, value: object, known: Iterable[str]) -> None:
+def word(who: str, name: str, value: object, known: Iterable[str]) -> None:
     """Raise ArgumentError unless `value` is one of the words that a setting takes."""
     if not isinstance(value, str) or value not in known:
         raise ArgumentError(f"{who}: unknown {name} {told(value)}; {nearest(str(value), known)}")
 
 
-def check_axis(x: Tensor, dim: int, who: str) -> None:
+def axis(x: Tensor, dim: int, who: str) -> None:
     """Raise ShapeError unless `x` has an axis `dim`, counted from either end."""
     if not is_whole(dim) or not -x.ndim <= dim < x.ndim:
         raise ShapeError(f"{who}: got dim={told(dim)} for {x.ndim} axes {list(x.shape)}")

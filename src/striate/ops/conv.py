@@ -12,16 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ShapeError, out_of_memory
-from striate.ops.checks import (
-    FAILURES,
-    INTS,
-    check_bias,
-    check_space,
-    check_tensor,
-    check_weight,
-    named,
-    nearest_rank,
-)
+from striate.ops import checks
 from striate.ops.padding import Fill, padded
 from striate.shapes import Ints, Padding, Window, in_group, window
 
@@ -71,7 +62,7 @@ def conv_over(who: str, *ranks: int, turned: bool = False):  # noqa: ANN201 - th
             ArgumentError: a setting out of range or unknown, or integers in a tensor.
         """
         if turned:
-            check_tensor(weight, who, "the weight")
+            checks.tensor(weight, who, "the weight")
             weight = weight.flip(tuple(range(2, weight.ndim)))
         try:
             # What PyTorch would compute something else of is left to the checks, like what it does not know.
@@ -84,15 +75,15 @@ def conv_over(who: str, *ranks: int, turned: bool = False):  # noqa: ANN201 - th
                 and x.dtype.is_floating_point
                 and not (x.is_meta or weight.is_meta or (bias is not None and bias.is_meta))
                 and fill == "zeros"
-                and (isinstance(stride, int) or [*map(type, stride)] == INTS[axes])
-                and (isinstance(padding, int) or [*map(type, padding)] == INTS[axes])
-                and (isinstance(dilation, int) or [*map(type, dilation)] == INTS[axes])
+                and (isinstance(stride, int) or [*map(type, stride)] == checks.INTS[axes])
+                and (isinstance(padding, int) or [*map(type, padding)] == checks.INTS[axes])
+                and (isinstance(dilation, int) or [*map(type, dilation)] == checks.INTS[axes])
             ):
                 return kernels[axes](x, weight, bias, stride, padding, dilation, groups)
-        except FAILURES as error:
+        except checks.FAILURES as error:
             if out_of_memory(error):
                 raise
-        name = who.format(nearest_rank(weight, ranks))
+        name = who.format(checks.nearest_rank(weight, ranks))
         moves = conv_window(
             x, weight, bias, Setting(stride, padding, dilation, groups), name, ranks
         )
@@ -128,17 +119,17 @@ def conv_window(
         ArgumentError: a setting out of range or unknown, or integers in a tensor.
     """
     rank = check_rank(weight, who, ranks)
-    check_space(x, who, ranks=(rank,))
-    check_weight(weight, x, who)
-    with named(who):
+    checks.space(x, who, ranks=(rank,))
+    checks.weight(weight, x, who)
+    with checks.named(who):
         read = in_group(x.shape[1], weight.shape[0], setting.groups)
     if weight.shape[1] != read:
         raise ShapeError(
             f"{who}: got {x.shape[1]} channels in {setting.groups} groups, the weight "
             f"{list(weight.shape)} reads {weight.shape[1]} a group; expected {read}"
         )
-    check_bias(bias, weight.shape[:1], x, who)
-    with named(who):
+    checks.bias(bias, weight.shape[:1], x, who)
+    with checks.named(who):
         return window(
             x.shape[2:],
             kernel_size=weight.shape[2:],
@@ -154,8 +145,8 @@ def check_rank(weight: Tensor, who: str, ranks: Sequence[int]) -> int:
     Raises:
         ShapeError: it has more or fewer.
     """
-    check_tensor(weight, who, "the weight")
-    rank = nearest_rank(weight, ranks)
+    checks.tensor(weight, who, "the weight")
+    rank = checks.nearest_rank(weight, ranks)
     if weight.ndim != rank + 2:
         raise ShapeError(
             f"{who}: got a weight of {weight.ndim} axes {list(weight.shape)}, expected {rank + 2}: "

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from striate.errors import ShapeError
-from striate.ops.checks import check_bias, check_space, check_weight, named
+from striate.ops import checks
 from striate.ops.conv import conv
 from striate.ops.gradients import linear
 from striate.ops.padding import Fill, padded
@@ -48,14 +48,14 @@ def local_conv(
         ShapeError: sizes that do not fit together.
         ArgumentError: a setting out of range or unknown, or integers in a tensor.
     """
-    rank = check_space(x, "local_conv")
-    check_weight(weight, x, "local_conv")
+    rank = checks.space(x, "local_conv")
+    checks.weight(weight, x, "local_conv")
     if weight.ndim != 2 * rank + 2 or weight.shape[-1] != x.shape[1]:
         raise ShapeError(
             f"local_conv: got a weight {list(weight.shape)} for {x.shape[1]} channels and {rank} axes of "
             "space, expected [*out, outputs, *kernel, channels]"
         )
-    with named("local_conv"):
+    with checks.named("local_conv"):
         w = window(
             x.shape[2:],
             kernel_size=weight.shape[rank + 1 : -1],
@@ -68,7 +68,7 @@ def local_conv(
             f"local_conv: got kernels for {list(weight.shape[:rank])} places, expected {list(w.out)}; "
             "the layer fits one size of input"
         )
-    check_bias(bias, weight.shape[: rank + 1], x, "local_conv")
+    checks.bias(bias, weight.shape[: rank + 1], x, "local_conv")
     x_SCN = padded(x, w.sides, fill, "local_conv").permute(*range(2, rank + 2), 1, 0)
     read_PKN = linear(_patches, _folded, x_SCN.contiguous(), w)
     weight_POK = weight.reshape(*read_PKN.shape[:1], weight.shape[rank], read_PKN.shape[1])
@@ -116,15 +116,15 @@ def regional_conv(
         ShapeError: sizes that do not fit together, or more regions than places.
         ArgumentError: a setting out of range or unknown, or integers in a tensor.
     """
-    rank = check_space(x, "regional_conv")
-    check_weight(weight, x, "regional_conv")
+    rank = checks.space(x, "regional_conv")
+    checks.weight(weight, x, "regional_conv")
     if weight.ndim != 2 * rank + 2:
         raise ShapeError(
             f"regional_conv: got a weight {list(weight.shape)} for {rank} axes of space, "
             "expected [*grid, outputs, channels, *kernel]"
         )
-    check_bias(bias, weight.shape[: rank + 1], x, "regional_conv")
-    with named("regional_conv"):
+    checks.bias(bias, weight.shape[: rank + 1], x, "regional_conv")
+    with checks.named("regional_conv"):
         w = window(
             x.shape[2:],
             kernel_size=weight.shape[rank + 2 :],
@@ -170,17 +170,17 @@ def tabled_conv(
 
     Raises:
         ShapeError: sizes that do not fit together.
-        ArgumentError: a table with a map that is not there or is named twice, a setting out of range.
+        ArgumentError: a table with a map that is not there or is checks.named twice, a setting out of range.
     """
-    check_space(x, "tabled_conv")
-    check_weight(weight, x, "tabled_conv")
+    checks.space(x, "tabled_conv")
+    checks.weight(weight, x, "tabled_conv")
     places = table_places(table, x.shape[1])
     if weight.ndim != x.ndim - 1 or weight.shape[0] != len(places):
         raise ShapeError(
             f"tabled_conv: got a weight {list(weight.shape)} for a table of {len(places)} connections and "
             f"{x.ndim - 2} axes of space, expected [connections, *kernel]"
         )
-    check_bias(bias, (len(table),), x, "tabled_conv")
+    checks.bias(bias, (len(table),), x, "tabled_conv")
     at = torch.tensor(places, dtype=torch.int64, device=weight.device)
     dense = dense_weight(weight, at, (len(table), x.shape[1]))
     return conv(x, dense, bias, stride=stride, padding=padding, dilation=dilation, fill=fill)
@@ -200,8 +200,8 @@ def table_places(table: Sequence[Sequence[int]], channels: int) -> list[int]:
     """Of every connection: its place in the dense weight, outputs by inputs, row by row.
 
     Raises:
-        ArgumentError: a map that is not there or is named twice.
+        ArgumentError: a map that is not there or is checks.named twice.
     """
-    with named("tabled_conv"):
+    with checks.named("tabled_conv"):
         check_table(table, channels)
     return [o * channels + i for o, maps in enumerate(table) for i in maps]

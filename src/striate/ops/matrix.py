@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ArgumentError
-from striate.ops.checks import check_integers, named
+from striate.ops import checks
 from striate.ops.conv import Setting, check_rank, conv_window
 from striate.ops.padding import Fill, check_fill, padded
 from striate.shapes import Ints, Padding, Window, per_axis
@@ -44,8 +44,8 @@ def conv_matrix(
             f"conv_matrix: fill={fill} adds a constant, which no matrix does; take fill=0"
         )
     rank = check_rank(weight, "conv_matrix", (1, 2, 3))
-    check_integers("conv_matrix", groups=groups)
-    with named("conv_matrix"):
+    checks.integers("conv_matrix", groups=groups)
+    with checks.named("conv_matrix"):
         cells = per_axis(size, rank, "size")
     channels = weight.shape[1] * groups
     empty = weight.new_empty(0, channels, *cells)

@@ -14,16 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError, out_of_memory
-from striate.ops.checks import (
-    FAILURES,
-    check_flags,
-    check_floating,
-    check_generator,
-    check_integers,
-    check_numbers,
-    check_tensor,
-    check_word,
-)
+from striate.ops import checks
 from striate.ops.response import respond
 
 
@@ -58,10 +49,10 @@ def batch_norm(
             and eps > 0
         ):
             return F.batch_norm(x, *tensors, training, momentum, eps)
-    except FAILURES as error:
+    except checks.FAILURES as error:
         if out_of_memory(error):
             raise
-    check_flags("batch_norm", training=training)
+    checks.flags("batch_norm", training=training)
     _check_batch(x, tensors, training=training)
     check_batch_settings("batch_norm", eps, training=training, momentum=momentum)
     return F.batch_norm(x, *tensors, training, momentum, eps)
@@ -86,11 +77,11 @@ def batch_norm_decay(
         ShapeError: statistics or parameters that have not one number a channel, or one value a channel.
         ArgumentError: integers in the tensor.
     """
-    check_flags("batch_norm", training=training)
+    checks.flags("batch_norm", training=training)
     if not training:
         return batch_norm(x, running_mean, running_var, weight, bias, eps=eps)
     for running in (running_mean, running_var):
-        check_tensor(running, "batch_norm", "a running statistic")
+        checks.tensor(running, "batch_norm", "a running statistic")
     _check_batch(x, (running_mean, running_var, weight, bias), training=True)
     check_batch_settings("batch_norm", eps, training=True, decay=decay)
     mean, var = torch.zeros_like(running_mean), torch.zeros_like(running_var)
@@ -102,7 +93,7 @@ def batch_norm_decay(
 
 
 def _check_batch(x: Tensor, per_channel: Sequence[Tensor | None], *, training: bool) -> None:
-    check_floating(x, "batch_norm")
+    checks.floating(x, "batch_norm")
     if x.ndim < 2:
         raise ShapeError(
             f"batch_norm: got {x.ndim} axes {list(x.shape)}, expected items and channels"
@@ -126,7 +117,7 @@ def _check_batch(x: Tensor, per_channel: Sequence[Tensor | None], *, training: b
 
 def check_batch_settings(who: str, eps: float, *, training: bool, **weights: float) -> None:
     """Raise ArgumentError for a setting out of range; `weights` are those of what was or comes, by their names."""
-    check_numbers(who, eps=eps, **weights)
+    checks.numbers(who, eps=eps, **weights)
     if eps < 0 or (training and eps == 0):
         raise ArgumentError(f"{who}: eps={eps}, expected more than 0")
     for name, weight in weights.items():
@@ -135,7 +126,7 @@ def check_batch_settings(who: str, eps: float, *, training: bool, **weights: flo
 
 
 def _check_per_channel(tensor: Tensor, x: Tensor) -> None:
-    check_tensor(tensor, "batch_norm", "a statistic or parameter")
+    checks.tensor(tensor, "batch_norm", "a statistic or parameter")
     if tensor.shape != x.shape[1:2]:
         raise ShapeError(f"batch_norm: got {list(tensor.shape)} numbers for {x.shape[1]} channels")
     narrow = x.dtype in (torch.float16, torch.bfloat16)
@@ -176,16 +167,16 @@ def local_response_norm(
 
 def response_weight(who: str, size: int, alpha: float, beta: float, k: float, window: str) -> float:
     """The a of local response normalisation, of settings that are checked."""
-    check_word(who, "window", window, ("mean", "sum"))
-    check_numbers(who, alpha=alpha, beta=beta, k=k)
-    check_integers(who, size=size)
+    checks.word(who, "window", window, ("mean", "sum"))
+    checks.numbers(who, alpha=alpha, beta=beta, k=k)
+    checks.integers(who, size=size)
     if not k > 0:
         raise ArgumentError(f"{who}: got k={k}, expected more than 0")
     return alpha / size if window == "mean" else alpha
 
 
 def _check_maps(x: Tensor, who: str) -> None:
-    check_floating(x, who)
+    checks.floating(x, who)
     if x.ndim < 3:
         raise ShapeError(
             f"{who}: got {x.ndim} axes {list(x.shape)}, expected items, channels and space"
@@ -204,8 +195,8 @@ def dropout(
     Raises:
         ArgumentError: p outside 0 to 1, or integers in the tensor.
     """
-    check_floating(x, "dropout")
-    check_flags("dropout", training=training)
+    checks.floating(x, "dropout")
+    checks.flags("dropout", training=training)
     return _drop(x, x.shape, p, generator, "dropout") if training else x
 
 
@@ -223,17 +214,17 @@ def spatial_dropout(
         ArgumentError: p outside 0 to 1, or integers in the tensor.
     """
     _check_maps(x, "spatial_dropout")
-    check_flags("spatial_dropout", training=training)
+    checks.flags("spatial_dropout", training=training)
     maps = (*x.shape[:2], *(1,) * (x.ndim - 2))
     return _drop(x, maps, p, generator, "spatial_dropout") if training else x
 
 
 def check_drop(p: float, generator: object, who: str) -> None:
     """Raise ArgumentError unless p is a probability, and randomness can come from `generator`."""
-    check_numbers(who, p=p)
+    checks.numbers(who, p=p)
     if not 0 <= p <= 1:
         raise ArgumentError(f"{who}: p={p} is no probability, expected 0 to 1")
-    check_generator(generator, who)
+    checks.generator(generator, who)
 
 
 def _drop(

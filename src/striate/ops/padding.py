@@ -13,7 +13,7 @@ from jaxtyping import Num
 from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError, nearest, told
-from striate.ops.checks import check_space, named
+from striate.ops import checks
 from striate.ops.gradients import linear
 from striate.shapes import Sides, check_whole, per_axis, spelled_sides
 
@@ -39,8 +39,8 @@ def pad(
         ArgumentError: an unknown fill.
         ShapeError: the input is too narrow to reflect or to wrap round.
     """
-    check_space(x, "pad", integers=True)
-    with named("pad"):
+    checks.space(x, "pad", integers=True)
+    with checks.named("pad"):
         pairs = spelled_sides(sides, x.shape[2:])
     return padded(x, pairs, fill, "pad")
 
@@ -133,8 +133,8 @@ def crop(
         ShapeError: not four axes, or a window that reaches past the maps.
         ArgumentError: a place or size that is no integer in range, or truth values in the tensor.
     """
-    check_space(x, "crop", ranks=(2,), integers=True)
-    with named("crop"):
+    checks.space(x, "crop", ranks=(2,), integers=True)
+    with checks.named("crop"):
         check_whole(least=0, top=top, left=left)
         rows, columns = per_axis(size, 2, "size")
     if top + rows > x.shape[2] or left + columns > x.shape[3]:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError, told
-from striate.ops.checks import check_floating, check_space, check_weight, named
+from striate.ops import checks
 from striate.ops.conv import conv
 from striate.ops.padding import Fill, padded
 from striate.shapes import Ints, Padding, is_list, window
@@ -40,7 +40,7 @@ def factor(kernel: Float[Tensor, "*batch h w"]) -> Factors:
     Raises:
         ShapeError: the kernel has fewer than two axes.
     """
-    check_floating(kernel, "factor")
+    checks.floating(kernel, "factor")
     if kernel.ndim < 2 or not kernel.numel():
         raise ShapeError(f"factor: got a kernel {list(kernel.shape)}, expected [..., h, w]")
     wide = kernel.float() if kernel.dtype in (torch.float16, torch.bfloat16) else kernel
@@ -63,7 +63,7 @@ def depthwise_conv(
     fill: Fill = "zeros",
 ) -> Float[Tensor, "n o *out"]:
     """Every channel with its own m kernels: `conv` with as many groups as channels; O = m C."""
-    check_space(x, "depthwise_conv")
+    checks.space(x, "depthwise_conv")
     return conv(
         x,
         weight,
@@ -107,7 +107,7 @@ def separable_conv(
         ShapeError: there is not one factor an axis, or sizes that do not fit.
         ArgumentError: a setting out of range or unknown, or integers in a tensor.
     """
-    rank = check_space(x, "separable_conv")
+    rank = checks.space(x, "separable_conv")
     if not is_list(factors):
         raise ArgumentError(f"separable_conv: factors={told(factors)}, expected a list of tensors")
     if len(factors) != rank:
@@ -115,8 +115,8 @@ def separable_conv(
             f"separable_conv: got {len(factors)} factors, expected {rank}: one an axis"
         )
     for weights in factors:
-        check_weight(weights, x, "separable_conv")
-    with named("separable_conv"):
+        checks.weight(weights, x, "separable_conv")
+    with checks.named("separable_conv"):
         w = window(
             x.shape[2:],
             kernel_size=[f.numel() for f in factors],

@@ -12,16 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ShapeError, out_of_memory
-from striate.ops.checks import (
-    FAILURES,
-    INTS,
-    check_bias,
-    check_integers,
-    check_space,
-    check_weight,
-    named,
-    nearest_rank,
-)
+from striate.ops import checks
 from striate.ops.conv import check_rank
 from striate.shapes import Ints, Padding, Transposed, in_group, per_axis, transposed_window
 
@@ -76,17 +67,20 @@ def conv_transpose_over(who: str, *ranks: int):  # noqa: ANN201 - the type of `c
                 not in size  # of no items, and of tensors without numbers, PyTorch takes what does not fit
                 and x.dtype.is_floating_point
                 and not (x.is_meta or weight.is_meta or (bias is not None and bias.is_meta))
-                and (isinstance(stride, int) or [*map(type, stride)] == INTS[axes])
-                and (isinstance(padding, int) or [*map(type, padding)] == INTS[axes])
-                and (isinstance(output_padding, int) or [*map(type, output_padding)] == INTS[axes])
-                and (isinstance(dilation, int) or [*map(type, dilation)] == INTS[axes])
+                and (isinstance(stride, int) or [*map(type, stride)] == checks.INTS[axes])
+                and (isinstance(padding, int) or [*map(type, padding)] == checks.INTS[axes])
+                and (
+                    isinstance(output_padding, int)
+                    or [*map(type, output_padding)] == checks.INTS[axes]
+                )
+                and (isinstance(dilation, int) or [*map(type, dilation)] == checks.INTS[axes])
             ):
                 y = kernels[axes](
                     x, weight, bias, stride, padding, output_padding, groups, dilation
                 )
                 if 0 not in y.shape:
                     return y
-        except FAILURES as error:
+        except checks.FAILURES as error:
             if out_of_memory(error):
                 raise
         moves = partial(
@@ -126,7 +120,7 @@ def conv_transpose_to(
         ShapeError: the size is none of those that the convolution takes to that of `x`.
         ArgumentError: as `conv_transpose`.
     """
-    with named("conv_transpose_to"):
+    with checks.named("conv_transpose_to"):
         per_axis(output_size, None, "output_size")
     moves = partial(
         transposed_window,
@@ -147,20 +141,20 @@ def _transposed(
     which: tuple[str, Sequence[int]],
 ) -> Tensor:
     """The operation with every argument checked, and cropped as no kernel of PyTorch does."""
-    who = which[0].format(nearest_rank(weight, which[1]))
+    who = which[0].format(checks.nearest_rank(weight, which[1]))
     rank = check_rank(weight, who, which[1])
-    check_space(x, who, ranks=(rank,))
-    check_weight(weight, x, who)
-    check_integers(who, groups=groups)
+    checks.space(x, who, ranks=(rank,))
+    checks.weight(weight, x, who)
+    checks.integers(who, groups=groups)
     outputs = weight.shape[1] * groups
     if x.shape[1] != weight.shape[0]:
         raise ShapeError(
             f"{who}: got {x.shape[1]} channels, the weight {list(weight.shape)} reads {weight.shape[0]}"
         )
-    with named(who):
+    with checks.named(who):
         in_group(x.shape[1], outputs, groups)
-    check_bias(bias, (outputs,), x, who)
-    with named(who):
+    checks.bias(bias, (outputs,), x, who)
+    with checks.named(who):
         t = moves(x.shape[2:], kernel_size=weight.shape[2:])
     plans = [_plan(*axis) for axis in zip(t.off, t.extra, t.stride, t.dilation, strict=True)]
     crop, extra = [plan[0] for plan in plans], [plan[1] for plan in plans]

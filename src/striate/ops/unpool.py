@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError
-from striate.ops.checks import check_space, check_tensor, named
+from striate.ops import checks
 from striate.shapes import Ints, Padding, check_pool_padding, in_size, per_axis, sides
 
 
@@ -41,8 +41,8 @@ def nails_unpool(x: Float[Tensor, "n c *space"], *, scale: Ints) -> Float[Tensor
 
 
 def _factors(x: Tensor, scale: Ints, who: str) -> tuple[int, ...]:
-    rank = check_space(x, who)
-    with named(who):
+    rank = checks.space(x, who)
+    with checks.named(who):
         return per_axis(scale, rank, "scale")
 
 
@@ -64,8 +64,8 @@ def max_unpool(
         ShapeError: sizes that do not fit together.
         ArgumentError: a setting out of range or unknown, a place outside, or integers in the tensor.
     """
-    rank = check_space(x, "max_unpool")
-    check_tensor(indices, "max_unpool", "the places")
+    rank = checks.space(x, "max_unpool")
+    checks.tensor(indices, "max_unpool", "the places")
     if indices.dtype is not torch.int64 or indices.device != x.device:
         raise ArgumentError(
             f"max_unpool: got places of {indices.dtype} on {indices.device}, expected torch.int64 on {x.device}"
@@ -74,7 +74,7 @@ def max_unpool(
         raise ShapeError(
             f"max_unpool: got values {list(x.shape)} and places {list(indices.shape)}, expected the same"
         )
-    with named("max_unpool"):
+    with checks.named("max_unpool"):
         least = _unpooled(x, kernel_size, kernel_size if stride is None else stride, padding)
         size = least if output_size is None else per_axis(output_size, rank, "output_size")
     flat = x.new_zeros(*x.shape[:2], prod(size))

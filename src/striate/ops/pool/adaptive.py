@@ -13,14 +13,7 @@ from jaxtyping import Float, Num
 from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError, told
-from striate.ops.checks import (
-    check_axis,
-    check_integers,
-    check_numeric,
-    check_space,
-    check_word,
-    named,
-)
+from striate.ops import checks
 from striate.shapes import Ints, is_list, per_axis
 
 Grid: TypeAlias = Ints | Sequence[int | None]
@@ -62,8 +55,8 @@ def adaptive_avg_pool(
 
 
 def _grid(x: Tensor, output_size: Grid, who: str) -> tuple[int, ...]:
-    rank = check_space(x, who)
-    with named(who):
+    rank = checks.space(x, who)
+    with checks.named(who):
         return check_grid(output_size, x.shape[2 : 2 + rank])
 
 
@@ -82,13 +75,13 @@ def check_grid(output_size: Grid, size: Sequence[int] | None = None) -> tuple[in
 
 def global_max_pool(x: Num[Tensor, "n c *space"]) -> Num[Tensor, "n c *ones"]:
     """The maximum of every map, its axes kept with one cell each."""
-    rank = check_space(x, "global_max_pool", integers=True)
+    rank = checks.space(x, "global_max_pool", integers=True)
     return x.amax(tuple(range(2, rank + 2)), keepdim=True)
 
 
 def global_avg_pool(x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *ones"]:
     """The mean of every map, its axes kept with one cell each."""
-    rank = check_space(x, "global_avg_pool")
+    rank = checks.space(x, "global_avg_pool")
     axes = tuple(range(2, rank + 2))
     if x.dtype is torch.float16:  # its sums overflow at 65,504
         return x.mean(axes, keepdim=True)
@@ -117,10 +110,10 @@ def pyramid_pool(
 
 def check_pyramid(who: str, levels: Sequence[Ints], kind: str) -> None:
     """Raise ArgumentError unless there is a fixed grid a level, and a known kind."""
-    check_word(who, "kind", kind, ("average", "max"))
+    checks.word(who, "kind", kind, ("average", "max"))
     if not is_list(levels) or not levels:
         raise ArgumentError(f"{who}: levels={told(levels)}, expected a grid a level, as (4, 2, 1)")
-    with named(who):
+    with checks.named(who):
         for level in levels:
             per_axis(level, None, "a level")
 
@@ -134,9 +127,9 @@ def kmax_pool(x: Num[Tensor, "*axes"], *, k: int, dim: int = -1) -> Num[Tensor, 
         ShapeError: there are fewer than k values.
         ArgumentError: k under 1.
     """
-    check_numeric(x, "kmax_pool")
-    check_axis(x, dim, "kmax_pool")
-    check_integers("kmax_pool", k=k)
+    checks.numeric(x, "kmax_pool")
+    checks.axis(x, dim, "kmax_pool")
+    checks.integers("kmax_pool", k=k)
     if x.shape[dim] < k:
         raise ShapeError(
             f"kmax_pool: got {x.shape[dim]} values along axis {dim}, expected at least k={k}"
@@ -149,7 +142,7 @@ def kmax_pool(x: Num[Tensor, "*axes"], *, k: int, dim: int = -1) -> Num[Tensor, 
 
 
 class _Taken(torch.autograd.Function):
-    """`x.gather` of places of which none is named twice: the gradient is put there, not added up."""
+    """`x.gather` of places of which none is checks.named twice: the gradient is put there, not added up."""
 
     generate_vmap_rule = True
 

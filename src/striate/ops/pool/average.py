@@ -13,14 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ArgumentError, out_of_memory
-from striate.ops.checks import (
-    FAILURES,
-    INTS,
-    check_flags,
-    check_integers,
-    check_numbers,
-    check_space,
-)
+from striate.ops import checks
 from striate.ops.conv import KERNELS as CONV
 from striate.ops.gradients import wide
 from striate.ops.padding import padded
@@ -68,22 +61,24 @@ def avg_pool_over(who: str, *ranks: int):  # noqa: ANN201 - the type of `avg_poo
                 x.dtype.is_floating_point
                 and dilation is _ONE
                 and ceil_mode is False
-                and (isinstance(kernel_size, int) or [*map(type, kernel_size)] == INTS[x.ndim])
+                and (
+                    isinstance(kernel_size, int) or [*map(type, kernel_size)] == checks.INTS[x.ndim]
+                )
                 and (
                     stride is None
                     or isinstance(stride, int)
-                    or [*map(type, stride)] == INTS[x.ndim]
+                    or [*map(type, stride)] == checks.INTS[x.ndim]
                 )
                 and (padding == 0 or half(padding, kernel_size, x.ndim))
             ):
                 return kernels[x.ndim](
                     x, kernel_size, stride, padding, ceil_mode, count_include_pad
                 )
-        except FAILURES as error:
+        except checks.FAILURES as error:
             if out_of_memory(error):
                 raise
-        check_space(x, who, ranks=ranks)
-        check_flags("avg_pool", count_include_pad=count_include_pad)
+        checks.space(x, who, ranks=ranks)
+        checks.flags("avg_pool", count_include_pad=count_include_pad)
         w = window_of("avg_pool", x, kernel_size, stride, padding, dilation, ceil_mode)
         return _averaged(x, w, ceil_mode, count_include_pad)
 
@@ -140,8 +135,8 @@ def gaussian_weights(cells: int, sigma: float) -> list[float]:
     >>> [round(w, 3) for w in gaussian_weights(3, 1.0)]
     [0.274, 0.452, 0.274]
     """
-    check_integers("gaussian_weights", cells=cells)
-    check_numbers("gaussian_weights", sigma=sigma)
+    checks.integers("gaussian_weights", cells=cells)
+    checks.numbers("gaussian_weights", sigma=sigma)
     if not sigma > 0:
         raise ArgumentError(f"sigma={sigma} is no width, expected more than 0")
     raw = [exp(-(((i - (cells - 1) / 2) / sigma) ** 2) / 2) for i in range(cells)]
@@ -167,7 +162,7 @@ def weighted_avg_pool(
         ShapeError: sizes that do not fit together, or padding as wide as the window.
         ArgumentError: a width of 0 or less, a setting out of range, or integers in the tensor.
     """
-    rank = check_space(x, "weighted_avg_pool")
+    rank = checks.space(x, "weighted_avg_pool")
     w = window_of("weighted_avg_pool", x, kernel_size, stride, padding, dilation, ceil_mode)
     of_length = {k: gaussian_weights(k, sigma) for k in set(w.kernel)}
     weights = [of_length[k] for k in w.kernel]

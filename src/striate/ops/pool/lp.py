@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ArgumentError
-from striate.ops.checks import check_numbers, check_space
+from striate.ops import checks
 from striate.ops.gradients import in_place
 from striate.ops.padding import padded
 from striate.ops.pool.average import mean_pool
@@ -39,7 +39,7 @@ def lp_pool(
         ShapeError: sizes that do not fit together, or padding as wide as the window.
         ArgumentError: p under 1, a setting out of range or unknown, or integers in the tensor.
     """
-    check_space(x, "lp_pool")
+    checks.space(x, "lp_pool")
     check_norm(norm_type, "lp_pool")
     w = window_of("lp_pool", x, kernel_size, stride, padding, dilation, ceil_mode)
     if norm_type == float("inf"):
@@ -58,7 +58,7 @@ def global_lp_pool(
     Raises:
         ArgumentError: p under 1, or integers in the tensor.
     """
-    rank = check_space(x, "global_lp_pool")
+    rank = checks.space(x, "global_lp_pool")
     check_norm(norm_type, "global_lp_pool")
     axes = tuple(range(2, rank + 2))
     if norm_type == float("inf"):
@@ -68,7 +68,7 @@ def global_lp_pool(
 
 def check_norm(p: float, who: str) -> None:
     """Raise ArgumentError unless p makes a norm."""
-    check_numbers(who, norm_type=p)
+    checks.numbers(who, norm_type=p)
     if not p >= 1:
         raise ArgumentError(f"{who}: norm_type={p} is no norm, expected at least 1")
 

@@ -12,7 +12,7 @@ from jaxtyping import Int, Num
 from torch import Tensor
 
 from striate.errors import out_of_memory
-from striate.ops.checks import FAILURES, INTS, check_space
+from striate.ops import checks
 from striate.ops.padding import padded
 from striate.ops.pool.windows import half, known, window_of
 from striate.shapes import Ints, Padding, Window
@@ -63,20 +63,22 @@ def max_pool_over(who: str, *ranks: int):  # noqa: ANN201 - the type of `max_poo
                 x.shape[1]
                 and (x.ndim > 3 or x.dtype.is_floating_point)
                 and ceil_mode is False
-                and (isinstance(kernel_size, int) or [*map(type, kernel_size)] == INTS[x.ndim])
+                and (
+                    isinstance(kernel_size, int) or [*map(type, kernel_size)] == checks.INTS[x.ndim]
+                )
                 and (
                     stride is None
                     or isinstance(stride, int)
-                    or [*map(type, stride)] == INTS[x.ndim]
+                    or [*map(type, stride)] == checks.INTS[x.ndim]
                 )
-                and (isinstance(dilation, int) or [*map(type, dilation)] == INTS[x.ndim])
+                and (isinstance(dilation, int) or [*map(type, dilation)] == checks.INTS[x.ndim])
                 and (padding == 0 or half(padding, kernel_size, x.ndim))
             ):
                 return kernels[x.ndim](x, kernel_size, stride, padding, dilation, ceil_mode)
-        except FAILURES as error:
+        except checks.FAILURES as error:
             if out_of_memory(error):
                 raise
-        check_space(x, who, ranks=ranks, integers=True)
+        checks.space(x, who, ranks=ranks, integers=True)
         w = window_of("max_pool", x, kernel_size, stride, padding, dilation, ceil_mode)
         if x.ndim == 3 and not x.is_floating_point():  # which PyTorch takes with places alone
             return _pooled(_WITH_PLACES, x, w, ceil_mode=ceil_mode)[0]
@@ -100,7 +102,7 @@ def max_pool_with_indices(
     ceil_mode: bool = False,
 ) -> tuple[Num[Tensor, "n c *out"], Int[Tensor, "n c *out"]]:
     """`max_pool` with the place of every maximum, counted row by row in the map it came from."""
-    check_space(x, "max_pool", integers=True)
+    checks.space(x, "max_pool", integers=True)
     w = window_of("max_pool", x, kernel_size, stride, padding, dilation, ceil_mode)
     values, places = _pooled(_WITH_PLACES, x, w, ceil_mode=ceil_mode)
     return values, places if known(w) else _unpadded(places, w)

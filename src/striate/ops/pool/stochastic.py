@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.ops.checks import check_flags, check_generator, check_space
+from striate.ops import checks
 from striate.ops.gradients import in_cache, in_place, wide
 from striate.ops.padding import padded
 from striate.ops.pool.windows import outer, window_of
@@ -39,9 +39,9 @@ def stochastic_pool(
         ShapeError: sizes that do not fit together, or padding as wide as the window.
         ArgumentError: a setting out of range or unknown, or integers in the tensor.
     """
-    check_space(x, "stochastic_pool")
-    check_flags("stochastic_pool", training=training)
-    check_generator(generator, "stochastic_pool")
+    checks.space(x, "stochastic_pool")
+    checks.flags("stochastic_pool", training=training)
+    checks.generator(generator, "stochastic_pool")
     w = window_of("stochastic_pool", x, kernel_size, stride, padding, 1, ceil_mode)
     if training:
         places = _draw(x.detach(), w, generator)

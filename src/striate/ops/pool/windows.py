@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from striate.ops.checks import INTS, named
+from striate.ops import checks
 from striate.shapes import Ints, Padding, Window, pool_window
 
 
@@ -18,7 +18,7 @@ def window_of(
     ceil_mode: bool = False,
 ) -> Window:
     """`shapes.pool_window` over the space of `x`, its errors opened with `who`."""
-    with named(who):
+    with checks.named(who):
         return pool_window(
             x.shape[2:],
             kernel_size=kernel_size,
@@ -40,7 +40,7 @@ def half(padding: Padding, kernel_size: Ints, axes: int) -> bool:
         return 2 * padding <= kernel_size
     pads = [padding] * (axes - 2) if isinstance(padding, int) else padding
     kernel = [kernel_size] * (axes - 2) if isinstance(kernel_size, int) else kernel_size
-    return [*map(type, pads)] == INTS[axes] and all(
+    return [*map(type, pads)] == checks.INTS[axes] and all(
         isinstance(p, int) and 2 * p <= k for p, k in zip(pads, kernel, strict=True)
     )
 
