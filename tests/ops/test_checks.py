@@ -18,7 +18,7 @@ from striate.layers import pool as pool_layers
 from striate.ops import conv, graph, init, kernels, local, matrix, norm, pool, separable, unpool
 from striate.ops.activation import glu, relu
 from striate.ops.padding import crop, pad
-from striate.ops.similarity import similarity_graph, warping_distances
+from striate.ops.series_graph import similarity_graph, warping_distances
 from striate.ops.transposed import conv_transpose, conv_transpose_to
 
 # The hook on signatures fires before our messages.

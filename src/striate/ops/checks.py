@@ -155,18 +155,26 @@ def axis(x: Tensor, dim: int, who: str) -> None:
         raise ShapeError(f"{who}: got dim={told(dim)} for {x.ndim} axes {list(x.shape)}")
 
 
+def geometry(
+    who: str,
+    size: Sequence[int],
+    kernel_size: Ints,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints = 1,
+) -> Window:
+    """`shapes.window`, its errors opened with the name of the operation."""
+    with named(who):
+        return window(
+            size, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation
+        )
+
+
 def settings(
     who: str, rank: int, kernel_size: Ints, stride: Ints, padding: Padding, dilation: Ints = 1
 ) -> Window:
     """What a layer is told of its window, checked before there is an input: on one as long as can be."""
-    with named(who):
-        return window(
-            (LONGEST,) * rank,
-            kernel_size=kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-        )
+    return geometry(who, (LONGEST,) * rank, kernel_size, stride, padding, dilation)
 
 
 class named:  # noqa: N801 - used as `with named(who)`; a class, for generators do not compile to one graph

@@ -14,7 +14,7 @@ from torch import Tensor
 from striate.errors import ShapeError, out_of_memory
 from striate.ops import checks
 from striate.ops.padding import Fill, padded
-from striate.shapes import Ints, Padding, Window, in_group, window
+from striate.shapes import Ints, Padding, Window, in_group
 
 # By the number of axes of the input.
 KERNELS: dict[int, Callable[..., Tensor]] = {3: torch.conv1d, 4: torch.conv2d, 5: torch.conv3d}
@@ -129,14 +129,8 @@ def conv_window(
             f"{list(weight.shape)} reads {weight.shape[1]} a group; expected {read}"
         )
     checks.bias(bias, weight.shape[:1], x, who)
-    with checks.named(who):
-        return window(
-            x.shape[2:],
-            kernel_size=weight.shape[2:],
-            stride=setting.stride,
-            padding=setting.padding,
-            dilation=setting.dilation,
-        )
+    stride, padding, dilation, _ = setting
+    return checks.geometry(who, x.shape[2:], weight.shape[2:], stride, padding, dilation)
 
 
 def check_rank(weight: Tensor, who: str, ranks: Sequence[int]) -> int:

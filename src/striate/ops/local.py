@@ -16,7 +16,7 @@ from striate.ops import checks
 from striate.ops.conv import conv
 from striate.ops.gradients import linear
 from striate.ops.padding import Fill, padded
-from striate.shapes import Ints, Padding, Window, check_table, regions, window
+from striate.shapes import Ints, Padding, Window, check_table, regions
 
 # Input maps that each of the sixteen maps of LeNet-5's C3 reads in S2: 60 connections of 96.
 LENET_TABLE: tuple[tuple[int, ...], ...] = (
@@ -55,14 +55,8 @@ def local_conv(
             f"local_conv: got a weight {list(weight.shape)} for {x.shape[1]} channels and {rank} axes of "
             "space, expected [*out, outputs, *kernel, channels]"
         )
-    with checks.named("local_conv"):
-        w = window(
-            x.shape[2:],
-            kernel_size=weight.shape[rank + 1 : -1],
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-        )
+    kernel = weight.shape[rank + 1 : -1]
+    w = checks.geometry("local_conv", x.shape[2:], kernel, stride, padding, dilation)
     if weight.shape[:rank] != w.out:
         raise ShapeError(
             f"local_conv: got kernels for {list(weight.shape[:rank])} places, expected {list(w.out)}; "
@@ -124,14 +118,9 @@ def regional_conv(
             "expected [*grid, outputs, channels, *kernel]"
         )
     checks.bias(bias, weight.shape[: rank + 1], x, "regional_conv")
+    kernel = weight.shape[rank + 2 :]
+    w = checks.geometry("regional_conv", x.shape[2:], kernel, stride, padding, dilation)
     with checks.named("regional_conv"):
-        w = window(
-            x.shape[2:],
-            kernel_size=weight.shape[rank + 2 :],
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-        )
         cuts = [regions(m, g) for m, g in zip(w.out, weight.shape, strict=False)]
     return _region(padded(x, w.sides, fill, "regional_conv"), weight, bias, w, cuts)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError, out_of_memory
 from striate.ops import checks
-from striate.ops.response import respond
+from striate.ops.local_response import respond
 
 
 def batch_norm(

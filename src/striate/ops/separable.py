@@ -16,7 +16,7 @@ from striate.errors import ArgumentError, ShapeError, told
 from striate.ops import checks
 from striate.ops.conv import conv
 from striate.ops.padding import Fill, padded
-from striate.shapes import Ints, Padding, is_list, window
+from striate.shapes import Ints, Padding, is_list
 
 # Kernels up to this many cells are quicker in one pass over memory than in one an axis.
 _FEW = 64
@@ -116,14 +116,8 @@ def separable_conv(
         )
     for weights in factors:
         checks.weight(weights, x, "separable_conv")
-    with checks.named("separable_conv"):
-        w = window(
-            x.shape[2:],
-            kernel_size=[f.numel() for f in factors],
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-        )
+    kernel = [f.numel() for f in factors]
+    w = checks.geometry("separable_conv", x.shape[2:], kernel, stride, padding, dilation)
     if prod(w.kernel) <= _FEW:
         kernel = factors[0]
         for more in factors[1:]:

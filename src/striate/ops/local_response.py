@@ -16,7 +16,9 @@ from striate.ops.gradients import in_cache, in_place, wide
 
 def respond(x: Tensor, size: int, a: float, beta: float, k: float) -> Tensor:
     """y; only x and d are kept for the way back, where autograd on the composition keeps six arrays."""
-    if x.is_meta and not torch.is_grad_enabled():  # who watches sees one operation
+    if (
+        x.is_meta and not torch.is_grad_enabled()
+    ):  # there is nothing to compute: a net is counted, and this is one operation of it
         return F.local_response_norm(x, size)
     if torch.compiler.is_compiling():  # which fuses the steps and works out their gradient
         return (x * _to_minus(_scale(wide(x), size, a, k), beta)).to(x.dtype)
@@ -83,7 +85,7 @@ def _between(x: Tensor, below: int, above: int, value: float) -> Tensor:
 def _forward(x: Tensor, size: int, a: float, beta: float, k: float) -> tuple[Tensor, Tensor]:
     """The result and d, run by run of items; k comes into the sums in parts, with their cells."""
     y, d = torch.empty_like(x), wide(torch.empty_like(x))
-    if x.is_meta:  # who watches sees one operation
+    if x.is_meta:  # there is nothing to compute: a net is counted, and this is one operation of it
         return F.local_response_norm(x, size), d
     below, above = _reach(x, size)
     window = below + 1 + above
