@@ -8,6 +8,8 @@ something else (integers, a missing axis, a setting that is no integer), the che
 from collections.abc import Iterable, Sequence
 from math import isnan
 from numbers import Real
+from types import FunctionType
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -23,6 +25,8 @@ from striate.shapes import (
     is_whole,
     window,
 )
+
+Op = TypeVar("Op", bound=FunctionType)
 
 # What PyTorch, or a look at an argument of the wrong kind, raises.
 FAILURES = (RuntimeError, TypeError, ValueError, AttributeError, LookupError)
@@ -56,6 +60,29 @@ def space(x: Tensor, who: str, *, ranks: Sequence[int] = (1, 2, 3), integers: bo
 def nearest_rank(x: object, ranks: Sequence[int]) -> int:
     """The number of axes of space of maps or of a kernel, or the nearest one that is allowed."""
     return min(ranks[-1], max(ranks[0], getattr(x, "ndim", 4) - 2))
+
+
+def straight(x: Tensor, weight: Tensor, bias: Tensor | None) -> int:
+    """The axes of `x` if PyTorch refuses by itself what does not fit together with it, else 0.
+
+    It computes with integers and with single items too. Of nothing, and of tensors without numbers, it takes
+    much that does not fit.
+    """
+    axes = len(size := x.shape)
+    fit = (
+        axes == weight.ndim
+        and 0 not in size
+        and x.dtype.is_floating_point
+        and not (x.is_meta or weight.is_meta or (bias is not None and bias.is_meta))
+    )
+    return axes if fit else 0
+
+
+def called(function: Op, who: str, ranks: Sequence[int]) -> Op:
+    """A function made for one of `ranks` by the name that messages have for it, a {} in it the number of axes."""
+    name = who.format(*ranks) if len(ranks) == 1 else who.replace("{}d", "")
+    function.__name__ = function.__qualname__ = name
+    return function
 
 
 def floating(x: Tensor, who: str, name: str = "the input", *, sparse: bool = False) -> None:

@@ -67,14 +67,9 @@ def conv_over(who: str, *ranks: int, turned: bool = False):  # noqa: ANN201 - th
         try:
             # What PyTorch would compute something else of is left to the checks, like what it does not know.
             if (
-                (axes := len(size := x.shape)) == weight.ndim
-                and size[
-                    0
-                ]  # of no items, and of tensors without numbers, PyTorch takes what does not fit
-                and size[1]
-                and x.dtype.is_floating_point
-                and not (x.is_meta or weight.is_meta or (bias is not None and bias.is_meta))
+                (axes := checks.straight(x, weight, bias))
                 and fill == "zeros"
+                and type(groups) is int
                 and (isinstance(stride, int) or [*map(type, stride)] == checks.INTS[axes])
                 and (isinstance(padding, int) or [*map(type, padding)] == checks.INTS[axes])
                 and (isinstance(dilation, int) or [*map(type, dilation)] == checks.INTS[axes])
@@ -93,10 +88,7 @@ def conv_over(who: str, *ranks: int, turned: bool = False):  # noqa: ANN201 - th
             x, sides = padded(x, moves.sides, fill, name), 0
         return kernels[x.ndim](x, weight, bias, moves.stride, sides, moves.dilation, groups)
 
-    conv.__name__ = conv.__qualname__ = (
-        who.format(*ranks) if len(ranks) == 1 else who.replace("{}d", "")
-    )
-    return conv
+    return checks.called(conv, who, ranks)
 
 
 conv = conv_over("conv{}d", 1, 2, 3)

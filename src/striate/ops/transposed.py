@@ -5,7 +5,6 @@ Padding is what the convolution had, so it is cut off the full result, n -> (n -
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -13,8 +12,8 @@ from torch import Tensor
 
 from striate.errors import ShapeError, out_of_memory
 from striate.ops import checks
-from striate.ops.conv import check_rank
-from striate.shapes import Ints, Padding, Transposed, in_group, per_axis, transposed_window
+from striate.ops.conv import Setting, check_rank
+from striate.shapes import Ints, Padding, in_group, per_axis, transposed_window
 
 # By the number of axes of the input.
 KERNELS: dict[int, Callable[..., Tensor]] = {
@@ -62,11 +61,8 @@ def conv_transpose_over(who: str, *ranks: int):  # noqa: ANN201 - the type of `c
         try:
             # What PyTorch would compute something else of is left to the checks, like what it does not know.
             if (
-                (axes := len(size := x.shape)) == weight.ndim
-                and 0
-                not in size  # of no items, and of tensors without numbers, PyTorch takes what does not fit
-                and x.dtype.is_floating_point
-                and not (x.is_meta or weight.is_meta or (bias is not None and bias.is_meta))
+                (axes := checks.straight(x, weight, bias))
+                and type(groups) is int
                 and (isinstance(stride, int) or [*map(type, stride)] == checks.INTS[axes])
                 and (isinstance(padding, int) or [*map(type, padding)] == checks.INTS[axes])
                 and (
@@ -83,18 +79,10 @@ def conv_transpose_over(who: str, *ranks: int):  # noqa: ANN201 - the type of `c
         except checks.FAILURES as error:
             if out_of_memory(error):
                 raise
-        moves = partial(
-            transposed_window,
-            stride=stride,
-            padding=padding,
-            output_padding=output_padding,
-            dilation=dilation,
-        )
-        return _transposed(x, weight, bias, groups, moves, (who, ranks))
+        setting = Setting(stride, padding, dilation, groups)
+        return _transposed(x, weight, bias, setting, (who, ranks), output_padding)
 
-    conv_transpose.__name__ = who.format(*ranks) if len(ranks) == 1 else who.replace("{}d", "")
-    conv_transpose.__qualname__ = conv_transpose.__name__
-    return conv_transpose
+    return checks.called(conv_transpose, who, ranks)
 
 
 conv_transpose = conv_transpose_over("conv_transpose{}d", 1, 2, 3)
@@ -122,29 +110,26 @@ def conv_transpose_to(
     """
     with checks.named("conv_transpose_to"):
         per_axis(output_size, None, "output_size")
-    moves = partial(
-        transposed_window,
-        stride=stride,
-        padding=padding,
-        output_size=output_size,
-        dilation=dilation,
-    )
-    return _transposed(x, weight, bias, groups, moves, ("conv_transpose{}d", (1, 2, 3)))
+    setting = Setting(stride, padding, dilation, groups)
+    which = ("conv_transpose{}d", (1, 2, 3))
+    return _transposed(x, weight, bias, setting, which, output_size=output_size)
 
 
 def _transposed(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
-    groups: int,
-    moves: Callable[..., Transposed],
+    setting: Setting,
     which: tuple[str, Sequence[int]],
+    output_padding: Ints = 0,
+    output_size: Ints | None = None,
 ) -> Tensor:
     """The operation with every argument checked, and cropped as no kernel of PyTorch does."""
     who = which[0].format(checks.nearest_rank(weight, which[1]))
     rank = check_rank(weight, who, which[1])
     checks.space(x, who, ranks=(rank,))
     checks.weight(weight, x, who)
+    groups = setting.groups
     checks.integers(who, groups=groups)
     outputs = weight.shape[1] * groups
     if x.shape[1] != weight.shape[0]:
@@ -155,7 +140,15 @@ def _transposed(
         in_group(x.shape[1], outputs, groups)
     checks.bias(bias, (outputs,), x, who)
     with checks.named(who):
-        t = moves(x.shape[2:], kernel_size=weight.shape[2:])
+        t = transposed_window(
+            x.shape[2:],
+            kernel_size=weight.shape[2:],
+            stride=setting.stride,
+            padding=setting.padding,
+            output_padding=output_padding,
+            output_size=output_size,
+            dilation=setting.dilation,
+        )
     plans = [_plan(*axis) for axis in zip(t.off, t.extra, t.stride, t.dilation, strict=True)]
     crop, extra = [plan[0] for plan in plans], [plan[1] for plan in plans]
     y = KERNELS[x.ndim](x, weight, bias, t.stride, crop, extra, groups, t.dilation)

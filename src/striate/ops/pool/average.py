@@ -82,8 +82,7 @@ def avg_pool_over(who: str, *ranks: int):  # noqa: ANN201 - the type of `avg_poo
         w = window_of("avg_pool", x, kernel_size, stride, padding, dilation, ceil_mode)
         return _averaged(x, w, ceil_mode, count_include_pad)
 
-    avg_pool.__name__ = avg_pool.__qualname__ = who
-    return avg_pool
+    return checks.called(avg_pool, who, ranks)
 
 
 avg_pool = avg_pool_over("avg_pool", 1, 2, 3)

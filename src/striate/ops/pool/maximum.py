@@ -84,8 +84,7 @@ def max_pool_over(who: str, *ranks: int):  # noqa: ANN201 - the type of `max_poo
             return _pooled(_WITH_PLACES, x, w, ceil_mode=ceil_mode)[0]
         return _pooled(KERNELS, x, w, ceil_mode=ceil_mode)
 
-    max_pool.__name__ = max_pool.__qualname__ = who
-    return max_pool
+    return checks.called(max_pool, who, ranks)
 
 
 max_pool = max_pool_over("max_pool", 1, 2, 3)
