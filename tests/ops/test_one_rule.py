@@ -95,6 +95,9 @@ def test_windows_of_a_transposed_convolution():
         lambda: unpool.max_unpool(
             torch.ones(1, 1, 4), torch.zeros(1, 1, 4).long(), kernel_size=2, padding=2
         ),
+        lambda: unpool.max_unpool(
+            torch.ones(1, 1, 1), torch.zeros(1, 1, 1).long(), kernel_size=2, stride=1, padding=1
+        ),
     ],
     ids=IDS,
 )

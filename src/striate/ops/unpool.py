@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from striate.errors import ArgumentError, ShapeError
+from striate.errors import ArgumentError, ShapeError, told
 from striate.ops import checks
-from striate.shapes import Ints, Padding, check_pool_padding, in_size, per_axis, sides
+from striate.shapes import Ints, Padding, in_size, per_axis, pool_window, sides
 
 
 def nearest_unpool(x: Float[Tensor, "n c *space"], *, scale: Ints) -> Float[Tensor, "n c *out"]:
@@ -97,8 +97,10 @@ def _unpooled(x: Tensor, kernel_size: Ints, stride: Ints, padding: Padding) -> t
             f"padding={padding!r} does not tell the size before; write the cells, or use output_size"
         )
     pads = sides(padding, kernel, kernel=kernel, stride=step, dilation=(1,) * rank)
-    check_pool_padding(pads, kernel, (1,) * rank)
-    return tuple(
-        in_size(m, kernel=k, stride=s, padding=p)
-        for m, k, s, p in zip(x.shape[2:], kernel, step, pads, strict=True)
-    )
+    axes = zip(x.shape[2:], kernel, step, pads, strict=True)
+    size = tuple(in_size(m, kernel=k, stride=s, padding=p) for m, k, s, p in axes)
+    if pool_window(size, kernel_size=kernel, stride=step, padding=pads).out != x.shape[2:]:
+        raise ShapeError(
+            f"no input is pooled to {tuple(x.shape[2:])} with padding={told(padding)}; pad less"
+        )
+    return size

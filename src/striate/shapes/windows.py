@@ -292,22 +292,13 @@ def pool_window(
         dilation=dilation,
         ceil_mode=ceil_mode,
     )
-    check_pool_padding(w.sides, w.kernel, w.dilation)
-    return w
-
-
-def check_pool_padding(pads: Sides, kernel: Sequence[int], dilation: Sequence[int]) -> None:
-    """Whether no window of a pooling lies in the padding alone.
-
-    Raises:
-        ShapeError: the padding is as wide as the window.
-    """
-    for pair, k, d in zip(pads, kernel, dilation, strict=True):
+    for pair, k, d in zip(w.sides, w.kernel, w.dilation, strict=True):
         if max(pair) >= _spread(k, d):
             raise ShapeError(
                 f"padding of {pair[0]} + {pair[1]} is as wide as the window, which spreads over "
                 f"{_spread(k, d)}: it would read nothing else; pad less"
             )
+    return w
 
 
 class Transposed(NamedTuple):
