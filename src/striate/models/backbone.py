@@ -14,12 +14,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import (
-    _BatchNorm,  # pyright: ignore[reportPrivateUsage] - the one base of all three
-)
 
 from striate.errors import ArgumentError
 from striate.models import init
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class Backbone(nn.Module, ABC):
@@ -129,7 +128,7 @@ def freeze_norm(net: nn.Module, which: Callable[[str], bool]) -> None:
         which: whether the layer at a path is frozen.
     """
     for path, norm in net.named_modules():
-        if not isinstance(norm, _BatchNorm):
+        if not isinstance(norm, BATCH_NORMS):
             continue
         frozen = which(path)
         if frozen or vars(norm).get("frozen"):
