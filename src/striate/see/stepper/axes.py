@@ -68,9 +68,9 @@ def transposed(n: int, *, kernel: int, stride: int, pad: int, dilation: int, ext
         ShapeError: nothing is left after `pad` is cut off.
     """
     full = transposed_size(n, kernel=kernel, stride=stride, dilation=dilation, output_padding=extra)
-    out = full - 2 * pad
+    out = full - 2 * pad  # may be nothing, which is told in words of its own
     if out < 1:
-        raise ShapeError(f"pad={pad} cuts all of {full} cells off; take a smaller one")
+        raise ShapeError(f"pad={pad} cuts all of {out + 2 * pad} cells off; take a smaller one")
     low = min(0, pad - spread(kernel, dilation) + 1)
     wide = (n - 1) * stride + 1
     cells = range(low, max(wide, out + pad))
