@@ -71,7 +71,9 @@ class Detect(Task):
         "map50": Measure(
             "mAP50", "average precision of boxes that overlap by half, mean over classes"
         ),
-        "map": Measure("mAP50-95", "the same, mean over overlaps of 0.5 to 0.95"),
+        "map": Measure(
+            "mAP50-95", "average precision, mean over overlaps of 0.5 to 0.95 and classes"
+        ),
     }
     formats: ClassVar[tuple[str, ...]] = ("json", "csv", "yolo", "coco")
     classes: tuple[str, ...]

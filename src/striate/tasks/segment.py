@@ -243,6 +243,11 @@ class Segment(Task):
         said = f"Answering “{short(str(common['label']), 40)}” everywhere would score {percent(share)}."
         return found._replace(meaning=[said])
 
+    def curve_words(self, recipe: Settings) -> dict[str, str]:
+        """The scores after an epoch are of masks in the size the net reads."""
+        said = "After an epoch masks are scored in the size the net reads, at the end in that of the pictures."
+        return {**super().curve_words(recipe), "miou": said}
+
     def sections(self, held: HeldOut) -> list[Section]:
         """Scores a class; the pictures that do worst, with truth, answer and where they differ."""
         order = sorted(range(len(held.rows)), key=lambda i: held.rows[i].get("miou", 2.0))[:WORST]

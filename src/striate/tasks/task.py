@@ -372,7 +372,7 @@ class Task(ABC):
     def curve_words(self, recipe: Settings) -> dict[str, str]:
         """What is to be said of the curves of a training, by score, and by "loss"."""
         spelt = recipe.loss or self.usual_loss
-        return {"loss": f"Mean over {self.noun} of {spelt}, by epoch." if spelt else ""}
+        return {"loss": f"{spelt}, mean over {self.noun}, by epoch." if spelt else ""}
 
     @classmethod
     def measure(cls, score: str) -> Measure:

@@ -69,20 +69,22 @@ def section(content: Content) -> Section | None:
     if not tables:
         return None
     says = [
-        (content.measure(key).title, content.measure(key).says) for key in _ordered(groups[0][2])
+        (content.measure(key).title, content.measure(key).says)
+        for key in _ordered(content, groups[0][2])
     ]
     glossary = " ".join(f"{title}: {words}." for title, words in says if words)
     beside = [Beside(tables)] if len(tables) > 1 else tables
     return Section("Scores", parts=[*beside, *([Text(glossary, soft=True)] if glossary else [])])
 
 
-def _ordered(scores: Mapping[str, Score]) -> list[str]:
-    return sorted(scores, key=lambda key: key not in SHARES)
+def _ordered(content: Content, scores: Mapping[str, Score]) -> list[str]:
+    """The one of the headline first, then shares."""
+    return sorted(scores, key=lambda key: (key != content.headline.score, key not in SHARES))
 
 
 def _table(content: Content, title: str, items: int, scores: Mapping[str, Score]) -> Table:
     rows: list[list[Any]] = []
-    for key in _ordered(scores):
+    for key in _ordered(content, scores):
         found, measure = Interval.of(scores[key]), content.measure(key)
         ends = [
             written(key, end, items) if found.known else DASH for end in (found.low, found.high)

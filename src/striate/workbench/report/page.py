@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from striate import svg
 from striate.see import paint
 from striate.tasks import Section
@@ -39,8 +41,7 @@ def render(content: Content) -> str:
         head=outcome.head(content),
         facts=_facts(content),
         sections=drawn.sections(sections(content)),
-        colors={"light": svg.variables(), "dark": svg.variables(dark=True), "style": svg.STYLE},
-        ramps={"diverging": _ramp(paint.DIVERGING), "sequential": _ramp(paint.SEQUENTIAL)},
+        style={key: Markup(text) for key, text in _style().items()},  # noqa: S704 - no user's words
     )
 
 
@@ -93,6 +94,17 @@ def _facts(content: Content) -> list[tuple[str, str, str]]:
     if content.seconds is not None:
         facts.append(("training time", duration(content.seconds), ""))
     return facts
+
+
+def _style() -> dict[str, str]:
+    """What the style sheet takes from the drawing kit, and the colours of pixels as gradients."""
+    return {
+        "light": svg.variables(),
+        "dark": svg.variables(dark=True),
+        "drawing": svg.STYLE,
+        "diverging": _ramp(paint.DIVERGING),
+        "sequential": _ramp(paint.SEQUENTIAL),
+    }
 
 
 def _ramp(anchors: Sequence[tuple[int, int, int]]) -> str:
