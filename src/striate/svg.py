@@ -146,11 +146,12 @@ class Frame:
     height: float = 200
     left: float = 44.0
     top: float = 12.0
+    margin: float = 8.0
 
     @property
     def right(self) -> float:
         """Where the horizontal axis ends."""
-        return self.width - 8.0
+        return self.width - self.margin
 
     @property
     def bottom(self) -> float:
@@ -263,7 +264,7 @@ def plot(
         label: what a reader who cannot see is told.
         names: of both axes.
     """
-    frame = Frame(across, up, 220, 170)
+    frame = Frame(across, up, 220, 170, margin=18.0)
     parts = [frame.levels()]
     parts += [text(across.form(v), frame.x(v), frame.bottom + 13, "mid") for v in across.ticks()]
     parts.append(text(names[0], (frame.left + frame.right) / 2, frame.height - 1, "mid axis"))

@@ -26,12 +26,13 @@ from striate.tasks.pictures import scale, shrunk
 from striate.tasks.section import Beside, Figure, Gallery, Measure, Section, Text, Tile
 from striate.tasks.segment import palette
 from striate.tasks.task import HeldOut, Item, Meter, Settings, Size, Task, answered
-from striate.text import percent, short
+from striate.text import SPACE, percent, short
 
 SIDE = 320  # of the longer side of a picture, unless all are smaller
 STRIDE = 32  # sides are multiples of it
 LEAST = 0.001  # confidence of a box that is scored: average precision looks at all of them
 SURE = 0.25  # confidence of a box that is shown
+SURE_WORDS = f"{100 * SURE:g}{SPACE}%"
 WORST = 12  # pictures shown in the report
 CURVES = 24  # classes whose precision is drawn over recall
 POINTS = 120  # of such a curve
@@ -317,7 +318,7 @@ class Detect(Task):
         order = sorted(range(len(held.rows)), key=lambda i: held.rows[i].get("f1", 2.0))[:WORST]
         said = (
             f"{len(order)} of {held.scores.items:,} held-out {self.noun}, the lowest F1 first; "
-            f"answers from a confidence of {percent(SURE)} on."
+            f"answers from a confidence of {SURE_WORDS} on."
         )
         strips = [self._strip(item) for item in held.items(order)]
         worst = [Text(said, soft=True), Beside(strips, "pair")]
@@ -347,7 +348,7 @@ class Detect(Task):
         )
         said = (
             f"The lowest AP50 first. Precision, recall, wrong and missed boxes are at overlap 0.5 and from a "
-            f"confidence of {percent(SURE)} on."
+            f"confidence of {SURE_WORDS} on."
         )
         return Section(
             "Class by class", parts=[Text(said, soft=True), table, *_curves(held)], name="Classes"
@@ -356,7 +357,7 @@ class Detect(Task):
     def _confused(self, held: HeldOut) -> Section:
         counts, names = held.meter.boxes_confused(), [*self.classes, "background"]
         caption = (
-            f"Boxes of {held.scores.items:,} {self.noun} at overlap 0.5, from a confidence of {percent(SURE)} on. "
+            f"Boxes of {held.scores.items:,} {self.noun} at overlap 0.5, from a confidence of {SURE_WORDS} on. "
             "An answer to the background is a box where there is nothing; a truth answered background was missed."
         )
         figure = confusion_figure(counts, names, caption=caption)
