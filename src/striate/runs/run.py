@@ -193,7 +193,7 @@ class Run(Result):
             found.meter.per_class(),
             found.meter.confusion(),
         )
-        return Held(self.used, part, arrays, found, scores)
+        return Held(self.used, data, part, arrays, found, scores)
 
     def predict(
         self,

@@ -23,7 +23,7 @@ from striate.training import (
     restarts,
 )
 from striate.training import resume as go_on
-from striate.workbench import launch, nets, progress, story
+from striate.workbench import launch, nets, progress, report
 from striate.workbench.outlook import outlook
 
 
@@ -184,7 +184,7 @@ def _gone_on(path: Path, own: nn.Module | None, progress: Progress, here: ranks.
 
 def _told(fitted: Fitted, progress: Progress) -> Fitted:
     """A finished training with its report."""
-    story.write(fitted, progress)
+    report.write(fitted, progress)
     restarts.unmark(fitted.run.path)
     return fitted
 

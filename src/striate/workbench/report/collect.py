@@ -19,12 +19,12 @@ from striate.runs.items import Held, write_table
 from striate.runs.run import Run
 from striate.training import Fitted, Progress, Recipe, read_recipe
 from striate.training.settle import settle
-from striate.workbench import page
-from striate.workbench.content import Content, Mistake
+from striate.workbench.report import page
+from striate.workbench.report.content import Content
+from striate.workbench.report.outcome import counted
 
 T = TypeVar("T")
 
-MISTAKES = 20
 SHOWN = 4  # items whose feature maps are shown
 
 
@@ -42,7 +42,9 @@ def content(fitted: Fitted) -> Content:
     config, scored, summary = run.config, held.scores.as_dict(), run.summary
     recipe = read_recipe(str(run.path / "args.yaml"))
     x, names = _examples(run, held)
-    history = run.history()
+    task = type(run.task).of(data, recipe)  # as it learned: what the run keeps is what answers
+    leading = fitted.test or held
+    of = counted(leading.scores.items, task.noun, test=fitted.test is not None)
     return Content(
         title=f"{config.net.name} on {Path(data.path).name}",
         run=str(run.path),
@@ -51,18 +53,20 @@ def content(fitted: Fitted) -> Content:
         own=config.net.own,
         command=_command(fitted, recipe),
         data=data.as_dict(),
-        history=history,
+        history=run.history(),
         held_out=data.held_out,
         items=held.scores.items,
         scores=scored["scores"],
-        per_class=scored.get("per_class", []),
-        confusion=scored.get("confusion", []),
+        headline=task.headline(leading, of),
+        measures=task.measures,
+        curve_words=task.curve_words(recipe),
         classes=config.classes,
+        noun=task.noun,
         chosen=data.held_out == "val",
         best_epoch=summary["kept"],
         test=fitted.test.scores.as_dict()["scores"] if fitted.test else None,
         test_items=fitted.test.scores.items if fitted.test else None,
-        mistakes=mistakes(held),
+        sections=task.sections(held),
         kernels=_kernels(run, x),
         maps=_or_none(lambda: see.maps(run.net, x)) if x.ndim == 4 else None,
         map_titles=names,
@@ -78,10 +82,6 @@ def content(fitted: Fitted) -> Content:
             **config.versions,
         },
         movement=_moved(fitted),
-        noun=run.task.noun,
-        sections=[] if scored.get("confusion") else run.task.sections(held),
-        class_weights=_class_weights(run, data, recipe),
-        trained=_trained(data),
     )
 
 
@@ -100,37 +100,6 @@ def _moved(fitted: Fitted) -> see.Movement | None:
     rows = [[m.layer, f"{m.correlation:.6f}", f"{m.distance:.6f}"] for m in found.layers]
     write_table(fitted.run.path / "movement.csv", ["layer", "correlation", "distance"], rows)
     return found
-
-
-def _class_weights(run: Run, data: Data, recipe: Recipe) -> dict[str, float]:
-    """Factors on the loss of each class, where the recipe balances them."""
-    if recipe.class_weights == "none":
-        return {}
-    weights = type(run.task).of(data, recipe).class_weights
-    return dict(zip(data.classes, weights or (), strict=True))
-
-
-def _trained(data: Data) -> dict[str, int]:
-    """How many items of each class were trained on."""
-    counts = data.counts("train")
-    return dict(zip(data.classes, counts, strict=True)) if counts else {}
-
-
-def mistakes(held: Held) -> list[Mistake]:
-    """The items that were answered wrongly with the most confidence, the worst first."""
-    wrong = [i for i, row in enumerate(held.rows) if row.get("accuracy") == 0]
-    worst = sorted(wrong, key=lambda i: -float(held.rows[i]["confidence"]))[:MISTAKES]
-    return [
-        Mistake(
-            picture=item.input,
-            name=item.name,
-            truth=row["truth"],
-            answer=row["answer"],
-            confidence=float(row["confidence"]),
-            truth_confidence=float(item.answer[item.truth]),
-        )
-        for item, row in zip(held.items(worst), (held.rows[i] for i in worst), strict=True)
-    ]
 
 
 def _examples(run: Run, held: Held) -> tuple[Tensor, list[str]]:

@@ -2,9 +2,8 @@
 
 import math
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"  # where there is no value
@@ -110,21 +109,3 @@ def setting(value: object) -> str:
     if isinstance(value, list | tuple | set | frozenset):
         return ", ".join(setting(inner) for inner in value)
     return str(value)
-
-
-def finalize(value: object) -> object:
-    """What every expression of the template passes through before it is escaped."""
-    if hasattr(value, "__html__"):
-        return value
-    return printable(str(value), 600)
-
-
-FILTERS: dict[str, Callable[..., Any]] = {
-    "percent": percent,
-    "number": number,
-    "compact": compact,
-    "duration": duration,
-    "moment": moment,
-    "size": size,
-    "setting": setting,
-}
