@@ -85,8 +85,8 @@ def _answered(
 ) -> Iterator[Prediction]:
     """Answers to the files of these numbers."""
     pre = used.preprocessing
-    size = AT_ONCE if pre.resize or not pre.color else 1
-    if pre.color and pre.resize:
+    size = AT_ONCE if pre.form.size or not pre.color else 1
+    if pre.color and pre.form.size:
         size = min(size, used.batch_size(np.empty((0, *pre.resize, 1), np.uint8)))
 
     def read(index: NDArray[np.int64]) -> list[Read | str]:

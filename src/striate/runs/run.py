@@ -21,6 +21,7 @@ from striate.errors import LISTED, ArgumentError, CheckpointError, DataError, Ga
 from striate.metrics import Interval, Scores
 from striate.metrics.scores import cells
 from striate.plan import Plan
+from striate.plan.tiles import Tiling
 from striate.report import Result, text_table
 from striate.runs.answers import Net, answered
 from striate.runs.config import Config, structure
@@ -163,7 +164,21 @@ class Run(Result):
     @property
     def used(self) -> Net:
         """The net with what comes before and after it."""
-        return Net(self.net, self.task, self.config.preprocessing, self.plan)
+        return Net(self.net, self.task, self.config.preprocessing, self.plan, self.tiling)
+
+    @cached_property
+    def tiling(self) -> Tiling:
+        """How large pictures are divided for the net.
+
+        Raises:
+            CheckpointError: config.json describes it wrongly.
+        """
+        try:
+            return Tiling.from_dict(self.config.tiling)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.path}/config.json has a damaged tiling ({error!r})"
+            ) from error
 
     def held(self, data: Data, split: str) -> Held:
         """Answers to one split of opened data.

@@ -1,6 +1,6 @@
 """A class for every pixel. B batch, K classes, H W pixels of a picture, h w of what the net answers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from striate.data.targets import IGNORE
 from striate.errors import ShapeError
 from striate.metrics import Interval
 from striate.metrics.segment import SegmentMeter, pixel_counts, pixel_scores
+from striate.plan.tiles import Piece
 from striate.tasks.task import HeldOut, Meter, Section, Settings, Size, Task, Tile, answered
 
 OWN = 512  # pictures up to this side are read as they are
@@ -44,6 +45,7 @@ class Segment(Task):
     name: ClassVar[str] = "segment"
     kinds: ClassVar[tuple[str, ...]] = ("mask",)
     fit: ClassVar[str] = "stretch"
+    maps: ClassVar[bool] = True
     loss_names: ClassVar[tuple[str, ...]] = (
         "cross_entropy",
         "focal",
@@ -167,6 +169,14 @@ class Segment(Task):
         if tuple(probs.shape[1:]) != tuple(size):
             probs = F.interpolate(probs[None], size, mode="bilinear", align_corners=False)[0]
         return probs.argmax(0).to(torch.uint8).cpu().numpy()
+
+    def joined(self, parts: Iterable[Piece], size: Size) -> Mask:
+        """Class numbers [H, W] of one picture; only one part of its probabilities is in memory at a time."""
+        mask = np.empty(size, np.uint8)
+        for rows, columns, logits in parts:
+            probs = logits[0].float().softmax(0)
+            mask[rows, columns] = self._mask(probs, (probs.shape[1], probs.shape[2]))
+        return mask
 
     def truth(self, target: Any) -> Mask:
         """A stored mask without its axis of one channel."""

@@ -1,6 +1,6 @@
 """What is known of a training before its first step: what the doctor finds, and the memory against what is there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from torch import nn
@@ -16,6 +16,7 @@ from striate.tasks import named
 from striate.training import Outlook, Recipe
 from striate.training.settle import stored_size
 from striate.workbench.memory import Room, room
+from striate.workbench.tiling import tiling_of
 
 CLOSE = 0.8  # share of the room from which a smaller form is named
 RULES = {"adamw": "adamw", "muon": "momentum", "sgd": "momentum"}
@@ -35,6 +36,15 @@ def outlook(net: nn.Module, recipe: Recipe, data: Data) -> Outlook:
     """
     shape = data.shape(recipe.size, recipe.color)
     findings = _findings(net, shape, recipe.batch or 1)
+    tiling = tiling_of(net, shape) if named(data.task).maps else None
+    if tiling is not None and (recipe.crop or not tiling.exact):
+        findings = (*findings, tiling.as_text())
+    return replace(_memory(net, recipe, data, findings), tiling=tiling)
+
+
+def _memory(net: nn.Module, recipe: Recipe, data: Data, findings: tuple[str, ...]) -> Outlook:
+    """The memory that a training takes against what is there."""
+    shape = data.shape(recipe.size, recipe.color)
     try:
         ahead = Ahead(net, recipe, data, shape)
         need = ahead.need(ahead.cost(recipe.accumulate))
