@@ -26,6 +26,7 @@ OWN = 512  # pictures up to this side are read as they are
 PIXELS = 512 * 512  # of a default batch
 WORST = 12  # items shown in the report
 INK = 0.5  # of a class over its picture
+BAND = 256  # rows that are drawn at a time
 
 Mask = NDArray[np.uint8]
 U8 = NDArray[np.uint8]
@@ -195,7 +196,8 @@ class Segment(Task):
 
     def answer(self, one: Mask) -> dict[str, Any]:
         """The share of the pixels of each class."""
-        shares = np.bincount(one.ravel(), minlength=len(self.classes)) / max(1, one.size)
+        bands = (np.bincount(band.ravel(), minlength=len(self.classes)) for band in _bands(one))
+        shares = sum(bands, np.zeros(len(self.classes))) / max(1, one.size)
         return {"classes": {name: float(s) for name, s in zip(self.classes, shares, strict=True)}}
 
     def table(self, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -209,6 +211,13 @@ class Segment(Task):
 
     def draw(self, picture: U8, answer: Mask) -> U8:
         """The classes in colours over the picture."""
+        drawn = np.empty((*picture.shape[:2], 3), np.uint8)
+        for band, seen, classes in zip(_bands(drawn), _bands(picture), _bands(answer), strict=True):
+            band[:] = self._inked(seen, classes)
+        return drawn
+
+    def _inked(self, picture: U8, answer: Mask) -> U8:
+        """Some rows of it: numbers that take eight times the room of the pixels."""
         colors = np.array(palette(len(self.classes)), np.float64)
         base = np.broadcast_to(picture, (*picture.shape[:2], 3)).astype(np.float64)
         known = (answer != IGNORE)[..., None]
@@ -307,6 +316,11 @@ def balanced(pixels: Sequence[int]) -> tuple[float, ...]:
     there = counts[counts > 0]
     middle = float(np.median(there)) if len(there) else 1.0
     return tuple((middle / np.where(counts > 0, counts, middle)).tolist())
+
+
+def _bands(rows: NDArray[Any]) -> list[NDArray[Any]]:
+    """A few rows at a time; views."""
+    return [rows[at : at + BAND] for at in range(0, len(rows), BAND)]
 
 
 def _difference(picture: U8, wrong: Mask) -> U8:
