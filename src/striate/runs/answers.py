@@ -45,7 +45,7 @@ class Net:
     def outputs(self, stored: NDArray[Any]) -> Any:
         """What the net says of stored inputs [B, ...], of maps of all of the picture; call it inside `used`."""
         if not self._extends:
-            return self._said(torch.from_numpy(np.ascontiguousarray(stored)))
+            return self._said(torch.from_numpy(np.require(stored, requirements=["C", "W"])))
         size = (stored.shape[1], stored.shape[2])
         return gathered(self.pieces(stored), size)
 
@@ -54,7 +54,7 @@ class Net:
 
         def read(rows: Tensor, columns: Tensor) -> Tensor:
             part = _taken(_taken(stored, 1, rows), 2, columns)
-            return self._said(torch.from_numpy(np.ascontiguousarray(part)))
+            return self._said(torch.from_numpy(np.array(part)))  # a copy: it may be read-only
 
         return pieces(read, (stored.shape[1], stored.shape[2]), self.tiling)
 

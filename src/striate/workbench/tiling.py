@@ -45,6 +45,8 @@ def tiling_of(net: nn.Module, shape: Sequence[int]) -> Tiling:
     if found is None:
         return Tiling(why="its answer is no map of the picture")
     tiling = _described(module, found)
+    if tiling is None:
+        return Tiling(why=f"the net takes {'x'.join(map(str, found.shape[1:]))} alone")
     if not tiling.exact:
         return tiling
     off = difference(module, tiling, shape[0])
@@ -53,6 +55,11 @@ def tiling_of(net: nn.Module, shape: Sequence[int]) -> Tiling:
     return replace(
         tiling, exact=False, difference=off, why="so it was measured, whatever its layers are"
     )
+
+
+def runs(net: nn.Module, shape: Sequence[int]) -> bool:
+    """Whether a net runs on a picture of these channels, height and width."""
+    return trace(net, templates(net, tuple(shape))).error is None
 
 
 @dataclass(frozen=True)
@@ -106,9 +113,11 @@ def _spans(seen: Fields, value: Value) -> tuple[Spans | None, ...]:
     return tuple(view.reads.spans if view else None for view in seen.sight(value))
 
 
-def _described(net: nn.Module, found: _Looked) -> Tiling:
-    """The tiling as the layers say."""
+def _described(net: nn.Module, found: _Looked) -> Tiling | None:
+    """The tiling as the layers say; None of a net that takes no other size."""
     steps = found.steps
+    if not any(_resized(net, found, by) for by in ((1, 1), steps)):
+        return None
     takes, even = _sides(net, found, steps)
     bounded = all(found.spans)
     axes: list[Axis] = []
@@ -237,8 +246,8 @@ def _said(call: Call) -> str:
 def difference(net: nn.Module, tiling: Tiling, channels: int) -> float | None:
     """The largest difference between probabilities of a whole picture and of tiles, on random numbers in float32.
 
-    The picture is just large enough that a tile in its middle sees no edge; of the tiles the first, that one and the
-    last are compared. Layers that are still zero, such as scores before the training, get random weights: else there
+    The picture is just large enough that a tile beside its middle sees no edge; of the tiles the first, that one and
+    the last are compared. Layers that are still zero, such as scores before the training, get random weights: else there
     were nothing to compare.
 
     Returns:
@@ -262,7 +271,7 @@ def difference(net: nn.Module, tiling: Tiling, channels: int) -> float | None:
             whole = next(parts).logits.softmax(1)
             found = [
                 _apart(whole, answer(read, size, tiling, down[i], across[j]))
-                for i, j in ((0, 0), (len(down) // 2, len(across) // 2), (-1, -1))
+                for i, j in ((0, 0), (len(down) // 2 - 1, len(across) // 2 - 1), (-1, -1))
             ]
     except RuntimeError:
         return None
