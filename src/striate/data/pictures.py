@@ -140,14 +140,19 @@ def picture(
 
 
 def picture_and_size(
-    source: Path, *, size: tuple[int, int] | None, color: str, fit: str = "cover"
+    source: Path,
+    *,
+    size: tuple[int, int] | None,
+    color: str,
+    fit: str = "cover",
+    max_pixels: int = MAX_PIXELS,
 ) -> tuple[U8, tuple[int, int]]:
     """`picture`, and the height and width that it has itself, upright.
 
     Raises:
         DataError: the picture cannot be read; the message names the file and the reason.
     """
-    limits = Limits()
+    limits = Limits(max_pixels=max_pixels)
     try:
         data = files.read(source)
         with quiet():

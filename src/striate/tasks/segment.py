@@ -1,6 +1,6 @@
 """A class for every pixel. B batch, K classes, H W pixels of a picture, h w of what the net answers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from striate.data.targets import IGNORE
 from striate.errors import ShapeError
 from striate.metrics import Interval
 from striate.metrics.segment import SegmentMeter, pixel_counts, pixel_scores
+from striate.plan.tiles import Piece
 from striate.tasks.by_class import class_table, with_training
 from striate.tasks.pictures import shrunk, shrunk_mask
 from striate.tasks.section import Gallery, Headline, Legend, Measure, Section, Text, Tile
@@ -29,6 +30,7 @@ OWN = 512  # pictures up to this side are read as they are
 PIXELS = 512 * 512  # of a default batch
 WORST = 12  # items shown in the report
 INK = 0.5  # of a class over its picture
+BAND = 256  # rows that are drawn at a time
 
 Mask = NDArray[np.uint8]
 U8 = NDArray[np.uint8]
@@ -48,6 +50,7 @@ class Segment(Task):
     name: ClassVar[str] = "segment"
     kinds: ClassVar[tuple[str, ...]] = ("mask",)
     fit: ClassVar[str] = "stretch"
+    maps: ClassVar[bool] = True
     loss_names: ClassVar[tuple[str, ...]] = (
         "cross_entropy",
         "focal",
@@ -184,6 +187,14 @@ class Segment(Task):
             probs = F.interpolate(probs[None], size, mode="bilinear", align_corners=False)[0]
         return probs.argmax(0).to(torch.uint8).cpu().numpy()
 
+    def joined(self, parts: Iterable[Piece], size: Size) -> Mask:
+        """Class numbers [H, W] of one picture; only one part of its probabilities is in memory at a time."""
+        mask = np.empty(size, np.uint8)
+        for rows, columns, logits in parts:
+            probs = logits[0].float().softmax(0)
+            mask[rows, columns] = self._mask(probs, (probs.shape[1], probs.shape[2]))
+        return mask
+
     def truth(self, target: Any) -> Mask:
         """A stored mask without its axis of one channel."""
         return target[..., 0]
@@ -201,7 +212,8 @@ class Segment(Task):
 
     def answer(self, one: Mask) -> dict[str, Any]:
         """The share of the pixels of each class."""
-        shares = np.bincount(one.ravel(), minlength=len(self.classes)) / max(1, one.size)
+        bands = (np.bincount(band.ravel(), minlength=len(self.classes)) for band in _bands(one))
+        shares = sum(bands, np.zeros(len(self.classes))) / max(1, one.size)
         return {"classes": {name: float(s) for name, s in zip(self.classes, shares, strict=True)}}
 
     def table(self, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -215,6 +227,13 @@ class Segment(Task):
 
     def draw(self, picture: U8, answer: Mask) -> U8:
         """The classes in colours over the picture."""
+        drawn = np.empty((*picture.shape[:2], 3), np.uint8)
+        for band, seen, classes in zip(_bands(drawn), _bands(picture), _bands(answer), strict=True):
+            band[:] = self._inked(seen, classes)
+        return drawn
+
+    def _inked(self, picture: U8, answer: Mask) -> U8:
+        """Some rows of it: numbers that take eight times the room of the pixels."""
         colors = np.array(palette(len(self.classes)), np.float64)
         base = np.broadcast_to(picture, (*picture.shape[:2], 3)).astype(np.float64)
         known = (answer != IGNORE)[..., None]
@@ -361,6 +380,11 @@ def balanced(pixels: Sequence[int]) -> tuple[float, ...]:
     there = counts[counts > 0]
     middle = float(np.median(there)) if len(there) else 1.0
     return tuple((middle / np.where(counts > 0, counts, middle)).tolist())
+
+
+def _bands(rows: NDArray[Any]) -> list[NDArray[Any]]:
+    """A few rows at a time; views."""
+    return [rows[at : at + BAND] for at in range(0, len(rows), BAND)]
 
 
 def _difference(picture: U8, wrong: Mask) -> U8:

@@ -24,6 +24,7 @@ from striate.metrics import Interval, Scores
 from striate.metrics.scores import harmless
 from striate.models import catalog
 from striate.models.backbone import Backbone
+from striate.plan.tiles import Piece
 from striate.tasks.section import Headline, Measure, Section
 
 Answer = Any  # of one item: whatever the task decodes an output to
@@ -160,6 +161,7 @@ class Task(ABC):
         usual_loss: the one that is taken where it asks for none.
         mixes: whether two items may be blended into one.
         held_loss: whether the loss of the held-out items is to be computed as in training; else its meter has it.
+        maps: whether outputs are maps [B, K, H, W] of the picture's places, so that large ones are answered in tiles.
         formats: in which predictions can be written.
         classes: their names; () of a task without.
         class_weights: a factor on the loss of each class, where the recipe balances them.
@@ -176,6 +178,7 @@ class Task(ABC):
     usual_loss: ClassVar[str] = ""
     mixes: ClassVar[bool] = False
     held_loss: ClassVar[bool] = True
+    maps: ClassVar[bool] = False
     formats: ClassVar[tuple[str, ...]] = ("json", "csv")
     main: ClassVar[str] = ""
     measures: ClassVar[Mapping[str, Measure]] = {}
@@ -289,6 +292,15 @@ class Task(ABC):
             outputs: of the net, for whole items.
             sizes: height and width of each item itself; (0, 0) where it is no picture.
         """
+
+    def joined(self, parts: Iterable[Piece], size: Size) -> Answer:
+        """`decode` for one large picture whose outputs come part by part, of tasks with `maps`.
+
+        Args:
+            parts: outputs of one item, each place once.
+            size: height and width of the picture that the parts are of, which is that of the item.
+        """
+        raise NotImplementedError(f"{self.name} has no maps to join")
 
     def truth(self, target: Any) -> Any:
         """The target of one item, as stored for training, in the form of `Targets.truth`."""

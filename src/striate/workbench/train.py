@@ -69,6 +69,7 @@ class Settings(TypedDict, total=False):
     split: str
     ignore: str | list[str]
     broken: str | float
+    max_pixels: int
     on_nan: str
     oom: str
     deterministic: bool
@@ -197,7 +198,7 @@ def opened(data: str | Path | Data, recipe: Recipe) -> Data:
         DataError: nothing usable lies there.
     """
     if isinstance(data, Data):
-        for key in ("val", "split", "ignore", "broken", "cache", "layout", "task"):
+        for key in ("val", "split", "ignore", "broken", "cache", "layout", "task", "max_pixels"):
             if key in recipe.model_fields_set:
                 raise ArgumentError(
                     f"{key}= belongs to striate.open: these data are opened already"
@@ -213,6 +214,7 @@ def opened(data: str | Path | Data, recipe: Recipe) -> Data:
         cache=recipe.cache,
         layout=recipe.layout,
         task=recipe.task,
+        max_pixels=data_room.MAX_PIXELS if recipe.max_pixels is None else recipe.max_pixels,
     )
 
 
