@@ -141,28 +141,6 @@ def test_copies_of_items_in_one_group_make_no_interval_narrower():
         once.scores(np.arange(3))
 
 
-@pytest.mark.parametrize(("k", "presence", "count"), [(2, 1.0, 20), (11, 0.5, 20), (20, 0.2, 20), (11, 0.5, 100)])  # fmt: skip
-def test_intervals_cover(k, presence, count):
-    """Pictures of uneven difficulty and classes of uneven size, some of them rare."""
-    rng = np.random.default_rng(0)
-    meter = SegmentMeter([str(i) for i in range(k)])
-    offset = np.linspace(0, 3, k)
-
-    def drawn(n):
-        skill = 1 / (1 + np.exp(-offset - rng.normal(size=(n, 1)) - rng.normal(size=(n, k))))
-        size = (rng.random((n, k)) < presence) * np.exp(8 + rng.normal(size=(n, k)))
-        true = (size * skill).astype(np.int64)
-        missed = ((size - true) * 0.4).astype(np.int64)
-        return np.stack([true, size.astype(np.int64) - true - missed, missed], 2)
-
-    true = SegmentMeter(meter.classes).load({"counts": drawn(200_000)}).values()
-    inside = dict.fromkeys(true, 0)
-    for _ in range(300):
-        for name, score in meter.load({"counts": drawn(count)}).scores().items():
-            inside[name] += score.low <= true[name] <= score.high
-    assert all(n >= 270 for n in inside.values()), inside
-
-
 def brute_boundary(answer, target, k, tolerance):
     """Csurka et al., pixel by pixel."""
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from striate.see import Kernels, Maps, Movement
 
-Score = Mapping[str, float]  # value, low, high: a 95 % interval
+Score = Mapping[str, float | None]  # value, low, high: a 95 % interval; None where not known
 
 
 @dataclass(frozen=True, eq=False)

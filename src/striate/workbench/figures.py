@@ -9,6 +9,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from striate.metrics import Interval
 from striate.see import paint
 from striate.workbench import charts
 from striate.workbench.charts import Axis, Line
@@ -125,22 +126,25 @@ def score_groups(content: "Content") -> list[dict[str, Any]]:
     ]
 
 
+def four_places(value: float) -> str:
+    """A number that is no share, a dash where it is not known."""
+    return f"{value:.4f}" if math.isfinite(value) else DASH
+
+
 def _score_rows(scores: Mapping[str, "Score"], axis: Axis, items: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for key, score in scores.items():
         share = key in SHARES
         title, says = (SHARES | LOWER).get(key, (key, ""))
-        known = score["low"] < score["high"]
-        drawable = share and known and len(charts.finite(list(score.values()))) == 3
-        form = partial(percent, items=items) if share else "{:.4f}".format
+        found = Interval.of(score)
+        form = partial(percent, items=items) if share else four_places
         values = {
-            "value": form(score["value"]),
-            "low": form(score["low"]) if known else DASH,
-            "high": form(score["high"]) if known else DASH,
+            "value": form(found.value),
+            "low": form(found.low) if found.known else DASH,
+            "high": form(found.high) if found.known else DASH,
         }
-        drawn = (
-            charts.whisker(score["value"], score["low"], score["high"], axis) if drawable else ""
-        )
+        drawable = share and found.known
+        drawn = charts.whisker(found.value, found.low, found.high, axis) if drawable else ""
         values["low"] = values["low"].removesuffix(f"{SPACE}%")
         rows.append({"title": title, "says": says, "share": share, "drawn": safe(drawn)} | values)
     return sorted(rows, key=lambda row: not row["share"])
@@ -182,9 +186,10 @@ def pairs(content: "Content") -> list[dict[str, Any]]:
 def class_rows(content: "Content") -> list[dict[str, Any]]:
     """One row a class, the worst recall first; classes without items last."""
     rows = sorted(
-        content.per_class, key=lambda row: (not row["support"], row["recall"], -row["support"])
+        content.per_class,
+        key=lambda row: (not row["support"], row["recall"] or 0.0, -row["support"]),
     )
-    reach = [row[end] for row in rows if row["support"] and "low" in row for end in ("low", "high")]
+    reach = [row[end] for row in rows if row.get("low") is not None for end in ("low", "high")]
     axis = _share_axis(reach or [0.0, 1.0])
     return [
         dict(row)
@@ -196,7 +201,7 @@ def class_rows(content: "Content") -> list[dict[str, Any]]:
 
 
 def _class_whisker(row: Mapping[str, Any], axis: Axis) -> str:
-    if not row["support"] or "low" not in row:
+    if not row["support"] or row.get("low") is None:
         return ""
     return charts.whisker(row["recall"], row["low"], row["high"], axis)
 

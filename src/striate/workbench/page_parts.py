@@ -90,7 +90,7 @@ def _head(content: "Content") -> dict[str, Any]:
     return {
         "value": percent(accuracy["value"], items),
         "words": f"of {counted} right",
-        "interval": f"95{SPACE}% interval {low} to {high}",
+        "interval": f"95{SPACE}% interval {low} to {high}" if accuracy["low"] is not None else "",
         "meaning": _meaning(content, accuracy),
     }
 
@@ -108,7 +108,8 @@ def _meaning(content: "Content", accuracy: "Score") -> list[str]:
     majority = _majority(content)
     if majority:
         answer, share = f"“{short(str(majority[0]), 40)}”", majority[1]
-        within = "; the interval reaches down to that" if accuracy["low"] <= share else ""
+        low = accuracy["low"]
+        within = "; the interval reaches down to that" if low is not None and low <= share else ""
         said.append(f"Always answering {answer} would be right in {percent(share)}{within}.")
     said += [
         f"For comparison, {name}: {percent(share)}."
