@@ -259,3 +259,16 @@ def test_intervals_of_many_pictures_take_no_time(coverage):
     begun = time.process_time()
     meter.scores(np.arange(5000) // 4)
     assert time.process_time() - begun < 10
+
+
+@pytest.mark.parametrize(("second", "right"), [(0, 2), (10, 1)])
+def test_of_boxes_that_overlap_alike_the_last_is_taken(second, right):
+    """The first detection overlaps both boxes by half; the second is one of them."""
+    truths, kinds = np.array([[0.0, 0, 10, 10], [10, 0, 20, 10]]), np.zeros(2, np.int64)
+    boxes = np.array([[0.0, 0, 20, 10], [second, 0, second + 10, 10]])
+    item = (boxes, np.array([0.9, 0.8]), kinds, truths, kinds, np.zeros(2, bool))
+    meter = DetectMeter("a")
+    meter.add(*item)
+    assert meter.counts().tolist() == [[right, 2 - right, 2 - right]]
+    expected = by_pycocotools([item], 1)[0].mean()
+    assert meter.values()["map50"] == pytest.approx(expected, abs=1e-12)
