@@ -98,7 +98,6 @@ def test_meters_add_up_and_travel_as_arrays():
     ("answer", "target", "ignore", "message"),
     [
         (np.zeros((2, 3), int), np.zeros((3, 2), int), None, "the answer is [2, 3], the truth [3, 2]"),
-        (np.zeros((2, 2)), np.zeros((2, 2), int), None, "answer: got float64, expected whole class"),
         (np.full((2, 2), 3), np.zeros((2, 2), int), None, "answer: got class 3; expected 0 to 2"),
         (np.full((2, 2), 3), np.full((2, 2), 3), 3, "answer: got class 3; expected 0 to 2"),
         (np.zeros((2, 2), int), np.full((2, 2), 3), None, "target: got class 3; expected 0 to 2"),
@@ -115,6 +114,12 @@ def test_masks_that_cannot_be_scored_are_refused(answer, target, ignore, message
         meter.add(answer, target)
     assert message in str(error.value)
     assert len(meter) == 0
+
+
+@pytest.mark.plain
+def test_masks_of_shares_are_refused():
+    with pytest.raises(ArgumentError, match=r"^answer: got float64, expected whole class numbers"):
+        SegmentMeter("ab").add(np.zeros((2, 2)), np.zeros((2, 2), int))  # pyright: ignore[reportArgumentType]
 
 
 def test_too_few_items_have_values_without_an_interval():

@@ -12,7 +12,7 @@ a picture has a closed form in the order of confidence, so that no detection is 
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,7 +132,7 @@ class DetectMeter:
         """Plain arrays for other processes: those of `KINDS`, and the confusion at the meter's confidence."""
         return {**self._rows.state(), "confusion": self.confusion.copy()}
 
-    def load(self, state: Mapping[str, NDArray[Any]]) -> Self:
+    def load(self, state: Mapping[str, NDArray[Any]]) -> "DetectMeter":
         """Start anew from what `state` gave; returns the meter itself."""
         self._rows.clear()
         self._items = 0
@@ -290,7 +290,7 @@ class Matched(NamedTuple):
         truth_boxes: Floats,
         truth_labels: Ints,
         crowd: Bools,
-    ) -> Self:
+    ) -> "Matched":
         """Match as COCOeval does, in the order of confidence.
 
         A detection takes the best of the boxes of its class that are left, the last of equals; a crowd only where

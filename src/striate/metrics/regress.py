@@ -6,7 +6,7 @@ them, left out; errors are positive, so their intervals are taken on logarithms.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,7 @@ class RegressMeter:
         """Plain arrays for other processes, and for a scatter: `answers` and `targets`, [N, K] each."""
         return self._rows.state()
 
-    def load(self, state: Mapping[str, NDArray[Any]]) -> Self:
+    def load(self, state: Mapping[str, NDArray[Any]]) -> "RegressMeter":
         """Start anew from what `state` gave; returns the meter itself."""
         self._rows.clear()
         self._rows.add(state)

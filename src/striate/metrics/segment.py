@@ -12,7 +12,7 @@ connectomics, equations 3 to 5, the mean over pictures.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +104,7 @@ class SegmentMeter:
         """
         return self._rows.state()
 
-    def load(self, state: Mapping[str, NDArray[Any]]) -> Self:
+    def load(self, state: Mapping[str, NDArray[Any]]) -> "SegmentMeter":
         """Start anew from what `state` gave; returns the meter itself."""
         self._rows.clear()
         self.add_rows(state)
