@@ -126,6 +126,9 @@ def test_too_few_items_have_values_without_an_interval():
     items = list(pictures(20))
     assert not any(score.known for score in metered(items[:4]).scores().values())
     assert all(score.known for score in metered(items).scores().values())
+    assert metered(items[:4]).notes() == ["no intervals: 4 items, fewer than 5"]
+    assert metered(items).notes(np.arange(20) // 5) == ["no intervals: 4 groups, fewer than 5"]
+    assert metered(items).notes() == []
     grouped = metered(items).scores(np.arange(20) // 5)
     assert not any(score.known for score in grouped.values())
     assert grouped["miou"].as_dict() == {"value": grouped["miou"].value, "low": None, "high": None}

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.errors import ShapeError
-from striate.metrics.intervals import FEWEST, Z, freedom, mean_ratio, quantile, unit_sums
+from striate.metrics.intervals import FEWEST, Z, freedom, mean_ratio, quantile, too_few, unit_sums
 from striate.metrics.scores import Interval, Scores, number
 
 CALIBRATION_BINS = 15
@@ -445,9 +445,9 @@ def _without_intervals(
 ) -> list[str]:
     """Take the intervals off scores of too few items, and say so."""
     units, word = (len(truth_N), "items") if groups is None else (_count(groups), "groups")
-    if units < FEWEST:
+    if note := too_few(len(truth_N), groups):
         scores.update({name: Interval(found.value) for name, found in scores.items()})
-        return [f"no intervals: {units} {word}, fewer than {FEWEST}"]
+        return note
     pairs = truth_N if groups is None else np.unique(truth_N * units + groups) // units
     count = np.bincount(pairs, minlength=len(classes))
     rare = [name for name, n in zip(classes, count, strict=True) if 0 < n < FEWEST]

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.errors import ArgumentError, ShapeError, told
-from striate.metrics.intervals import FEWEST, Floats, mean_of_classes, unit_sums
+from striate.metrics.intervals import FEWEST, Floats, mean_of_classes, too_few, unit_sums
 from striate.metrics.rows import Rows, same_classes
 from striate.metrics.scores import Interval, number
 
@@ -160,6 +160,10 @@ class DetectMeter:
             values, unbiased = (each[there, limits].mean(1) for each in (ap_KT, ranks.unbiased()))
             found[name] = mean_of_classes(values, pulls, truths, unbiased_C=unbiased)
         return found
+
+    def notes(self, groups: Groups = None) -> list[str]:
+        """What a reader of the scores must know: that there are too few items for intervals."""
+        return too_few(len(self), groups)
 
     def per_class(
         self, groups: Groups = None, *, confidence: float | None = None

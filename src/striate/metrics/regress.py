@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.errors import ArgumentError, ShapeError
-from striate.metrics.intervals import Floats, mean_of_classes, mean_ratio, unit_sums
+from striate.metrics.intervals import Floats, mean_of_classes, mean_ratio, too_few, unit_sums
 from striate.metrics.rows import Rows, same_classes
 from striate.metrics.scores import Interval, number
 
@@ -81,6 +81,10 @@ class RegressMeter:
             groups: a number an item; items of one group are left out together.
         """
         return scores(self._rows["answers"], self._rows["targets"], groups)
+
+    def notes(self, groups: Groups = None) -> list[str]:
+        """What a reader of the scores must know: that there are too few items for intervals."""
+        return too_few(len(self), groups)
 
     def per_output(self, groups: Groups = None) -> list[dict[str, Any]]:
         """A row an output: items with a target (support), the scores, and the mean of answer - target (bias).
