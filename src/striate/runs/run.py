@@ -337,7 +337,7 @@ class Run(Result):
 
 def _table(split: str, part: dict[str, Any]) -> str:
     """The scores of a split, with what they are of."""
-    scores = {name: Interval(**interval) for name, interval in part["scores"].items()}
+    scores = {name: Interval.of(interval) for name, interval in part["scores"].items()}
     rows = [[name, *cells(name, interval)] for name, interval in scores.items()]
     return text_table([f"{split}, {part['items']:,} items", "value", "low", "high"], rows)
 
