@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from striate.data import files
 from striate.data.files import shown
 from striate.data.layouts.tree import Tree
 from striate.data.listing import WHOLE, Candidate, Listing, Options, Part, coded, numbered
@@ -104,6 +105,8 @@ def _shapes(path: Path) -> Shapes:
                     shape, _, dtype = read(file)
                     found[name.removesuffix(".npy")] = shape, dtype
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+        if files.is_pointer(path):
+            raise DataError(f"{shown(path)} is {files.POINTED}") from error
         raise DataError(f"{shown(path)} is no sound .npz file ({error})") from error
     return found
 
