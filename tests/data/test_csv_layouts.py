@@ -362,6 +362,16 @@ def test_a_row_that_may_mean_two_pictures_is_refused(root):
     assert len(data.open(root, layout="csv", ignore="right")) == 4
 
 
+def test_a_file_of_another_known_folder_is_not_meant(root):
+    pictures(root, [f"left/{k}.jpg" for k in range(20)] + [f"right/{k}.jpg" for k in range(19)])
+    rows = [f"{side}/{k}.jpg,{'ab'[k % 2]}" for side in ("left", "right") for k in range(20)]
+    table(root, "file,label", rows)
+    opened = data.open(root, layout="csv", val=0)
+    assert [p.reason for p in opened.problems] == [
+        "labels.csv line 41: there is no picture right/19.jpg"
+    ]
+
+
 @pytest.mark.parametrize(("cell", "what"), [("twelve", "is no number"), ("inf", "is not finite")])
 def test_words_among_numbers_are_named(root, cell, what):
     cells = [f"{k}.5" for k in range(40)]
