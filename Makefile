@@ -4,13 +4,29 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check shapes clean
+# A process for each processor, at most four, with one thread each. A process that has nothing left to do takes
+# tests from another; most of the time neighbours in a file stay together and share what they prepare.
+WORKERS ?= auto
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
+
+.PHONY: demo quick test test-rest test-all check shapes clean
 
 demo: $(READY)
 	$(BIN)/striate demo
 
+# While something is being changed: what takes a moment, and no case a net of the catalogue.
+quick: $(READY)
+	$(PYTEST) -m "not slow and not catalogue and not full"
+
+# Every behaviour; of the tests with a case a net, one net of each family.
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not full"
+
+# What `make test` leaves out.
+test-rest: $(READY)
+	$(PYTEST) -m full
+
+test-all: test test-rest
 
 check: $(READY)
 	$(BIN)/ruff check
@@ -21,7 +37,7 @@ check: $(READY)
 # Every shape and type that a signature promises, held to while the tests of the lower rooms run.
 # The checker draws at random which item of a list it looks at, which hypothesis warns of.
 shapes: $(READY)
-	PYTHONPATH=tests $(BIN)/python -m pytest -m "not plain and not slow" --jaxtyping-packages=striate,hook.checked \
+	PYTHONPATH=tests $(PYTEST) -m "not plain and not slow and not full" --jaxtyping-packages=striate,hook.checked \
 		-W 'ignore:Do not use the `random` module' \
 		tests/test_shapes.py tests/ops tests/layers tests/losses tests/metrics tests/augment
 

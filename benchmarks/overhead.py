@@ -33,7 +33,9 @@ class OneHeld(turns.Job):
 
     def held_out(self) -> Arrays:
         held = super().held_out()
-        return replace(held, inputs=held.inputs[:1], targets=held.targets[:1], numbers=held.numbers[:1])
+        return replace(
+            held, inputs=held.inputs[:1], targets=held.targets[:1], numbers=held.numbers[:1]
+        )
 
 
 def whole(job: turns.Job, state: State) -> turns.Call:

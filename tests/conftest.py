@@ -1,6 +1,7 @@
 """What all tests share: where the real data are, a cache of their own, a few pictures."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,21 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+from striate.models.catalog import CATALOG
+
+# One net of each file of networks, the first in the order of the catalogue.
+FIRST = set({row.file: row.name for row in reversed(CATALOG.values())}.values())
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what -m does not ask for
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of the tests with a case a net, one net of each family stays in `make test`; the others are `full`."""
+    for item in items:
+        if item.get_closest_marker("catalogue") and isinstance(item, pytest.Function):
+            nets = CATALOG.keys() & {str(value) for value in item.callspec.params.values()}
+            if nets.isdisjoint(FIRST):
+                item.add_marker("full")
 
 
 def _shared() -> Path | None:
@@ -25,6 +41,15 @@ def shared() -> Path:
             "no real data here: set STRIATE_SHARED to the folder that holds data/ and figures/"
         )
     return folder
+
+
+@pytest.fixture
+def gcc() -> None:
+    """What torch.compile builds with; a test that needs it may not be left out where CI is set."""
+    if shutil.which("g++") is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(
+            "no g++ here: torch.compile needs it"
+        )
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,7 @@ print(outside, within, fresh())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
 @pytest.mark.parametrize("own", [False, True])
 def test_a_large_array_takes_its_pages_again_while_a_net_learns(own: bool) -> None:

@@ -246,6 +246,7 @@ def test_compiling_that_does_not_pay_back_or_answers_otherwise_is_refused(compil
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("gcc")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, in compiling
 def test_a_net_is_compiled_in_place_and_watched_as_written():
     from striate.probe import scales

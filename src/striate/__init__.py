@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from striate.report import Result
     from striate.runs import Prediction, Run
     from striate.weights import build
-    from striate.workbench import train
+    from striate.workbench import compare, train
 
 __version__ = "0.1.0"
 
@@ -31,6 +31,7 @@ _HOME = {
     "Scores": "striate.metrics",
     "Sheet": "striate.measuring",
     "build": "striate.weights",
+    "compare": "striate.workbench",
     "measure": "striate.measuring",
     "nets": "striate.models.catalog",
     "open": "striate.data",
@@ -45,6 +46,7 @@ __all__ = [
     "Scores",
     "Sheet",
     "build",
+    "compare",
     "measure",
     "nets",
     "open",

@@ -18,7 +18,8 @@ from striate import cli
 from striate.cli import settings
 from striate.errors import DataError, RecipeError, nearest
 from striate.models.catalog import CATALOG
-from striate.runs import Prediction, Run
+from striate.runs import Run
+from striate.tasks.classify import Classify
 from striate.training import Recipe
 
 INTERVAL = {"value", "low", "high"}
@@ -101,8 +102,9 @@ def test_predict(status, run, shapes, tmp_path):
 
 def test_a_predicted_line_has_as_many_labels_as_were_asked_for():
     top = [["cat", 0.5], ["dog", 0.2], ["cow", 0.1], ["hen", 0.1], ["pig", 0.1]]
-    told = Prediction("a.png", {"label": "cat", "confidence": 0.5, "top": top}).as_text()
-    assert told == "a.png: cat 50.0% (dog 20.0%, cow 10.0%, hen 10.0%, pig 10.0%)"
+    task = Classify(("cat", "dog", "cow", "hen", "pig"))
+    answer = {"label": "cat", "confidence": 0.5, "top": top}
+    assert task.line(answer) == "cat 50.0% (dog 20.0%, cow 10.0%, hen 10.0%, pig 10.0%)"
 
 
 def test_nets(status):
@@ -412,6 +414,7 @@ def test_debug_shows_the_traceback():
 STRIATE = (sys.executable, "-m", "striate")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["--help"], ["nets"], ["nets", "--json"], ["train", "--show"]])
 def test_a_reader_that_has_gone_is_the_status_of_its_signal(words):
     reader, writer = os.pipe()
@@ -534,6 +537,7 @@ def test_the_demo_reads_digits_well(status, tmp_path, monkeypatch):
     assert "epoch 20/20" in err
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_mnist_is_learnt_by_default(status, shared, tmp_path):
     code, out, _ = status(

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import striate
-from striate.data.layouts.objects import turned
+from striate.data.layouts.placing import turned
 from striate.data.outlines import runs
 from striate.errors import DataError
 
@@ -370,9 +370,9 @@ SLIPS = [
     (labelme_beside, LABELME, with_shape(points=[[1, 1], [1, 5]]), "boxes without area", "train/p1.json shape 2", SCENE["p1"]),
     (labelme_beside, LABELME, with_shape(points=[[50, 1], [60, 5]]), "boxes outside the picture", "p1.json shape 2", SCENE["p1"]),
     (labelme_beside, LABELME, with_shape(points=[[30, 1], [60, 5]]), "boxes that reach outside the picture", "p1.json shape 2", [*SCENE["p1"], ("cat", 30, 1, 40, 5)]),
-    (labelme_beside, LABELME, with_shape(shape_type="line"), "points, lines and circles", "p1.json shape 2", SCENE["p1"]),
+    (labelme_beside, LABELME, with_shape(shape_type="line"), "points and lines", "p1.json shape 2", SCENE["p1"]),
 ]  # fmt: skip
-LEFT_OUT = {"boxes without area", "boxes outside the picture", "boxes given twice", "annotations of no picture", "points, lines and circles"}  # fmt: skip
+LEFT_OUT = {"boxes without area", "boxes outside the picture", "boxes given twice", "annotations of no picture", "points and lines"}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -687,6 +687,41 @@ def test_boxes_of_a_stored_picture_are_turned_with_it(tmp_path, cache, orientati
     assert plain.boxes[0].tolist() == [4, 10, 12, 20]
 
 
+def test_boxes_that_do_not_say_whether_their_picture_is_turned_are_said(tmp_path, cache):
+    yolo_plain(tmp_path / "d")
+    assert "EXIF" not in striate.open(tmp_path / "d").note
+    picture(tmp_path / "d/images/train/p0.jpg", orientation=3)
+    picture(tmp_path / "d/images/train/p1.jpg", orientation=6)
+    note = striate.open(tmp_path / "d").note
+    assert "as EXIF turns it, which they do not say: 2 annotations" in note
+    voc_lists(tmp_path / "e")
+    picture(tmp_path / "e/JPEGImages/p0.jpg", orientation=6, size=(W, H))
+    assert "EXIF" not in striate.open(tmp_path / "e").note
+
+
+def test_a_split_without_annotations_is_not_one_of_negatives(tmp_path, cache):
+    yolo_config(tmp_path / "d")
+    shutil.rmtree(tmp_path / "d/labels/val")
+    data = striate.open(tmp_path / "d", val=0)
+    assert list(data.splits) == ["train"]
+    assert "none of the 1 picture of val has an annotation file: val is not taken" in data.note
+    assert data.ignored["pictures without an annotation file"] == 1
+    shutil.move(tmp_path / "d/images/val", tmp_path / "d/images/swap")
+    shutil.move(tmp_path / "d/images/train", tmp_path / "d/images/val")
+    shutil.move(tmp_path / "d/images/swap", tmp_path / "d/images/train")
+    write(tmp_path / "d/labels/val/p0.txt", yolo(SCENE["p0"]))
+    with pytest.raises(DataError, match="none of the 1 picture of train has an annotation file"):
+        striate.open(tmp_path / "d")
+
+
+def test_a_list_does_not_take_the_picture_of_another_split(tmp_path, cache):
+    yolo_plain(tmp_path / "d")
+    write(tmp_path / "d/train.txt", "data/images/train/p0.jpg\ndata/images/train/p3.jpg\n")
+    write(tmp_path / "d/val.txt", "data/images/val/p3.jpg\n")
+    (problem,) = striate.open(tmp_path / "d").problems
+    assert problem.reason == "train.txt line 2: there is no picture data/images/train/p3.jpg"
+
+
 def test_turning_four_times_is_nothing():
     boxes, size = np.array([[1.0, 2.0, 5.0, 4.0]]), (10, 20)
     for _ in range(4):
@@ -720,7 +755,7 @@ def outlines_coco(root):
     annotations = [
         {"id": 1, "category_id": 1, "segmentation": [flat[0]], **rest},
         {"id": 2, "category_id": 2, "segmentation": [flat[1]], **rest, "bbox": [4, 4, 4, 4]},
-        {"id": 3, "category_id": 1, "segmentation": {"size": [H, W], "counts": [0, H, H * (W - 1)]}, **rest, "iscrowd": 1, "bbox": [0, 0, 1, H]},
+        {"id": 3, "category_id": 1, "segmentation": {"size": [H, W], "counts": [0, 3 * H, H * (W - 3)]}, **rest, "iscrowd": 1, "bbox": [0, 0, 3, H]},
     ]  # fmt: skip
     content = {
         "images": [{"id": 1, "file_name": "a.jpg", "height": H, "width": W}],
@@ -738,16 +773,19 @@ def outlines_yolo(root):
         )
         for k, ring in enumerate((TRIANGLE, SQUARE))
     ]
-    write(root / "labels/a.txt", "\n".join([*lines, f"0 {0.5 / W} 0.5 {1 / W} 1"]))
+    write(root / "labels/a.txt", "\n".join([*lines, f"0 {1.5 / W} 0.5 {3 / W} 1"]))
     write(root / "classes.txt", "tri\nbox")
 
 
 def outlines_labelme(root):
     picture(root / "a.jpg")
     shapes = [
+        {"label": "__ignore__", "points": [[0, 0], [3, H]], "shape_type": "rectangle"},
         {"label": "tri", "points": TRIANGLE, "shape_type": "polygon", "group_id": None},
         {"label": "box", "points": SQUARE, "shape_type": "polygon", "group_id": None},
-        {"label": "__ignore__", "points": [[0, 0], [1, H]], "shape_type": "rectangle"},
+        {"label": "__ignore__", "points": [[20, 20], [24, 21]], "shape_type": "rectangle"},
+        {"label": "tri", "points": [[30, 20], [34, 22]], "shape_type": "rectangle"},
+        {"label": "_background_", "points": [[30, 20], [34, 22]], "shape_type": "rectangle"},
     ]
     write(root / "a.json", json.dumps({"shapes": shapes, "imageHeight": H, "imageWidth": W}))
     write(root / "labels.txt", "__ignore__\n_background_\ntri\nbox\n")
@@ -760,10 +798,12 @@ def test_outlines_are_masks(tmp_path, cache, make):
     assert (data.task, data.kind, data.classes) == ("segment", "mask", ("background", "tri", "box"))
     mask = data.splits["all"].targets.truth(0)
     expected = np.zeros((H, W), np.uint8)
-    expected[:, 0] = 255
+    expected[:, :3] = 255  # below the objects
     y, x = np.mgrid[:H, :W] + 0.5
     expected[(x >= 2) & (y >= 2) & (x + y < 14)] = 1
     expected[4:8, 4:8] = 2
+    if make is outlines_labelme:
+        expected[20, 20:24] = 255
     np.testing.assert_array_equal(mask, expected)
     small = data.arrays("all", size=(H // 2, W // 2)).targets
     np.testing.assert_array_equal(np.asarray(small)[0, ..., 0], expected[1::2, 1::2])
@@ -772,6 +812,23 @@ def test_outlines_are_masks(tmp_path, cache, make):
     found = boxes.splits["all"].targets.truth(0).boxes[:2].round(3).tolist()
     assert found == [[2, 2, 12, 12], [4, 4, 8, 8]]
     assert boxes.fingerprint != before
+
+
+def test_a_broken_annotation_breaks_a_mask_as_well(tmp_path, cache):
+    for make in (outlines_yolo, outlines_labelme):
+        root = tmp_path / make.__name__
+        make(root)
+        for name in ("b", "c"):
+            shutil.copy(next(root.rglob("a.jpg")), next(root.rglob("a.jpg")).with_stem(name))
+            note = next(f for f in root.rglob("a.*") if f.suffix in (".txt", ".json"))
+            shutil.copy(note, note.with_stem(name))
+        write(note.with_stem("b"), "?")
+        data = striate.open(root, task="segment", val=0)
+        (problem,) = data.problems
+        assert re.search(r"b\.(txt|json) line 1: ", problem.reason)
+        arrays = data.arrays("all", size=(8, 8))
+        assert arrays.numbers.tolist() == [0, 2]
+        assert len(arrays.targets) == len(arrays.inputs) == 2
 
 
 def test_labelme_takes_masks_where_there_are_polygons(tmp_path, cache):

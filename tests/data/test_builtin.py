@@ -69,9 +69,9 @@ def test_digits_are_those_of_the_package(cache, monkeypatch):
     part = builtin.read("digits", options()).parts["all"]
     assert isinstance(part.source, Pixels)
     assert (part.source.images[..., 0] == np.rint(values * 255 / 16).reshape(-1, 8, 8)).all()
-    assert (part.targets.codes == labels).all()
+    assert (part.targets.strata() == labels).all()
     monkeypatch.setattr(builtin.importlib.util, "find_spec", {}.get)
-    assert (builtin.read("digits", options()).parts["all"].targets.codes == labels).all()
+    assert (builtin.read("digits", options()).parts["all"].targets.strata() == labels).all()
 
 
 def test_a_folder_of_that_name_needs_a_slash(cache, pictures, monkeypatch):

@@ -78,6 +78,7 @@ def test_twins_join_the_groups_they_are_in():
     assert len({int(found[i]) for i in (0, 3, 4)}) == 3
 
 
+@pytest.mark.slow
 def test_a_run_with_groups_is_opened_again_with_them(patients, tmp_path):
     run = striate.train(patients, "linear", out=tmp_path, epochs=1, split="folder", size=4)
     again = striate.Run.load(run.path).open_data()

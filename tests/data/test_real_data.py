@@ -82,8 +82,15 @@ def test_clothing(shared, cache):
 
 
 def test_masks_and_boxes_are_told_apart(shared, cache):
+    membranes = data.open(shared / "data" / "isbi_membrane")
+    assert (membranes.task, membranes.kind, membranes.classes) == ("segment", "mask", ("0", "255"))
+    cells = data.open(shared / "data" / "bccd")
+    assert (cells.task, cells.kind) == ("detect", "boxes")
+
+
+def test_what_no_task_reads_is_refused(shared, cache):
     from striate.errors import DataError
 
-    for name in ("isbi_membrane", "bccd", "graph_series", "free_spoken_digits", "volumes"):
+    for name in ("graph_series", "free_spoken_digits", "volumes"):
         with pytest.raises(DataError):
             data.open(shared / "data" / name)

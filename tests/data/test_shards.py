@@ -51,7 +51,7 @@ def test_a_packing_is_the_same_data(packed):
     for split in ("train", "val"):
         one, other = folder.arrays(split), from_shards.arrays(split)
         assert list(one.names) == list(other.names)
-        assert (one.targets == other.targets).all()
+        assert np.array_equal(one.targets, other.targets)
         assert np.array_equal(one.inputs, other.inputs)
     assert from_shards.problems == ()
 
@@ -113,7 +113,7 @@ def test_arrays_become_png_without_loss(cache, tmp_path, idx_files):
     there = data.open(tmp_path / "out")
     for split in source.splits:
         assert np.array_equal(there.arrays(split).inputs, source.arrays(split).inputs)
-        assert (there.arrays(split).targets == source.arrays(split).targets).all()
+        assert np.array_equal(there.arrays(split).targets, source.arrays(split).targets)
 
 
 def test_broken_pictures_are_left_out_and_too_many_stop(cache, pictures, tmp_path):

@@ -161,6 +161,7 @@ def test_layouts_types_and_no_items(name):
         assert narrow.grad.isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.plain  # the hook is not to be compiled
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # PyTorch's compiler itself does
 @pytest.mark.parametrize("name", LAYERS)

@@ -7,6 +7,7 @@ from striate.measuring import Comparison, measure, to_mlp
 from striate.measuring.comparison import shares
 
 
+@pytest.mark.slow
 def test_alexnet_keeps_its_weights_in_its_dense_layers():
     # torchvision's AlexNet: 61,100,840 parameters, of which the three linear layers hold
     # 9217 * 4096 + 4097 * 4096 + 4097 * 1000 = 58,631,144: 96 %.

@@ -377,6 +377,7 @@ def small(name):
     return build(name, size=form.size, width=form.width, init=False)
 
 
+@pytest.mark.catalogue
 @pytest.mark.parametrize("name", PICTURED)
 def test_every_net_of_the_catalogue(name):
     net = small(name)
@@ -387,6 +388,7 @@ def test_every_net_of_the_catalogue(name):
 
 
 @pytest.mark.slow
+@pytest.mark.catalogue
 @pytest.mark.parametrize("name", PICTURED)
 def test_the_last_maps_of_every_net(name):
     net = small(name)
@@ -394,6 +396,7 @@ def test_the_last_maps_of_every_net(name):
 
 
 @pytest.mark.slow
+@pytest.mark.catalogue
 @pytest.mark.parametrize("name", PICTURED)
 def test_every_net_at_its_published_input(name):
     net = outline(name)

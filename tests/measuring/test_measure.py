@@ -50,6 +50,7 @@ def test_lenet_row_by_row():
     assert sheet.ran_on == "meta"
 
 
+@pytest.mark.catalogue
 @pytest.mark.parametrize("name", sorted(CATALOG))
 def test_the_catalogue_prints_what_the_sheet_counts(name):
     sheet, row = measure(name), entry(name)
@@ -480,9 +481,9 @@ def test_a_net_wrapped_for_compilation_is_measured_as_itself():
 def test_a_resnet_takes_well_under_a_second():
     net = build("resnet18", init=False)
     measure(net)
-    started = time.perf_counter()
+    started = time.process_time()
     measure(net)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 class Remembering(nn.Module):

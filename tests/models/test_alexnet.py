@@ -52,6 +52,7 @@ def side(text):
     return int(text.partition("x")[0])
 
 
+@pytest.mark.slow
 def test_the_caption_of_figure_2_row_by_row(tables):
     net, layers = sheet("alexnet_2012")
     table = tables["AlexNet"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from striate.errors import ArgumentError, ShapeError, nearest
-from striate.models.catalog import CATALOG, build, nets
+from striate.models.catalog import CATALOG, able, build, nets
 
 KEYS = {
     "name",
@@ -183,3 +183,81 @@ def test_building_on_another_device_draws_the_same_numbers():
     with torch.device("meta"):
         net = build("lenet5")
     assert next(net.parameters()).device.type == "meta"
+
+
+SEGMENT = {"enet", "fcn", "fcn32s", "fcn16s", "fcn8s", "fcn_resnet50", "unet", "unet_same"}
+
+
+def test_what_can_be_done_on_what_is_known_without_building():
+    assert set(able("segment", 3)) == SEGMENT
+    assert set(able("detect", 3)) == {"yolo_v1", "yolo_v1_tiny", "yolo_grid"}
+    assert set(able("forecast", 3)) == {"stgcn", "tgcn3d"}
+    assert set(able("unsupervised", 3)) == {"neocognitron", "cdbn"}
+    assert able("classify", 2) == ["tdnn"]
+    assert able("segment", 2) == able("classify", 4) == []
+    every = [
+        name
+        for task in ("classify", "segment", "detect", "forecast", "unsupervised")
+        for name in able(task, 3)
+    ]
+    assert sorted([*every, "tdnn"]) == sorted(CATALOG)
+    kinds = {name: row.kind for name, row in CATALOG.items() if row.kind != "picture"}
+    assert kinds == {"tdnn": "series", "stgcn": "graph", "tgcn3d": "graph"}
+    with pytest.raises(ArgumentError) as error:
+        able("segmented", 3)
+    assert str(error.value).startswith("no net does 'segmented'; did you mean segment? There are: ")
+
+
+def test_values_are_regressed_by_nets_whose_answers_are_free():
+    classifiers = {name for axes in (2, 3) for name in able("classify", axes)}
+    assert set(able("regress", 3)) == classifiers - {
+        *("tdnn", "lenet5_1998", "capsnet", "allcnn_cifar"),
+        *("nin_cifar10", "nin_imagenet", "squeezenet1_0", "squeezenet1_1"),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*able("classify", 3), *able("classify", 2)])
+def test_answers_are_bounded_where_a_bias_does_not_move_them(name):
+    """A bias of the last layer moves a free answer by as much, and one behind a ReLU or a square not."""
+    form = CATALOG[name].small
+    net = build(name, size=form.size, width=form.width, num_classes=3).eval()
+    x = torch.rand(2, *net.input_shape, generator=torch.Generator().manual_seed(0))
+    head = net.get_submodule(net.head)
+    if getattr(head, "bias", None) is None:
+        assert CATALOG[name].bounded == (name != "bn_nin")  # the largest of several sums
+        return
+    with torch.no_grad():
+        before = net(x)
+        head.get_parameter("bias").sub_(50)
+        moved = torch.allclose(net(x), before - 50, atol=1e-2)
+    assert moved != CATALOG[name].bounded
+
+
+@pytest.mark.parametrize("name", [*able("segment", 3), *able("detect", 3)])
+def test_pictures_of_an_odd_size_are_answered_or_refused_in_one_line(name):
+    form = CATALOG[name].small
+    net = build(name, size=form.size, width=form.width, num_classes=3).eval()
+    x = torch.rand(1, net.input_shape[0], 97, 131)
+    messages = {
+        "enet": "enet: halves a picture three times, so sides are multiples of 8; got 97x131; pad or resize to 104x136",
+        "unet": (
+            "unet: valid convolutions and even poolings take sides of 188, 204, 220 and on by 16; got 97x131; "
+            "resize or pad to 188 for 97, 188 for 131, or use unet_same"
+        ),
+        "yolo_v1": (
+            "yolo_v1: it was built for pictures of 64x64; got 97x131; resize them, or build yolo_grid, which takes any size"
+        ),
+        "yolo_v1_tiny": (
+            "yolo_v1_tiny: it was built for pictures of 64x128; got 97x131; resize them, or build yolo_grid, which takes "
+            "any size"
+        ),
+    }
+    if name in messages:
+        with pytest.raises(ShapeError) as error:
+            net(x)
+        assert str(error.value) == messages[name]
+        return
+    with torch.no_grad():
+        answer = net(x)
+    assert answer.shape == ((1, 13, 4, 5) if name == "yolo_grid" else (1, 3, 97, 131))

@@ -33,6 +33,7 @@ def pictures(net: Backbone, count: int) -> torch.Tensor:
     return torch.rand((count, *net.input_shape), generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.catalogue
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_step_gives_every_parameter_a_gradient(name):
     net = small(name)
@@ -58,6 +59,7 @@ def test_a_step_gives_every_parameter_a_gradient(name):
         assert parameter.grad.abs().sum() > 0, path
 
 
+@pytest.mark.catalogue
 @pytest.mark.parametrize("name", NAMES)
 def test_evaluation_is_repeatable_and_takes_batches_of_one_and_two(name):
     net = small(name).eval()
@@ -73,6 +75,7 @@ def test_evaluation_is_repeatable_and_takes_batches_of_one_and_two(name):
     )
 
 
+@pytest.mark.catalogue
 @pytest.mark.parametrize("name", NAMES)
 def test_both_memory_layouts_give_the_same(name):
     net = small(name).eval().double()
@@ -88,6 +91,7 @@ def test_both_memory_layouts_give_the_same(name):
     torch.testing.assert_close(turned, plain)
 
 
+@pytest.mark.catalogue
 @pytest.mark.parametrize("name", NAMES)
 def test_weights_go_into_a_net_built_without_any(name):
     net = small(name).eval()
@@ -98,6 +102,7 @@ def test_weights_go_into_a_net_built_without_any(name):
         assert torch.equal(bare(x), net(x))
 
 
+@pytest.mark.catalogue
 @pytest.mark.parametrize("name", NAMES)
 def test_the_seed_alone_decides_the_weights(name):
     before = torch.get_rng_state()
@@ -110,6 +115,7 @@ def test_the_seed_alone_decides_the_weights(name):
     assert torch.equal(*unsaid)
 
 
+@pytest.mark.catalogue
 @pytest.mark.parametrize("name", NAMES)
 def test_features_are_what_widths_and_strides_say(name):
     net = small(name).eval()
@@ -130,6 +136,7 @@ def test_strides_are_the_pixels_between_neighbouring_values(name):
         assert (b.shape[-1] - a.shape[-1]) * stride == 64
 
 
+@pytest.mark.catalogue
 @pytest.mark.parametrize("name", NAMES)
 def test_the_ends_are_where_the_net_says(name):
     net = small(name)
@@ -149,6 +156,7 @@ def test_the_ends_are_where_the_net_says(name):
     torch.testing.assert_close(net.get_submodule(net.head).weight, head, rtol=0, atol=0)
 
 
+@pytest.mark.catalogue
 @pytest.mark.parametrize("name", NAMES)
 def test_channels_classes_and_width_are_free(name):
     form = CATALOG[name].small
@@ -161,16 +169,17 @@ def test_channels_classes_and_width_are_free(name):
 
 
 @pytest.mark.slow
+@pytest.mark.catalogue
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_export_computes_the_same(name):
     net = small(name).eval()
     x = pictures(net, 2)
-    program = torch.export.export(net, (x,))
     with torch.no_grad():
-        torch.testing.assert_close(program.module()(x), net(x))
+        torch.testing.assert_close(exported(name).module()(x), net(x))
 
 
+@pytest.mark.catalogue
 @pytest.mark.parametrize("name", NAMES)
 def test_the_catalogue_counts_what_the_built_net_has(name):
     row = entry(name)
@@ -186,6 +195,7 @@ def _for_inference(name: str) -> Backbone:
     return build(name, init=False, **without)
 
 
+@pytest.mark.catalogue
 @pytest.mark.parametrize("name", NAMES)
 def test_frozen_normalisation_stays_as_it_is(name):
     net = small(name).freeze_norm().train()
@@ -202,6 +212,7 @@ def test_frozen_normalisation_stays_as_it_is(name):
     assert all(p.requires_grad for norm in norms for p in norm.parameters())
 
 
+@pytest.mark.catalogue
 @pytest.mark.parametrize("name", [n for n in NAMES if "drop_rate" in CATALOG[n].options])
 def test_dropout_is_a_setting(name):
     net = small(name, drop_rate=0.75)
@@ -212,20 +223,53 @@ def test_dropout_is_a_setting(name):
     assert not rates
 
 
-FAMILIES = {}
-for _row in CATALOG.values():
-    FAMILIES.setdefault(_row.file, _row.name)
+# Nets which together call every operation that the catalogue calls: what the compiler writes, it writes for these.
+BUILT = [
+    "alexnet_2012", "capsnet", "cdbn", "enet", "fcn_resnet50", "highway_mnist_16", "lenet1", "lenet5",
+    "neocognitron", "nin_cifar10", "resnet18", "squeezenet1_0", "stgcn", "tdnn", "vgg11", "yolo_v1",
+]  # fmt: skip
+
+
+def exported(name):
+    net = small(name).eval()
+    return torch.export.export(net, (pictures(net, 2),))
+
+
+def operations(name):
+    nodes = exported(name).graph.nodes
+    return {str(node.target) for node in nodes if node.op == "call_function"}
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_every_operation_is_in_a_net_that_is_compiled():
+    built = set[str]().union(*map(operations, BUILT))
+    first = {row.file: row.name for row in reversed(CATALOG.values())}.values()
+    assert {name: missing for name in first if (missing := operations(name) - built)} == {}
 
 
 @pytest.mark.slow
+@pytest.mark.catalogue
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_it_is_traced_in_one_piece(name):
+    compiles(name, "aot_eager")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n == "lenet5" else pytest.mark.full) for n in BUILT]
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.usefixtures("gcc")
 def test_compiling_computes_the_same(name):
+    compiles(name, "inductor")
+
+
+def compiles(name, backend):
     net = small(name).eval()
     x = pictures(net, 2)
     torch.compiler.reset()  # a family of many rows would meet the limit of recompiling one forward
-    # One net a family through the real compiler; the others as far as tracing in one piece.
-    backend = "inductor" if name in FAMILIES.values() else "aot_eager"
     compiled = torch.compile(net, backend=backend, fullgraph=True)
     with torch.no_grad():
         torch.testing.assert_close(compiled(x), net(x), rtol=1e-4, atol=1e-4)

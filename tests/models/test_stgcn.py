@@ -139,7 +139,12 @@ def windows(series, steps, ahead):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "options"), [("stgcn", {}), ("tgcn3d", {}), ("tgcn3d", {"graph": "learned"})]
+    ("name", "options"),
+    [
+        ("stgcn", {}),
+        pytest.param("tgcn3d", {}, marks=pytest.mark.full),
+        pytest.param("tgcn3d", {"graph": "learned"}, marks=pytest.mark.full),
+    ],
 )
 def test_it_forecasts_buses_better_than_persistence(shared, name, options):
     """Passengers at the 30 busiest stops of Montevideo: 3 hours from the 12 before, the last week unseen."""

@@ -9,7 +9,6 @@ from torch.nn import functional as F
 from striate.errors import ArgumentError, ShapeError
 from striate.losses import cell_target, yolo_loss
 from striate.models.catalog import CATALOG, build
-from striate.models.rows.yolo import BACKBONES
 
 # Fig. 3, a line for each column: (kernel, maps), with the stride where it is 2; "max" halves.
 YOLO = """
@@ -126,20 +125,6 @@ def test_boxes_of_a_cell_are_an_option():
     with pytest.raises(ArgumentError) as error:
         build("yolo_grid", size=64, boxes=[2, 3])
     assert str(error.value) == "yolo_grid: boxes takes one number, the boxes of a cell; got [2, 3]"
-
-
-@pytest.mark.parametrize("stride", [16, 32])
-@pytest.mark.parametrize("backbone", BACKBONES)
-def test_the_grid_stands_on_every_backbone_that_is_listed(backbone, stride):
-    form = CATALOG[backbone].small
-    net = build("yolo_grid", backbone=backbone, stride=str(stride), size=128, width=form.width)
-    net.eval()
-    answer = net(torch.rand(1, 3, 128, 128))
-    cells = 128 // stride
-    assert answer.shape == (1, 30, cells, cells)
-    assert net.strides[-1] == stride
-    answer.sum().backward()
-    assert all(parameter.grad is not None for parameter in net.parameters())
 
 
 def test_the_grid_without_its_trunk_is_two_convolutions():

@@ -107,6 +107,7 @@ def test_on_a_ring_a_filter_of_the_frequencies_commutes_with_shifts(kit):
     kit.close(ops.spectral_conv(x.roll(2, -1), theta, vectors), y.roll(2, -1))
 
 
+@pytest.mark.slow
 @pytest.mark.plain
 def test_gradients_types_compile(kit):
     matrix = ops.laplacian(ring(5))

@@ -233,6 +233,7 @@ def test_vmap(kit, name):
     kit.close(torch.vmap(call)(both, *(t.expand(2, *t.shape) for t in others)), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.plain
 @pytest.mark.parametrize("name", CASES)
 def test_exports(kit, name):
@@ -251,7 +252,10 @@ def test_exports(kit, name):
 @pytest.mark.slow
 @pytest.mark.plain
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # PyTorch's compiler itself does
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.full] * n.endswith(("1d", "3d"))) for n in CASES],
+)
 def test_compiles_to_one_graph(kit, name):
     call, given = CASES[name].call, [t.requires_grad_() for t in tensors(kit, name)]
     y, z = call(*given), kit.compiled(call)(*given)

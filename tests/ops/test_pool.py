@@ -355,6 +355,7 @@ def test_exports(kit, name):
     kit.close(program.module()(more), SMOOTH[name](more))
 
 
+@pytest.mark.slow
 @pytest.mark.plain
 @pytest.mark.parametrize("name", CALLS)
 def test_compiles_to_one_graph(kit, name):

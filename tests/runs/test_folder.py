@@ -72,6 +72,7 @@ def test_an_out_that_is_a_file_or_missing_right(tmp_path):
         folder.make(folder.Path("/proc/nowhere"), "classify", None, "x")
 
 
+@pytest.mark.slow
 def test_the_second_writer_is_told_who_is_first(tmp_path):
     code = (
         "import sys; from pathlib import Path; from striate.runs import folder\n"

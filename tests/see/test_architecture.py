@@ -16,6 +16,7 @@ def stages(net, *shape):
     return [(stage.shape, stage.layers, stage.label) for stage in drawn.stages]
 
 
+@pytest.mark.slow
 def test_a_chain_is_drawn_layer_by_layer():
     assert stages(build("lenet5", init=False), 1, 28, 28) == [
         ((1, 28, 28), 0, "input"),

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ SOURCE = Path(striate.__file__).parent
 
 
 @pytest.fixture(scope="module")
-def toy():
+def toy() -> Any:
     sys.path.insert(0, str(HERE))
     try:
         import toy as found
@@ -116,7 +117,8 @@ def test_two_processes_score_the_same(toy, smooth, tmp_path):
 
 
 def test_data_of_another_kind_are_refused(toy, smooth, tmp_path, shapes):
-    run = striate.train(smooth, toy.net(), out=tmp_path, **{**toy.settings(), "epochs": 1})
+    short: dict[str, Any] = {**toy.settings(), "epochs": 1}
+    run = striate.train(smooth, toy.net(), out=tmp_path, **short)
     with pytest.raises(DataError, match="trained to smooth, on array targets"):
         run.evaluate(shapes)
 

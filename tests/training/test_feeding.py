@@ -40,6 +40,7 @@ def test_between_grey_and_rgb_channels_count_the_same():
     assert feeding.in_color(rgb, "hsv") is None
 
 
+@pytest.mark.slow
 def test_a_run_hands_on_how_it_was_fed(shapes, tmp_path):
     first, said = trained(shapes, tmp_path / "first", net="linear")
     assert not any("normalised" in line for line in said)

@@ -13,10 +13,10 @@ from striate.models import catalog
 from striate.plan import Plan
 from striate.probe import scales
 from striate.runs.preprocessing import Preprocessing
+from striate.tasks.classify import Classify, balanced_weights
 from striate.training import health as health_room
 from striate.training import loop, optim, read_recipe
 from striate.training.average import Average
-from striate.tasks.classify import Classify, balanced_weights
 from striate.training.batches import Batches, balanced_order
 from striate.training.frozen import begin_epoch, check, head
 from striate.training.health import Health, Look
@@ -173,6 +173,17 @@ def test_a_prefix_is_frozen_with_all_below_it():
     ]:
         with pytest.raises(RecipeError, match=message):
             check(net, recipe(freeze=word))
+
+
+def test_features_of_a_net_on_a_backbone_are_the_backbone():
+    net = catalog.build("unet", backbone="resnet18", num_classes=3, size=(32, 32), width=0.25)
+    chosen = recipe(freeze="features")
+    check(net, chosen)
+    begin_epoch(net, optim.optimizer(net, chosen), chosen, 0)
+    learns = {name.split(".")[0] for name, p in net.named_parameters() if p.requires_grad}
+    assert learns == {"up", "score"}
+    assert not net.get_submodule("backbone.bn1").training
+    assert net.get_submodule("up.0.convs.bn1").training
 
 
 def test_the_head_first_and_then_all():

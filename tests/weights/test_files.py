@@ -238,7 +238,9 @@ except files.CheckpointError as error:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("count", "times"), [(1_000_000, 2), (300_000, 30)])
+@pytest.mark.parametrize(
+    ("count", "times"), [pytest.param(1_000_000, 2, marks=pytest.mark.full), (300_000, 30)]
+)
 def test_a_header_of_many_tensors_takes_memory_in_proportion_to_its_file(tmp_path, count, times):
     path = raw(tmp_path / "x.safetensors", {f"t{i}": ONE for i in range(count)})
     done = subprocess.run(

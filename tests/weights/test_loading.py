@@ -187,7 +187,7 @@ def test_a_published_name_is_loaded_once_it_is_in_the_cache(tmp_path, monkeypatc
     ("name", "flag", "size"),
     [
         ("googlenet", "auxiliary", 64),
-        ("inception_v3", "auxiliary", 299),
+        pytest.param("inception_v3", "auxiliary", 299, marks=pytest.mark.full),
         ("fcn_resnet50", "auxiliary", 64),
         ("capsnet", "decoder", 28),
     ],

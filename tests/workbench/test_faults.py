@@ -60,6 +60,7 @@ def last(path):
     ).hexdigest()
 
 
+@pytest.mark.slow
 def test_a_deterministic_training_is_bit_equal_when_repeated(shapes, tmp_path):
     settings = {"deterministic": True, "plan": "auto", "drop_rate": 0.2, "ema": 0.9, "epochs": 2}
     paths = [trained(shapes, tmp_path / str(i), **settings) for i in range(2)]
@@ -96,6 +97,7 @@ def test_what_cannot_be_deterministic_is_refused_before_the_first_step(shapes, t
     assert striate.train(shapes, Unpools(), out=tmp_path, epochs=1).summary["epochs"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_nan", ["skip:2", "rollback"])
 def test_what_happened_to_steps_is_remembered_by_a_resumed_training(
     shapes, tmp_path, monkeypatch, on_nan

@@ -10,6 +10,7 @@ import pytest
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "kill_training.py"
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_five_killed_trainings_end_with_the_bits_of_an_undisturbed_one():
     command = [sys.executable, str(SCRIPT), "--random", "3", "--checkpoint", "2", "--seed", "5"]

@@ -93,7 +93,10 @@ def test_torchrun_does_the_same(two, shapes, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("signum", "status"),
+    [pytest.param(signal.SIGTERM, 143, marks=pytest.mark.full), (signal.SIGINT, 130)],
+)
 def test_a_signal_reaches_all_and_another_number_of_processes_goes_on(
     two, shapes, tmp_path, signum, status
 ):
@@ -137,7 +140,7 @@ def test_a_signal_reaches_all_and_another_number_of_processes_goes_on(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [pytest.param(0, marks=pytest.mark.full), 1])
 def test_a_process_killed_while_pictures_are_decoded(tmp_path, number):
     noise = np.random.default_rng(0).integers(0, 255, (1000, 1000, 3), np.uint8)
     for i in range(80):
@@ -192,6 +195,7 @@ def test_no_process_outlives_the_command(shapes, tmp_path):
     assert not any(map(alive, children))
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_three_killed_processes_change_no_bit():
     ended = subprocess.run(

@@ -86,6 +86,7 @@ def test_an_out_that_takes_no_file_is_said_before_the_data_are_looked_at(tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_full_log_is_said_once_and_the_training_goes_on(shapes, tmp_path):
     said = []
 

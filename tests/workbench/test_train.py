@@ -67,7 +67,7 @@ def test_the_run_folder_is_complete(fitted):
     rows = list(csv.DictReader((path / "results.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
     items = list(csv.DictReader((path / "items.csv").read_text().splitlines()))
-    assert list(items[0]) == ["file", "truth", "answer", "confidence"]
+    assert list(items[0]) == ["file", "truth", "answer", "confidence", "accuracy", "loss"]
     right = sum(row["truth"] == row["answer"] for row in items) / len(items)
     assert right == pytest.approx(fitted.held.scores.scores["accuracy"].value)
     args = yaml.safe_load((path / "args.yaml").read_text())
@@ -144,6 +144,7 @@ def test_the_same_seed_gives_the_same_bits(fitted, shapes, tmp_path):
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "at"),
     [
@@ -612,7 +613,7 @@ class Raises(nn.Module):
         super().__init__()
         self.fc = nn.Linear(3, 3)
 
-    def forward(self, x):  # noqa: ARG002
+    def forward(self, x):
         raise KeyError("no such branch")
 
 

@@ -225,6 +225,18 @@ def predict(run: Path, files: Sequence[Path], net: str | None, json: bool, **giv
 
 
 @app.command()
+@click.argument("runs", type=FOLDER, nargs=-1, required=True)
+@click.option("--split", help="train, val or test; what the training held out if not given.")
+@with_json
+def compare(runs: Sequence[Path], split: str | None, json: bool) -> None:
+    """Compare RUNS on the same items: differences from the first, with intervals."""
+    from striate.workbench.compare import compare as compared
+
+    found = compared(runs, split=split)
+    emit(found.as_dict(), found.as_text(), json=json)
+
+
+@app.command()
 @click.argument("pattern", required=False)
 @with_json
 def nets(pattern: str | None, json: bool) -> None:

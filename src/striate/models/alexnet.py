@@ -41,7 +41,9 @@ def first_of_2012(net: nn.Module, generator: torch.Generator) -> None:
     """N(0, 0.01); biases one where the paper wants the ReLUs to start with positive inputs, else zero: section 5."""
     init.gaussian(net, generator, std=0.01)
     for name, layer in net.named_modules():
-        if name.endswith(("conv2", "conv4", "conv5", "fc6", "fc7")):
+        if not isinstance(layer, nn.Identity) and name.endswith(
+            ("conv2", "conv4", "conv5", "fc6", "fc7")
+        ):
             init.constant(layer.get_parameter("bias"), 1)
 
 

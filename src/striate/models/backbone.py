@@ -27,6 +27,8 @@ class Backbone(nn.Module, ABC):
         head: path of the last layer, linear or a convolution.
         auxiliary_heads: paths of the last layers of auxiliary classifiers, which only training uses; the
             class names all that it may have, so that weights tell them from what is missing.
+        backbone_name: of the net of the catalogue whose layers, as far as they are needed, are at the path
+            `backbone`; empty where none is.
     """
 
     input_shape: tuple[int, ...]
@@ -35,6 +37,7 @@ class Backbone(nn.Module, ABC):
     stem: str
     head: str
     auxiliary_heads: tuple[str, ...] = ()
+    backbone_name: str = ""
 
     @property
     def class_layers(self) -> tuple[str, ...]:
@@ -48,6 +51,13 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def features(self, x: Tensor) -> list[Tensor]:
         """Maps [B, widths[i], H / strides[i], W / strides[i]] (valid convolutions lose a border), finest first."""
+
+    def keep_maps(self, count: int) -> None:
+        """Give from now on only the finest maps, so many, and compute nothing behind them; there is no answer any more.
+
+        The loops of `features` end with the last of `widths`.
+        """
+        self.widths, self.strides = self.widths[:count], self.strides[:count]
 
     def channels(self, num_classes: int) -> int:
         """Numbers along axis 1 of the answer for so many classes; detectors have more than one a class."""

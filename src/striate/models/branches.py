@@ -234,11 +234,13 @@ class Chain(Backbone):
             x = getattr(self, name)(x)
             if name in behind:
                 found[name] = x
+            if len(found) == len(behind):
+                break
         return found
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The last maps of each resolution."""
-        return list(self.maps(x, self.ends).values())
+        return list(self.maps(x, self.ends[: len(self.widths)]).values())
 
     def forward(self, x: Tensor) -> Tensor:
         """Pictures [B, C, H, W] to logits [B, classes]."""

@@ -68,6 +68,14 @@ CATALOG: dict[str, Entry] = {
     **graph.ROWS,
 }
 
+AXES = {
+    "series": "channels, frames",
+    "picture": "channels, height, width",
+    "graph": "channels, steps, nodes",
+    "volume": "channels, depth, height, width",
+}
+REGRESS = "regress"  # the task that no row lists
+
 
 def entry(name: str) -> Entry:
     """One row of the catalogue.
@@ -78,6 +86,33 @@ def entry(name: str) -> Entry:
     if name not in CATALOG:
         raise ArgumentError(f"no net is called {name!r}; {nearest(name, CATALOG)}")
     return CATALOG[name]
+
+
+def backbones(*strides: int) -> list[str]:
+    """Names of the nets whose maps heads can stand on; if strides are given, of those with a map of one of them."""
+    return [
+        row.name
+        for row in CATALOG.values()
+        if row.strides and (not strides or set(strides) & set(row.strides))
+    ]
+
+
+def able(task: str, axes: int) -> list[str]:
+    """Names of the nets that can do a task on items of so many axes, channels included: a picture has three.
+
+    Values are regressed by the nets that classify, unless their answers are bounded.
+
+    Raises:
+        ArgumentError: no net does such a task.
+    """
+    tasks = {*(task for row in CATALOG.values() for task in row.tasks), REGRESS}
+    if task not in tasks:
+        raise ArgumentError(f"no net does {task!r}; {nearest(task, tasks)}")
+    return [row.name for row in CATALOG.values() if len(row.input) == axes and _does(row, task)]
+
+
+def _does(row: Entry, task: str) -> bool:
+    return "classify" in row.tasks and not row.bounded if task == REGRESS else task in row.tasks
 
 
 def build(
@@ -142,12 +177,10 @@ def outline(name: str, shape: Sequence[int] | None = None, *, init: bool = False
     row = entry(name)
     channels, *size = shape or row.input
     if len(size) + 1 != len(row.input):
-        kind, axes = {2: ("series", "channels, frames")}.get(
-            len(row.input), ("picture", "channels, height, width")
-        )
+        axes = AXES[row.kind]
         such = "x".join(map(str, row.input))
         raise ShapeError(
-            f"{name} reads one {kind}, such as {such} ({axes}); got {'x'.join(map(str, shape or ()))}"
+            f"{name} reads one {row.kind}, such as {such} ({axes}); got {'x'.join(map(str, shape or ()))}"
         )
     bare: dict[str, Any] = {"auxiliary": False} if "auxiliary" in row.options else {}
     return build(name, in_channels=channels, size=tuple(size), init=init, **bare)

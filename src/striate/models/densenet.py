@@ -186,7 +186,7 @@ class Maps(nn.ModuleDict):
         layers[f"norm{len(spec.layers) + 1}"] = nn.BatchNorm2d(channels)
         layers[f"relu{len(spec.layers) + 1}"] = nn.ReLU(inplace=True)
         super().__init__(layers)
-        self.widths = tuple(widths)
+        self.widths, self.blocks = tuple(widths), len(widths)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """[B, C, H, W] to the maps of each resolution."""
@@ -195,6 +195,8 @@ class Maps(nn.ModuleDict):
             x = layer(x)
             if isinstance(layer, DenseBlock):
                 maps.append(x)
+                if len(maps) == self.blocks < len(self.widths):
+                    return maps
         return [*maps[:-1], x]
 
 
@@ -231,6 +233,11 @@ class DenseNet(Backbone):
     def features(self) -> Maps:  # pyright: ignore[reportIncompatibleMethodOverride] - called alike
         """The layers before the classifier; called, they give the output of each block."""
         return cast("Maps", self._modules["features"])
+
+    def keep_maps(self, count: int) -> None:
+        """As every net; the last block kept is followed by nothing."""
+        super().keep_maps(count)
+        self.features.blocks = count
 
     def initialise(self, generator: torch.Generator) -> None:
         """He's for the convolutions; batch normalisation starts as the identity."""

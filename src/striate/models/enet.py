@@ -214,7 +214,12 @@ class ENet(Backbone):
         return self._encode(x)[0]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pictures [B, C, H, W] to logits [B, K, H, W]."""
+        """Pictures [B, C, H, W] to logits [B, K, H, W].
+
+        Raises:
+            ShapeError: a side that cannot be halved three times.
+        """
+        _check_sides((x.shape[2], x.shape[3]))
         maps, places = self._encode(x)
         y = maps[-1]
         for up, *others in (self.bottleneck4, self.bottleneck5):
@@ -230,11 +235,15 @@ def build(request: Request) -> Backbone:
     Raises:
         ShapeError: a side that cannot be halved three times.
     """
-    height, width = request.size
+    _check_sides(request.size)
+    return ENet(request)
+
+
+def _check_sides(size: tuple[int, ...]) -> None:
+    height, width = size
     if height % STRIDE or width % STRIDE:
-        fits = [-(-side // STRIDE) * STRIDE for side in request.size]
+        fits = [-(-side // STRIDE) * STRIDE for side in size]
         raise ShapeError(
             f"enet: halves a picture three times, so sides are multiples of {STRIDE}; got "
             f"{height}x{width}; pad or resize to {fits[0]}x{fits[1]}"
         )
-    return ENet(request)

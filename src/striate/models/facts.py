@@ -7,7 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from striate.errors import ArgumentError, nearest
+from striate.errors import LISTED, ArgumentError, nearest
+
+# What a net reads by the axes of one item, channels included.
+KINDS = {2: "series", 3: "picture", 4: "volume"}
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,40 @@ class Flag:
         raise ArgumentError(f"{key} takes true or false, got {value!r}")
 
 
-Option = Choice | Counts | Number | Flag
+@dataclass(frozen=True)
+class Net:
+    """An option that takes a net of the catalogue whose maps a head can stand on.
+
+    Attributes:
+        default: the word that stands when none is given.
+        strides: of which at least one map must have one; empty takes any.
+        others: words beside the nets.
+    """
+
+    default: str
+    strides: tuple[int, ...] = ()
+    others: tuple[str, ...] = ()
+
+    def read(self, key: str, value: object) -> str:
+        """Check one value."""
+        from striate.models.catalog import CATALOG, backbones
+
+        able = backbones(*self.strides)
+        if isinstance(value, str) and value in (*self.others, *able):
+            return value
+        if value in CATALOG:
+            wanted = f"of stride {' or '.join(map(str, self.strides))} " if self.strides else ""
+            more = f" and {len(able) - LISTED} more" if len(able) > LISTED else ""
+            raise ArgumentError(
+                f"{key}={value}: it has no maps {wanted}that a head can stand on; those that have: "
+                f"{', '.join(able[:LISTED])}{more}"
+            )
+        raise ArgumentError(
+            f"{key} has no value {value!r}; {nearest(str(value), (*self.others, *able))}"
+        )
+
+
+Option = Choice | Counts | Number | Flag | Net
 Value = str | tuple[int, ...] | float | bool
 
 
@@ -115,7 +151,7 @@ class Request:
     options: Mapping[str, Value]
 
     def word(self, option: str) -> str:
-        """The value of a `Choice`."""
+        """The value of a `Choice` or a `Net`."""
         return str(self.options[option])
 
     def counts(self, option: str) -> tuple[int, ...]:
@@ -159,8 +195,13 @@ class Entry:
         year: of the paper.
         paper: authors, year, where to find it.
         tasks: what it does: classify, segment, detect, forecast, or unsupervised.
+        bounded: whether its answers are no free numbers but lengths, distances or behind a ReLU: it tells
+            classes apart, and values of any sign it cannot learn.
         input: (C, H, W) of one item as published; (C, frames) of a net over time.
+        kind: of what it reads: a picture, a series, a volume, or a graph (C, steps, nodes).
         classes: outputs as published.
+        strides: pixels between neighbouring values of each of its maps, where heads of other nets can stand
+            on them; empty where they cannot.
         params: of the net as used for inference.
         params_train: with its auxiliary heads.
         macs: multiply-adds of one item at `input`, inference; the tests count all three on the built net.
@@ -181,14 +222,18 @@ class Entry:
     macs: int
     published: Published
     tasks: tuple[str, ...] = ("classify",)
+    strides: tuple[int, ...] = ()
+    bounded: bool = False
+    kind: str = ""
     params_train: int = 0
     options: Mapping[str, Option] = field(default_factory=dict[str, Option])
     note: str = ""
     small: Small = Small()
 
     def __post_init__(self) -> None:
-        """A net without auxiliary heads trains what it infers with."""
+        """A net without auxiliary heads trains what it infers with; what it reads is told by its axes."""
         object.__setattr__(self, "params_train", self.params_train or self.params)
+        object.__setattr__(self, "kind", self.kind or KINDS[len(self.input)])
 
     def as_dict(self) -> dict[str, object]:
         """One element of the JSON shape `nets`."""

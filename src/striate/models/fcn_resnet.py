@@ -97,6 +97,7 @@ class FCNResNet(Backbone):
     stem = "backbone.conv1"
     head = "classifier.4"
     auxiliary_heads = ("aux_classifier.4",)
+    backbone_name = "resnet50"
 
     def __init__(self, request: Request) -> None:
         super().__init__()

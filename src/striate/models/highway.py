@@ -168,7 +168,7 @@ class HighwayNet(Backbone):
     def features(self, x: Tensor) -> list[Tensor]:
         """The maps at the end of each stage."""
         maps: list[Tensor] = []
-        for layers in self.stages:
+        for layers in self.stages[: len(self.widths)]:
             x = layers(self.drop(self.pool(maps[-1])) if maps else x)
             maps.append(x)
         return maps

@@ -130,6 +130,8 @@ class NiN(Staged):
 
         The remedy is that of Krizhevsky, Sutskever and Hinton 2012, section 5, for their inner layers.
         """
+        if isinstance(self.classifier, nn.Identity):  # below another head
+            return
         head = self.get_submodule(self.head)
         if isinstance(head, nn.Conv2d) and head.bias is not None:
             init.constant(head.bias, 1.0)

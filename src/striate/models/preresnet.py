@@ -143,10 +143,11 @@ class PreResNet(Backbone):
         """The sums at the end of each stage, the last one normalised and through ReLU as the head reads it."""
         x = self.pool(self.conv1(x))
         maps: list[Tensor] = []
-        for stage in self.stages:
+        for stage in self.stages[: len(self.widths)]:
             x = stage(x)
             maps.append(x)
-        maps[-1] = self.relu(self.norm(x))
+        if len(maps) == len(self.stages):
+            maps[-1] = self.relu(self.norm(x))
         return maps
 
     def forward(self, x: Tensor) -> Tensor:

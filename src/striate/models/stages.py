@@ -45,6 +45,12 @@ class Stages(nn.Sequential):
                 maps.append(x)
         return maps
 
+    def keep(self, count: int) -> None:
+        """Take out the layers behind the first maps, so many."""
+        self.ends = self.ends[:count]
+        for name in list(self._modules)[self.ends[-1] + 1 :]:
+            del self._modules[name]
+
 
 class Staged(Backbone):
     """A net whose maps come from a module called `features`, the name that torchvision's weights have."""
@@ -58,6 +64,11 @@ class Staged(Backbone):
     def features(self) -> Stages:  # pyright: ignore[reportIncompatibleMethodOverride] - called alike
         """The layers up to the last maps; called, they give the maps of each resolution."""
         return cast("Stages", self._modules["features"])
+
+    def keep_maps(self, count: int) -> None:
+        """As every net, and the layers behind are taken out."""
+        super().keep_maps(count)
+        self.features.keep(count)
 
 
 class Step(NamedTuple):

@@ -79,6 +79,7 @@ class UNet(Backbone):
         norm = "batch_norm" in request.options and request.flag("batch_norm")
         rate = request.number("drop_rate")
         self.input_shape = (request.in_channels, *request.size)
+        self.padded = spec.padded
         self.widths = tuple(request.scaled(width) for width in WIDTHS)
         inputs = (request.in_channels, *self.widths)
         self.down = nn.ModuleList(
@@ -107,7 +108,13 @@ class UNet(Backbone):
         return maps
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pictures [B, C, H, W] to logits [B, K, H', W']; H' is H - 184 without padding, else H."""
+        """Pictures [B, C, H, W] to logits [B, K, H', W']; H' is H - 184 without padding, else H.
+
+        Raises:
+            ShapeError: without padding, a side that is not halved evenly.
+        """
+        if not self.padded:
+            _check_sides("unet", (x.shape[2], x.shape[3]))
         *copies, x = self.features(x)
         for up, copied in zip(self.up, reversed(copies), strict=True):
             x = up(x, copied)
@@ -115,25 +122,30 @@ class UNet(Backbone):
 
 
 def build(request: Request) -> Backbone:
-    """A row of `SPECS` at the sizes asked for.
+    """A row of `SPECS` at the sizes asked for, or the way up on the backbone asked for.
 
     Raises:
-        ShapeError: a side of which valid convolutions and poolings leave odd maps, or none.
+        ShapeError: a side of which valid convolutions and poolings leave odd maps, or none; a size that
+            the backbone cannot take.
     """
+    if request.word("backbone") != "own":
+        from striate.models import unet_backbone  # built of the parts of this one
+
+        return unet_backbone.build(request)
     spec = SPECS[request.name]
     if not spec.padded:
-        _check_sides(request)
+        _check_sides(request.name, request.size)
     return UNet(spec, request)
 
 
-def _check_sides(request: Request) -> None:
+def _check_sides(name: str, size: tuple[int, ...]) -> None:
     """Coarsest maps of n pixels come from pictures of 16 n + 124, and nothing else is halved evenly."""
-    fits = {side: _nearest_sides(side) for side in request.size}
+    fits = {side: _nearest_sides(side) for side in size}
     if any(side not in near for side, near in fits.items()):
-        height, width = request.size
+        height, width = size
         nearest = [f"{' or '.join(map(str, near))} for {side}" for side, near in fits.items()]
         raise ShapeError(
-            f"{request.name}: valid convolutions and even poolings take sides of 188, 204, 220 and on "
+            f"{name}: valid convolutions and even poolings take sides of 188, 204, 220 and on "
             f"by 16; got {height}x{width}; resize or pad to {', '.join(nearest)}, or use unet_same"
         )
 

@@ -25,7 +25,8 @@ class Detector(Backbone, ABC):
     """A net that answers [B, 5 n + K, rows, columns]: x, y, root of width, root of height, confidence of each box, then classes.
 
     x and y are cells from the cell's corner, width and height shares of the picture;
-    `striate.ops.boxes.decode_cells` makes pixels of them, `striate.losses.yolo_loss` judges them.
+    `striate.ops.boxes.decode_cells` makes pixels of them, `striate.losses.yolo_loss` judges them. A net that
+    learns by `striate.losses.grid_loss` has logits in the same channels; `decode_logits` reads those.
 
     Attributes:
         boxes: of a cell.
@@ -119,6 +120,7 @@ class Yolo(Detector):
 
     def __init__(self, spec: Spec, request: Request) -> None:
         super().__init__()
+        self.name = request.name
         self.input_shape = (request.in_channels, *request.size)
         self.boxes = boxes_of(request)
         self.grid = (request.size[0] // STRIDE, request.size[1] // STRIDE)
@@ -150,13 +152,23 @@ class Yolo(Detector):
     def features(self, x: Tensor) -> list[Tensor]:
         """The last maps of each size."""
         maps: list[Tensor] = []
-        for pooled, layers in zip(self.pooled, self.sizes, strict=True):
+        for pooled, layers in zip(self.pooled, self.sizes[: len(self.widths)], strict=False):
             x = layers(self.pool(x) if pooled else x)
             maps.append(x)
         return maps
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pictures [B, C, H, W] of the size built for to [B, 5 n + K, H / 64, W / 64]; see `Detector`."""
+        """Pictures [B, C, H, W] of the size built for to [B, 5 n + K, H / 64, W / 64]; see `Detector`.
+
+        Raises:
+            ShapeError: another size, of which the linear layers would see another part.
+        """
+        if x.shape[2:] != self.input_shape[1:]:
+            height, width = self.input_shape[1:]
+            raise ShapeError(
+                f"{self.name}: it was built for pictures of {height}x{width}; got {x.shape[2]}x{x.shape[3]}; resize them, "
+                "or build yolo_grid, which takes any size"
+            )
         x = self.hidden(torch.flatten(self.features(x)[-1], 1))
         return self.fc(self.drop(x)).unflatten(1, (-1, *self.grid))
 

@@ -9,7 +9,7 @@ from striate.errors import RecipeError, nearest
 from striate.models.backbone import Backbone, freeze_norm, hold_norm
 from striate.training.recipe import Recipe
 
-FEATURES = "features"  # the word for all but the head
+FEATURES = "features"  # the word for all but the head; of a net that stands on a backbone, for the backbone
 
 
 def head(net: nn.Module) -> str:
@@ -38,10 +38,13 @@ def stays(net: nn.Module, words: tuple[str, ...]) -> Callable[[str], bool]:
                 f"freeze={word}: the net has no layer of this path; {nearest(word, [FEATURES, *known])}"
             )
     ends = heads(net)
+    on_backbone = isinstance(net, Backbone) and bool(net.backbone_name)
 
     def kept(path: str) -> bool:
-        within = any(_within(path, word) for word in words)
-        return within or (FEATURES in words and not any(_within(path, end) for end in ends))
+        if any(_within(path, word) for word in words):
+            return True
+        body = _within(path, "backbone") if on_backbone else not any(_within(path, e) for e in ends)
+        return FEATURES in words and body
 
     return kept
 

@@ -2,7 +2,7 @@
 
 Nothing is loaded in part without a word: a tensor that is missing, left over or of another shape stops the
 loading, except where the difference has one meaning (other classes, other input channels, heads that only
-training uses), and then the result says what was done.
+training uses, a classifier's weights below another head), and then the result says what was done.
 """
 
 import logging
@@ -21,6 +21,7 @@ from striate.report import Result
 from striate.weights import naming, published
 from striate.weights.files import read
 
+BELOW = "backbone."  # what the names of a net begin with on which another stands
 SPELT_OUT = 4  # tensors that a message names
 _log = logging.getLogger("striate")
 
@@ -85,7 +86,8 @@ def load(
     """Put weights into a net, in place.
 
     Args:
-        net: any net; of one of the catalogue the head and the input channels may differ from the file's.
+        net: any net; of one of the catalogue the head and the input channels may differ from the file's, and
+            one that stands on a backbone takes the weights of that net alone too.
         weights: a file, a run folder or a published name.
         generator: source of the first weights of what the file does not hold.
         source: what messages call the weights; as given if not said.
@@ -98,7 +100,11 @@ def load(
     """
     path, source = published.found(weights), source or str(weights)
     have: dict[str, Tensor] = net.state_dict()
-    fit = _Fit(have, naming.renamed(read(path), have, net))
+    tensors = read(path)
+    if isinstance(net, Backbone) and net.backbone_name and not _own(tensors):
+        fit = _below(net, tensors)
+    else:
+        fit = _Fit(have, naming.renamed(tensors, have, net))
     if isinstance(net, Backbone):
         fit.auxiliary({path.partition(".")[0] for path in type(net).auxiliary_heads})
         fit.classes((net.head, *net.auxiliary_heads))
@@ -110,6 +116,28 @@ def load(
         for name, tensor in fit.given.items():
             have[name].copy_(tensor)
     return Loaded(source, len(fit.given), tuple(fit.notes))
+
+
+def _own(names: Iterable[str]) -> bool:
+    """Whether the tensors are of a net that stands on a backbone itself."""
+    return any(BELOW in name for name in names)
+
+
+def _below(net: Backbone, tensors: Mapping[str, Tensor]) -> "_Fit":
+    """Weights of a whole net for the part of it on which another stands; the head starts anew."""
+    have: dict[str, Tensor] = net.state_dict()
+    part = net.get_submodule(BELOW[:-1])
+    given = naming.renamed(tensors, part.state_dict(), part)
+    with torch.device("meta"):
+        whole = catalog.build(net.backbone_name, init=False).state_dict()
+    ends = {name for name in given if name in whole and f"{BELOW}{name}" not in have}
+    fit = _Fit(have, {f"{BELOW}{name}": t for name, t in given.items() if name not in ends})
+    fit.anew = {name for name in have if not name.startswith(BELOW)}
+    fit.notes.append(
+        f"the weights of {net.backbone_name} are loaded below the head, {len(ends)} tensors that it does "
+        f"not need there are left out; {len(fit.anew)} tensors of the head start anew"
+    )
+    return fit
 
 
 @dataclass
@@ -161,7 +189,7 @@ class _Fit:
     def check(self, source: str) -> None:
         """Refuse what does not fit, before anything is written."""
         for name, like in self.have.items():  # files from before 2018 do not count batches
-            if name.endswith("num_batches_tracked"):
+            if name.endswith("num_batches_tracked") and name not in self.anew:
                 self.given.setdefault(name, like.new_zeros(()))
         missing = sorted(set(self.have) - set(self.given) - self.anew)
         extra = sorted(set(self.given) - set(self.have))

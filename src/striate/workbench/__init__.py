@@ -1,5 +1,6 @@
 """Where the workshops come together: the main job, and the report that joins what each of them gives."""
 
+from striate.workbench.compare import compare
 from striate.workbench.train import train
 
-__all__ = ["train"]
+__all__ = ["compare", "train"]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.see import Kernels, Maps, Movement
+from striate.tasks import Section
 
 Score = Mapping[str, float]  # value, low, high: a 95 % interval
 
@@ -63,6 +64,7 @@ class Content:
         movement: how far every layer moved from its first weights.
         class_weights: factors on the loss of each class, if they were balanced.
         trained: how many items of each class were trained on.
+        sections: what the task shows of the held-out items.
     """
 
     title: str
@@ -99,3 +101,4 @@ class Content:
     movement: Movement | None = None
     class_weights: Mapping[str, float] = field(default_factory=dict[str, float])
     trained: Mapping[str, int] = field(default_factory=dict[str, int])
+    sections: Sequence[Section] = ()

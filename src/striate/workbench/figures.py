@@ -181,6 +181,8 @@ def pairs(content: "Content") -> list[dict[str, Any]]:
 
 def class_rows(content: "Content") -> list[dict[str, Any]]:
     """One row a class, the worst recall first; classes without items last."""
+    if not content.per_class or "f1" not in content.per_class[0]:
+        return []
     rows = sorted(
         content.per_class, key=lambda row: (not row["support"], row["recall"], -row["support"])
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from striate.augment import read
+from striate.metrics.scores import shown
 from striate.see import paint
 from striate.workbench import charts, figures
 from striate.workbench.formats import DASH, SPACE, number, percent, setting, short, size
@@ -38,6 +39,10 @@ def parts(content: "Content") -> dict[str, Any]:
         "split": figures.held_out(content).lower(),
         "pairs": figures.pairs(content),
         "class_rows": figures.class_rows(content),
+        "sections": [
+            (section, [(tile, figures.picture_tag(tile.picture, 360)) for tile in section.gallery])
+            for section in content.sections
+        ],
         "mistakes": [(m, figures.picture_tag(m.picture)) for m in content.mistakes],
         "wrong": _wrong(content),
         "kernels": figures.kernels(content),
@@ -60,7 +65,7 @@ def _shown(section: str, found: Mapping[str, Any], content: "Content") -> bool:
         "learning": found["curves"],
         "scores": content.scores or content.test,
         "confusion": found["matrix"] or found["class_rows"],
-        "mistakes": True,
+        "mistakes": content.confusion,
         "settings": found["plan"] or content.recipe,
     }
     return bool(needed.get(section, found.get(section, True)))
@@ -84,6 +89,15 @@ def _head(content: "Content") -> dict[str, Any]:
     split = "test" if content.test else "held-out"
     counted = f"{items:,} {split} {content.noun}" if items else f"the {split} {content.noun}"
     accuracy = scores.get("accuracy")
+    if accuracy is None and scores:
+        name, value = next(iter(scores.items()))
+        low, high = (shown(name, float(value[end] or math.nan)) for end in ("low", "high"))
+        return {
+            "value": shown(name, value["value"]),
+            "words": f"{name} of {counted}",
+            "interval": f"95{SPACE}% interval {low} to {high}",
+            "meaning": [],
+        }
     if accuracy is None:
         return {"value": DASH, "words": f"no accuracy on {counted}", "interval": "", "meaning": []}
     low, high = (percent(accuracy[end], items) for end in ("low", "high"))

@@ -78,6 +78,8 @@ def content(fitted: Fitted) -> Content:
             **config.versions,
         },
         movement=_moved(fitted),
+        noun=run.task.noun,
+        sections=[] if scored.get("confusion") else run.task.sections(held),
         class_weights=_class_weights(run, data, recipe),
         trained=_trained(data),
     )

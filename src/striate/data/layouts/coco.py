@@ -28,8 +28,8 @@ from striate.data.layouts.objects import (
     Reading,
     Shape,
     Slips,
-    listing,
 )
+from striate.data.layouts.placing import listing
 from striate.data.layouts.tree import Tree, named_like_picture
 from striate.data.listing import SPLITS, WHOLE, Candidate, Listing
 from striate.data.outlines import Outline, Polygons, runs

@@ -24,9 +24,9 @@ from striate.data.layouts.objects import (
     Reading,
     Shape,
     Slips,
-    listing,
 )
 from striate.data.layouts.pairing import Pairs
+from striate.data.layouts.placing import listing
 from striate.data.layouts.tree import Tree
 from striate.data.listing import Candidate, Listing
 from striate.data.outlines import F64, Outline, Polygons, Runs

@@ -236,7 +236,8 @@ def _refuse_two_tasks(taken: str, found: Found, tree: Tree) -> None:
 
 
 def _aside(tree: Tree, best: Candidate, candidates: list[Candidate]) -> Counter[str]:
-    """What lies at the top and is not used: other layouts by name, everything else by kind."""
+    """What lies at the top and is not used: what is data by itself by name, everything else by kind."""
+    alone = {suffix for layout in LAYOUTS.values() for suffix in layout.files}
     others = frozenset[str]().union(*(c.uses for c in candidates)) - best.uses
     aside: Counter[str] = Counter()
     for entry in tree.entries():
@@ -246,7 +247,7 @@ def _aside(tree: Tree, best: Candidate, candidates: list[Candidate]) -> Counter[
             aside[IGNORED] += 1
         elif entry.kind == "folder":
             aside[f"{shown(entry.name)}/"] += sum(1 for _ in tree.walk(entry.name))
-        elif entry.name in others:
+        elif entry.name in others or Path(entry.name).suffix.lower() in alone:
             aside[shown(entry.name)] += 1
         else:
             aside[files.kind(entry)] += 1

@@ -11,6 +11,8 @@ ROWS = rows(
         paper="Springenberg et al. 2014, arXiv 1412.6806",
         input=(3, 32, 32),
         classes=10,
+        bounded=True,
+        strides=(1, 2, 4),
         params=1_369_738,
         macs=270_798_336,
         published=Published("Springenberg et al. 2014, table 3 (about)", params=1_400_000),

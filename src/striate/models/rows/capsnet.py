@@ -11,6 +11,7 @@ ROWS = rows(
         paper="Sabour et al. 2017, arXiv 1710.09829",
         input=(1, 28, 28),
         classes=10,
+        bounded=True,
         # With the decoder, as the paper counts: a trained net is asked to draw too.
         params=8_215_568,
         macs=201_793_536,

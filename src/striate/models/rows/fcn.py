@@ -1,6 +1,6 @@
 """Fully convolutional networks."""
 
-from striate.models.facts import Entry, Flag, Published, Small, drop_rate, rows
+from striate.models.facts import Entry, Flag, Net, Published, Small, drop_rate, rows
 
 PAPER = "Long, Shelhamer and Darrell 2015, arXiv 1411.4038"
 DERIVED = Published("derived: fcn32s, the scores of finer maps and the learnt upsampling")
@@ -73,5 +73,23 @@ ROWS = rows(
         options={"auxiliary": Flag(True), **drop_rate(0.1)},
         note="dilated, stride 8; published figures count the auxiliary head",
         small=Small(size=48, width=0.125),
+    ),
+    Entry(
+        name="fcn",
+        file="fcn_backbone",
+        family="fcn",
+        year=2015,
+        paper=PAPER,
+        input=(3, 512, 512),
+        classes=21,
+        params=14_741_631,
+        macs=80_214_097_920,
+        published=Published(
+            "derived: the convolutions of vgg16, and a score of each map of strides 8, 16 and 32"
+        ),
+        tasks=("segment",),
+        options={"backbone": Net("vgg16"), **drop_rate(0.5)},
+        note="any backbone by backbone=; scores of its three coarsest maps added",
+        small=Small(size=40, width=0.0625),
     ),
 )

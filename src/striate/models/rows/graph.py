@@ -15,6 +15,7 @@ ROWS = rows(
         macs=180_313_344,
         published=Published("derived: two blocks of 64, 16 and 64 channels, kernels of 3"),
         tasks=("forecast",),
+        kind="graph",
         options=drop_rate(),
         note="graph convolution between gated convolutions over time; all steps ahead at once",
         small=Small(size=(12, 10), width=0.25),
@@ -31,6 +32,7 @@ ROWS = rows(
         macs=473_751_168,
         published=Published("derived: four gated space-time graph convolutions of 64 channels"),
         tasks=("forecast",),
+        kind="graph",
         options={
             "graph": Choice(("given", "learned")),
             "depth": Counts((4,)),

@@ -20,6 +20,7 @@ def _conv(
         paper=PAPER,
         input=(1, 28, 28) if digits else (3, 32, 32),
         classes=10,
+        strides=(1, 2, 4),
         params=params,
         macs=macs,
         published=Published(

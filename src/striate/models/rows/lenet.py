@@ -42,6 +42,7 @@ ROWS = rows(
         paper=PAPER,
         input=(1, 32, 32),
         classes=10,
+        bounded=True,
         params=60_000,
         macs=422_824,
         published=Published("LeCun et al. 1998", params=60_000),

@@ -13,6 +13,7 @@ def _row(name: str, params: int, macs: int, width: float) -> Entry:
         paper="He et al. 2016, arXiv 1603.05027",
         input=(3, 224, 224),
         classes=1000,
+        strides=(4, 8, 16, 32),
         params=params,
         macs=macs,
         published=Published(

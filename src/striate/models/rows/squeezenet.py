@@ -13,6 +13,8 @@ def version(name: str, params: int, macs: int, *, note: str) -> Entry:
         paper="Iandola et al. 2016, arXiv 1602.07360",
         input=(3, 224, 224),
         classes=1000,
+        bounded=True,
+        strides=(4, 8, 16),
         params=params,
         macs=macs,
         published=Published("torchvision 0.29 model metadata", params=params, macs=round(macs, -6)),

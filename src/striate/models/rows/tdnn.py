@@ -11,6 +11,7 @@ ROWS = rows(
         paper="Waibel et al. 1989, doi 10.1109/29.21701",
         input=(16, 15),
         classes=3,
+        bounded=True,
         params=515,
         macs=6_072,
         published=Published(

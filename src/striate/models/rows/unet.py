@@ -1,8 +1,9 @@
 """U-Nets: a path down, a path up, and copies across."""
 
-from striate.models.facts import Entry, Flag, Published, Small, drop_rate, rows
+from striate.models.facts import Entry, Flag, Net, Published, Small, drop_rate, rows
 
 PAPER = "Ronneberger, Fischer and Brox 2015, arXiv 1505.04597"
+BACKBONE = {"backbone": Net("own", others=("own",))}
 
 ROWS = rows(
     Entry(
@@ -19,7 +20,7 @@ ROWS = rows(
             "agreed by independent reimplementations; the paper prints no total", params=31_030_658
         ),
         tasks=("segment",),
-        options=drop_rate(0.5),
+        options={**BACKBONE, **drop_rate(0.5)},
         note="valid 3x3, 572 in and 388 out",
         small=Small(size=188, width=0.0625),
     ),
@@ -35,7 +36,7 @@ ROWS = rows(
         macs=192_384_335_872,
         published=Published("derived: the layers of unet, padded", params=31_030_658),
         tasks=("segment",),
-        options={"batch_norm": Flag(False), **drop_rate(0.5)},
+        options={**BACKBONE, "batch_norm": Flag(False), **drop_rate(0.5)},
         note="padded 3x3: any size, as large out as in",
         small=Small(size=50, width=0.125),
     ),

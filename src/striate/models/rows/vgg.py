@@ -16,6 +16,7 @@ def configuration(name: str, params: int, macs: int, published: Published, *, no
         paper="Simonyan and Zisserman 2014, arXiv 1409.1556",
         input=(3, 224, 224),
         classes=1000,
+        strides=(2, 4, 8, 16, 32),
         params=params,
         macs=macs,
         published=published,

@@ -1,12 +1,9 @@
 """Detectors of one look: every cell of a grid tells boxes and classes."""
 
-from striate.models.facts import Choice, Counts, Entry, Flag, Published, Small, drop_rate, rows
+from striate.models.facts import Choice, Counts, Entry, Flag, Net, Published, Small, drop_rate, rows
 
 PAPER = "Redmon et al. 2016, arXiv 1506.02640"
 BOXES = {"boxes": Counts((2,))}
-
-# Nets whose `features` have a map of stride 16 or 32; a test holds the list to the catalogue.
-BACKBONES = ("resnet18", "yolo_v1_tiny", "yolo_v1")
 
 ROWS = rows(
     Entry(
@@ -17,6 +14,7 @@ ROWS = rows(
         paper=PAPER,
         input=(3, 448, 448),
         classes=20,
+        strides=(2, 4, 8, 16, 32, 64),
         params=271_703_550,
         macs=20_285_153_280,
         published=Published("derived: fig. 3, with biases and two boxes a cell"),
@@ -33,6 +31,7 @@ ROWS = rows(
         paper=PAPER,
         input=(3, 448, 448),
         classes=20,
+        strides=(1, 2, 4, 8, 16, 32, 64),
         params=45_089_374,
         macs=2_418_728_960,
         published=Published("derived: the nine convolutions and three linear layers of Fast YOLO"),
@@ -56,7 +55,7 @@ ROWS = rows(
         ),
         tasks=("detect",),
         options={
-            "backbone": Choice(BACKBONES),
+            "backbone": Net("resnet18", strides=(16, 32)),
             "stride": Choice(("32", "16")),
             **BOXES,
             **drop_rate(),
