@@ -73,6 +73,7 @@ class Data(Result):
         splits: "train", "val", "test" as far as there are.
         ignored: what else lies there, counted by kind.
         note: a line about how the path was understood.
+        read_as: the name of the layout, as `layout=` takes it, and why it was taken.
         others: the other ways to read it: the layout's name, and how many items it would give.
         task: what nets learn from it, by its name.
         outputs: names of the numbers of a target, where it is numbers.
@@ -90,6 +91,7 @@ class Data(Result):
     note: str = ""
     task: str = "classify"
     outputs: tuple[str, ...] = ()
+    read_as: tuple[str, str] = ("", "")
     others: tuple[tuple[str, int], ...] = ()
     faults: tuple[Fault, ...] = ()
     _broken: dict[str, Broken] = field(default_factory=dict[str, Broken], init=False)
@@ -450,6 +452,7 @@ class Data(Result):
             "several_frames": sum(split.looks.several for split in self.splits.values()),
             "note": self.note,
             "faults": [asdict(fault) for fault in self.faults],
+            "read_as": {"layout": self.read_as[0], "why": self.read_as[1]},
             "others": [
                 {"layout": name, "items": count, "command": command(self.path, name)}
                 for name, count in self.others

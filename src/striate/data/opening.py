@@ -113,6 +113,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
         note=listing.note,
         task=listing.task,
         outputs=listing.outputs,
+        read_as=listing.read_as,
         others=listing.others,
         faults=listing.faults,
     )

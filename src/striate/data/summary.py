@@ -13,7 +13,7 @@ _PLACES = 3  # of each fault
 def text(data: dict[str, Any]) -> str:
     """Counts per class and split, sizes, problems, duplicates and leaks, what was ignored."""
     head = f"{data['path']}: {data['items']:,} pictures in {len(data['classes'])} classes, {data['layout']}"
-    parts = [head, *([data["note"]] if data["note"] else []), *_others(data["others"])]
+    parts = [head, *([data["note"]] if data["note"] else []), *_others(data)]
     parts += ["", _table(data), "", _sizes(data)]
     parts += _problems(data["problems"]) + _faults(data["faults"]) + _duplicates(data)
     parts += _near(data) + [f"note: {line}" for line in data["warnings"]]
@@ -32,10 +32,17 @@ def text(data: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _others(others: list[dict[str, Any]]) -> list[str]:
+def _others(data: dict[str, Any]) -> list[str]:
+    """As which layout it was read and why, and as which others it could be, where there are any."""
+    if not data["others"]:
+        return []
+    taken = data["read_as"]
     return [
-        f"could also be read as {other['layout']} ({other['items']:,} items): {other['command']}"
-        for other in others
+        f"read as {taken['layout']}, because {taken['why']}",
+        *(
+            f"could also be read as {other['layout']} ({other['items']:,} items): {other['command']}"
+            for other in data["others"]
+        ),
     ]
 
 
