@@ -59,8 +59,8 @@ def warnings(classes: Sequence[str], counts: Mapping[str, Sequence[int] | None])
         most, least = int(np.argmax(held)), int(np.argmin(held))
         if name in ("train", "all") and held[most] > IMBALANCE * max(1, held[least]):
             found.append(
-                f"{name} has {held[most]:,} of {classes[most]} and {held[least]:,} of {classes[least]}: class_weights= "
-                "or sampling= may help the rare one"
+                f"{name} has {held[most]:,} of {classes[most]} and {held[least]:,} of {classes[least]}: the rare class counts "
+                "little unless it is weighted"
             )
         single = [label for label, n in zip(classes, held, strict=True) if n == 1]
         if single:

@@ -55,7 +55,8 @@ def find(tree: Tree) -> Candidate | None:
                 )
     count = sum(_shape(root / name)[0] for (_, kind), name in named.items() if kind == "labels")
     uses = frozenset(named.values())
-    return Candidate("idx files", count, uses, lambda: read_files(root, named))
+    why = f"{shown(min(uses))} is named like a file of MNIST"
+    return Candidate("idx files", count, uses, lambda: read_files(root, named), why)
 
 
 def roles(name: str) -> list[tuple[str, str]]:

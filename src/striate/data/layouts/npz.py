@@ -169,7 +169,8 @@ def _arrays(tree: Tree, name: str, roles: dict[tuple[str, str], str], shapes: Sh
             parts[split] = Part(numbered(split, len(images)), Labels(codes[split]), Pixels(images))
         return Listing("npz arrays", classes, parts)
 
-    return Candidate("npz arrays", count, frozenset([name]), read)
+    why = f"{shown(name)} holds {roles[splits[0], 'x']}"
+    return Candidate("npz arrays", count, frozenset([name]), read, why)
 
 
 def _same_length(split: str, pictures: int, labels: int) -> None:
@@ -206,7 +207,8 @@ def _encoded(tree: Tree, members: dict[str, str]) -> Candidate:
             parts[split] = Part(numbered(split, len(block)), Labels(codes[split]), block)
         return Listing("npz of encoded pictures", classes, parts)
 
-    return Candidate("npz of encoded pictures", count, frozenset(members.values()), read)
+    why = f"{shown(members[splits[0]])} holds bytes, offsets and labels"
+    return Candidate("npz of encoded pictures", count, frozenset(members.values()), read, why)
 
 
 def _block(path: Path, shapes: Shapes, options: Options) -> Block:
