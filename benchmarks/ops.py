@@ -3,6 +3,8 @@
 python benchmarks/ops.py [PATTERN] [--dtype bfloat16] [--device cuda] [--threads 2] [--rounds 9] [--compiled] [--json]
 
 PATTERN: only the rows whose name it matches, as "LRN|pooling". Ratio over 1: ours is faster, forward and backward together.
+Rows "a call of" ask for the opposite: what one right call of a tiny input costs beside PyTorch's own, forward
+only, in processor time of one thread. Ratio under 1: ours costs more; the issue that asked allows 1 / 1.3 = 0.77.
 Limit: the least time that the bytes (each input, output and their gradients moved once, at the measured
 copy bandwidth) or the multiply-adds (forward and two backward, at the measured matrix rate of the type)
 allow, whichever is longer, and what share of the time ours took that is.
@@ -20,10 +22,13 @@ from math import prod
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from striate import shapes
-from striate.ops import conv, local, norm, pool, separable
+from striate.layers.conv import Conv2d
+from striate.layers.norm import BatchNorm
+from striate.layers.pool import AvgPool2d
+from striate.ops import conv, local, norm, pool, separable, transposed
 
 Call = Callable[..., Tensor]
 SIZES = {
@@ -252,6 +257,61 @@ def locals_() -> Iterator[Work]:
         )
 
 
+def calls() -> Iterator[tuple[str, Callable[[], object], Callable[[], object]]]:
+    """Right calls so small that what surrounds the kernel shows: ours, and PyTorch's own."""
+    x, w, b = torch.rand(1, 3, 8, 8), torch.rand(4, 3, 3, 3), torch.rand(4)
+    back, even = torch.rand(3, 4, 3, 3), (2, 2)
+    layers = [
+        (Conv2d(3, 4, 3, padding=1), nn.Conv2d(3, 4, 3, padding=1)),
+        (Conv2d(3, 4, 3, padding="same"), nn.Conv2d(3, 4, 3, padding="same")),
+        (AvgPool2d(2), nn.AvgPool2d(2)),
+        (BatchNorm(3).eval(), nn.BatchNorm2d(3).eval()),
+    ]
+    yield "conv2d", lambda: conv.conv2d(x, w, b), lambda: F.conv2d(x, w, b)
+    yield (
+        "conv2d, all settings",
+        lambda: conv.conv2d(x, w, b, stride=even, padding=(1, 1), dilation=(1, 1)),
+        lambda: F.conv2d(x, w, b, stride=even, padding=(1, 1), dilation=(1, 1)),
+    )
+    yield (
+        "conv_transpose2d",
+        lambda: transposed.conv_transpose2d(x, back, b, stride=2),
+        lambda: F.conv_transpose2d(x, back, b, stride=2),
+    )
+    yield "avg_pool2d", lambda: pool.avg_pool2d(x, kernel_size=2), lambda: F.avg_pool2d(x, 2)
+    yield (
+        "avg_pool2d, all settings",
+        lambda: pool.avg_pool2d(x, kernel_size=3, stride=2, padding=1),
+        lambda: F.avg_pool2d(x, kernel_size=3, stride=2, padding=1),
+    )
+    yield "max_pool2d", lambda: pool.max_pool2d(x, kernel_size=2), lambda: F.max_pool2d(x, 2)
+    for ours, own in layers:
+        yield f"{own}", partial(ours, x), partial(own, x)
+
+
+def measure_calls(args: argparse.Namespace) -> Iterator[dict[str, object]]:
+    """Rows of `calls`, turn by turn in bursts of some milliseconds of processor time."""
+    torch.set_num_threads(1)
+    for name, ours, own in calls():
+        times: tuple[list[float], list[float]] = ([], [])
+        turns = [(ours, times[0]), (own, times[1])]
+        for _ in range(max(31, args.rounds)):
+            turns.reverse()
+            for call, taken in turns:
+                start = time.process_time()
+                for _ in range(1000):
+                    call()
+                taken.append(time.process_time() - start)
+        mine_s, own_s = map(statistics.median, times)
+        yield {
+            "work": f"a call of {name}",
+            "ratio": round(own_s / mine_s, 2),
+            "cost": round(mine_s / own_s, 2),
+            "runs": len(times[0]),
+        }
+    torch.set_num_threads(args.threads)
+
+
 # --- measuring -----------------------------------------------------------------------------------
 
 
@@ -327,6 +387,13 @@ def main() -> None:
         print(f"{args.device} ({capability}), {args.threads} threads, torch {torch.__version__}")
         print(f"copy {speed[0] / 1e9:.1f} GB/s, {args.dtype} product {speed[1] / 1e9:.1f} GMAC/s")
     rows: list[dict[str, object]] = []
+    if args.device == "cpu" and re.search(args.pattern, "a call of", re.IGNORECASE):
+        for row in measure_calls(args):
+            rows.append(row)
+            if not args.json:
+                print(
+                    f"{row['work']:52} {row['ratio']:>6} x   costs {row['cost']} times", flush=True
+                )
     for group in (normalisation, pooling, padding, separated, locals_):
         for work in group():
             if not re.search(args.pattern, work.name, re.IGNORECASE):

@@ -11,7 +11,7 @@ from torch import nn
 
 from striate import shapes
 from striate.errors import ArgumentError, ShapeError
-from striate.layers import conv, local, norm, pool, pool_fixed, separable
+from striate.layers import conv, local, norm, pool, unpool
 from striate.ops import conv as conv_ops
 from striate.ops.graph import laplacian, spectrum
 from striate.ops.local import LENET_TABLE, tabled_conv
@@ -43,27 +43,27 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], tuple[int, ...
         (2, 3, 5, 5, 5),
     ),
     "depthwise separable 1d": (
-        lambda: separable.DepthwiseSeparableConv1d(4, 6, 3),
+        lambda: conv.DepthwiseSeparableConv1d(4, 6, 3),
         (2, 4, 7),
         (2, 6, 7),
     ),
     "depthwise separable": (
-        lambda: separable.DepthwiseSeparableConv2d(4, 6, 3, multiplier=2, stride=2),
+        lambda: conv.DepthwiseSeparableConv2d(4, 6, 3, multiplier=2, stride=2),
         (2, 4, 7, 7),
         (2, 6, 4, 4),
     ),
     "depthwise separable 3d": (
-        lambda: separable.DepthwiseSeparableConv3d(2, 3, 2, padding="valid"),
+        lambda: conv.DepthwiseSeparableConv3d(2, 3, 2, padding="valid"),
         (2, 2, 3, 3, 3),
         (2, 3, 2, 2, 2),
     ),
     "spatially separable": (
-        lambda: separable.SpatiallySeparableConv2d(4, 6, 7),
+        lambda: conv.SpatiallySeparableConv2d(4, 6, 7),
         (2, 4, 9, 9),
         (2, 6, 9, 9),
     ),
     "spatially separable 3d": (
-        lambda: separable.SpatiallySeparableConv3d(2, 3, 3),
+        lambda: conv.SpatiallySeparableConv3d(2, 3, 3),
         (2, 2, 4, 3, 3),
         (2, 3, 4, 3, 3),
     ),
@@ -89,15 +89,15 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], tuple[int, ...
     "lp": (lambda: pool.LpPool(2, norm_type=3.0), (2, 3, 6, 6), (2, 3, 3, 3)),
     "weighted": (lambda: pool.WeightedAvgPool(3, sigma=1.0), (2, 3, 6, 6), (2, 3, 2, 2)),
     "stochastic": (lambda: pool.StochasticPool(2), (2, 3, 6, 6), (2, 3, 3, 3)),
-    "k-max": (lambda: pool_fixed.KMaxPool(3), (2, 3, 6), (2, 3, 3)),
-    "pyramid": (pool_fixed.PyramidPool, (2, 3, 6, 5), (2, 63)),
-    "adaptive max": (lambda: pool_fixed.AdaptiveMaxPool((2, 3)), (2, 3, 6, 5), (2, 3, 2, 3)),
-    "adaptive avg": (lambda: pool_fixed.AdaptiveAvgPool(1), (2, 3, 6, 5), (2, 3, 1, 1)),
-    "global max": (pool_fixed.GlobalMaxPool, (2, 3, 6, 5), (2, 3, 1, 1)),
-    "global avg": (pool_fixed.GlobalAvgPool, (2, 3, 6, 5), (2, 3, 1, 1)),
-    "global lp": (pool_fixed.GlobalLpPool, (2, 3, 6, 5), (2, 3, 1, 1)),
-    "nearest": (lambda: pool_fixed.NearestUnpool(2), (2, 3, 2, 2), (2, 3, 4, 4)),
-    "nails": (lambda: pool_fixed.NailsUnpool((2, 1)), (2, 3, 2, 2), (2, 3, 4, 2)),
+    "k-max": (lambda: pool.KMaxPool(3), (2, 3, 6), (2, 3, 3)),
+    "pyramid": (pool.PyramidPool, (2, 3, 6, 5), (2, 63)),
+    "adaptive max": (lambda: pool.AdaptiveMaxPool((2, 3)), (2, 3, 6, 5), (2, 3, 2, 3)),
+    "adaptive avg": (lambda: pool.AdaptiveAvgPool(1), (2, 3, 6, 5), (2, 3, 1, 1)),
+    "global max": (pool.GlobalMaxPool, (2, 3, 6, 5), (2, 3, 1, 1)),
+    "global avg": (pool.GlobalAvgPool, (2, 3, 6, 5), (2, 3, 1, 1)),
+    "global lp": (pool.GlobalLpPool, (2, 3, 6, 5), (2, 3, 1, 1)),
+    "nearest": (lambda: unpool.NearestUnpool(2), (2, 3, 2, 2), (2, 3, 4, 4)),
+    "nails": (lambda: unpool.NailsUnpool((2, 1)), (2, 3, 2, 2), (2, 3, 4, 2)),
     "batch norm": (lambda: norm.BatchNorm(3), (4, 3, 5), (4, 3, 5)),
     "batch norm decay": (lambda: norm.BatchNorm(3, decay=0.9, affine=False), (4, 3), (4, 3)),
     "lrn": (lambda: norm.LocalResponseNorm(3), (2, 5, 4), (2, 5, 4)),
@@ -231,9 +231,9 @@ def test_layers_are_their_operations():
     up = conv.ConvTranspose2d(2, 3, 3, stride=2)
     assert up(x, output_size=(10, 9)).shape == (1, 3, 10, 9)
     values, places = pool.MaxPoolWithIndices(2)(x)
-    back = pool_fixed.MaxUnpool(2)(values, places)
+    back = unpool.MaxUnpool(2)(values, places)
     assert torch.equal(pool.MaxPool2d(2)(back), values)
-    assert pool_fixed.MaxUnpool(2)(values, places, output_size=(5, 4)).shape == (1, 2, 5, 4)
+    assert unpool.MaxUnpool(2)(values, places, output_size=(5, 4)).shape == (1, 2, 5, 4)
 
 
 def test_stochastic_pool_expects_in_evaluation():

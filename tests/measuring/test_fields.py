@@ -11,7 +11,7 @@ from striate.layers import conv as conv_layers
 from striate.layers import local as local_layers
 from striate.layers import norm as norm_layers
 from striate.layers import pool as pool_layers
-from striate.layers import pool_fixed as fixed_layers
+from striate.layers import unpool as unpool_layers
 from striate.measuring import measure
 from striate.measuring.fields import Field, fields
 from striate.measuring.reach import Copy, box
@@ -337,7 +337,7 @@ TRICKY = {
     "ours: response norm": (
         seq(norm_layers.LocalResponseNorm(3), nn.Conv2d(4, 1, 3)), (4, 6, 6)
     ),
-    "ours: nails": (seq(fixed_layers.NailsUnpool(2), nn.Conv2d(1, 1, 2)), (1, 5, 6)),
+    "ours: nails": (seq(unpool_layers.NailsUnpool(2), nn.Conv2d(1, 1, 2)), (1, 5, 6)),
 }  # fmt: skip
 
 

@@ -133,7 +133,7 @@ def test_a_mistake_is_an_argument_error(name, settings, message):
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("lenet5", {"num_classes": 0}, "lenet5: num_classes must be at least 1, got 0"),
+        ("lenet5", {"num_classes": -1}, "lenet5: num_classes must be at least 1, got -1"),
         ("linear", {"in_channels": -1}, "linear: in_channels must be at least 1, got -1"),
         ("linear", {"size": (28, 0)}, "linear: the width in size must be at least 1, got 0"),
         (

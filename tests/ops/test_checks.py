@@ -18,7 +18,7 @@ from striate.layers import pool as pool_layers
 from striate.ops import conv, graph, init, kernels, local, matrix, norm, pool, separable, unpool
 from striate.ops.activation import glu, relu
 from striate.ops.padding import crop, pad
-from striate.ops.similarity import similarity_graph, warping_distances
+from striate.ops.series_graph import similarity_graph, warping_distances
 from striate.ops.transposed import conv_transpose, conv_transpose_to
 
 # The hook on signatures fires before our messages.
@@ -209,6 +209,7 @@ LEGAL = {
     "beta": (-1.5,),
     "band": (None,),
     "grid": (None,),
+    ("adaptive_max_pool", "output_size"): ((1, None),),  # None: an axis that stays as it is
     **dict.fromkeys(("bias", "ceil_mode", "lower", "trained", "training"), (True,)),
 }
 
@@ -223,7 +224,8 @@ def test_every_setting_refuses_what_it_is_not(name):
     call(**tensors, **settings)
     for setting in settings:
         for value in JUNK:
-            if _is(value, LEGAL.get(setting, ())) or (value is None and setting in OPEN):
+            legal = (*LEGAL.get(setting, ()), *LEGAL.get((name, setting), ()))
+            if _is(value, legal) or (value is None and setting in OPEN):
                 continue
             if isinstance(value, torch.Tensor) and (name, setting) == ("apply", "kernel"):
                 continue

@@ -17,7 +17,7 @@ from striate.ops import conv as ops
 from striate.ops import norm, pool
 from striate.ops.padding import pad
 from striate.ops.transposed import conv_transpose2d
-from striate.ops.twins import conv as twins
+from twins import conv as twins
 
 FEW = settings(max_examples=25, deadline=None)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from striate.errors import ArgumentError, ShapeError
 from striate.ops import graph as ops
-from striate.ops.twins import local as twins
+from twins import local as twins
 
 
 def ring(n):

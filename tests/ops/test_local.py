@@ -14,7 +14,7 @@ from striate import shapes
 from striate.errors import ArgumentError, ShapeError
 from striate.ops import local as ops
 from striate.ops.conv import conv
-from striate.ops.twins import local as twins
+from twins import local as twins
 
 FEW = settings(max_examples=25, deadline=None)
 

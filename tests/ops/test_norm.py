@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 
 from striate.errors import ArgumentError, ShapeError
-from striate.ops import activation, cache, norm
-from striate.ops.twins import norm as twins
+from striate.ops import activation, gradients, norm
+from twins import norm as twins
 
 FEW = settings(max_examples=25, deadline=None)
 
@@ -58,7 +58,7 @@ def test_lrn_does_not_depend_on_the_runs_through_the_cache(kit, monkeypatch):
     x = kit.rand(5, 4, 10).requires_grad_()
     whole = norm.local_response_norm(x, size=4, alpha=0.4)
     (slope,) = torch.autograd.grad(whole.square().sum(), x)
-    monkeypatch.setattr(cache, "_VALUES", 80)  # two items a run, one in the last
+    monkeypatch.setattr(gradients, "_VALUES", 80)  # two items a run, one in the last
     for layout in (x, x.mT.contiguous().mT, x.movedim(1, 2).contiguous().movedim(2, 1)):
         y = norm.local_response_norm(layout, size=4, alpha=0.4)
         kit.close(y, whole)

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 
 from striate import shapes
 from striate.errors import ArgumentError, ShapeError
-from striate.ops import cache
+from striate.ops import gradients
 from striate.ops import pool as ops
-from striate.ops.twins import pool as twins
+from twins import pool as twins
 
 FEW = settings(max_examples=25, deadline=None)
 MANY = settings(max_examples=60, deadline=None)
@@ -235,7 +235,7 @@ def test_gradients_do_not_depend_on_the_runs_through_the_cache(kit, monkeypatch)
     expectation = SMOOTH["expectation"]
     whole = expectation(x)
     (slope,) = torch.autograd.grad(whole.square().sum(), x)
-    monkeypatch.setattr(cache, "_VALUES", 80)  # two items a run, one in the last
+    monkeypatch.setattr(gradients, "_VALUES", 80)  # two items a run, one in the last
     y = expectation(x)
     kit.close(y, whole)
     kit.close(torch.autograd.grad(y.square().sum(), x)[0], slope)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from striate.errors import ShapeError
 from striate.ops import separable as ops
 from striate.ops.conv import conv
-from striate.ops.twins import conv as twins
+from twins import conv as twins
 
 
 def test_factor_finds_the_product_and_its_residual(kit):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from striate.errors import ArgumentError, ShapeError
 from striate.ops import unpool as ops
 from striate.ops.pool import avg_pool, max_pool, max_pool_with_indices
-from striate.ops.twins import unpool as twins
+from twins import unpool as twins
 
 FEW = settings(max_examples=250, deadline=None)
 

@@ -1,14 +1,14 @@
 """Normalisation, dropout and activations as layers; the formulas stand in `striate.ops`."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError
-from striate.ops import activation, norm
-from striate.ops.checks import check_integers
+from striate.ops import activation, checks, norm
 
 
 class BatchNorm(nn.Module):
@@ -23,7 +23,7 @@ class BatchNorm(nn.Module):
         affine: whether channels are scaled and shifted afterwards.
 
     Raises:
-        ArgumentError: both conventions at once.
+        ArgumentError: both conventions at once, or a setting out of range.
     """
 
     running_mean: Tensor
@@ -43,10 +43,11 @@ class BatchNorm(nn.Module):
             raise ArgumentError(
                 f"BatchNorm: got momentum={momentum} and decay={decay}, expected one of them"
             )
-        check_integers("BatchNorm", num_features=num_features)
+        checks.integers("BatchNorm", num_features=num_features)
         self.momentum = 0.1 if momentum is None else momentum
-        self.decay = decay
-        self.eps = eps
+        weight = {"momentum": self.momentum} if decay is None else {"decay": decay}
+        norm.check_batch_settings("BatchNorm", eps, training=True, **weight)
+        self.decay, self.eps = decay, eps
         self.weight = nn.Parameter(torch.ones(num_features)) if affine else None
         self.bias = nn.Parameter(torch.zeros(num_features)) if affine else None
         self.register_buffer("running_mean", torch.zeros(num_features))
@@ -55,13 +56,10 @@ class BatchNorm(nn.Module):
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *space"]:
         """By the batch in training, by the running statistics in evaluation."""
         tensors = (x, self.running_mean, self.running_var, self.weight, self.bias)
+        training, eps = self.training, self.eps
         if self.decay is not None:
-            return norm.batch_norm_decay(
-                *tensors, training=self.training, decay=self.decay, eps=self.eps
-            )
-        return norm.batch_norm(
-            *tensors, training=self.training, momentum=self.momentum, eps=self.eps
-        )
+            return norm.batch_norm_decay(*tensors, training=training, decay=self.decay, eps=eps)
+        return norm.batch_norm(*tensors, training=training, momentum=self.momentum, eps=eps)
 
 
 class LocalResponseNorm(nn.Module):
@@ -77,47 +75,40 @@ class LocalResponseNorm(nn.Module):
         window: Literal["mean", "sum"] = "mean",
     ) -> None:
         super().__init__()
+        norm.response_weight("LocalResponseNorm", size, alpha, beta, k, window)
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
         self.window: Literal["mean", "sum"] = window
 
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *space"]:
-        """Every value by what its neighbours in other channels are."""
         return norm.local_response_norm(
             x, size=self.size, alpha=self.alpha, beta=self.beta, k=self.k, window=self.window
         )
 
 
 class Dropout(nn.Module):
-    """Values dropped with probability p in training."""
+    """Values dropped with probability p in training, the others scaled up."""
+
+    operation: ClassVar[Callable[..., Tensor]] = norm.dropout
 
     def __init__(self, p: float = 0.5, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
-        norm.check_probability(p, type(self).__name__)
+        norm.check_drop(p, generator, type(self).__name__)
         self.p, self.generator = p, generator
 
     def forward(self, x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
-        """What is left, scaled up."""
-        return norm.dropout(x, p=self.p, training=self.training, generator=self.generator)
+        return type(self).operation(x, p=self.p, training=self.training, generator=self.generator)
 
 
-class SpatialDropout(nn.Module):
-    """Whole maps dropped with probability p in training."""
+class SpatialDropout(Dropout):
+    """Whole maps dropped with probability p in training, the others scaled up."""
 
-    def __init__(self, p: float = 0.5, *, generator: torch.Generator | None = None) -> None:
-        super().__init__()
-        norm.check_probability(p, type(self).__name__)
-        self.p, self.generator = p, generator
-
-    def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *space"]:
-        """What is left, scaled up."""
-        return norm.spatial_dropout(x, p=self.p, training=self.training, generator=self.generator)
+    operation = norm.spatial_dropout
 
 
 class ReLU(nn.Module):
     """max(x, 0)."""
 
     def forward(self, x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
-        """The activation."""
         return activation.relu(x)
 
 
@@ -125,7 +116,6 @@ class Sigmoid(nn.Module):
     """1 / (1 + exp(-x))."""
 
     def forward(self, x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
-        """The activation."""
         return activation.sigmoid(x)
 
 
@@ -133,7 +123,6 @@ class Tanh(nn.Module):
     """The hyperbolic tangent."""
 
     def forward(self, x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
-        """The activation."""
         return activation.tanh(x)
 
 
@@ -141,7 +130,6 @@ class ScaledTanh(nn.Module):
     """1.7159 tanh(2x / 3)."""
 
     def forward(self, x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
-        """The activation."""
         return activation.scaled_tanh(x)
 
 
@@ -153,5 +141,4 @@ class GLU(nn.Module):
         self.dim = dim
 
     def forward(self, x: Float[Tensor, "*axes"]) -> Float[Tensor, "*half"]:
-        """The activation."""
         return activation.glu(x, dim=self.dim)

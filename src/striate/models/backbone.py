@@ -1,6 +1,11 @@
 """What every net of the catalogue gives beside its answer: maps for any head, and where its ends are.
 
 B batch, C channels, H W pixels, K outputs.
+
+Nets are built of PyTorch's own layers wherever those compute the same: tools that look for layers by their
+class (fusing, pruning, quantising) know them, and so do published weights. From `striate.layers` and
+`striate.ops` they take what PyTorch lacks or does more slowly: connections by a table, local response
+normalisation, pooling of whole maps, halving while few channels learn, cropping, graphs, capsules' loss.
 """
 
 from abc import ABC, abstractmethod
@@ -9,11 +14,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import (
-    _BatchNorm,  # pyright: ignore[reportPrivateUsage] - the one base of all three
-)
 
+from striate.errors import ArgumentError
 from striate.models import init
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class Backbone(nn.Module, ABC):
@@ -94,12 +99,33 @@ class Backbone(nn.Module, ABC):
         """Put a new last layer of `num_classes` outputs, where the old one was and of its type.
 
         Args:
-            num_classes: outputs of the new layer, and of each auxiliary head.
+            num_classes: outputs of the new layer, and of each auxiliary head; 0 leaves them out, and the answer
+                is what they would have read.
             generator: source of its weights; None is a new one, so that equal calls give equal weights.
+
+        Raises:
+            ArgumentError: 0 for a net whose answer is more than a last layer, or the head was left out before.
         """
+        if num_classes == 0:
+            self.leave_out_head()
+            return
         generator = generator or torch.Generator()
         for path in (self.head, *self.auxiliary_heads):
             self.set_submodule(path, _resized(self.get_submodule(path), num_classes, generator))
+
+    def leave_out_head(self) -> None:
+        """Nothing in the place of each last layer: the answer is what it would have read.
+
+        Raises:
+            ArgumentError: the answer is more than a last layer.
+        """
+        if self.class_layers:
+            also = ", ".join(self.class_layers)
+            raise ArgumentError(
+                f"num_classes=0: {also} would have nothing to read; take net.features(x) instead"
+            )
+        for path in (self.head, *self.auxiliary_heads):
+            self.set_submodule(path, nn.Identity())
 
 
 def freeze_norm(net: nn.Module, which: Callable[[str], bool]) -> None:
@@ -112,7 +138,7 @@ def freeze_norm(net: nn.Module, which: Callable[[str], bool]) -> None:
         which: whether the layer at a path is frozen.
     """
     for path, norm in net.named_modules():
-        if not isinstance(norm, _BatchNorm):
+        if not isinstance(norm, BATCH_NORMS):
             continue
         frozen = which(path)
         if frozen or vars(norm).get("frozen"):
@@ -134,6 +160,10 @@ def dropout(rate: float) -> nn.Module:
 
 def _resized(old: nn.Module, outputs: int, generator: torch.Generator) -> nn.Module:
     """A layer like `old` with another number of outputs and new weights."""
+    if isinstance(old, nn.Identity):
+        raise ArgumentError(
+            "the head was left out; build the net with the classes that it shall have"
+        )
     if not isinstance(old, nn.Linear | nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d):
         raise TypeError(f"the head is {type(old).__name__}, neither linear nor a convolution")
     bias, place = old.bias is not None, old.weight.new_empty(0)

@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from striate.layers.pool_fixed import GlobalAvgPool
+from striate.layers.pool import GlobalAvgPool
 from striate.models.backbone import Backbone, dropout
 from striate.models.facts import Request
 from striate.models.stages import Step

@@ -142,7 +142,15 @@ class CapsNet(Backbone):
         return lengths, value
 
     def reset_head(self, num_classes: int, *, generator: torch.Generator | None = None) -> None:
-        """Capsules for `num_classes`, and a first layer of the decoder that reads them."""
+        """Capsules for `num_classes`, and a first layer of the decoder that reads them.
+
+        Raises:
+            ArgumentError: 0, for without capsules of classes there is nothing to draw from.
+        """
+        if num_classes == 0:
+            raise ArgumentError(
+                "num_classes=0: the capsules are the answer; take net.features(x) instead"
+            )
         generator = generator or torch.Generator()
         old = self.digits
         self.digits = Routed(old.weight.shape[0], num_classes, old.rounds).to(old.weight)

@@ -131,7 +131,8 @@ def build(
     Args:
         name: a key of `CATALOG`.
         in_channels: channels of a picture.
-        num_classes: logits of an item.
+        num_classes: logits of an item; 0 leaves the head of a classifier out, and what it would have read is
+            the answer.
         size: height and width of a picture in pixels, or one side of a square.
         width: factor on the channels between input and output.
         generator: source of the first weights. None is a new one, so equal calls give equal
@@ -159,6 +160,8 @@ def build(
         net: Backbone = import_module(f"striate.models.{entry(name).file}").build(request)
     if init:
         net.initialise(torch.Generator() if generator is None else generator)
+    if num_classes == 0:
+        net.reset_head(0)
     return net
 
 
@@ -221,9 +224,10 @@ def _request(
     axes = (
         ("the length in size",) if len(sides) == 1 else ("the height in size", "the width in size")
     )
+    headless = num_classes == 0 and "classify" in row.tasks  # built with its head, which then goes
     counts = {
         "in_channels": channels if in_channels is None else in_channels,
-        "num_classes": row.classes if num_classes is None else num_classes,
+        "num_classes": row.classes if num_classes is None or headless else num_classes,
         **dict(zip(axes, sides, strict=True)),
     }
     for what, count in counts.items():

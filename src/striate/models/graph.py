@@ -37,7 +37,7 @@ class GraphNet(Backbone, ABC):
         """Put another graph under the net.
 
         Args:
-            adjacency: symmetric weights of at least 0, [N, N], as `striate.ops.similarity.similarity_graph`
+            adjacency: symmetric weights of at least 0, [N, N], as `striate.ops.series_graph.similarity_graph`
                 makes from series.
 
         Raises:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import ShapeError
-from striate.layers.pool_fixed import GlobalAvgPool
+from striate.layers.pool import GlobalAvgPool
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
 from striate.models.facts import Request

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from striate.layers.pool_fixed import GlobalAvgPool
+from striate.layers.pool import GlobalAvgPool
 from striate.models import init
 from striate.models.backbone import Backbone
 from striate.models.branches import Chain, Conv, ConvNorm, Layer, Mean, Table, links, numbered

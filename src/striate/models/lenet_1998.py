@@ -213,6 +213,9 @@ class LeNet5(_LeNet):
         Raises:
             ShapeError: codes of F6's length cannot tell so many classes apart.
         """
+        if num_classes == 0:
+            self.leave_out_head()
+            return
         units = self.f6.out_features
         if code_bits(num_classes) > units:
             raise ShapeError(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from striate.layers.pool_fixed import GlobalAvgPool
+from striate.layers.pool import GlobalAvgPool
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
 from striate.models.facts import Request
@@ -143,7 +143,7 @@ class NiN(Staged):
     def reset_head(self, num_classes: int, *, generator: torch.Generator | None = None) -> None:
         """Put a new last layer of `num_classes` outputs; a maxout layer with its batch normalisation."""
         old = self.get_submodule(self.head)
-        if not isinstance(old, Maxout):
+        if not (num_classes and isinstance(old, Maxout)):
             super().reset_head(num_classes, generator=generator)
             self._wake_classes()
             return

@@ -98,8 +98,7 @@ def least_side(steps: Sequence[Step]) -> int:
     """The smallest side of a picture of which something is left behind the last step."""
     side = 1
     for step in reversed(steps):
-        least = in_size(side, kernel=step.needed, stride=step.stride, padding=step.padding)
-        side = max(1, least)
+        side = in_size(side, kernel=step.needed, stride=step.stride, padding=step.padding)
     return side
 
 

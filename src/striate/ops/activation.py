@@ -6,30 +6,30 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ShapeError
-from striate.ops.checks import check_axis, check_floating
+from striate.ops import checks
 
 
 def relu(x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
     """max(x, 0)."""
-    check_floating(x, "relu")
+    checks.floating(x, "relu")
     return torch.relu(x)
 
 
 def sigmoid(x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
     """1 / (1 + exp(-x))."""
-    check_floating(x, "sigmoid")
+    checks.floating(x, "sigmoid")
     return torch.sigmoid(x)
 
 
 def tanh(x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
     """(exp(x) - exp(-x)) / (exp(x) + exp(-x))."""
-    check_floating(x, "tanh")
+    checks.floating(x, "tanh")
     return torch.tanh(x)
 
 
 def scaled_tanh(x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
     """1.7159 tanh(2x / 3): 1 goes to 1 and -1 to -1. LeCun et al. 1998, "Efficient BackProp"."""
-    check_floating(x, "scaled_tanh")
+    checks.floating(x, "scaled_tanh")
     return 1.7159 * torch.tanh(x * (2 / 3))
 
 
@@ -40,8 +40,8 @@ def glu(x: Float[Tensor, "*axes"], *, dim: int = 1) -> Float[Tensor, "*half"]:
         ShapeError: the axis has an odd length.
         ArgumentError: integers in the tensor.
     """
-    check_floating(x, "glu")
-    check_axis(x, dim, "glu")
+    checks.floating(x, "glu")
+    checks.axis(x, dim, "glu")
     if x.shape[dim] % 2:
         raise ShapeError(
             f"glu: got {x.shape[dim]} along axis {dim}, expected an even number to halve"

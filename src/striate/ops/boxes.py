@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from striate.errors import ShapeError
-from striate.ops.checks import check_floating
+from striate.ops import checks
 
 _LARGEST = 8.0  # logarithm of a size in cells; beyond it float16 has no numbers
 
@@ -60,7 +60,7 @@ def grid_to_boxes(places: Float[Tensor, "*n 4 h w"]) -> Float[Tensor, "*n h w 4"
         ShapeError: an axis of places that is no 4.
         ArgumentError: integers in the tensor.
     """
-    check_floating(places, "grid_to_boxes")
+    checks.floating(places, "grid_to_boxes")
     if places.ndim < 3 or places.shape[-3] != 4:
         raise ShapeError(
             f"grid_to_boxes: got {list(places.shape)}, expected [..., 4, height, width]"
@@ -291,8 +291,8 @@ def _shared(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _check(a: Tensor, b: Tensor, who: str) -> None:
-    check_floating(a, who)
-    check_floating(b, who)
+    checks.floating(a, who)
+    checks.floating(b, who)
     if a.shape[-1:] != (4,) or b.shape[-1:] != (4,):
         raise ShapeError(
             f"{who}: got {list(a.shape)} and {list(b.shape)}, expected boxes [..., 4] of x0, y0, x1, y1"

@@ -1,11 +1,15 @@
-"""The checks that operations share at their door, so that mistakes read alike everywhere.
+"""The checks that operations share, so that mistakes read alike everywhere.
 
-Tensors are [N, C, *space]: N items, C channels, one to three axes of space.
+Tensors are [N, C, *space]: N items, C channels, one to three axes of space. Where PyTorch fails by itself on
+a wrong argument, a call goes straight to it and is checked after the failure; where PyTorch would compute
+something else (integers, a missing axis, a setting that is no integer), the check comes before.
 """
 
 from collections.abc import Iterable, Sequence
 from math import isnan
 from numbers import Real
+from types import FunctionType
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -22,15 +26,23 @@ from striate.shapes import (
     window,
 )
 
+Op = TypeVar("Op", bound=FunctionType)
 
-def check_input(x: Tensor, rank: int, who: str, *, integers: bool = False) -> None:
-    """Whether `x` has `rank` axes of space and a type that `who` computes with.
+# What PyTorch, or a look at an argument of the wrong kind, raises.
+FAILURES = (RuntimeError, TypeError, ValueError, AttributeError, LookupError)
+# The kinds of what is in a setting as PyTorch takes it, by the number of axes of the input; (1, True) it takes too.
+INTS = {rank + 2: [int] * rank for rank in (1, 2, 3)}
+
+
+def space(x: Tensor, who: str, *, ranks: Sequence[int] = (1, 2, 3), integers: bool = False) -> int:
+    """The number of axes of space of `x`, one of `ranks`.
 
     Raises:
-        ShapeError: another number of axes.
+        ShapeError: another number of axes, or an empty one.
         ArgumentError: integers where only floating numbers are taken.
     """
-    check_tensor(x, who)
+    tensor(x, who)
+    rank = nearest_rank(x, ranks)
     if x.ndim != rank + 2:
         hint = "; add the missing one with x[None]" if x.ndim == rank + 1 else ""
         raise ShapeError(
@@ -41,57 +53,58 @@ def check_input(x: Tensor, rank: int, who: str, *, integers: bool = False) -> No
         raise ShapeError(
             f"{who}: got an input {list(x.shape)}, expected at least one of all but items"
         )
-    if integers:
-        check_numeric(x, who)
-    else:
-        check_floating(x, who)
-
-
-def check_space(x: Tensor, who: str, *, integers: bool = False) -> int:
-    """The number of axes of space of `x`, one to three.
-
-    Raises:
-        ShapeError: another number of axes.
-        ArgumentError: integers where only floating numbers are taken.
-    """
-    check_tensor(x, who)
-    rank = min(3, max(1, x.ndim - 2))
-    check_input(x, rank, who, integers=integers)
+    (numeric if integers else floating)(x, who)
     return rank
 
 
-def check_floating(x: Tensor, who: str, *, sparse: bool = False) -> None:
-    """Whether `x` holds floating numbers.
+def nearest_rank(x: object, ranks: Sequence[int]) -> int:
+    """The number of axes of space of maps or of a kernel, or the nearest one that is allowed."""
+    return min(ranks[-1], max(ranks[0], getattr(x, "ndim", 4) - 2))
 
-    Raises:
-        ArgumentError: it holds integers, or is no tensor, or a sparse one that may be none.
+
+def straight(x: Tensor, weight: Tensor, bias: Tensor | None) -> int:
+    """The axes of `x` if PyTorch refuses by itself what does not fit together with it, else 0.
+
+    It computes with integers and with single items too. Of nothing, and of tensors without numbers, it takes
+    much that does not fit.
     """
-    check_tensor(x, who, sparse=sparse)
+    axes = len(size := x.shape)
+    fit = (
+        axes == weight.ndim
+        and 0 not in size
+        and x.dtype.is_floating_point
+        and not (x.is_meta or weight.is_meta or (bias is not None and bias.is_meta))
+    )
+    return axes if fit else 0
+
+
+def called(function: Op, who: str, ranks: Sequence[int]) -> Op:
+    """A function made for one of `ranks` by the name that messages have for it, a {} in it the number of axes."""
+    name = who.format(*ranks) if len(ranks) == 1 else who.replace("{}d", "")
+    function.__name__ = function.__qualname__ = name
+    return function
+
+
+def floating(x: Tensor, who: str, name: str = "the input", *, sparse: bool = False) -> None:
+    """Raise ArgumentError unless `x` is a tensor of floating numbers, a dense one unless it may be `sparse`."""
+    tensor(x, who, name, sparse=sparse)
     if not x.is_floating_point():
         raise ArgumentError(
             f"{who}: got {x.dtype}, expected a floating type; convert with .float()"
         )
 
 
-def check_numeric(x: Tensor, who: str) -> None:
-    """Whether `x` holds numbers that have an order: floating ones or integers.
-
-    Raises:
-        ArgumentError: it holds truth values or complex numbers, or is no tensor.
-    """
-    check_tensor(x, who)
+def numeric(x: Tensor, who: str) -> None:
+    """Raise ArgumentError unless `x` holds numbers that have an order: floating ones or integers."""
+    tensor(x, who)
     if x.dtype is torch.bool or x.is_complex():
         raise ArgumentError(
             f"{who}: got {x.dtype}, expected floating numbers or integers; convert with .float()"
         )
 
 
-def check_tensor(x: object, who: str, name: str = "the input", *, sparse: bool = False) -> None:
-    """Whether `x` is a tensor, and a dense one unless it may be `sparse`.
-
-    Raises:
-        ArgumentError: it is something else.
-    """
+def tensor(x: object, who: str, name: str = "the input", *, sparse: bool = False) -> None:
+    """Raise ArgumentError unless `x` is a tensor, a dense one unless it may be `sparse`."""
     if not isinstance(x, Tensor):
         raise ArgumentError(
             f"{who}: {name} is of type {type(x).__name__}, expected a tensor; convert with torch.as_tensor"
@@ -100,21 +113,27 @@ def check_tensor(x: object, who: str, name: str = "the input", *, sparse: bool =
         raise ArgumentError(f"{who}: {name} is {x.layout}; convert with .to_dense()")
 
 
-def check_weight(weight: Tensor, x: Tensor, who: str, *, sparse: bool = False) -> None:
-    """Whether a weight can be multiplied with `x`: floating, of its type and on its device.
-
-    Raises:
-        ArgumentError: it can not.
-    """
-    check_tensor(weight, who, "the weight", sparse=sparse)
-    check_floating(weight, who, sparse=sparse)
-    if weight.dtype is x.dtype and weight.device == x.device:
+def weight(
+    weight: Tensor, x: Tensor, who: str, name: str = "weight", *, sparse: bool = False
+) -> None:
+    """Raise ArgumentError unless a weight can be multiplied with `x`: floating, of its type, on its device."""
+    floating(weight, who, f"the {name}", sparse=sparse)
+    if weight.device == x.device and (weight.dtype is x.dtype or _is_cast(x)):
         return
-    if weight.device != x.device or not _is_cast(x):
-        raise ArgumentError(
-            f"{who}: got an input of {x.dtype} on {x.device} and a weight of {weight.dtype} on "
-            f"{weight.device}; convert one with .to()"
-        )
+    raise ArgumentError(
+        f"{who}: got an input of {x.dtype} on {x.device} and a {name} of {weight.dtype} on "
+        f"{weight.device}; convert one with .to()"
+    )
+
+
+def bias(bias: Tensor | None, size: Sequence[int], x: Tensor, who: str) -> None:
+    """Raise ArgumentError unless there is no bias, or one of `size` that can be added to what `x` gives."""
+    if bias is None:
+        return
+    tensor(bias, who, "the bias")
+    if bias.shape != tuple(size):
+        raise ShapeError(f"{who}: got a bias {list(bias.shape)}, expected {list(size)}")
+    weight(bias, x, who, "bias")
 
 
 def _is_cast(x: Tensor) -> bool:
@@ -122,12 +141,8 @@ def _is_cast(x: Tensor) -> bool:
     return x.device.type != "meta" and torch.is_autocast_enabled(x.device.type)
 
 
-def check_numbers(who: str, **values: object) -> None:
-    """Whether every setting, given by its name, is a number; a truth value is none.
-
-    Raises:
-        ArgumentError: one is not.
-    """
+def numbers(who: str, **values: object) -> None:
+    """Raise ArgumentError unless every setting, given by its name, is a number; a truth value is none."""
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, Real) or isnan(value):
             raise ArgumentError(f"{who}: {name}={told(value)} is no number")
@@ -135,25 +150,50 @@ def check_numbers(who: str, **values: object) -> None:
             raise ArgumentError(f"{who}: {name}={told(value)} is too large")
 
 
-def check_flags(who: str, **values: object) -> None:
-    """Whether every setting, given by its name, is True or False.
-
-    Raises:
-        ArgumentError: one is not.
-    """
+def flags(who: str, **values: object) -> None:
+    """Raise ArgumentError unless every setting, given by its name, is True or False."""
     with named(who):
         check_truth(**values)
 
 
-def check_generator(generator: object, who: str) -> None:
-    """Whether randomness can come from it, or from PyTorch's own where it is None.
+def integers(who: str, **values: int) -> None:
+    """Raise ArgumentError unless every setting, given by its name, is an integer of at least 1."""
+    with named(who):
+        check_whole(**values)
 
-    Raises:
-        ArgumentError: it is something else.
-    """
+
+def generator(generator: object, who: str) -> None:
+    """Raise ArgumentError unless randomness can come from it, or from PyTorch's own where it is None."""
     if not isinstance(generator, torch.Generator | None):
         raise ArgumentError(
             f"{who}: generator={told(generator)}, expected a torch.Generator or None"
+        )
+
+
+def word(who: str, name: str, value: object, known: Iterable[str]) -> None:
+    """Raise ArgumentError unless `value` is one of the words that a setting takes."""
+    if not isinstance(value, str) or value not in known:
+        raise ArgumentError(f"{who}: unknown {name} {told(value)}; {nearest(str(value), known)}")
+
+
+def axis(x: Tensor, dim: int, who: str) -> None:
+    """Raise ShapeError unless `x` has an axis `dim`, counted from either end."""
+    if not is_whole(dim) or not -x.ndim <= dim < x.ndim:
+        raise ShapeError(f"{who}: got dim={told(dim)} for {x.ndim} axes {list(x.shape)}")
+
+
+def geometry(
+    who: str,
+    size: Sequence[int],
+    kernel_size: Ints,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints = 1,
+) -> Window:
+    """`shapes.window`, its errors opened with the name of the operation."""
+    with named(who):
+        return window(
+            size, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation
         )
 
 
@@ -161,44 +201,7 @@ def settings(
     who: str, rank: int, kernel_size: Ints, stride: Ints, padding: Padding, dilation: Ints = 1
 ) -> Window:
     """What a layer is told of its window, checked before there is an input: on one as long as can be."""
-    return geometry(
-        who,
-        (LONGEST,) * rank,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-    )
-
-
-def check_integers(who: str, **values: int) -> None:
-    """Whether every setting, given by its name, is an integer of at least 1.
-
-    Raises:
-        ArgumentError: one is not.
-    """
-    with named(who):
-        check_whole(**values)
-
-
-def check_word(who: str, name: str, value: object, known: Iterable[str]) -> None:
-    """Whether `value` is one of the words that a setting takes.
-
-    Raises:
-        ArgumentError: it is not.
-    """
-    if not isinstance(value, str) or value not in known:
-        raise ArgumentError(f"{who}: unknown {name} {told(value)}; {nearest(str(value), known)}")
-
-
-def check_axis(x: Tensor, dim: int, who: str) -> None:
-    """Whether `x` has an axis `dim`, counted from either end.
-
-    Raises:
-        ShapeError: it has not.
-    """
-    if not is_whole(dim) or not -x.ndim <= dim < x.ndim:
-        raise ShapeError(f"{who}: got dim={told(dim)} for {x.ndim} axes {list(x.shape)}")
+    return geometry(who, (LONGEST,) * rank, kernel_size, stride, padding, dilation)
 
 
 class named:  # noqa: N801 - used as `with named(who)`; a class, for generators do not compile to one graph
@@ -214,25 +217,3 @@ class named:  # noqa: N801 - used as `with named(who)`; a class, for generators 
         """Raise the same error with the name before its message."""
         if isinstance(error, ArgumentError):
             raise type(error)(f"{self.who}: {error}") from error
-
-
-def geometry(
-    who: str,
-    size: Sequence[int],
-    *,
-    kernel_size: Ints,
-    stride: Ints = 1,
-    padding: Padding = 0,
-    dilation: Ints = 1,
-    ceil_mode: bool = False,
-) -> Window:
-    """`shapes.window`, its errors opened with the name of the operation."""
-    with named(who):
-        return window(
-            size,
-            kernel_size=kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            ceil_mode=ceil_mode,
-        )

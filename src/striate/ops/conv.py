@@ -1,58 +1,23 @@
-"""Convolution in one, two and three dimensions, with any padding; thin 1d, 2d, 3d over one of n.
+"""Convolution in one, two and three dimensions, with any padding: one function, made for each number of axes.
 
 x [N, C, *space], weight [O, C / groups, *kernel], bias [O], result [N, O, *out].
 What deep learning calls convolution is cross-correlation; `true_conv` turns the kernel first.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.errors import ShapeError
-from striate.ops.checks import check_input, check_tensor, check_weight, geometry, named
-from striate.ops.padding import Fill, pad
+from striate.errors import ShapeError, out_of_memory
+from striate.ops import checks
+from striate.ops.padding import Fill, padded
 from striate.shapes import Ints, Padding, Window, in_group
 
-_TORCH: tuple[Callable[..., Tensor], ...] = (torch.conv1d, torch.conv2d, torch.conv3d)
-
-
-def conv(
-    x: Float[Tensor, "n c *space"],
-    weight: Float[Tensor, "o i *kernel"],
-    bias: Float[Tensor, " o"] | None = None,
-    *,
-    stride: Ints = 1,
-    padding: Padding = 0,
-    dilation: Ints = 1,
-    groups: int = 1,
-    fill: Fill = "zeros",
-) -> Float[Tensor, "n o *out"]:
-    """Cross-correlation over as many axes as the kernel has.
-
-    Args:
-        x: items, channels and space.
-        weight: its inputs are those of one group.
-        bias: one number an output channel.
-        stride: cells from one window to the next, for all axes or each.
-        padding: an integer, one integer or pair (before, after) an axis, "valid", "same" (ceil(n / s)
-            cells come out, the odd cell of padding after; also "same_upper") or "same_lower".
-        dilation: cells from one kernel cell to the next.
-        groups: 1 reads all channels; as many as channels is depthwise.
-        fill: what the padding holds: "zeros", a number, "reflect", "replicate", "circular".
-
-    Raises:
-        ShapeError: sizes that do not fit together.
-        ArgumentError: a setting out of range or unknown, or integers in a tensor.
-    """
-    moves = conv_window(x, weight, bias, Setting(stride, padding, dilation, groups))
-    if isinstance(fill, str) and fill == "zeros" and moves.even_sided:
-        sides = [before for before, _ in moves.sides]
-    else:
-        x, sides = pad(x, moves.sides, fill=fill, who=f"conv{weight.ndim - 2}d"), 0
-    return _TORCH[weight.ndim - 3](x, weight, bias, moves.stride, sides, moves.dilation, groups)
+# By the number of axes of the input.
+KERNELS: dict[int, Callable[..., Tensor]] = {3: torch.conv1d, 4: torch.conv2d, 5: torch.conv3d}
 
 
 class Setting(NamedTuple):
@@ -64,169 +29,113 @@ class Setting(NamedTuple):
     groups: int = 1
 
 
-def conv_window(x: Tensor, weight: Tensor, bias: Tensor | None, setting: Setting) -> Window:
+def conv_over(who: str, *ranks: int, turned: bool = False):  # noqa: ANN201 - the type of `conv` below
+    """The convolution over one of `ranks` axes that messages name `who`, a {} in it the number of axes."""
+    kernels = {rank + 2: KERNELS[rank + 2] for rank in ranks}
+
+    def conv(
+        x: Float[Tensor, "n c *space"],
+        weight: Float[Tensor, "o i *kernel"],
+        bias: Float[Tensor, " o"] | None = None,
+        *,
+        stride: Ints = 1,
+        padding: Padding = 0,
+        dilation: Ints = 1,
+        groups: int = 1,
+        fill: Fill = "zeros",
+    ) -> Float[Tensor, "n o *out"]:
+        """Cross-correlation over as many axes as the kernel has; `true_conv` turns the kernel by 180 degrees.
+
+        Args:
+            x: items, channels and space.
+            weight: its inputs are those of one group.
+            bias: one number an output channel.
+            stride: cells from one window to the next, for all axes or each.
+            padding: an integer, one integer or pair (before, after) an axis, "valid", "same" (ceil(n / s)
+                cells come out, the odd cell of padding after; also "same_upper") or "same_lower".
+            dilation: cells from one kernel cell to the next.
+            groups: 1 reads all channels; as many as channels is depthwise.
+            fill: what the padding holds: "zeros", a number, "reflect", "replicate", "circular".
+
+        Raises:
+            ShapeError: sizes that do not fit together.
+            ArgumentError: a setting out of range or unknown, or integers in a tensor.
+        """
+        if turned:
+            checks.tensor(weight, who, "the weight")
+            weight = weight.flip(tuple(range(2, weight.ndim)))
+        try:
+            # What PyTorch would compute something else of is left to the checks, like what it does not know.
+            if (
+                (axes := checks.straight(x, weight, bias))
+                and fill == "zeros"
+                and type(groups) is int
+                and (isinstance(stride, int) or [*map(type, stride)] == checks.INTS[axes])
+                and (isinstance(padding, int) or [*map(type, padding)] == checks.INTS[axes])
+                and (isinstance(dilation, int) or [*map(type, dilation)] == checks.INTS[axes])
+            ):
+                return kernels[axes](x, weight, bias, stride, padding, dilation, groups)
+        except checks.FAILURES as error:
+            if out_of_memory(error):
+                raise
+        name = who.format(checks.nearest_rank(weight, ranks))
+        moves = conv_window(
+            x, weight, bias, Setting(stride, padding, dilation, groups), name, ranks
+        )
+        if isinstance(fill, str) and fill == "zeros" and moves.even_sided:
+            sides = [before for before, _ in moves.sides]
+        else:
+            x, sides = padded(x, moves.sides, fill, name), 0
+        return kernels[x.ndim](x, weight, bias, moves.stride, sides, moves.dilation, groups)
+
+    return checks.called(conv, who, ranks)
+
+
+conv = conv_over("conv{}d", 1, 2, 3)
+conv1d, conv2d, conv3d = (conv_over("conv{}d", rank) for rank in (1, 2, 3))
+true_conv = conv_over("true_conv", 1, 2, 3, turned=True)
+
+
+def conv_window(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    setting: Setting,
+    who: str,
+    ranks: Sequence[int] = (1, 2, 3),
+) -> Window:
     """The geometry of a convolution, when tensors and setting fit together.
 
     Raises:
         ShapeError: sizes that do not fit together.
         ArgumentError: a setting out of range or unknown, or integers in a tensor.
     """
-    check_tensor(weight, "conv", "the weight")
-    rank = min(3, max(1, weight.ndim - 2))
-    who = f"conv{rank}d"
-    check_rank(weight, rank, who)
-    check_input(x, rank, who)
-    check_weight(weight, x, who)
-    read = check_groups(x.shape[1], weight.shape[0], setting.groups, who)
+    rank = check_rank(weight, who, ranks)
+    checks.space(x, who, ranks=(rank,))
+    checks.weight(weight, x, who)
+    with checks.named(who):
+        read = in_group(x.shape[1], weight.shape[0], setting.groups)
     if weight.shape[1] != read:
         raise ShapeError(
             f"{who}: got {x.shape[1]} channels in {setting.groups} groups, the weight "
             f"{list(weight.shape)} reads {weight.shape[1]} a group; expected {read}"
         )
-    check_bias(bias, weight.shape[0], who)
-    return geometry(
-        who,
-        x.shape[2:],
-        kernel_size=weight.shape[2:],
-        stride=setting.stride,
-        padding=setting.padding,
-        dilation=setting.dilation,
-    )
+    checks.bias(bias, weight.shape[:1], x, who)
+    stride, padding, dilation, _ = setting
+    return checks.geometry(who, x.shape[2:], weight.shape[2:], stride, padding, dilation)
 
 
-def check_groups(channels: int, outputs: int, groups: int, who: str) -> int:
-    """Input channels that one output channel reads.
-
-    Raises:
-        ArgumentError: `groups` does not divide both numbers of channels.
-    """
-    with named(who):
-        return in_group(channels, outputs, groups)
-
-
-def check_rank(weight: Tensor, rank: int, who: str) -> None:
-    """Whether the kernel has `rank` axes.
+def check_rank(weight: Tensor, who: str, ranks: Sequence[int]) -> int:
+    """The number of axes of a kernel, one of `ranks`.
 
     Raises:
         ShapeError: it has more or fewer.
     """
-    check_tensor(weight, who, "the weight")
+    checks.tensor(weight, who, "the weight")
+    rank = checks.nearest_rank(weight, ranks)
     if weight.ndim != rank + 2:
         raise ShapeError(
             f"{who}: got a weight of {weight.ndim} axes {list(weight.shape)}, expected {rank + 2}: "
             f"outputs, inputs and {rank} of the kernel"
         )
-
-
-def check_bias(bias: Tensor | None, outputs: int, who: str) -> None:
-    """Whether a bias has one number an output channel.
-
-    Raises:
-        ShapeError: it has not.
-    """
-    if bias is None:
-        return
-    check_tensor(bias, who, "the bias")
-    if bias.shape != (outputs,):
-        raise ShapeError(f"{who}: got a bias {list(bias.shape)}, expected [{outputs}]")
-
-
-def true_conv(
-    x: Float[Tensor, "n c *space"],
-    weight: Float[Tensor, "o i *kernel"],
-    bias: Float[Tensor, " o"] | None = None,
-    *,
-    stride: Ints = 1,
-    padding: Padding = 0,
-    dilation: Ints = 1,
-    groups: int = 1,
-    fill: Fill = "zeros",
-) -> Float[Tensor, "n o *out"]:
-    """Convolution as mathematics has it: the kernel turned by 180 degrees, then as `conv`."""
-    check_tensor(weight, "true_conv", "the weight")
-    turned = weight.flip(tuple(range(2, weight.ndim)))
-    return conv(
-        x,
-        turned,
-        bias,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        fill=fill,
-    )
-
-
-def conv1d(
-    x: Float[Tensor, "n c w"],
-    weight: Float[Tensor, "o i k"],
-    bias: Float[Tensor, " o"] | None = None,
-    *,
-    stride: Ints = 1,
-    padding: Padding = 0,
-    dilation: Ints = 1,
-    groups: int = 1,
-    fill: Fill = "zeros",
-) -> Float[Tensor, "n o v"]:
-    """`conv` over one axis; same arguments, same errors."""
-    check_rank(weight, 1, "conv1d")
-    return conv(
-        x,
-        weight,
-        bias,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        fill=fill,
-    )
-
-
-def conv2d(
-    x: Float[Tensor, "n c h w"],
-    weight: Float[Tensor, "o i kh kw"],
-    bias: Float[Tensor, " o"] | None = None,
-    *,
-    stride: Ints = 1,
-    padding: Padding = 0,
-    dilation: Ints = 1,
-    groups: int = 1,
-    fill: Fill = "zeros",
-) -> Float[Tensor, "n o p q"]:
-    """`conv` over two axes; same arguments, same errors."""
-    check_rank(weight, 2, "conv2d")
-    return conv(
-        x,
-        weight,
-        bias,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        fill=fill,
-    )
-
-
-def conv3d(
-    x: Float[Tensor, "n c d h w"],
-    weight: Float[Tensor, "o i kd kh kw"],
-    bias: Float[Tensor, " o"] | None = None,
-    *,
-    stride: Ints = 1,
-    padding: Padding = 0,
-    dilation: Ints = 1,
-    groups: int = 1,
-    fill: Fill = "zeros",
-) -> Float[Tensor, "n o p q r"]:
-    """`conv` over three axes; same arguments, same errors."""
-    check_rank(weight, 3, "conv3d")
-    return conv(
-        x,
-        weight,
-        bias,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        fill=fill,
-    )
+    return rank

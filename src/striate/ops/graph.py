@@ -11,8 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError, told
-from striate.ops.checks import check_flags, check_floating, check_numbers, check_weight
-from striate.ops.conv import check_bias
+from striate.ops import checks
 from striate.shapes import is_whole
 
 
@@ -30,8 +29,8 @@ def laplacian(adjacency: Float[Tensor, "v v"], *, normalized: bool = True) -> Fl
         ShapeError: no square.
         ArgumentError: not symmetric, or a negative weight.
     """
-    check_floating(adjacency, "laplacian")
-    check_flags("laplacian", normalized=normalized)
+    checks.floating(adjacency, "laplacian")
+    checks.flags("laplacian", normalized=normalized)
     if adjacency.ndim != 2 or adjacency.shape[0] != adjacency.shape[1]:
         raise ShapeError(f"laplacian: got {list(adjacency.shape)}, expected [nodes, nodes]")
     if bool((adjacency < 0).any()) or not torch.equal(adjacency, adjacency.T):
@@ -53,7 +52,7 @@ def spectrum(matrix: Float[Tensor, "v v"]) -> Spectrum:
         ShapeError: no square.
         ArgumentError: integers in the matrix.
     """
-    check_floating(matrix, "spectrum")
+    checks.floating(matrix, "spectrum")
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ShapeError(f"spectrum: got {list(matrix.shape)}, expected [nodes, nodes]")
     return Spectrum(*torch.linalg.eigh(matrix))
@@ -67,19 +66,15 @@ def spectral_conv(
 ) -> Float[Tensor, "n o v"]:
     """U diag(theta) U^T x, summed over the channels: one weight a frequency.
 
-    Args:
-        x: items, channels and nodes.
-        theta: the filter, a number a frequency of every pair of channels.
-        vectors: U, from `spectrum`.
-        bias: one number an output channel.
+    `theta` is the filter, a number a frequency of every pair of channels; `vectors` is U, from `spectrum`.
 
     Raises:
         ShapeError: sizes that do not fit together.
         ArgumentError: integers in the tensor.
     """
-    check_floating(x, "spectral_conv")
-    check_weight(theta, x, "spectral_conv")
-    check_weight(vectors, x, "spectral_conv")
+    checks.floating(x, "spectral_conv")
+    checks.weight(theta, x, "spectral_conv")
+    checks.weight(vectors, x, "spectral_conv")
     if x.ndim != 3 or theta.shape[1:] != x.shape[1:] or vectors.shape != (x.shape[-1],) * 2:
         raise ShapeError(
             f"spectral_conv: got x {list(x.shape)}, theta {list(theta.shape)}, vectors "
@@ -101,20 +96,16 @@ def chebyshev_conv(
 
     T_0 = 1, T_1 = t, T_k = 2 t T_(k-1) - T_(k-2); K terms reach K - 1 edges far.
 
-    Args:
-        x: items, channels and nodes.
-        theta: K coefficients of every pair of channels.
-        matrix: the Laplacian, dense or sparse.
-        bias: one number an output channel.
-        largest: its largest eigenvalue, or a bound; a normalised one has at most 2.
+    `theta` holds K coefficients of every pair of channels, `matrix` is the Laplacian, dense or sparse, and
+    `largest` its largest eigenvalue, or a bound; a normalised one has at most 2.
 
     Raises:
         ShapeError: sizes that do not fit together.
         ArgumentError: integers in the tensor.
     """
-    check_floating(x, "chebyshev_conv")
-    check_weight(theta, x, "chebyshev_conv")
-    check_weight(matrix, x, "chebyshev_conv", sparse=True)
+    checks.floating(x, "chebyshev_conv")
+    checks.weight(theta, x, "chebyshev_conv")
+    checks.weight(matrix, x, "chebyshev_conv", sparse=True)
     fits = x.ndim == 3 and theta.ndim == 3 and theta.shape[1] == x.shape[1] and theta.shape[2] > 0
     if not fits or matrix.shape != (x.shape[-1],) * 2:
         raise ShapeError(
@@ -128,7 +119,7 @@ def chebyshev_conv(
 
 
 def _check_largest(largest: float, who: str) -> None:
-    check_numbers(who, largest=largest)
+    checks.numbers(who, largest=largest)
     if not largest > 0:
         raise ArgumentError(f"{who}: largest={largest}, expected an eigenvalue of more than 0")
 
@@ -144,8 +135,8 @@ def chebyshev_terms(
         ShapeError: sizes that do not fit together.
         ArgumentError: integers in the tensor.
     """
-    check_floating(x, "chebyshev_terms")
-    check_weight(matrix, x, "chebyshev_terms", sparse=True)
+    checks.floating(x, "chebyshev_terms")
+    checks.weight(matrix, x, "chebyshev_terms", sparse=True)
     _check_largest(largest, "chebyshev_terms")
     if not x.ndim or not is_whole(count) or count < 1 or matrix.shape != (x.shape[-1],) * 2:
         raise ShapeError(
@@ -165,5 +156,5 @@ def _terms(x: Tensor, matrix: Tensor, count: int, largest: float) -> list[Tensor
 
 
 def _shifted(y: Tensor, bias: Tensor | None, who: str) -> Tensor:
-    check_bias(bias, y.shape[1], who)
+    checks.bias(bias, y.shape[1:2], y, who)
     return y if bias is None else y + bias[:, None]

@@ -11,13 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError, ShapeError
-from striate.ops.checks import (
-    check_flags,
-    check_floating,
-    check_generator,
-    check_numbers,
-    check_tensor,
-)
+from striate.ops import checks
 from striate.shapes import fans
 
 
@@ -31,9 +25,9 @@ def gaussian_(
 ) -> None:
     """N(0, std) weights and one constant for the bias, as AlexNet began: N(0, 0.01) and one."""
     _normal(weight, std, generator)
-    check_numbers("gaussian_", constant=constant)
+    checks.numbers("gaussian_", constant=constant)
     if bias is not None:
-        check_tensor(bias, "gaussian_", "the bias")
+        checks.tensor(bias, "gaussian_", "the bias")
         with torch.no_grad():
             bias.fill_(constant)
 
@@ -46,7 +40,7 @@ def glorot_(
     generator: torch.Generator | None = None,
 ) -> None:
     """Variance 2 / (fan-in + fan-out): neither values nor gradients grow through linear layers."""
-    check_numbers("glorot_", gain=gain)
+    checks.numbers("glorot_", gain=gain)
     fan_in, fan_out = _fans(weight)
     _spread(weight, gain * sqrt(2 / (fan_in + fan_out)), uniform, generator)
 
@@ -59,7 +53,7 @@ def he_(
     generator: torch.Generator | None = None,
 ) -> None:
     """Variance 2 / fan-in, for ReLU, which halves it; 2 / fan-out keeps the gradients instead."""
-    check_flags("init", fan_out=fan_out)
+    checks.flags("init", fan_out=fan_out)
     _spread(weight, sqrt(2 / _fans(weight)[int(fan_out)]), uniform, generator)
 
 
@@ -74,31 +68,31 @@ def lecun_(
 
 
 def _fans(weight: Tensor) -> tuple[int, int]:
-    check_floating(weight, "init")
+    checks.floating(weight, "init")
     if not weight.numel():
         raise ShapeError(f"init: got an empty weight {list(weight.shape)}")
     return fans(weight.shape)
 
 
 def _spread(weight: Tensor, std: float, uniform: bool, generator: torch.Generator | None) -> None:
-    check_flags("init", uniform=uniform)
+    checks.flags("init", uniform=uniform)
     if not uniform:
         _normal(weight, std, generator)
         return
     _check_spread(std)
-    check_generator(generator, "init")
+    checks.generator(generator, "init")
     nn.init.uniform_(weight, -sqrt(3) * std, sqrt(3) * std, generator=generator)
 
 
 def _normal(weight: Tensor, std: float, generator: torch.Generator | None) -> None:
-    check_floating(weight, "init")
+    checks.floating(weight, "init")
     _check_spread(std)
-    check_generator(generator, "init")
+    checks.generator(generator, "init")
     # By its name in nn.init, so that a mode that leaves weights unset leaves these too.
     nn.init.normal_(weight, 0, std, generator=generator)
 
 
 def _check_spread(std: float) -> None:
-    check_numbers("init", std=std)
+    checks.numbers("init", std=std)
     if not 0 <= std < inf:
         raise ArgumentError(f"std={std} is no spread, expected at least 0")

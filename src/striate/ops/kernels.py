@@ -13,14 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError
-from striate.ops.checks import (
-    check_flags,
-    check_floating,
-    check_integers,
-    check_numbers,
-    check_tensor,
-    check_word,
-)
+from striate.ops import checks
 from striate.ops.conv import conv
 from striate.ops.padding import Fill
 from striate.shapes import Padding
@@ -28,7 +21,7 @@ from striate.shapes import Padding
 
 def blur(size: int = 3) -> Float[Tensor, "h w"]:
     """The mean of size x size cells."""
-    check_integers("blur", size=size)
+    checks.integers("blur", size=size)
     return torch.full((size, size), 1 / size**2)
 
 
@@ -38,8 +31,8 @@ def gaussian(size: int = 5, sigma: float = 1.0) -> Float[Tensor, "h w"]:
     Raises:
         ArgumentError: a width of 0 or less.
     """
-    check_numbers("gaussian", sigma=sigma)
-    check_integers("gaussian", size=size)
+    checks.numbers("gaussian", sigma=sigma)
+    checks.integers("gaussian", size=size)
     if not sigma > 0:
         raise ArgumentError(f"gaussian: sigma={sigma} is no width, expected more than 0")
     line = torch.tensor([exp(-(((i - (size - 1) / 2) / sigma) ** 2) / 2) for i in range(size)])
@@ -57,14 +50,14 @@ def prewitt(axis: Literal["horizontal", "vertical"] = "vertical") -> Float[Tenso
 
 
 def _across(smooth: Sequence[float], axis: str, who: str) -> Tensor:
-    check_word(who, "axis", axis, ("horizontal", "vertical"))
+    checks.word(who, "axis", axis, ("horizontal", "vertical"))
     kernel = torch.outer(torch.tensor(smooth), torch.tensor([-1.0, 0, 1]))
     return kernel if axis == "vertical" else kernel.T.contiguous()
 
 
 def laplacian(*, diagonals: bool = False) -> Float[Tensor, "h w"]:
     """Sum of the second derivatives: neighbours less their number times the centre."""
-    check_flags("laplacian", diagonals=diagonals)
+    checks.flags("laplacian", diagonals=diagonals)
     corner = 1.0 if diagonals else 0.0
     centre = -8.0 if diagonals else -4.0
     return torch.tensor([[corner, 1, corner], [1, centre, 1], [corner, 1, corner]])
@@ -72,7 +65,7 @@ def laplacian(*, diagonals: bool = False) -> Float[Tensor, "h w"]:
 
 def edges(axis: Literal["horizontal", "vertical"] = "vertical") -> Float[Tensor, "h w"]:
     """The two-cell detector of edges of a direction: a cell less the one before it."""
-    check_word("edges", "axis", axis, ("horizontal", "vertical"))
+    checks.word("edges", "axis", axis, ("horizontal", "vertical"))
     pair = torch.tensor([[-1.0, 1.0]])
     return pair if axis == "vertical" else pair.T.contiguous()
 
@@ -111,21 +104,18 @@ def apply(
 ) -> Float[Tensor, "*out"]:
     """Any kernel over every channel of a picture (or of a line, for a kernel of one axis).
 
-    Args:
-        picture: space, with or without channels, with or without items.
-        kernel: a name in `KERNELS`, or the numbers [h, w] or [k].
-        padding: as in `conv`.
-        fill: as in `conv`.
+    The picture is space, with or without channels and items before it; the kernel a name in `KERNELS` or the
+    numbers [h, w] or [k]; padding and fill are as in `conv`.
 
     Raises:
         ShapeError: the picture has fewer or more axes than the kernel allows.
         ArgumentError: an unknown name or setting, or integers in the picture.
     """
     if isinstance(kernel, str):
-        check_word("apply", "kernel", kernel, KERNELS)
+        checks.word("apply", "kernel", kernel, KERNELS)
         kernel = KERNELS[kernel]()
-    check_floating(picture, "apply")
-    check_tensor(kernel, "apply", "the kernel")
+    checks.floating(picture, "apply")
+    checks.tensor(kernel, "apply", "the kernel")
     rank = kernel.ndim
     if rank not in (1, 2, 3) or not rank <= picture.ndim <= rank + 2:
         raise ShapeError(

@@ -6,16 +6,16 @@ output value. LeCun et al. 1998, "Gradient-based learning", table I; Taigman et 
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from striate.errors import ShapeError
-from striate.ops.checks import check_space, check_tensor, check_weight, geometry, named
-from striate.ops.conv import check_bias, conv
-from striate.ops.padding import Fill, pad
+from striate.ops import checks
+from striate.ops.conv import conv
+from striate.ops.gradients import linear
+from striate.ops.padding import Fill, padded
 from striate.shapes import Ints, Padding, Window, check_table, regions
 
 # Input maps that each of the sixteen maps of LeNet-5's C3 reads in S2: 60 connections of 96.
@@ -41,38 +41,30 @@ def local_conv(
     The result lies in memory with the items next to each other, so that a chain of these layers
     turns its maps round once.
 
-    Args:
-        x: items, channels and space.
-        weight: [*out, O, *kernel, C], so that the weights of a place are one matrix [O, K].
-        bias: [*out, O].
-        stride: as in `conv`, like the rest.
-        padding: as in `conv`.
-        dilation: as in `conv`.
-        fill: as in `conv`.
+    `weight` is [*out, O, *kernel, C], so that the weights of a place are one matrix [O, K], `bias` is
+    [*out, O]; the settings are those of `conv`.
 
     Raises:
         ShapeError: sizes that do not fit together.
         ArgumentError: a setting out of range or unknown, or integers in a tensor.
     """
-    rank = check_space(x, "local_conv")
-    check_weight(weight, x, "local_conv")
+    rank = checks.space(x, "local_conv")
+    checks.weight(weight, x, "local_conv")
     if weight.ndim != 2 * rank + 2 or weight.shape[-1] != x.shape[1]:
         raise ShapeError(
             f"local_conv: got a weight {list(weight.shape)} for {x.shape[1]} channels and {rank} axes of "
             "space, expected [*out, outputs, *kernel, channels]"
         )
     kernel = weight.shape[rank + 1 : -1]
-    w = geometry(
-        "local_conv",
-        x.shape[2:],
-        kernel_size=kernel,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-    )
-    _check_places(w.out, weight, bias, rank)
-    x_SCN = pad(x, w.sides, fill=fill, who="local_conv").permute(*range(2, rank + 2), 1, 0)
-    read_PKN: Tensor = _Patches.apply(x_SCN.contiguous(), w)
+    w = checks.geometry("local_conv", x.shape[2:], kernel, stride, padding, dilation)
+    if weight.shape[:rank] != w.out:
+        raise ShapeError(
+            f"local_conv: got kernels for {list(weight.shape[:rank])} places, expected {list(w.out)}; "
+            "the layer fits one size of input"
+        )
+    checks.bias(bias, weight.shape[: rank + 1], x, "local_conv")
+    x_SCN = padded(x, w.sides, fill, "local_conv").permute(*range(2, rank + 2), 1, 0)
+    read_PKN = linear(_patches, _folded, x_SCN.contiguous(), w)
     weight_POK = weight.reshape(*read_PKN.shape[:1], weight.shape[rank], read_PKN.shape[1])
     if bias is None:
         y_PON = torch.bmm(weight_POK, read_PKN)
@@ -81,73 +73,22 @@ def local_conv(
     return y_PON.view(*w.out, weight.shape[rank], x.shape[0]).permute(rank + 1, rank, *range(rank))
 
 
-def _check_places(out: tuple[int, ...], weight: Tensor, bias: Tensor | None, rank: int) -> None:
-    if weight.shape[:rank] != out:
-        raise ShapeError(
-            f"local_conv: got kernels for {list(weight.shape[:rank])} places, expected {list(out)}; "
-            "the layer fits one size of input"
-        )
-    _check_own_bias(bias, weight.shape[: rank + 1], "local_conv")
+def _patches(x: Tensor, w: Window) -> Tensor:
+    """[*padded, C, N] to [P, K, N]: what every place reads, one slice a tap, next to each other."""
+    rank = len(w.size)
+    reads = torch.cat([x[tap] for tap in w.taps()], dim=rank)
+    return reads.view(prod(w.out), reads.shape[rank], x.shape[-1])
 
 
-def _check_own_bias(bias: Tensor | None, size: torch.Size, who: str) -> None:
-    if bias is None:
-        return
-    check_tensor(bias, who, "the bias")
-    if bias.shape != size:
-        raise ShapeError(f"{who}: got a bias {list(bias.shape)}, expected {list(size)}")
-
-
-class _Patches(torch.autograd.Function):
-    """[*padded, C, N] to [P, K, N]: what every place reads. Its gradient adds slice by slice."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, w: Window) -> Tensor:
-        """One slice a tap, next to each other."""
-        rank = len(w.size)
-        reads = torch.cat([x[tap] for tap in w.taps()], dim=rank)
-        return reads.view(prod(w.out), reads.shape[rank], x.shape[-1])
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        """Keep the sizes alone."""
-        del output
-        ctx.size, ctx.window = inputs[0].shape, inputs[1]
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None]:
-        """The adjoint."""
-        back: Tensor = _Fold.apply(grads[0], ctx.window, ctx.size)
-        return back, None
-
-
-class _Fold(torch.autograd.Function):
-    """The adjoint of `_Patches`: every read added to the cell that was read."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(reads: Tensor, w: Window, size: torch.Size) -> Tensor:
-        """One slice a tap, added in place."""
-        out = reads.new_zeros(size)
-        taps = reads.reshape(*w.out, prod(w.kernel), *size[-2:]).unbind(len(w.size))
-        for tap, read in zip(w.taps(), taps, strict=True):
-            out[tap] += read
-        return out
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        """Keep the window alone."""
-        del output
-        ctx.window = inputs[1]
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None]:
-        """The adjoint."""
-        back: Tensor = _Patches.apply(grads[0], ctx.window)
-        return back, None, None
+def _folded(reads: Tensor, w: Window) -> Tensor:
+    """The adjoint of `_patches`: every read added to the cell that was read, slice by slice in place."""
+    channels = reads.shape[1] // prod(w.kernel)
+    size = (n + sum(pair) for n, pair in zip(w.size, w.sides, strict=True))
+    out = reads.new_zeros(*size, channels, reads.shape[-1])
+    taps = reads.reshape(*w.out, prod(w.kernel), *out.shape[-2:]).unbind(len(w.size))
+    for tap, read in zip(w.taps(), taps, strict=True):
+        out[tap] += read
+    return out
 
 
 def regional_conv(
@@ -162,38 +103,26 @@ def regional_conv(
 ) -> Float[Tensor, "n o *out"]:
     """A convolution with own kernels in every region of a grid over the output, for aligned pictures.
 
-    Args:
-        x: items, channels and space.
-        weight: [*grid, O, C, *kernel]; the regions are `shapes.regions` of every axis of the output.
-        bias: [*grid, O].
-        stride: as in `conv`, like the rest.
-        padding: as in `conv`.
-        dilation: as in `conv`.
-        fill: as in `conv`.
+    `weight` is [*grid, O, C, *kernel], `bias` [*grid, O]; the regions are `shapes.regions` of every axis of
+    the output, the settings those of `conv`.
 
     Raises:
         ShapeError: sizes that do not fit together, or more regions than places.
         ArgumentError: a setting out of range or unknown, or integers in a tensor.
     """
-    rank = check_space(x, "regional_conv")
-    check_weight(weight, x, "regional_conv")
+    rank = checks.space(x, "regional_conv")
+    checks.weight(weight, x, "regional_conv")
     if weight.ndim != 2 * rank + 2:
         raise ShapeError(
             f"regional_conv: got a weight {list(weight.shape)} for {rank} axes of space, "
             "expected [*grid, outputs, channels, *kernel]"
         )
-    _check_own_bias(bias, weight.shape[: rank + 1], "regional_conv")
-    w = geometry(
-        "regional_conv",
-        x.shape[2:],
-        kernel_size=weight.shape[rank + 2 :],
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-    )
-    with named("regional_conv"):
+    checks.bias(bias, weight.shape[: rank + 1], x, "regional_conv")
+    kernel = weight.shape[rank + 2 :]
+    w = checks.geometry("regional_conv", x.shape[2:], kernel, stride, padding, dilation)
+    with checks.named("regional_conv"):
         cuts = [regions(m, g) for m, g in zip(w.out, weight.shape, strict=False)]
-    return _region(pad(x, w.sides, fill=fill, who="regional_conv"), weight, bias, w, cuts)
+    return _region(padded(x, w.sides, fill, "regional_conv"), weight, bias, w, cuts)
 
 
 def _region(
@@ -224,32 +153,23 @@ def tabled_conv(
 ) -> Float[Tensor, "n o *out"]:
     """A convolution where output map o reads only the input maps `table[o]`.
 
-    Only the kernels of real connections are stored. They are spread out into one dense convolution,
-    which is faster than gathering maps into groups although it multiplies with the zeros too.
-
-    Args:
-        x: items, channels and space.
-        weight: one kernel a connection, in the order of the table.
-        bias: one number an output map.
-        table: the input maps of every output map.
-        stride: as in `conv`, like the rest.
-        padding: as in `conv`.
-        dilation: as in `conv`.
-        fill: as in `conv`.
+    Only the kernels of real connections are stored, in the order of the table. They are spread out into one
+    dense convolution, which is faster than gathering maps into groups although it multiplies with the zeros
+    too. The other settings are those of `conv`.
 
     Raises:
         ShapeError: sizes that do not fit together.
-        ArgumentError: a table with a map that is not there or is named twice, a setting out of range.
+        ArgumentError: a table with a map that is not there or is checks.named twice, a setting out of range.
     """
-    check_space(x, "tabled_conv")
-    check_weight(weight, x, "tabled_conv")
+    checks.space(x, "tabled_conv")
+    checks.weight(weight, x, "tabled_conv")
     places = table_places(table, x.shape[1])
     if weight.ndim != x.ndim - 1 or weight.shape[0] != len(places):
         raise ShapeError(
             f"tabled_conv: got a weight {list(weight.shape)} for a table of {len(places)} connections and "
             f"{x.ndim - 2} axes of space, expected [connections, *kernel]"
         )
-    check_bias(bias, len(table), "tabled_conv")
+    checks.bias(bias, (len(table),), x, "tabled_conv")
     at = torch.tensor(places, dtype=torch.int64, device=weight.device)
     dense = dense_weight(weight, at, (len(table), x.shape[1]))
     return conv(x, dense, bias, stride=stride, padding=padding, dilation=dilation, fill=fill)
@@ -269,8 +189,8 @@ def table_places(table: Sequence[Sequence[int]], channels: int) -> list[int]:
     """Of every connection: its place in the dense weight, outputs by inputs, row by row.
 
     Raises:
-        ArgumentError: a map that is not there or is named twice.
+        ArgumentError: a map that is not there or is checks.named twice.
     """
-    with named("tabled_conv"):
+    with checks.named("tabled_conv"):
         check_table(table, channels)
     return [o * channels + i for o, maps in enumerate(table) for i in maps]

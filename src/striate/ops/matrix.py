@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ArgumentError
-from striate.ops.checks import check_integers, check_tensor, named
+from striate.ops import checks
 from striate.ops.conv import Setting, check_rank, conv_window
-from striate.ops.padding import Fill, check_fill, pad
+from striate.ops.padding import Fill, check_fill, padded
 from striate.shapes import Ints, Padding, Window, per_axis
 
 
@@ -31,14 +31,8 @@ def conv_matrix(
 ) -> Float[Tensor, "rows columns"]:
     """The sparse matrix C [O prod(out), C prod(size)] of a convolution; `C.t()` is its transpose.
 
-    Args:
-        weight: as `conv` takes it; the entries are differentiable by it.
-        size: cells of the input an axis of space.
-        stride: as in `conv`.
-        padding: as in `conv`.
-        dilation: as in `conv`.
-        groups: as in `conv`.
-        fill: as in `conv`, numbers other than 0 excepted: they are no linear map.
+    `size` is that of the input, the cells of every axis of space; the rest is as in `conv`, but for a `fill`
+    by a number other than 0, which is no linear map. The entries are differentiable by the weight.
 
     Raises:
         ShapeError: sizes that do not fit together.
@@ -49,14 +43,14 @@ def conv_matrix(
         raise ArgumentError(
             f"conv_matrix: fill={fill} adds a constant, which no matrix does; take fill=0"
         )
-    check_tensor(weight, "conv_matrix", "the weight")
-    check_rank(weight, min(3, max(1, weight.ndim - 2)), "conv_matrix")
-    check_integers("conv_matrix", groups=groups)
-    with named("conv_matrix"):
-        cells = per_axis(size, weight.ndim - 2, "size")
+    rank = check_rank(weight, "conv_matrix", (1, 2, 3))
+    checks.integers("conv_matrix", groups=groups)
+    with checks.named("conv_matrix"):
+        cells = per_axis(size, rank, "size")
     channels = weight.shape[1] * groups
     empty = weight.new_empty(0, channels, *cells)
-    window = conv_window(empty, weight, None, Setting(stride, padding, dilation, groups))
+    setting = Setting(stride, padding, dilation, groups)
+    window = conv_window(empty, weight, None, setting, "conv_matrix")
     read_TP = _reads(window, fill, weight.device)
     outputs, inside = weight.shape[0], weight.shape[1]
     o = torch.arange(outputs, device=weight.device).view(-1, 1, 1, 1)
@@ -81,10 +75,7 @@ def _reads(window: Window, fill: Fill, device: torch.device) -> Tensor:
     """[T, P]: the input cell that tap t of output place p reads, -1 for a padded zero."""
     cells = torch.arange(prod(window.size), dtype=torch.float64, device=device)
     source = cells.view(1, 1, *window.size)
-    padded = pad(
-        source,
-        window.sides,
-        fill=-1.0 if (fill == 0 if isinstance(fill, int | float) else fill == "zeros") else fill,
-    )
-    reads = [padded[(..., *tap)].flatten() for tap in window.taps()]
+    zeros = fill == 0 if isinstance(fill, int | float) else fill == "zeros"
+    wide = padded(source, window.sides, -1.0 if zeros else fill)
+    reads = [wide[(..., *tap)].flatten() for tap in window.taps()]
     return torch.stack(reads).long()

@@ -13,17 +13,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.errors import ArgumentError, ShapeError
-from striate.ops.checks import (
-    check_flags,
-    check_floating,
-    check_generator,
-    check_integers,
-    check_numbers,
-    check_tensor,
-    check_word,
-)
-from striate.ops.response import respond
+from striate.errors import ArgumentError, ShapeError, out_of_memory
+from striate.ops import checks
+from striate.ops.local_response import respond
 
 
 def batch_norm(
@@ -46,10 +38,24 @@ def batch_norm(
         ShapeError: statistics or parameters that have not one number a channel, or one value a channel.
         ArgumentError: no running statistics in evaluation, or integers in the tensor.
     """
-    check_flags("batch_norm", training=training)
-    _check_batch(x, [running_mean, running_var, weight, bias], training=training)
-    _check_settings(eps, training=training, momentum=momentum)
-    return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
+    tensors = (running_mean, running_var, weight, bias)
+    try:
+        if (
+            x.is_floating_point()
+            and (running_mean is None) is (running_var is None)
+            and all(t is None or (t.dtype is x.dtype and t.device == x.device) for t in tensors)
+            and type(momentum) is type(eps) is float
+            and 0 <= momentum <= 1
+            and eps > 0
+        ):
+            return F.batch_norm(x, *tensors, training, momentum, eps)
+    except checks.FAILURES as error:
+        if out_of_memory(error):
+            raise
+    checks.flags("batch_norm", training=training)
+    _check_batch(x, tensors, training=training)
+    check_batch_settings("batch_norm", eps, training=training, momentum=momentum)
+    return F.batch_norm(x, *tensors, training, momentum, eps)
 
 
 def batch_norm_decay(
@@ -71,13 +77,13 @@ def batch_norm_decay(
         ShapeError: statistics or parameters that have not one number a channel, or one value a channel.
         ArgumentError: integers in the tensor.
     """
-    check_flags("batch_norm", training=training)
+    checks.flags("batch_norm", training=training)
     if not training:
         return batch_norm(x, running_mean, running_var, weight, bias, eps=eps)
     for running in (running_mean, running_var):
-        check_tensor(running, "batch_norm", "a running statistic")
-    _check_batch(x, [running_mean, running_var, weight, bias], training=True)
-    _check_settings(eps, training=True, decay=decay)
+        checks.tensor(running, "batch_norm", "a running statistic")
+    _check_batch(x, (running_mean, running_var, weight, bias), training=True)
+    check_batch_settings("batch_norm", eps, training=True, decay=decay)
     mean, var = torch.zeros_like(running_mean), torch.zeros_like(running_var)
     y = F.batch_norm(x, mean, var, weight, bias, True, 1.0, eps)
     count = x.numel() // max(1, x.shape[1])
@@ -86,8 +92,8 @@ def batch_norm_decay(
     return y
 
 
-def _check_batch(x: Tensor, per_channel: list[Tensor | None], *, training: bool) -> None:
-    check_floating(x, "batch_norm")
+def _check_batch(x: Tensor, per_channel: Sequence[Tensor | None], *, training: bool) -> None:
+    checks.floating(x, "batch_norm")
     if x.ndim < 2:
         raise ShapeError(
             f"batch_norm: got {x.ndim} axes {list(x.shape)}, expected items and channels"
@@ -109,18 +115,18 @@ def _check_batch(x: Tensor, per_channel: list[Tensor | None], *, training: bool)
         )
 
 
-def _check_settings(eps: float, *, training: bool, **weights: float) -> None:
-    """`weights` are those of what was or what comes, by their names."""
-    check_numbers("batch_norm", eps=eps, **weights)
+def check_batch_settings(who: str, eps: float, *, training: bool, **weights: float) -> None:
+    """Raise ArgumentError for a setting out of range; `weights` are those of what was or comes, by their names."""
+    checks.numbers(who, eps=eps, **weights)
     if eps < 0 or (training and eps == 0):
-        raise ArgumentError(f"batch_norm: eps={eps}, expected more than 0")
+        raise ArgumentError(f"{who}: eps={eps}, expected more than 0")
     for name, weight in weights.items():
         if not 0 <= weight <= 1:
-            raise ArgumentError(f"batch_norm: {name}={weight}, expected 0 to 1")
+            raise ArgumentError(f"{who}: {name}={weight}, expected 0 to 1")
 
 
 def _check_per_channel(tensor: Tensor, x: Tensor) -> None:
-    check_tensor(tensor, "batch_norm", "a statistic or parameter")
+    checks.tensor(tensor, "batch_norm", "a statistic or parameter")
     if tensor.shape != x.shape[1:2]:
         raise ShapeError(f"batch_norm: got {list(tensor.shape)} numbers for {x.shape[1]} channels")
     narrow = x.dtype in (torch.float16, torch.bfloat16)
@@ -154,17 +160,27 @@ def local_response_norm(
         ShapeError: fewer than three axes.
         ArgumentError: a setting out of range, an unknown window, or integers in the tensor.
     """
-    check_floating(x, "local_response_norm")
+    _check_maps(x, "local_response_norm")
+    a = response_weight("local_response_norm", size, alpha, beta, k, window)
+    return respond(x, size, a, beta, k)
+
+
+def response_weight(who: str, size: int, alpha: float, beta: float, k: float, window: str) -> float:
+    """The a of local response normalisation, of settings that are checked."""
+    checks.word(who, "window", window, ("mean", "sum"))
+    checks.numbers(who, alpha=alpha, beta=beta, k=k)
+    checks.integers(who, size=size)
+    if not k > 0:
+        raise ArgumentError(f"{who}: got k={k}, expected more than 0")
+    return alpha / size if window == "mean" else alpha
+
+
+def _check_maps(x: Tensor, who: str) -> None:
+    checks.floating(x, who)
     if x.ndim < 3:
         raise ShapeError(
-            f"local_response_norm: got {x.ndim} axes {list(x.shape)}, expected items, channels and space"
+            f"{who}: got {x.ndim} axes {list(x.shape)}, expected items, channels and space"
         )
-    check_word("local_response_norm", "window", window, ("mean", "sum"))
-    check_numbers("local_response_norm", alpha=alpha, beta=beta, k=k)
-    check_integers("local_response_norm", size=size)
-    if not k > 0:
-        raise ArgumentError(f"local_response_norm: got k={k}, expected more than 0")
-    return respond(x, size, alpha / size if window == "mean" else alpha, beta, k)
 
 
 def dropout(
@@ -179,8 +195,8 @@ def dropout(
     Raises:
         ArgumentError: p outside 0 to 1, or integers in the tensor.
     """
-    check_floating(x, "dropout")
-    check_flags("dropout", training=training)
+    checks.floating(x, "dropout")
+    checks.flags("dropout", training=training)
     return _drop(x, x.shape, p, generator, "dropout") if training else x
 
 
@@ -197,32 +213,24 @@ def spatial_dropout(
         ShapeError: fewer than three axes.
         ArgumentError: p outside 0 to 1, or integers in the tensor.
     """
-    check_floating(x, "spatial_dropout")
-    if x.ndim < 3:
-        raise ShapeError(
-            f"spatial_dropout: got {x.ndim} axes {list(x.shape)}, expected items, channels and space"
-        )
-    check_flags("spatial_dropout", training=training)
+    _check_maps(x, "spatial_dropout")
+    checks.flags("spatial_dropout", training=training)
     maps = (*x.shape[:2], *(1,) * (x.ndim - 2))
     return _drop(x, maps, p, generator, "spatial_dropout") if training else x
 
 
-def check_probability(p: float, who: str) -> None:
-    """Whether p is one.
-
-    Raises:
-        ArgumentError: it is not.
-    """
-    check_numbers(who, p=p)
+def check_drop(p: float, generator: object, who: str) -> None:
+    """Raise ArgumentError unless p is a probability, and randomness can come from `generator`."""
+    checks.numbers(who, p=p)
     if not 0 <= p <= 1:
         raise ArgumentError(f"{who}: p={p} is no probability, expected 0 to 1")
+    checks.generator(generator, who)
 
 
 def _drop(
     x: Tensor, shape: Sequence[int], p: float, generator: torch.Generator | None, who: str
 ) -> Tensor:
-    check_probability(p, who)
-    check_generator(generator, who)
+    check_drop(p, generator, who)
     if p == 1:
         return x * 0
     kept = torch.rand(shape, device=x.device, generator=generator) >= p

@@ -5,7 +5,7 @@ Tensors are [N, C, *space]: N items, C channels, one to three axes of space. Sid
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,8 @@ from jaxtyping import Num
 from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError, nearest, told
-from striate.ops.checks import check_input, check_space, named
+from striate.ops import checks
+from striate.ops.gradients import linear
 from striate.shapes import Sides, check_whole, per_axis, spelled_sides
 
 Fill: TypeAlias = Literal["zeros", "reflect", "replicate", "circular"] | int | float
@@ -25,7 +26,6 @@ def pad(
     sides: Sequence[tuple[int, int]],
     *,
     fill: Fill = "zeros",
-    who: str = "pad",
 ) -> Num[Tensor, "n c *padded"]:
     """`x` with cells added before and after each axis of space.
 
@@ -34,34 +34,34 @@ def pad(
         sides: (before, after), one pair an axis of space.
         fill: "zeros", a number, "reflect" (the edge itself not repeated), "replicate" (the edge
             repeated) or "circular" (the other end).
-        who: the operation that messages name.
 
     Raises:
         ArgumentError: an unknown fill.
         ShapeError: the input is too narrow to reflect or to wrap round.
     """
-    check_space(x, who, integers=True)
-    with named(who):
+    checks.space(x, "pad", integers=True)
+    with checks.named("pad"):
         pairs = spelled_sides(sides, x.shape[2:])
-    flat = [cells for pair in reversed(pairs) for cells in pair]
+    return padded(x, pairs, fill, "pad")
+
+
+def padded(x: Tensor, sides: Sides, fill: Fill = "zeros", who: str = "pad") -> Tensor:
+    """`pad` of maps and by sides that are checked already; messages open with `who`."""
     check_fill(fill, who)
+    flat = [cells for pair in reversed(sides) for cells in pair]
     if isinstance(fill, int | float):
         return F.pad(x, flat, value=fill) if any(flat) else x
-    _check_reach(x.shape[2:], pairs, fill, who)
+    _check_reach(x.shape[2:], sides, fill, who)
     if not any(flat):
         return x
     if fill == "circular" and not (torch.compiler.is_compiling() or x.is_meta):
-        y: Tensor = _Circular.apply(x, pairs)
-        return y
+        # Touches every cell once, there and back; PyTorch's own slices its way back.
+        return linear(_wrapped, _folded, x, sides)
     return F.pad(x, flat) if fill == "zeros" else F.pad(x, flat, mode=fill)
 
 
 def check_fill(fill: object, who: str) -> None:
-    """Whether `fill` is a number or one of the words.
-
-    Raises:
-        ArgumentError: it is not.
-    """
+    """Raise ArgumentError unless `fill` is a number or one of the words."""
     number = isinstance(fill, int | float) and not isinstance(fill, bool)
     if not number and not (isinstance(fill, str) and fill in FILLS):
         raise ArgumentError(
@@ -81,67 +81,29 @@ def _check_reach(size: Sequence[int], sides: Sides, fill: str, who: str) -> None
             )
 
 
-class _Circular(torch.autograd.Function):
-    """Circular padding that touches every cell once; PyTorch's own slices its way back."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, sides: Sides) -> Tensor:
-        """The middle, then the ends of one axis after the other, each out of what stands already."""
-        out = x.new_empty(
-            *x.shape[:2], *(n + b + a for n, (b, a) in zip(x.shape[2:], sides, strict=True))
-        )
-        filled = out
-        for axis, (n, (before, _)) in enumerate(zip(x.shape[2:], sides, strict=True), 2):
-            filled = filled.narrow(axis, before, n)
-        filled.copy_(x)
-        for axis, (before, after) in enumerate(sides, 2):
-            n, filled = x.shape[axis], out
-            for later in range(axis + 1, x.ndim):
-                filled = filled.narrow(later, sides[later - 2][0], x.shape[later])
-            filled.narrow(axis, 0, before).copy_(filled.narrow(axis, n, before))
-            filled.narrow(axis, before + n, after).copy_(filled.narrow(axis, before, after))
-        return out
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        """Keep the sides alone."""
-        del output
-        ctx.sides = inputs[1]
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        """The adjoint."""
-        back: Tensor = _Fold.apply(grads[0], ctx.sides)
-        return back, None
-
-
-class _Fold(torch.autograd.Function):
-    """The adjoint of `_Circular`: the ends added to the cells that they copied."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(grad: Tensor, sides: Sides) -> Tensor:
-        """The last axis is folded last, so that every end is folded along the others first."""
-        return _folded(grad, sides)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        """Keep the sides alone."""
-        del output
-        ctx.sides = inputs[1]
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        """The adjoint."""
-        back: Tensor = _Circular.apply(grads[0], ctx.sides)
-        return back, None
+def _wrapped(x: Tensor, sides: Sides) -> Tensor:
+    """The middle, then the ends of one axis after the other, each out of what stands already."""
+    out = x.new_empty(
+        *x.shape[:2], *(n + b + a for n, (b, a) in zip(x.shape[2:], sides, strict=True))
+    )
+    filled = out
+    for axis, (n, (before, _)) in enumerate(zip(x.shape[2:], sides, strict=True), 2):
+        filled = filled.narrow(axis, before, n)
+    filled.copy_(x)
+    for axis, (before, after) in enumerate(sides, 2):
+        n, filled = x.shape[axis], out
+        for later in range(axis + 1, x.ndim):
+            filled = filled.narrow(later, sides[later - 2][0], x.shape[later])
+        filled.narrow(axis, 0, before).copy_(filled.narrow(axis, n, before))
+        filled.narrow(axis, before + n, after).copy_(filled.narrow(axis, before, after))
+    return out
 
 
 def _folded(grad: Tensor, sides: Sides) -> Tensor:
-    """The middle of the last side's axis, with its two ends added."""
+    """The adjoint of `_wrapped`: the middle, with the ends added to the cells that they copied.
+
+    The last axis is folded last, so that every end is folded along the others first.
+    """
     if not sides:
         return grad.clone()
     axis = len(sides) + 1
@@ -171,8 +133,8 @@ def crop(
         ShapeError: not four axes, or a window that reaches past the maps.
         ArgumentError: a place or size that is no integer in range, or truth values in the tensor.
     """
-    check_input(x, 2, "crop", integers=True)
-    with named("crop"):
+    checks.space(x, "crop", ranks=(2,), integers=True)
+    with checks.named("crop"):
         check_whole(least=0, top=top, left=left)
         rows, columns = per_axis(size, 2, "size")
     if top + rows > x.shape[2] or left + columns > x.shape[3]:

@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ArgumentError, ShapeError, told
-from striate.ops.checks import check_floating, check_space, check_weight, geometry
+from striate.ops import checks
 from striate.ops.conv import conv
-from striate.ops.padding import Fill, pad
+from striate.ops.padding import Fill, padded
 from striate.shapes import Ints, Padding, is_list
 
 # Kernels up to this many cells are quicker in one pass over memory than in one an axis.
@@ -40,7 +40,7 @@ def factor(kernel: Float[Tensor, "*batch h w"]) -> Factors:
     Raises:
         ShapeError: the kernel has fewer than two axes.
     """
-    check_floating(kernel, "factor")
+    checks.floating(kernel, "factor")
     if kernel.ndim < 2 or not kernel.numel():
         raise ShapeError(f"factor: got a kernel {list(kernel.shape)}, expected [..., h, w]")
     wide = kernel.float() if kernel.dtype in (torch.float16, torch.bfloat16) else kernel
@@ -63,7 +63,7 @@ def depthwise_conv(
     fill: Fill = "zeros",
 ) -> Float[Tensor, "n o *out"]:
     """Every channel with its own m kernels: `conv` with as many groups as channels; O = m C."""
-    check_space(x, "depthwise_conv")
+    checks.space(x, "depthwise_conv")
     return conv(
         x,
         weight,
@@ -107,7 +107,7 @@ def separable_conv(
         ShapeError: there is not one factor an axis, or sizes that do not fit.
         ArgumentError: a setting out of range or unknown, or integers in a tensor.
     """
-    rank = check_space(x, "separable_conv")
+    rank = checks.space(x, "separable_conv")
     if not is_list(factors):
         raise ArgumentError(f"separable_conv: factors={told(factors)}, expected a list of tensors")
     if len(factors) != rank:
@@ -115,15 +115,9 @@ def separable_conv(
             f"separable_conv: got {len(factors)} factors, expected {rank}: one an axis"
         )
     for weights in factors:
-        check_weight(weights, x, "separable_conv")
-    w = geometry(
-        "separable_conv",
-        x.shape[2:],
-        kernel_size=[f.numel() for f in factors],
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-    )
+        checks.weight(weights, x, "separable_conv")
+    kernel = [f.numel() for f in factors]
+    w = checks.geometry("separable_conv", x.shape[2:], kernel, stride, padding, dilation)
     if prod(w.kernel) <= _FEW:
         kernel = factors[0]
         for more in factors[1:]:
@@ -134,7 +128,7 @@ def separable_conv(
         )
     # A number that fills the corners would be weighed once, not twice, if it came an axis at a time.
     first = isinstance(fill, int | float)
-    y = pad(x, w.sides, fill=fill) if first else x
+    y = padded(x, w.sides, fill, "separable_conv") if first else x
     none = ((0, 0),) * rank
     for axis, weights in enumerate(factors):
         one = [1] * rank

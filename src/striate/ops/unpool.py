@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from striate.errors import ArgumentError, ShapeError
-from striate.ops.checks import check_space, check_tensor, named
-from striate.shapes import Ints, Padding, in_size, per_axis, sides
+from striate.errors import ArgumentError, ShapeError, told
+from striate.ops import checks
+from striate.shapes import Ints, Padding, in_size, per_axis, pool_window, sides
 
 
 def nearest_unpool(x: Float[Tensor, "n c *space"], *, scale: Ints) -> Float[Tensor, "n c *out"]:
@@ -41,8 +41,8 @@ def nails_unpool(x: Float[Tensor, "n c *space"], *, scale: Ints) -> Float[Tensor
 
 
 def _factors(x: Tensor, scale: Ints, who: str) -> tuple[int, ...]:
-    rank = check_space(x, who)
-    with named(who):
+    rank = checks.space(x, who)
+    with checks.named(who):
         return per_axis(scale, rank, "scale")
 
 
@@ -57,20 +57,15 @@ def max_unpool(
 ) -> Float[Tensor, "n c *out"]:
     """Every value back to the place it was the maximum of, zeros elsewhere.
 
-    Args:
-        x: pooled values.
-        indices: their places, as `max_pool_with_indices` gives them.
-        kernel_size: as in the pooling that is undone, like the rest.
-        stride: cells from one window to the next; as many as the window has if not given.
-        padding: an integer, one integer or pair an axis.
-        output_size: cells an axis; the least that the pooling takes to the size of `x` if not given.
+    `x` and `indices` are what `max_pool_with_indices` gave, the window is that of the pooling. `output_size` is
+    the number of cells an axis, the least that the pooling takes to the size of `x` if not given.
 
     Raises:
         ShapeError: sizes that do not fit together.
         ArgumentError: a setting out of range or unknown, a place outside, or integers in the tensor.
     """
-    rank = check_space(x, "max_unpool")
-    check_tensor(indices, "max_unpool", "the places")
+    rank = checks.space(x, "max_unpool")
+    checks.tensor(indices, "max_unpool", "the places")
     if indices.dtype is not torch.int64 or indices.device != x.device:
         raise ArgumentError(
             f"max_unpool: got places of {indices.dtype} on {indices.device}, expected torch.int64 on {x.device}"
@@ -79,7 +74,7 @@ def max_unpool(
         raise ShapeError(
             f"max_unpool: got values {list(x.shape)} and places {list(indices.shape)}, expected the same"
         )
-    with named("max_unpool"):
+    with checks.named("max_unpool"):
         least = _unpooled(x, kernel_size, kernel_size if stride is None else stride, padding)
         size = least if output_size is None else per_axis(output_size, rank, "output_size")
     flat = x.new_zeros(*x.shape[:2], prod(size))
@@ -102,7 +97,10 @@ def _unpooled(x: Tensor, kernel_size: Ints, stride: Ints, padding: Padding) -> t
             f"padding={padding!r} does not tell the size before; write the cells, or use output_size"
         )
     pads = sides(padding, kernel, kernel=kernel, stride=step, dilation=(1,) * rank)
-    return tuple(
-        in_size(m, kernel=k, stride=s, padding=p)
-        for m, k, s, p in zip(x.shape[2:], kernel, step, pads, strict=True)
-    )
+    axes = zip(x.shape[2:], kernel, step, pads, strict=True)
+    size = tuple(in_size(m, kernel=k, stride=s, padding=p) for m, k, s, p in axes)
+    if pool_window(size, kernel_size=kernel, stride=step, padding=pads).out != x.shape[2:]:
+        raise ShapeError(
+            f"no input is pooled to {tuple(x.shape[2:])} with padding={told(padding)}; pad less"
+        )
+    return size

@@ -15,8 +15,8 @@ WORDS = ("valid", "same", "same_upper", "same_lower")
 LONGEST = 2**31 - 1
 
 
-def per_axis(value: Ints, rank: int, name: str, *, least: int = 1) -> tuple[int, ...]:
-    """One integer an axis, from one for all or one for each.
+def per_axis(value: Ints, rank: int | None, name: str, *, least: int = 1) -> tuple[int, ...]:
+    """One integer an axis, from one for all or one for each; as many as are written where `rank` is None.
 
     Raises:
         ArgumentError: there are not `rank` of them, or one is no integer or under `least`.
@@ -24,13 +24,13 @@ def per_axis(value: Ints, rank: int, name: str, *, least: int = 1) -> tuple[int,
     >>> per_axis(3, 2, "stride")
     (3, 3)
     """
-    values = tuple(value) if isinstance(value, Sequence) else (value,) * rank
+    values = tuple(value) if isinstance(value, Sequence) else (value,) * (rank or 1)
     for entry in values:
         if not is_whole(entry):
             raise ArgumentError(
                 f"{name}={told(value)} holds {told(entry)}, expected integers of {least} to {LONGEST}"
             )
-    if len(values) != rank:
+    if rank and len(values) != rank:
         raise ArgumentError(
             f"{name}={told(value)} has {len(values)} entries, expected one integer or {rank}"
         )

@@ -18,7 +18,7 @@ from striate.shapes.arguments import (
     is_whole,
     per_axis,
 )
-from striate.shapes.windows import crops, transposed_size, window
+from striate.shapes.windows import pool_window, regions, transposed_window, window
 
 
 class Cost(NamedTuple):
@@ -75,7 +75,10 @@ def local_cost(
     check_sizes("size", size)
     w = window(size[1:], kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
     check_whole(out_channels=out_channels)
-    kernels = out_channels * prod(w.out if grid is None else per_axis(grid, len(w.out), "grid"))
+    parts = w.out if grid is None else per_axis(grid, len(w.out), "grid")
+    for m, g in zip(w.out, parts, strict=True):
+        regions(m, g)
+    kernels = out_channels * prod(parts)
     return _cost((out_channels, *w.out), kernels, size[0] * prod(w.kernel), bias=bias)
 
 
@@ -110,7 +113,7 @@ def check_table(table: Sequence[Sequence[int]], channels: int) -> None:
     Raises:
         ArgumentError: a row does not, or there is no table.
     """
-    if not is_list(table) or not all(is_list(maps) for maps in table):
+    if not is_list(table) or not table or not all(is_list(maps) for maps in table):
         raise ArgumentError(
             f"table={told(table)}, expected for every output map a list of the input maps that it reads"
         )
@@ -140,21 +143,20 @@ def conv_transpose_cost(  # noqa: PLR0913 - every option of the operation
     """
     check_sizes("size", size)
     check_truth(bias=bias)
-    rank = len(size) - 1
-    kernel, step = per_axis(kernel_size, rank, "kernel_size"), per_axis(stride, rank, "stride")
-    dilate = per_axis(dilation, rank, "dilation")
-    extra = per_axis(output_padding, rank, "output_padding", least=0)
-    off = crops(padding, kernel=kernel, stride=step, dilation=dilate)
-    out = tuple(
-        transposed_size(n, kernel=k, stride=s, padding=p, dilation=d, output_padding=e)
-        for n, k, s, p, d, e in zip(size[1:], kernel, step, off, dilate, extra, strict=True)
+    t = transposed_window(
+        size[1:],
+        kernel_size=kernel_size,
+        stride=stride,
+        padding=padding,
+        output_padding=output_padding,
+        dilation=dilation,
     )
-    read = in_group(size[0], out_channels, groups) * prod(kernel)
+    read = in_group(size[0], out_channels, groups) * prod(t.kernel)
     macs = prod(size[1:]) * out_channels * read
     return Cost(
-        (out_channels, *out),
+        (out_channels, *t.out),
         out_channels * (read + bias),
-        macs + bias * out_channels * prod(out),
+        macs + bias * out_channels * prod(t.out),
         macs,
     )
 
@@ -176,10 +178,10 @@ def pool_cost(
     """
     check_sizes("size", size)
     check_truth(trained=trained)
-    w = window(
+    w = pool_window(
         size[1:],
         kernel_size=kernel_size,
-        stride=kernel_size if stride is None else stride,
+        stride=stride,
         padding=padding,
         dilation=dilation,
         ceil_mode=ceil_mode,

@@ -11,7 +11,6 @@ from typing import NamedTuple, TypeAlias
 
 from striate.errors import ArgumentError, ShapeError, nearest, told
 from striate.shapes.arguments import (
-    LONGEST,
     WORDS,
     Ints,
     Padding,
@@ -183,9 +182,8 @@ def out_size(
 
 def _pair(padding: int | tuple[int, int]) -> tuple[int, int]:
     """Cells before and after one axis."""
-    before, after = per_axis(
-        (padding, padding) if isinstance(padding, int) else padding, 2, "padding", least=-LONGEST
-    )
+    one = is_whole(padding)
+    before, after = per_axis((padding, padding) if one else padding, 2, "padding", least=0)
     return before, after
 
 
@@ -218,13 +216,13 @@ def in_size(
     padding: int | tuple[int, int] = 0,
     dilation: int = 1,
 ) -> int:
-    """Least input that gives `out` cells; also what a transposed convolution makes of `out` cells.
+    """Least input that gives `out` cells; 1 where even that gives more, for it is padded so wide.
 
     >>> in_size(16, kernel=3, stride=2, padding=1)
     31
     """
     check_whole(out=out, kernel=kernel, stride=stride, dilation=dilation)
-    return _cells_in(out, kernel, stride, _pair(padding), dilation)
+    return max(1, _cells_in(out, kernel, stride, _pair(padding), dilation))
 
 
 def _cells_in(out: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int) -> int:
@@ -246,16 +244,11 @@ def window(
         ArgumentError: an argument of the wrong length or range, or an unknown padding word.
         ShapeError: the window does not fit.
     """
-    if not is_list(size) or not all(map(is_whole, size)):
-        raise ArgumentError(f"size={told(size)}, expected the cells of every axis")
+    rank = _rank(size)
     check_truth(ceil_mode=ceil_mode)
-    rank = len(size)
     kernel = per_axis(kernel_size, rank, "kernel_size")
     step = per_axis(stride, rank, "stride")
     dilate = per_axis(dilation, rank, "dilation")
-    for n in size:
-        if n < 1:
-            raise ShapeError(f"got an input of {tuple(size)} cells, expected at least one an axis")
     pads = sides(padding, size, kernel=kernel, stride=step, dilation=dilate)
     axes = tuple(zip(size, kernel, step, pads, dilate, strict=True))
     out = tuple(_cells_out(n, k, s, p, d, ceil_mode=ceil_mode) for n, k, s, p, d in axes)
@@ -263,6 +256,102 @@ def window(
         max(0, _cells_in(m, k, s, p, d) - n) for (n, k, s, p, d), m in zip(axes, out, strict=True)
     )
     return Window(tuple(size), kernel, step, dilate, pads, out, overhang)
+
+
+def _rank(size: Sequence[int]) -> int:
+    """How many axes of space there are, one to three, each of at least one cell."""
+    if not is_list(size) or not all(map(is_whole, size)):
+        raise ArgumentError(f"size={told(size)}, expected the cells of every axis")
+    if not 1 <= len(size) <= 3:
+        raise ShapeError(f"size={told(size)} has {len(size)} axes of space, expected 1 to 3")
+    if any(n < 1 for n in size):
+        raise ShapeError(f"got an input of {tuple(size)} cells, expected at least one an axis")
+    return len(size)
+
+
+def pool_window(
+    size: Sequence[int],
+    *,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+) -> Window:
+    """`window` of a pooling: its stride is its size unless given, its padding narrower than a window.
+
+    Raises:
+        ArgumentError: an argument of the wrong length or range, or an unknown padding word.
+        ShapeError: the window does not fit, or would read nothing but padding.
+    """
+    w = window(
+        size,
+        kernel_size=kernel_size,
+        stride=kernel_size if stride is None else stride,
+        padding=padding,
+        dilation=dilation,
+        ceil_mode=ceil_mode,
+    )
+    for pair, k, d in zip(w.sides, w.kernel, w.dilation, strict=True):
+        if max(pair) >= _spread(k, d):
+            raise ShapeError(
+                f"padding of {pair[0]} + {pair[1]} is as wide as the window, which spreads over "
+                f"{_spread(k, d)}: it would read nothing else; pad less"
+            )
+    return w
+
+
+class Transposed(NamedTuple):
+    """How a transposed convolution moves: every field has one entry an axis.
+
+    `off` is what is cut off the full result (before, after), `extra` what is added to its end.
+    """
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    off: Sides
+    extra: tuple[int, ...]
+    out: tuple[int, ...]
+
+
+def transposed_window(
+    size: Sequence[int],
+    *,
+    kernel_size: Ints,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    output_padding: Ints = 0,
+    output_size: Ints | None = None,
+    dilation: Ints = 1,
+) -> Transposed:
+    """The geometry of a transposed convolution, every argument checked and spelled out an axis at a time.
+
+    `output_size` takes the place of `output_padding` if it is given: what has to be added follows from it.
+
+    Raises:
+        ArgumentError: an argument of the wrong length or range, or an unknown padding word.
+        ShapeError: nothing is left, more is added than a convolution leaves open, or no convolution takes
+            the size that is asked for to this one.
+    """
+    rank = _rank(size)
+    kernel = per_axis(kernel_size, rank, "kernel_size")
+    step, dilate = per_axis(stride, rank, "stride"), per_axis(dilation, rank, "dilation")
+    extra = per_axis(output_padding, rank, "output_padding", least=0)
+    off = crops(padding, kernel=kernel, stride=step, dilation=dilate)
+    axes = tuple(zip(size, kernel, step, off, dilate, strict=True))
+    if output_size is not None:
+        target = per_axis(output_size, rank, "output_size")
+        extra = tuple(m - _cells_in(*axis) for m, axis in zip(target, axes, strict=True))
+        for m, e, s in zip(target, extra, step, strict=True):
+            if not 0 <= e < s:
+                raise ShapeError(
+                    f"output_size={told(output_size)}: {m} cells cannot come out, "
+                    f"expected {max(1, m - e)} to {m - e + s - 1}"
+                )
+    which = f"padding={told(padding)}"
+    out = tuple(_cells_transposed(*axis, e, which) for axis, e in zip(axes, extra, strict=True))
+    return Transposed(kernel, step, dilate, off, extra, out)
 
 
 def transposed_size(
@@ -276,14 +365,37 @@ def transposed_size(
 ) -> int:
     """Cells that come out of one axis of a transposed convolution.
 
+    Raises:
+        ShapeError: nothing is left, or more is added than a convolution leaves open.
+
     >>> transposed_size(3, kernel=3, stride=2, padding=1, output_padding=1)
     6
     """
     check_whole(least=0, output_padding=output_padding)
-    return (
-        in_size(size, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
-        + output_padding
+    check_whole(size=size, kernel=kernel, stride=stride, dilation=dilation)
+    return _cells_transposed(
+        size, kernel, stride, _pair(padding), dilation, output_padding, f"padding={told(padding)}"
     )
+
+
+def _cells_transposed(
+    size: int,
+    kernel: int,
+    stride: int,
+    off: tuple[int, int],
+    dilation: int,
+    extra: int,
+    which: str,
+) -> int:
+    out = _cells_in(size, kernel, stride, off, dilation) + extra
+    if out < 1:
+        raise ShapeError(f"{which} leaves {out} of {size} cells; pad less")
+    if extra >= max(stride, dilation):
+        raise ShapeError(
+            f"output_padding={extra} must be less than {max(stride, dilation)}, the larger of stride "
+            f"{stride} and dilation {dilation}"
+        )
+    return out
 
 
 def crops(

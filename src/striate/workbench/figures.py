@@ -130,11 +130,12 @@ def _score_rows(scores: Mapping[str, "Score"], axis: Axis, items: int) -> list[d
     for key, score in scores.items():
         share = key in SHARES
         title, says = (SHARES | LOWER).get(key, (key, ""))
-        known = score["low"] < score["high"]
+        ends = charts.finite([score["low"], score["high"]])
+        known = len(ends) == 2 and ends[0] < ends[1]
         drawable = share and known and len(charts.finite(list(score.values()))) == 3
         form = partial(percent, items=items) if share else "{:.4f}".format
         values = {
-            "value": form(score["value"]),
+            "value": form(score["value"]) if charts.finite([score["value"]]) else DASH,
             "low": form(score["low"]) if known else DASH,
             "high": form(score["high"]) if known else DASH,
         }

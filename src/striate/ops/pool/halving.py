@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.ops.cache import in_place
+from striate.ops.gradients import in_place
 
 BITS = {torch.float64: torch.int64, torch.float32: torch.int32, torch.bfloat16: torch.int16}
 FEW = 16  # channels; with more PyTorch's kernel is as fast in channels_last
@@ -44,7 +44,6 @@ class _Halving(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The result, and the masks for the way back."""
         upper, lower = x[:, :, ::2], x[:, :, 1::2]
         rows = torch.maximum(upper, lower)
         left, right = rows[..., ::2], rows[..., 1::2]
@@ -56,31 +55,31 @@ class _Halving(torch.autograd.Function):
         inputs: tuple[Any, ...],  # noqa: ARG004 - torch calls it by name
         output: tuple[Tensor, Tensor, Tensor],
     ) -> None:
-        """Keep the masks."""
         ctx.mark_non_differentiable(*output[1:])
         ctx.save_for_backward(*output[1:])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        """The gradient by x; differentiable in turn when that is asked for."""
         is_upper, is_left = ctx.saved_tensors
-        if not in_place(grads[0]):
+        n, c, high, wide = is_upper.shape
+
+        def quick() -> Tensor:
+            bits = BITS[grads[0].dtype]
+            rows = torch.empty_like(is_upper, dtype=bits)
+            _share(grads[0].view(bits), is_left, rows[..., ::2], rows[..., 1::2])
+            last = is_upper.is_contiguous(memory_format=torch.channels_last)
+            layout = torch.channels_last if last else torch.contiguous_format
+            x = torch.empty((n, c, 2 * high, wide), dtype=bits, memory_format=layout)
+            _share(rows, is_upper, x[:, :, ::2], x[:, :, 1::2])
+            return x.view(grads[0].dtype)
+
+        def plain() -> Tensor:
             halves = torch.stack([grads[0] * is_left, grads[0] * ~is_left], -1)
             rows = halves.reshape(is_upper.shape)
-            n, c, h, w = is_upper.shape
-            return torch.stack([rows * is_upper, rows * ~is_upper], -2).reshape(n, c, 2 * h, w)
-        bits = BITS[grads[0].dtype]
-        rows = torch.empty_like(is_upper, dtype=bits)
-        _share(grads[0].view(bits), is_left, rows[..., ::2], rows[..., 1::2])
-        last = is_upper.is_contiguous(memory_format=torch.channels_last)
-        n, c, h, w = is_upper.shape
-        x = torch.empty(
-            (n, c, 2 * h, w),
-            dtype=bits,
-            memory_format=torch.channels_last if last else torch.contiguous_format,
-        )
-        _share(rows, is_upper, x[:, :, ::2], x[:, :, 1::2])
-        return x.view(grads[0].dtype)
+            both = torch.stack([rows * is_upper, rows * ~is_upper], -2)
+            return both.reshape(n, c, 2 * high, wide)
+
+        return in_place(quick, plain)
 
 
 def _share(values: Tensor, is_first: Tensor, first: Tensor, second: Tensor) -> None:

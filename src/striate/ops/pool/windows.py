@@ -1,13 +1,14 @@
 """What all pooling shares: the window, and products of one number an axis."""
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
-from striate.errors import ShapeError
-from striate.ops.checks import geometry
-from striate.shapes import Ints, Padding, Window, spread
+from striate.ops import checks
+from striate.shapes import Ints, Padding, Window, pool_window
 
 
-def pool_window(
+def window_of(
     who: str,
     x: Tensor,
     kernel_size: Ints,
@@ -16,28 +17,16 @@ def pool_window(
     dilation: Ints = 1,
     ceil_mode: bool = False,
 ) -> Window:
-    """The window of a pooling, whose stride is its size unless given.
-
-    Raises:
-        ShapeError: sizes that do not fit together, or padding as wide as the window.
-        ArgumentError: a setting out of range or unknown.
-    """
-    w = geometry(
-        who,
-        x.shape[2:],
-        kernel_size=kernel_size,
-        stride=kernel_size if stride is None else stride,
-        padding=padding,
-        dilation=dilation,
-        ceil_mode=ceil_mode,
-    )
-    for pair, k, d in zip(w.sides, w.kernel, w.dilation, strict=True):
-        if max(pair) >= spread(k, d):
-            raise ShapeError(
-                f"{who}: padding of {pair[0]} + {pair[1]} is as wide as the window, which spreads over "
-                f"{spread(k, d)}: it would read nothing else; pad less"
-            )
-    return w
+    """`shapes.pool_window` over the space of `x`, its errors opened with `who`."""
+    with checks.named(who):
+        return pool_window(
+            x.shape[2:],
+            kernel_size=kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            ceil_mode=ceil_mode,
+        )
 
 
 def known(w: Window) -> bool:
@@ -45,9 +34,20 @@ def known(w: Window) -> bool:
     return w.even_sided and all(b <= k // 2 for (b, _), k in zip(w.sides, w.kernel, strict=True))
 
 
-def outer(axes: list[list[int]] | list[list[float]], like: Tensor) -> Tensor:
+def half(padding: Padding, kernel_size: Ints, axes: int) -> bool:
+    """`known` of settings as they are written: integers that PyTorch takes for an input of so many axes."""
+    if isinstance(padding, int) and isinstance(kernel_size, int):
+        return 2 * padding <= kernel_size
+    pads = [padding] * (axes - 2) if isinstance(padding, int) else padding
+    kernel = [kernel_size] * (axes - 2) if isinstance(kernel_size, int) else kernel_size
+    return [*map(type, pads)] == checks.INTS[axes] and all(
+        isinstance(p, int) and 2 * p <= k for p, k in zip(pads, kernel, strict=True)
+    )
+
+
+def outer(axes: Sequence[Sequence[float]], like: Tensor) -> Tensor:
     """Products of one number an axis, [*out], in the type and on the device of `like`."""
-    product = like.new_ones(())
+    result = like.new_ones(())
     for numbers in axes:
-        product = product.unsqueeze(-1) * like.new_tensor(numbers)
-    return product
+        result = result.unsqueeze(-1) * like.new_tensor(numbers)
+    return result

@@ -67,9 +67,8 @@ def transposed(n: int, *, kernel: int, stride: int, pad: int, dilation: int, ext
     Raises:
         ShapeError: nothing is left after `pad` is cut off.
     """
-    out = transposed_size(
-        n, kernel=kernel, stride=stride, padding=pad, dilation=dilation, output_padding=extra
-    )
+    full = transposed_size(n, kernel=kernel, stride=stride, dilation=dilation, output_padding=extra)
+    out = full - 2 * pad  # may be nothing, which is told in words of its own
     if out < 1:
         raise ShapeError(f"pad={pad} cuts all of {out + 2 * pad} cells off; take a smaller one")
     low = min(0, pad - spread(kernel, dilation) + 1)

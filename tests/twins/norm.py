@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from striate.ops.twins.conv import Array
+from twins.conv import Array
 
 
 def batch_norm(x: Array, mean: Array, var: Array, eps: float) -> Array:

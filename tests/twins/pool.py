@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from striate.ops.twins.conv import Array, places
 from striate.shapes import Window
+from twins.conv import Array, places
 
 
 def cells(place: tuple[int, ...], w: Window) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:

@@ -11,12 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from striate.ops.cache import in_cache, in_place, wide
+from striate.ops.gradients import in_cache, in_place, wide
 
 
 def respond(x: Tensor, size: int, a: float, beta: float, k: float) -> Tensor:
     """y; only x and d are kept for the way back, where autograd on the composition keeps six arrays."""
-    if x.is_meta and not torch.is_grad_enabled():  # who watches sees one operation
+    if (
+        x.is_meta and not torch.is_grad_enabled()
+    ):  # there is nothing to compute: a net is counted, and this is one operation of it
         return F.local_response_norm(x, size)
     if torch.compiler.is_compiling():  # which fuses the steps and works out their gradient
         return (x * _to_minus(_scale(wide(x), size, a, k), beta)).to(x.dtype)
@@ -83,7 +85,7 @@ def _between(x: Tensor, below: int, above: int, value: float) -> Tensor:
 def _forward(x: Tensor, size: int, a: float, beta: float, k: float) -> tuple[Tensor, Tensor]:
     """The result and d, run by run of items; k comes into the sums in parts, with their cells."""
     y, d = torch.empty_like(x), wide(torch.empty_like(x))
-    if x.is_meta:  # who watches sees one operation
+    if x.is_meta:  # there is nothing to compute: a net is counted, and this is one operation of it
         return F.local_response_norm(x, size), d
     below, above = _reach(x, size)
     window = below + 1 + above
@@ -115,12 +117,10 @@ class _Response(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, *settings: Any) -> tuple[Tensor, Tensor]:
-        """Settings: size, a, beta and k."""
         return _forward(x, *settings)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        """Keep x, d and the settings."""
         x, *ctx.settings = inputs
         ctx.mark_non_differentiable(output[1])
         ctx.set_materialize_grads(False)  # no zeros in its place
@@ -128,20 +128,20 @@ class _Response(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        """The gradient by x; differentiable in turn when that is asked for."""
         (x, d), g = ctx.saved_tensors, grads[0]
         back = None
-        if g is not None and in_place(g):
-            back = _backward(g, x, d, *ctx.settings[:3])
-        elif g is not None:
-            back = _slope(wide(g), wide(x), *ctx.settings).to(x.dtype)
+        if g is not None:
+            back = in_place(
+                lambda: _backward(g, x, d, *ctx.settings[:3]),
+                lambda: _slope(wide(g), wide(x), *ctx.settings).to(x.dtype),
+            )
         return back, None, None, None, None
 
     @staticmethod
     def vmap(
         info: Any, in_dims: tuple[Any, ...], *args: Any
     ) -> tuple[tuple[Tensor, ...], tuple[int, int]]:
-        """The mapped axis as more items, because steps in place cannot be mapped."""
+        # The mapped axis as more items, because steps in place cannot be mapped.
         x, *settings = args
         items = x.movedim(in_dims[0], 0).flatten(0, 1)
         outputs = _Response.apply(items, *settings)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from striate.ops.twins.conv import Array
+from twins.conv import Array
 
 
 def nearest_unpool(x: Array, scale: tuple[int, ...]) -> Array:

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from striate.errors import ArgumentError, ShapeError
-from striate.ops import similarity
-from striate.ops.similarity import similarity_graph, warping_distances
+from striate.ops import series_graph
+from striate.ops.series_graph import similarity_graph, warping_distances
 
 
 def by_cells(a, b, band):
@@ -42,7 +42,7 @@ def test_distances_are_those_of_the_table(nodes, steps, band, seed):
 def test_pairs_in_chunks_are_the_same(monkeypatch):
     series = torch.rand(7, 5, generator=torch.Generator().manual_seed(0))
     whole = warping_distances(series)
-    monkeypatch.setattr(similarity, "CHUNK", 4)
+    monkeypatch.setattr(series_graph, "CHUNK", 4)
     assert torch.equal(warping_distances(series), whole)
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from striate.ops.twins.conv import Array, pad, patch, places
 from striate.shapes import Window, regions
+from twins.conv import Array, pad, patch, places
 
 
 def local_conv(

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ShapeError
-from striate.ops.checks import check_floating, check_integers, named
+from striate.ops import checks
 from striate.shapes import check_whole
 
 CHUNK = 1 << 16  # pairs of nodes compared at a time, so that memory stays bounded
@@ -27,11 +27,11 @@ def warping_distances(
         ShapeError: not two axes, or no steps.
         ArgumentError: a band below 0, or integers in the tensor.
     """
-    check_floating(series, "warping_distances")
+    checks.floating(series, "warping_distances")
     if series.ndim != 2 or not series.shape[1]:
         raise ShapeError(f"warping_distances: got {list(series.shape)}, expected [nodes, steps]")
     if band is not None:
-        with named("warping_distances"):
+        with checks.named("warping_distances"):
             check_whole(least=0, band=band)
     nodes, steps = series.shape
     first, second = torch.triu_indices(nodes, nodes, 1, device=series.device)
@@ -61,8 +61,8 @@ def similarity_graph(
         ShapeError: not two axes, or no steps.
         ArgumentError: fewer than one neighbour, a band below 0, or integers in the tensor.
     """
-    check_floating(series, "similarity_graph")
-    check_integers("similarity_graph", neighbours=neighbours)
+    checks.floating(series, "similarity_graph")
+    checks.integers("similarity_graph", neighbours=neighbours)
     centered = series - series.mean(-1, keepdim=True)
     deviation = centered.square().mean(-1, keepdim=True).sqrt()
     distances = warping_distances(centered / torch.where(deviation > 0, deviation, 1), band=band)

@@ -1,1 +1,0 @@
-"""The slow, readable version of every operation: loops and NumPy, written to be checked by eye."""

@@ -1,0 +1,128 @@
+"""Small data for each task of Striate, and the settings that train on them in a moment."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SIDE = 32
+
+
+@dataclass(frozen=True)
+class Case:
+    """A task, what writes data for it, and the settings of a short training."""
+
+    task: str
+    write: Callable[[Path], Path]
+    settings: dict[str, Any] = field(default_factory=dict[str, Any])
+    score: str = ""
+    answer: str = ""
+
+
+def _pictures(count: int) -> list[tuple[np.ndarray, tuple[int, int, int, int], int]]:
+    """Noise with one bright rectangle, upright or lying: picture [H, W, 3], box, and which of the two."""
+    rng = np.random.default_rng(3)
+    made = []
+    for i in range(count):
+        picture = rng.integers(0, 60, (SIDE, SIDE, 3), dtype=np.uint8)
+        high, wide = ((14, 6), (6, 14))[i % 2]
+        top, left = (int(rng.integers(1, SIDE - n - 1)) for n in (high, wide))
+        picture[top : top + high, left : left + wide] = 220
+        made.append((picture, (left, top, left + wide, top + high), i % 2))
+    return made
+
+
+def write_classes(root: Path) -> Path:
+    """A folder a class."""
+    for i, (picture, _, kind) in enumerate(_pictures(24)):
+        folder = root / ("upright", "lying")[kind]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(folder / f"{i:02d}.png")
+    return root
+
+
+def write_masks(root: Path) -> Path:
+    """images/ and masks/ with class numbers; 255 counts nowhere."""
+    for name in ("images", "masks"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    for i, (picture, (x0, y0, x1, y1), kind) in enumerate(_pictures(24)):
+        mask = np.zeros((SIDE, SIDE), np.uint8)
+        mask[y0:y1, x0:x1] = 1 + kind
+        mask[0] = 255
+        Image.fromarray(picture).save(root / "images" / f"{i:02d}.png")
+        Image.fromarray(mask).save(root / "masks" / f"{i:02d}.png")
+    (root / "classes.txt").write_text("noise\nupright\nlying\n")
+    return root
+
+
+def write_boxes(root: Path) -> Path:
+    """COCO's JSON; two pictures hold nothing."""
+    (root / "images").mkdir(parents=True, exist_ok=True)
+    images, annotations = [], []
+    for i, (picture, (x0, y0, x1, y1), kind) in enumerate(_pictures(24)):
+        Image.fromarray(picture).save(root / "images" / f"{i:02d}.png")
+        images.append({"id": i, "file_name": f"{i:02d}.png", "height": SIDE, "width": SIDE})
+        box = [x0, y0, x1 - x0, y1 - y0]
+        row = {
+            "id": i,
+            "image_id": i,
+            "category_id": kind + 1,
+            "bbox": box,
+            "iscrowd": 0,
+            "area": 84,
+        }
+        annotations += [] if i in (4, 9) else [row]
+    kinds = [{"id": 1, "name": "upright"}, {"id": 2, "name": "lying"}]
+    whole = {"images": images, "annotations": annotations, "categories": kinds}
+    (root / "annotations.json").write_text(json.dumps(whole))
+    return root
+
+
+SHORT = {"plan": "default", "epochs": 2, "batch": 6, "health": 0, "optimizer": "adamw", "lr": 0.003}
+
+CASES = {
+    "classify": Case(
+        "classify",
+        write_classes,
+        {
+            **SHORT,
+            "net": "allcnn_cifar",
+            "width": 0.0625,
+            "size": SIDE,
+            "augment": "flip+translate",
+        },
+        "accuracy",
+        "label",
+    ),
+    "segment": Case(
+        "segment",
+        write_masks,
+        {**SHORT, "net": "unet_same", "width": 0.0625, "augment": "flip+rotate"},
+        "miou",
+        "classes",
+    ),
+    "detect": Case(
+        "detect",
+        write_boxes,
+        {**SHORT, "net": "yolo_grid", "width": 0.0625, "size": 2 * SIDE, "augment": "flip+scale"},
+        "map50",
+        "boxes",
+    ),
+}
+
+
+@pytest.fixture(params=sorted(CASES))
+def case(request) -> Case:
+    """Each task in turn."""
+    return CASES[request.param]
+
+
+@pytest.fixture
+def folder(case, tmp_path) -> Path:
+    """Data for it."""
+    return case.write(tmp_path / "data")

@@ -1,0 +1,214 @@
+"""What a training promises, for every task: the same test, other data."""
+
+import csv
+import json
+import os
+import re
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import striate
+from striate import data
+from striate.errors import NumericError, RecipeError, Stopped, UsageError
+from striate.runs import Run
+from striate.tasks import named
+from striate.training import Progress, fit, loop, read_recipe, resume
+from striate.workbench import progress as shown
+from striate.workbench.folds import train_folds
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return load_file(path / "model.safetensors")
+
+
+def equal(one: Path, other: Path) -> bool:
+    a, b = weights(one), weights(other)
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def trained(case, folder, out, name="run", **more) -> Path:
+    recipe = read_recipe("quick", {**case.settings, **more})
+    return fit(data.open(folder), recipe, out=out, name=name).run.path
+
+
+def test_data_to_run_to_scores_to_answers(case, folder, tmp_path):
+    opened = data.open(folder)
+    assert opened.task == case.task
+    run = striate.train(folder, out=tmp_path, name="run", **case.settings)
+    assert run.path == tmp_path / case.task / "run"
+    summary = json.loads((run.path / "summary.json").read_text())
+    assert (summary["task"], case.score in summary["scores"]) == (case.task, True)
+    with (run.path / "items.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == summary["items"] == len(opened.splits["val"])
+    again = Run.load(run.path).evaluate()
+    assert again.as_dict()["scores"] == summary["scores"]
+    pictures = sorted((folder / "images").glob("*.png")) or sorted(folder.rglob("*.png"))
+    out = tmp_path / "out"
+    found = run.predict(pictures[:5], out=out)
+    assert all(case.answer in each.as_dict() for each in found)
+    lines = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
+    assert [line["file"] for line in lines] == [str(path) for path in pictures[:5]]
+    page = (run.path / "report.html").read_text()
+    assert not re.search(r">\s*nan\b|\bnan ?%|\bNone\b", page)
+
+
+def test_predictions_go_on_where_they_ended(case, folder, tmp_path, monkeypatch):
+    path = trained(case, folder, tmp_path, epochs=1)
+    run, out = Run.load(path), tmp_path / "out"
+    pictures = sorted((folder / "images").glob("*.png")) or sorted(folder.rglob("*.png"))
+    run.predict(pictures[:4], out=out)
+    torn = (out / "predictions.jsonl").read_bytes()[:-9]
+    (out / "predictions.jsonl").write_bytes(torn)
+    read = []
+    from striate.runs import predictions
+
+    once = predictions._read
+    monkeypatch.setattr(
+        predictions, "_read", lambda used, file: read.append(file) or once(used, file)
+    )
+    found = run.predict(pictures[:6], out=out)
+    assert sorted(read) == pictures[3:6]  # the torn one, and what is new
+    assert len(found) == 6
+    assert len((out / "predictions.jsonl").read_text().splitlines()) == 6
+    with pytest.raises(UsageError, match="no such setting|name another folder"):
+        run.predict(pictures[:1], out=out, conf=0.9)
+
+
+def test_it_goes_on_to_the_same_bits(case, folder, tmp_path):
+    recipe = read_recipe("quick", case.settings)
+    opened = data.open(folder)
+    whole = fit(opened, recipe, out=tmp_path, name="whole").run.path
+
+    def stop(name: str, done: int, _total: int) -> None:
+        if name == "training" and done == 2:  # within the first epoch
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped):
+        fit(opened, recipe, out=tmp_path, name="cut", progress=Progress(bar=stop))
+    resume(tmp_path / case.task / "cut")
+    assert equal(whole, tmp_path / case.task / "cut")
+
+
+def test_a_stream_gives_the_same_bits_as_the_cache(case, folder, tmp_path, monkeypatch):
+    cached = trained(case, folder, tmp_path, "cached")
+    monkeypatch.setenv("STRIATE_CACHE_GB", "0")
+    streamed = trained(case, folder, tmp_path, "streamed")
+    assert equal(cached, streamed)
+
+
+def test_two_processes_score_the_same(case, folder, tmp_path):
+    """Batch normalisation sees other batches, so that scores agree but roughly; the items are all there."""
+    run = striate.train(folder, out=tmp_path, name="two", devices=2, **case.settings)
+    summary = json.loads((run.path / "summary.json").read_text())
+    opened = data.open(folder)
+    assert summary["items"] == len(opened.splits["val"])
+    last = run.history()[-1]
+    held = Run.load(run.path).held(run.open_data(), "val")
+    quick = held.meter.values()[case.score]
+    if summary["kept"] == len(run.history()):
+        assert last[f"val_{case.score}"] == pytest.approx(quick, abs=0.02)
+
+
+def test_a_step_without_a_number_is_left_out(case, folder, tmp_path, monkeypatch):
+    take, broken = loop.take_step, []
+
+    def once(state, x, target, setting, **more):
+        if state.step == 1 and not broken:
+            broken.append(1)
+            x = x * torch.nan
+        return take(state, x, target, setting, **more)
+
+    monkeypatch.setattr(loop, "take_step", once)
+    with pytest.raises(NumericError, match="step 2"):
+        trained(case, folder, tmp_path, "stop")
+    broken.clear()
+    path = trained(case, folder, tmp_path, "skip", on_nan="skip:1")
+    assert json.loads((path / "mishaps.json").read_text())["steps"][0]["step"] == 1
+
+
+def test_deterministic_trainings_are_equal(case, folder, tmp_path):
+    one, other = (
+        trained(case, folder, tmp_path, name, deterministic=True, epochs=1) for name in "ab"
+    )
+    assert equal(one, other)
+
+
+def test_folds_hold_out_every_item_once(case, folder, tmp_path):
+    recipe = read_recipe("quick", {**case.settings, "epochs": 1})
+    with shown.shown() as told:
+        folds = train_folds(folder, recipe, 3, out=tmp_path, progress=told)
+    names: list[str] = []
+    for path in folds.runs:
+        with (Path(path) / "items.csv").open(newline="") as file:
+            names += [row["file"] for row in csv.DictReader(file)]
+    assert sorted(names) == sorted(
+        {name for split in data.open(folder).splits.values() for name in split.names}
+    )
+
+
+def test_a_batch_in_parts_gives_the_same_weights(case, folder, tmp_path):
+    settings = {"augment": "none", "epochs": 1, "optimizer": "sgd", "lr": 0.01, "drop_rate": 0}
+    whole = weights(trained(case, folder, tmp_path, "whole", **settings))
+    parts = weights(trained(case, folder, tmp_path, "parts", **settings, accumulate=2))
+    name = next(key for key in whole if key.endswith("weight"))
+    if not any("running_mean" in key for key in whole):  # batch normalisation sees the parts
+        assert (whole[name] - parts[name]).abs().max() < 1e-5
+
+
+def test_mixing_is_for_labels_alone(case, folder, tmp_path):
+    more = {"augment": "mixup", "epochs": 1}
+    if named(case.task).mixes:
+        trained(case, folder, tmp_path, **more)
+        return
+    with pytest.raises(RecipeError, match="mix"):
+        trained(case, folder, tmp_path, **more)
+
+
+def test_a_net_of_another_task_is_refused_before_anything_is_decoded(
+    case, folder, tmp_path, monkeypatch
+):
+    from striate.data.dataset import Data
+
+    monkeypatch.setattr(Data, "arrays", lambda *_a, **_k: pytest.fail("decoded"))
+    wrong = {"classify": "unet_same", "segment": "resnet18", "detect": "lenet5"}.get(
+        case.task, "yolo_grid"
+    )
+    with pytest.raises(UsageError, match=f"these data are to {case.task}; nets that do: "):
+        striate.train(folder, wrong, out=tmp_path, epochs=1)
+    with pytest.raises(RecipeError, match="loss=margin|loss=dice"):
+        striate.train(folder, out=tmp_path, loss="dice" if case.task != "segment" else "margin")
+
+
+def test_places_follow_the_picture():
+    """Of a mask and boxes through the same view; see tests/augment for each step alone."""
+    from striate.augment import follow, read, view
+
+    boxes = torch.tensor([[[1.0, 4, 6, 12, 20], [-1, 0, 0, 0, 0]]])
+    picture = torch.zeros(1, 32, 32, 1, dtype=torch.uint8)
+    picture[0, 6:20, 4:12] = 200
+    mask = (picture > 0).to(torch.uint8)
+    for seed in range(20):
+        seen, where = view(
+            picture,
+            torch.tensor([seed]),
+            read("flip+flip_vertical+translate:0.2"),
+            seed=seed,
+            size=(32, 32),
+        )
+        inside = (seen[0, ..., 0] > 100).numpy()
+        moved = follow("mask", mask, where)[0, ..., 0].numpy()
+        known = moved != 255
+        assert (inside[known] == (moved[known] == 1)).mean() > 0.97
+        label, x0, y0, x1, y1 = follow("boxes", boxes, where)[0, 0].tolist()
+        if label >= 0 and known.all():
+            rows, columns = np.where(inside)
+            assert abs(rows.min() - y0) <= 1
+            assert abs(columns.max() + 1 - x1) <= 1
+            assert abs(columns.min() - x0) <= 1
+            assert abs(rows.max() + 1 - y1) <= 1
