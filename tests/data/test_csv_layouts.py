@@ -309,7 +309,7 @@ def test_a_table_for_train_beside_pictures_without_labels(root):
     table(root, "id", [f"{k}" for k in range(5)], "test.csv")
     opened = data.open(root)
     assert labels(opened) == {f"train/{k}.jpg": w for k, w in enumerate(WORDS)}
-    assert opened.ignored == {".csv": 2, "test/": 5}
+    assert opened.ignored == {"sample_submission.csv": 1, "test.csv": 1, "test/": 5}
 
 
 def test_missing_files_are_broken_items_with_their_lines(root):
@@ -362,6 +362,16 @@ def test_a_row_that_may_mean_two_pictures_is_refused(root):
     assert len(data.open(root, layout="csv", ignore="right")) == 4
 
 
+def test_a_file_of_another_known_folder_is_not_meant(root):
+    pictures(root, [f"left/{k}.jpg" for k in range(20)] + [f"right/{k}.jpg" for k in range(19)])
+    rows = [f"{side}/{k}.jpg,{'ab'[k % 2]}" for side in ("left", "right") for k in range(20)]
+    table(root, "file,label", rows)
+    opened = data.open(root, layout="csv", val=0)
+    assert [p.reason for p in opened.problems] == [
+        "labels.csv line 41: there is no picture right/19.jpg"
+    ]
+
+
 @pytest.mark.parametrize(("cell", "what"), [("twelve", "is no number"), ("inf", "is not finite")])
 def test_words_among_numbers_are_named(root, cell, what):
     cells = [f"{k}.5" for k in range(40)]
@@ -403,7 +413,7 @@ def test_class_folders_and_a_table_about_them(root, header):
     opened = data.open(root)
     assert (opened.layout, opened.ignored) == (
         "class folders",
-        {"labels.csv" if "label" in header else ".csv": 1},
+        {"labels.csv": 1},
     )
 
 

@@ -61,6 +61,7 @@ def test_the_text(cache, pictures):
         "class  train  val\na          5    1\nb          3    1\ntotal      8    2\n\n"
         "sizes: height 12, width 10 pixels, rgb\n"
         "problems: none, every picture was decoded\nduplicates: none\n"
+        "note: val has a single item of a, b: scores of it mean little\n"
         f"fingerprint: {opened.fingerprint[:16]}"
     )
     assert repr(opened) == f"Data({str(root)!r}, 2 classes, train 8, val 2)"

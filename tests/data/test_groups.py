@@ -9,6 +9,7 @@ from PIL import Image
 import striate
 from striate.data import groups as grouping
 from striate.data import split
+from striate.data.copies import copies
 from striate.errors import ArgumentError, DataError
 
 RNG = np.random.default_rng(0)
@@ -126,3 +127,71 @@ def test_a_table_that_is_not_there_is_said_in_words(patients, tmp_path):
         f"split={tmp_path}/no.csv:day: the table cannot be read (No such file or directory); "
         "expected a CSV file whose first column names the files"
     )
+
+
+def h(k: int) -> str:
+    return f"{k:032x}"
+
+
+# names of one picture each, and whether they go together
+COPIES = {
+    "export": ([[f"a{k}_jpg.rf.{h(3 * k + j)}.jpg" for j in range(3)] for k in range(6)], True),
+    "one export": (
+        [["a_jpg.rf." + h(1) + ".jpg", "a_jpg.rf." + h(2) + ".jpg"], ["b.jpg"], ["c.jpg"]],
+        True,
+    ),
+    "augmented": ([[f"a{k}.jpg", f"a{k}_aug_1.jpg", f"a{k}_aug_2.jpg"] for k in range(6)], True),
+    "without the original": ([[f"a{k}_aug1.jpg", f"a{k}_aug2.jpg"] for k in range(6)], True),
+    "changed twice": ([[f"a{k}.jpg", f"a{k}_flip_rot90.jpg"] for k in range(6)], True),
+    "copied": ([[f"a{k}.jpg", f"a{k} (1).jpg", f"a{k} - Copy.jpg"] for k in range(6)], True),
+    "numbered": ([[f"cat ({k}).jpg"] for k in range(1, 30)], False),
+    "numbered from one without": (
+        [["cat.jpg"], *([f"cat ({k}).jpg"] for k in range(1, 30))],
+        False,
+    ),
+    "once by chance": ([["a.jpg"], ["a (1).jpg"], *([f"{k}.jpg"] for k in range(20))], False),
+    "plain": ([[f"img_{k}.jpg"] for k in range(20)], False),
+    "frames": ([[f"video_{k:04}.jpg"] for k in range(20)], False),
+}
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_copies_by_name(kind):
+    sets, together = COPIES[kind]
+    found = copies([f"x/{name}" for names in sets for name in names])
+    if not together:
+        assert found is None
+        return
+    assert found is not None
+    groups = np.split(found.groups, np.cumsum([len(names) for names in sets])[:-1])
+    assert all(len(set(each.tolist())) == 1 for each in groups)
+    assert len({int(each[0]) for each in groups}) == len(sets)
+
+
+def filled(root: Path, names: list[str]) -> Path:
+    for k, name in enumerate(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(k).integers(0, 256, (4, 4), np.uint8)).save(
+            root / name
+        )
+    return root
+
+
+def test_copies_by_name_stay_on_one_side_and_it_is_said(tmp_path):
+    names = [f"{c}/{k}_png.rf.{h(9 * k + j)}.png" for c in "ab" for k in range(8) for j in range(3)]
+    data = striate.open(filled(tmp_path / "d", names), val=0.25)
+    held = {name.split("_")[0] for name in data.splits["val"].names}  # "a/0"
+    assert not held & {name.split("_")[0] for name in data.splits["train"].names}
+    assert data.counts("val") == [6, 6]
+    assert data.note.startswith("48 names are copies of 16 pictures (such as ")
+
+
+def test_copies_by_name_across_splits_of_their_own_are_faults(tmp_path):
+    names = [
+        f"{s}/{c}/{k}_png.rf.{h(9 * k + j)}.png"
+        for c in "ab"
+        for k in range(3)
+        for j, s in enumerate(("train", "test"))
+    ]
+    (fault,) = striate.open(filled(tmp_path / "d", names)).faults
+    assert (fault.kind, fault.count) == ("pictures with copies by name in different splits", 6)

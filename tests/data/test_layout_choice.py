@@ -10,7 +10,11 @@ import pytest
 from PIL import Image
 
 from striate import data
+from striate.data.cache import store
 from striate.data.layouts import LAYOUTS
+from striate.data.layouts.tree import Tree
+from striate.data.listing import Options
+from striate.data.pictures import Limits
 from striate.errors import ArgumentError, DataError
 
 
@@ -84,20 +88,6 @@ def test_one_folder_of_class_folders_beside_a_readme(root, beside):
     assert opened.classes == ("agricultural", "airplane", "beach")
     assert opened.note == "the folders in Images/ are taken as classes"
     assert sum(opened.ignored.values()) == 1
-
-
-FOUND = {
-    "splits without labels": (
-        ["train", "test"],
-        "has folders that are named for splits, pictures or masks (test, train)",
-    ),
-    "images alone": (
-        ["images"],
-        "has folders that are named for splits, pictures or masks (images)",
-    ),
-    "x alone": (["x", "y"], ""),
-    "a folder for each picture": (["id1/images", "id1/masks", "id2/images", "id2/masks"], ""),
-}
 
 
 def test_loose_pictures_in_split_folders_are_no_classes(root):
@@ -194,3 +184,27 @@ def test_boxes_and_masks_of_the_same_pictures_ask_for_a_task(root):
     assert data.open(root, task="segment").layout == "pictures with masks"
     assert data.open(root, task="detect").task == "detect"
     assert data.open(root, layout="masks").task == "segment"
+
+
+def test_why_a_layout_was_taken_is_said_beside_others(root, idx_files):
+    fill(root, "png/a", "png/b")
+    idx_files(root)
+    opened = data.open(root)
+    assert opened.as_dict()["read_as"] == {
+        "layout": "idx",
+        "why": "t10k-images-idx3-ubyte.gz is named like a file of MNIST",
+    }
+    assert (
+        "read as idx, because t10k-images-idx3-ubyte.gz is named like a file of MNIST\n"
+        in opened.as_text()
+    )
+    assert all(candidate.why for candidate in found(root).values())
+
+
+def found(root: Path) -> dict[str, Any]:
+    options = Options((), Limits(), store())
+    return {
+        name: candidate
+        for name, layout in LAYOUTS.items()
+        if (candidate := layout.find(Tree(root, options, name=root)))
+    }

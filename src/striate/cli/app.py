@@ -281,6 +281,7 @@ def data(
             packed = data_room.pack(opened, shards, size=size, progress=told.bar)
         return emit(packed.as_dict(), packed.as_text(), json=json)
     opened = data_room.open(data, broken="skip", **how)
+    opened.check_any()
     return emit(opened.as_dict(), opened.as_text(), json=json)
 
 

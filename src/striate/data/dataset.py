@@ -13,18 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from striate.data import pictures, summary, workers
+from striate.data import near, oddities, pictures, summary, workers
 from striate.data.broken import Policy
 from striate.data.cache import Broken, Store
 from striate.data.colors import channels
 from striate.data.decoding import Progress, Split
 from striate.data.listing import Fault, command, pick
+from striate.data.modes import U8
+from striate.data.oddities import Pair
 from striate.data.quiet import quiet
 from striate.data.shards import Sharded
 from striate.data.sources import I64, Form, Pixels, Source
 from striate.data.streaming import Images, Kept, kept, unreadable
 from striate.errors import ArgumentError, DataError, nearest
 from striate.report import Result
+
+_FIRST = 3  # problems that a message names
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class Data(Result):
         splits: "train", "val", "test" as far as there are.
         ignored: what else lies there, counted by kind.
         note: a line about how the path was understood.
+        read_as: the name of the layout, as `layout=` takes it, and why it was taken.
         others: the other ways to read it: the layout's name, and how many items it would give.
         task: what nets learn from it, by its name.
         outputs: names of the numbers of a target, where it is numbers.
@@ -86,9 +91,11 @@ class Data(Result):
     note: str = ""
     task: str = "classify"
     outputs: tuple[str, ...] = ()
+    read_as: tuple[str, str] = ("", "")
     others: tuple[tuple[str, int], ...] = ()
     faults: tuple[Fault, ...] = ()
     _broken: dict[str, Broken] = field(default_factory=dict[str, Broken], init=False)
+    _thumbs: dict[str, U8] = field(default_factory=dict[str, U8], init=False)
     _last: dict[tuple[str, str], tuple[Form, Kept]] = field(
         default_factory=dict[tuple[str, str], tuple[Form, Kept]], init=False
     )
@@ -186,15 +193,8 @@ class Data(Result):
         return tuple((a[1], b[1]) for a, b in self._twins if a[0] != b[0])
 
     @cached_property
-    def _twins(self) -> list[tuple[tuple[str, str], tuple[str, str]]]:
-        first: dict[bytes, tuple[str, str]] = {}
-        found: list[tuple[tuple[str, str], tuple[str, str]]] = []
-        for split in self.splits.values():
-            for name, digest in zip(split.names, split.looks.digests, strict=True):
-                here = (split.name, name)
-                if first.setdefault(digest, here) != here:
-                    found.append((first[digest], here))
-        return found
+    def _twins(self) -> list[Pair]:
+        return oddities.twins(self.splits)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -218,9 +218,45 @@ class Data(Result):
                 lost = {} if masks is None else unreadable(masks, None)
                 self._broken[name] = {
                     **_of_masks(lost),
-                    **unreadable(split.source, progress),
+                    **self._looked(name, split.source, progress),
                     **split.unusable(),
                 }
+
+    def _looked(self, name: str, source: Source, progress: Progress | None) -> Broken:
+        """What of a split cannot be read; small pictures of it are remembered, where they can be compared."""
+        if len(self) > near.MOST or not source.pictures or source.in_memory:
+            return unreadable(source, progress)
+        self._thumbs[name], broken = near.thumbs(source, progress)
+        return broken
+
+    @cached_property
+    def near_duplicates(self) -> tuple[tuple[str, str], ...] | None:
+        """Names of pictures that are nearly the same; None where there are too many to look for them, or no pictures."""
+        found = self._near
+        return None if found is None else tuple((a[1], b[1]) for a, b in found)
+
+    @cached_property
+    def near_leaks(self) -> int:
+        """How many of `near_duplicates` are in different splits."""
+        return sum(a[0] != b[0] for a, b in self._near or ())
+
+    @cached_property
+    def _near(self) -> list[Pair] | None:
+        if len(self) > near.MOST or not self.pictures:
+            return None
+        self.scan()
+        for name, split in self.splits.items():
+            if name not in self._thumbs:
+                self._thumbs[name] = near.thumbs(split.source)[0]
+        return oddities.near_twins(self.splits, self._thumbs)
+
+    @cached_property
+    def contradictions(self) -> tuple[tuple[str, str], ...]:
+        """Names of pictures that are the same, or nearly, and have different labels."""
+        if self.kind != "label":
+            return ()
+        pairs = oddities.contradictions(self.splits, [*self._twins, *(self._near or ())])
+        return tuple((a[1], b[1]) for a, b in pairs)
 
     def check(self, progress: Progress | None = None) -> None:
         """Scan everything and refuse what is too broken to train on.
@@ -230,6 +266,17 @@ class Data(Result):
         """
         self.scan(progress)
         self._judge()
+
+    def check_any(self) -> None:
+        """Scan everything and refuse data of which nothing can be used.
+
+        Raises:
+            DataError: no item can be read; with the first reasons.
+        """
+        problems = self.problems
+        if len(problems) == len(self):
+            first = "; ".join(f"{each.file} ({each.reason})" for each in problems[:_FIRST])
+            raise DataError(f"none of {len(self):,} items of {self.path} can be read: {first}")
 
     def _judge(self) -> None:
         parts = {name: split.part for name, split in self.splits.items()}
@@ -385,6 +432,12 @@ class Data(Result):
             "ignored": dict(self.ignored),
             "duplicates": [list(pair) for pair in self.duplicates],
             "fingerprint": self.fingerprint,
+            "near_duplicates": None
+            if self.near_duplicates is None
+            else [list(pair) for pair in self.near_duplicates],
+            "near_leaks": self.near_leaks,
+            "contradictions": [list(pair) for pair in self.contradictions],
+            "warnings": oddities.warnings(self.classes, counts),
             "color": self.color if self.pictures else "",
             "counts": {
                 label: {name: held[k] for name, held in counts.items() if held is not None}
@@ -394,9 +447,12 @@ class Data(Result):
             "outputs": list(self.outputs),
             "leaks": len(self.leaks),
             "bad_exif": sum(split.looks.bad_exif for split in self.splits.values()),
+            "alpha": sum(split.looks.alpha for split in self.splits.values()),
+            "more_bands": sum(split.looks.more_bands for split in self.splits.values()),
             "several_frames": sum(split.looks.several for split in self.splits.values()),
             "note": self.note,
             "faults": [asdict(fault) for fault in self.faults],
+            "read_as": {"layout": self.read_as[0], "why": self.read_as[1]},
             "others": [
                 {"layout": name, "items": count, "command": command(self.path, name)}
                 for name, count in self.others

@@ -34,7 +34,8 @@ class Looks:
 
     digests: SHA-256 of each content. shapes: int64 [N, 2], height and width, upright; 0 where the
     header is broken. grey: bool [N]. bad_exif: how many have an EXIF block that cannot be read.
-    several: how many hold more frames or pages than the one that is read.
+    several: how many hold more frames or pages than the one that is read. alpha: how many are laid on white by their
+    transparency. more_bands: how many hold a band beside red, green and blue that is left out.
     """
 
     digests: list[bytes]
@@ -42,6 +43,8 @@ class Looks:
     grey: npt.NDArray[np.bool]
     bad_exif: int
     several: int
+    alpha: int
+    more_bands: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +165,8 @@ def _looks(source: Source) -> Looks:
         grey=np.array([look.head is not None and look.head.grey for look in found], np.bool_),
         bad_exif=sum(look.head is not None and look.head.bad_exif for look in found),
         several=sum(look.head is not None and look.head.several for look in found),
+        alpha=sum(look.head is not None and look.head.alpha for look in found),
+        more_bands=sum(look.head is not None and look.head.more_bands for look in found),
     )
 
 

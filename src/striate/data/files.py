@@ -10,6 +10,8 @@ from striate.errors import DataError
 
 LARGEST = 2**30  # bytes; no single picture is larger
 HIDDEN = "(hidden)"
+POINTER = b"version https://git-lfs"  # starts a file that Git LFS left in place of the real one
+POINTED = "a Git LFS pointer, not the file itself: fetch it with git lfs pull"
 LINK = "(link)"
 SPECIAL = "(special)"
 
@@ -86,6 +88,15 @@ def extension(name: str) -> str:
 def kind(entry: Entry) -> str:
     """The key under which an entry that is not used is counted."""
     return extension(entry.name) if entry.kind == "file" else entry.kind
+
+
+def is_pointer(path: Path) -> bool:
+    """Whether Git LFS left a file of a few lines in place of this one."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(POINTER)) == POINTER
+    except OSError:
+        return False
 
 
 def read(path: Path, *, most: int = LARGEST, first: int = -1) -> bytes:

@@ -146,7 +146,7 @@ def groups(
     Raises:
         DataError: a picture whose group is not to be found.
     """
-    together = twins if not known else _joined(_codes([known[name] for name in names]), twins)
+    together = twins if not known else joined(_codes([known[name] for name in names]), twins)
     if rule == "stratified":
         return together
     if rule == "folder":
@@ -155,7 +155,7 @@ def groups(
         found = column.words
     else:
         found = _matches(names, rule.partition(":")[2])
-    return _joined(_codes(found), together)
+    return joined(_codes(found), together)
 
 
 def _codes(words: Sequence[str]) -> I64:
@@ -186,7 +186,7 @@ def _matches(names: Sequence[str], pattern: str) -> list[str]:
     return found
 
 
-def _joined(one: I64, other: I64) -> I64:
+def joined(one: I64, other: I64) -> I64:
     """The finest groups that hold those of both together."""
     parent = list(range(len(one)))
 

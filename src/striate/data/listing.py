@@ -124,6 +124,7 @@ class Listing:
         parts: the splits; `WHOLE` alone where the layout knows none.
         ignored: what was not used, counted by kind.
         note: a line about how the path was understood.
+        read_as: the name of the layout, and why it was taken.
         others: the other ways to read it: the layout's name and how many items it would give.
         task: what nets learn from such targets, by its name.
         outputs: names of the numbers of a target, where it is numbers.
@@ -139,6 +140,7 @@ class Listing:
     note: str = ""
     task: str = "classify"
     outputs: tuple[str, ...] = ()
+    read_as: tuple[str, str] = ("", "")
     others: tuple[tuple[str, int], ...] = ()
     faults: tuple[Fault, ...] = ()
     groups: Mapping[str, str] = field(default_factory=dict[str, str])

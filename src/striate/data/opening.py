@@ -16,11 +16,12 @@ from striate.data import split as splitting
 from striate.data.broken import policy
 from striate.data.byteranges import is_address
 from striate.data.cache import store
+from striate.data.copies import copies
 from striate.data.dataset import Data
 from striate.data.decoding import Split
 from striate.data.files import shown
 from striate.data.groups import absolute, check_rule
-from striate.data.listing import WHOLE, Listing, Options, Part
+from striate.data.listing import WHOLE, Fault, Listing, Options, Part
 from striate.data.pictures import Limits
 from striate.data.sources import I64
 from striate.errors import ArgumentError, DataError
@@ -112,6 +113,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
         note=listing.note,
         task=listing.task,
         outputs=listing.outputs,
+        read_as=listing.read_as,
         others=listing.others,
         faults=listing.faults,
     )
@@ -198,7 +200,7 @@ def _split(listing: Listing, val: float | str | None, rule: str, seed: int) -> L
     if val is not None and "val" in parts:
         raise ArgumentError("val: the data have a val split of their own; leave val out")
     if whole is None or (val is None and parts.keys() & {"val", "test"}):
-        return listing
+        return _copies_apart(listing)
     assigned = column is not None and column.assigns
     together = grouping.groups(
         whole.names,
@@ -207,9 +209,42 @@ def _split(listing: Listing, val: float | str | None, rule: str, seed: int) -> L
         column=column,
         known=listing.groups,
     )
+    alike = copies(whole.names)
+    if alike is not None:
+        together = grouping.joined(alike.groups, together)
+        note = (
+            f"{alike.count:,} names are copies of {alike.originals:,} pictures (such as {alike.example}): those of one stay "
+            "on one side of the split"
+        )
+        listing = replace(
+            listing, note="; ".join([*([listing.note] if listing.note else []), note])
+        )
     train, held = _halves(listing, whole, together, val, seed)
     test = {"test": parts["test"]} if "test" in parts else {}
     return replace(listing, parts={"train": whole.take(train), "val": whole.take(held), **test})
+
+
+def _copies_apart(listing: Listing) -> Listing:
+    """With a fault where names say that copies of one picture are in different splits of the data's own."""
+    names = [(split, name) for split, part in listing.parts.items() for name in part.names]
+    # Folders of splits are no part of what two copies must share.
+    bare = [name.partition("/")[2] if "/" in name else name for _, name in names]
+    alike = copies(bare)
+    if alike is None:
+        return listing
+    splits: dict[int, set[str]] = {}
+    places: dict[int, list[str]] = {}
+    for (split, name), group in zip(names, alike.groups.tolist(), strict=True):
+        splits.setdefault(group, set()).add(split)
+        places.setdefault(group, []).append(name)
+    apart = [group for group, found in splits.items() if len(found) > 1]
+    if not apart:
+        return listing
+    first = tuple(" and ".join(places[group][:2]) for group in apart[:5])
+    fault = Fault(
+        "pictures with copies by name in different splits", "left where they are", len(apart), first
+    )
+    return replace(listing, faults=(*listing.faults, fault))
 
 
 def _halves(

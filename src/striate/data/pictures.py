@@ -58,6 +58,7 @@ _START = 2**16  # bytes that hold the header of most pictures
 # Those that two letters at the start of any text could pass for are left out.
 _CERTAIN = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "AVIF")
 _ORIENTATION = 0x0112
+_SAMPLES_PER_PIXEL, _EXTRA_SAMPLES = 277, 338  # tags of a TIFF
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -67,6 +68,13 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# What starts a picture of a format that is not read, and where in the file: said by name.
+_FOREIGN = (
+    ("HEIC", 4, (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1")),
+    ("JPEG 2000", 0, (b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51")),
+    ("JPEG XL", 0, (b"\xff\x0a", b"\x00\x00\x00\x0cJXL ")),
+    ("DICOM", 128, (b"DICM",)),
+)
 _UNREADABLE = 0  # stands for the orientation of a corrupt EXIF block
 SWAPPED = (5, 6, 7, 8)  # orientations that exchange height and width
 
@@ -98,6 +106,8 @@ class Head:
     grey: bool
     bad_exif: bool = False
     several: bool = False
+    alpha: bool = False
+    more_bands: bool = False
     orientation: int = 1
 
 
@@ -245,6 +255,23 @@ def head(data: bytes, limits: Limits) -> Head:
         bad_exif=orientation == _UNREADABLE,
         several=_several(im),
         orientation=orientation or 1,
+        alpha=im.has_transparency_data and not _unnamed_band(im),
+        more_bands=_unnamed_band(im) or _bands(im) > len(im.getbands()),
+    )
+
+
+def _bands(im: Image.Image) -> int:
+    """Bands that a TIFF states; 0 of other formats."""
+    found = getattr(im, "tag_v2", {}).get(_SAMPLES_PER_PIXEL, 0)
+    return found if isinstance(found, int) else 0
+
+
+def _unnamed_band(im: Image.Image) -> bool:
+    """Whether the fourth band of a TIFF is called transparency by Pillow, and by nothing in the file."""
+    return (
+        im.mode == "RGBA"
+        and im.format == "TIFF"
+        and _EXTRA_SAMPLES not in getattr(im, "tag_v2", {})
     )
 
 
@@ -298,7 +325,7 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
     """Read the header alone, in the one format that the first bytes promise."""
     name = format_of(data[:_PREFIX], limits.formats)
     if name is None:
-        raise DataError("an empty file" if not data else _unknown(limits))
+        raise DataError("an empty file" if not data else _unknown(data, limits))
     try:
         im = Image.OPEN[name][0](BytesIO(data), "")
     except Image.DecompressionBombError as error:
@@ -306,6 +333,10 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
     except MemoryError:  # of this machine, not of the file
         raise
     except Exception as error:  # a decoder meets arbitrary bytes and may raise anything
+        if "unknown pixel mode" in str(error):
+            raise DataError(
+                f"a {name} with bands that are not read ({_line(error)}): save 1, 3 or 4 bands of 8 bits, or 1 of 16"
+            ) from error
         raise DataError(f"a broken {name} header ({_line(error)})") from error
     if im.width * im.height > limits.max_pixels:
         raise DataError(
@@ -315,7 +346,13 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
     return im
 
 
-def _unknown(limits: Limits) -> str:
+def _unknown(data: bytes, limits: Limits) -> str:
+    """Why bytes are no picture that is read, and what helps."""
+    if data.startswith(files.POINTER):
+        return files.POINTED
+    for name, at, starts in _FOREIGN:
+        if data[at:].startswith(starts):
+            return f"a picture of the format {name}, which is not read: convert it to PNG or JPEG"
     return f"no picture of the formats that are read ({', '.join(limits.formats)})"
 
 
@@ -340,6 +377,8 @@ def _load(data: bytes, size: tuple[int, int] | None, limits: Limits) -> Image.Im
         raise
     except Exception as error:  # as above
         raise DataError(_line(error)) from error
+    if _unnamed_band(im):
+        im = Image.merge("RGB", im.split()[:3])
     return upright(im, _orientation(im))
 
 

@@ -182,10 +182,11 @@ class Files(Encoded):
 
     def weights(self) -> I64:
         """Sizes of the files."""
-        return np.fromiter((_size(self.root / name) for name in self.names), np.int64, len(self))
+        root = os.fspath(self.root)
+        return np.fromiter((_size(f"{root}/{name}") for name in self.names), np.int64, len(self))
 
 
-def _size(path: Path) -> int:
+def _size(path: str) -> int:
     try:
         return os.lstat(path).st_size
     except OSError:

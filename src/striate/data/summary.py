@@ -13,9 +13,14 @@ _PLACES = 3  # of each fault
 def text(data: dict[str, Any]) -> str:
     """Counts per class and split, sizes, problems, duplicates and leaks, what was ignored."""
     head = f"{data['path']}: {data['items']:,} pictures in {len(data['classes'])} classes, {data['layout']}"
-    parts = [head, *([data["note"]] if data["note"] else []), *_others(data["others"])]
+    parts = [head, *([data["note"]] if data["note"] else []), *_others(data)]
     parts += ["", _table(data), "", _sizes(data)]
     parts += _problems(data["problems"]) + _faults(data["faults"]) + _duplicates(data)
+    parts += _near(data) + [f"note: {line}" for line in data["warnings"]]
+    if data["alpha"]:
+        parts.append(f"alpha: {data['alpha']:,} are transparent in places and are laid on white")
+    if data["more_bands"]:
+        parts.append(f"bands: of {data['more_bands']:,} the fourth is left out")
     if data["several_frames"]:
         parts.append(f"frames: of {data['several_frames']:,} with several the first is read")
     if data["bad_exif"]:
@@ -27,10 +32,17 @@ def text(data: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _others(others: list[dict[str, Any]]) -> list[str]:
+def _others(data: dict[str, Any]) -> list[str]:
+    """As which layout it was read and why, and as which others it could be, where there are any."""
+    if not data["others"]:
+        return []
+    taken = data["read_as"]
     return [
-        f"could also be read as {other['layout']} ({other['items']:,} items): {other['command']}"
-        for other in others
+        f"read as {taken['layout']}, because {taken['why']}",
+        *(
+            f"could also be read as {other['layout']} ({other['items']:,} items): {other['command']}"
+            for other in data["others"]
+        ),
     ]
 
 
@@ -95,6 +107,29 @@ def _duplicates(data: dict[str, Any]) -> list[str]:
         else ", none across splits"
     )
     return [f"duplicates: {len(pairs):,} exact{leak}", *_cut([f"  {a} = {b}" for a, b in pairs])]
+
+
+def _near(data: dict[str, Any]) -> list[str]:
+    """Near duplicates and contradictions, if there are any, or that they were not looked for."""
+    found: list[list[str]] | None = data["near_duplicates"]
+    lines: list[str] = []
+    if found is None and data["sizes"]:
+        lines.append("near duplicates: not looked for among so many")
+    if found:
+        leak = (
+            f"; {data['near_leaks']:,} across splits, which is a leak" if data["near_leaks"] else ""
+        )
+        lines += [
+            f"near duplicates: {len(found):,}{leak}",
+            *_cut([f"  {a} ~ {b}" for a, b in found]),
+        ]
+    pairs: list[list[str]] = data["contradictions"]
+    if pairs:
+        lines += [
+            f"contradictions: {len(pairs):,} pictures that are the same, or nearly, have different labels",
+            *_cut([f"  {a}, {b}" for a, b in pairs]),
+        ]
+    return lines
 
 
 def _cut(rows: list[str]) -> list[str]:

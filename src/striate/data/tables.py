@@ -61,6 +61,8 @@ def read(path: Path, name: str | None = None) -> Table:
         data = files.read(path, most=LARGEST)
     except DataError as error:
         raise DataError(f"{name}: the table {error}") from None
+    if data.startswith(files.POINTER):
+        raise DataError(f"{name} is {files.POINTED}")
     text, encoding = _decoded(data)
     if "\0" in text:
         raise DataError(f"{name} is no table: it holds zero bytes")

@@ -54,7 +54,8 @@ def find(tree: Tree) -> Candidate | None:
     batches = (*form.train, *form.test)
     count = sum((root / name).stat().st_size // (form.labels + _VALUES) for name in batches)
     uses = frozenset({*batches, form.names} & names)
-    return Candidate("cifar batches", count, uses, lambda: _read(root, form))
+    why = f"{form.test[0]} and the others of its kind are there"
+    return Candidate("cifar batches", count, uses, lambda: _read(root, form), why)
 
 
 def _read(root: Path, form: Form) -> Listing:

@@ -15,6 +15,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
+from striate.data import files
 from striate.data.files import shown
 from striate.data.layouts.tree import Tree
 from striate.data.listing import Candidate, Listing, Part, coded, numbered
@@ -54,7 +55,8 @@ def find(tree: Tree) -> Candidate | None:
                 )
     count = sum(_shape(root / name)[0] for (_, kind), name in named.items() if kind == "labels")
     uses = frozenset(named.values())
-    return Candidate("idx files", count, uses, lambda: read_files(root, named))
+    why = f"{shown(min(uses))} is named like a file of MNIST"
+    return Candidate("idx files", count, uses, lambda: read_files(root, named), why)
 
 
 def roles(name: str) -> list[tuple[str, str]]:
@@ -118,6 +120,8 @@ def _header(file: BinaryIO, path: Path) -> tuple[int, ...]:
     start = file.read(4)
     rank = start[3] if len(start) == 4 and start[:3] == bytes((0, 0, _UBYTE)) else 0
     sizes = file.read(4 * rank)
+    if files.is_pointer(path):
+        raise DataError(f"{shown(path)} is {files.POINTED}")
     if rank not in (1, 3) or len(sizes) < 4 * rank:
         raise DataError(f"{shown(path)} is no idx file of bytes with 1 or 3 axes")
     shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))

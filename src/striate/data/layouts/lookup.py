@@ -17,8 +17,10 @@ class Lookup:
         self._names: set[str] = set()
         self._by_name: dict[str, list[str]] = {}
         self._by_stem: dict[str, list[str]] = {}
+        self._folders: set[str] = set()
         for name in names:
             self._names.add(name)
+            self._folders.update(name.casefold().split("/")[-2:-1])
             base = name.rpartition("/")[2].casefold()
             self._by_name.setdefault(base, []).append(name)
             self._by_stem.setdefault(base.rpartition(".")[0] or base, []).append(name)
@@ -38,7 +40,10 @@ class Lookup:
         found = self._by_name.get(base, [])
         if not found and not named_like_picture(base):
             found = self._by_stem.get(base, [])
-        return _closest(found, path)
+        best, agreeing = _closest(found, path)
+        parent = path.casefold().split("/")[-2:-1]
+        # A file of another folder is not meant where the folder that is named is known.
+        return [] if best and parent and not agreeing and parent[0] in self._folders else best
 
 
 def _plain(given: str) -> str:
@@ -50,10 +55,8 @@ def _plain(given: str) -> str:
     return "/".join(parts)
 
 
-def _closest(found: list[str], path: str) -> list[str]:
-    """Those whose folders agree with those of a path the longest, counted from the end."""
-    if len(found) < 2:
-        return found
+def _closest(found: list[str], path: str) -> tuple[list[str], int]:
+    """Those whose folders agree with those of a path the longest, counted from the end; and in how many."""
     wanted = PurePosixPath(path.casefold()).parts[-2::-1]
 
     def agreeing(name: str) -> int:
@@ -62,4 +65,5 @@ def _closest(found: list[str], path: str) -> list[str]:
         return same.index(False) if False in same else len(same)
 
     scores = [agreeing(name) for name in found]
-    return [name for name, score in zip(found, scores, strict=True) if score == max(scores)]
+    most = max(scores, default=0)
+    return [name for name, score in zip(found, scores, strict=True) if score == most], most

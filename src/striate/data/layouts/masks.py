@@ -68,16 +68,16 @@ class Pairs:
 
 
 def find(tree: Tree) -> Candidate | None:
-    """Pictures and masks, if at least one folder of masks has names that belong to pictures.
-
-    Raises:
-        DataError: two pictures have a claim to one mask.
-    """
-    settings = tree.options.settings if tree.options.asks_for("masks") else {}
-    pairs = _pairs(list(_folders(tree, settings)), settings.get("suffix"))
+    """Pictures and masks, if at least one folder of masks has names that belong to pictures."""
+    asked = tree.options.asks_for("masks")
+    settings = tree.options.settings if asked else {}
+    try:
+        pairs = _pairs(list(_folders(tree, settings)), settings.get("suffix"))
+        pairs = _listed(tree, pairs) if len(pairs) else pairs
+    except DataError as error:
+        return _unclear(error)
     if not len(pairs):
         return None
-    pairs = _listed(tree, pairs)
     used = [name for held in (*pairs.images.values(), *pairs.masks.values()) for name in held]
     uses = frozenset(
         name.split("/")[0] for name in [*used, *pairs.bare, *pairs.lone, *pairs.unlabelled]
@@ -91,6 +91,16 @@ def find(tree: Tree) -> Candidate | None:
     read = partial(listing, tree, pairs, settings.get("ignore"))
     why = "folders of pictures and of masks hold files of the same names"
     return Candidate("pictures with masks", len(pairs), uses, read, why, doubt, tasks=("segment",))
+
+
+def _unclear(error: DataError) -> Candidate:
+    """Pictures and masks that do not go together without doubt: said unless another layout is asked for."""
+
+    def read() -> Listing:
+        raise error
+
+    layout = "pictures with masks"
+    return Candidate(layout, 0, frozenset(), read, "", str(error), rivals=True, tasks=("segment",))
 
 
 def _folders(tree: Tree, settings: dict[str, str]) -> Iterator[Folder]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from striate.data import files
 from striate.data.files import shown
 from striate.data.layouts.tree import Tree
 from striate.data.listing import WHOLE, Candidate, Listing, Options, Part, coded, numbered
@@ -104,6 +105,8 @@ def _shapes(path: Path) -> Shapes:
                     shape, _, dtype = read(file)
                     found[name.removesuffix(".npy")] = shape, dtype
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+        if files.is_pointer(path):
+            raise DataError(f"{shown(path)} is {files.POINTED}") from error
         raise DataError(f"{shown(path)} is no sound .npz file ({error})") from error
     return found
 
@@ -166,7 +169,8 @@ def _arrays(tree: Tree, name: str, roles: dict[tuple[str, str], str], shapes: Sh
             parts[split] = Part(numbered(split, len(images)), Labels(codes[split]), Pixels(images))
         return Listing("npz arrays", classes, parts)
 
-    return Candidate("npz arrays", count, frozenset([name]), read)
+    why = f"{shown(name)} holds {roles[splits[0], 'x']}"
+    return Candidate("npz arrays", count, frozenset([name]), read, why)
 
 
 def _same_length(split: str, pictures: int, labels: int) -> None:
@@ -203,7 +207,8 @@ def _encoded(tree: Tree, members: dict[str, str]) -> Candidate:
             parts[split] = Part(numbered(split, len(block)), Labels(codes[split]), block)
         return Listing("npz of encoded pictures", classes, parts)
 
-    return Candidate("npz of encoded pictures", count, frozenset(members.values()), read)
+    why = f"{shown(members[splits[0]])} holds bytes, offsets and labels"
+    return Candidate("npz of encoded pictures", count, frozenset(members.values()), read, why)
 
 
 def _block(path: Path, shapes: Shapes, options: Options) -> Block:

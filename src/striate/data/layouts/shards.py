@@ -12,4 +12,10 @@ def find(tree: Tree) -> Candidate | None:
     if not (root / shards.TABLE).is_file() and not (root / shards.AT_WORK).is_dir():
         return None
     uses = frozenset(entry.name for entry in tree.entries())
-    return Candidate("shards", 1, uses, lambda: shards.read(Local(root), tree.options))
+    return Candidate(
+        "shards",
+        1,
+        uses,
+        lambda: shards.read(Local(root), tree.options),
+        f"{shards.TABLE} is their index",
+    )

@@ -33,7 +33,10 @@ from striate.data.layouts.tree import Tree
 from striate.data.listing import IGNORED, SPLITS, Candidate, Listing, Options, command, quoted
 from striate.errors import ArgumentError, DataError, nearest
 
-EXPECTED = "a folder of class folders, the idx files of MNIST, an .npz file, a zip or tar of one of these, or shards"
+EXPECTED = (
+    "a folder of class folders, of pictures with masks, boxes or a table of labels, the idx files of MNIST, an .npz file, "
+    "a zip or tar of one of these, or shards"
+)
 _DEEPEST = 8  # single folders that are entered
 _DENSE = {"detect", "segment"}  # tasks that the same pictures may have targets for
 _SLIGHT = 10  # a layout with so many times fewer items than another is a by-product of it
@@ -138,7 +141,7 @@ def _file(path: Path, options: Options) -> Listing | None:
         if path.suffix.lower() in layout.files and (not options.layout or options.asks_for(name))
     }
     found = {name: candidate for name, row in rows.items() if (candidate := row.find(tree))}
-    return _chosen(found, tree).read() if found else None
+    return _read(_chosen(found, tree), found) if found else None
 
 
 def _folder(root: Path, options: Options, name: Path | None = None) -> Listing:
@@ -146,11 +149,16 @@ def _folder(root: Path, options: Options, name: Path | None = None) -> Listing:
     found = _found(tree)
     if not found:
         raise DataError(_nothing(tree))
-    best = _chosen(found, tree)
-    listing = best.read()
-    aside = _aside(tree, best, list(found.values()))
-    others = tuple((key, c.count) for key, c in found.items() if c is not best and not c.doubt)
-    return replace(listing, ignored=Counter(listing.ignored) + aside, others=others)
+    taken = _chosen(found, tree)
+    listing = _read(taken, found)
+    aside = _aside(tree, found[taken], list(found.values()))
+    return replace(listing, ignored=Counter(listing.ignored) + aside)
+
+
+def _read(taken: str, found: Found) -> Listing:
+    """The layout that was taken, why, and what else it could have been."""
+    others = tuple((key, c.count) for key, c in found.items() if key != taken and not c.doubt)
+    return replace(found[taken].read(), read_as=(taken, found[taken].why), others=others)
 
 
 def _entered(tree: Tree) -> Tree:
@@ -195,14 +203,14 @@ def _found(tree: Tree) -> Found:
     return fit
 
 
-def _chosen(found: Found, tree: Tree) -> Candidate:
+def _chosen(found: Found, tree: Tree) -> str:
     """The first that has no doubts and is no by-product of another.
 
     Raises:
         DataError: all have doubts; with those, and the command for each.
     """
     if tree.options.layout:
-        return next(iter(found.values()))
+        return next(iter(found))
     most = max(candidate.count for candidate in found.values())
     first = next(iter(found.values()))
     for name, candidate in found.items():
@@ -211,7 +219,7 @@ def _chosen(found: Found, tree: Tree) -> Candidate:
             break
         if not candidate.doubt and candidate.count * _SLIGHT >= most:
             _refuse_two_tasks(name, found, tree)
-            return candidate
+            return name
     commands = [
         f"{command(tree.name, name)} ({candidate.count:,} items)"
         for name, candidate in found.items()

@@ -47,7 +47,8 @@ def find(tree: Tree) -> Candidate | None:
         return None
     uses = frozenset(path.split("/")[0] for path in paths)
     count = max(1, sum(_size(root / path) for path in paths) // 2048)  # a guess, for comparing
-    return Candidate("tar shards", count, uses, lambda: _listing(root, paths, tree.options))
+    why = f"{shown(paths[0])} holds pictures with classes beside them"
+    return Candidate("tar shards", count, uses, lambda: _listing(root, paths, tree.options), why)
 
 
 def _tars(tree: Tree) -> list[str]:
