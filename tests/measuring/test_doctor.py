@@ -6,8 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from striate.errors import ArgumentError
-from striate.measuring import measure
-from striate.measuring.with_data import dead_units, wrong_normalisation
+from striate.measuring import dead_units, measure, wrong_normalisation
 from striate.weights.published import HALF, IMAGENET_MEAN, IMAGENET_STD
 
 

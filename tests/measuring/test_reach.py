@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from gradient_fields.reach import reach
 from striate.errors import ArgumentError, ShapeError
-from striate.measuring.reach import reach
 from striate.models.catalog import build
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 import striate
 from striate.errors import NumericError, ShapeError
-from striate.measuring.receipt import training_cost
+from striate.measuring import training_cost
 from striate.models import catalog
 from striate.plan import choosing
 from striate.training import Outlook, Progress, read_recipe

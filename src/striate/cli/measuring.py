@@ -167,8 +167,7 @@ def _dense(found: Sequence[Fed], *, json: bool) -> None:
 
 def _training(fed: Fed, settings: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """The key `training` of one net, and the same as text."""
-    from striate.measuring import training_cost
-    from striate.measuring.forecast import forecast
+    from striate.measuring import forecast, training_cost
     from striate.models.catalog import CATALOG
 
     asked = {key: settings[key] for key in ("batch", "optimizer", "memory", "time", "device")}

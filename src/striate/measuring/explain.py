@@ -1,19 +1,45 @@
 """`explain`: the arithmetic of one number of any net, and the way from it back to the pixels."""
 
-from collections.abc import Sequence
+import html
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError, ShapeError, nearest
-from striate.measuring.arithmetic import Arithmetic, Place, Step, Term, arithmetic
-from striate.measuring.arithmetic.others import pointwise
-from striate.measuring.arithmetic.rules import RULES
-from striate.measuring.explained import as_html, as_text, misplaced, shown_at
+from striate.measuring.inputs import counted, times
+from striate.measuring.operations import operation
+from striate.measuring.operations.arithmetic import (
+    Arithmetic,
+    Place,
+    Step,
+    Term,
+    exact_pointwise,
+    pointwise,
+    smooth,
+    unknown,
+)
+from striate.measuring.operations.pointwise import explain_batch_norm
 from striate.probe import Recording, Value, record
-from striate.report import Result
+from striate.report import Result, html_table, text_table
 
+GAP, SIDE_BY_SIDE = "·", "   "
+STYLE = (
+    "<style>.sa table{border-collapse:collapse;margin:.3em 1.2em .3em 0;display:inline-table;vertical-align:top}"
+    ".sa td{border:1px solid color-mix(in srgb,currentColor 22%,transparent);padding:.15em .5em;text-align:right;"
+    "font-variant-numeric:tabular-nums}.sa caption{text-align:left;opacity:.7;font-size:.85em}"
+    ".sa .padding{background:repeating-linear-gradient(45deg,transparent 0 4px,color-mix(in srgb,currentColor 16%,"
+    "transparent) 4px 5px);opacity:.75}.sa .gap{opacity:.35}.sa .taken{outline:2px solid #d66014;outline-offset:-2px}"
+    ".sa p{margin:.4em 0}.sa summary{cursor:pointer}</style>"
+)
+CHANNELS, TERMS = 3, 8  # shown in full; of the rest the sum
+MARKS = {
+    "padding": "[ ] padding",
+    "gap": "· no input meets this cell of the kernel",
+    "taken": "* taken",
+}
 LONGEST = 10_000  # calls on the way from a number to a pixel
 
 
@@ -111,7 +137,7 @@ class Explanation(Result):
 
     def as_text(self) -> str:
         """Grids or a table of the terms, the sum, and the comparison with float64."""
-        return as_text(self)
+        return _as_text(self)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values; `source` of a term is where it was read."""
@@ -146,7 +172,7 @@ class Explanation(Result):
         }
 
     def _repr_html_(self) -> str:
-        return as_html(self)
+        return _as_html(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +185,7 @@ class Walk(Result):
     def as_text(self) -> str:
         """One line a step."""
         lines = [
-            f"{step.path or '(net)'} {step.op} {shown_at(step.at)} = {step.value:.6g}: {step.done.rule}"
+            f"{step.path or '(net)'} {step.op} {_shown_at(step.at)} = {step.value:.6g}: {step.done.rule}"
             for step in self.steps
         ]
         return "\n".join([*lines, self.end])
@@ -169,7 +195,7 @@ class Walk(Result):
         return {"steps": [step.as_dict() for step in self.steps], "end": self.end}
 
     def _repr_html_(self) -> str:
-        return "".join(as_html(step, folded=i > 0) for i, step in enumerate(self.steps)) + (
+        return "".join(_as_html(step, folded=i > 0) for i, step in enumerate(self.steps)) + (
             f"<p>{self.end}</p>"
         )
 
@@ -228,7 +254,7 @@ def _coordinates(value: Value, at: Sequence[int], item: int, layer: str) -> tupl
         0 <= i < n for i, n in zip(full, value.shape, strict=True)
     )
     if not fits:
-        raise ShapeError(misplaced(value.shape, at, item, layer or "the net"))
+        raise ShapeError(_misplaced(value.shape, at, item, layer or "the net"))
     return full
 
 
@@ -244,13 +270,21 @@ def _explained(recording: Recording, place: Place) -> Explanation | None:
         place.value.shape[1:],
         str(place.value.dtype).removeprefix("torch."),
         float(recording.numbers[place.value.index][place.at]),
-        arithmetic(step),
+        _arithmetic(step),
         tuple(_after(recording, place)),
         recording,
     )
 
 
-SINGLE = frozenset({"batch_norm"} | {op for op, rule in RULES.items() if rule is pointwise})
+def _arithmetic(step: Step) -> Arithmetic:
+    """One number of one call; of a function that is not understood the terms are empty."""
+    rule = operation(step.call.op).explain
+    return (rule(step) if rule else None) or smooth(step) or unknown(step)
+
+
+def _alone(op: str) -> bool:
+    """Whether a function makes a number out of the one at the same place: normalisation and activations."""
+    return operation(op).explain in (explain_batch_norm, pointwise, exact_pointwise)
 
 
 def _after(recording: Recording, place: Place) -> list[After]:
@@ -259,7 +293,7 @@ def _after(recording: Recording, place: Place) -> list[After]:
     value = place.value
     while len(readers := recording.reading(value)) == 1:
         call = recording.calls[readers[0]]
-        if call.op.rstrip("_") not in SINGLE or call.outputs[0].shape != value.shape:
+        if not _alone(call.op) or call.outputs[0].shape != value.shape:
             break
         value = call.outputs[0]
         number = float(recording.numbers[value.index][place.at])
@@ -283,11 +317,256 @@ def _name(recording: Recording, place: Place | None) -> str:
     if place is None:
         return "padding"
     maker = recording.maker(place.value)
-    at = shown_at(place.at[1:])
+    at = _shown_at(place.at[1:])
     if maker is not None:
         call = recording.calls[maker]
         return f"{call.path or call.op} {at}"
     if place.value in recording.inputs:
         number = recording.inputs.index(place.value)
         return f"input{f' {number}' if len(recording.inputs) > 1 else ''} {at}"
-    return f"{place.value.params[0] if place.value.params else 'constant'} {shown_at(place.at)}"
+    return f"{place.value.params[0] if place.value.params else 'constant'} {_shown_at(place.at)}"
+
+
+# In words and tables, for a terminal and for a notebook.
+
+
+def _shown_at(at: Sequence[int]) -> str:
+    """Coordinates as they are typed: 0,3,4."""
+    return ",".join(map(str, at)) or "0"
+
+
+def _misplaced(shape: Sequence[int], at: Sequence[int], item: int, layer: str) -> str:
+    """What is wrong with a place in an output [items, ...]."""
+    count, *sides = shape
+    if not 0 <= item < count:
+        return f"item {item}: {layer} gives {counted(count, 'item')}, numbered from 0"
+    axes = {1: " I", 2: " C,I", 3: " C,Y,X", 4: " C,Z,Y,X"}.get(len(sides), "")
+    return (
+        f"at={_shown_at(at)}: {layer} gives {times(sides)}, so a place is {counted(len(sides), 'number')}{axes}, "
+        f"from {_shown_at([0] * len(sides))} to {_shown_at([side - 1 for side in sides])}"
+    )
+
+
+def _as_text(told: Explanation) -> str:
+    """Terms, sum, comparison, and what follows."""
+    lines = [_title(told), told.done.rule]
+    if told.done.terms:
+        lines += ["", *_terms_text(told, told.done), ""]
+    lines += [f"{name} {number:.9g}" for name, number in told.done.facts.items()]
+    return "\n".join([*lines, *_evidence(told), *_next(told)])
+
+
+def _as_html(told: Explanation, *, folded: bool = False) -> str:
+    """The same as tables in a block that folds."""
+    parts = [f"<p>{html.escape(told.done.rule)}</p>"]
+    if told.done.terms:
+        parts.append(_terms_html(told, told.done))
+    parts += [f"<p>{name} {number:.9g}</p>" for name, number in told.done.facts.items()]
+    parts += [f"<p>{html.escape(line)}</p>" for line in (*_evidence(told), *_next(told))]
+    state = "" if folded else " open"
+    return (
+        f'{STYLE}<details class="sa"{state}><summary>{html.escape(_title(told))}</summary>'
+        f"{''.join(parts)}</details>"
+    )
+
+
+def _title(told: Explanation) -> str:
+    size = "x".join(map(str, told.shape)) or "1"
+    return (
+        f"{told.path or '(net)'} ({told.op}) at {_shown_at(told.at)} of {size} = {told.value:.9g}"
+    )
+
+
+def _evidence(told: Explanation) -> list[str]:
+    if told.done.kind == "unknown":
+        return []
+    lines = [f"PyTorch ({told.dtype}) {told.value:.9g}", f"again in float64 {told.done.exact:.12g}"]
+    if told.done.bound is None:
+        return [*lines, f"they differ by {told.difference:.2g}; no bound of the rounding is known"]
+    verdict = "within" if told.within else "MORE THAN"
+    return [
+        *lines,
+        f"they differ by {told.difference:.2g}, {verdict} the rounding bound {told.done.bound:.2g}",
+    ]
+
+
+def _next(told: Explanation) -> list[str]:
+    return [f"then {after.path or '(net)'} ({after.op}): {after.value:.9g}" for after in told.after]
+
+
+def _terms_text(told: Explanation, done: Arithmetic) -> Iterator[str]:
+    if not done.kernel:
+        yield text_table(*_table(told, done))
+        return
+    for title, titled in _windows(told, done):
+        yield title
+        yield from (_grids_as_text(row) for row in titled)
+    yield from _sums(done)
+
+
+def _terms_html(told: Explanation, done: Arithmetic) -> str:
+    if not done.kernel:
+        return html_table(*_table(told, done))
+    blocks = [
+        f"<p>{html.escape(title)}</p>"
+        + "".join(f"<div>{_grids_as_html(row)}</div>" for row in titled)
+        for title, titled in _windows(told, done)
+    ]
+    lines = [
+        line.replace("[ ] padding", "hatched: padding").replace("* taken", "framed: taken")
+        for line in _sums(done)
+    ]
+    return "".join(blocks) + "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number in a grid and how it is marked: "", "padding", "gap" or "taken"."""
+
+    text: str
+    mark: str = ""
+    value: float = 0.0
+
+
+Grid = list[list[Cell]]
+Titled = list[tuple[str, Grid]]
+
+
+def _windows(told: Explanation, done: Arithmetic) -> Iterator[tuple[str, list[Titled]]]:
+    found = _by_channel(done)
+    sums = {channel: sum(t.product for t in terms) for channel, terms in found.items()}
+    strongest = sorted(found, key=lambda channel: -abs(sums[channel]))[:CHANNELS]
+    multiplied = any(term.factor != 1 for term in done.terms) and done.kind != "maximum"
+    for channel in sorted(strongest, key=lambda c: -1 if c is None else c):
+        terms = found[channel]
+        read = next((told.name(t.source) for t in terms if t.source), "padding alone")
+        whole = f"channel {channel}, from {read}"
+        rows: list[Titled] = []
+        for name, patch, kernel, products in _grids(done, terms):
+            row = [(f"{name}read", patch)]
+            rows.append([*row, ("kernel", kernel), ("products", products)] if multiplied else row)
+        yield whole, rows
+
+
+def _sums(done: Arithmetic) -> Iterator[str]:
+    marks = {term.mark for term in done.terms} - {""}
+    legend = [text for mark, text in MARKS.items() if mark in marks]
+    if any(step > 1 for step in done.dilation):
+        legend.append("· skipped by the dilation")
+    if legend:
+        yield "; ".join(legend)
+    found = _by_channel(done)
+    if len(found) > 1:
+        each = [f"{c}: {_short(sum(t.product for t in terms))}" for c, terms in found.items()]
+        more = f" and {len(each) - 24:,} more" if len(each) > 24 else ""
+        yield f"products summed by channel: {', '.join(each[:24])}{more}"
+
+
+def _table(told: Explanation, done: Arithmetic) -> tuple[list[str], list[list[str]]]:
+    order = sorted(done.terms, key=lambda term: -abs(term.product))
+    rows = [
+        [
+            told.name(t.source) if t.source else t.mark or "number",
+            *map(_short, (t.input, t.factor, t.product)),
+        ]
+        for t in order[:TERMS]
+    ]
+    if order[TERMS:]:
+        rest = sum(term.product for term in order[TERMS:])
+        rows.append([f"{len(order) - TERMS:,} more", "", "", _short(rest)])
+    return ["read", "number", "factor", "product"], rows
+
+
+# Windows as grids: what was read, the kernel, the products, one set a channel and slice.
+
+
+def _short(x: float) -> str:
+    """Four digits.
+
+    >>> _short(0.123456), _short(-float("inf"))
+    ('0.1235', '-inf')
+    """
+    return f"{x:.4g}"
+
+
+def _by_channel(done: Arithmetic) -> dict[int | None, list[Term]]:
+    """Terms by input channel, in order."""
+    found: dict[int | None, list[Term]] = {}
+    for term in done.terms:
+        found.setdefault(term.channel, []).append(term)
+    return found
+
+
+def _grids(done: Arithmetic, terms: Sequence[Term]) -> Iterator[tuple[str, Grid, Grid, Grid]]:
+    """For every slice of a window: its name, the patch as it lies in the input, the kernel, the products."""
+    kernel, dilation = ((1,) * (2 - len(sides)) + sides for sides in (done.kernel, done.dilation))
+    size = kernel[-2] * kernel[-1]
+    for start in range(0, len(terms), size):
+        part = terms[start : start + size]
+        tap = part[0].tap[:-2]
+        name = f"slice {', '.join(map(str, tap))}: " if tap else ""
+        yield (
+            name,
+            _patch(part, kernel[-2:], dilation[-2:]),
+            _cells([t.factor for t in part], kernel[-1]),
+            _cells([t.product for t in part], kernel[-1]),
+        )
+
+
+def _patch(terms: Sequence[Term], kernel: Sequence[int], dilation: Sequence[int]) -> Grid:
+    height, width = ((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
+    grid = [[Cell(GAP, "gap")] * width for _ in range(height)]
+    for i, term in enumerate(terms):
+        row, column = i // kernel[1] * dilation[0], i % kernel[1] * dilation[1]
+        grid[row][column] = _cell_of(term)
+    return grid
+
+
+def _cell_of(term: Term) -> Cell:
+    if term.mark == "gap":
+        return Cell(GAP, "gap")
+    shown = _short(term.input)
+    texts = {"padding": f"[{shown}]", "taken": f"*{shown}"}
+    return Cell(texts.get(term.mark, shown), term.mark, term.input)
+
+
+def _cells(numbers: Sequence[float], width: int) -> Grid:
+    cells = [Cell(_short(x), "", x) for x in numbers]
+    return [cells[i : i + width] for i in range(0, len(cells), width)]
+
+
+def _grids_as_text(titled: Sequence[tuple[str, Grid]]) -> str:
+    """Grids side by side, each under its title."""
+    blocks = [_block(title, grid) for title, grid in titled]
+    height = max(map(len, blocks))
+    padded = [block + [" " * len(block[0])] * (height - len(block)) for block in blocks]
+    return "\n".join(SIDE_BY_SIDE.join(row).rstrip() for row in zip(*padded, strict=True))
+
+
+def _block(title: str, grid: Grid) -> list[str]:
+    wide = max((len(cell.text) for row in grid for cell in row), default=1)
+    rows = [" ".join(cell.text.rjust(wide) for cell in row) for row in grid]
+    full = max(len(title), *(len(row) for row in rows))
+    return [line.ljust(full) for line in (title, *rows)]
+
+
+def _grids_as_html(titled: Sequence[tuple[str, Grid]]) -> str:
+    """The same as tables; colour is the sign and size of a number: blue below zero, orange above."""
+    return "".join(_grid_table(title, grid) for title, grid in titled)
+
+
+def _grid_table(title: str, grid: Grid) -> str:
+    sizes = [abs(c.value) for row in grid for c in row if math.isfinite(c.value)]
+    top = max(sizes, default=0.0) or 1.0
+    rows = "".join(f"<tr>{''.join(_td(cell, top) for cell in row)}</tr>" for row in grid)
+    return f"<table><caption>{html.escape(title)}</caption>{rows}</table>"
+
+
+def _td(cell: Cell, top: float) -> str:
+    kind = f' class="{cell.mark}"' if cell.mark else ""
+    share = abs(cell.value) / top if math.isfinite(cell.value) else 0.0
+    colour = "214,96,20" if cell.value > 0 else "58,122,190"
+    paint = (
+        f' style="background:rgba({colour},{0.6 * share:.2f})"' if share and not cell.mark else ""
+    )
+    return f"<td{kind}{paint}>{html.escape(cell.text.strip('*[]'))}</td>"

@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from striate.errors import ShapeError
-from striate.measuring.connections import connections, uncounted
-from striate.measuring.doctor import Case, examine
-from striate.measuring.failures import explain, unfinished
 from striate.measuring.fields import NONE_UNREAD, Fields, fields
+from striate.measuring.findings import Case, examine
 from striate.measuring.inputs import Shape, read_shape, templates
-from striate.measuring.macs import formula
+from striate.measuring.misfits import failure, unfinished
+from striate.measuring.operations import formula, operation
 from striate.measuring.sheet import Counts, Disagreement, Layer, Sheet, Totals
 from striate.probe import Call, settled, trace
 
@@ -46,7 +45,7 @@ def measure(
     fed = templates(module, shape)
     module = settled(module, fed)
     run = trace(module, fed)
-    problem = explain(module, run)
+    problem = failure(module, run)
     parameters: dict[str, nn.Parameter] = dict(module.named_parameters())
     calls = [call for call in run.calls if call.live or call.flops or formula(call)]
     if problem and (isinstance(problem, ShapeError) or not calls):
@@ -96,13 +95,27 @@ def _layers(
                 output=shape[1:] if shape[:1] == (1,) else shape,
                 params=sum(p.numel() for p in new),
                 trainable=sum(p.numel() for p in new if p.requires_grad),
-                connections=connections(call, parameters),
+                connections=_connections(call, parameters),
                 macs=call.flops // 2 if macs is None else macs,
                 bytes=call.written,
                 field=seen.of(call.outputs[0]),
             )
         )
     return tuple(rows)
+
+
+def _connections(call: Call, parameters: Mapping[str, nn.Parameter]) -> int:
+    if call.module == "TabledConv" and formula(call):
+        # The kernel it multiplies with is dense; the connections are those whose kernels are stored.
+        places = call.outputs[0].count // call.outputs[0].shape[1]
+        return places * sum(parameters[name].numel() for name in call.params)
+    rule = operation(call.op).connections
+    return rule(call) if rule else 0
+
+
+def _unconnected(call: Call) -> bool:
+    """Whether a function multiplies, as a connection does, but no rule counts its connections."""
+    return operation(call.op).connections is None and bool(formula(call) or call.flops)
 
 
 def _totals(layers: Sequence[Layer], parameters: Mapping[str, nn.Parameter]) -> Totals:
@@ -133,5 +146,5 @@ def _counts(calls: Sequence[Call], flops: int) -> Counts:
             sorted({call.op for call, ours in macs if ours is None and not call.flops})
         ),
         disagree=tuple(disagree),
-        unconnected=tuple(sorted({call.op for call in calls if uncounted(call)})),
+        unconnected=tuple(sorted({call.op for call in calls if _unconnected(call)})),
     )

@@ -1,7 +1,8 @@
 """What a trace is made of: values, the calls that made them, and the run they belong to. No net is touched here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 
 import torch
@@ -45,6 +46,7 @@ class Call:
         outputs: the tensors it gave; empty if it failed.
         written: bytes of those outputs that share no memory with an input.
         flops: what torch.utils.flop_counter counted meanwhile (two a multiply-add).
+        bound: all arguments by name, in the order of the function's signature (see `signatures`).
     """
 
     path: str
@@ -55,11 +57,12 @@ class Call:
     outputs: tuple[Value, ...] = ()
     written: int = 0
     flops: int = 0
+    bound: Mapping[str, object] = field(default_factory=dict[str, object])
 
-    @property
+    @cached_property
     def inputs(self) -> list[Value]:
-        """Every tensor it was given."""
-        return values((*self.args, *self.kwargs.values()))
+        """Every tensor it was given, in the order of the signature, however it was given."""
+        return values(tuple(self.bound.values()) or (*self.args, *self.kwargs.values()))
 
     @property
     def live(self) -> bool:
@@ -71,11 +74,9 @@ class Call:
         """The parameters it reads, directly or through functions of parameters alone."""
         return tuple(dict.fromkeys(name for value in self.inputs for name in value.params))
 
-    def arg(self, name: str, position: int, default: object = None) -> object:
-        """One argument, given by name or by position."""
-        if name in self.kwargs:
-            return self.kwargs[name]
-        return self.args[position] if position < len(self.args) else default
+    def arg(self, name: str, default: object = None) -> object:
+        """One argument by the name it has in the signature; "input" is the tensor that the function works on."""
+        return self.bound.get(name, default)
 
 
 @dataclass(frozen=True)

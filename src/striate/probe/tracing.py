@@ -15,6 +15,7 @@ from striate.probe.calls import Call, Trace, Value
 from striate.probe.copying import lazy, quiet, random_kept, twin_of
 from striate.probe.flops import FlopCounter, flops
 from striate.probe.scripted import opened
+from striate.probe.signatures import bind
 from striate.probe.watching import tensors
 
 
@@ -201,7 +202,7 @@ class Recorder(TorchFunctionMode):
     def _keep(self, call: Call, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
         first = call.inputs[:1]
         if self._escaped and not call.live and call.op in COMES_BACK:
-            call = replace(call, op="untraced", args=(list(self._escaped),), kwargs={})
+            call = replace(call, op="untraced", args=(list(self._escaped),), kwargs={}, bound={})
         params = () if call.live else call.params
         made = tuple(self._know(t, live=call.live, params=params) for t in outputs)
         self.calls.append(replace(call, outputs=made, written=_written(inputs, outputs)))
@@ -216,21 +217,23 @@ class Recorder(TorchFunctionMode):
         if base is None or base not in self._known or base is tensor:
             return
         whole, part, cut = self._known[base], self._known[tensor], self._cuts.get(before.index)
-        op, args = "overwritten", (whole, part)
+        op, bound = "overwritten", {"input": whole, "value": part}
         if cut is not None and cut.args[0] == whole:
-            op, args = "setitem", (whole, cut.args[1], part)
+            op, bound = "setitem", {"input": whole, "index": cut.args[1], "value": part}
         elif part.count == whole.count and tensor.is_contiguous():
-            op, args = "reshape", (part, list(whole.shape))
+            op, bound = "reshape", {"input": part, "shape": list(whole.shape)}
         live = whole.live or part.live
         here = self._stack[-1]
         made = (self._know(base, live=live, params=() if live else (*whole.params, *part.params)),)
-        self.calls.append(Call(here.path, here.module, op, args, {}, made))
+        args = tuple(bound.values())
+        self.calls.append(Call(here.path, here.module, op, args, {}, made, bound=bound))
 
     def _call(self, func: object, args: tuple[object, ...], kwargs: dict[str, object]) -> Call:
         plain_args = tuple(self._plain(arg) for arg in args)
         plain_kwargs = {key: self._plain(arg) for key, arg in kwargs.items()}
-        here = self._stack[-1]
-        return Call(here.path, here.module, _name(func), plain_args, plain_kwargs)
+        here, op = self._stack[-1], _name(func)
+        bound = bind(func, op, plain_args, plain_kwargs)
+        return Call(here.path, here.module, op, plain_args, plain_kwargs, bound=bound)
 
     def _plain(self, arg: object) -> object:
         if isinstance(arg, Tensor):

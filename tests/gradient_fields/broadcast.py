@@ -10,7 +10,7 @@ from striate.probe import Call, Value
 
 
 @dataclass(frozen=True)
-class Thin:
+class Broadcast:
     """A tensor of the shape `shape`, stored with one cell along each axis where all cells are alike."""
 
     data: Tensor
@@ -27,20 +27,20 @@ class Thin:
         return self.data.shape[dim] == 1 < self.shape[dim]
 
 
-Made = Mapping[int, Thin]
+Made = Mapping[int, Broadcast]
 Step = Callable[[Call, Made], Tensor | list[Tensor]]
 
 
-def first(call: Call, made: Made) -> Thin:
+def first(call: Call, made: Made) -> Broadcast:
     """The tensor that a function works on."""
-    return thin_of(call.inputs[0], made)
+    return of_value(call.inputs[0], made)
 
 
-def thin_of(value: Value, made: Made) -> Thin:
+def of_value(value: Value, made: Made) -> Broadcast:
     """What a value is made of; zeros if it does not depend on the picture."""
     return made.get(value.index) or zeros(value)
 
 
-def zeros(value: Value) -> Thin:
+def zeros(value: Value) -> Broadcast:
     """A tensor that reads nothing."""
-    return Thin(torch.zeros((1,) * len(value.shape)), value.shape)
+    return Broadcast(torch.zeros((1,) * len(value.shape)), value.shape)

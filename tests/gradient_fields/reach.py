@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
+from gradient_fields.broadcast import Broadcast
+from gradient_fields.calls import run_call
 from striate.errors import ArgumentError, ShapeError, nearest
-from striate.measuring.failures import explain
 from striate.measuring.inputs import Shape, templates
-from striate.measuring.structure import run_call
-from striate.measuring.thin import Thin
+from striate.measuring.misfits import failure
 from striate.probe import Call, Trace, Value, settled, trace
 from striate.report import Result
 
@@ -77,7 +77,7 @@ def reach(
     fed = templates(net, shape)
     net = settled(net, fed)
     run = trace(net, fed)
-    problem = explain(net, run)
+    problem = failure(net, run)
     if problem and (isinstance(problem, ShapeError) or not layer):  # else a layer that ran may do
         raise problem from run.error
     value = _output(net, run, layer)
@@ -129,9 +129,9 @@ class Copy:
 
     def reached(self, value: Value, at: Sequence[int] | None) -> Bool[Tensor, "*space"]:
         """The pixels that reach the value at a place, or at any place."""
-        assert self._picture is not None  # noqa: S101 - as the constructor saw to
+        assert self._picture is not None
         picture = torch.zeros(1, 1, *self._picture.shape[2:], requires_grad=True)
-        made = {self._picture.index: Thin(picture, self._picture.shape)}
+        made = {self._picture.index: Broadcast(picture, self._picture.shape)}
         for call in self._needed(value):
             self._make(call, made)
         if value.index not in made:
@@ -154,14 +154,14 @@ class Copy:
                 needed.append(call)
         return needed[::-1]
 
-    def _make(self, call: Call, made: dict[int, Thin]) -> None:
+    def _make(self, call: Call, made: dict[int, Broadcast]) -> None:
         if not any(v.index in made for v in call.inputs):
             return
         for value, data in zip(call.outputs, run_call(call, made), strict=True):
             if data.requires_grad:
                 # A step that changes nothing hands the same tensor on; clamped twice is clamped once.
                 data.register_hook(_clamped)
-            made[value.index] = Thin(data, value.shape)
+            made[value.index] = Broadcast(data, value.shape)
 
 
 def _clamped(gradient: Tensor | None) -> Tensor | None:

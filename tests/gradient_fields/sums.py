@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from striate.measuring.kinds import ALONG, ELEMENTWISE, MIXED, NOTHING, REDUCED
-from striate.measuring.structure_products import PRODUCTS, over_last
-from striate.measuring.thin import Made, Step, Thin, first, zeros
+from gradient_fields.broadcast import Broadcast, Made, Step, first, zeros
+from gradient_fields.kinds import ALONG, ELEMENTWISE, MIXED, NOTHING, REDUCED
+from gradient_fields.products import PRODUCTS, over_last
 from striate.probe import Call, Value
 
 # By number of axes; typed loosely, as the arguments are those that the net gave.
@@ -34,7 +34,7 @@ UNFOLD: Function = F.unfold
 FOLD: Function = F.fold
 
 
-def _one_channel(thin: Thin, dim: int) -> Tensor:
+def _one_channel(thin: Broadcast, dim: int) -> Tensor:
     return thin.data.sum(dim, keepdim=True) if thin.data.shape[dim] > 1 else thin.data
 
 
@@ -48,10 +48,10 @@ def _sum(call: Call, made: Made) -> Tensor:
 
 
 def _conv(call: Call, made: Made) -> Tensor:
-    weight = cast("Value", call.arg("weight", 1))
+    weight = cast("Value", call.arg("weight"))
     rank = len(weight.shape) - 2
     settings = [
-        call.arg(n, i, d) for i, n, d in ((3, "stride", 1), (4, "padding", 0), (5, "dilation", 1))
+        call.arg(n, d) for _, n, d in ((3, "stride", 1), (4, "padding", 0), (5, "dilation", 1))
     ]
     x = _spatial(call, made, rank)
     return CONV[rank](
@@ -60,20 +60,20 @@ def _conv(call: Call, made: Made) -> Tensor:
 
 
 def _conv_transpose(call: Call, made: Made) -> Tensor:
-    weight = cast("Value", call.arg("weight", 1))
+    weight = cast("Value", call.arg("weight"))
     rank = len(weight.shape) - 2
     x = _one_channel(_spatial(call, made, rank), -rank - 1)
     names = ((3, "stride", 1), (4, "padding", 0), (5, "output_padding", 0))
-    settings = [call.arg(n, i, d) for i, n, d in names]
-    dilation = call.arg("dilation", 7, 1)
+    settings = [call.arg(n, d) for _, n, d in names]
+    dilation = call.arg("dilation", 1)
     return TRANSPOSED[rank](x, torch.ones(1, 1, *weight.shape[2:]), None, *settings, 1, dilation)
 
 
-def _spatial(call: Call, made: Made, rank: int) -> Thin:
+def _spatial(call: Call, made: Made, rank: int) -> Broadcast:
     """The first tensor with its axes of space at full length."""
     thin = first(call, made)
     axes = range(len(thin.shape) - rank, len(thin.shape))
-    return Thin(thin.whole(*axes), thin.shape)
+    return Broadcast(thin.whole(*axes), thin.shape)
 
 
 def _pool(kernel_at: int) -> Step:
@@ -81,12 +81,12 @@ def _pool(kernel_at: int) -> Step:
         out = call.outputs[0].shape
         rank = int(call.op.partition("pool")[2][0])
         x = _spatial(call, made, rank).data
-        kernel = _each(call.arg("kernel_size", kernel_at, 2), rank)
-        stride = _each(call.arg("stride", kernel_at + 1) or kernel, rank)
+        kernel = _each(call.arg("kernel_size", 2), rank)
+        stride = _each(call.arg("stride") or kernel, rank)
         plain = kernel_at > 1
-        padding = (0,) * rank if plain else _each(call.arg("padding", 3, 0), rank)
+        padding = (0,) * rank if plain else _each(call.arg("padding", 0), rank)
         dilated = call.op.startswith("max")
-        dilation = _each(call.arg("dilation", 4, 1) if dilated else 1, rank)
+        dilation = _each(call.arg("dilation", 1) if dilated else 1, rank)
         # Far enough to the right for the windows that ceil mode lets hang over the edge.
         sides = [n for k, d, p in zip(kernel, dilation, padding, strict=True) for n in (k * d, p)]
         y = _summed(F.pad(x, sides[::-1]), kernel, stride, dilation)
@@ -120,9 +120,9 @@ def _max_unpool(call: Call, made: Made) -> Tensor:
     out = call.outputs[0].shape
     rank = int(call.op.partition("pool")[2][0])
     x = _spatial(call, made, rank)
-    kernel = _each(call.arg("kernel_size", 2), rank)
-    stride = _each(call.arg("stride", 3) or kernel, rank)
-    padding = _each(call.arg("padding", 4, 0), rank)
+    kernel = _each(call.arg("kernel_size"), rank)
+    stride = _each(call.arg("stride") or kernel, rank)
+    padding = _each(call.arg("padding", 0), rank)
     y = TRANSPOSED[rank](
         _one_channel(x, -rank - 1), torch.ones(1, 1, *kernel), None, stride, padding
     )
@@ -131,7 +131,7 @@ def _max_unpool(call: Call, made: Made) -> Tensor:
 
 
 def _reduced(call: Call, made: Made) -> Tensor:
-    if isinstance(call.arg("other", 1), Value):  # the larger of two tensors, not of one
+    if isinstance(call.arg("other"), Value):  # the larger of two tensors, not of one
         return _sum(call, made)
     thin = first(call, made)
     keep = len(call.outputs[0].shape) == len(thin.shape)
@@ -145,26 +145,26 @@ def _along(call: Call, made: Made) -> Tensor:
 
 
 def _dims(call: Call, rank: int) -> list[int]:
-    named = call.kwargs.get("dim", call.kwargs.get("axis", call.arg("dim", 1)))
+    named = call.kwargs.get("dim", call.kwargs.get("axis", call.arg("dim")))
     if isinstance(named, int) and not isinstance(named, bool):
         return [named]
     return cast("list[int]", named) if isinstance(named, list) and named else list(range(rank))
 
 
 def _layer_norm(call: Call, made: Made) -> Tensor:
-    count = len(cast("Sequence[int]", call.arg("normalized_shape", 1)))
+    count = len(cast("Sequence[int]", call.arg("normalized_shape")))
     return over_last(first(call, made), count)
 
 
 def _map_norm(call: Call, made: Made) -> Tensor:
-    if call.op == "instance_norm" and call.arg("use_input_stats", 5, True) is False:
+    if call.op == "instance_norm" and call.arg("use_input_stats", True) is False:
         return _same(call, made)
     thin = first(call, made)
     return thin.data.sum(list(range(1, len(thin.shape))), keepdim=True)
 
 
 def _batch_norm(call: Call, made: Made) -> Tensor:
-    if not call.arg("training", 5, False):
+    if not call.arg("training", False):
         return _same(call, made)
     thin = first(call, made)
     gone = [dim for dim in range(len(thin.shape)) if dim != 1]
@@ -173,12 +173,12 @@ def _batch_norm(call: Call, made: Made) -> Tensor:
 
 def _pad(call: Call, made: Made) -> Tensor:
     thin = first(call, made)
-    sides = list(cast("Sequence[int]", call.arg("pad", 1)))
+    sides = list(cast("Sequence[int]", call.arg("pad")))
     rank = len(thin.shape)
     dims = [rank - 1 - i // 2 for i in range(len(sides))]
     alike = [thin.data.shape[dim] == 1 < thin.shape[dim] or dim < 2 for dim in dims]
     cut = [0 if same else side for same, side in zip(alike, sides, strict=True)]
-    mode = str(call.arg("mode", 2, "constant"))
+    mode = str(call.arg("mode", "constant"))
     return F.pad(thin.data, cut, mode=mode) if any(cut) else thin.data
 
 
@@ -189,7 +189,7 @@ def _resize(call: Call, made: Made) -> Tensor:
         options.pop(name, None)
     names = ("mode", "align_corners", "recompute_scale_factor", "antialias")
     options.update(zip(names, call.args[3:], strict=False))
-    scale = call.arg("scale_factor", 2)
+    scale = call.arg("scale_factor")
     if scale is None:
         return RESIZE(thin.data, size=list(call.outputs[0].shape[2:]), **options)
     return RESIZE(thin.data, scale_factor=scale, **options)
@@ -199,9 +199,9 @@ def _shuffle(call: Call, made: Made) -> Tensor:
     thin = _spatial(call, made, 2)
     x = _one_channel(thin, -3)
     if "unshuffle" in call.op:
-        y = F.pixel_unshuffle(x, cast("int", call.arg("downscale_factor", 1)))
+        y = F.pixel_unshuffle(x, cast("int", call.arg("downscale_factor")))
         return y.sum(-3, keepdim=True)
-    r = cast("int", call.arg("upscale_factor", 1))
+    r = cast("int", call.arg("upscale_factor"))
     return F.pixel_shuffle(x.expand(*x.shape[:-3], r * r, *x.shape[-2:]), r)
 
 
@@ -219,11 +219,11 @@ def _unfold(call: Call, made: Made) -> Tensor:
 def _fold(call: Call, made: Made) -> Tensor:
     thin = first(call, made)
     rank = len(thin.shape)
-    one = _one_channel(Thin(thin.whole(rank - 1), thin.shape), -2)
-    size, kernel = call.outputs[0].shape[-2:], _each(call.arg("kernel_size", 2), 2)
+    one = _one_channel(Broadcast(thin.whole(rank - 1), thin.shape), -2)
+    size, kernel = call.outputs[0].shape[-2:], _each(call.arg("kernel_size"), 2)
     names = ((3, "dilation", 1), (4, "padding", 0), (5, "stride", 1))
     cells = one.expand(*one.shape[:-2], prod(kernel), one.shape[-1])
-    return FOLD(cells, size, kernel, *(call.arg(name, i, d) for i, name, d in names))
+    return FOLD(cells, size, kernel, *(call.arg(name, d) for _, name, d in names))
 
 
 def _everything(call: Call, made: Made) -> Tensor:

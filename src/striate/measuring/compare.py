@@ -1,78 +1,24 @@
-"""Nets side by side, one net at several inputs, its share by kind of operation, and the same maps fully connected."""
+"""Nets side by side, one net at several inputs, and the same maps fully connected."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
-from striate.measuring.inputs import Shape, templates
-from striate.measuring.macs import formula
+from striate.measuring.inputs import Shape, templates, times
+from striate.measuring.operations import formula
+from striate.measuring.sheet import Sheet, shares
 from striate.probe import settled, trace
 from striate.report import Result, text_table
 from striate.shapes import dense_cost
-
-if TYPE_CHECKING:
-    from striate.measuring.sheet import Layer, Sheet
-
-# The start of a function's name, and what it is called; the first that fits.
-KINDS = (
-    ("conv_transpose", "transposed convolution"),
-    ("conv", "convolution"),
-    ("linear", "fully connected"),
-    ("matmul", "matrix product"),
-    ("mm", "matrix product"),
-    ("bmm", "matrix product"),
-    ("einsum", "matrix product"),
-    ("scaled_dot_product_attention", "attention"),
-    ("multi_head_attention_forward", "attention"),
-    ("lstm", "recurrent"),
-    ("gru", "recurrent"),
-    ("rnn", "recurrent"),
-    ("batch_norm", "normalisation"),
-    ("layer_norm", "normalisation"),
-    ("group_norm", "normalisation"),
-    ("instance_norm", "normalisation"),
-)
-
-
-def kind(op: str) -> str:
-    """What a function is, in words; "other" for what costs next to nothing.
-
-    >>> kind("conv2d"), kind("linear"), kind("add_")
-    ('convolution', 'fully connected', 'other')
-    """
-    return next((words for start, words in KINDS if op.startswith(start)), "other")
-
-
-def shares(layers: Sequence["Layer"]) -> dict[str, dict[str, float]]:
-    """The share of parameters and of MACs by kind of operation, 0 to 1, the largest parameters first."""
-    params, macs = sum(row.params for row in layers), sum(row.macs for row in layers)
-    found: dict[str, dict[str, float]] = {}
-    for row in layers:
-        share = found.setdefault(kind(row.op), {"params": 0.0, "macs": 0.0})
-        share["params"] += row.params / max(params, 1)
-        share["macs"] += row.macs / max(macs, 1)
-    paid = {name: share for name, share in found.items() if share["params"] or share["macs"]}
-    return dict(sorted(paid.items(), key=lambda item: (-item[1]["params"], -item[1]["macs"])))
-
-
-def shares_text(layers: Sequence["Layer"]) -> str:
-    """The shares as one line, without those under a tenth of a percent."""
-    found = shares(layers)
-
-    def listed(what: str) -> str:
-        parts = sorted(((share[what], name) for name, share in found.items()), reverse=True)
-        return ", ".join(f"{name} {part:.1%}" for part, name in parts if part >= 0.001) or "none"
-
-    return f"Of the parameters: {listed('params')}. Of the MACs: {listed('macs')}."
 
 
 @dataclass(frozen=True)
 class Comparison(Result):
     """Sheets side by side: other nets, or one net at other inputs."""
 
-    sheets: tuple["Sheet", ...]
+    sheets: tuple[Sheet, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """The sheets under one key; the command line prints the list alone."""
@@ -124,11 +70,11 @@ def _ratio(row: Sequence[int | None]) -> list[str]:
     return ["-" if second is None or not first else f"{second / first:.2f}"]
 
 
-def _named(sheet: "Sheet") -> str:
+def _named(sheet: Sheet) -> str:
     return f"{sheet.net} {', '.join('x'.join(map(str, shape)) for shape in sheet.inputs)}"
 
 
-def _field(sheet: "Sheet") -> str:
+def _field(sheet: Sheet) -> str:
     field = sheet.as_dict()["field"]
     return "x".join(map(str, field["size"])) if field else "no bound"
 
@@ -171,7 +117,7 @@ class Mlp(Result):
     def as_text(self) -> str:
         """One row a layer with maps, and the totals."""
         rows = [
-            [d.path or "(net)", *("x".join(map(str, s)) for s in (d.input, d.output)), f"{d.params:,}", f"{d.dense:,}",
+            [d.path or "(net)", times(d.input), times(d.output), f"{d.params:,}", f"{d.dense:,}",
              _times(d)]
             for d in self.layers
         ]  # fmt: skip

@@ -9,9 +9,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from gradient_fields.broadcast import Broadcast, Made, Step, first, of_value
+from gradient_fields.indexing import index_of
 from striate.errors import ArgumentError
-from striate.measuring.field_cuts import index_of
-from striate.measuring.thin import Made, Step, Thin, first, thin_of
 from striate.probe import Call, Value
 
 
@@ -56,7 +56,7 @@ def _native(call: Call, made: Made) -> Tensor:
 
 def _native_whole(call: Call, made: Made) -> Tensor:
     thin = first(call, made)
-    return _native(call, {call.inputs[0].index: Thin(thin.whole(), thin.shape)})
+    return _native(call, {call.inputs[0].index: Broadcast(thin.whole(), thin.shape)})
 
 
 def _expanded(call: Call, made: Made) -> Tensor:
@@ -65,7 +65,7 @@ def _expanded(call: Call, made: Made) -> Tensor:
     return data.reshape((1,) * more + tuple(data.shape))
 
 
-def _index(call: Call, thin: Thin) -> tuple[object, ...]:
+def _index(call: Call, thin: Broadcast) -> tuple[object, ...]:
     """An index that takes cell 0 where all are alike."""
     items = index_of(call, len(thin.shape))
     if items is None:
@@ -118,29 +118,27 @@ def _assigned(call: Call, made: Made) -> Tensor:
 
 
 def _narrowed(call: Call, made: Made) -> Tensor:
-    thin, dim = first(call, made), cast("int", call.arg("dim", 1))
+    thin, dim = first(call, made), cast("int", call.arg("dim"))
     if thin.data.shape[dim] == 1:
         return thin.data
-    return thin.data.narrow(
-        dim, cast("int", call.arg("start", 2)), cast("int", call.arg("length", 3))
-    )
+    return thin.data.narrow(dim, cast("int", call.arg("start")), cast("int", call.arg("length")))
 
 
 def _selected(call: Call, made: Made) -> Tensor:
-    thin, dim = first(call, made), cast("int", call.arg("dim", 1))
-    at = 0 if thin.data.shape[dim] == 1 else cast("int", call.arg("index", 2))
+    thin, dim = first(call, made), cast("int", call.arg("dim"))
+    at = 0 if thin.data.shape[dim] == 1 else cast("int", call.arg("index"))
     return thin.data.select(dim, at)
 
 
 def _split(call: Call, made: Made) -> list[Tensor]:
-    thin, dim = first(call, made), cast("int", call.arg("dim", 2, 0))
+    thin, dim = first(call, made), cast("int", call.arg("dim", 0))
     if thin.data.shape[dim] == 1:
         return [thin.data for _ in call.outputs]
     return list(thin.data.split([out.shape[dim] for out in call.outputs], dim))
 
 
 def _unbound(call: Call, made: Made) -> list[Tensor]:
-    thin, dim = first(call, made), cast("int", call.arg("dim", 1, 0))
+    thin, dim = first(call, made), cast("int", call.arg("dim", 0))
     if thin.data.shape[dim] == 1:
         return [thin.data.select(dim, 0) for _ in call.outputs]
     return list(thin.data.unbind(dim))
@@ -148,8 +146,8 @@ def _unbound(call: Call, made: Made) -> list[Tensor]:
 
 def _chained(call: Call, made: Made) -> Tensor:
     rank = len(call.outputs[0].shape)
-    dim = cast("int", call.kwargs.get("axis", call.arg("dim", 1, 0))) % rank
-    parts = [thin_of(value, made) for value in call.inputs if len(value.shape) == rank]
+    dim = cast("int", call.kwargs.get("axis", call.arg("dim", 0))) % rank
+    parts = [of_value(value, made) for value in call.inputs if len(value.shape) == rank]
     if all(part.data.shape[dim] == 1 for part in parts):
         return reduce(add, (part.data for part in parts))
     sides = [max(part.data.shape[d] for part in parts) for d in range(rank)]
@@ -161,14 +159,14 @@ def _chained(call: Call, made: Made) -> Tensor:
 
 
 def _stacked(call: Call, made: Made) -> Tensor:
-    parts = [thin_of(value, made).data for value in call.inputs]
+    parts = [of_value(value, made).data for value in call.inputs]
     sides = torch.broadcast_shapes(*(part.shape for part in parts))
-    return torch.stack([part.expand(sides) for part in parts], cast("int", call.arg("dim", 1, 0)))
+    return torch.stack([part.expand(sides) for part in parts], cast("int", call.arg("dim", 0)))
 
 
 def _picked(call: Call, made: Made) -> Tensor:
     """`index_select`."""
-    thin, dim = first(call, made), cast("int", call.arg("dim", 1))
+    thin, dim = first(call, made), cast("int", call.arg("dim"))
     if thin.data.shape[dim] != 1:
         raise _free(call)
     return thin.data

@@ -7,23 +7,26 @@ it computes its scores again.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from striate.errors import ArgumentError, UsageError, nearest
-from striate.measuring import timing
+from striate import plan as plans
+from striate.errors import ArgumentError, StriateError, UsageError, nearest
 from striate.measuring.inputs import Shape, templates
-from striate.measuring.macs import formula
+from striate.measuring.operations import formula, operation
+from striate.models import catalog
 from striate.plan import Plan
 from striate.plan import device as known_device
-from striate.probe import Call, saved_bytes, settled, trace
+from striate.probe import Call, copied, saved_bytes, settled, tensors, trace
 from striate.report import Result, text_table
 
 OPTIMIZERS = {"sgd": 0, "momentum": 1, "adamw": 2}  # numbers kept beside each parameter
 STEP_BYTES = 4  # AdamW counts its steps, a float32 a tensor
-ATTENTION = ("scaled_dot_product_attention", "multi_head_attention_forward")
+STEPS = 200  # of a training for whose sake the plan is chosen
+WIDTHS, SIZES = (1.0, 0.5), (1.0, 0.75, 0.5)  # what a forecast tries
 
 
 @dataclass(frozen=True)
@@ -160,8 +163,8 @@ def training_cost(
         state=state,
         saved=_saved(net, fed),
         working=2 * batch * max(outputs, default=0),
-        measured=timing.memory(net, fed, device) if memory else None,
-        plan=timing.plan(net, fed, device) if time else None,
+        measured=_memory(net, fed, device) if memory else None,
+        plan=_plan(net, fed, device) if time else None,
     )
 
 
@@ -170,7 +173,7 @@ def _saved(net: nn.Module, fed: Sequence[Tensor]) -> int:
     try:
         return saved_bytes(net, fed)
     except UsageError:
-        return timing.memory(net, fed, "cpu")
+        return _memory(net, fed, "cpu")
 
 
 def _bytes(held: Sequence[Tensor]) -> int:
@@ -195,14 +198,166 @@ def backward_macs(calls: Sequence[Call], trained: Mapping[str, object]) -> int:
             continue
         needing.update(value.index for value in call.outputs)
         macs = _macs(call)
-        if call.op in ATTENTION:
-            total += 5 * macs // 2
+        known = operation(call.op)
+        if known.backward is not None:
+            total += int(known.backward * macs)
         elif macs:
-            # An added bias is no factor: the two that are multiplied stand last in addmm, first elsewhere.
-            pair = (
-                slice(1, 3)
-                if call.op.startswith(("addmm", "baddbmm", "addbmm", "addmv"))
-                else slice(2)
-            )
-            total += macs * sum(needs[pair])
+            total += macs * sum(needs[known.factors : known.factors + 2])
     return total
+
+
+# Measured on this machine: the memory that a forward pass keeps, the time of a step.
+
+
+class _Flat(nn.Module):
+    """A net whose outputs are one row of numbers an item, so that it has a loss whatever it gives."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, ...] to [B, numbers]."""
+        found = [t.flatten(1) for t in tensors(self.net(x)) if t.is_floating_point()]
+        return torch.cat(found, 1)
+
+
+def _learn(net: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    outputs = net(x)
+    return outputs, (outputs.float() - y[:, None]).square().mean()
+
+
+def _batch(like: Sequence[Tensor]) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [
+        torch.rand(t.shape, generator=generator).to(t.dtype)
+        if t.is_floating_point()
+        else torch.zeros(t.shape, dtype=t.dtype)
+        for t in like
+    ]
+
+
+def _memory(net: nn.Module, like: Sequence[Tensor], device: str) -> int:
+    """Bytes that one forward pass in training mode keeps: counted on the CPU, the peak above the weights on CUDA."""
+    if not device.startswith("cuda"):
+        return saved_bytes(net, _batch(like), device="cpu")
+    twin = copied(net, device).train()
+    fed = [t.to(device) for t in _batch(like)]
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    outputs = [t for t in tensors(twin(*fed)) if t.requires_grad]
+    sum(t.float().sum() for t in outputs).backward()  # pyright: ignore[reportAttributeAccessIssue]
+    torch.cuda.synchronize(device)
+    return torch.cuda.max_memory_allocated(device) - before
+
+
+def _plan(net: nn.Module, like: Sequence[Tensor], device: str) -> plans.Plan:
+    """The fastest plan of a training step, with its time.
+
+    Raises:
+        UsageError: the net has several inputs.
+    """
+    if len(like) != 1:
+        raise UsageError(f"a step of a net with {len(like)} inputs is not timed; drop --time")
+    x = _batch(like)[0]
+    target = torch.zeros(len(x))
+    twin = _Flat(copied(net, "cpu"))
+    return plans.choose(twin, x, target, _learn, device=device, steps=STEPS)
+
+
+# A narrower net, or smaller pictures.
+
+
+@dataclass(frozen=True)
+class Option:
+    """One width and input, its parameters and its cost."""
+
+    width: float
+    input: tuple[int, ...]
+    params: int
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class Forecast(Result):
+    """Options of one net, the net as it is first."""
+
+    net: str
+    options: tuple[Option, ...]
+
+    def as_list(self) -> list[dict[str, Any]]:
+        """One entry an option; `time` is predicted from the MACs, as a share of the first."""
+        return [
+            {
+                "width": option.width,
+                "input": list(option.input),
+                "params": option.params,
+                "macs": option.cost.forward + option.cost.backward,
+                "peak_bytes": option.cost.peak,
+                "time": self._share(option),
+                "step_ms": self._step(option),
+            }
+            for option in self.options
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The options under one key."""
+        return {"net": self.net, "options": self.as_list()}
+
+    def as_text(self) -> str:
+        """One row an option."""
+        rows = [
+            [
+                f"{option.width:g}",
+                "x".join(map(str, option.input)),
+                f"{option.params:,}",
+                f"{option.cost.forward + option.cost.backward:,}",
+                f"{option.cost.peak / 2**20:,.0f}",
+                f"{self._share(option):.0%}"
+                if (step := self._step(option)) is None
+                else f"{step:.0f} ms",
+            ]
+            for option in self.options
+        ]
+        header = ["width", "input", "parameters", "MACs a step", "peak MiB", "time by MACs"]
+        return text_table(header, rows)
+
+    def _share(self, option: Option) -> float:
+        first, here = self.options[0].cost, option.cost
+        return (here.forward + here.backward) / max(first.forward + first.backward, 1)
+
+    def _step(self, option: Option) -> float | None:
+        timed = self.options[0].cost.plan
+        return (
+            None if timed is None or timed.step_ms is None else timed.step_ms * self._share(option)
+        )
+
+
+def forecast(name: str, first: Cost, shape: tuple[int, ...]) -> Forecast:
+    """The cost of a catalogue net at other widths and input sizes; those it cannot be built for are left out.
+
+    Args:
+        name: of the catalogue.
+        first: its cost as it is.
+        shape: its input, channels first.
+
+    Raises:
+        ArgumentError: no net has this name.
+    """
+    inputs = [(shape[0], *(max(1, round(side * scale)) for side in shape[1:])) for scale in SIZES]
+    options = [_option(name, first, size, width) for width in WIDTHS for size in inputs]
+    kept = [option for option in options if option]
+    if kept:
+        kept[0] = replace(kept[0], cost=first)  # with what was measured
+    return Forecast(name, tuple(kept))
+
+
+def _option(name: str, first: Cost, shape: tuple[int, ...], width: float) -> Option | None:
+    try:
+        net = catalog.build(name, in_channels=shape[0], size=shape[1:], width=width, init=False)
+        cost = training_cost(net, shape, batch=first.batch, optimizer=first.optimizer)
+    except StriateError:
+        return None  # a net of one size, or without a width
+    params = sum(p.numel() for p in net.parameters())
+    return Option(width, shape, params, cost)

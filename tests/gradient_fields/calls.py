@@ -1,15 +1,15 @@
 """One call of a net on its structure: PyTorch's own function with one channel, ones for weights, sums for the rest.
 
-Axes along which all values are alike are kept with one cell (`Thin`), so the channels of a wide
+Axes along which all values are alike are kept with one cell (`Broadcast`), so the channels of a wide
 net cost nothing.
 """
 
 from torch import Tensor
 
+from gradient_fields.broadcast import Made, Step
+from gradient_fields.moves import MOVES
+from gradient_fields.sums import SUMS
 from striate.errors import ArgumentError
-from striate.measuring.structure_moves import MOVES
-from striate.measuring.structure_sums import SUMS
-from striate.measuring.thin import Made, Step
 from striate.probe import Call
 
 STEPS: dict[str, Step] = {**SUMS, **MOVES}

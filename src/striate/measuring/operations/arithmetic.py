@@ -1,14 +1,148 @@
-"""Functions without a rule of their own: those that only move numbers, act on single ones, or are smooth."""
+"""How one number came about: its terms, the bound of their rounding, and rules that fit any function.
+
+Every rule reads the very tensors that PyTorch read and computes the number again in float64.
+
+u is the unit roundoff of a type (2^-24 for float32). A sum of n products, added in any order, fused or
+not, differs from the true one by at most gamma(n) times the sum of their magnitudes, gamma(n) = n u / (1 - n u):
+Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, eq. (3.5).
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
 
-from striate.measuring.arithmetic.parts import Arithmetic, Place, Step, Term, gamma
-from striate.probe import Value, tensors
+from striate.measuring.operations.arguments import setting, tensor
+from striate.probe import Call, Recording, Value, tensors
+
+Mark = Literal["", "padding", "gap", "taken"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a number stands: a tensor of the recording, and its coordinates there, batch axis included."""
+
+    value: Value
+    at: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One number that went in.
+
+    Attributes:
+        input: the number read; what stands for it where nothing is (0, or -inf under a maximum).
+        factor: what it was multiplied by.
+        source: where it stands; None for padding and for numbers that are no tensor's.
+        by: where the factor stands, if it depends on the input of the net too.
+        channel: input channel, for windows.
+        tap: cell of the kernel, for windows.
+        mark: "padding" is outside the input, "gap" between the inputs that a transposed convolution
+            spreads, "taken" the one that a maximum chose.
+    """
+
+    input: float
+    factor: float = 1.0
+    source: Place | None = None
+    by: Place | None = None
+    channel: int | None = None
+    tap: tuple[int, ...] = ()
+    mark: Mark = ""
+
+    @property
+    def product(self) -> float:
+        """What it adds; exact in float64 where both are float32."""
+        return self.input * self.factor if self.factor and self.input else 0.0
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """One number computed again.
+
+    Attributes:
+        kind: what was done, such as "convolution".
+        rule: how, in words.
+        terms: what went in.
+        exact: the result in float64.
+        bound: how far rounding may take PyTorch's number from it; None if no bound is known.
+        facts: other numbers of the rule by name, such as a bias or a divisor.
+        kernel: cells of the window an axis, for windows.
+        dilation: steps between them, an axis.
+        main: the term that the number follows, where that is not the one of the largest product.
+    """
+
+    kind: str
+    rule: str
+    terms: tuple[Term, ...]
+    exact: float
+    bound: float | None
+    facts: Mapping[str, float] = field(default_factory=dict[str, float])
+    kernel: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
+    main: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One call of a recording and the place in its output that is asked about."""
+
+    recording: Recording
+    index: int
+    place: Place
+
+    @property
+    def call(self) -> Call:
+        """The call."""
+        return self.recording.calls[self.index]
+
+    @property
+    def at(self) -> tuple[int, ...]:
+        """Coordinates in its output."""
+        return self.place.at
+
+    @property
+    def unit(self) -> float:
+        """U of the type that it gave."""
+        dtype = self.place.value.dtype
+        return torch.finfo(dtype).eps / 2 if dtype.is_floating_point else 0.0
+
+    def numbers(self, value: Value) -> Tensor:
+        """What a tensor held."""
+        return self.recording.numbers[value.index]
+
+    def value(self, name: str) -> Value | None:
+        """A tensor argument; None if it is none."""
+        found = self.call.arg(name)
+        return found if isinstance(found, Value) else None
+
+    def tensor(self, name: str) -> Value:
+        """A tensor argument that has to be one (see `tensor`)."""
+        return tensor(self.call, name)
+
+    def ints(self, name: str, axes: int, default: int) -> tuple[int, ...]:
+        """An argument that is one integer or one an axis."""
+        given = self.call.arg(name)
+        return tuple(setting(given, axis, default) for axis in range(axes))
+
+
+def gamma(n: int, unit: float) -> float:
+    """The relative rounding error that n operations may add up to."""
+    return n * unit / (1 - n * unit) if n * unit < 1 else math.inf
+
+
+def summed(terms: Sequence[Term], unit: float, extra: Sequence[float] = ()) -> tuple[float, float]:
+    """The sum of products and further numbers, correctly rounded to float64, and its bound.
+
+    Products that underflow may each be off by the smallest normal number besides.
+    """
+    products = [*(term.product for term in terms), *extra]
+    total = math.fsum(products) if all(map(math.isfinite, products)) else sum(products)
+    least = float(torch.finfo(torch.float32).tiny) if unit else 0.0
+    bound = gamma(len(products), unit) * math.fsum(map(abs, products)) + len(products) * least
+    return total, bound
 
 
 def moved(step: Step) -> Arithmetic | None:
@@ -55,6 +189,12 @@ def _unravel(index: int, shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(reversed(at))
 
 
+def exact_pointwise(step: Step) -> Arithmetic | None:
+    """A function of one number that does not round, such as relu."""
+    found = pointwise(step)
+    return found and replace(found, bound=0.0)
+
+
 def pointwise(step: Step) -> Arithmetic | None:
     """A function of one number, such as an activation, computed again in float64."""
     source = step.call.inputs[0]
@@ -65,15 +205,11 @@ def pointwise(step: Step) -> Arithmetic | None:
     exact = float(_again(step, wide)[step.at])
     # Eight units in the last place of the larger of both numbers: the functions are correct to
     # about one, formulas such as GELU's add a few roundings.
-    straight = step.call.op.rstrip("_") in STRAIGHT
-    bound = 0.0 if straight else 8 * step.unit * max(abs(x), abs(exact))
+    bound = 8 * step.unit * max(abs(x), abs(exact))
     term = Term(x, 1.0, Place(source, step.at))
     return Arithmetic(
         "activation", f"{step.call.op.rstrip('_')} of one number", (term,), exact, bound
     )
-
-
-STRAIGHT = frozenset({"relu", "relu6", "hardtanh", "clamp", "clip", "abs", "neg", "threshold"})
 
 
 def smooth(step: Step) -> Arithmetic | None:
@@ -148,3 +284,9 @@ def _again(step: Step, replaced: Mapping[Value, Tensor]) -> Tensor:
     result = function(*args, **kwargs)
     given = tensors(args[:1] if step.call.op == "setitem" else result)
     return given[step.call.outputs.index(step.place.value)]
+
+
+def floats(tensor: Tensor) -> list[float]:
+    """The numbers of one axis."""
+    numbers: list[float] = tensor.double().tolist()
+    return numbers

@@ -7,13 +7,13 @@ from typing import cast
 
 from torch import Tensor
 
+from gradient_fields.broadcast import Broadcast, Made, Step, first, of_value
+from gradient_fields.equations import letters
 from striate.errors import ArgumentError
-from striate.measuring.equations import letters
-from striate.measuring.thin import Made, Step, Thin, first, thin_of
 from striate.probe import Call
 
 
-def over_last(thin: Thin, count: int) -> Tensor:
+def over_last(thin: Broadcast, count: int) -> Tensor:
     """Summed over the last axes, which stay with one cell."""
     return thin.data.sum(list(range(-count, 0)), keepdim=True)
 
@@ -23,12 +23,12 @@ def _linear(call: Call, made: Made) -> Tensor:
 
 
 def _bilinear(call: Call, made: Made) -> Tensor:
-    left, right = (thin_of(value, made) for value in call.inputs[:2])
+    left, right = (of_value(value, made) for value in call.inputs[:2])
     return over_last(left, 1) + over_last(right, 1)
 
 
 def _product(call: Call, made: Made) -> Tensor:
-    left, right = (thin_of(value, made) for value in call.inputs[-2:])
+    left, right = (of_value(value, made) for value in call.inputs[-2:])
     rows = left.data.sum(-1, keepdim=len(right.shape) > 1)
     columns = right.data.sum(-2 if len(right.shape) > 1 else -1, keepdim=len(left.shape) > 1)
     return rows + columns
@@ -41,7 +41,7 @@ def _einsum(call: Call, made: Made) -> Tensor:
     terms, result = named
     parts = [
         _placed(
-            thin_of(value, made),
+            of_value(value, made),
             [result.index(a) if a in result else None for a in term],
             len(result),
         )
@@ -51,7 +51,7 @@ def _einsum(call: Call, made: Made) -> Tensor:
 
 
 def _tensordot(call: Call, made: Made) -> Tensor:
-    pair, named = [thin_of(value, made) for value in call.inputs[:2]], call.arg("dims", 2, 2)
+    pair, named = [of_value(value, made) for value in call.inputs[:2]], call.arg("dims", 2)
     if isinstance(named, int):
         n = len(pair[0].shape)
         named = [list(range(n - named, n)), list(range(named))]
@@ -65,7 +65,7 @@ def _tensordot(call: Call, made: Made) -> Tensor:
     return reduce(add, parts)
 
 
-def _placed(thin: Thin, place: Sequence[int | None], rank: int) -> Tensor:
+def _placed(thin: Broadcast, place: Sequence[int | None], rank: int) -> Tensor:
     """Summed over the axes without a place, the others at theirs among `rank`."""
     gone = [dim for dim, to in enumerate(place) if to is None]
     data = thin.data.sum(gone) if gone else thin.data
@@ -78,12 +78,12 @@ def _placed(thin: Thin, place: Sequence[int | None], rank: int) -> Tensor:
 
 
 def _attention(call: Call, made: Made) -> Tensor:
-    query, *pair = (thin_of(value, made) for value in call.inputs[:3])
+    query, *pair = (of_value(value, made) for value in call.inputs[:3])
     return reduce(add, (over_last(thin, 2) for thin in pair), over_last(query, 1))
 
 
 def _multi_head(call: Call, made: Made) -> list[Tensor]:
-    query, *pair = (thin_of(value, made) for value in call.inputs[:3])
+    query, *pair = (of_value(value, made) for value in call.inputs[:3])
     result = reduce(
         add, (thin.data.sum((0, -1), keepdim=True) for thin in pair), over_last(query, 1)
     )
@@ -92,7 +92,7 @@ def _multi_head(call: Call, made: Made) -> list[Tensor]:
 
 
 def _gated(call: Call, made: Made) -> Tensor:
-    thin, dim = first(call, made), cast("int", call.arg("dim", 1, -1))
+    thin, dim = first(call, made), cast("int", call.arg("dim", -1))
     if thin.data.shape[dim] == 1:
         return thin.data
     left, right = thin.data.chunk(2, dim)
