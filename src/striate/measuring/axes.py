@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import reduce
+from itertools import pairwise
 from math import gcd, lcm, prod
 from operator import or_
 
@@ -56,6 +57,12 @@ class Spans:
             if span
         ]
         return sum(middles, Fraction(0)) / max(1, len(middles))
+
+    @property
+    def step(self) -> float:
+        """The widest distance from one cell to the next."""
+        starts = [span[0] for i in range(self.period + 1) if (span := self.at(i))]
+        return max((float(b - a) for a, b in pairwise(starts)), default=float(self.stride))
 
     def at(self, i: int) -> Span:
         """The interval of cell `i`."""
@@ -224,13 +231,18 @@ Move = Callable[[Axis], Axis]
 class Misaligned:
     """Branches that are joined although they do not look at the same places.
 
-    `strides` and `centres` are those of the branches along the axis `axis` of the picture.
+    `strides` and `centres` are those of the branches along the axis `axis` of the picture, `ends` the last pixels
+    that their first cells read, `cells` how many they have, and `step` the widest distance between neighbouring
+    cells that read other pixels: where one was resized, that before it was.
     """
 
     call: Call
     axis: int
     strides: tuple[float, ...]
     centres: tuple[float, ...]
+    ends: tuple[int, ...]
+    cells: int
+    step: float
 
 
 @dataclass
@@ -422,7 +434,9 @@ class Following:
         if len(known) == len(spans) and len({(each.stride, each.centre) for each in known}) > 1:
             strides = tuple(float(each.stride) for each in known)
             centres = tuple(float(each.centre) for each in known)
-            self.misaligned.append(Misaligned(call, number, strides, centres))
+            ends = tuple(span[1] if (span := each.at(0)) else 0 for each in known)
+            step = max(each.step for each in known)
+            self.misaligned.append(Misaligned(call, number, strides, centres, ends, count, step))
 
 
 def start(value: Value) -> Following:

@@ -41,13 +41,16 @@ class Field:
 
 @dataclass(frozen=True)
 class Unread:
-    """Cells of the input that no output reads, out of how many; `lines` are whole ones an axis."""
+    """Cells of the input that no output reads, out of how many; `lines` are whole ones an axis.
 
-    count: int
+    `count` is None where that is not known.
+    """
+
+    count: int | None
     of: int
     lines: tuple[tuple[int, ...], ...]
 
-    def as_dict(self) -> dict[str, int | list[int]]:
+    def as_dict(self) -> dict[str, int | list[int] | None]:
         """Counts, and under `planes`, `rows` and `cols` the lines that are never read, if any are."""
         names = ("planes", "rows", "cols")[3 - len(self.lines) :]
         lost = {name: list(line) for name, line in zip(names, self.lines, strict=True) if line}
@@ -116,15 +119,20 @@ class Fields:
         crowded = any(other.dims & axis.dims for other in axes if other and other is not axis)
         return None if crowded else self.state.alone(axis, value.shape)
 
-    def unread(self, outputs: Sequence[Value]) -> Unread:
-        """Cells of the picture that none of some tensors reads."""
+    def unread(self, outputs: Sequence[Value], *, sure: bool = True) -> Unread:
+        """Cells of the picture that none of some tensors reads.
+
+        Not known where it is not known what one of them reads, or with `sure=False` whether they are all there
+        are, unless the others read all.
+        """
         if self.picture is None:
             return NONE_UNREAD
         sides = self.picture.shape[2:]
+        known = [out for out in outputs if out.index not in self.state.unsure]
         read = [
             reduce(
                 or_,
-                (axis.cells.all for out in outputs if (axis := self.state.axes(out)[number])),
+                (axis.cells.all for out in known if (axis := self.state.axes(out)[number])),
                 0,
             )
             for number in range(len(sides))
@@ -134,6 +142,8 @@ class Fields:
             for n, cells in zip(sides, read, strict=True)
         )
         left = prod(n - len(line) for n, line in zip(sides, lines, strict=True))
+        if left < prod(sides) and not (sure and len(known) == len(outputs)):
+            return Unread(None, prod(sides), ())
         return Unread(prod(sides) - left, prod(sides), lines)
 
 
@@ -152,7 +162,10 @@ def _follow(call: Call, state: Following) -> None:
     """Add what the outputs of one call read; one answer of a rule stands for all of them."""
     if not any(state.depends(value) for value in call.inputs):
         return
+    lost = len(state.lost)
     found = operation(call.op).reads(call, state)
+    if len(state.lost) > lost or any(value.index in state.unsure for value in call.inputs):
+        state.unsure.update(value.index for value in call.outputs)
     for i, value in enumerate(call.outputs):
         state.found[value.index] = found[i] if isinstance(found, list) else found
 

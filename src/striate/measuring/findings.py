@@ -4,7 +4,8 @@ A size that a fix names has been tried: the net was traced again at it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 
 import torch
@@ -12,12 +13,12 @@ from torch import Tensor, nn
 
 from striate.errors import ArgumentError
 from striate.measuring.axes import Misaligned
-from striate.measuring.fields import Field, Fields, Unread
+from striate.measuring.fields import Fields, Unread, fields
 from striate.measuring.inputs import counted, times
 from striate.measuring.misfits import Tries
 from striate.measuring.operations import operation
 from striate.measuring.operations.arguments import kernel_of, setting
-from striate.probe import Call, Trace, Value, as_eval, trace, watch
+from striate.probe import Call, Trace, Value, as_eval, copied, trace, watch
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Finding:
 
     def as_text(self) -> str:
         """One line."""
-        return f"{self.path or '(net)'}: {self.text}; {self.fix}"
+        return f"{self.path or '(net)'}: {self.text}" + (f"; {self.fix}" if self.fix else "")
 
 
 @dataclass(frozen=True)
@@ -46,40 +47,70 @@ class Case:
     fields: Fields
     batch: int | None = None
 
-    @property
+    @cached_property
     def parameters(self) -> Mapping[str, nn.Parameter]:
         """By name, shared ones once."""
         return dict(self.net.named_parameters())
 
+    @cached_property
+    def training(self) -> Trace:
+        """The same run in training mode with two items; with one, if the net does not take two."""
+        numbers = self.run.device == "cpu"
+        two = self.run.fed.mapped(lambda t: t.expand(2, *t.shape[1:]) if t.shape[:1] == (1,) else t)
+        found = trace(self.net, two, numbers=numbers, training=True)
+        if found.error is None:
+            return found
+        one = trace(self.net, self.run.fed, numbers=numbers, training=True)
+        return found if one.error else one
+
 
 def examine(case: Case) -> tuple[Finding, ...]:
-    """All findings on one net, those of the whole net first; of a run that stopped, those that need no end."""
-    if case.run.error is not None:
-        return (*_geometry(case.net, case.run, case.fields), *_biases(case.run), *_frozen(case.net))
+    """All findings on one net, those of the whole net first.
+
+    Of a run that stopped, or whose outputs cannot be followed, those alone that do not depend on its end.
+    """
+    run, whole = case.run, case.run.error is None and not case.run.unseen
     return (
-        *_geometry(case.net, case.run, case.fields),
-        *_softmax(case.run),
-        *_biases(case.run),
-        *_single_values(case),
+        *(_unread(case.net, run, case.fields) if whole else ()),
+        *_misaligned(run, case.fields),
+        *_checkerboards(run),
+        *_unfollowed(case),
+        *(_softmax(case) if whole else ()),
+        *_biases(run),
+        *(_single_values(case) if run.error is None else ()),
         *_frozen(case.net),
-        *_idle(case),
+        *(_idle(case) if run.error is None else ()),
     )
 
 
-def _softmax(run: Trace) -> list[Finding]:
-    """A net that ends in probabilities."""
-    ending = {out.index for out in run.outputs}
-    last = [c for c in run.calls if ending & {out.index for out in c.outputs}]
+def _softmax(case: Case) -> list[Finding]:
+    """A net that ends in probabilities, in training too; probabilities beside other outputs are meant so."""
+    ending = _softmax_calls(case.run)
+    if not ending or not _softmax_calls(case.training):
+        return []
     return [
         Finding(
             "softmax",
-            call.path,
-            f"the net ends in {call.op}, and cross-entropy applies it once more",
+            ending[0].path,
+            f"the net ends in {ending[0].op}, and cross-entropy applies it once more",
             "return the logits, and apply softmax to predictions only",
         )
-        for call in last
-        if call.op in ("softmax", "log_softmax")
     ]
+
+
+def _softmax_calls(run: Trace) -> list[Call]:
+    """The calls that made the outputs, if all of them are probabilities of classes."""
+    makers = {out.index: call for call in run.calls for out in call.outputs}
+    last = [makers.get(out.index) for out in run.outputs]
+    found = [call for call in last if call and call.op in ("softmax", "log_softmax")]
+    return found if len(found) == len(last) and all(map(_over_classes, found)) else []
+
+
+def _over_classes(call: Call) -> bool:
+    """Classes stand after the items, or last in a row of places; weights of attention are a square table."""
+    *_, rows, columns = (0, *call.outputs[0].shape)
+    rank, dim = len(call.outputs[0].shape), call.arg("dim")
+    return dim in (1, 1 - rank) or (rank == 3 and rows != columns)
 
 
 def _biases(run: Trace) -> list[Finding]:
@@ -115,23 +146,20 @@ def _biases(run: Trace) -> list[Finding]:
 
 def _single_values(case: Case) -> list[Finding]:
     """Batch normalisation that would see one value a channel."""
-    found: list[Finding] = []
+    if case.batch != 1:
+        return []
     for call in case.run.calls:
         value = call.arg("input")
         if call.op != "batch_norm" or not isinstance(value, Value):
             continue
-        space = value.shape[2:]
-        if case.batch == 1 or (case.batch is None and prod(space) == 1):
-            where = f"maps of {times(space)}" if prod(space) > 1 else "one value a channel"
-            found.append(
-                Finding(
-                    "batch",
-                    call.path,
-                    f"at batch 1 batch normalisation learns from {where} of a single item",
-                    "train with batch=2 or more, or normalise by group",
-                )
-            )
-    return found[:1]
+        space, values = value.shape[2:], value.count // value.shape[1]
+        if prod(space) == 1 < values:
+            continue  # places of one item that stand where items do
+        where = f"maps of {times(space)}" if prod(space) > 1 else "one value a channel"
+        text = f"at batch 1 batch normalisation learns from {where} of a single item"
+        fix = "train with batch=2 or more, or normalise by group"
+        return [Finding("batch", call.path, text, fix)]
+    return []
 
 
 def _frozen(net: nn.Module) -> list[Finding]:
@@ -160,39 +188,43 @@ def _frozen(net: nn.Module) -> list[Finding]:
 
 def _idle(case: Case) -> list[Finding]:
     """Parameters that no function reads, and those that no output sends a gradient to, in training either."""
-    read, learning = _read(case.run), _learning(case.run)
+    run = case.run
+    read, learning = _read(run), _learning(run)
     trained = {name for name, p in case.parameters.items() if p.requires_grad}
-    if not set(case.parameters) <= read or not trained <= learning:
-        run = _in_training(case)  # heads that only training uses
-        read, learning = read | _read(run), learning | _learning(run)
-    unused = _owners(case, [name for name in case.parameters if name not in read])
-    untrained = _owners(case, sorted(trained & read - learning))
+    if set(case.parameters) <= read and trained <= learning:
+        return []
+    read, learning = read | _read(case.training), learning | _learning(case.training)
+    unused = [name for name in case.parameters if name not in read]
+    untrained = [name for name in case.parameters if name in (trained & read) - learning]
+    doubt = _doubt(case)
+    if doubt:
+        names = unused if run.unseen else [*unused, *untrained]
+        return _by_owner(
+            case, "unknown", names, f"were not read or got no gradient here; {doubt}", ""
+        )
     return [
-        *(
-            Finding(
-                "unused",
-                owner,
-                f"{count:,} parameters are never read",
-                "remove them or use them in forward",
-            )
-            for owner, count in unused.items()
-        ),
-        *(
-            Finding(
-                "gradient",
-                owner,
-                f"{count:,} parameters never get a gradient: none of their results reaches an output",
-                "remove the detach after them, use their result, or freeze them with requires_grad_(False)",
-            )
-            for owner, count in untrained.items()
+        *_by_owner(case, "unused", unused, "are never read", "remove them or use them in forward"),
+        *_by_owner(
+            case,
+            "gradient",
+            untrained,
+            "never get a gradient: none of their results reaches an output",
+            "remove the detach after them, use their result, or freeze them with requires_grad_(False)",
         ),
     ]
 
 
-def _in_training(case: Case) -> Trace:
-    like = [torch.empty(v.shape, dtype=v.dtype, device="meta") for v in case.run.inputs]
-    numbers = case.run.device == "cpu"
-    return trace(case.net, like, numbers=numbers, training=True)
+def _doubt(case: Case) -> str:
+    """Why it proves nothing that these runs did not read a parameter; "" if it does."""
+    failed = case.training.failed
+    if failed is not None:
+        where = f"{failed.path} ({failed.module})" if failed.path else failed.module
+        return f"in training mode the net stops at {where}, so whether training does is not known"
+    if case.run.unseen or case.training.unseen:
+        return "its outputs cannot be followed, so whether training does is not known"
+    if case.run.device == "cpu":
+        return "the way through the net depends on numbers, so whether others do is not known"
+    return ""
 
 
 def _read(run: Trace) -> set[str]:
@@ -217,27 +249,50 @@ def _passes_gradients(call: Call) -> bool:
     return real and operation(call.op).gradient
 
 
-def _owners(case: Case, names: Sequence[str]) -> dict[str, int]:
-    """Parameters by the module that holds them."""
-    owners: dict[str, int] = {}
+MOST = 3  # findings of one kind that stand one by one
+
+
+def _by_owner(case: Case, kind: str, names: Sequence[str], what: str, fix: str) -> list[Finding]:
+    """One finding a module, or a whole branch of them; many together as one."""
+    counts: dict[str, int] = {}
     for name in names:
-        owner = name.rpartition(".")[0]
-        owners[owner] = owners.get(owner, 0) + case.parameters[name].numel()
-    return owners
+        owner = _branch(case, name, set(names))
+        counts[owner] = counts.get(owner, 0) + case.parameters[name].numel()
+    if len(counts) <= MOST:
+        return [
+            Finding(kind, owner, f"{n:,} parameters {what}", fix) for owner, n in counts.items()
+        ]
+    first, *others = counts
+    whose = f"of this and {len(others)} more modules"
+    return [Finding(kind, first, f"{sum(counts.values()):,} parameters {whose} {what}", fix)]
 
 
-# What a net reads of its picture: pixels left out, fields too large, branches that miss each other.
+def _branch(case: Case, name: str, among: set[str]) -> str:
+    """The module that holds a parameter, or the largest one around it that holds nothing else."""
+    owner = best = name.rpartition(".")[0]
+    held = sum(other.startswith(f"{owner}.") for other in among)
+    while owner:
+        owner = owner.rpartition(".")[0]
+        inside = [other for other in case.parameters if other.startswith(f"{owner}.")]
+        if not owner or not set(inside) <= among:
+            return best
+        if len(inside) > held:
+            best, held = owner, len(inside)
+    return best
 
 
-def _geometry(net: nn.Module, run: Trace, seen: Fields) -> list[Finding]:
-    """All findings of this kind."""
-    return [
-        *([] if run.error else _unread(net, run, seen)),
-        *_too_large(run, seen),
-        *_misaligned(run, seen),
-        *_checkerboards(run),
-        *_unfollowed(seen),
-    ]
+def _merged(found: Sequence[Finding]) -> list[Finding]:
+    """One cause that shows in many places is one finding."""
+    if len(found) <= 1:
+        return list(found)
+    places = ", ".join(each.path or "(net)" for each in found[1:4]) + (
+        ", ..." if len(found) > 4 else ""
+    )
+    more = f"{found[0].text} (and {len(found) - 1} more such: {places})"
+    return [replace(found[0], text=more)]
+
+
+# What a net reads of its picture: pixels left out, branches that miss each other.
 
 
 def _unread(net: nn.Module, run: Trace, seen: Fields) -> list[Finding]:
@@ -250,22 +305,36 @@ def _unread(net: nn.Module, run: Trace, seen: Fields) -> list[Finding]:
         if line
     ]
     text = f"{lost.count:,} of {lost.of:,} pixels are read by no output ({' and '.join(lines)})"
-    return [Finding("unread", "", text, _mend(net, run, lost) or _gaps(run))]
+    return [Finding("unread", "", text, _mend(net, run, lost) or _gaps(net, run))]
 
 
 def _names(lost: Unread) -> tuple[str, ...]:
     return ("plane", "row", "column")[3 - len(lost.lines) :]
 
 
-def _gaps(run: Trace) -> str:
+def _gaps(net: nn.Module, run: Trace) -> str:
     """What to do where no size helps: the first window that skips cells, or the cut that is made."""
     for call in run.calls:
-        stride = call.arg("stride")
+        stride, sides = call.arg("stride"), kernel_of(call)
         if call.op.startswith("conv") and "transpose" not in call.op and stride:
-            sides = kernel_of(call)
-            if any(k < setting(stride, axis) for axis, k in enumerate(sides)):
+            wide = tuple(max(k, setting(stride, axis)) for axis, k in enumerate(sides))
+            if wide != sides and _reads_more(net, run, call.path, wide):
                 return f"give {call.path or 'the net'} a kernel as wide as its stride, or average before it"
     return "cut the input to what is read, or pad before the layer that cuts it off"
+
+
+def _reads_more(net: nn.Module, run: Trace, path: str, kernel: tuple[int, ...]) -> bool:
+    """Whether the net reads more of its picture with another kernel in one of its convolutions."""
+    changed = copied(net, "meta")
+    layer = changed.get_submodule(path)
+    weight = getattr(layer, "weight", None)
+    if not isinstance(weight, nn.Parameter) or not hasattr(layer, "kernel_size"):
+        return False
+    layer.weight = nn.Parameter(weight.new_empty((*weight.shape[:2], *kernel)))
+    setattr(layer, "kernel_size", kernel)  # noqa: B010 - declared by no common class
+    again = trace(changed, run.fed, numbers=False)
+    before, after = fields(run).unread(run.outputs), fields(again).unread(again.outputs)
+    return again.error is None and (after.count or 0) < (before.count or 0)
 
 
 def _mend(net: nn.Module, run: Trace, lost: Unread) -> str | None:
@@ -310,35 +379,6 @@ def _words(
     return ", or ".join(parts) or None
 
 
-def _too_large(run: Trace, seen: Fields) -> list[Finding]:
-    """The first layer whose field is wider than the picture; one finding stands for all after it."""
-    if seen.picture is None:
-        return []
-    sides = seen.picture.shape[2:]
-    known = [(call, seen.of(call.outputs[0])) for call in run.calls]
-    wide = [
-        (call, f)
-        for call, f in known
-        if f and any(a > b for a, b in zip(f.size, sides, strict=True))
-    ]
-    if not wide:
-        return []
-    call, last = wide[0][0], wide[-1][1]
-    return [Finding("field", call.path, _wide(wide[0][1], sides), _wider(last))]
-
-
-def _wide(field: Field, sides: Sequence[int]) -> str:
-    return (
-        f"from here on a value has a field of {times(field.size)} or more, larger than the input "
-        f"{times(sides)}: part of it always lies outside"
-    )
-
-
-def _wider(field: Field | None) -> str:
-    size = times(field.size) if field else ""
-    return f"inputs from {size} on hold the largest field whole; or take layers away before it"
-
-
 def _misaligned(run: Trace, seen: Fields) -> list[Finding]:
     makers = {out.index: call for call in run.calls for out in call.outputs}
     found: dict[int, Finding] = {}
@@ -346,8 +386,49 @@ def _misaligned(run: Trace, seen: Fields) -> list[Finding]:
         parts = [makers.get(value.index) for value in join.call.inputs]
         if all(part is None or operation(part.op).selects for part in parts):
             continue  # cut out side by side on purpose, as in space to depth
-        found.setdefault(id(join.call), _join(join))
-    return list(found.values())
+        if _apart(join, seen, makers):
+            found.setdefault(id(join.call), _join(join))
+    return _merged(list(found.values()))
+
+
+def _apart(join: Misaligned, seen: Fields, makers: Mapping[int, Call]) -> bool:
+    """Whether branches lie so far apart that it is no matter of rounding.
+
+    Within half a cell of the coarsest of them they are as near as windows allow that move by more than one
+    cell, such as a pooling beside a strided convolution, or that are resized.
+    """
+    stride, other = max(join.strides), min(join.strides)
+    apart = max(join.centres) - min(join.centres)
+    if (
+        stride != other
+    ):  # they drift; over the whole map by no more than a cell if sizes were but rounded
+        return apart + (stride - other) * (join.cells - 1) > 2 * join.step
+    if apart >= stride and len(set(join.ends)) == 1:
+        return False  # causal: they end at one place, and read backwards from there
+    half = max(stride, join.step) / 2
+    return apart > half or (apart == half and not _narrows(join, seen, makers))
+
+
+def _narrows(join: Misaligned, seen: Fields, makers: Mapping[int, Call]) -> bool:
+    """Whether maps become coarser between the point where the branches part and the join."""
+    ways = [_before(value.index, makers) for value in join.call.inputs if value.live]
+    shared = set(ways[0]).intersection(*ways[1:]) if ways else set[int]()
+    fork = next((index for index in ways[0] if index in shared), None) if ways else None
+    value = next((v for c in makers.values() for v in c.outputs if v.index == fork), seen.picture)
+    axis = seen.state.axes(value)[join.axis] if value else None
+    spans = axis.cells.spans if axis else None
+    return spans is not None and float(spans.stride) < max(join.strides)
+
+
+def _before(index: int, makers: Mapping[int, Call]) -> list[int]:
+    """A value and all that it was made of, the latest first."""
+    found, left = {index}, [index]
+    while left:
+        call = makers.get(left.pop())
+        new = [v.index for v in call.inputs if v.live and v.index not in found] if call else []
+        found.update(new)
+        left += new
+    return sorted(found, reverse=True)
 
 
 def _join(join: Misaligned) -> Finding:
@@ -364,13 +445,8 @@ def _join(join: Misaligned) -> Finding:
 
 
 def _checkerboards(run: Trace) -> list[Finding]:
-    return [
-        found
-        for call in run.calls
-        if call.op.startswith("conv_transpose")
-        for found in [_checkerboard(call)]
-        if found
-    ]
+    calls = [call for call in run.calls if call.op.startswith("conv_transpose")]
+    return _merged([found for call in calls if (found := _checkerboard(call))])
 
 
 def _checkerboard(call: Call) -> Finding | None:
@@ -407,18 +483,26 @@ def _one(numbers: Sequence[int]) -> str:
     return str(numbers[0]) if len(set(numbers)) == 1 else str(tuple(numbers))
 
 
-def _unfollowed(seen: Fields) -> list[Finding]:
-    names = list(dict.fromkeys(call.op for call in seen.lost))
-    if not names:
-        return []
-    return [
-        Finding(
-            "unknown",
-            seen.lost[0].path,
-            f"what {', '.join(names)} reads is not known, so the layers after it have no field",
-            "the other columns hold; measure the part before it by itself",
-        )
-    ]
+def _unfollowed(case: Case) -> list[Finding]:
+    """What could not be followed: functions, and outputs."""
+    lost, run = case.fields.lost, case.run
+    names = ", ".join(dict.fromkeys(call.op for call in lost))
+    found = (
+        [
+            Finding(
+                "unknown",
+                lost[0].path,
+                f"what {names} reads is not known, so the layers after it have no field",
+                "the other columns hold; measure the part before it by itself",
+            )
+        ]
+        if lost
+        else []
+    )
+    if run.unseen:
+        text = f"outputs not seen: {run.unseen} cannot be followed, so nothing is said of what they read"
+        found.append(Finding("unknown", "", text, "return tensors, or measure the part that does"))
+    return found
 
 
 # What only data shows.

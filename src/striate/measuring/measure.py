@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from striate.errors import ShapeError
-from striate.measuring.fields import NONE_UNREAD, Fields, fields
+from striate.measuring.fields import Fields, fields
 from striate.measuring.findings import Case, examine
 from striate.measuring.inputs import Shape, read_shape, templates
 from striate.measuring.misfits import failure, unfinished
@@ -61,7 +61,7 @@ def measure(
         findings=examine(Case(module, run, seen, batch)),
         ran_on=run.device,
         field=seen.of(run.outputs[0]) if run.outputs else None,
-        unread=NONE_UNREAD if problem else seen.unread(run.outputs),
+        unread=seen.unread(run.outputs, sure=not (problem or run.unseen)),
         unfinished=unfinished(module, run, problem) if problem else None,
     )
 

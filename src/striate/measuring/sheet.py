@@ -122,6 +122,17 @@ class Sheet(Result):
     unread: Unread = NONE_UNREAD
     unfinished: Unfinished | None = None
 
+    @property
+    def beyond_input(self) -> tuple[str, Field, Field] | None:
+        """From which layer on a field is larger than the picture, that field, and the last such; None if none is."""
+        sides = next((shape[1:] for shape in self.inputs if len(shape) > 1), ())
+        wide = [
+            (layer.path, layer.field)
+            for layer in self.layers
+            if layer.field and any(a > b for a, b in zip(layer.field.size, sides, strict=False))
+        ]
+        return (*wide[0], wide[-1][1]) if wide else None
+
     def as_dict(self) -> dict[str, Any]:
         """The JSON shape `measure`; `field` is that of the first output."""
         return {
@@ -155,6 +166,12 @@ class Sheet(Result):
             shares_text(self.layers),
             self._evidence(),
         ]
+        if self.beyond_input:
+            path, first, last = self.beyond_input
+            lines.append(
+                f"From {path or '(net)'} on fields are larger than the input: {times(first.size)}, "
+                f"at last {times(last.size)}."
+            )
         lines += [finding.as_text() for finding in self.findings]
         lines += [self.unfinished.as_text()] if self.unfinished else []
         return "\n".join(lines)

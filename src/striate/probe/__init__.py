@@ -9,6 +9,7 @@ training step keeps, `settled` gives lazy layers their sizes.
 
 from striate.probe.calls import Call, Trace, Value
 from striate.probe.copying import settled
+from striate.probe.inputs import Inputs
 from striate.probe.keeping import copied, saved_bytes
 from striate.probe.recording import Recording, record
 from striate.probe.running import Running, running
@@ -18,6 +19,7 @@ from striate.probe.watching import Watched, as_eval, tapped, tensors, watch
 
 __all__ = [
     "Call",
+    "Inputs",
     "Recording",
     "Running",
     "Scale",

@@ -7,6 +7,8 @@ from math import prod
 
 import torch
 
+from striate.probe.inputs import Inputs
+
 
 @dataclass(frozen=True)
 class Value:
@@ -84,7 +86,8 @@ class Trace:
     """One run of a net: its calls in order, and where it stopped if it did.
 
     `device` is "meta", where shapes are computed without numbers, or "cpu" for a net that needs numbers;
-    `entered` holds the paths of the modules that ran.
+    `entered` holds the paths of the modules that ran, `fed` what the net was called with; `unseen` names a kind of
+    output that could not be followed, such as "numpy.ndarray".
     """
 
     device: str
@@ -93,6 +96,8 @@ class Trace:
     outputs: tuple[Value, ...]
     flops: int
     entered: frozenset[str] = frozenset()
+    fed: Inputs = field(default_factory=Inputs)
+    unseen: str = ""
     failed: Call | None = None
     error: Exception | None = None
 

@@ -14,13 +14,18 @@ from striate.errors import UsageError
 from striate.probe.calls import Call, Trace, Value
 from striate.probe.copying import lazy, quiet, random_kept, twin_of
 from striate.probe.flops import FlopCounter, flops
+from striate.probe.inputs import Inputs, as_inputs
 from striate.probe.scripted import opened
 from striate.probe.signatures import bind
-from striate.probe.watching import tensors
+from striate.probe.watching import foreign, tensors, tensors_within
 
 
 def trace(
-    net: nn.Module, inputs: Sequence[Tensor], *, numbers: bool = True, training: bool = False
+    net: nn.Module,
+    inputs: Inputs | Sequence[Tensor],
+    *,
+    numbers: bool = True,
+    training: bool = False,
 ) -> Trace:
     """Run a copy of `net`, in evaluation mode if not asked otherwise, and list its calls; the net itself is not touched.
 
@@ -29,7 +34,7 @@ def trace(
 
     Args:
         net: any module; hooks on it that are not torch's own do not run.
-        inputs: one tensor an argument of `forward`, of which only shape and type are used.
+        inputs: one tensor an argument of `forward`, or `Inputs`; of tensors only shape and type are used.
         numbers: whether the CPU is tried; without it a net that fails costs no copy of its weights.
         training: run in training mode.
 
@@ -43,30 +48,34 @@ def trace(
         raise UsageError(
             "the net has lazy layers without sizes; run it once on a batch before this"
         )
-    run = _run(net, inputs, "meta", training=training)
+    given = as_inputs(inputs)
+    run = _run(net, given, "meta", training=training)
     if run.error is None or not numbers:
         return run
-    real = _run(net, inputs, "cpu", training=training)
+    real = _run(net, given, "cpu", training=training)
     return run if real.error and len(run.calls) > len(real.calls) else real
 
 
-def _run(net: nn.Module, inputs: Sequence[Tensor], device: str, *, training: bool) -> Trace:
+def _run(net: nn.Module, inputs: Inputs, device: str, *, training: bool) -> Trace:
     twin = twin_of(net, device).train(training)
-    fed = [_input(like, device) for like in inputs]
+    fed = inputs.mapped(lambda like: _input(like, device))
     output, error = None, None
     counter = FlopCounter()
-    recorder = Recorder(twin, fed, counter)
-    given = tuple(recorder.value(tensor) for tensor in fed)
+    recorder = Recorder(twin, fed.tensors, counter)
+    given = tuple(recorder.value(tensor) for tensor in fed.tensors)
     with random_kept(), quiet(), torch.no_grad(), counter, torch.device(device), recorder:
         try:
-            output = recorder.net(*fed)
+            output = fed.call(recorder.net)
         except Exception as problem:  # noqa: BLE001 - any code may stand in a net
             error = problem
+    found = tensors_within(output)
     return Trace(
         device=device,
         inputs=given,
+        fed=inputs,
         calls=tuple(recorder.calls),
-        outputs=tuple(recorder.value(tensor) for tensor in tensors(output)),
+        outputs=tuple(recorder.value(tensor) for tensor in found),
+        unseen="" if error else recorder.unseen(output, found),
         flops=counter.total,
         entered=frozenset(recorder.entered),
         failed=recorder.failing(error) if error else None,
@@ -104,6 +113,7 @@ class Recorder(TorchFunctionMode):
         self.entered: set[str] = set()
         self._counter = counter
         self._escaped: list[Value] = []
+        self._became_number = False
         self._cuts: dict[int, Call] = {}
         self._stack = [_Frame("", type(net).__name__)]
         self._known: MutableMapping[Tensor, Value] = WeakTensorKeyDictionary()
@@ -133,7 +143,7 @@ class Recorder(TorchFunctionMode):
             frame = self._stack.pop()
             error = sys.exception()
             if error is None:
-                self._untraced(frame, tensors(inputs), tensors(output))
+                self._untraced(frame, tensors_within(inputs), tensors_within(output))
             elif error is not self._fallen[1]:
                 self._fallen = (frame, error)
 
@@ -161,6 +171,18 @@ class Recorder(TorchFunctionMode):
         value = Value(self._made, tuple(tensor.shape), tensor.dtype, live, params)
         self._known[tensor] = value
         return value
+
+    def unseen(self, output: object, found: Sequence[Tensor]) -> str:
+        """What kind of output could not be followed, such as "numpy.ndarray"; "" if all of it was."""
+        if found and not self._escaped and not self._became_number:
+            return ""
+        odd = foreign(output)
+        if found and odd is None:
+            return ""
+        kind = type(output if odd is None else odd)
+        return (
+            kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+        )
 
     def failing(self, error: Exception) -> Call:
         """The call that raised `error`, or the module that did so outside any call."""
@@ -197,6 +219,8 @@ class Recorder(TorchFunctionMode):
             self._keep(call, tensors([args, kwargs]), outputs)
         elif op in LEAVES:
             self._escaped += [v for v in self._call(func, args, kwargs).inputs if v.live]
+        elif op in NUMBERS:
+            self._became_number = True
         return result
 
     def _keep(self, call: Call, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
@@ -243,8 +267,9 @@ class Recorder(TorchFunctionMode):
         return arg
 
 
-# Into NumPy, where nothing is seen, and back.
+# Into NumPy, where nothing is seen, and back; and into a plain number.
 LEAVES = ("numpy", "array", "tolist")
+NUMBERS = ("item", "float", "int", "complex", "index")
 COMES_BACK = ("from_numpy", "lift_fresh", "tensor", "as_tensor", "asarray")
 
 
