@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from gradient_fields.broadcast import Broadcast
 from gradient_fields.calls import run_call
 from striate.errors import ArgumentError, ShapeError, nearest
-from striate.measuring.inputs import Shape, templates
+from striate.measuring.inputs import Given, templates
 from striate.measuring.misfits import failure
 from striate.probe import Call, Trace, Value, settled, trace
 from striate.report import Result
@@ -58,7 +58,7 @@ class Reach(Result):
 
 def reach(
     net: nn.Module,
-    shape: Shape | Sequence[Shape] | str | None = None,
+    shape: Given | None = None,
     layer: str = "",
     at: Sequence[int] | None = None,
 ) -> Reach:

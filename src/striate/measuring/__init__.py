@@ -6,7 +6,7 @@ from striate.measuring.effective import Effective, effective
 from striate.measuring.explain import Explanation, Walk, explain
 from striate.measuring.fields import Field, Unread
 from striate.measuring.findings import Finding, dead_units, wrong_normalisation
-from striate.measuring.inputs import read_shape
+from striate.measuring.inputs import read_argument, read_shape
 from striate.measuring.measure import measure
 from striate.measuring.misfits import Unfinished
 from striate.measuring.sheet import Layer, Sheet, Totals
@@ -16,6 +16,7 @@ measure.explain = explain  # pyright: ignore[reportFunctionMemberAccess]
 
 __all__ = [
     "Comparison", "Cost", "Effective", "Explanation", "Field", "Finding", "Forecast", "Layer", "Mlp", "Sheet",
-    "Totals", "Unfinished", "Unread", "Walk", "dead_units", "effective", "explain", "forecast", "measure", "read_shape",
+    "Totals", "Unfinished", "Unread", "Walk", "dead_units", "effective", "explain", "forecast", "measure", "read_argument",
+    "read_shape",
     "to_mlp", "training_cost", "wrong_normalisation",
 ]  # fmt: skip

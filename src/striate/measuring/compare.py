@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from striate.measuring.inputs import Shape, templates, times
+from striate.measuring.inputs import Given, templates, times
 from striate.measuring.operations import formula
 from striate.measuring.sheet import Sheet, shares
 from striate.probe import settled, trace
@@ -137,7 +137,7 @@ def _times(row: Dense) -> str:
     return f"{row.dense / row.params:,.0f}x" if row.params else ""
 
 
-def to_mlp(net: nn.Module, shape: Shape | Sequence[Shape] | str | None = None) -> Mlp:
+def to_mlp(net: nn.Module, shape: Given | None = None) -> Mlp:
     """The parameters of a fully connected network between the maps of a net: its convolutions and linear layers.
 
     Args:

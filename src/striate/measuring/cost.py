@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from striate import plan as plans
 from striate.errors import ArgumentError, StriateError, UsageError, nearest
-from striate.measuring.inputs import Shape, templates
+from striate.measuring.inputs import Given, templates
 from striate.measuring.operations import formula, operation
 from striate.models import catalog
 from striate.plan import Plan
 from striate.plan import device as known_device
-from striate.probe import Call, copied, saved_bytes, settled, tensors, trace
+from striate.probe import Call, Inputs, copied, saved_bytes, settled, tensors, trace
 from striate.report import Result, text_table
 
 OPTIMIZERS = {"sgd": 0, "momentum": 1, "adamw": 2}  # numbers kept beside each parameter
@@ -114,7 +114,7 @@ def _mega(count: int) -> str:
 
 def training_cost(
     net: nn.Module,
-    shape: Shape | Sequence[Shape] | str | None = None,
+    shape: Given | None = None,
     *,
     batch: int = 1,
     optimizer: str = "momentum",
@@ -145,7 +145,9 @@ def training_cost(
         raise ArgumentError(f"optimizer={optimizer!r}: {nearest(optimizer, OPTIMIZERS)}")
     single = templates(net, shape)
     net = settled(net, single)
-    fed = [one.expand(batch, *one.shape[1:]) for one in single]
+    fed = single.mapped(
+        lambda one: one.expand(batch, *one.shape[1:]) if one.shape[:1] == (1,) else one
+    )
     run = trace(net, single)
     trained = {name: p for name, p in net.named_parameters() if p.requires_grad}
     forward = sum(_macs(call) for call in run.calls)
@@ -168,7 +170,7 @@ def training_cost(
     )
 
 
-def _saved(net: nn.Module, fed: Sequence[Tensor]) -> int:
+def _saved(net: nn.Module, fed: Inputs) -> int:
     """Without numbers; of a net whose control flow depends on them, with some."""
     try:
         return saved_bytes(net, fed)
@@ -182,7 +184,7 @@ def _bytes(held: Sequence[Tensor]) -> int:
 
 def _macs(call: Call) -> int:
     ours = formula(call)
-    return call.flops // 2 if ours is None else ours
+    return max(ours or 0, call.flops // 2)
 
 
 def backward_macs(calls: Sequence[Call], trained: Mapping[str, object]) -> int:
@@ -227,40 +229,42 @@ def _learn(net: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return outputs, (outputs.float() - y[:, None]).square().mean()
 
 
-def _batch(like: Sequence[Tensor]) -> list[Tensor]:
+def _batch(like: Inputs) -> Inputs:
     generator = torch.Generator().manual_seed(0)
-    return [
-        torch.rand(t.shape, generator=generator).to(t.dtype)
-        if t.is_floating_point()
-        else torch.zeros(t.shape, dtype=t.dtype)
-        for t in like
-    ]
+    return like.mapped(
+        lambda t: (
+            torch.rand(t.shape, generator=generator).to(t.dtype)
+            if t.is_floating_point()
+            else torch.zeros(t.shape, dtype=t.dtype)
+        )
+    )
 
 
-def _memory(net: nn.Module, like: Sequence[Tensor], device: str) -> int:
+def _memory(net: nn.Module, like: Inputs, device: str) -> int:
     """Bytes that one forward pass in training mode keeps: counted on the CPU, the peak above the weights on CUDA."""
     if not device.startswith("cuda"):
         return saved_bytes(net, _batch(like), device="cpu")
     twin = copied(net, device).train()
-    fed = [t.to(device) for t in _batch(like)]
+    fed = _batch(like).mapped(lambda t: t.to(device))
     torch.cuda.synchronize(device)
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
-    outputs = [t for t in tensors(twin(*fed)) if t.requires_grad]
+    outputs = [t for t in tensors(fed.call(twin)) if t.requires_grad]
     sum(t.float().sum() for t in outputs).backward()  # pyright: ignore[reportAttributeAccessIssue]
     torch.cuda.synchronize(device)
     return torch.cuda.max_memory_allocated(device) - before
 
 
-def _plan(net: nn.Module, like: Sequence[Tensor], device: str) -> plans.Plan:
+def _plan(net: nn.Module, like: Inputs, device: str) -> plans.Plan:
     """The fastest plan of a training step, with its time.
 
     Raises:
         UsageError: the net has several inputs.
     """
-    if len(like) != 1:
-        raise UsageError(f"a step of a net with {len(like)} inputs is not timed; drop --time")
-    x = _batch(like)[0]
+    if len(like.args) != 1 or like.kwargs or not isinstance(like.args[0], Tensor):
+        count = len(like.args) + len(like.kwargs)
+        raise UsageError(f"a step of a net with {count} inputs is not timed; drop --time")
+    (x,) = _batch(like).tensors
     target = torch.zeros(len(x))
     twin = _Flat(copied(net, "cpu"))
     return plans.choose(twin, x, target, _learn, device=device, steps=STEPS)

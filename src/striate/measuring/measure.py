@@ -10,7 +10,7 @@ from torch import nn
 from striate.errors import ShapeError
 from striate.measuring.fields import Fields, fields
 from striate.measuring.findings import Case, examine
-from striate.measuring.inputs import Shape, read_shape, templates
+from striate.measuring.inputs import Given, read_shape, templates
 from striate.measuring.misfits import failure, unfinished
 from striate.measuring.operations import formula, operation
 from striate.measuring.sheet import Counts, Disagreement, Layer, Sheet, Totals
@@ -19,7 +19,7 @@ from striate.probe import Call, settled, trace
 
 def measure(
     net: nn.Module | str,
-    shape: Shape | Sequence[Shape] | str | None = None,
+    shape: Given | None = None,
     *,
     batch: int | None = None,
 ) -> Sheet:
@@ -31,9 +31,10 @@ def measure(
 
     Args:
         net: any module, or a name of the catalogue.
-        shape: one input without its batch axis, such as (3, 224, 224) or "3x224x224"; a list of them
-            for a net with several inputs. A tensor stands for the shape of one of its items and its
-            type. None is what the net was built for, known for nets of the catalogue.
+        shape: one input without its batch axis, such as (3, 224, 224), "3x224x224" or with a type "bool:1x224x224";
+            a list of them for a net with several inputs, a dictionary for inputs by name. A tensor stands for
+            the shape of one of its items and its type; in lists and dictionaries single numbers, words and
+            None stand for themselves. None is what the net was built for, known for nets of the catalogue.
         batch: items that a step of training will take, for findings alone; all figures are for one item.
 
     Raises:
@@ -96,7 +97,9 @@ def _layers(
                 params=sum(p.numel() for p in new),
                 trainable=sum(p.numel() for p in new if p.requires_grad),
                 connections=_connections(call, parameters),
-                macs=call.flops // 2 if macs is None else macs,
+                macs=max(
+                    macs or 0, call.flops // 2
+                ),  # mapped over a batch, a formula sees one item
                 bytes=call.written,
                 field=seen.of(call.outputs[0]),
             )

@@ -17,7 +17,7 @@ from striate.measuring.fields import fields
 from striate.measuring.inputs import counted, times
 from striate.measuring.operations import operation
 from striate.measuring.operations.arguments import kernel_of, settings
-from striate.probe import Call, Trace, Value, trace
+from striate.probe import Call, Trace, Value, runs, trace
 
 Kind = Literal["features", "channels", "axes", "small", "joined", "values", "width"]
 
@@ -280,13 +280,15 @@ def resized(
     channels: int = 0,
 ) -> Trace:
     """The same run with a picture of other sides, or other channels."""
-    picture = picture_of(run)
-    fed: list[torch.Tensor] = []
-    for value in run.inputs:
-        shape: Sequence[int] = value.shape
-        if value is picture:
-            shape = (shape[0], channels or shape[1], *sides(value.shape[2:]))
-        fed.append(torch.empty(tuple(shape), dtype=value.dtype, device="meta"))
+    picture, values = picture_of(run), iter(run.inputs)
+
+    def changed(like: torch.Tensor) -> torch.Tensor:
+        shape = like.shape
+        if next(values) is not picture:
+            return like
+        return like.new_empty((shape[0], channels or shape[1], *sides(tuple(shape[2:]))))
+
+    fed = run.fed.mapped(changed)
     return trace(net, fed, numbers=run.device == "cpu")
 
 
@@ -304,10 +306,9 @@ def failure(net: nn.Module, run: Trace) -> StriateError | None:
         return ShapeError(_sentence(net, run, misfit))
     if run.failed is None:
         return None
-    if isinstance(run.error, TypeError) and "positional argument" in str(run.error):
+    if isinstance(run.error, TypeError) and (how := _called_wrongly(str(run.error))):
         return ShapeError(
-            f"{type(net).__name__}: {run.error}; got {counted(len(run.inputs), 'input')}: give a list with one shape for each, "
-            "such as measure(net, [(3, 32, 32), (3, 32, 32)]), or --input once for each"
+            f"{type(net).__name__}: {run.error}; got {counted(len(run.inputs), 'input')}: {how}"
         )
     call = run.failed
     if call.op == "embedding" and any(v.live and v.dtype.is_floating_point for v in call.inputs):
@@ -316,12 +317,31 @@ def failure(net: nn.Module, run: Trace) -> StriateError | None:
             f"the shape, such as torch.zeros{call.inputs[0].shape}.long()"
         )
     said = next(iter(str(run.error).strip().splitlines()), type(run.error).__name__)
+    if runs(net, run.fed):
+        return UsageError(
+            f"{_where(call)}: the net runs, but {call.op} cannot be watched: {said}{_at(run)}; "
+            "measure the part before it by itself"
+        )
     got = (
         f" (it got {', '.join(times(v.shape) for v in call.inputs if v.live)})" if call.live else ""
     )
     return UsageError(
         f"{_where(call)}: {call.op} failed{got}: {said}{_at(run)}; check the input shape or the layer"
     )
+
+
+def _called_wrongly(said: str) -> str:
+    """What helps where a net was called with other arguments than it takes; "" if it was not."""
+    if "keyword-only argument" in said:
+        return (
+            "give it by name, such as measure(net, {'mask': (1, 32, 32)}), or --input mask=1x32x32"
+        )
+    if "positional argument" in said:
+        return (
+            "give a list with one shape for each, such as measure(net, [(3, 32, 32), (3, 32, 32)]), "
+            "or --input once for each"
+        )
+    return ""
 
 
 def unfinished(net: nn.Module, run: Trace, problem: StriateError) -> Unfinished:

@@ -17,6 +17,7 @@ FIRST = ("self", "tensor", "a", "x")
 SPELLINGS = {"axis": "dim", "keepdims": "keepdim", "x1": "input", "x2": "other", "b": "other"} | dict.fromkeys(
     FIRST, "input"
 )  # fmt: skip
+LATER = {"axis": "dim", "b": "other", "self": "input"}
 # Operators and what stands between brackets have no schema.
 BRACKETS = {"getitem": ("input", "index"), "setitem": ("input", "index", "value")}
 OPERANDS = ("input", "other")
@@ -83,7 +84,7 @@ def _signature(
         return OPERANDS, None
     schemas = [getattr(packet, name)._schema for name in packet.overloads()]
     fitting = [schema for schema in schemas if _fits(schema, kinds, keys)]
-    schema = min(fitting or schemas, key=lambda each: len(each.arguments))
+    schema = min(fitting or schemas, key=lambda each: (_loose(each, kinds), len(each.arguments)))
     positional = [each for each in schema.arguments if not each.kwarg_only]
     names = _canonical(tuple(each.name for each in positional))
     return names, names[-1] if _takes_rest(positional, kinds) else None
@@ -94,10 +95,7 @@ def _canonical(names: tuple[str, ...]) -> tuple[str, ...]:
     if not names:
         return names
     first = "input" if names[0] in FIRST else names[0]
-    return (
-        first,
-        *("dim" if name == "axis" else "other" if name == "b" else name for name in names[1:]),
-    )
+    return (first, *(LATER.get(name, name) for name in names[1:]))
 
 
 def _fits(schema: torch.FunctionSchema, kinds: Sequence[str], keys: frozenset[str]) -> bool:
@@ -105,6 +103,8 @@ def _fits(schema: torch.FunctionSchema, kinds: Sequence[str], keys: frozenset[st
     known = {each.name for each in schema.arguments} | {"input"}
     if any(key not in known and SPELLINGS.get(key) not in known for key in keys):
         return False
+    if any(each.name in keys for each in positional[: len(kinds)]):
+        return False  # that argument stands there already
     if len(kinds) > len(positional) and not _takes_rest(positional, kinds):
         return False
     return all(map(_matches, kinds, (str(each.type) for each in positional)))
@@ -113,6 +113,8 @@ def _fits(schema: torch.FunctionSchema, kinds: Sequence[str], keys: frozenset[st
 def _matches(kind: str, declared: str) -> bool:
     if kind == "Tensor":
         return "Tensor" in declared
+    if kind == "[]" and "List" not in declared:
+        return False
     if kind in ("number", "[]"):
         return not any(word in declared for word in ("Tensor", "str", "bool"))
     if kind == "bool":
@@ -120,6 +122,13 @@ def _matches(kind: str, declared: str) -> bool:
     if kind == "dtype":
         return declared in ("int", "Optional[int]")
     return kind == "" or (kind == "str") == ("str" in declared)
+
+
+def _loose(schema: torch.FunctionSchema, kinds: Sequence[str]) -> int:
+    """How many numbers stand where a list may."""
+    positional = [each for each in schema.arguments if not each.kwarg_only]
+    pairs = zip(kinds, positional, strict=False)
+    return sum(kind == "number" and "List" in str(each.type) for kind, each in pairs)
 
 
 def _takes_rest(positional: Sequence[torch.Argument], kinds: Sequence[str]) -> bool:

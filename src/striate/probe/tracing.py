@@ -2,10 +2,12 @@
 
 import sys
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch._ops import HigherOrderOperator
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -49,11 +51,31 @@ def trace(
             "the net has lazy layers without sizes; run it once on a batch before this"
         )
     given = as_inputs(inputs)
-    run = _run(net, given, "meta", training=training)
+    run = _uncompiled(net, given, "meta", training=training)
     if run.error is None or not numbers:
         return run
-    real = _run(net, given, "cpu", training=training)
+    real = _uncompiled(net, given, "cpu", training=training)
     return run if real.error and len(run.calls) > len(real.calls) else real
+
+
+def runs(net: nn.Module, inputs: Inputs) -> bool:
+    """Whether a copy of the net runs on the CPU while nobody watches it."""
+    fed = inputs.mapped(lambda like: _input(like, "cpu"))
+    with random_kept(), quiet(), torch.no_grad():
+        try:
+            fed.call(twin_of(net, "cpu").eval())
+        except Exception:  # noqa: BLE001 - any code may stand in a net
+            return False
+    return True
+
+
+def _uncompiled(net: nn.Module, inputs: Inputs, device: str, *, training: bool) -> Trace:
+    """A run in which nothing is compiled, if that is where the first one fails: a compiler bears no observer."""
+    run = _run(net, inputs, device, training=training)
+    if not type(run.error).__module__.startswith("torch._dynamo"):
+        return run
+    with torch.compiler.set_stance("force_eager"):
+        return _run(net, inputs, device, training=training)
 
 
 def _run(net: nn.Module, inputs: Inputs, device: str, *, training: bool) -> Trace:
@@ -168,7 +190,8 @@ class Recorder(TorchFunctionMode):
 
     def _know(self, tensor: Tensor, *, live: bool = False, params: tuple[str, ...] = ()) -> Value:
         self._made += 1
-        value = Value(self._made, tuple(tensor.shape), tensor.dtype, live, params)
+        shape = () if tensor.is_nested else tuple(tensor.shape)
+        value = Value(self._made, shape, tensor.dtype, live, params)
         self._known[tensor] = value
         return value
 
@@ -201,11 +224,13 @@ class Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         before = self._counter.total
         try:
-            result = (
-                torch.empty_like(tensors(args)[0])
-                if _keeps(func, args, kwargs)
-                else func(*args, **kwargs)
-            )
+            if _keeps(func, args, kwargs):
+                result = torch.empty_like(tensors(args)[0])
+            elif isinstance(func, HigherOrderOperator) and (plain := PLAIN.get(_name(func))):
+                with self if plain is _branch else nullcontext():
+                    result = plain(*args, **kwargs)
+            else:
+                result = func(*args, **kwargs)
         except Exception as error:
             self._failed = (self._call(func, args, kwargs), error)
             raise
@@ -214,14 +239,44 @@ class Recorder(TorchFunctionMode):
         # An assignment to part of a tensor gives nothing back, yet changes its first argument.
         op = _name(func)
         outputs = tensors(args[:1] if op == "setitem" else result)
-        if outputs:
-            call = replace(self._call(func, args, kwargs), flops=work)
-            self._keep(call, tensors([args, kwargs]), outputs)
+        if outputs and op != "cond":
+            self._write_down(func, args, kwargs, outputs, work)
         elif op in LEAVES:
             self._escaped += [v for v in self._call(func, args, kwargs).inputs if v.live]
         elif op in NUMBERS:
             self._became_number = True
         return result
+
+    def _write_down(
+        self,
+        func: object,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        outputs: Sequence[Tensor],
+        work: int,
+    ) -> None:
+        """Add a call; where that fails it is no fault of the net, which goes on: its cost and what it reads are unknown."""
+        inputs = tensors([args, kwargs])
+        try:
+            call = replace(self._call(func, args, kwargs), flops=work)
+            if any(tensor.is_nested for tensor in outputs):
+                call = replace(call, op=f"{_name(func)}{NESTED}", bound={})
+            self._keep(call, inputs, outputs)
+        except Exception:  # noqa: BLE001 - PyTorch has kinds of tensors that know no shape
+            here, read = self._stack[-1], [self._known[t] for t in inputs if t in self._known]
+            made = tuple(self._know(tensor, live=True) for tensor in outputs)
+            self.calls.append(
+                Call(
+                    here.path,
+                    here.module,
+                    f"{_name(func)} not followed",
+                    (read,),
+                    {},
+                    made,
+                    0,
+                    work,
+                )
+            )
 
     def _keep(self, call: Call, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
         first = call.inputs[:1]
@@ -256,6 +311,8 @@ class Recorder(TorchFunctionMode):
         plain_args = tuple(self._plain(arg) for arg in args)
         plain_kwargs = {key: self._plain(arg) for key, arg in kwargs.items()}
         here, op = self._stack[-1], _name(func)
+        if any(tensor.is_nested for tensor in tensors([args, kwargs])):
+            return Call(here.path, here.module, op + NESTED, plain_args, plain_kwargs)
         bound = bind(func, op, plain_args, plain_kwargs)
         return Call(here.path, here.module, op, plain_args, plain_kwargs, bound=bound)
 
@@ -267,8 +324,29 @@ class Recorder(TorchFunctionMode):
         return arg
 
 
+def _branch(
+    pred: object,
+    true_fn: Callable[..., object],
+    false_fn: Callable[..., object],
+    operands: Sequence[object] = (),
+) -> object:
+    """`torch.cond` outside a compiled graph: one of two ways."""
+    return (true_fn if pred else false_fn)(*operands)
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, *_rest: object) -> object:
+    """The shapes of `flex_attention`, whose changes to the scores only a compiled graph computes."""
+    alike = query.shape[-3] == key.shape[-3]
+    result = F.scaled_dot_product_attention(query, key, value, enable_gqa=not alike)
+    return result, query.new_zeros(query.shape[:-1]), query.new_zeros(query.shape[:-1])
+
+
+PLAIN: dict[str, Callable[..., object]] = {"cond": _branch, "flex_attention": _attention}
+
+
 # Into NumPy, where nothing is seen, and back; and into a plain number.
 LEAVES = ("numpy", "array", "tolist")
+NESTED = " of nested tensors"  # of which no shape is known
 NUMBERS = ("item", "float", "int", "complex", "index")
 COMES_BACK = ("from_numpy", "lift_fresh", "tensor", "as_tensor", "asarray")
 

@@ -290,7 +290,7 @@ PRODUCTS: Table = {
     "addbmm": replace(ADDED, macs=_summed_product_macs, reads=unknown),
     "einsum": Operation(_einsum_macs, _einsum, kind="matrix product"),
     "tensordot": Operation(_tensordot_macs, _tensordot, kind="matrix product"),
-    "scaled_dot_product_attention": ATTENTION,
+    **dict.fromkeys(("scaled_dot_product_attention", "flex_attention"), ATTENTION),
     "multi_head_attention_forward": replace(
         ATTENTION, macs=_multi_head_macs, reads=_multi_head, built_with="embed_dim"
     ),

@@ -32,7 +32,7 @@ from striate.measuring.operations.arithmetic import (
     moved,
     summed,
 )
-from striate.measuring.operations.operation import Operation, Reads, Table, none
+from striate.measuring.operations.operation import Operation, Reads, Table, none, of_first
 from striate.probe import Call, Value
 from striate.shapes import index_maps, out_size
 from striate.shapes.index_maps import SAME, IndexMap
@@ -465,14 +465,14 @@ def explain_power(step: Step) -> Arithmetic:
 
 CONVOLUTION = Operation(
     convolution_macs,
-    windowed(_convolution, mixes=True),
+    of_first(windowed(_convolution, mixes=True)),
     explain_convolution,
     biased(convolution_macs),
     "convolution",
 )
 TRANSPOSED = Operation(
     transposed_macs,
-    windowed(_transposed, mixes=True),
+    of_first(windowed(_transposed, mixes=True)),
     explain_transposed,
     biased(transposed_macs),
     "transposed convolution",
