@@ -124,11 +124,11 @@ WAYS = {
         lambda x, w: F.conv_transpose2d(weight=w, stride=2, input=x),
     ]),
     "linear": ((5, 8), [
-        lambda x, w: F.linear(x, w),
+        F.linear,
         lambda x, w: F.linear(weight=w, input=x),
     ]),
     "matmul": ((8, 5), [
-        lambda x, w: torch.matmul(x, w),
+        torch.matmul,
         lambda x, w: torch.matmul(other=w, input=x),
         lambda x, w: x @ w,
         lambda x, w: x.matmul(other=w),
@@ -148,8 +148,8 @@ WAYS = {
     ]),
     "sum": ((8,), [
         lambda x, w: (x * w).sum(3),
-        lambda x, w: torch.sum(dim=3, input=x * w),
-        lambda x, w: torch.sum(x * w, axis=3),
+        lambda x, w: torch.sum(dim=[3], input=x * w),
+        lambda x, w: torch.sum(x * w, axis=3),  # pyright: ignore[reportCallIssue]
         lambda x, w: torch.sum(x * w, -1, keepdim=True).squeeze(3),
     ]),
     "max_pool2d": ((8,), [
@@ -166,7 +166,7 @@ WAYS = {
     "cat": ((1, 3, 8, 8), [
         lambda x, w: torch.cat([x, w], 2),
         lambda x, w: torch.cat(dim=2, tensors=[x, w]),
-        lambda x, w: torch.cat(axis=2, tensors=(x, w)),
+        lambda x, w: torch.cat(axis=2, tensors=(x, w)),  # pyright: ignore[reportCallIssue]
     ]),
     "attention": ((1, 3, 8, 8), [
         lambda x, w: F.scaled_dot_product_attention(x, w, w),
@@ -212,7 +212,7 @@ def test_an_added_matrix_that_depends_on_the_picture_is_read():
 
 
 def test_weights_made_of_the_picture_are_read():
-    net = Calls(lambda x, w: F.conv2d(x[:, :1, :4, :4], x[:, 1:, 4:7, 4:7]))
+    net = Calls(lambda x, _: F.conv2d(x[:, :1, :4, :4], x[:, 1:, 4:7, 4:7]))
     assert measure(net, (2, 8, 8)).field is None
 
 

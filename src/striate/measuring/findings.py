@@ -386,7 +386,9 @@ def _misaligned(run: Trace, seen: Fields) -> list[Finding]:
         parts = [makers.get(value.index) for value in join.call.inputs]
         if all(part is None or operation(part.op).selects for part in parts):
             continue  # cut out side by side on purpose, as in space to depth
-        if _apart(join, seen, makers):
+        axes = sum(other.call is join.call for other in seen.misaligned)
+        causal = axes == 1 and len(set(join.ends)) == 1  # all read backwards from one place
+        if not causal and _apart(join, seen, makers):
             found.setdefault(id(join.call), _join(join))
     return _merged(list(found.values()))
 
@@ -403,8 +405,6 @@ def _apart(join: Misaligned, seen: Fields, makers: Mapping[int, Call]) -> bool:
         stride != other
     ):  # they drift; over the whole map by no more than a cell if sizes were but rounded
         return apart + (stride - other) * (join.cells - 1) > 2 * join.step
-    if apart >= stride and len(set(join.ends)) == 1:
-        return False  # causal: they end at one place, and read backwards from there
     half = max(stride, join.step) / 2
     return apart > half or (apart == half and not _narrows(join, seen, makers))
 
@@ -485,7 +485,10 @@ def _one(numbers: Sequence[int]) -> str:
 
 def _unfollowed(case: Case) -> list[Finding]:
     """What could not be followed: functions, and outputs."""
-    lost, run = case.fields.lost, case.run
+    run = case.run
+    read = {value.index for call in run.calls for value in call.inputs}
+    read.update(out.index for out in run.outputs)
+    lost = [call for call in case.fields.lost if any(out.index in read for out in call.outputs)]
     names = ", ".join(dict.fromkeys(call.op for call in lost))
     found = (
         [

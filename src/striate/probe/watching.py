@@ -101,7 +101,7 @@ def _keeper(
     return keep
 
 
-def tensors_within(value: object, depth: int = 6) -> list[Tensor]:
+def tensors_within(value: object, depth: int = 12) -> list[Tensor]:
     """As `tensors`, and in data classes, sets and the attributes of any other object, such as a distribution."""
     if depth == 0 or isinstance(value, str | bytes | nn.Module | type) or callable(value):
         return []

@@ -84,6 +84,17 @@ def _expanded(call: Call, state: Following) -> Axes:
     return state.each(value, lambda axis: broadcast(state, axis, more, after))
 
 
+def _broadcast(call: Call, state: Following) -> list[Axes]:
+    """Several tensors, each to the shape of all."""
+    found: list[Axes] = []
+    for value, out in zip(call.inputs, call.outputs, strict=True):
+        by, after = len(out.shape) - len(value.shape), out.shape
+        found.append(
+            state.each(value, lambda axis, by=by, after=after: broadcast(state, axis, by, after))
+        )
+    return found
+
+
 # Parts of a tensor.
 
 
@@ -374,6 +385,7 @@ MOVES: Table = {
     **_move(_turned(_reversed), "t", "T", "numpy_T"),
     **_move(_turned(_last_two), "mT", "adjoint", "H", "mH"),
     **_move(_expanded, "expand", "expand_as", "broadcast_to"),
+    **_move(_broadcast, "broadcast_tensors"),
     **_move(_indexed, "getitem", selects=True),
     **_move(_assigned, "setitem"),
     **_move(_narrowed, "narrow", selects=True),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import cast
 
 from striate.measuring.axes import Axes, Axis, Following, Part
-from striate.measuring.operations.arguments import dims, first
+from striate.measuring.operations.arguments import dims, first, whole
 from striate.measuring.operations.arithmetic import (
     Arithmetic,
     Place,
@@ -28,6 +28,7 @@ from striate.measuring.operations.operation import (
     uncounted,
 )
 from striate.probe import Call, Value
+from striate.shapes import index_maps
 
 # What outputs read of the picture.
 
@@ -68,6 +69,16 @@ def _reduced(call: Call, state: Following) -> Axes:
         )
 
     return state.each(value, move)
+
+
+def _differences(call: Call, state: Following) -> Axes:
+    """`diff`: each cell and its next ones."""
+    value, count = first(call), whole(call, "n", 1)
+    dim = whole(call, "dim", -1) % len(value.shape)
+    if call.arg("prepend") is not None or call.arg("append") is not None:
+        return state.unknown(call)
+    window = index_maps.sliding(count + 1)
+    return state.along(value, call.outputs[0].shape, lambda axis: window if axis == dim else None)
 
 
 def _mixed(call: Call, state: Following, over: Iterable[int]) -> Axes:
@@ -257,6 +268,7 @@ POINTWISE: Table = {
         and or xor invert int long bool cpu cuda real imag requires_grad copy polar zero fill pin_memory numpy
         fake_quantize_per_tensor_affine uniform normal"""),
     **_alike(Operation(none, _same), "tril triu"),
+    "diff": Operation(none, _differences),
     **_alike(REDUCED, "median nanmedian nanmean mode norm vector_norm linalg_vector_norm"),
     "cosine_similarity": Operation(uncounted, _reduced),
     **_alike(Operation(none, _along()), "log_softmax cumsum cumprod cummax cummin logcumsumexp"),
