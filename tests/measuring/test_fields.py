@@ -7,7 +7,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gradient_fields.reach import Copy, box
 from striate.layers import conv as conv_layers
 from striate.layers import local as local_layers
 from striate.layers import norm as norm_layers
@@ -17,6 +16,7 @@ from striate.measuring import measure
 from striate.measuring.fields import Field, fields
 from striate.models.catalog import CATALOG, build, outline
 from striate.probe import trace
+from twins.fields.reach import Copy, box
 
 
 def traced(net, shape):

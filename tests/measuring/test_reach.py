@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gradient_fields.reach import reach
 from striate.errors import ArgumentError, ShapeError
 from striate.models.catalog import build
+from twins.fields.reach import reach
 
 
 class Cross(nn.Module):

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from gradient_fields.reach import reach
 from striate.errors import StriateError, UsageError
 from striate.measuring import effective, measure, to_mlp, training_cost
+from twins.fields.reach import reach
 
 
 class Stops(nn.Module):

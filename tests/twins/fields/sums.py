@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gradient_fields.broadcast import Broadcast, Made, Step, first, zeros
-from gradient_fields.kinds import ALONG, ELEMENTWISE, MIXED, NOTHING, REDUCED
-from gradient_fields.products import PRODUCTS, over_last
 from striate.probe import Call, Value
+from twins.fields.broadcast import Broadcast, Made, Step, first, zeros
+from twins.fields.kinds import ALONG, ELEMENTWISE, MIXED, NOTHING, REDUCED
+from twins.fields.products import PRODUCTS, over_last
 
 # By number of axes; typed loosely, as the arguments are those that the net gave.
 Function = Callable[..., Tensor]

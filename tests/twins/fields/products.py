@@ -7,10 +7,10 @@ from typing import cast
 
 from torch import Tensor
 
-from gradient_fields.broadcast import Broadcast, Made, Step, first, of_value
-from gradient_fields.equations import letters
 from striate.errors import ArgumentError
 from striate.probe import Call
+from twins.fields.broadcast import Broadcast, Made, Step, first, of_value
+from twins.fields.equations import letters
 
 
 def over_last(thin: Broadcast, count: int) -> Tensor:

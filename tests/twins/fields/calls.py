@@ -6,11 +6,11 @@ net cost nothing.
 
 from torch import Tensor
 
-from gradient_fields.broadcast import Made, Step
-from gradient_fields.moves import MOVES
-from gradient_fields.sums import SUMS
 from striate.errors import ArgumentError
 from striate.probe import Call
+from twins.fields.broadcast import Made, Step
+from twins.fields.moves import MOVES
+from twins.fields.sums import SUMS
 
 STEPS: dict[str, Step] = {**SUMS, **MOVES}
 

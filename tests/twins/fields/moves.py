@@ -9,10 +9,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from gradient_fields.broadcast import Broadcast, Made, Step, first, of_value
-from gradient_fields.indexing import index_of
 from striate.errors import ArgumentError
 from striate.probe import Call, Value
+from twins.fields.broadcast import Broadcast, Made, Step, first, of_value
+from twins.fields.indexing import index_of
 
 
 def _reshaped(call: Call, made: Made) -> Tensor:

@@ -13,13 +13,13 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from gradient_fields.broadcast import Broadcast
-from gradient_fields.calls import run_call
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.measuring.inputs import Given, templates
 from striate.measuring.misfits import failure
 from striate.probe import Call, Trace, Value, settled, trace
 from striate.report import Result
+from twins.fields.broadcast import Broadcast
+from twins.fields.calls import run_call
 
 
 @dataclass(frozen=True)
