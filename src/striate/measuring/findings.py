@@ -55,7 +55,7 @@ class Case:
     @cached_property
     def training(self) -> Trace:
         """The same run in training mode with two items; with one, if the net does not take two."""
-        numbers = self.run.device == "cpu"
+        numbers = self.run.needs_numbers
         two = self.run.fed.mapped(lambda t: t.expand(2, *t.shape[1:]) if t.shape[:1] == (1,) else t)
         found = trace(self.net, two, numbers=numbers, training=True)
         if found.error is None:
@@ -222,7 +222,7 @@ def _doubt(case: Case) -> str:
         return f"in training mode the net stops at {where}, so whether training does is not known"
     if case.run.unseen or case.training.unseen:
         return "its outputs cannot be followed, so whether training does is not known"
-    if case.run.device == "cpu":
+    if case.run.needs_numbers:
         return "the way through the net depends on numbers, so whether others do is not known"
     return ""
 

@@ -289,7 +289,7 @@ def resized(
         return like.new_empty((shape[0], channels or shape[1], *sides(tuple(shape[2:]))))
 
     fed = run.fed.mapped(changed)
-    return trace(net, fed, numbers=run.device == "cpu")
+    return trace(net, fed, numbers=run.needs_numbers)
 
 
 SEARCHED = 64  # how many pixels an input is made larger in search of one that is large enough

@@ -87,7 +87,7 @@ class Trace:
 
     `device` is "meta", where shapes are computed without numbers, or "cpu" for a net that needs numbers;
     `entered` holds the paths of the modules that ran, `fed` what the net was called with; `unseen` names a kind of
-    output that could not be followed, such as "numpy.ndarray".
+    output that could not be followed, such as "numpy.ndarray"; `needs_numbers` says that shapes alone do not lead as far.
     """
 
     device: str
@@ -98,6 +98,7 @@ class Trace:
     entered: frozenset[str] = frozenset()
     fed: Inputs = field(default_factory=Inputs)
     unseen: str = ""
+    needs_numbers: bool = False
     failed: Call | None = None
     error: Exception | None = None
 
