@@ -2,10 +2,11 @@
 
 from striate.measuring.compare import Comparison, Mlp, to_mlp
 from striate.measuring.cost import Cost, Forecast, forecast, training_cost
+from striate.measuring.data_findings import dead_units, wrong_normalisation
 from striate.measuring.effective import Effective, effective
 from striate.measuring.explain import Explanation, Walk, explain
 from striate.measuring.fields import Field, Unread
-from striate.measuring.findings import Finding, dead_units, wrong_normalisation
+from striate.measuring.findings import Finding
 from striate.measuring.inputs import read_argument, read_shape
 from striate.measuring.measure import measure
 from striate.measuring.misfits import Unfinished

@@ -1,7 +1,6 @@
 """`explain`: the arithmetic of one number of any net, and the way from it back to the pixels."""
 
 import html
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError, ShapeError, nearest
+from striate.measuring import window_tables
 from striate.measuring.inputs import counted, times
 from striate.measuring.operations import operation
 from striate.measuring.operations.arithmetic import (
@@ -22,18 +22,10 @@ from striate.measuring.operations.arithmetic import (
     unknown,
 )
 from striate.measuring.operations.pointwise import explain_batch_norm
+from striate.measuring.window_tables import short
 from striate.probe import Recording, Value, record
 from striate.report import Result, html_table, text_table
 
-GAP, SIDE_BY_SIDE = "·", "   "
-STYLE = (
-    "<style>.sa table{border-collapse:collapse;margin:.3em 1.2em .3em 0;display:inline-table;vertical-align:top}"
-    ".sa td{border:1px solid color-mix(in srgb,currentColor 22%,transparent);padding:.15em .5em;text-align:right;"
-    "font-variant-numeric:tabular-nums}.sa caption{text-align:left;opacity:.7;font-size:.85em}"
-    ".sa .padding{background:repeating-linear-gradient(45deg,transparent 0 4px,color-mix(in srgb,currentColor 16%,"
-    "transparent) 4px 5px);opacity:.75}.sa .gap{opacity:.35}.sa .taken{outline:2px solid #d66014;outline-offset:-2px}"
-    ".sa p{margin:.4em 0}.sa summary{cursor:pointer}</style>"
-)
 CHANNELS, TERMS = 3, 8  # shown in full; of the rest the sum
 MARKS = {
     "padding": "[ ] padding",
@@ -347,70 +339,79 @@ def _misplaced(shape: Sequence[int], at: Sequence[int], item: int, layer: str) -
     )
 
 
-def _as_text(told: Explanation) -> str:
+def _as_text(explanation: Explanation) -> str:
     """Terms, sum, comparison, and what follows."""
-    lines = [_title(told), told.done.rule]
-    if told.done.terms:
-        lines += ["", *_terms_text(told, told.done), ""]
-    lines += [f"{name} {number:.9g}" for name, number in told.done.facts.items()]
-    return "\n".join([*lines, *_evidence(told), *_next(told)])
+    lines = [_title(explanation), explanation.done.rule]
+    if explanation.done.terms:
+        lines += ["", *_terms_text(explanation, explanation.done), ""]
+    lines += [f"{name} {number:.9g}" for name, number in explanation.done.facts.items()]
+    return "\n".join([*lines, *_evidence(explanation), *_next(explanation)])
 
 
-def _as_html(told: Explanation, *, folded: bool = False) -> str:
+def _as_html(explanation: Explanation, *, folded: bool = False) -> str:
     """The same as tables in a block that folds."""
-    parts = [f"<p>{html.escape(told.done.rule)}</p>"]
-    if told.done.terms:
-        parts.append(_terms_html(told, told.done))
-    parts += [f"<p>{name} {number:.9g}</p>" for name, number in told.done.facts.items()]
-    parts += [f"<p>{html.escape(line)}</p>" for line in (*_evidence(told), *_next(told))]
+    parts = [f"<p>{html.escape(explanation.done.rule)}</p>"]
+    if explanation.done.terms:
+        parts.append(_terms_html(explanation, explanation.done))
+    parts += [f"<p>{name} {number:.9g}</p>" for name, number in explanation.done.facts.items()]
+    parts += [
+        f"<p>{html.escape(line)}</p>" for line in (*_evidence(explanation), *_next(explanation))
+    ]
     state = "" if folded else " open"
     return (
-        f'{STYLE}<details class="sa"{state}><summary>{html.escape(_title(told))}</summary>'
+        f'{window_tables.STYLE}<details class="sa"{state}><summary>{html.escape(_title(explanation))}</summary>'
         f"{''.join(parts)}</details>"
     )
 
 
-def _title(told: Explanation) -> str:
-    size = "x".join(map(str, told.shape)) or "1"
-    return (
-        f"{told.path or '(net)'} ({told.op}) at {_shown_at(told.at)} of {size} = {told.value:.9g}"
-    )
+def _title(explanation: Explanation) -> str:
+    size = "x".join(map(str, explanation.shape)) or "1"
+    return f"{explanation.path or '(net)'} ({explanation.op}) at {_shown_at(explanation.at)} of {size} = {explanation.value:.9g}"
 
 
-def _evidence(told: Explanation) -> list[str]:
-    if told.done.kind == "unknown":
+def _evidence(explanation: Explanation) -> list[str]:
+    if explanation.done.kind == "unknown":
         return []
-    lines = [f"PyTorch ({told.dtype}) {told.value:.9g}", f"again in float64 {told.done.exact:.12g}"]
-    if told.done.bound is None:
-        return [*lines, f"they differ by {told.difference:.2g}; no bound of the rounding is known"]
-    verdict = "within" if told.within else "MORE THAN"
+    lines = [
+        f"PyTorch ({explanation.dtype}) {explanation.value:.9g}",
+        f"again in float64 {explanation.done.exact:.12g}",
+    ]
+    if explanation.done.bound is None:
+        return [
+            *lines,
+            f"they differ by {explanation.difference:.2g}; no bound of the rounding is known",
+        ]
+    verdict = "within" if explanation.within else "MORE THAN"
     return [
         *lines,
-        f"they differ by {told.difference:.2g}, {verdict} the rounding bound {told.done.bound:.2g}",
+        f"they differ by {explanation.difference:.2g}, {verdict} the rounding bound {explanation.done.bound:.2g}",
     ]
 
 
-def _next(told: Explanation) -> list[str]:
-    return [f"then {after.path or '(net)'} ({after.op}): {after.value:.9g}" for after in told.after]
+def _next(explanation: Explanation) -> list[str]:
+    return [
+        f"then {after.path or '(net)'} ({after.op}): {after.value:.9g}"
+        for after in explanation.after
+    ]
 
 
-def _terms_text(told: Explanation, done: Arithmetic) -> Iterator[str]:
+def _terms_text(explanation: Explanation, done: Arithmetic) -> Iterator[str]:
     if not done.kernel:
-        yield text_table(*_table(told, done))
+        yield text_table(*_table(explanation, done))
         return
-    for title, titled in _windows(told, done):
+    for title, titled in _windows(explanation, done):
         yield title
-        yield from (_grids_as_text(row) for row in titled)
+        yield from (window_tables.as_text(row) for row in titled)
     yield from _sums(done)
 
 
-def _terms_html(told: Explanation, done: Arithmetic) -> str:
+def _terms_html(explanation: Explanation, done: Arithmetic) -> str:
     if not done.kernel:
-        return html_table(*_table(told, done))
+        return html_table(*_table(explanation, done))
     blocks = [
         f"<p>{html.escape(title)}</p>"
-        + "".join(f"<div>{_grids_as_html(row)}</div>" for row in titled)
-        for title, titled in _windows(told, done)
+        + "".join(f"<div>{window_tables.as_html(row)}</div>" for row in titled)
+        for title, titled in _windows(explanation, done)
     ]
     lines = [
         line.replace("[ ] padding", "hatched: padding").replace("* taken", "framed: taken")
@@ -419,30 +420,20 @@ def _terms_html(told: Explanation, done: Arithmetic) -> str:
     return "".join(blocks) + "".join(f"<p>{html.escape(line)}</p>" for line in lines)
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A number in a grid and how it is marked: "", "padding", "gap" or "taken"."""
-
-    text: str
-    mark: str = ""
-    value: float = 0.0
+Titled = list[tuple[str, window_tables.Grid]]
 
 
-Grid = list[list[Cell]]
-Titled = list[tuple[str, Grid]]
-
-
-def _windows(told: Explanation, done: Arithmetic) -> Iterator[tuple[str, list[Titled]]]:
-    found = _by_channel(done)
+def _windows(explanation: Explanation, done: Arithmetic) -> Iterator[tuple[str, list[Titled]]]:
+    found = window_tables.by_channel(done)
     sums = {channel: sum(t.product for t in terms) for channel, terms in found.items()}
     strongest = sorted(found, key=lambda channel: -abs(sums[channel]))[:CHANNELS]
     multiplied = any(term.factor != 1 for term in done.terms) and done.kind != "maximum"
     for channel in sorted(strongest, key=lambda c: -1 if c is None else c):
         terms = found[channel]
-        read = next((told.name(t.source) for t in terms if t.source), "padding alone")
+        read = next((explanation.name(t.source) for t in terms if t.source), "padding alone")
         whole = f"channel {channel}, from {read}"
         rows: list[Titled] = []
-        for name, patch, kernel, products in _grids(done, terms):
+        for name, patch, kernel, products in window_tables.grids(done, terms):
             row = [(f"{name}read", patch)]
             rows.append([*row, ("kernel", kernel), ("products", products)] if multiplied else row)
         yield whole, rows
@@ -455,118 +446,23 @@ def _sums(done: Arithmetic) -> Iterator[str]:
         legend.append("· skipped by the dilation")
     if legend:
         yield "; ".join(legend)
-    found = _by_channel(done)
+    found = window_tables.by_channel(done)
     if len(found) > 1:
-        each = [f"{c}: {_short(sum(t.product for t in terms))}" for c, terms in found.items()]
+        each = [f"{c}: {short(sum(t.product for t in terms))}" for c, terms in found.items()]
         more = f" and {len(each) - 24:,} more" if len(each) > 24 else ""
         yield f"products summed by channel: {', '.join(each[:24])}{more}"
 
 
-def _table(told: Explanation, done: Arithmetic) -> tuple[list[str], list[list[str]]]:
+def _table(explanation: Explanation, done: Arithmetic) -> tuple[list[str], list[list[str]]]:
     order = sorted(done.terms, key=lambda term: -abs(term.product))
     rows = [
         [
-            told.name(t.source) if t.source else t.mark or "number",
-            *map(_short, (t.input, t.factor, t.product)),
+            explanation.name(t.source) if t.source else t.mark or "number",
+            *map(short, (t.input, t.factor, t.product)),
         ]
         for t in order[:TERMS]
     ]
     if order[TERMS:]:
         rest = sum(term.product for term in order[TERMS:])
-        rows.append([f"{len(order) - TERMS:,} more", "", "", _short(rest)])
+        rows.append([f"{len(order) - TERMS:,} more", "", "", short(rest)])
     return ["read", "number", "factor", "product"], rows
-
-
-# Windows as grids: what was read, the kernel, the products, one set a channel and slice.
-
-
-def _short(x: float) -> str:
-    """Four digits.
-
-    >>> _short(0.123456), _short(-float("inf"))
-    ('0.1235', '-inf')
-    """
-    return f"{x:.4g}"
-
-
-def _by_channel(done: Arithmetic) -> dict[int | None, list[Term]]:
-    """Terms by input channel, in order."""
-    found: dict[int | None, list[Term]] = {}
-    for term in done.terms:
-        found.setdefault(term.channel, []).append(term)
-    return found
-
-
-def _grids(done: Arithmetic, terms: Sequence[Term]) -> Iterator[tuple[str, Grid, Grid, Grid]]:
-    """For every slice of a window: its name, the patch as it lies in the input, the kernel, the products."""
-    kernel, dilation = ((1,) * (2 - len(sides)) + sides for sides in (done.kernel, done.dilation))
-    size = kernel[-2] * kernel[-1]
-    for start in range(0, len(terms), size):
-        part = terms[start : start + size]
-        tap = part[0].tap[:-2]
-        name = f"slice {', '.join(map(str, tap))}: " if tap else ""
-        yield (
-            name,
-            _patch(part, kernel[-2:], dilation[-2:]),
-            _cells([t.factor for t in part], kernel[-1]),
-            _cells([t.product for t in part], kernel[-1]),
-        )
-
-
-def _patch(terms: Sequence[Term], kernel: Sequence[int], dilation: Sequence[int]) -> Grid:
-    height, width = ((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
-    grid = [[Cell(GAP, "gap")] * width for _ in range(height)]
-    for i, term in enumerate(terms):
-        row, column = i // kernel[1] * dilation[0], i % kernel[1] * dilation[1]
-        grid[row][column] = _cell_of(term)
-    return grid
-
-
-def _cell_of(term: Term) -> Cell:
-    if term.mark == "gap":
-        return Cell(GAP, "gap")
-    shown = _short(term.input)
-    texts = {"padding": f"[{shown}]", "taken": f"*{shown}"}
-    return Cell(texts.get(term.mark, shown), term.mark, term.input)
-
-
-def _cells(numbers: Sequence[float], width: int) -> Grid:
-    cells = [Cell(_short(x), "", x) for x in numbers]
-    return [cells[i : i + width] for i in range(0, len(cells), width)]
-
-
-def _grids_as_text(titled: Sequence[tuple[str, Grid]]) -> str:
-    """Grids side by side, each under its title."""
-    blocks = [_block(title, grid) for title, grid in titled]
-    height = max(map(len, blocks))
-    padded = [block + [" " * len(block[0])] * (height - len(block)) for block in blocks]
-    return "\n".join(SIDE_BY_SIDE.join(row).rstrip() for row in zip(*padded, strict=True))
-
-
-def _block(title: str, grid: Grid) -> list[str]:
-    wide = max((len(cell.text) for row in grid for cell in row), default=1)
-    rows = [" ".join(cell.text.rjust(wide) for cell in row) for row in grid]
-    full = max(len(title), *(len(row) for row in rows))
-    return [line.ljust(full) for line in (title, *rows)]
-
-
-def _grids_as_html(titled: Sequence[tuple[str, Grid]]) -> str:
-    """The same as tables; colour is the sign and size of a number: blue below zero, orange above."""
-    return "".join(_grid_table(title, grid) for title, grid in titled)
-
-
-def _grid_table(title: str, grid: Grid) -> str:
-    sizes = [abs(c.value) for row in grid for c in row if math.isfinite(c.value)]
-    top = max(sizes, default=0.0) or 1.0
-    rows = "".join(f"<tr>{''.join(_td(cell, top) for cell in row)}</tr>" for row in grid)
-    return f"<table><caption>{html.escape(title)}</caption>{rows}</table>"
-
-
-def _td(cell: Cell, top: float) -> str:
-    kind = f' class="{cell.mark}"' if cell.mark else ""
-    share = abs(cell.value) / top if math.isfinite(cell.value) else 0.0
-    colour = "214,96,20" if cell.value > 0 else "58,122,190"
-    paint = (
-        f' style="background:rgba({colour},{0.6 * share:.2f})"' if share and not cell.mark else ""
-    )
-    return f"<td{kind}{paint}>{html.escape(cell.text.strip('*[]'))}</td>"

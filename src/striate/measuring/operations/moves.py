@@ -8,13 +8,12 @@ import torch
 from striate.measuring.axes import (
     Axes,
     Axis,
-    Cells,
     Following,
     Part,
     broadcast,
-    end_to_end,
     reshaped,
 )
+from striate.measuring.cells import Cells, end_to_end
 from striate.measuring.operations.arguments import first, integers, whole
 from striate.measuring.operations.arithmetic import moved
 from striate.measuring.operations.operation import Operation, Reads, Table, none
