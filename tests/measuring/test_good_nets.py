@@ -348,6 +348,36 @@ def test_nothing_is_found_on_a_net_that_is_meant_so(name):
     assert [finding.as_text() for finding in sheet.findings] == []
 
 
+class Exchange(nn.Module):
+    """Two units of HRNet: every resolution is the sum of all, again and again."""
+
+    def __init__(self, units=2):
+        super().__init__()
+        self.stem, self.units = conv(3, 4, 3, 2), units
+        self.start = nn.ModuleList(
+            [nn.Sequential(*(conv(4, 4, 3, 2) for _ in range(n))) for n in range(3)]
+        )
+        self.ways = nn.ModuleList(
+            nn.Sequential(conv(4, 4, 1), nn.Upsample(scale_factor=2 ** (i - j)))
+            if i > j
+            else nn.Sequential(*(conv(4, 4, 3, 2) for _ in range(j - i)))
+            for _ in range(units)
+            for j in range(3)
+            for i in range(3)
+        )
+
+    def forward(self, x):
+        maps = [start(self.stem(x)) for start in self.start]
+        for unit in range(self.units):
+            ways = self.ways[9 * unit : 9 * unit + 9]
+            maps = [sum(ways[3 * j + i](m) for i, m in enumerate(maps)) for j in range(3)]
+        return maps
+
+
+def test_resolutions_that_are_exchanged_again_and_again_are_no_fault():
+    assert measure(Exchange(), (3, 64, 64)).findings == ()
+
+
 def test_one_cause_is_one_finding():
     odd = [nn.ConvTranspose2d(2, 2, 3, 2, 1) for _ in range(6)]
     (finding,) = measure(nn.Sequential(*odd), (2, 4, 4)).findings

@@ -394,8 +394,8 @@ def _misaligned(run: Trace, seen: Fields) -> list[Finding]:
 def _apart(join: Misaligned, seen: Fields, makers: Mapping[int, Call]) -> bool:
     """Whether branches lie so far apart that it is no matter of rounding.
 
-    Within half a cell of the coarsest of them they are as near as windows allow that move by more than one
-    cell, such as a pooling beside a strided convolution, or that are resized.
+    Within half a cell they are as near as windows allow that move by more than one cell, such as a pooling beside
+    a strided convolution.
     """
     stride, other = max(join.strides), min(join.strides)
     apart = max(join.centres) - min(join.centres)
@@ -403,19 +403,25 @@ def _apart(join: Misaligned, seen: Fields, makers: Mapping[int, Call]) -> bool:
         stride != other
     ):  # they drift; over the whole map by no more than a cell if sizes were but rounded
         return apart + (stride - other) * (join.cells - 1) > 2 * join.step
-    half = max(stride, join.step) / 2
-    return apart > half or (apart == half and not _narrows(join, seen, makers))
-
-
-def _narrows(join: Misaligned, seen: Fields, makers: Mapping[int, Call]) -> bool:
-    """Whether maps become coarser between the point where the branches part and the join."""
     ways = [_before(value.index, makers) for value in join.call.inputs if value.live]
+    if any(_period(seen, index, join.axis) > 1 for way in ways for index in way):
+        return apart > max(stride, join.step)  # what was resized lies within a cell of what it was
+    return apart > stride / 2 or (apart == stride / 2 and not _narrows(join, seen, ways))
+
+
+def _narrows(join: Misaligned, seen: Fields, ways: Sequence[Sequence[int]]) -> bool:
+    """Whether maps become coarser between the point where the branches part and the join."""
     shared = set(ways[0]).intersection(*ways[1:]) if ways else set[int]()
-    fork = next((index for index in ways[0] if index in shared), None) if ways else None
-    value = next((v for c in makers.values() for v in c.outputs if v.index == fork), seen.picture)
-    axis = seen.state.axes(value)[join.axis] if value else None
+    fork = max(shared, default=None)
+    axis = seen.state.found[fork][join.axis] if fork in seen.state.found else None
     spans = axis.cells.spans if axis else None
     return spans is not None and float(spans.stride) < max(join.strides)
+
+
+def _period(seen: Fields, index: int, number: int) -> int:
+    """How many cells of a map go by before what they read repeats; more than 1 after resizing."""
+    axis = seen.state.found[index][number] if index in seen.state.found else None
+    return axis.cells.spans.period if axis and axis.cells.spans else 1
 
 
 def _before(index: int, makers: Mapping[int, Call]) -> list[int]:
