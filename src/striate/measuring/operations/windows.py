@@ -490,12 +490,14 @@ ANY_RANK = {
     ),
     "adaptive_avg_pool": Operation(none, ADAPTIVE, explain_adaptive_average, _adaptive_connections),
     "max_unpool": Operation(none, windowed(_unpooling, mixes=False)),
-    "fractional_max_pool": Operation(none),  # its windows lie at random
 }
 SHUFFLE = Operation(none, _shuffled, moved)
 RESIZE = Operation(none, _resized)
 WINDOWS: Table = {
     **{f"{name}{n}d": entry for name, entry in ANY_RANK.items() for n in (1, 2, 3)},
+    **dict.fromkeys(
+        ("fractional_max_pool2d", "fractional_max_pool3d"), Operation(none)
+    ),  # at random
     "pixel_shuffle": SHUFFLE,
     "pixel_unshuffle": SHUFFLE,
     "interpolate": RESIZE,
