@@ -183,6 +183,16 @@ def test_wrong_words_on_the_command_line_end_in_one_line(run, words, said):
     assert err.count("\n") == 1
 
 
+def test_pictures_in_a_list_need_no_batch_axis():
+    class Pictures(OfList):
+        def forward(self, images, extra=None):
+            assert all(image.ndim == 3 for image in images)
+            return super().forward([image[None] for image in images], extra)
+
+    sheet = measure(Pictures(), [[torch.zeros(3, 8, 4), torch.zeros(3, 8, 4)]])
+    assert (sheet.totals.macs, sheet.unfinished) == (MACS, None)
+
+
 def test_a_sheet_has_the_shapes_of_all_its_tensors():
     assert isinstance(
         sheet := measure(OfDictionary(), {"image": (3, 8, 8), "mask": (1, 8, 8)}), Sheet

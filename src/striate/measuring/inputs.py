@@ -151,7 +151,13 @@ def _argument(given: object, dtype: torch.dtype) -> object:
     if isinstance(given, Tensor) or _is_shape(given):
         return _template(cast("Sequence[int] | Tensor", given), dtype)
     if isinstance(given, list | tuple):
-        return [_argument(item, dtype) for item in cast("Sequence[object]", given)]
+        # Of a list of tensors nobody knows whether items come first, as not in lists of pictures: they stay as they are.
+        return [
+            torch.empty_like(item, device="meta")
+            if isinstance(item, Tensor)
+            else _argument(item, dtype)
+            for item in cast("Sequence[object]", given)
+        ]
     if isinstance(given, AbstractSet):
         raise ArgumentError(f"got {given} for an input; a set has no order: give a list")
     return given

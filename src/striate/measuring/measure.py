@@ -33,8 +33,8 @@ def measure(
         net: any module, or a name of the catalogue.
         shape: one input without its batch axis, such as (3, 224, 224), "3x224x224" or with a type "bool:1x224x224";
             a list of them for a net with several inputs, a dictionary for inputs by name. A tensor stands for
-            the shape of one of its items and its type; in lists and dictionaries single numbers, words and
-            None stand for themselves. None is what the net was built for, known for nets of the catalogue.
+            the shape of one of its items and its type, but in a list that is one argument for itself, such as
+            [[picture, picture]]; beside shapes numbers, words and None stand for themselves. None is what the net was built for, known for nets of the catalogue.
         batch: items that a step of training will take, for findings alone; all figures are for one item.
 
     Raises:
@@ -97,9 +97,8 @@ def _layers(
                 params=sum(p.numel() for p in new),
                 trainable=sum(p.numel() for p in new if p.requires_grad),
                 connections=_connections(call, parameters),
-                macs=max(
-                    macs or 0, call.flops // 2
-                ),  # mapped over a batch, a formula sees one item
+                # Of what is mapped over a batch a formula sees one item only.
+                macs=max(macs or 0, call.flops // 2),
                 bytes=call.written,
                 field=seen.of(call.outputs[0]),
             )
