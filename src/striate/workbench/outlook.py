@@ -9,8 +9,7 @@ from striate import augment
 from striate import plan as plan_room
 from striate.data import Data
 from striate.errors import NumericError, ShapeError, StriateError
-from striate.measuring import measure
-from striate.measuring.receipt import Cost, training_cost
+from striate.measuring import Cost, measure, training_cost
 from striate.models import catalog
 from striate.tasks import named
 from striate.training import Outlook, Recipe
