@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from striate.runs.answers import answered
 from striate.runs.items import natural_sizes
 from striate.workbench.tiling import TOLERANCE, tiling_of
 
-NETS = {
+NETS: dict[str, tuple[int, dict[str, Any]]] = {
     "unet_same": (64, {"width": 0.125}),
     "unet": (188, {"width": 0.0625}),
     "fcn32s": (64, {"width": 0.0625}),
@@ -43,7 +44,11 @@ def built(name: str, channels: int = 1, classes: int = 3) -> nn.Module:
     )  # fmt: skip
     with torch.no_grad():
         for each in net.modules():
-            if isinstance(each, nn.BatchNorm2d):
+            if (
+                isinstance(each, nn.BatchNorm2d)
+                and each.running_mean is not None
+                and each.running_var is not None
+            ):
                 each.running_mean.uniform_(-0.2, 0.2, generator=generator)
                 each.running_var.uniform_(0.5, 1.5, generator=generator)
         for parameter in net.parameters():
@@ -364,7 +369,7 @@ def test_a_size_that_a_net_cannot_take_is_one_line(tmp_path):
     tiling = tiling_of(Sixteens(), (1, 16, 16))
     assert tiling.axes == ()
     assert tiling.why == "the net takes 16x16 alone"
-    settings = {"crop": 16, "epochs": 1, "plan": "default", "health": 0, "val": 0.5}
+    settings: dict[str, Any] = {"crop": 16, "epochs": 1, "plan": "default", "health": 0, "val": 0.5}
     blobs = write_data(tmp_path / "blobs", [(20, 30)] * 10)
     with pytest.raises(
         ShapeError, match="crop=16x16: the net fails on whole pictures such as those of 20x30"

@@ -70,9 +70,12 @@ def test_predictions_go_on_where_they_ended(case, folder, tmp_path, monkeypatch)
     from striate.runs import predictions
 
     once = predictions._read
-    monkeypatch.setattr(
-        predictions, "_read", lambda used, file: read.append(file) or once(used, file)
-    )
+
+    def counted(used, file, *more):
+        read.append(file)
+        return once(used, file, *more)
+
+    monkeypatch.setattr(predictions, "_read", counted)
     found = run.predict(pictures[:6], out=out)
     assert sorted(read) == pictures[3:6]  # the torn one, and what is new
     assert len(found) == 6

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import StriateError
+from striate.measuring.cells import Spans
 from striate.measuring.fields import Fields, fields
 from striate.measuring.inputs import templates
-from striate.measuring.reads import Spans
 from striate.plan.tiles import Axis, Piece, Sides, Tiling, answer, pieces, spans
 from striate.probe import Call, Trace, Value, settled, trace
 
@@ -110,7 +110,7 @@ class _Looked:
 
 
 def _spans(seen: Fields, value: Value) -> tuple[Spans | None, ...]:
-    return tuple(view.reads.spans if view else None for view in seen.sight(value))
+    return tuple(axis.cells.spans if axis else None for axis in seen.axes(value))
 
 
 def _described(net: nn.Module, found: _Looked) -> Tiling | None:
