@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from striate.data.targets import IGNORE, Objects
 from striate.metrics import Interval, Scores
 from striate.metrics.segment import pixel_counts, pixel_scores
 from striate.tasks import Item, Section
+from striate.tasks.classify import Classify
 from striate.tasks.detect import Detect, Found
 from striate.tasks.pictures import LIMIT, shrunk, shrunk_mask
 from striate.tasks.section import Beside, Figure, Gallery, Legend, Table, Text
@@ -260,3 +262,9 @@ def test_a_page_is_made_of_them(made):
     assert text.count("<section") == 1 + len(held.task.sections(held)) + 2  # scores; data, use
     assert all(section["anchor"] for section in drawn.sections(held.task.sections(held)))
     assert any(isinstance(part, Text) for part in held.task.sections(held)[0].parts)
+
+
+def test_what_is_counted_in_training_is_named():
+    task = Classify(("a", "b"))
+    found = task.counts(torch.eye(2), torch.tensor([0, 1]))
+    assert tuple(found) == task.counted
