@@ -172,6 +172,7 @@ def content(k: int = 10, **changes) -> Content:
         held_out="val",
         best_epoch=3,
         measures=Classify.measures,
+        counted=Classify.counted,
         seconds=12.5,
         **answered(scored(k, scores)),
     )
@@ -566,6 +567,39 @@ def test_one_epoch_is_a_point():
     assert "polyline" not in text
     assert text.count('class="dot held"') >= 2
     assert "epoch 1: train 50 %, held-out 40 %" in html.unescape(text).replace("\xa0", " ")
+
+
+def test_curves_are_of_the_main_score_of_parts_of_the_loss_and_of_other_scores():
+    row = {"lr": 0.1, "train_loss": 2.0, "train_dice": 0.5, "train_focal": 1.5, "val_loss": 2.5}
+    scores = {"val_dice": 0.8, "val_mae": 3.25, "val_miou": 0.4, "val_boundary_f1": 0.3}
+    history = [{"epoch": e} | row | scores | {"seconds": 1.5} for e in (1.0, 2.0)]
+    shown = content(
+        history=history,
+        best_epoch=2,
+        counted=(),
+        headline=Headline("miou", "of 6 pictures"),
+        measures={"miou": Measure("Mean IoU", "overlap")},
+        curve_words={"loss": "dice+focal, by epoch."},
+    )
+    page_ = render(shown)
+    titles = re.findall(r"<h3><bdi>([^<]*)</bdi></h3>", page_.split('id="scores"')[0])
+    assert titles == [
+        "Loss",
+        "Mean IoU",
+        "Learning rate",
+        "Parts of the training&#39;s loss",
+        "Other scores",
+        "mae",
+    ]
+    assert page_.count("dice by epoch") == 0  # its part of the loss is not beside the score
+    text = words(page_)
+    assert "dice+focal, by epoch. Lower is better." in text
+    assert "Overlap, by epoch. At epoch 2: held-out 40.0 %." in text
+    assert "epoch 2: dice 80 %, boundary_f1 30 %" in html.unescape(page_).replace("\xa0", " ")
+    table = text[text.index("Table of epochs") :]
+    head = "epoch learning rate train loss dice focal held-out loss held-out dice"
+    assert table.startswith(f"Table of epochs {head} held-out mae held-out mean IoU")
+    assert "2 0.1 2 0.5 1.5 2.5 80.0 % 3.25 40.0 % 30.0 % 1.5" in table
 
 
 def test_gaps_break_the_curve():

@@ -62,6 +62,7 @@ class Classify(Task):
     usual_loss: ClassVar[str] = "cross_entropy"
     mixes: ClassVar[bool] = True
     held_loss: ClassVar[bool] = False
+    counted: ClassVar[tuple[str, ...]] = ("accuracy",)
     main: ClassVar[str] = "accuracy"
     measures: ClassVar[Mapping[str, Measure]] = {
         "accuracy": Measure("Accuracy", "share answered rightly"),

@@ -372,7 +372,7 @@ class Detect(Task):
         views = [
             self.draw(picture, each._replace(boxes=each.boxes * by)) for each in (truth, answer)
         ]
-        counted = [f"{len(truth.boxes)} boxes", f"{len(answer.boxes)} boxes"]
+        counted = [f"{n} box{'es' * (n != 1)}" for n in (len(truth.boxes), len(answer.boxes))]
         scores = [f"{key.replace('f1', 'F1')} {percent(v)}" for key, v in item.scores.items()]
         tiles = [
             Tile(view, title, [words])

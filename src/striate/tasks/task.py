@@ -165,6 +165,7 @@ class Task(ABC):
         formats: in which predictions can be written.
         classes: their names; () of a task without.
         class_weights: a factor on the loss of each class, where the recipe balances them.
+        counted: the names of what `counts` gives; further columns of a training are parts of its loss.
         main: the score that leads a report; the first of its meter's if not given.
         measures: what its scores are called and say.
     """
@@ -180,6 +181,7 @@ class Task(ABC):
     held_loss: ClassVar[bool] = True
     maps: ClassVar[bool] = False
     formats: ClassVar[tuple[str, ...]] = ("json", "csv")
+    counted: ClassVar[tuple[str, ...]] = ()
     main: ClassVar[str] = ""
     measures: ClassVar[Mapping[str, Measure]] = {}
     classes: tuple[str, ...] = ()

@@ -59,6 +59,7 @@ def content(fitted: Fitted) -> Content:
         scores=scored["scores"],
         headline=task.headline(leading, of),
         measures=task.measures,
+        counted=task.counted,
         curve_words=task.curve_words(recipe),
         classes=config.classes,
         noun=task.noun,

@@ -22,13 +22,14 @@ class Content:
         own: the network is the user's own, so it must be named again to be used.
         command: what was typed, or the Python call.
         data: the JSON shape `data`.
-        history: one row an epoch: epoch, lr, train_loss, val_loss, seconds, and train_ and val_ of every score;
-            a value may be missing or None.
+        history: one row an epoch: epoch, lr, train_loss, val_loss, seconds, val_ of every score, train_ of those
+            that are `counted` and of the parts of the loss; a value may be missing or None.
         held_out: the split that scores and the task's sections are of: "val" or "test".
         items: how many items that split has.
         scores: name -> {value, low, high}.
         headline: the one result, of the separate test split where there is one.
         measures: the scores in words.
+        counted: scores of the training too; a part of its loss may have the name of another score.
         curve_words: what is to be said of the curves, by score, and by "loss".
         classes: their names; none of a task without.
         noun: what an item is called, plural.
@@ -61,6 +62,7 @@ class Content:
     scores: Mapping[str, Score]
     headline: Headline
     measures: Mapping[str, Measure] = field(default_factory=dict[str, Measure])
+    counted: Sequence[str] = ()
     curve_words: Mapping[str, str] = field(default_factory=dict[str, str])
     classes: Sequence[str] = ()
     own: bool = False

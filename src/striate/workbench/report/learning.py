@@ -48,13 +48,9 @@ def _scores(content: Content) -> list[str]:
 
 
 def _loss_parts(content: Content) -> list[str]:
-    """Columns of the training that the held-out items have not: the parts of its loss."""
-    columns = _columns(content)
-    return [
-        key[6:]
-        for key in columns
-        if key.startswith("train_") and key != "train_loss" and f"val_{key[6:]}" not in columns
-    ]
+    """The parts of the loss of the training."""
+    found = [key[6:] for key in _columns(content) if key.startswith("train_")]
+    return [key for key in found if key != "loss" and key not in content.counted]
 
 
 def _column(content: Content, key: str) -> list[float | None]:
@@ -75,13 +71,13 @@ def _drawn(
 
 
 def _pair(content: Content, key: str, *, shares: bool) -> str:
-    """A column of the training and of the held-out items."""
-    lines = [
-        Line("train", "train", _column(content, f"train_{key}")),
-        Line("held-out", "held", _column(content, f"val_{key}")),
-    ]
-    lines = [line for line in lines if finite(line.values)] or lines
-    label = f"{key} by epoch, train and held-out; the values stand in the table of epochs"
+    """A column of the held-out items, and that of the training where it is of the same."""
+    lines = [Line("held-out", "held", _column(content, f"val_{key}"))]
+    if key == "loss" or key in content.counted:
+        lines.insert(0, Line("train", "train", _column(content, f"train_{key}")))
+    lines = [line for line in lines if finite(line.values)]
+    names = " and ".join(line.name for line in lines)
+    label = f"{key} by epoch, {names}; the values stand in the table of epochs"
     return _drawn(content, lines, label, shares=shares)
 
 
@@ -95,13 +91,11 @@ def _score_figure(content: Content, key: str) -> Figure | None:
     svg = _pair(content, key, shares=key in SHARES)
     measure, row = content.measure(key), best(content)
     said = [f"{measure.says[:1].upper()}{measure.says[1:]}, by epoch." if measure.says else ""]
+    sides = [("train", "train", 0)] if key in content.counted else []
     told = [
-        f"{name} {written(key, row[column], items)}"
-        for name, column, items in (
-            ("train", f"train_{key}", 0),
-            ("held-out", f"val_{key}", content.items),
-        )
-        if row.get(column) is not None
+        f"{name} {written(key, row[f'{side}_{key}'], items)}"
+        for name, side, items in (*sides, ("held-out", "val", content.items))
+        if row.get(f"{side}_{key}") is not None
     ]
     said += [f"At epoch {content.best_epoch}: {', '.join(told)}."] if told else []
     said.append(content.curve_words.get(key, ""))
@@ -144,11 +138,16 @@ def _series(
     content: Content, names: Sequence[str], prefix: str, title: str, said: str
 ) -> Figure | None:
     """Several columns in one drawing; `said` and the names of the lines stand below it."""
+    titled = prefix == "val_"
     lines = [
-        Line(content.measure(name).title, color, _column(content, f"{prefix}{name}"))
+        Line(
+            content.measure(name).title if titled else name,
+            color,
+            _column(content, f"{prefix}{name}"),
+        )
         for name, color in zip(names, SERIES, strict=False)
     ]
-    svg = _drawn(content, lines, f"{title} by epoch", shares=prefix == "val_")
+    svg = _drawn(content, lines, f"{title} by epoch", shares=titled)
     legend = Legend([(line.name, line.kind) for line in lines])
     return Figure(svg, said, title, legend=legend) if svg else None
 
@@ -156,21 +155,20 @@ def _series(
 def _epochs(content: Content) -> Table:
     """A row an epoch: the training's columns, those of the held-out items, the time."""
     columns = _columns(content)
-    train = [key for key in columns if key.startswith("train_") and key != "train_loss"]
-    train.sort(key=lambda key: f"val_{key[6:]}" in columns)
+    train = [f"train_{key}" for key in (*_loss_parts(content), *content.counted)]
     held = [key for key in columns if key.startswith("val_") and key != "val_loss"]
     order = ["epoch", "lr", "train_loss", *train, "val_loss", *held, "seconds"]
     keys = [key for key in order if key in columns]
-    rows = [[_cell(key, row.get(key), content.items) for key in keys] for row in content.history]
+    rows = [[_cell(content, key, row.get(key)) for key in keys] for row in content.history]
     marked = {i for i, row in enumerate(content.history) if row["epoch"] == content.best_epoch}
     heads = [Column(_heading(content, key), "number") for key in keys]
     return Table(heads, rows, marked=marked, tall=True)
 
 
-def _cell(key: str, value: float | None, items: int) -> Any:
+def _cell(content: Content, key: str, value: float | None) -> Any:
     side, _, score = key.partition("_")
-    if side in ("train", "val") and score in SHARES:
-        return percent(value, items if side == "val" else 0)
+    if score in SHARES and (side == "val" or score in content.counted):
+        return percent(value, content.items if side == "val" else 0)
     return value
 
 

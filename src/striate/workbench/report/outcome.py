@@ -93,7 +93,7 @@ def _table(content: Content, title: str, items: int, scores: Mapping[str, Score]
         span = f"{ends[0].removesuffix(f'{SPACE}%')} {DASH} {ends[1]}"
         rows.append([measure.title, written(key, found.value, items), drawn, span])
     columns = [
-        Column("score", "name"),
+        Column("score"),
         Column("value", "number"),
         Column("", "interval"),
         Column("95 % interval", "number"),
