@@ -131,7 +131,7 @@ class Tiling:
         if not self.axes:
             return f"pictures are answered whole: {self.why}"
         beyond = f"pictures larger than {self.tile:,} pixels are answered in tiles"
-        found = "" if self.difference is None else f" (measured: {self.difference:.0e})"
+        found = "" if self.difference is None else f" (measured in float32: {self.difference:.0e})"
         if self.exact:
             halo = " and ".join(f"{axis.before}+{axis.after}" for axis in self.axes[:1])
             return f"{beyond} that read {halo} pixels around, and equal the whole{found}"
@@ -238,6 +238,8 @@ def spans(axis: Axis, n: int, tile: int) -> list[Span]:
     """Tiles side by side, each read with all that it depends on."""
     begin, end = _extended(axis, axis.even, n)
     step = lcm(axis.step, axis.even.multiple)
+    count = -(-n // tile)
+    tile = min(tile, -(-n // (count * step)) * step)  # as many of more equal sides
     found: list[Span] = []
     for first in range(0, n, tile):
         last = min(first + tile, n)

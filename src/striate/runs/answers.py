@@ -70,6 +70,12 @@ class Net:
         own = (stored.shape[1], stored.shape[2])
         return own == tuple(sizes[0]) and self.tiling.divides(own)
 
+    def note(self, size: Size) -> str:
+        """What is to be said of the answer to a picture of this size; mostly nothing."""
+        if not self._extends or self.tiling.exact or not self.tiling.divides(size):
+            return ""
+        return f"answered in tiles that are blended: {self.tiling.why}"
+
     def _said(self, x: Tensor) -> Any:
         batch = self._batch(x.to(self.plan.device))
         try:

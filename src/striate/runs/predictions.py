@@ -34,7 +34,14 @@ Read = tuple[
 
 @dataclass(frozen=True)
 class Prediction(Result):
-    """The answer to one file, or why there is none; `words` are the answer on one line."""
+    """The answer to one file, or why there is none.
+
+    Attributes:
+        file: its path.
+        answer: in the JSON shape of `predict`; `note` in it says how it came about, where that is no usual way.
+        error: why there is none.
+        words: the answer on one line.
+    """
 
     file: str
     answer: Mapping[str, Any] | None = None
@@ -50,7 +57,9 @@ class Prediction(Result):
 
     def as_text(self) -> str:
         """One line."""
-        return f"{self.file}: {self.error if self.answer is None else self.words}"
+        note = self.answer.get("note") if self.answer is not None else None
+        end = f" ({note})" if note else ""
+        return f"{self.file}: {self.error if self.answer is None else self.words}{end}"
 
 
 def predicted(
@@ -109,6 +118,8 @@ def _answered(
                 prediction = Prediction(named[i], error=str(answer))
             else:
                 words = used.task.answer(answer)
+                if note := used.note((each[0].shape[0], each[0].shape[1])):
+                    words["note"] = note
                 if folder:
                     words |= folder.write_files(used, files[i], answer, max_pixels)
                 prediction = Prediction(named[i], words, words=used.task.line(words))

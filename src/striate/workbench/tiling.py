@@ -8,7 +8,7 @@ whole on a random picture.
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -113,24 +113,50 @@ def _spans(seen: Fields, value: Value) -> tuple[Spans | None, ...]:
     return tuple(axis.cells.spans if axis else None for axis in seen.axes(value))
 
 
+@dataclass(frozen=True)
+class _Trials:
+    """A net run at several sizes of picture."""
+
+    net: nn.Module
+    first: _Looked
+    known: dict[tuple[int, ...], _Looked | None] = field(
+        default_factory=dict[tuple[int, ...], "_Looked | None"]
+    )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Height and width that it is known to take."""
+        return self.first.shape[1:]
+
+    def at(self, sizes: Sequence[int]) -> _Looked | None:
+        """At another height and width; None where it fails or answers by another margin."""
+        sides = tuple(sizes)
+        if sides == self.sizes:
+            return self.first
+        if sides not in self.known:
+            numbers = self.first.run.device != "meta"
+            look = _Looked.at(self.net, (self.first.shape[0], *sides), numbers=numbers)
+            self.known[sides] = look if look is None or look.lost == self.first.lost else None
+        return self.known[sides]
+
+
 def _described(net: nn.Module, found: _Looked) -> Tiling | None:
     """The tiling as the layers say; None of a net that takes no other size."""
-    steps = found.steps
-    if not any(_resized(net, found, by) for by in ((1, 1), steps)):
+    trials, steps = _Trials(net, found), found.steps
+    takes = _taken(trials, steps)
+    if takes is None:
         return None
-    takes, even = _sides(net, found, steps)
-    bounded = all(found.spans)
+    even, looks = _even_sides(trials, takes, steps)
     axes: list[Axis] = []
-    for i, (read, lost) in enumerate(zip(found.spans, found.lost, strict=True)):
-        before, after = _reach(read, lost[0]) if read else (0, 0)
+    for i, lost in enumerate(found.lost):
+        reach = [_reach(read, lost[0]) for look in looks if (read := look.spans[i])]
+        before, after = (max((each[k] for each in reach), default=0) for k in (0, 1))
         axes.append(Axis(steps[i], before, after, lost, takes[i], even[i] if even else takes[i]))
-    tile = _tile(net, found, axes)
-    if not bounded:
-        return Tiling(tuple(axes), why=_unbounded(found), tile=tile)
-    if not even:
-        why = "its layers do not repeat with its stride: a resizing by no whole factor"
-        return Tiling(tuple(axes), why=why, tile=tile)
-    return Tiling(tuple(axes), exact=True, why="", tile=tile)
+    tile = _tile(trials, axes)
+    if even:
+        return Tiling(tuple(axes), exact=True, why="", tile=tile)
+    why = "its layers do not repeat with its stride: a resizing by no whole factor"
+    return Tiling(tuple(axes), why=why if all(found.spans) else _unbounded(found), tile=tile)
 
 
 def _reach(spans: Spans, lost: int) -> tuple[int, int]:
@@ -141,68 +167,75 @@ def _reach(spans: Spans, lost: int) -> tuple[int, int]:
     return max(0, before), max(0, after)
 
 
-def _sides(
-    net: nn.Module, found: _Looked, steps: tuple[int, int]
-) -> tuple[list[Sides], list[Sides] | None]:
-    """The sides that a net takes, and those at which it does the same everywhere, found by trying; None where none are."""
-    sizes = found.shape[1:]
-    other = [_resized(net, found, by) for by in ((1, 1), (steps[0] // 2 or 1, steps[1] // 2 or 1))]
-    any_side = all(look is not None and look.lost == found.lost for look in other)
-    least = _least(net, found, steps if not any_side else (1, 1), steps)
-    multiples = (1, 1) if any_side else steps
-    takes = [Sides(m, n % m, k) for m, n, k in zip(multiples, sizes, least, strict=True)]
-    if any_side and all(look is not None and look.spans == found.spans for look in other):
-        return takes, takes
-    for rests in ([n % m for n, m in zip(sizes, steps, strict=True)], [0, 0]):
-        even = [Sides(m, r, max(k, m)) for m, r, k in zip(steps, rests, least, strict=True)]
-        first = [side.fitting(n) - n for side, n in zip(even, sizes, strict=True)]
-        looks = [
-            _resized(net, found, tuple(f + k * m for f, m in zip(first, steps, strict=True)))
-            for k in (0, 1)
-        ]
-        if all(look and look.lost == found.lost for look in looks):
-            first_read, later_read = (look.spans for look in looks if look)
-            if first_read == later_read and _even(looks[0], steps):
-                return takes, even
-    return takes, None
+def _rests(step: int) -> tuple[int, ...]:
+    """Sides modulo a stride at which a net may round differently: the extremes, and the middle."""
+    return (0, 1 % step, step // 2, step - 1)
 
 
-def _even(look: "_Looked | None", steps: tuple[int, int]) -> bool:
+def _taken(trials: _Trials, steps: tuple[int, int]) -> list[Sides] | None:
+    """The sides that a net takes, found by trying; None of a net that takes one alone."""
+    multiples = (1, 1)
+    if not all(map(trials.at, _remainders(trials, steps))):
+        multiples = steps
+        if not trials.at([n + m for n, m in zip(trials.sizes, steps, strict=True)]):
+            return None
+    least = _least(trials, multiples, steps)
+    triples = zip(multiples, trials.sizes, least, strict=True)
+    return [Sides(m, n % m, k) for m, n, k in triples]
+
+
+def _remainders(trials: _Trials, steps: tuple[int, int]) -> list[list[int]]:
+    """Sizes from above the known one, one for each of `_rests`."""
+    rests = zip(*map(_rests, steps), strict=True)
+    return [
+        [n + 1 + (r - n - 1) % m for n, m, r in zip(trials.sizes, steps, rest, strict=True)]
+        for rest in rests
+    ]
+
+
+def _even_sides(
+    trials: _Trials, takes: list[Sides], steps: tuple[int, int]
+) -> tuple[list[Sides] | None, list[_Looked]]:
+    """The sides at which a net does the same to each part of a picture, with looks at such; None where there are none.
+
+    All that it takes, else those of the training modulo the stride, else multiples of the stride.
+    """
+    if takes[0].multiple == 1:
+        looks = [trials.at(sizes) for sizes in (trials.sizes, *_remainders(trials, steps))]
+        if all(look and _even(look, steps) for look in looks):
+            return takes, [look for look in looks if look]
+    for rests in ([n % m for n, m in zip(trials.sizes, steps, strict=True)], [0, 0]):
+        triples = zip(steps, rests, takes, strict=True)
+        even = [Sides(m, r, max(side.least, m)) for m, r, side in triples]
+        first = [side.fitting(n) for side, n in zip(even, trials.sizes, strict=True)]
+        one, two = trials.at(first), trials.at([n + m for n, m in zip(first, steps, strict=True)])
+        if one and two and one.spans == two.spans and _even(one, steps):
+            return even, [one]
+    return None, [trials.first]
+
+
+def _even(look: _Looked, steps: tuple[int, int]) -> bool:
     """Whether what is read repeats with the total stride."""
-    return look is not None and all(
-        spans is not None and step % spans.advance == 0 and spans.stride == 1
+    return all(
+        spans is not None and spans.stride == 1 and step % spans.advance == 0
         for spans, step in zip(look.spans, steps, strict=True)
     )
 
 
-def _resized(net: nn.Module, found: _Looked, by: Sequence[int]) -> "_Looked | None":
-    """The net at sides that are longer or shorter."""
-    sides = [n + more for n, more in zip(found.shape[1:], by, strict=True)]
-    return _Looked.at(net, (found.shape[0], *sides), numbers=found.run.device != "meta")
-
-
-def _least(
-    net: nn.Module, found: _Looked, multiples: Sequence[int], steps: tuple[int, int]
-) -> tuple[int, ...]:
+def _least(trials: _Trials, multiples: Sequence[int], steps: tuple[int, int]) -> tuple[int, ...]:
     """The shortest sides that are known to work, tried from a stride upwards."""
-    sizes = found.shape[1:]
-    tried: list[int] = [1, 2, 4, 8]
-    for count in tried:
-        sides = [count * m + n % k for m, n, k in zip(steps, sizes, multiples, strict=True)]
-        if all(s < n for s, n in zip(sides, sizes, strict=True)):
-            look = _resized(net, found, [s - n for s, n in zip(sides, sizes, strict=True)])
-            if look is not None and look.lost == found.lost:
-                return tuple(sides)
-    return sizes
+    for count in (1, 2, 4, 8):
+        sides = [count * m + n % k for m, n, k in zip(steps, trials.sizes, multiples, strict=True)]
+        below = all(s < n for s, n in zip(sides, trials.sizes, strict=True))
+        if below and trials.at(sides):
+            return tuple(sides)
+    return trials.sizes
 
 
-def _tile(net: nn.Module, found: _Looked, axes: Sequence[Axis]) -> int:
+def _tile(trials: _Trials, axes: Sequence[Axis]) -> int:
     """The side of a tile whose maps fit into the memory for them; not less than what is read around it."""
-    sides = [
-        axis.takes.fitting(max(n, LEAST)) for axis, n in zip(axes, found.shape[1:], strict=True)
-    ]
-    by = [s - n for s, n in zip(sides, found.shape[1:], strict=True)]
-    look = _resized(net, found, by) or found
+    sides = [a.takes.fitting(max(n, LEAST)) for a, n in zip(axes, trials.sizes, strict=True)]
+    look = trials.at(sides) or trials.first
     most = max((call.written for call in look.run.calls), default=0)
     pixels = math.prod(look.shape[1:])
     around = max(axis.before + axis.after for axis in axes)
