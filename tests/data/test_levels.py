@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import striate
 from striate import data
 from striate.data import levels
 from striate.errors import ArgumentError, DataError
@@ -67,9 +68,9 @@ def test_a_16_bit_set_of_few_levels_keeps_them_apart(cache, tmp_path):
 def test_the_range_can_be_said(cache, tmp_path):
     root = deep(tmp_path / "set", [4095], np.uint16)
     opened = data.open(root, val=0, levels=(0, 65535))
-    assert opened.arrays("all").inputs.max() == 16
+    assert np.asarray(opened.arrays("all").inputs).max() == 16
     assert "they use 0 to 4095 of it alone: levels= sets another range" in opened.note
-    clipped = data.open(root, val=0, levels=(1000, 2000)).arrays("all").inputs
+    clipped = np.asarray(data.open(root, val=0, levels=(1000, 2000)).arrays("all").inputs)
     assert (clipped.min(), clipped.max()) == (0, 255)
 
 
@@ -86,7 +87,7 @@ def test_the_range_is_measured_where_is_trained_and_recorded(cache, tmp_path):
     deep(tmp_path / "set" / "test", [3000], np.uint16)
     opened = data.open(tmp_path / "set")
     assert opened.origin["levels"] == [0, 1023]
-    assert (opened.arrays("test").inputs.max((1, 2, 3)) == 255).all()
+    assert (np.asarray(opened.arrays("test").inputs).max((1, 2, 3)) == 255).all()
     deep(tmp_path / "set" / "train", [60_000], np.uint16)
     again = data.again(opened.origin)
     assert again.origin["levels"] == [0, 1023]
@@ -156,3 +157,22 @@ def test_ranges_of_whole_numbers_are_those_of_bits():
     assert [levels.around(0, top, whole=True)[1] for top in (0, 1, 255, 256, 1023, 65535)] == [
         255, 255, 255, 511, 1023, 65535,
     ]  # fmt: skip
+
+
+def test_a_run_predicts_in_the_range_that_it_was_trained_in(cache, tmp_path):
+    root = deep(tmp_path / "set", [4000, 3000], np.uint16)
+    run = striate.train(root, "linear", out=tmp_path, epochs=1, size=8, val=0.25, plan="default")
+    assert run.config.preprocessing.levels == (0, 4095)
+    again = striate.Run.load(run.path)
+    assert again.config.preprocessing == run.config.preprocessing
+    held = again.open_data().splits["val"]
+    scores = {Path(p.file).name: p for p in again.predict([root / name for name in held.names])}
+    assert not any(p.error for p in scores.values())
+    dark = tmp_path / "dark.tif"  # alone it would be stretched, or taken for 8 bits
+    Image.fromarray(np.full((8, 8), 200, np.int32)).save(dark)
+    same = tmp_path / "same.png"
+    Image.fromarray(np.full((8, 8), round(200 / 4095 * 255), np.uint8)).save(same)
+    first, second = again.predict([dark, same])
+    assert first.answer == second.answer
+    evaluated = again.evaluate(deep(tmp_path / "other", [100], np.uint16))
+    assert evaluated.items == 16

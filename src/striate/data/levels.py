@@ -70,25 +70,28 @@ def of_set(listing: Listing, given: Levels | None) -> tuple[Listing, Levels | No
     source = train.source
     if not isinstance(source, Encoded) or not len(source):
         return listing, None
-    if given is None and not _any_deep(source):
-        return listing, None
+    if not _any_deep(source):
+        return (listing, None) if given is None else (_ranged(listing, given, []), given)
     found = _measured(source)
     levels = given or (None if found is None else around(found[0], found[1], whole=found[2]))
     if levels is None:
         return listing, None
-    notes = [listing.note] if listing.note else []
-    notes.append(
-        f"values from {levels[0]:g} to {levels[1]:g} become 0 to 255, in all pictures alike"
-    )
+    notes = [f"values from {levels[0]:g} to {levels[1]:g} become 0 to 255, in all pictures alike"]
     if found is not None and found[1] - found[0] < SMALL * (levels[1] - levels[0]):
         notes.append(
             f"they use {found[0]:g} to {found[1]:g} of it alone: levels= sets another range"
         )
+    return _ranged(listing, levels, notes), levels
+
+
+def _ranged(listing: Listing, levels: Levels, notes: list[str]) -> Listing:
+    """With inputs of this range."""
     parts = {
         name: replace(part, source=_with(part.source, levels))
         for name, part in listing.parts.items()
     }
-    return replace(listing, parts=parts, note="; ".join(notes)), levels
+    known = [listing.note] if listing.note else []
+    return replace(listing, parts=parts, note="; ".join([*known, *notes]))
 
 
 def _with(source: Any, levels: Levels) -> Any:

@@ -166,14 +166,14 @@ def picture_and_size(
     size: tuple[int, int] | None,
     color: str,
     fit: str = "cover",
-    limits: Limits | None = None,
+    levels: tuple[float, float] | None = None,
 ) -> tuple[U8, tuple[int, int]]:
-    """`picture`, and the height and width that it has itself, upright; limits: those of the data a net was trained on.
+    """`picture`, and the height and width that it has itself, upright; levels: those of the data a net was trained on.
 
     Raises:
         DataError: the picture cannot be read; the message names the file and the reason.
     """
-    limits = limits or Limits()
+    limits = Limits(levels=levels)
     try:
         data = files.read(source)
         with quiet():

@@ -128,7 +128,13 @@ def _read(used: Net, file: Path) -> Read | str:
     if not form.color:
         return _array(file, used.preprocessing.shape)
     try:
-        return data_room.picture_and_size(file, size=form.size, color=form.color, fit=form.fit)
+        return data_room.picture_and_size(
+            file,
+            size=form.size,
+            color=form.color,
+            fit=form.fit,
+            levels=used.preprocessing.levels,
+        )
     except DataError as error:
         return str(error).removeprefix(f"{file}: ")  # the prediction names it
 

@@ -284,7 +284,8 @@ class Run(Result):
             return data
         if data is None:
             return self.open_data()
-        opened = data_room.open(data, val=0, broken=broken)
+        levels = self.config.preprocessing.levels
+        opened = data_room.open(data, val=0, broken=broken, levels=levels)
         known = opened.fingerprint == self.config.data["fingerprint"]
         return self.open_data(data) if known else opened
 
