@@ -194,6 +194,7 @@ def test_several_numbers(root):
         (),
     )
     assert opened.as_dict()["outputs"] == ["x", "y"]
+    assert opened.as_text().startswith(f"{root}: 8 pictures with x, y, a table of pictures\n")
     split = opened.splits["val"]
     k = int(split.names[0][0])
     assert split.targets.truth(0).tolist() == [k, k / 4]

@@ -118,6 +118,12 @@ class Data(Result):
         return next(iter(self.splits.values())).source.pictures
 
     @property
+    def levels(self) -> tuple[float, float] | None:
+        """The values of pictures of more than 8 bits that become 0 and 255; None where none were found."""
+        found = self.origin.get("levels")
+        return (found[0], found[1]) if found else None
+
+    @property
     def held_out(self) -> str:
         """The split that choices are made on: "val" if there is one, else "test"."""
         return "val" if "val" in self.splits else "test"

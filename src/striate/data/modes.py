@@ -4,7 +4,7 @@ Alpha, and a colour that a file names as transparent, is composited on white. 16
 65535 (or by the bits that a TIFF declares), never clipped. Whole numbers of 32 bits and floats carry
 no range of their own, so the smallest usual one that holds the picture is taken (1 for floats, 255,
 65535); a picture outside all of them is stretched from its least to its greatest value. Colour
-profiles are not applied.
+profiles are not applied. Where the range is that of a set (`striate.data.levels`) it is given.
 """
 
 import numpy as np
@@ -21,14 +21,19 @@ COLOUR = frozenset({"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "
 BITS_PER_SAMPLE = 258  # a TIFF tag
 
 
-def plain(im: Image.Image, color: str) -> Image.Image:
+def plain(im: Image.Image, color: str, levels: tuple[float, float] | None = None) -> Image.Image:
     """A loaded picture as mode L (color "grey") or RGB (color "rgb").
+
+    Args:
+        im: the picture.
+        color: of the result.
+        levels: values of a picture of more than 8 bits that become 0 and 255; None: as its own type and values suggest.
 
     Raises:
         DataError: with the reason: a mode that is not read, or values that are no numbers.
     """
     if im.mode in DEEP:
-        im = _deep(im)
+        im = _deep(im, levels)
     elif im.mode not in GREY | COLOUR:
         raise DataError(f"pixels of mode {im.mode} are not read")
     elif im.has_transparency_data:
@@ -45,16 +50,21 @@ def _on_white(im: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", im.size, "white"), rgba).convert("RGB")
 
 
-def _deep(im: Image.Image) -> Image.Image:
+def _deep(im: Image.Image, levels: tuple[float, float] | None) -> Image.Image:
     values = np.asarray(im)
-    if im.mode in ("I", "F"):
+    if levels is not None:
+        low, high = levels
+        if not np.isfinite(values).all():
+            raise DataError("holds values that are no finite numbers")
+        values = np.clip(values, low, high)
+    elif im.mode in ("I", "F"):
         low, high = _range(values)
     else:
         low, high = 0.0, float(2 ** _bits(im) - 1)
     grey = scaled(values, low, high)
     clear = im.info.get("transparency")
     if isinstance(clear, int):
-        grey[values == clear] = 255
+        grey[np.asarray(im) == clear] = 255
     return Image.fromarray(grey)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from striate.data import builtin, byteranges, layouts, pictures, shards
 from striate.data import groups as grouping
+from striate.data import levels as depth
 from striate.data import split as splitting
 from striate.data.broken import policy
 from striate.data.byteranges import is_address
@@ -40,6 +41,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
     layout: str | None = None,
     task: str | None = None,
     max_pixels: int = pictures.MAX_PIXELS,
+    levels: Sequence[float] | None = None,
 ) -> Data:
     """Open items with their targets; nothing is decoded yet.
 
@@ -63,6 +65,8 @@ def open(  # noqa: PLR0913 - all of them are settings by name
         layout: how the files are to be understood, where they could be several things; `striate data` names it.
         task: what is to be learned, where the targets could be several things.
         max_pixels: a picture whose header states more is refused before it is decoded.
+        levels: values of pictures of more than 8 bits, the least and the greatest, that become 0 and 255. None
+            measures them over what is trained on, if there are such pictures.
 
     Raises:
         ArgumentError: an argument is out of range.
@@ -76,7 +80,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
     splitting.check_share(val)
     check_rule(split)
     patterns = (ignore,) if isinstance(ignore, str) else tuple(ignore)
-    limits = Limits(tuple(name.upper() for name in formats), max_pixels)
+    limits = Limits(tuple(name.upper() for name in formats), max_pixels, depth.check(levels))
     options = Options(patterns, limits, store(cache), layout, task)
     when = policy(broken)
     listing = _listing(path, options)
@@ -85,7 +89,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
         raise DataError(
             f"{shown(path)} has one class only ({name}): at least two are needed to tell apart"
         )
-    listing = _split(listing, val, split, seed)
+    listing, used = depth.of_set(_split(listing, val, split, seed), options.limits.levels)
     named = path in builtin.NAMES or is_address(path)
     return Data(
         origin={
@@ -101,6 +105,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
             "layout": layout,
             "task": task,
             "max_pixels": max_pixels,
+            "levels": None if used is None else list(used),
             "tables": dict(listing.tables),
         },
         path=shown(path),
@@ -134,6 +139,7 @@ def again(origin: Mapping[str, Any], path: str | os.PathLike[str] | None = None)
         task=origin.get("task"),
         formats=origin.get("formats", pictures.FORMATS),
         max_pixels=origin.get("max_pixels", pictures.MAX_PIXELS),
+        levels=origin.get("levels"),
         **settings,
     )
     now = opened.origin["tables"]

@@ -81,10 +81,17 @@ SWAPPED = (5, 6, 7, 8)  # orientations that exchange height and width
 
 @dataclass(frozen=True)
 class Limits:
-    """Which pictures are taken: the formats that are tried, and the most pixels a header may state."""
+    """Which pictures are taken, and how.
+
+    Attributes:
+        formats: that are tried.
+        max_pixels: the most that a header may state.
+        levels: values of pictures of more than 8 bits that become 0 and 255; None: as each one suggests.
+    """
 
     formats: tuple[str, ...] = FORMATS
     max_pixels: int = MAX_PIXELS
+    levels: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for name in self.formats:
@@ -98,6 +105,9 @@ class Head:
 
     bad_exif: it has an EXIF block that cannot be read, so that the picture may lie on its side.
     several: it holds more frames or pages than the first, which alone is read.
+    alpha: it is transparent in places, and laid on white.
+    more_bands: it has a band beside red, green and blue, which is left out.
+    deep: its values have more than 8 bits.
     orientation: 1 to 8 as EXIF numbers how the stored pixels are turned; 1 is upright.
     """
 
@@ -108,6 +118,7 @@ class Head:
     several: bool = False
     alpha: bool = False
     more_bands: bool = False
+    deep: bool = False
     orientation: int = 1
 
 
@@ -155,14 +166,22 @@ def picture_and_size(
     size: tuple[int, int] | None,
     color: str,
     fit: str = "cover",
+<<<<<<< HEAD
     max_pixels: int = MAX_PIXELS,
+=======
+    levels: tuple[float, float] | None = None,
+>>>>>>> layouts
 ) -> tuple[U8, tuple[int, int]]:
-    """`picture`, and the height and width that it has itself, upright.
+    """`picture`, and the height and width that it has itself, upright; levels: those of the data a net was trained on.
 
     Raises:
         DataError: the picture cannot be read; the message names the file and the reason.
     """
+<<<<<<< HEAD
     limits = Limits(max_pixels=max_pixels)
+=======
+    limits = Limits(levels=levels)
+>>>>>>> layouts
     try:
         data = files.read(source)
         with quiet():
@@ -196,12 +215,19 @@ def decode(
     im = quick.decode(data) if "JPEG" in limits.formats and data[:3] == b"\xff\xd8\xff" else None
     if im is None or im.width * im.height > limits.max_pixels:
         im = _load(data, size, limits)
-    return formed(im, size, color, fit)
+    return formed(im, size, color, fit, limits.levels)
 
 
-def formed(im: Image.Image, size: tuple[int, int] | None, color: str, fit: str = "cover") -> U8:
+def formed(
+    im: Image.Image,
+    size: tuple[int, int] | None,
+    color: str,
+    fit: str = "cover",
+    levels: tuple[float, float] | None = None,
+) -> U8:
     """A loaded picture at a size and in a colour space, [H, W, C]."""
-    return colors.converted(fitted(modes.plain(im, colors.base(color)), size, fit), color)
+    plain = modes.plain(im, colors.base(color), levels)
+    return colors.converted(fitted(plain, size, fit), color)
 
 
 def fitted(
@@ -256,6 +282,7 @@ def head(data: bytes, limits: Limits) -> Head:
         several=_several(im),
         orientation=orientation or 1,
         alpha=im.has_transparency_data and not _unnamed_band(im),
+        deep=im.mode in modes.DEEP,
         more_bands=_unnamed_band(im) or _bands(im) > len(im.getbands()),
     )
 

@@ -12,7 +12,10 @@ _PLACES = 3  # of each fault
 
 def text(data: dict[str, Any]) -> str:
     """Counts per class and split, sizes, problems, duplicates and leaks, what was ignored."""
-    head = f"{data['path']}: {data['items']:,} pictures in {len(data['classes'])} classes, {data['layout']}"
+    what = f"in {len(data['classes'])} classes" if data["classes"] else "with numbers"
+    if data["outputs"]:
+        what = f"with {', '.join(data['outputs'])}"
+    head = f"{data['path']}: {data['items']:,} pictures {what}, {data['layout']}"
     parts = [head, *([data["note"]] if data["note"] else []), *_others(data)]
     parts += ["", _table(data), "", _sizes(data)]
     parts += _problems(data["problems"]) + _faults(data["faults"]) + _duplicates(data)

@@ -24,6 +24,7 @@ class Preprocessing:
         mean: a channel, of pictures for values 0..255, measured on the training items.
         std: likewise the standard deviation.
         fit: how pictures are brought to `resize`; see `striate.data.Data.arrays`. Only of "cover" the middle is taken.
+        levels: values of pictures of more than 8 bits that become 0 and 255; None where there were none such.
     """
 
     size: tuple[int, ...]
@@ -32,6 +33,7 @@ class Preprocessing:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fit: str = "cover"
+    levels: tuple[float, float] | None = None
 
     @classmethod
     def measured(
@@ -93,6 +95,7 @@ class Preprocessing:
             size, resize = (tuple(int(v) for v in content[key]) for key in ("size", "resize"))
             mean, std = (tuple(float(v) for v in content[key]) for key in ("mean", "std"))
             color, fit = str(content["color"]), str(content.get("fit", "cover"))
+            levels = tuple(float(v) for v in content.get("levels") or ())
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"config.json: its preprocessing is damaged ({error!r})"
@@ -101,11 +104,13 @@ class Preprocessing:
             raise CheckpointError(
                 "config.json: its preprocessing has sizes that are no height and width"
             )
-        return cls(size, resize, color, mean, std, fit)
+        if levels and (len(levels) != 2 or not levels[0] < levels[1]):
+            raise CheckpointError("config.json: its preprocessing has levels that are no range")
+        return cls(size, resize, color, mean, std, fit, (levels[0], levels[1]) if levels else None)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for config.json."""
-        return asdict(self)
+        """Plain values for config.json; without levels where pictures have 8 bits."""
+        return {key: value for key, value in asdict(self).items() if key != "levels" or value}
 
     def centre(self, images: Tensor) -> Tensor:
         """What the net is used on, of stored inputs [N, ...]: of those that cover their size the middle, else all."""

@@ -315,8 +315,13 @@ class Run(Result):
             return data
         if data is None:
             return self.open_data()
+<<<<<<< HEAD
         most = self._max_pixels if max_pixels is None else max_pixels
         opened = data_room.open(data, val=0, broken=broken, max_pixels=most)
+=======
+        levels = self.config.preprocessing.levels
+        opened = data_room.open(data, val=0, broken=broken, levels=levels)
+>>>>>>> layouts
         known = opened.fingerprint == self.config.data["fingerprint"]
         return self.open_data(data) if known else opened
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from striate import losses
 from striate.data import Data
-from striate.errors import RecipeError, ShapeError, UsageError
+from striate.errors import ArgumentError, RecipeError, ShapeError, UsageError
 from striate.metrics import Interval, Scores
 from striate.metrics.scores import harmless
 from striate.models import catalog
@@ -154,7 +154,7 @@ class Task(ABC):
     Attributes:
         name: also the folder below runs/.
         kinds: of targets that it learns from; see `striate.data.targets`.
-        nets: names of further tasks whose nets of the catalogue do this one too.
+        axes: of an input, channels included: a picture has three.
         fit: how pictures are brought to the size the net reads; see `Data.arrays`.
         noun: what an item is called, plural.
         loss_names: the losses a recipe may ask for, of `striate.losses`.
@@ -172,7 +172,7 @@ class Task(ABC):
 
     name: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]]
-    nets: ClassVar[tuple[str, ...]] = ()
+    axes: ClassVar[int] = 3
     fit: ClassVar[str] = "cover"
     noun: ClassVar[str] = "pictures"
     loss_names: ClassVar[tuple[str, ...]] = ()
@@ -405,18 +405,17 @@ def refuse_net(task: type[Task], name: str) -> None:
         UsageError: with those that do this one.
     """
     tasks = catalog.entry(name).tasks
-    fits = {task.name, *task.nets}
-    if fits & set(tasks) or tasks == ("unsupervised",):
+    try:
+        able = catalog.able(task.name, task.axes)
+    except ArgumentError:
+        able = []
+    if name in able or tasks == ("unsupervised",):
         return
-    able = [other for other, entry in catalog.CATALOG.items() if fits & set(entry.tasks)]
     listed = ", ".join(able[:8]) + (f" and {len(able) - 8} more" if len(able) > 8 else "")
+    does = " or ".join(tasks) if task.name not in tasks else f"{task.name} other inputs"
     raise UsageError(
-        f"net={name} learns to {' or '.join(tasks)}, these data are to {task.name}; "
-        + (
-            f"nets that do: {listed}"
-            if able
-            else "no net of the catalogue does that: bring your own"
-        )
+        f"net={name} learns to {does}, these data are to {task.name}; "
+        + (f"nets that do: {listed}" if able else "no net of the catalogue does that: bring your own")
     )
 
 

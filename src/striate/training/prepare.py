@@ -71,6 +71,7 @@ def prepare(
         if isinstance(arrays.inputs, Streamed):
             progress.say(streams.explained(split, arrays.inputs, data))
     fed = feeding.preprocessing(decoded["train"], recipe, progress.say, fit=fit)
+    fed = replace(fed, levels=data.levels)
     device = ranks.device(recipe.device)
     batches = training_batches(data, recipe, device, fed, ranks)
     task = kind.of(data, recipe)

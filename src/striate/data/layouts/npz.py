@@ -18,7 +18,7 @@ from striate.data import files
 from striate.data.files import shown
 from striate.data.layouts.tree import Tree
 from striate.data.listing import WHOLE, Candidate, Listing, Options, Part, coded, numbered
-from striate.data.scaling import pixels
+from striate.data.scaling import pixels, scale
 from striate.data.sources import Block, Pixels
 from striate.data.targets import Labels
 from striate.errors import DataError
@@ -162,12 +162,15 @@ def _arrays(tree: Tree, name: str, roles: dict[tuple[str, str], str], shapes: Sh
         labels = {split: _load(path, roles[split, "y"], shapes) for split in splits}
         classes, codes = coded(labels, _class_names(path, shapes))
         parts: dict[str, Part] = {}
+        first = roles[splits[0], "x"]
+        of = scale(_load(path, first, shapes), f"{shown(path)}: {first}")
         for split in splits:
             key = roles[split, "x"]
-            images = pixels(_load(path, key, shapes), f"{shown(path)}: {key}")
+            images = pixels(_load(path, key, shapes), f"{shown(path)}: {key}", of, first)
             _same_length(split, len(images), len(codes[split]))
             parts[split] = Part(numbered(split, len(images)), Labels(codes[split]), Pixels(images))
-        return Listing("npz arrays", classes, parts)
+        notes = [f"{first} is {of.words}, which sets the range of all"] if of.stated else []
+        return Listing("npz arrays", classes, parts, note="; ".join(notes))
 
     why = f"{shown(name)} holds {roles[splits[0], 'x']}"
     return Candidate("npz arrays", count, frozenset([name]), read, why)

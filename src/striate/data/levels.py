@@ -1,0 +1,147 @@
+"""The range of values of a set: which grey levels of its deep pictures become 0 and 255, alike for every file of it.
+
+Files of 8 bits need none. Of those with more (16 and 32 bits, floats) a single one does not say what its type's range
+means: 12 bits lie in 16, counts in 32. So it is measured once, over what is trained on, and recorded.
+"""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from striate.data import modes, pictures, workers
+from striate.data.listing import Listing
+from striate.data.quiet import quiet
+from striate.data.sources import I64, Encoded
+from striate.errors import ArgumentError, DataError
+
+Levels = tuple[float, float]
+
+_LOOKED_AT = 64  # pictures whose headers tell whether a set is deep
+_READ = 500  # deep pictures that are measured
+SMALL = 1 / 16  # of a range, that values use less than: said
+
+
+def check(levels: Any) -> Levels | None:
+    """Levels as they were given: two numbers, the first the smaller.
+
+    Raises:
+        ArgumentError: something else.
+    """
+    if levels is None:
+        return None
+    try:
+        low, high = (float(value) for value in levels)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ArgumentError(f"levels: got {levels!r}, expected two numbers such as (0, 4095)")
+    return low, high
+
+
+def around(low: float, high: float, *, whole: bool) -> Levels:
+    """The range that values from low to high are taken to have.
+
+    Whole numbers from 0 have that of the least bits, 8 or more, that hold them; floats 0 to 1 or 0 to 255; all else is
+    stretched from its least to its greatest value.
+
+    >>> around(0, 4000, whole=True), around(100, 400, whole=True), around(-3.0, 9.5, whole=False)
+    ((0.0, 4095.0), (0.0, 511.0), (-3.0, 9.5))
+    """
+    if low < 0:
+        return (low, high) if high > low else (low, low + 1)
+    if whole:
+        return 0.0, float(2 ** max(8, math.ceil(math.log2(high + 1))) - 1)
+    if high <= 255:
+        return 0.0, (1.0 if high <= 1 else 255.0)
+    return (low, high) if high > low else (0.0, high)
+
+
+def of_set(listing: Listing, given: Levels | None) -> tuple[Listing, Levels | None]:
+    """With inputs that share the range of values, and that range; None where no picture is deep.
+
+    Args:
+        listing: with its splits.
+        given: the range, where somebody said it.
+    """
+    train = listing.parts.get("train") or next(iter(listing.parts.values()))
+    source = train.source
+    if not isinstance(source, Encoded) or not len(source):
+        return listing, None
+    if not _any_deep(source):
+        return (listing, None) if given is None else (_ranged(listing, given, []), given)
+    found = _measured(source)
+    levels = given or (None if found is None else around(found[0], found[1], whole=found[2]))
+    if levels is None:
+        return listing, None
+    notes = [f"values from {levels[0]:g} to {levels[1]:g} become 0 to 255, in all pictures alike"]
+    if found is not None and found[1] - found[0] < SMALL * (levels[1] - levels[0]):
+        notes.append(
+            f"they use {found[0]:g} to {found[1]:g} of it alone: levels= sets another range"
+        )
+    return _ranged(listing, levels, notes), levels
+
+
+def _ranged(listing: Listing, levels: Levels, notes: list[str]) -> Listing:
+    """With inputs of this range."""
+    parts = {
+        name: replace(part, source=_with(part.source, levels))
+        for name, part in listing.parts.items()
+    }
+    known = [listing.note] if listing.note else []
+    return replace(listing, parts=parts, note="; ".join([*known, *notes]))
+
+
+def _with(source: Any, levels: Levels) -> Any:
+    return replace(source, limits=replace(source.limits, levels=levels))
+
+
+def _spread(count: int, most: int) -> I64:
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
+
+
+def _any_deep(source: Encoded) -> bool:
+    with quiet():
+        return any(_is_deep(source, i) for i in _spread(len(source), _LOOKED_AT).tolist())
+
+
+def _is_deep(source: Encoded, i: int) -> bool:
+    try:
+        return pictures.head(source.data(i), source.limits).deep
+    except DataError:
+        return False
+
+
+def _measured(source: Encoded) -> tuple[float, float, bool] | None:
+    """Least and greatest value of the deep pictures, and whether all are whole; None where none can be read."""
+
+    def work(numbers: I64) -> list[tuple[float, float, bool]]:
+        found: list[tuple[float, float, bool]] = []
+        for i in workers.each(numbers):
+            values = _values(source, i)
+            if values is not None and np.isfinite(values).all():
+                whole = values.dtype.kind != "f"
+                found.append((float(values.min()), float(values.max()), whole))
+        return found
+
+    chunks = workers.chunks_of(_spread(len(source), _READ), 16)
+    seen = [
+        each for done in workers.in_order(work, chunks, named=source.named) for each in done.result
+    ]
+    if not seen:
+        return None
+    low, high = min(each[0] for each in seen), max(each[1] for each in seen)
+    return low, high, all(each[2] for each in seen)
+
+
+def _values(source: Encoded, i: int) -> npt.NDArray[Any] | None:
+    """The values of a deep picture; None of others and of broken ones."""
+    if not _is_deep(source, i):
+        return None
+    try:
+        im = pictures.loaded(source.data(i), source.limits)
+    except DataError:
+        return None
+    return np.asarray(im) if im.mode in modes.DEEP else None
