@@ -166,22 +166,15 @@ def picture_and_size(
     size: tuple[int, int] | None,
     color: str,
     fit: str = "cover",
-<<<<<<< HEAD
     max_pixels: int = MAX_PIXELS,
-=======
     levels: tuple[float, float] | None = None,
->>>>>>> layouts
 ) -> tuple[U8, tuple[int, int]]:
     """`picture`, and the height and width that it has itself, upright; levels: those of the data a net was trained on.
 
     Raises:
         DataError: the picture cannot be read; the message names the file and the reason.
     """
-<<<<<<< HEAD
-    limits = Limits(max_pixels=max_pixels)
-=======
-    limits = Limits(levels=levels)
->>>>>>> layouts
+    limits = Limits(max_pixels=max_pixels, levels=levels)
     try:
         data = files.read(source)
         with quiet():

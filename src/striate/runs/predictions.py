@@ -155,15 +155,12 @@ def _read(used: Net, file: Path, max_pixels: int) -> Read | str:
         return _array(file, used.preprocessing.shape)
     try:
         return data_room.picture_and_size(
-<<<<<<< HEAD
-            file, size=form.size, color=form.color, fit=form.fit, max_pixels=max_pixels
-=======
             file,
             size=form.size,
             color=form.color,
             fit=form.fit,
+            max_pixels=max_pixels,
             levels=used.preprocessing.levels,
->>>>>>> layouts
         )
     except DataError as error:
         return str(error).removeprefix(f"{file}: ")  # the prediction names it

@@ -315,13 +315,9 @@ class Run(Result):
             return data
         if data is None:
             return self.open_data()
-<<<<<<< HEAD
         most = self._max_pixels if max_pixels is None else max_pixels
-        opened = data_room.open(data, val=0, broken=broken, max_pixels=most)
-=======
         levels = self.config.preprocessing.levels
-        opened = data_room.open(data, val=0, broken=broken, levels=levels)
->>>>>>> layouts
+        opened = data_room.open(data, val=0, broken=broken, max_pixels=most, levels=levels)
         known = opened.fingerprint == self.config.data["fingerprint"]
         return self.open_data(data) if known else opened
 

@@ -415,7 +415,11 @@ def refuse_net(task: type[Task], name: str) -> None:
     does = " or ".join(tasks) if task.name not in tasks else f"{task.name} other inputs"
     raise UsageError(
         f"net={name} learns to {does}, these data are to {task.name}; "
-        + (f"nets that do: {listed}" if able else "no net of the catalogue does that: bring your own")
+        + (
+            f"nets that do: {listed}"
+            if able
+            else "no net of the catalogue does that: bring your own"
+        )
     )
 
 
