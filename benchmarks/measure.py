@@ -72,7 +72,7 @@ def on_resnet152(rounds: int) -> dict[str, float]:
     fed = templates(net, None)
     run = trace(net, fed)
     # torchinfo asks for a net whose tensors are all on one device, and copies nothing itself.
-    bare, x = copied(net, "meta").eval(), fed[0]
+    bare, x = copied(net, "meta").eval(), fed.tensors[0]
     calls: dict[str, Callable[[], object]] = {
         "measure": lambda: measure(net),
         "trace with both counts": lambda: trace(net, fed),

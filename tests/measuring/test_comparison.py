@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 from striate.measuring import Comparison, measure, to_mlp
-from striate.measuring.comparison import shares
+from striate.measuring.sheet import shares
 
 
 @pytest.mark.slow

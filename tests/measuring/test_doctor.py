@@ -6,8 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from striate.errors import ArgumentError
-from striate.measuring import measure
-from striate.measuring.with_data import dead_units, wrong_normalisation
+from striate.measuring import dead_units, measure, wrong_normalisation
 from striate.weights.published import HALF, IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -80,16 +79,11 @@ def test_a_crop_is_no_matter_of_size():
     )
 
 
-def test_a_field_larger_than_the_input():
-    path, text, fix = only(
-        seq(*(nn.Conv2d(1, 1, 3, padding=1) for _ in range(3))), (1, 6, 4), "field"
-    )
-    assert path == "1"
-    assert text.startswith(
-        "from here on a value has a field of 5x5 or more, larger than the input 6x4"
-    )
-    assert fix.startswith("inputs from 7x7 on hold the largest field whole")
-    assert found(seq(nn.Conv2d(1, 1, 3)), (1, 3, 3), "field") == []
+def test_a_field_larger_than_the_input_is_a_fact_and_no_fault():
+    sheet = measure(seq(*(nn.Conv2d(1, 1, 3, padding=1) for _ in range(3))), (1, 6, 4))
+    assert sheet.findings == ()
+    assert "From 1 on fields are larger than the input: 5x5, at last 7x7." in str(sheet)
+    assert measure(seq(nn.Conv2d(1, 1, 3)), (1, 3, 3)).beyond_input is None
 
 
 class Join(nn.Module):
@@ -167,7 +161,8 @@ def test_a_bias_before_batch_normalisation():
 
 def test_batch_normalisation_of_one_value():
     net = seq(nn.Conv2d(1, 2, 3, bias=False), nn.BatchNorm2d(2))
-    assert only(net, (1, 3, 3), "batch") == (
+    assert found(net, (1, 3, 3), "batch") == []  # nobody asked for a batch of 1
+    assert only(net, (1, 3, 3), "batch", batch=1) == (
         "1",
         "at batch 1 batch normalisation learns from one value a channel of a single item",
         "train with batch=2 or more, or normalise by group",

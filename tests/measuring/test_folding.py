@@ -7,7 +7,7 @@ import re
 from torch import nn
 
 from striate.measuring import measure
-from striate.measuring.folding import blocks
+from striate.measuring.sheet import blocks
 from striate.models.catalog import build
 
 

@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from striate.errors import ArgumentError, ShapeError
-from striate.measuring.reach import reach
 from striate.models.catalog import build
+from twins.fields.reach import reach
 
 
 class Cross(nn.Module):

@@ -7,8 +7,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from striate.errors import ArgumentError, UsageError
-from striate.measuring import training_cost
-from striate.measuring.forecast import forecast
+from striate.measuring import forecast, training_cost
 from striate.models.catalog import build
 
 

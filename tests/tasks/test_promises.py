@@ -6,6 +6,7 @@ import os
 import re
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def test_predictions_go_on_where_they_ended(case, folder, tmp_path, monkeypatch)
     assert sorted(read) == pictures[3:6]  # the torn one, and what is new
     assert len(found) == 6
     assert len((out / "predictions.jsonl").read_text().splitlines()) == 6
-    with pytest.raises(UsageError, match="no such setting|name another folder"):
+    with pytest.raises(UsageError, match=r"no such setting|name another folder"):
         run.predict(pictures[:1], out=out, conf=0.9)
 
 
@@ -153,7 +154,8 @@ def test_folds_hold_out_every_item_once(case, folder, tmp_path):
 
 
 def test_a_batch_in_parts_gives_the_same_weights(case, folder, tmp_path):
-    settings = {"augment": "none", "epochs": 1, "optimizer": "sgd", "lr": 0.01, "drop_rate": 0}
+    settings: dict[str, Any] = {"augment": "none", "epochs": 1, "optimizer": "sgd", "lr": 0.01}
+    settings["drop_rate"] = 0
     whole = weights(trained(case, folder, tmp_path, "whole", **settings))
     parts = weights(trained(case, folder, tmp_path, "parts", **settings, accumulate=2))
     name = next(key for key in whole if key.endswith("weight"))
@@ -162,7 +164,7 @@ def test_a_batch_in_parts_gives_the_same_weights(case, folder, tmp_path):
 
 
 def test_mixing_is_for_labels_alone(case, folder, tmp_path):
-    more = {"augment": "mixup", "epochs": 1}
+    more: dict[str, Any] = {"augment": "mixup", "epochs": 1}
     if named(case.task).mixes:
         trained(case, folder, tmp_path, **more)
         return
@@ -181,7 +183,7 @@ def test_a_net_of_another_task_is_refused_before_anything_is_decoded(
     )
     with pytest.raises(UsageError, match=f"these data are to {case.task}; nets that do: "):
         striate.train(folder, wrong, out=tmp_path, epochs=1)
-    with pytest.raises(RecipeError, match="loss=margin|loss=dice"):
+    with pytest.raises(RecipeError, match=r"loss=margin|loss=dice"):
         striate.train(folder, out=tmp_path, loss="dice" if case.task != "segment" else "margin")
 
 

@@ -65,9 +65,6 @@ class Smooth(Task):
     def answer(self, one):
         return {"series": one.tolist()}
 
-    def headline(self, held):
-        return "mae"
-
     def sections(self, held):
         worst = int(np.argmax([row["mae"] for row in held.rows]))
         (item,) = held.items([worst])

@@ -222,3 +222,67 @@ def test_timm_names_the_ends_of_its_preactivation_resnets_otherwise(tmp_path):
     loaded = striate.build("preresnet18", weights=tmp_path / "timm.safetensors", **SIZES)
     for key, tensor in net.state_dict().items():
         assert torch.equal(loaded.state_dict()[key], tensor), key
+
+
+def small():
+    return catalog.build("resnet18", num_classes=5, **SIZES)
+
+
+WRAPPED = {
+    "ddp": (lambda s: {f"module.{n}": t for n, t in s.items()}, ""),
+    "lightning": (lambda s: {f"model.{n}": t for n, t in s.items()}, "taken from under 'model.'"),
+    "lightning, compiled": (
+        lambda s: {f"model._orig_mod.{n}": t for n, t in s.items()}, "taken from under 'model.'"
+    ),
+    "lightning with a loss": (
+        lambda s: {f"backbone.{n}": t for n, t in s.items()} | {"criterion.weight": torch.ones(5)},
+        "1 other tensors in the file were left out: criterion.weight",
+    ),
+    "deep": (lambda s: {f"net.encoder.{n}": t for n, t in s.items()}, "under 'net.encoder.'"),
+    "averaged": (
+        lambda s: {f"module.{n}": t for n, t in s.items()} | {"n_averaged": torch.tensor(7)},
+        "left out: n_averaged",
+    ),
+    "beside its average": (
+        lambda s: {f"model.{n}": t for n, t in s.items()} | {f"ema_model.{n}": t + 1 for n, t in s.items()},
+        "taken from under 'model.'",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WRAPPED)
+def test_what_training_scripts_put_before_the_names_is_found_and_said(trained, tmp_path, way):
+    _, net = trained
+    wrap, said = WRAPPED[way]
+    save_file({n: t.clone() for n, t in wrap(net.state_dict()).items()}, tmp_path / "w.safetensors")
+    target = small()
+    notes = load(target, tmp_path / "w.safetensors").notes
+    assert all(torch.equal(t, net.state_dict()[n]) for n, t in target.state_dict().items())
+    assert said in "; ".join(notes)
+
+
+def test_two_nets_in_one_file_are_not_chosen_between(trained, tmp_path):
+    _, net = trained
+    both = {
+        f"{who}.{n}": t.clone()
+        for who in ("student", "teacher")
+        for n, t in net.state_dict().items()
+    }
+    save_file(both, tmp_path / "two.safetensors")
+    with pytest.raises(CheckpointError, match=r"2 times, under student\. and teacher\.: save one"):
+        load(small(), tmp_path / "two.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (("state_dict", "state_dict_ema"), "taken from 'state_dict' in the file, which also holds state_dict_ema"),
+        (("model", "ema"), "taken from 'model' in the file, which also holds ema"),
+        (("model_ema",), "the file holds averaged weights alone ('model_ema')"),
+        (("state_dict",), ""),
+    ],
+)  # fmt: skip
+def test_which_of_several_tables_was_taken_is_said(trained, tmp_path, keys, said):
+    _, net = trained
+    torch.save({key: net.state_dict() for key in keys} | {"epoch": 3}, tmp_path / "w.pth")
+    assert "; ".join(load(small(), tmp_path / "w.pth").notes) == said

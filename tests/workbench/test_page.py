@@ -8,9 +8,10 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +19,31 @@ import torch
 from PIL import Image
 from torch import nn
 
-from striate import see
+from striate import see, svg
+from striate import text as formats
+from striate.metrics import Interval, Scores
 from striate.runs.folder import write_text
-from striate.workbench import charts, formats
-from striate.workbench.content import Content, Mistake
-from striate.workbench.page import render
+from striate.tasks import Headline, Item, Measure, Section, by_class
+from striate.tasks.classify import Classify
+from striate.tasks.section import (
+    Beside,
+    Code,
+    Column,
+    Facts,
+    Figure,
+    Fold,
+    Gallery,
+    Legend,
+    Listing,
+    Scale,
+    Shares,
+    Table,
+    Text,
+    Tile,
+)
+from striate.workbench.report import drawn, outcome
+from striate.workbench.report.content import Content
+from striate.workbench.report.page import render
 
 HOSTILE = '"><img src=x onerror=alert(1)>\u202egpj.\x00{{ 7*7 }}'
 
@@ -38,9 +59,85 @@ def counts(k: int) -> list[list[int]]:
     return rows.tolist()
 
 
+PICTURE = np.arange(64, dtype=np.uint8).reshape(8, 8, 1)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Answers to held-out items as `Classify.sections` reads them; of those that are wrong one is to be had."""
+
+    scores: Scores
+    picture: Any = None
+    name: str = "val/7.png"
+    trained: Any = field(default_factory=dict)
+    meter: Any = None
+
+    @property
+    def rows(self):
+        counts, names = self.scores.confusion, [row["label"] for row in self.scores.per_class]
+        if counts is None or not names:
+            return []
+        return [
+            {
+                "truth": names[t],
+                "answer": names[a],
+                "accuracy": float(t == a),
+                "confidence": "0.973",
+            }
+            for t, a in np.argwhere(counts > 0).tolist()
+            for _ in range(int(counts[t, a]))
+        ]
+
+    @property
+    def names(self):
+        return [self.name] * len(self.rows)
+
+    def items(self, numbers):
+        k = len(self.scores.per_class)
+        answer = np.full(k, 0.001)
+        answer[0], answer[1] = 0.021, 0.973
+        found = [Item(self.name, self.picture, 0, answer, self.rows[i]) for i in numbers[:1]]
+        return found if self.picture is not None else []
+
+
+def per_class(k: int, **changes) -> list[dict[str, Any]]:
+    plain = {"support": 10, "precision": 0.9, "recall": 0.9, "f1": 0.9, "low": 0.6, "high": 0.98}
+    return [{"label": f"class {i}"} | plain | changes for i in range(k)]
+
+
+def scored(k: int, scores=None, rows=None, confusion=None, *, split="val", items=None) -> Scores:
+    given = {"accuracy": interval(0.9)} if scores is None else scores
+    return Scores(
+        "run",
+        "data",
+        split,
+        10 * k if items is None else items,
+        {name: Interval(**score) for name, score in given.items()},
+        per_class(k) if rows is None else rows,
+        np.array(counts(k) if confusion is None else confusion),
+    )
+
+
+def answered(found: Scores, **changes) -> dict[str, Any]:
+    """What a task says of answers, as `Content` takes it; the test set is scored where `test` is given."""
+    classes = tuple(row["label"] for row in found.per_class) or ("a", "b")
+    task = Classify(classes, class_weights=changes.pop("weights", None))
+    test, noun = changes.pop("test", None), changes.pop("noun", "pictures")
+    held = Answered(found, PICTURE, **changes)
+    of = outcome.counted((test or found).items, noun, test=test is not None)
+    return {
+        "headline": task.headline(Answered(test) if test else held, of),
+        "sections": task.sections(held),
+        "scores": found.as_dict()["scores"],
+        "items": found.items,
+        "classes": classes,
+        "noun": noun,
+    }
+
+
 def content(k: int = 10, **changes) -> Content:
     classes = [f"class {i}" for i in range(k)]
-    picture = np.arange(64, dtype=np.uint8).reshape(8, 8, 1)
+    scores = {"accuracy": interval(0.9), "auroc": interval(0.987), "loss": interval(0.3456)}
     plain = Content(
         title="lenet5 on digits",
         run="runs/classify/lenet5",
@@ -73,24 +170,10 @@ def content(k: int = 10, **changes) -> Content:
             for e in (1.0, 2.0, 3.0)
         ],
         held_out="val",
-        items=10 * k,
-        scores={"accuracy": interval(0.9), "auroc": interval(0.987), "loss": interval(0.3456)},
-        per_class=[
-            {
-                "label": c,
-                "support": 10,
-                "precision": 0.9,
-                "recall": 0.9,
-                "f1": 0.9,
-                "low": 0.6,
-                "high": 0.98,
-            }
-            for c in classes
-        ],
-        confusion=counts(k),
-        classes=classes,
-        mistakes=[Mistake(picture, "val/7.png", classes[0], classes[1], 0.973, 0.021)],
+        best_epoch=3,
+        measures=Classify.measures,
         seconds=12.5,
+        **answered(scored(k, scores)),
     )
     return replace(plain, **changes)
 
@@ -112,6 +195,7 @@ def full(k: int = 10, **changes) -> Content:
     parts = {
         "test": {"accuracy": interval(0.8912)},
         "test_items": 2500,
+        "headline": Headline("accuracy", "of 2,500 test pictures right"),
         "kernels": see.kernels(net()),
         "maps": see.maps(net(), torch.rand(2, 1, 8, 8)),
         "map_titles": ["a three", "a five"],
@@ -135,7 +219,6 @@ def full(k: int = 10, **changes) -> Content:
         "recipe": {"net": "lenet5", "epochs": 3, "lr": 0.1, "clip": None},
         "recipe_changed": {"lr"},
         "notes": ["2 files were skipped"],
-        "baselines": {"nearest neighbour": 0.412},
         "machine": {"torch": "2.13.0", "threads": 2},
     }
     return content(k, **(parts | changes))
@@ -176,7 +259,7 @@ class Tags(HTMLParser):
 
 
 def test_the_head_says_the_one_result():
-    text = words(render(content(noun="digits")))
+    text = words(render(content(**answered(scored(10), noun="digits"))))
     assert "90.0 % of 100 held-out digits right 95 % interval 89.0 % to 91.0 %" in text
     assert "Always answering “class 0” would be right in 10.0 %." in text
     assert "The kept epoch was chosen by these same items" in text
@@ -187,12 +270,18 @@ def test_a_separate_test_split_leads():
     assert "89.12 % of 2,500 test pictures right" in text
     assert "None of them had a say in the training or in the choice of the epoch." in text
     assert "flatters" not in text
+    test = scored(10, {"accuracy": interval(0.8912)}, split="test", items=2500)
+    led = answered(scored(10), test=test)["headline"]
+    assert led.words == "of 2,500 test pictures right"
+    assert led.meaning == ["Always answering “class 0” would be right in 10.0\xa0%."]
     assert text.index("Separate test 2,500 items") < text.index("Validation 100 items")
 
 
 def test_an_interval_that_reaches_the_commonest_class_is_called_out():
     scores = {"accuracy": {"value": 0.15, "low": 0.08, "high": 0.22}}
-    assert "10.0 %; the interval reaches down to that." in words(render(content(scores=scores)))
+    assert "10.0 %; the interval reaches down to that." in words(
+        render(content(**answered(scored(10, scores))))
+    )
     assert "the interval reaches" not in words(render(content()))
 
 
@@ -204,11 +293,10 @@ def test_numbers_are_those_of_the_content():
         "Loss 0.3456",
         f"0.3356 {formats.DASH} 0.3556",
         "truth class 0 , answered class 1 (97.3 %) 2.1 % for the truth val/7.png",
-        "1 of 10 wrong answers among 100 held-out pictures",
+        "10 of 10 wrong answers among 100 held-out pictures",
         "total 156 9,600",
         "The net ran in bf16 in channels_last layout on cpu, not compiled: 1.31 times as fast",
         "as the plain default, outputs within 0.05 of the largest.",
-        "nearest neighbour: 41.2 %",
         "3 0.03333 0.6667 83.3 % 0.7 80.0 % 0.25",
         "2026-07-01 12:00 UTC",
         "striate evaluate runs/classify/lenet5",
@@ -219,7 +307,7 @@ def test_numbers_are_those_of_the_content():
 
 
 def test_an_interval_that_cannot_be_had_is_a_dash():
-    alone = {"value": 0.25, "low": 0.25, "high": 0.25}
+    alone = {"value": 0.25, "low": None, "high": None}
     text = words(render(content(scores={"auroc": alone, "loss": alone})))
     dash = f"{formats.DASH} {formats.DASH} {formats.DASH}"
     assert f"AUROC 25.0 % {dash}" in text
@@ -276,7 +364,7 @@ def test_kernel_tiles_show_the_weights():
 
 
 def test_confusion_cells_carry_their_counts():
-    svg, _ = charts.confusion([[8, 2], [0, 10]], ["a", "b"])
+    svg, _ = by_class.confusion([[8, 2], [0, 10]], ["a", "b"])
     assert "truth a, answered b: 2 (20.0 % of the row)" in svg
     assert "truth b, right: 10 (100.0 % of the row)" in svg
     assert svg.count('class="right') == 2
@@ -284,34 +372,83 @@ def test_confusion_cells_carry_their_counts():
 
 
 def test_confusion_pixels_are_clear_without_items_and_strong_where_sure():
-    pixels = charts.confusion_pixels([[10, 0], [1, 99]])
-    assert pixels[0, 0].tolist() == [*charts.BLUE, 255]
+    pixels = by_class.confusion_pixels([[10, 0], [1, 99]])
+    assert pixels[0, 0].tolist() == [*by_class.BLUE, 255]
     assert pixels[0, 1, 3] == 0
-    assert pixels[1, 0, :3].tolist() == list(charts.ORANGE)
+    assert pixels[1, 0, :3].tolist() == list(by_class.ORANGE)
     assert pixels[1, 0, 3] > 64
 
 
 def test_worst_class_comes_first_and_empty_classes_last():
-    rows = [dict(row) for row in content(3).per_class]
+    rows = per_class(3)
     rows[1] |= {"recall": 0.2, "low": 0.1, "high": 0.4}
     rows[2] |= {"support": 0, "recall": 0.0, "low": 0.0, "high": 1.0}
-    text = words(render(content(3, per_class=rows)))
+    text = words(render(content(3, **answered(scored(3, rows=rows)))))
     table = text[text.index("Class by class") :]
     assert (
         table.index("class 1 10 20.0 %")
         < table.index("class 0 10 90.0 %")
-        < table.index(f"class 2 0 {formats.DASH}")
+        < table.index(f"class 2 0 {formats.DASH} no items held out {formats.DASH} {formats.DASH}")
     )
+
+
+def test_classes_say_what_they_were_trained_on_and_weigh():
+    shown = answered(
+        scored(3), trained={f"class {i}": 1000 + i for i in range(3)}, weights=(1, 2, 0.5)
+    )
+    text = words(render(content(3, **shown)))
+    assert "class trained on weight in the loss items recall" in text
+    assert "class 1 1,001 2 10 90.0 %" in text
 
 
 # ------------------------------------------------------------------------------------- hardness
 
 
+EVERY = [
+    Text(HOSTILE),
+    Table(
+        [
+            Column(HOSTILE, kind)
+            for kind in ("words", "name", "code", "wrong", "number", "share", "interval", "bar")
+        ],
+        [[HOSTILE] * 8, [*[None] * 6, Interval(0.5, 0.4, 0.6), 0.5]],
+        title=HOSTILE,
+        note=HOSTILE,
+        caption=HOSTILE,
+        total=[HOSTILE] * 8,
+        first=1,
+        rest=HOSTILE,
+        tall=True,
+    ),
+    Figure(
+        by_class.confusion([[1, 1], [0, 1]], [HOSTILE, "b"])[0],
+        HOSTILE,
+        HOSTILE,
+        legend=Legend([(HOSTILE, "s1")]),
+    ),
+    Figure("", HOSTILE, picture=PICTURE, alt=HOSTILE),
+    *(
+        Gallery(
+            [Tile(PICTURE, HOSTILE, [HOSTILE], HOSTILE, HOSTILE)], form, HOSTILE, [HOSTILE], HOSTILE
+        )
+        for form in ("cards", "row", "small", "channels")
+    ),
+    Legend([(HOSTILE, (1, 2, 3)), (HOSTILE, "sequential")]),
+    Facts({HOSTILE: HOSTILE}, HOSTILE, HOSTILE, {HOSTILE}),
+    Code([HOSTILE], HOSTILE),
+    Listing([(HOSTILE, HOSTILE)]),
+    Shares({HOSTILE: 1}),
+    Scale(HOSTILE, HOSTILE, "grey"),
+    Beside([Text(HOSTILE), [Text(HOSTILE)]]),
+    Fold(HOSTILE, [Text(HOSTILE)], open=True),
+]
+
+
 def test_hostile_names_are_text():
     classes = [HOSTILE, "</style><script>alert(1)</script>"]
-    mistake = Mistake(np.zeros((4, 4, 3), np.uint8), HOSTILE, classes[0], classes[1], 0.9, 0.1)
-    rows = [dict(row) | {"label": c} for row, c in zip(content(2).per_class, classes, strict=True)]
-    base = full(2)
+    rows = [row | {"label": c} for row, c in zip(per_class(2), classes, strict=True)]
+    shown = answered(scored(2, rows=rows), name=HOSTILE, noun=HOSTILE, trained={HOSTILE: 3})
+    shown["sections"] += [Section(HOSTILE, HOSTILE, EVERY), Section(HOSTILE)]
     hostile = full(
         2,
         title=HOSTILE,
@@ -319,36 +456,48 @@ def test_hostile_names_are_text():
         created=HOSTILE,
         net=HOSTILE,
         command=HOSTILE,
-        noun=HOSTILE,
-        classes=classes,
-        per_class=rows,
-        mistakes=[mistake],
         map_titles=[HOSTILE],
         notes=[HOSTILE],
         recipe={HOSTILE: HOSTILE},
+        recipe_changed={HOSTILE},
         machine={HOSTILE: HOSTILE},
-        baselines={HOSTILE: 0.5},
+        measures={"accuracy": Measure(HOSTILE, HOSTILE)},
+        curve_words={"loss": HOSTILE, "accuracy": HOSTILE},
         data={
             "path": HOSTILE,
             "splits": {HOSTILE: 1},
             "problems": [{"file": HOSTILE, "reason": HOSTILE}],
         },
+        **shown,
     )
-    allowed = {tag for tag, _ in Tags(render(base)).seen} | {"ul", "li"}
-    found = Tags(render(hostile))
+    allowed = {tag for tag, _ in Tags(render(full(2))).seen} | {"ul", "li"}
+    text = render(hostile)
+    found = Tags(text)
+    assert found.open == []
     assert {tag for tag, _ in found.seen} <= allowed
     for tag, attributes in found.seen:
         assert not [name for name in attributes if name.startswith("on")], tag
-    text = render(hostile)
     assert "\u202e" not in text
     assert "\x00" not in text
     assert "49" not in words(render(content(2, title="{{ 7*7 }}")))
     assert "\\u202egpj.\\x00{{ 7*7 }}" in words(text)
 
 
+def test_anchors_are_plain_and_none_is_there_twice():
+    shown = [
+        Section("Worst: a & b"),
+        Section("Worst a b"),
+        Section("\u202e"),
+        Section(HOSTILE, name="x"),
+    ]
+    found = [section["anchor"] for section in drawn.sections(shown)]
+    assert found == ["worst-a-b", "worst-a-b-2", "section", "x"]
+
+
 def test_broken_unicode_and_endless_names_are_written(tmp_path):
-    mistake = Mistake(np.zeros((2, 2, 3), np.uint8), "bad\udcff.png", "a", "b" * 10_000, 0.9, 0.1)
-    write_text(tmp_path / "report.html", render(content(mistakes=[mistake])))
+    rows = [row | {"label": c} for row, c in zip(per_class(2), ("a", "b" * 10_000), strict=True)]
+    shown = answered(scored(2, rows=rows), name="bad\udcff.png")
+    write_text(tmp_path / "report.html", render(content(2, **shown)))
     text = (tmp_path / "report.html").read_text("utf-8")
     assert "bad\\udcff.png" in text
     assert "b" * 700 not in text
@@ -399,8 +548,11 @@ def test_every_picture_has_words():
         {"history": [{"epoch": 1, "val_accuracy": 0.5, "train_loss": 0.0, "val_loss": 0.0}]},
         {"scores": {}},
         {"scores": {"accuracy": {"value": math.nan, "low": 0.0, "high": 1.0}}, "items": 0},
-        {"per_class": [], "confusion": [], "mistakes": []},
-        {"confusion": [[0] * 10] * 10, "mistakes": []},
+        {"scores": {"accuracy": {"value": None, "low": None, "high": None}}, "items": 0},
+        {"sections": []},
+        {"sections": [Section("Nothing", parts=[Table([], []), Gallery([]), Beside([])])]},
+        {"classes": ()},
+        answered(scored(10, confusion=[[0] * 10] * 10)),
         {"data": {}},
         {"seconds": None, "created": "yesterday"},
     ],
@@ -417,9 +569,9 @@ def test_one_epoch_is_a_point():
 
 
 def test_gaps_break_the_curve():
-    axis = charts.Axis(0.0, 1.0, "{:g}".format)
-    line = charts.Line("train", "train", [0.1, 0.2, None, 0.4, math.inf, 0.6, 0.7])
-    assert charts.curves(range(1, 8), [line], axis, best=None, label="x").count("<polyline") == 2
+    axis = svg.Axis(0.0, 1.0, "{:g}".format)
+    line = svg.Line("train", "train", [0.1, 0.2, None, 0.4, math.inf, 0.6, 0.7])
+    assert svg.curves(range(1, 8), [line], axis, best=None, label="x").count("<polyline") == 2
 
 
 @pytest.mark.parametrize(
@@ -427,9 +579,7 @@ def test_gaps_break_the_curve():
     [((8, 8, 1), "png"), ((300, 200, 3), "jpeg"), ((300, 200, 4), "png"), ((1, 900, 3), "jpeg")],
 )
 def test_pictures_become_thumbnails(shape, kind):
-    from striate.workbench.figures import picture_tag
-
-    tag = picture_tag(np.zeros(shape, np.uint8))
+    tag = drawn.picture_tag(np.zeros(shape, np.uint8))
     assert tag["src"].startswith(f"data:image/{kind};base64,")
     assert max(tag["width"], tag["height"]) <= 192
     assert tag["pixelated"] == (max(shape[:2]) < 64 or shape[2] == 4)
@@ -488,7 +638,7 @@ def test_duration(value, said):
     ("span", "parts", "step"), [(0.9, 4, 0.5), (7, 4, 2.0), (1e-9, 4, 5e-10), (10, 10, 1.0)]
 )
 def test_round_step(span, parts, step):
-    assert math.isclose(charts.round_step(span, parts), step)
+    assert math.isclose(svg.round_step(span, parts), step)
 
 
 # ---------------------------------------------------------------------------------- a browser
@@ -553,9 +703,10 @@ def test_a_browser_shows_the_page(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("k", [2, 26, 100])
 def test_nothing_overflows_on_a_phone(tmp_path, k):
-    classes = [f"{i} {'long name ' * 4}" + "x" * 60 for i in range(k)]
-    rows = [dict(row) | {"label": c} for row, c in zip(content(k).per_class, classes, strict=True)]
-    shown = full(k, classes=classes, per_class=rows, run="runs/" + "y" * 90, title="z" * 90)
+    rows = [
+        row | {"label": f"{i} {'long name ' * 4}" + "x" * 60} for i, row in enumerate(per_class(k))
+    ]
+    shown = full(k, **answered(scored(k, rows=rows)), run="runs/" + "y" * 90, title="z" * 90)
     packed = base64.b64encode(render(shown).encode()).decode()
     (tmp_path / "phone.html").write_text(PHONE.replace("PAGE", packed))
     body = opened(tmp_path / "phone.html", tmp_path / "profile")
@@ -563,12 +714,27 @@ def test_nothing_overflows_on_a_phone(tmp_path, k):
     assert facts == {"width": "360", "sections": "10", "broken": "0"}
 
 
+def luminance(color: str) -> float:
+    """Relative luminance of WCAG 2."""
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("paper", ["paper", "panel"])
+def test_words_and_lines_stand_out_from_the_paper(dark, paper):
+    ground = luminance(svg.COLORS[paper][dark])
+    least = {"ink": 7, "soft": 4.5, "held": 4.5} | dict.fromkeys(("train", "rate", *svg.SERIES), 3)
+    for name, ratio in least.items():
+        low, high = sorted((luminance(svg.COLORS[name][dark]), ground))
+        assert (high + 0.05) / (low + 0.05) >= ratio, name
+
+
 @pytest.mark.parametrize("recall", [0.15, 0.4, 0.63, 0.85])
 def test_middling_intervals_lie_inside_their_axis(recall):
-    from striate.workbench import figures
-
     low, high = recall - 0.1, recall + 0.12
-    axis = figures._share_axis([low, high])
+    axis = svg.share_axis([low, high])
     assert axis.low <= low
     assert axis.high >= high
     assert (100 * axis.high) % 1 == pytest.approx(0, abs=1e-6)

@@ -173,6 +173,7 @@ def _trained(data: str, recipe: "Recipe", asked: Asked, told: "Progress") -> "Re
 @click.option(
     "--leaks", type=click.Choice(["stop", "keep"]), default="stop", help="Pictures in two splits."
 )
+@click.option("--max-pixels", type=click.IntRange(min=1), help="Of a picture of other DATA.")
 @with_net
 @with_json
 def evaluate(
@@ -181,11 +182,14 @@ def evaluate(
     split: str | None,
     broken: str,
     leaks: str,
+    max_pixels: int | None,
     net: str | None,
     json: bool,
 ) -> None:
     """Score RUN on its held-out items, or on other DATA, with intervals."""
-    scores = _run(run, net).evaluate(data, split=split, broken=broken, leaks=leaks)
+    scores = _run(run, net).evaluate(
+        data, split=split, broken=broken, leaks=leaks, max_pixels=max_pixels
+    )
     emit(scores.as_dict(), scores.as_text(), json=json)
 
 
@@ -198,13 +202,14 @@ def evaluate(
 @click.option("--conf", type=float, help="Least confidence of a box; 0.25 if not given.")
 @click.option("--iou", type=float, help="Overlap from which the lesser of two boxes goes; 0.5.")
 @click.option("--max-boxes", type=click.IntRange(min=1), help="Boxes a picture; 100.")
+@click.option("--max-pixels", type=click.IntRange(min=1), help="Of a picture; 50,000,000.")
 @with_net
 @with_json
 def predict(run: Path, files: Sequence[Path], net: str | None, json: bool, **given: Any) -> None:
     """Answer FILES, or the files in folders, with a trained RUN: labels, boxes or masks."""
     from striate.workbench import progress
 
-    out, form = given.pop("out"), given.pop("format")
+    out, form, most = given.pop("out"), given.pop("format"), given.pop("max_pixels")
     failed = answered = 0
     with progress.shown() as shown:
         found = _run(run, net).predicted(
@@ -212,6 +217,7 @@ def predict(run: Path, files: Sequence[Path], net: str | None, json: bool, **giv
             out=out,
             format=form,
             options=given,
+            max_pixels=most,
             progress=lambda done, total: shown.bar("predicting", done, total),
         )
         for answer in found:

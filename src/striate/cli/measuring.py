@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NET...")
 @click.option(
-    "--input", "shapes", multiple=True, help="Such as 3x224x224; once an input of the net."
+    "--input",
+    "shapes",
+    multiple=True,
+    help="Such as 3x224x224; once an input of the net, which may have a name and a type: mask=bool:1x224x224.",
 )
 @click.option(
     "--at", metavar="SIZE,SIZE", help="One net at several inputs, such as 160,224 or 3x96x96."
@@ -74,7 +77,7 @@ def measure(
     if json and form in ("html", "csv"):
         raise UsageError(f"--json and --format {form} are two forms: name one")
     json = json or form == "json"
-    found = _nets(names, [read_sizes(shape) for shape in shapes], at)
+    found = _nets(names, shapes, at)
     if to_mlp:
         return _dense(found, json=json)
     training = settings["training"] or settings["memory"] or settings["time"]
@@ -108,15 +111,15 @@ class Fed:
 
     name: str
     net: "nn.Module"
-    shapes: list[tuple[int, ...]]
+    shapes: Sequence[Any] | dict[str, Any]
 
 
-def _nets(names: Sequence[str], shapes: list[tuple[int, ...]], at: str | None) -> list[Fed]:
+def _nets(names: Sequence[str], shapes: Sequence[str], at: str | None) -> list[Fed]:
     from striate.workbench.nets import find
 
-    if len(shapes) > 1:
-        return [_of_several(name, shapes, at) for name in names]
-    given = shapes[0] if shapes else None
+    if len(shapes) > 1 or any(mark in shape for shape in shapes for mark in "=:"):
+        return [_of_own(name, shapes, at) for name in names]
+    given = read_sizes(shapes[0]) if shapes else None
     if at is None:
         found = [find(name, given) for name in names]
     else:
@@ -131,15 +134,32 @@ def _nets(names: Sequence[str], shapes: list[tuple[int, ...]], at: str | None) -
     return [Fed(each.name, each.net, [each.known_shape()]) for each in found]
 
 
-def _of_several(name: str, shapes: list[tuple[int, ...]], at: str | None) -> Fed:
-    """A net of several inputs, which is one of the user's own: all others read one."""
+def _of_own(name: str, shapes: Sequence[str], at: str | None) -> Fed:
+    """A net of the user's own, whose inputs may be several, and have names and types; all others read one picture."""
     from striate.workbench.nets import find
 
     if at is not None:
         raise UsageError("--at measures a net of one input at several sizes: give --input once")
     if ":" not in name:
-        raise UsageError(f"{name} reads one input; got --input {len(shapes)} times")
-    return Fed(name, find(name).net, shapes)
+        given = f"--input {len(shapes)} times" if len(shapes) > 1 else f"--input {shapes[0]}"
+        raise UsageError(f"{name} reads one input; got {given}")
+    return Fed(name, find(name).net, _read_inputs(shapes))
+
+
+def _read_inputs(texts: Sequence[str]) -> list[Any] | dict[str, Any]:
+    """One argument a text in order, or by name; a name that comes again makes a list."""
+    from striate.measuring import read_argument
+
+    found: dict[str, Any] = {}
+    for i, text in enumerate(texts):
+        name, _, rest = text.rpartition("=")
+        found.setdefault(name or str(i), []).append(read_argument(rest))
+    named = [name for name in found if not name.isdecimal()]
+    if not named:
+        return [argument for (argument,) in found.values()]
+    if len(named) < len(found):
+        raise UsageError("give every --input a name, or none: image=3x224x224, mask=bool:1x224x224")
+    return {name: items[0] if len(items) == 1 else items for name, items in found.items()}
 
 
 def _scaled(text: str, usual: tuple[int, ...]) -> tuple[int, ...]:
@@ -167,14 +187,14 @@ def _dense(found: Sequence[Fed], *, json: bool) -> None:
 
 def _training(fed: Fed, settings: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """The key `training` of one net, and the same as text."""
-    from striate.measuring import training_cost
-    from striate.measuring.forecast import forecast
+    from striate.measuring import forecast, training_cost
     from striate.models.catalog import CATALOG
 
     asked = {key: settings[key] for key in ("batch", "optimizer", "memory", "time", "device")}
     cost = training_cost(fed.net, fed.shapes, **asked)
     if fed.name not in CATALOG:
         return cost.as_dict(), f"{fed.name}: {cost.as_text()}"
-    other = forecast(fed.name, cost, fed.shapes[0])
+    (shape,) = fed.shapes
+    other = forecast(fed.name, cost, cast("tuple[int, ...]", shape))
     text = f"{fed.name}: {cost.as_text()}\n\n{other.as_text()}"
     return cost.as_dict() | {"forecast": other.as_list()}, text

@@ -10,13 +10,14 @@ from striate.data.decoding import Split
 from striate.data.opening import again, open
 from striate.data.packed import read_size
 from striate.data.packing import pack
-from striate.data.pictures import FORMATS, picture, picture_and_size
+from striate.data.pictures import FORMATS, MAX_PIXELS, picture, picture_and_size
 from striate.data.sources import Form
 from striate.data.streaming import Images, Streamed
 from striate.data.targets import Targets
 
 __all__ = [
     "FORMATS",
+    "MAX_PIXELS",
     "Arrays",
     "Data",
     "Form",

@@ -166,6 +166,7 @@ def picture_and_size(
     size: tuple[int, int] | None,
     color: str,
     fit: str = "cover",
+    max_pixels: int = MAX_PIXELS,
     levels: tuple[float, float] | None = None,
 ) -> tuple[U8, tuple[int, int]]:
     """`picture`, and the height and width that it has itself, upright; levels: those of the data a net was trained on.
@@ -173,7 +174,7 @@ def picture_and_size(
     Raises:
         DataError: the picture cannot be read; the message names the file and the reason.
     """
-    limits = Limits(levels=levels)
+    limits = Limits(max_pixels=max_pixels, levels=levels)
     try:
         data = files.read(source)
         with quiet():

@@ -46,8 +46,13 @@ class Streamed:
         return self.source.dtype
 
     @property
+    def varied(self) -> bool:
+        """Whether items are pictures that keep sizes of their own, so that no array holds them."""
+        return self.source.pictures and self.form.size is None
+
+    @property
     def nbytes(self) -> int:
-        """What all of it would need, decoded."""
+        """What all of it would need, decoded; 0 where that is not known without decoding."""
         return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
 
     def __len__(self) -> int:
@@ -61,10 +66,14 @@ class Streamed:
         return replace(self, source=self.source.take(numbers), names=pick(self.names, numbers))
 
     def __iter__(self) -> Iterator[npt.NDArray[Any]]:
+        def work(index: I64) -> list[npt.NDArray[Any]]:
+            return [self.picture(i) for i in workers.each(index)]
+
         with quiet():
-            chunks = workers.everything(len(self), _CHUNK)
+            # Pictures that keep their own sizes may be large, and are no more than a few at a time in memory.
+            chunks = workers.everything(len(self), 1 if self.varied else _CHUNK)
             for done in workers.in_order(
-                self.decode, chunks, threads=self.source.threads, named=self.names.__getitem__
+                work, chunks, threads=self.source.threads, named=self.names.__getitem__
             ):
                 yield from done.result
 
@@ -119,6 +128,8 @@ def kept(
 ) -> Kept:
     """The items of a source in a form: from memory, from the cache, or as a stream.
 
+    Pictures that keep their own sizes, which differ, are a stream whatever they need.
+
     Args:
         source: of the items.
         names: of the items, for messages.
@@ -134,9 +145,9 @@ def kept(
     if found is not None:
         return Kept(found, {})
     whole = Streamed(source, names, form)
-    if source.in_memory and whole.nbytes <= _IN_MEMORY:
+    if source.in_memory and not whole.varied and whole.nbytes <= _IN_MEMORY:
         return Kept(np.concatenate([items for items, _ in decoded(source, form, progress)]), {})
-    if whole.nbytes > store.limit:
+    if whole.varied or whole.nbytes > store.limit:
         broken = _lost(source, progress)
         return Kept(whole[np.delete(np.arange(len(source)), list(broken))], broken)
     name = key(source, digests(), form)

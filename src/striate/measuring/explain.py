@@ -1,19 +1,37 @@
 """`explain`: the arithmetic of one number of any net, and the way from it back to the pixels."""
 
-from collections.abc import Sequence
+import html
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError, ShapeError, nearest
-from striate.measuring.arithmetic import Arithmetic, Place, Step, Term, arithmetic
-from striate.measuring.arithmetic.others import pointwise
-from striate.measuring.arithmetic.rules import RULES
-from striate.measuring.explained import as_html, as_text, misplaced, shown_at
+from striate.measuring import window_tables
+from striate.measuring.inputs import counted, times
+from striate.measuring.operations import operation
+from striate.measuring.operations.arithmetic import (
+    Arithmetic,
+    Place,
+    Step,
+    Term,
+    exact_pointwise,
+    pointwise,
+    smooth,
+    unknown,
+)
+from striate.measuring.operations.pointwise import explain_batch_norm
+from striate.measuring.window_tables import short
 from striate.probe import Recording, Value, record
-from striate.report import Result
+from striate.report import Result, html_table, text_table
 
+CHANNELS, TERMS = 3, 8  # shown in full; of the rest the sum
+MARKS = {
+    "padding": "[ ] padding",
+    "gap": "· no input meets this cell of the kernel",
+    "taken": "* taken",
+}
 LONGEST = 10_000  # calls on the way from a number to a pixel
 
 
@@ -111,7 +129,7 @@ class Explanation(Result):
 
     def as_text(self) -> str:
         """Grids or a table of the terms, the sum, and the comparison with float64."""
-        return as_text(self)
+        return _as_text(self)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values; `source` of a term is where it was read."""
@@ -146,7 +164,7 @@ class Explanation(Result):
         }
 
     def _repr_html_(self) -> str:
-        return as_html(self)
+        return _as_html(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +177,7 @@ class Walk(Result):
     def as_text(self) -> str:
         """One line a step."""
         lines = [
-            f"{step.path or '(net)'} {step.op} {shown_at(step.at)} = {step.value:.6g}: {step.done.rule}"
+            f"{step.path or '(net)'} {step.op} {_shown_at(step.at)} = {step.value:.6g}: {step.done.rule}"
             for step in self.steps
         ]
         return "\n".join([*lines, self.end])
@@ -169,7 +187,7 @@ class Walk(Result):
         return {"steps": [step.as_dict() for step in self.steps], "end": self.end}
 
     def _repr_html_(self) -> str:
-        return "".join(as_html(step, folded=i > 0) for i, step in enumerate(self.steps)) + (
+        return "".join(_as_html(step, folded=i > 0) for i, step in enumerate(self.steps)) + (
             f"<p>{self.end}</p>"
         )
 
@@ -228,7 +246,7 @@ def _coordinates(value: Value, at: Sequence[int], item: int, layer: str) -> tupl
         0 <= i < n for i, n in zip(full, value.shape, strict=True)
     )
     if not fits:
-        raise ShapeError(misplaced(value.shape, at, item, layer or "the net"))
+        raise ShapeError(_misplaced(value.shape, at, item, layer or "the net"))
     return full
 
 
@@ -244,13 +262,21 @@ def _explained(recording: Recording, place: Place) -> Explanation | None:
         place.value.shape[1:],
         str(place.value.dtype).removeprefix("torch."),
         float(recording.numbers[place.value.index][place.at]),
-        arithmetic(step),
+        _arithmetic(step),
         tuple(_after(recording, place)),
         recording,
     )
 
 
-SINGLE = frozenset({"batch_norm"} | {op for op, rule in RULES.items() if rule is pointwise})
+def _arithmetic(step: Step) -> Arithmetic:
+    """One number of one call; of a function that is not understood the terms are empty."""
+    rule = operation(step.call.op).explain
+    return (rule(step) if rule else None) or smooth(step) or unknown(step)
+
+
+def _alone(op: str) -> bool:
+    """Whether a function makes a number out of the one at the same place: normalisation and activations."""
+    return operation(op).explain in (explain_batch_norm, pointwise, exact_pointwise)
 
 
 def _after(recording: Recording, place: Place) -> list[After]:
@@ -259,7 +285,7 @@ def _after(recording: Recording, place: Place) -> list[After]:
     value = place.value
     while len(readers := recording.reading(value)) == 1:
         call = recording.calls[readers[0]]
-        if call.op.rstrip("_") not in SINGLE or call.outputs[0].shape != value.shape:
+        if not _alone(call.op) or call.outputs[0].shape != value.shape:
             break
         value = call.outputs[0]
         number = float(recording.numbers[value.index][place.at])
@@ -283,11 +309,160 @@ def _name(recording: Recording, place: Place | None) -> str:
     if place is None:
         return "padding"
     maker = recording.maker(place.value)
-    at = shown_at(place.at[1:])
+    at = _shown_at(place.at[1:])
     if maker is not None:
         call = recording.calls[maker]
         return f"{call.path or call.op} {at}"
     if place.value in recording.inputs:
         number = recording.inputs.index(place.value)
         return f"input{f' {number}' if len(recording.inputs) > 1 else ''} {at}"
-    return f"{place.value.params[0] if place.value.params else 'constant'} {shown_at(place.at)}"
+    return f"{place.value.params[0] if place.value.params else 'constant'} {_shown_at(place.at)}"
+
+
+# In words and tables, for a terminal and for a notebook.
+
+
+def _shown_at(at: Sequence[int]) -> str:
+    """Coordinates as they are typed: 0,3,4."""
+    return ",".join(map(str, at)) or "0"
+
+
+def _misplaced(shape: Sequence[int], at: Sequence[int], item: int, layer: str) -> str:
+    """What is wrong with a place in an output [items, ...]."""
+    count, *sides = shape
+    if not 0 <= item < count:
+        return f"item {item}: {layer} gives {counted(count, 'item')}, numbered from 0"
+    axes = {1: " I", 2: " C,I", 3: " C,Y,X", 4: " C,Z,Y,X"}.get(len(sides), "")
+    return (
+        f"at={_shown_at(at)}: {layer} gives {times(sides)}, so a place is {counted(len(sides), 'number')}{axes}, "
+        f"from {_shown_at([0] * len(sides))} to {_shown_at([side - 1 for side in sides])}"
+    )
+
+
+def _as_text(explanation: Explanation) -> str:
+    """Terms, sum, comparison, and what follows."""
+    lines = [_title(explanation), explanation.done.rule]
+    if explanation.done.terms:
+        lines += ["", *_terms_text(explanation, explanation.done), ""]
+    lines += [f"{name} {number:.9g}" for name, number in explanation.done.facts.items()]
+    return "\n".join([*lines, *_evidence(explanation), *_next(explanation)])
+
+
+def _as_html(explanation: Explanation, *, folded: bool = False) -> str:
+    """The same as tables in a block that folds."""
+    parts = [f"<p>{html.escape(explanation.done.rule)}</p>"]
+    if explanation.done.terms:
+        parts.append(_terms_html(explanation, explanation.done))
+    parts += [f"<p>{name} {number:.9g}</p>" for name, number in explanation.done.facts.items()]
+    parts += [
+        f"<p>{html.escape(line)}</p>" for line in (*_evidence(explanation), *_next(explanation))
+    ]
+    state = "" if folded else " open"
+    return (
+        f'{window_tables.STYLE}<details class="sa"{state}><summary>{html.escape(_title(explanation))}</summary>'
+        f"{''.join(parts)}</details>"
+    )
+
+
+def _title(explanation: Explanation) -> str:
+    size = "x".join(map(str, explanation.shape)) or "1"
+    return f"{explanation.path or '(net)'} ({explanation.op}) at {_shown_at(explanation.at)} of {size} = {explanation.value:.9g}"
+
+
+def _evidence(explanation: Explanation) -> list[str]:
+    if explanation.done.kind == "unknown":
+        return []
+    lines = [
+        f"PyTorch ({explanation.dtype}) {explanation.value:.9g}",
+        f"again in float64 {explanation.done.exact:.12g}",
+    ]
+    if explanation.done.bound is None:
+        return [
+            *lines,
+            f"they differ by {explanation.difference:.2g}; no bound of the rounding is known",
+        ]
+    verdict = "within" if explanation.within else "MORE THAN"
+    return [
+        *lines,
+        f"they differ by {explanation.difference:.2g}, {verdict} the rounding bound {explanation.done.bound:.2g}",
+    ]
+
+
+def _next(explanation: Explanation) -> list[str]:
+    return [
+        f"then {after.path or '(net)'} ({after.op}): {after.value:.9g}"
+        for after in explanation.after
+    ]
+
+
+def _terms_text(explanation: Explanation, done: Arithmetic) -> Iterator[str]:
+    if not done.kernel:
+        yield text_table(*_table(explanation, done))
+        return
+    for title, titled in _windows(explanation, done):
+        yield title
+        yield from (window_tables.as_text(row) for row in titled)
+    yield from _sums(done)
+
+
+def _terms_html(explanation: Explanation, done: Arithmetic) -> str:
+    if not done.kernel:
+        return html_table(*_table(explanation, done))
+    blocks = [
+        f"<p>{html.escape(title)}</p>"
+        + "".join(f"<div>{window_tables.as_html(row)}</div>" for row in titled)
+        for title, titled in _windows(explanation, done)
+    ]
+    lines = [
+        line.replace("[ ] padding", "hatched: padding").replace("* taken", "framed: taken")
+        for line in _sums(done)
+    ]
+    return "".join(blocks) + "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+
+
+Titled = list[tuple[str, window_tables.Grid]]
+
+
+def _windows(explanation: Explanation, done: Arithmetic) -> Iterator[tuple[str, list[Titled]]]:
+    found = window_tables.by_channel(done)
+    sums = {channel: sum(t.product for t in terms) for channel, terms in found.items()}
+    strongest = sorted(found, key=lambda channel: -abs(sums[channel]))[:CHANNELS]
+    multiplied = any(term.factor != 1 for term in done.terms) and done.kind != "maximum"
+    for channel in sorted(strongest, key=lambda c: -1 if c is None else c):
+        terms = found[channel]
+        read = next((explanation.name(t.source) for t in terms if t.source), "padding alone")
+        whole = f"channel {channel}, from {read}"
+        rows: list[Titled] = []
+        for name, patch, kernel, products in window_tables.grids(done, terms):
+            row = [(f"{name}read", patch)]
+            rows.append([*row, ("kernel", kernel), ("products", products)] if multiplied else row)
+        yield whole, rows
+
+
+def _sums(done: Arithmetic) -> Iterator[str]:
+    marks = {term.mark for term in done.terms} - {""}
+    legend = [text for mark, text in MARKS.items() if mark in marks]
+    if any(step > 1 for step in done.dilation):
+        legend.append("· skipped by the dilation")
+    if legend:
+        yield "; ".join(legend)
+    found = window_tables.by_channel(done)
+    if len(found) > 1:
+        each = [f"{c}: {short(sum(t.product for t in terms))}" for c, terms in found.items()]
+        more = f" and {len(each) - 24:,} more" if len(each) > 24 else ""
+        yield f"products summed by channel: {', '.join(each[:24])}{more}"
+
+
+def _table(explanation: Explanation, done: Arithmetic) -> tuple[list[str], list[list[str]]]:
+    order = sorted(done.terms, key=lambda term: -abs(term.product))
+    rows = [
+        [
+            explanation.name(t.source) if t.source else t.mark or "number",
+            *map(short, (t.input, t.factor, t.product)),
+        ]
+        for t in order[:TERMS]
+    ]
+    if order[TERMS:]:
+        rest = sum(term.product for term in order[TERMS:])
+        rows.append([f"{len(order) - TERMS:,} more", "", "", short(rest)])
+    return ["read", "number", "factor", "product"], rows

@@ -15,9 +15,9 @@ from functools import reduce
 from math import prod
 from operator import or_
 
-from striate.measuring.field_rules import follow
-from striate.measuring.reads import Reads
-from striate.measuring.sight import Misaligned, Scene, Sight, View, opening
+from striate.measuring.axes import Axes, Axis, Following, Misaligned, start
+from striate.measuring.cells import Cells
+from striate.measuring.operations import operation
 from striate.probe import Call, Trace, Value
 
 Number = int | float
@@ -42,13 +42,16 @@ class Field:
 
 @dataclass(frozen=True)
 class Unread:
-    """Cells of the input that no output reads, out of how many; `lines` are whole ones an axis."""
+    """Cells of the input that no output reads, out of how many; `lines` are whole ones an axis.
 
-    count: int
+    `count` is None where that is not known.
+    """
+
+    count: int | None
     of: int
     lines: tuple[tuple[int, ...], ...]
 
-    def as_dict(self) -> dict[str, int | list[int]]:
+    def as_dict(self) -> dict[str, int | list[int] | None]:
         """Counts, and under `planes`, `rows` and `cols` the lines that are never read, if any are."""
         names = ("planes", "rows", "cols")[3 - len(self.lines) :]
         lost = {name: list(line) for name, line in zip(names, self.lines, strict=True) if line}
@@ -60,32 +63,27 @@ NONE_UNREAD = Unread(0, 0, ())
 
 @dataclass(frozen=True)
 class Fields:
-    """What a run sees of its input.
+    """What the tensors of a run read of its picture: the first input with axes of space, three or more with items.
 
-    The picture is the first input with axes of space, that is with three axes or more, items included.
-
-    Attributes:
-        picture: that input; None if there is none.
-        misaligned: joins of branches that look at different places.
-        lost: calls that could not be followed; what comes after them has no field.
+    `picture` is None if there is none.
     """
 
     picture: Value | None
-    scene: Scene
+    state: Following
 
     @property
     def misaligned(self) -> Sequence[Misaligned]:
         """Joins of branches that look at different places."""
-        return self.scene.misaligned
+        return self.state.misaligned
 
     @property
     def lost(self) -> Sequence[Call]:
-        """Calls that could not be followed."""
-        return self.scene.lost
+        """Calls that could not be followed; what comes after them has no field."""
+        return self.state.lost
 
     def of(self, value: Value) -> Field | None:
         """The field of one tensor."""
-        spans = [view.reads.spans if view else None for view in self.sight(value)]
+        spans = [axis.cells.spans if axis else None for axis in self.axes(value)]
         known = [each for each in spans if each]
         if not known or len(known) < len(spans):
             return None
@@ -100,64 +98,83 @@ class Fields:
 
         `at` counts the places along the axes of the picture; an axis that the tensor lacks takes any.
         """
-        views = zip(self.scene.sight(value), self.sight(value), strict=True)
-        found = [told or whole for whole, told in views]
-        return tuple(view and _ends(view.reads, i) for view, i in zip(found, at, strict=True))
+        pairs = zip(self.state.axes(value), self.axes(value), strict=True)
+        found = [laid_out or whole for whole, laid_out in pairs]
+        return tuple(axis and _ends(axis.cells, i) for axis, i in zip(found, at, strict=True))
 
-    def sight(self, value: Value) -> Sight:
-        """The views of one tensor whose places can be told apart along its axes; None for the others."""
-        views = self.scene.sight(value)
-        return tuple(view and self._laid_out(view, views, value) for view in views)
+    def axes(self, value: Value) -> Axes:
+        """The axes of one tensor whose places can be told apart along its own; None for the others."""
+        axes = self.state.axes(value)
+        return tuple(axis and self._laid_out(axis, axes, value) for axis in axes)
 
-    def _laid_out(self, view: View, views: Sequence[View | None], value: Value) -> View | None:
+    def _laid_out(self, axis: Axis, axes: Axes, value: Value) -> Axis | None:
         """Flattened together with channels places cannot be told; parts that became channels count as read."""
-        if len(view.digits) > 1:
-            view = self.scene.closed(view, [1])
+        if len(axis.parts) > 1:
+            axis = self.state.summed(axis, [1])
         sizes = [
-            prod(d.size for other in views if other for d in other.digits if d.dim == dim)
-            for dim in view.dims
+            prod(p.size for other in axes if other for p in other.parts if p.dim == dim)
+            for dim in axis.dims
         ]
-        if view.digits and all(value.shape[d] == n for d, n in zip(view.dims, sizes, strict=True)):
-            return view
-        crowded = any(other.dims & view.dims for other in views if other and other is not view)
-        return None if crowded else self.scene.plain(view, value.shape)
+        if axis.parts and all(value.shape[d] == n for d, n in zip(axis.dims, sizes, strict=True)):
+            return axis
+        crowded = any(other.dims & axis.dims for other in axes if other and other is not axis)
+        return None if crowded else self.state.alone(axis, value.shape)
 
-    def unread(self, outputs: Sequence[Value]) -> Unread:
-        """Cells of the picture that none of some tensors reads."""
+    def unread(self, outputs: Sequence[Value], *, sure: bool = True) -> Unread:
+        """Cells of the picture that none of some tensors reads.
+
+        Not known where it is not known what one of them reads, or with `sure=False` whether they are all there
+        are, unless the others read all.
+        """
         if self.picture is None:
             return NONE_UNREAD
         sides = self.picture.shape[2:]
+        known = [out for out in outputs if out.index not in self.state.unsure]
         read = [
             reduce(
-                or_, (view.reads.all for out in outputs if (view := self.scene.sight(out)[axis])), 0
+                or_,
+                (axis.cells.all for out in known if (axis := self.state.axes(out)[number])),
+                0,
             )
-            for axis in range(len(sides))
+            for number in range(len(sides))
         ]
         lines = tuple(
             tuple(i for i in range(n) if not cells >> i & 1)
             for n, cells in zip(sides, read, strict=True)
         )
-        every = left = 1
-        for n, line in zip(sides, lines, strict=True):
-            every, left = every * n, left * (n - len(line))
-        return Unread(every - left, every, lines)
+        left = prod(n - len(line) for n, line in zip(sides, lines, strict=True))
+        if left < prod(sides) and not (sure and len(known) == len(outputs)):
+            return Unread(None, prod(sides), ())
+        return Unread(prod(sides) - left, prod(sides), lines)
 
 
 def fields(run: Trace) -> Fields:
     """Follow the picture through a run, call by call."""
     picture = next((value for value in run.inputs if len(value.shape) > 2), None)
     if picture is None:
-        return Fields(None, Scene({}, 0))
-    scene = opening(picture)
+        return Fields(None, Following({}, 0))
+    state = start(picture)
     for call in run.calls:
-        follow(call, scene)
-    return Fields(picture, scene)
+        _follow(call, state)
+    return Fields(picture, state)
+
+
+def _follow(call: Call, state: Following) -> None:
+    """Add what the outputs of one call read; one answer of a rule stands for all of them."""
+    if not any(state.depends(value) for value in call.inputs):
+        return
+    lost = len(state.lost)
+    found = operation(call.op).reads(call, state)
+    if len(state.lost) > lost or any(value.index in state.unsure for value in call.inputs):
+        state.unsure.update(value.index for value in call.outputs)
+    for i, value in enumerate(call.outputs):
+        state.found[value.index] = found[i] if isinstance(found, list) else found
 
 
 def _number(value: Fraction) -> Number:
     return value.numerator if value.denominator == 1 else float(value)
 
 
-def _ends(reads: Reads, i: int) -> tuple[int, int] | None:
-    mask = reads.masks[min(i, len(reads.masks) - 1)]
+def _ends(cells: Cells, i: int) -> tuple[int, int] | None:
+    mask = cells.masks[min(i, len(cells.masks) - 1)]
     return ((mask & -mask).bit_length() - 1, mask.bit_length() - 1) if mask else None

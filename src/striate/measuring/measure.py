@@ -8,19 +8,18 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from striate.errors import ShapeError
-from striate.measuring.connections import connections, uncounted
-from striate.measuring.doctor import Case, examine
-from striate.measuring.failures import explain, unfinished
-from striate.measuring.fields import NONE_UNREAD, Fields, fields
-from striate.measuring.inputs import Shape, read_shape, templates
-from striate.measuring.macs import formula
+from striate.measuring.fields import Fields, fields
+from striate.measuring.findings import Case, examine
+from striate.measuring.inputs import Given, read_shape, templates
+from striate.measuring.misfits import failure, unfinished
+from striate.measuring.operations import formula, operation
 from striate.measuring.sheet import Counts, Disagreement, Layer, Sheet, Totals
 from striate.probe import Call, settled, trace
 
 
 def measure(
     net: nn.Module | str,
-    shape: Shape | Sequence[Shape] | str | None = None,
+    shape: Given | None = None,
     *,
     batch: int | None = None,
 ) -> Sheet:
@@ -32,9 +31,10 @@ def measure(
 
     Args:
         net: any module, or a name of the catalogue.
-        shape: one input without its batch axis, such as (3, 224, 224) or "3x224x224"; a list of them
-            for a net with several inputs. A tensor stands for the shape of one of its items and its
-            type. None is what the net was built for, known for nets of the catalogue.
+        shape: one input without its batch axis, such as (3, 224, 224), "3x224x224" or with a type "bool:1x224x224";
+            a list of them for a net with several inputs, a dictionary for inputs by name. A tensor stands for
+            the shape of one of its items and its type, but in a list that is one argument for itself, such as
+            [[picture, picture]]; beside shapes numbers, words and None stand for themselves. None is what the net was built for, known for nets of the catalogue.
         batch: items that a step of training will take, for findings alone; all figures are for one item.
 
     Raises:
@@ -46,7 +46,7 @@ def measure(
     fed = templates(module, shape)
     module = settled(module, fed)
     run = trace(module, fed)
-    problem = explain(module, run)
+    problem = failure(module, run)
     parameters: dict[str, nn.Parameter] = dict(module.named_parameters())
     calls = [call for call in run.calls if call.live or call.flops or formula(call)]
     if problem and (isinstance(problem, ShapeError) or not calls):
@@ -62,7 +62,7 @@ def measure(
         findings=examine(Case(module, run, seen, batch)),
         ran_on=run.device,
         field=seen.of(run.outputs[0]) if run.outputs else None,
-        unread=NONE_UNREAD if problem else seen.unread(run.outputs),
+        unread=seen.unread(run.outputs, sure=not (problem or run.unseen)),
         unfinished=unfinished(module, run, problem) if problem else None,
     )
 
@@ -96,13 +96,28 @@ def _layers(
                 output=shape[1:] if shape[:1] == (1,) else shape,
                 params=sum(p.numel() for p in new),
                 trainable=sum(p.numel() for p in new if p.requires_grad),
-                connections=connections(call, parameters),
-                macs=call.flops // 2 if macs is None else macs,
+                connections=_connections(call, parameters),
+                # Of what is mapped over a batch a formula sees one item only.
+                macs=max(macs or 0, call.flops // 2),
                 bytes=call.written,
                 field=seen.of(call.outputs[0]),
             )
         )
     return tuple(rows)
+
+
+def _connections(call: Call, parameters: Mapping[str, nn.Parameter]) -> int:
+    if call.module == "TabledConv" and formula(call):
+        # The kernel it multiplies with is dense; the connections are those whose kernels are stored.
+        places = call.outputs[0].count // call.outputs[0].shape[1]
+        return places * sum(parameters[name].numel() for name in call.params)
+    rule = operation(call.op).connections
+    return rule(call) if rule else 0
+
+
+def _unconnected(call: Call) -> bool:
+    """Whether a function multiplies, as a connection does, but no rule counts its connections."""
+    return operation(call.op).connections is None and bool(formula(call) or call.flops)
 
 
 def _totals(layers: Sequence[Layer], parameters: Mapping[str, nn.Parameter]) -> Totals:
@@ -133,5 +148,5 @@ def _counts(calls: Sequence[Call], flops: int) -> Counts:
             sorted({call.op for call, ours in macs if ours is None and not call.flops})
         ),
         disagree=tuple(disagree),
-        unconnected=tuple(sorted({call.op for call in calls if uncounted(call)})),
+        unconnected=tuple(sorted({call.op for call in calls if _unconnected(call)})),
     )

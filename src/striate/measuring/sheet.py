@@ -1,16 +1,21 @@
-"""The sheet: one row a function that a net calls, the totals, and how sure they are.
+"""The sheet: one row a function that a net calls, the totals, and how sure they are; as text, HTML that folds, CSV.
 
 Shapes stand without the batch axis; everything is counted for one item. One multiply-add (MAC) counts one.
 """
 
+import csv
+import html
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from typing import Any
 
-from striate.measuring import folding
-from striate.measuring.comparison import shares, shares_text
 from striate.measuring.fields import NONE_UNREAD, Field, Unread
-from striate.measuring.finding import Finding, Unfinished
+from striate.measuring.findings import Finding
 from striate.measuring.inputs import times
+from striate.measuring.misfits import Unfinished
+from striate.measuring.operations import operation
 from striate.report import Result, text_table
 
 HEADER = (
@@ -117,6 +122,17 @@ class Sheet(Result):
     unread: Unread = NONE_UNREAD
     unfinished: Unfinished | None = None
 
+    @property
+    def beyond_input(self) -> tuple[str, Field, Field] | None:
+        """From which layer on a field is larger than the picture, that field, and the last such; None if none is."""
+        sides = next((shape[1:] for shape in self.inputs if len(shape) > 1), ())
+        wide = [
+            (layer.path, layer.field)
+            for layer in self.layers
+            if layer.field and any(a > b for a, b in zip(layer.field.size, sides, strict=False))
+        ]
+        return (*wide[0], wide[-1][1]) if wide else None
+
     def as_dict(self) -> dict[str, Any]:
         """The JSON shape `measure`; `field` is that of the first output."""
         return {
@@ -146,10 +162,16 @@ class Sheet(Result):
             f"{self.net}, input {read}",
             text_table(HEADER, self._rows()),
             CONVENTION,
-            folding.parameters(self.layers, self.totals.params, self.totals.trainable),
+            _parameters(self.layers, self.totals.params, self.totals.trainable),
             shares_text(self.layers),
             self._evidence(),
         ]
+        if self.beyond_input:
+            path, first, last = self.beyond_input
+            lines.append(
+                f"From {path or '(net)'} on fields are larger than the input: {times(first.size)}, "
+                f"at last {times(last.size)}."
+            )
         lines += [finding.as_text() for finding in self.findings]
         lines += [self.unfinished.as_text()] if self.unfinished else []
         return "\n".join(lines)
@@ -157,11 +179,11 @@ class Sheet(Result):
     def _repr_html_(self) -> str:
         notes = [CONVENTION, self._evidence(), *(each.as_text() for each in self.findings)]
         notes += [self.unfinished.as_text()] if self.unfinished else []
-        return folding.as_html(HEADER, self._rows(), self.layers, notes)
+        return _html(HEADER, self._rows(), self.layers, notes)
 
     def as_csv(self) -> str:
         """One line a row, for spreadsheets: trainable and frozen parameters apart, no totals."""
-        return folding.as_csv(self.as_dict()["layers"])
+        return _csv(self.as_dict()["layers"])
 
     def _rows(self) -> list[list[str]]:
         rows = [
@@ -221,3 +243,179 @@ def _figures(row: Layer | Totals, size: int, *, counted: bool) -> list[str]:
     """Parameters, connections (- if they are not counted), MACs and bytes as they stand in the table."""
     connections = f"{row.connections:,}" if counted else "-"
     return [f"{row.params:,}", connections, f"{row.macs:,}", f"{size:,}"]
+
+
+def shares(layers: Sequence[Layer]) -> dict[str, dict[str, float]]:
+    """The share of parameters and of MACs by kind of operation, 0 to 1, the largest parameters first."""
+    params, macs = sum(row.params for row in layers), sum(row.macs for row in layers)
+    found: dict[str, dict[str, float]] = {}
+    for row in layers:
+        share = found.setdefault(operation(row.op).kind, {"params": 0.0, "macs": 0.0})
+        share["params"] += row.params / max(params, 1)
+        share["macs"] += row.macs / max(macs, 1)
+    paid = {name: share for name, share in found.items() if share["params"] or share["macs"]}
+    return dict(sorted(paid.items(), key=lambda item: (-item[1]["params"], -item[1]["macs"])))
+
+
+def shares_text(layers: Sequence[Layer]) -> str:
+    """The shares as one line, without those under a tenth of a percent."""
+    found = shares(layers)
+
+    def listed(what: str) -> str:
+        parts = sorted(((share[what], name) for name, share in found.items()), reverse=True)
+        return ", ".join(f"{name} {part:.1%}" for part, name in parts if part >= 0.001) or "none"
+
+    return f"Of the parameters: {listed('params')}. Of the MACs: {listed('macs')}."
+
+
+# HTML that folds, block by block; neighbours that are alike in all but their name fold together. And CSV.
+
+COLUMNS = ("path", "op", "output", "params", "trainable", "frozen", "connections", "macs", "bytes")
+FIELD = ("size", "stride", "start")
+SHARES = (18, 12, 11, 9, 12, 12, 10, 6, 5, 5)  # percent of the width, a column each
+STYLE = (
+    "<style>.ss{font:13px/1.45 system-ui,sans-serif;overflow-x:auto;font-variant-numeric:tabular-nums}"
+    ".ss table{border-collapse:collapse;table-layout:fixed;width:100%;min-width:66rem}"
+    ".ss td,.ss th{padding:.18em .6em;text-align:right;overflow-wrap:anywhere;"
+    "border-bottom:1px solid color-mix(in srgb,currentColor 14%,transparent)}"
+    ".ss td:nth-child(-n+3),.ss th:nth-child(-n+3){text-align:left}.ss th{font-weight:600;opacity:.75}"
+    ".ss td:nth-child(n+4):nth-child(-n+7){white-space:nowrap}"
+    ".ss summary{cursor:pointer;padding:.25em .3em}.ss summary b{font-weight:600}.ss summary i{font-style:normal;opacity:.7}"
+    ".ss details details{margin-left:1.1em}.ss .total{font-weight:600}</style>"
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of one module: its path, the row numbers, and the paths of those after it that are alike."""
+
+    path: str
+    rows: tuple[int, ...]
+    alike: tuple["Block", ...] = ()
+
+
+def blocks(layers: Sequence[Layer], rows: Sequence[int], depth: int = 0) -> list[Block]:
+    """Rows by the module `depth` steps below the net; neighbours that are alike are folded into the first."""
+    found = [
+        Block(path, tuple(part))
+        for path, part in groupby(rows, lambda i: _head(layers[i].path, depth))
+    ]
+    folded: list[Block] = []
+    for block in found:
+        last = folded[-1] if folded else None
+        if last and len(block.rows) > 1 and _alike(layers, last, block):
+            folded[-1] = replace(last, alike=(*last.alike, block))
+        else:
+            folded.append(block)
+    return folded
+
+
+def _head(path: str, depth: int) -> str:
+    return ".".join(path.split(".")[: depth + 1])
+
+
+def _alike(layers: Sequence[Layer], first: Block, second: Block) -> bool:
+    def told(block: Block) -> list[tuple[Any, ...]]:
+        return [
+            (layers[i].path.removeprefix(block.path), *_what_it_counts(layers[i]))
+            for i in block.rows
+        ]
+
+    return told(first) == told(second)
+
+
+def _what_it_counts(row: Layer) -> tuple[Any, ...]:
+    return row.op, row.output, row.params, row.trainable, row.connections, row.macs, row.bytes
+
+
+def _html(
+    header: Sequence[str],
+    cells: Sequence[Sequence[str]],
+    layers: Sequence[Layer],
+    notes: Sequence[str],
+) -> str:
+    """The table; `cells` are one row a layer and one of totals."""
+    width = f"<colgroup>{''.join(f'<col style=width:{share}%>' for share in SHARES)}</colgroup>"
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
+    body = _fold(cells, layers, range(len(layers)), 0, width)
+    total = _table([cells[-1]], width, kind=' class="total"')
+    told = "".join(f"<p>{html.escape(note)}</p>" for note in notes)
+    return (
+        f'{STYLE}<div class="ss"><table>{width}<thead><tr>{head}</tr></thead></table>'
+        f"{''.join(body)}{total}{told}</div>"
+    )
+
+
+def _fold(
+    cells: Sequence[Sequence[str]],
+    layers: Sequence[Layer],
+    rows: Sequence[int],
+    depth: int,
+    width: str,
+) -> Iterator[str]:
+    plain: list[Sequence[str]] = []
+    for block in blocks(layers, rows, depth):
+        deeper = any(layers[i].path != block.path for i in block.rows)
+        if not deeper or not block.path:
+            plain += [cells[i] for i in block.rows]
+            continue
+        if plain:
+            yield _table(plain, width)
+            plain = []
+        inside = [
+            _details(each, layers, "".join(_fold(cells, layers, each.rows, depth + 1, width)))
+            for each in (block, *block.alike)
+        ]
+        if not block.alike:
+            yield inside[0]
+            continue
+        count = len(block.alike) + 1
+        names = ", ".join(each.path for each in (block, *block.alike))
+        yield (
+            f"<details><summary><b>x{count} identical</b> <i>{html.escape(names)}</i></summary>"
+            f"{''.join(inside)}</details>"
+        )
+    if plain:
+        yield _table(plain, width)
+
+
+def _details(block: Block, layers: Sequence[Layer], content: str) -> str:
+    params = sum(layers[i].params for i in block.rows)
+    macs = sum(layers[i].macs for i in block.rows)
+    return (
+        f"<details><summary><b>{html.escape(block.path)}</b> <i>{layers[block.rows[-1]].op} last, "
+        f"{params:,} parameters, {macs:,} MACs</i></summary>{content}</details>"
+    )
+
+
+def _table(rows: Sequence[Sequence[str]], width: str, kind: str = "") -> str:
+    body = "".join(
+        f"<tr{kind}>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in rows
+    )
+    return f"<table>{width}<tbody>{body}</tbody></table>"
+
+
+def _csv(layers: Sequence[Mapping[str, Any]]) -> str:
+    """One line a row of the sheet, from its dictionaries; sizes are joined by x, fields by axis too."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*COLUMNS, *(f"field_{part}" for part in FIELD)])
+    for layer in layers:
+        given = dict(layer) | {
+            "output": "x".join(map(str, layer["output"])),
+            "frozen": layer["params"] - layer["trainable"],
+        }
+        field = layer["field"] or {}
+        seen = ["x".join(map(str, field[part])) if field else "" for part in FIELD]
+        writer.writerow([*(given[column] for column in COLUMNS), *seen])
+    return out.getvalue()
+
+
+def _parameters(layers: Sequence[Layer], total: int, trainable: int) -> str:
+    """How many parameters are trained, and which layers hold the others."""
+    if total == trainable:
+        return f"Parameters: {total:,}, all trainable."
+    frozen = [layer.path or "(net)" for layer in layers if layer.params > layer.trainable]
+    where = f" ({', '.join(frozen[:6])}{', ...' if len(frozen) > 6 else ''})" if frozen else ""
+    return f"Parameters: {total:,}, of which {trainable:,} trainable and {total - trainable:,} frozen{where}."

@@ -1,6 +1,19 @@
-"""Scores of a trained net, each with its 95 % interval."""
+"""Scores of a trained net, each with its 95 % interval; meters that add answers up to them, a file a kind of task."""
 
 from striate.metrics.classify import score
+from striate.metrics.compare import Difference, paired
+from striate.metrics.detect import DetectMeter
+from striate.metrics.regress import RegressMeter
 from striate.metrics.scores import Interval, Scores
+from striate.metrics.segment import SegmentMeter
 
-__all__ = ["Interval", "Scores", "score"]
+__all__ = [
+    "DetectMeter",
+    "Difference",
+    "Interval",
+    "RegressMeter",
+    "Scores",
+    "SegmentMeter",
+    "paired",
+    "score",
+]

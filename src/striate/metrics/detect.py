@@ -12,13 +12,13 @@ a picture has a closed form in the order of confidence, so that no detection is 
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from striate.errors import ArgumentError, ShapeError, told
-from striate.metrics.intervals import FEWEST, Floats, mean_of_classes, unit_sums
+from striate.metrics.intervals import FEWEST, Floats, mean_of_classes, too_few, unit_sums
 from striate.metrics.rows import Rows, same_classes
 from striate.metrics.scores import Interval, number
 
@@ -132,7 +132,7 @@ class DetectMeter:
         """Plain arrays for other processes: those of `KINDS`, and the confusion at the meter's confidence."""
         return {**self._rows.state(), "confusion": self.confusion.copy()}
 
-    def load(self, state: Mapping[str, NDArray[Any]]) -> Self:
+    def load(self, state: Mapping[str, NDArray[Any]]) -> "DetectMeter":
         """Start anew from what `state` gave; returns the meter itself."""
         self._rows.clear()
         self._items = 0
@@ -160,6 +160,10 @@ class DetectMeter:
             values, unbiased = (each[there, limits].mean(1) for each in (ap_KT, ranks.unbiased()))
             found[name] = mean_of_classes(values, pulls, truths, unbiased_C=unbiased)
         return found
+
+    def notes(self, groups: Groups = None) -> list[str]:
+        """What a reader of the scores must know: that there are too few items for intervals."""
+        return too_few(len(self), groups)
 
     def per_class(
         self, groups: Groups = None, *, confidence: float | None = None
@@ -290,7 +294,7 @@ class Matched(NamedTuple):
         truth_boxes: Floats,
         truth_labels: Ints,
         crowd: Bools,
-    ) -> Self:
+    ) -> "Matched":
         """Match as COCOeval does, in the order of confidence.
 
         A detection takes the best of the boxes of its class that are left, the last of equals; a crowd only where

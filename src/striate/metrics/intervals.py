@@ -166,6 +166,12 @@ def bounded(value: float, deviation: float, df: float, scale: Scale) -> Interval
     return Interval(value, _share(middle - reach), _share(middle + reach))
 
 
+def too_few(items: int, groups: NDArray[np.integer] | None = None) -> list[str]:
+    """A note that there are no intervals, and why; none where there are enough items, or groups of them."""
+    units, word = (items, "items") if groups is None else (len(np.unique(groups)), "groups")
+    return [f"no intervals: {units} {word}, fewer than {FEWEST}"] if units < FEWEST else []
+
+
 def quantile(df: float) -> float:
     """Student's t that leaves 2.5 % on each side."""
     from scipy.special import stdtrit

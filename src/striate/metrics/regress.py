@@ -6,13 +6,13 @@ them, left out; errors are positive, so their intervals are taken on logarithms.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from striate.errors import ArgumentError, ShapeError
-from striate.metrics.intervals import Floats, mean_of_classes, mean_ratio, unit_sums
+from striate.metrics.intervals import Floats, mean_of_classes, mean_ratio, too_few, unit_sums
 from striate.metrics.rows import Rows, same_classes
 from striate.metrics.scores import Interval, number
 
@@ -62,7 +62,7 @@ class RegressMeter:
         """Plain arrays for other processes, and for a scatter: `answers` and `targets`, [N, K] each."""
         return self._rows.state()
 
-    def load(self, state: Mapping[str, NDArray[Any]]) -> Self:
+    def load(self, state: Mapping[str, NDArray[Any]]) -> "RegressMeter":
         """Start anew from what `state` gave; returns the meter itself."""
         self._rows.clear()
         self._rows.add(state)
@@ -81,6 +81,10 @@ class RegressMeter:
             groups: a number an item; items of one group are left out together.
         """
         return scores(self._rows["answers"], self._rows["targets"], groups)
+
+    def notes(self, groups: Groups = None) -> list[str]:
+        """What a reader of the scores must know: that there are too few items for intervals."""
+        return too_few(len(self), groups)
 
     def per_output(self, groups: Groups = None) -> list[dict[str, Any]]:
         """A row an output: items with a target (support), the scores, and the mean of answer - target (bias).

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +63,7 @@ class Interval:
         }
 
     @classmethod
-    def of(cls, kept: Mapping[str, float | None]) -> Self:
+    def of(cls, kept: Mapping[str, float | None]) -> "Interval":
         """The interval that `as_dict` wrote down."""
         ends = (kept.get(key) for key in ("value", "low", "high"))
         return cls(*(math.nan if end is None else float(end) for end in ends))

@@ -12,13 +12,13 @@ connectomics, equations 3 to 5, the mean over pictures.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from striate.errors import ArgumentError, ShapeError
-from striate.metrics.intervals import Floats, mean, mean_ratio, ratios
+from striate.metrics.intervals import Floats, mean, mean_ratio, ratios, too_few
 from striate.metrics.rows import Rows, same_classes
 from striate.metrics.scores import Interval, number
 
@@ -104,7 +104,7 @@ class SegmentMeter:
         """
         return self._rows.state()
 
-    def load(self, state: Mapping[str, NDArray[Any]]) -> Self:
+    def load(self, state: Mapping[str, NDArray[Any]]) -> "SegmentMeter":
         """Start anew from what `state` gave; returns the meter itself."""
         self._rows.clear()
         self.add_rows(state)
@@ -133,6 +133,10 @@ class SegmentMeter:
         if self.rand is not None:
             found["rand"] = mean(rand_scores(self._rows["pairs"]), groups, scale="share")
         return found
+
+    def notes(self, groups: Groups = None) -> list[str]:
+        """What a reader of the scores must know: that there are too few items for intervals."""
+        return too_few(len(self), groups)
 
     def per_class(self, groups: Groups = None) -> list[dict[str, Any]]:
         """A row a class: items that have it (support), its pixels, IoU with its interval, Dice, precision, recall.

@@ -9,15 +9,17 @@ training step keeps, `settled` gives lazy layers their sizes.
 
 from striate.probe.calls import Call, Trace, Value
 from striate.probe.copying import settled
+from striate.probe.inputs import Inputs
 from striate.probe.keeping import copied, saved_bytes
 from striate.probe.recording import Recording, record
 from striate.probe.running import Running, running
 from striate.probe.scales import Scale, leaves, scales
-from striate.probe.tracing import trace
+from striate.probe.tracing import runs, trace
 from striate.probe.watching import Watched, as_eval, tapped, tensors, watch
 
 __all__ = [
     "Call",
+    "Inputs",
     "Recording",
     "Running",
     "Scale",
@@ -29,6 +31,7 @@ __all__ = [
     "leaves",
     "record",
     "running",
+    "runs",
     "saved_bytes",
     "scales",
     "settled",

@@ -1,10 +1,13 @@
 """What a trace is made of: values, the calls that made them, and the run they belong to. No net is touched here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 
 import torch
+
+from striate.probe.inputs import Inputs
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Call:
         outputs: the tensors it gave; empty if it failed.
         written: bytes of those outputs that share no memory with an input.
         flops: what torch.utils.flop_counter counted meanwhile (two a multiply-add).
+        bound: all arguments by name, in the order of the function's signature (see `signatures`).
     """
 
     path: str
@@ -55,11 +59,12 @@ class Call:
     outputs: tuple[Value, ...] = ()
     written: int = 0
     flops: int = 0
+    bound: Mapping[str, object] = field(default_factory=dict[str, object])
 
-    @property
+    @cached_property
     def inputs(self) -> list[Value]:
-        """Every tensor it was given."""
-        return values((*self.args, *self.kwargs.values()))
+        """Every tensor it was given, in the order of the signature, however it was given."""
+        return values(tuple(self.bound.values()) or (*self.args, *self.kwargs.values()))
 
     @property
     def live(self) -> bool:
@@ -71,11 +76,9 @@ class Call:
         """The parameters it reads, directly or through functions of parameters alone."""
         return tuple(dict.fromkeys(name for value in self.inputs for name in value.params))
 
-    def arg(self, name: str, position: int, default: object = None) -> object:
-        """One argument, given by name or by position."""
-        if name in self.kwargs:
-            return self.kwargs[name]
-        return self.args[position] if position < len(self.args) else default
+    def arg(self, name: str, default: object = None) -> object:
+        """One argument by the name it has in the signature; "input" is the tensor that the function works on."""
+        return self.bound.get(name, default)
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ class Trace:
     """One run of a net: its calls in order, and where it stopped if it did.
 
     `device` is "meta", where shapes are computed without numbers, or "cpu" for a net that needs numbers;
-    `entered` holds the paths of the modules that ran.
+    `entered` holds the paths of the modules that ran, `fed` what the net was called with; `unseen` names a kind of
+    output that could not be followed, such as "numpy.ndarray"; `needs_numbers` says that shapes alone do not lead as far.
     """
 
     device: str
@@ -92,6 +96,9 @@ class Trace:
     outputs: tuple[Value, ...]
     flops: int
     entered: frozenset[str] = frozenset()
+    fed: Inputs = field(default_factory=Inputs)
+    unseen: str = ""
+    needs_numbers: bool = False
     failed: Call | None = None
     error: Exception | None = None
 

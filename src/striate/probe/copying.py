@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from striate.errors import UsageError
+from striate.probe.inputs import Inputs, as_inputs
 
 
 @contextmanager
@@ -60,7 +61,7 @@ def twin_of(net: nn.Module, device: str) -> nn.Module:
     return twin
 
 
-def settled(net: nn.Module, inputs: Sequence[Tensor]) -> nn.Module:
+def settled(net: nn.Module, inputs: Inputs | Sequence[Tensor]) -> nn.Module:
     """The net, or if it has lazy layers a copy on the CPU that has run once, so that they have sizes.
 
     Raises:
@@ -69,10 +70,10 @@ def settled(net: nn.Module, inputs: Sequence[Tensor]) -> nn.Module:
     if not lazy(net):
         return net
     twin = twin_of(net, "cpu").eval()
-    fed = [torch.zeros(like.shape, dtype=like.dtype) for like in inputs]
+    fed = as_inputs(inputs).mapped(lambda like: torch.zeros(like.shape, dtype=like.dtype))
     with random_kept(), quiet(), torch.no_grad():
         try:
-            twin(*fed)
+            fed.call(twin)
         except Exception as error:  # any code may stand in a net
             said = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise UsageError(

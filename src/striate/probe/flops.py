@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import cast
 
 from torch._ops import OpOverload
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 from torch.utils.flop_counter import flop_registry
 
 
@@ -40,7 +40,11 @@ class FlopCounter(TorchDispatchMode):
         kwargs: dict[str, object] | None = None,
     ) -> object:
         kwargs = kwargs or {}
-        if isinstance(func, OpOverload) and func.overloadpacket not in flop_registry:
+        if (
+            isinstance(func, OpOverload)
+            and func.overloadpacket not in flop_registry
+            and not any(map(is_traceable_wrapper_subclass, (*args, *kwargs.values())))
+        ):
             with self:  # a composite kernel is counted by the parts it is made of
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:

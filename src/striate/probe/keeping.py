@@ -8,6 +8,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from striate.errors import UsageError
 from striate.probe.copying import quiet, random_kept, twin_of
+from striate.probe.inputs import Inputs, as_inputs
 
 
 def copied(net: nn.Module, device: str) -> nn.Module:
@@ -15,7 +16,7 @@ def copied(net: nn.Module, device: str) -> nn.Module:
     return twin_of(net, device)
 
 
-def saved_bytes(net: nn.Module, inputs: Sequence[Tensor], *, device: str = "meta") -> int:
+def saved_bytes(net: nn.Module, inputs: Inputs | Sequence[Tensor], *, device: str = "meta") -> int:
     """Bytes that one forward pass in training mode keeps for the backward pass, beside weights and buffers.
 
     Memory that several functions keep counts once. On the meta device nothing is computed.
@@ -37,7 +38,7 @@ def saved_bytes(net: nn.Module, inputs: Sequence[Tensor], *, device: str = "meta
             kept.setdefault(_memory(tensor), tensor)
         return tensor
 
-    fed = [t.to(device).contiguous() for t in inputs]
+    fed = as_inputs(inputs).mapped(lambda t: t.to(device).contiguous())
     try:
         with (
             random_kept(),
@@ -46,7 +47,7 @@ def saved_bytes(net: nn.Module, inputs: Sequence[Tensor], *, device: str = "meta
             torch.device(device),
             saved_tensors_hooks(keep, lambda tensor: tensor),
         ):
-            output = twin(*fed)
+            output = fed.call(twin)
     except Exception as error:  # any code may stand in a net
         said = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UsageError(f"the net does not train on such inputs: {said}") from error

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from striate.probe.calls import Call, Value
 from striate.probe.copying import quiet, random_kept, twin_of
 from striate.probe.flops import FlopCounter
+from striate.probe.inputs import Inputs, as_inputs
 from striate.probe.tracing import Recorder
 from striate.probe.watching import tensors
 
@@ -45,21 +46,21 @@ class Recording:
         return {value.index: i for i, call in enumerate(self.calls) for value in call.outputs}
 
 
-def record(net: nn.Module, inputs: Sequence[Tensor]) -> Recording:
+def record(net: nn.Module, inputs: Inputs | Sequence[Tensor]) -> Recording:
     """Run a copy of `net` on the CPU in evaluation mode and keep every number; the net itself is not touched.
 
     Args:
         net: any module; hooks on it that are not torch's own do not run.
-        inputs: one tensor an argument of `forward`.
+        inputs: one tensor an argument of `forward`, or `Inputs`.
 
     What the net raises passes through.
     """
     twin = twin_of(net, "cpu").eval()
-    fed = [tensor.detach().to("cpu", copy=True) for tensor in inputs]
-    recorder = _Keeper(twin, fed)
-    given = tuple(recorder.value(tensor) for tensor in fed)
+    fed = as_inputs(inputs).mapped(lambda tensor: tensor.detach().to("cpu", copy=True))
+    recorder = _Keeper(twin, fed.tensors)
+    given = tuple(recorder.value(tensor) for tensor in fed.tensors)
     with random_kept(), quiet(), torch.no_grad(), recorder:
-        recorder.net(*fed)
+        fed.call(recorder.net)
     return Recording(
         given,
         tuple(recorder.calls),

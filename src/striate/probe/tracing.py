@@ -2,10 +2,12 @@
 
 import sys
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch._ops import HigherOrderOperator
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -14,12 +16,18 @@ from striate.errors import UsageError
 from striate.probe.calls import Call, Trace, Value
 from striate.probe.copying import lazy, quiet, random_kept, twin_of
 from striate.probe.flops import FlopCounter, flops
+from striate.probe.inputs import Inputs, as_inputs
 from striate.probe.scripted import opened
-from striate.probe.watching import tensors
+from striate.probe.signatures import bind
+from striate.probe.watching import foreign, tensors, tensors_within
 
 
 def trace(
-    net: nn.Module, inputs: Sequence[Tensor], *, numbers: bool = True, training: bool = False
+    net: nn.Module,
+    inputs: Inputs | Sequence[Tensor],
+    *,
+    numbers: bool = True,
+    training: bool = False,
 ) -> Trace:
     """Run a copy of `net`, in evaluation mode if not asked otherwise, and list its calls; the net itself is not touched.
 
@@ -28,7 +36,7 @@ def trace(
 
     Args:
         net: any module; hooks on it that are not torch's own do not run.
-        inputs: one tensor an argument of `forward`, of which only shape and type are used.
+        inputs: one tensor an argument of `forward`, or `Inputs`; of tensors only shape and type are used.
         numbers: whether the CPU is tried; without it a net that fails costs no copy of its weights.
         training: run in training mode.
 
@@ -42,30 +50,57 @@ def trace(
         raise UsageError(
             "the net has lazy layers without sizes; run it once on a batch before this"
         )
-    run = _run(net, inputs, "meta", training=training)
+    given = as_inputs(inputs)
+    run = _uncompiled(net, given, "meta", training=training)
     if run.error is None or not numbers:
         return run
-    real = _run(net, inputs, "cpu", training=training)
-    return run if real.error and len(run.calls) > len(real.calls) else real
+    real = _uncompiled(net, given, "cpu", training=training)
+    if real.error and len(run.calls) > len(real.calls):
+        return run
+    further = not real.error or len(run.calls) < len(real.calls)
+    return replace(real, needs_numbers=further)
 
 
-def _run(net: nn.Module, inputs: Sequence[Tensor], device: str, *, training: bool) -> Trace:
+def runs(net: nn.Module, inputs: Inputs) -> bool:
+    """Whether a copy of the net runs on the CPU while nobody watches it."""
+    fed = inputs.mapped(lambda like: _input(like, "cpu"))
+    with random_kept(), quiet(), torch.no_grad():
+        try:
+            fed.call(twin_of(net, "cpu").eval())
+        except Exception:  # noqa: BLE001 - any code may stand in a net
+            return False
+    return True
+
+
+def _uncompiled(net: nn.Module, inputs: Inputs, device: str, *, training: bool) -> Trace:
+    """A run in which nothing is compiled, if that is where the first one fails: a compiler bears no observer."""
+    run = _run(net, inputs, device, training=training)
+    if not type(run.error).__module__.startswith("torch._dynamo"):
+        return run
+    with torch.compiler.set_stance("force_eager"):
+        return _run(net, inputs, device, training=training)
+
+
+def _run(net: nn.Module, inputs: Inputs, device: str, *, training: bool) -> Trace:
     twin = twin_of(net, device).train(training)
-    fed = [_input(like, device) for like in inputs]
+    fed = inputs.mapped(lambda like: _input(like, device))
     output, error = None, None
     counter = FlopCounter()
-    recorder = Recorder(twin, fed, counter)
-    given = tuple(recorder.value(tensor) for tensor in fed)
+    recorder = Recorder(twin, fed.tensors, counter)
+    given = tuple(recorder.value(tensor) for tensor in fed.tensors)
     with random_kept(), quiet(), torch.no_grad(), counter, torch.device(device), recorder:
         try:
-            output = recorder.net(*fed)
+            output = fed.call(recorder.net)
         except Exception as problem:  # noqa: BLE001 - any code may stand in a net
             error = problem
+    found = tensors_within(output)
     return Trace(
         device=device,
         inputs=given,
+        fed=inputs,
         calls=tuple(recorder.calls),
-        outputs=tuple(recorder.value(tensor) for tensor in tensors(output)),
+        outputs=tuple(recorder.value(tensor) for tensor in found),
+        unseen="" if error else recorder.unseen(output, found),
         flops=counter.total,
         entered=frozenset(recorder.entered),
         failed=recorder.failing(error) if error else None,
@@ -103,6 +138,7 @@ class Recorder(TorchFunctionMode):
         self.entered: set[str] = set()
         self._counter = counter
         self._escaped: list[Value] = []
+        self._became_number = False
         self._cuts: dict[int, Call] = {}
         self._stack = [_Frame("", type(net).__name__)]
         self._known: MutableMapping[Tensor, Value] = WeakTensorKeyDictionary()
@@ -132,7 +168,7 @@ class Recorder(TorchFunctionMode):
             frame = self._stack.pop()
             error = sys.exception()
             if error is None:
-                self._untraced(frame, tensors(inputs), tensors(output))
+                self._untraced(frame, tensors_within(inputs), tensors_within(output))
             elif error is not self._fallen[1]:
                 self._fallen = (frame, error)
 
@@ -157,9 +193,22 @@ class Recorder(TorchFunctionMode):
 
     def _know(self, tensor: Tensor, *, live: bool = False, params: tuple[str, ...] = ()) -> Value:
         self._made += 1
-        value = Value(self._made, tuple(tensor.shape), tensor.dtype, live, params)
+        shape = () if tensor.is_nested else tuple(tensor.shape)
+        value = Value(self._made, shape, tensor.dtype, live, params)
         self._known[tensor] = value
         return value
+
+    def unseen(self, output: object, found: Sequence[Tensor]) -> str:
+        """What kind of output could not be followed, such as "numpy.ndarray"; "" if all of it was."""
+        if found and not self._escaped and not self._became_number:
+            return ""
+        odd = foreign(output)
+        if found and odd is None:
+            return ""
+        kind = type(output if odd is None else odd)
+        return (
+            kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+        )
 
     def failing(self, error: Exception) -> Call:
         """The call that raised `error`, or the module that did so outside any call."""
@@ -178,11 +227,13 @@ class Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         before = self._counter.total
         try:
-            result = (
-                torch.empty_like(tensors(args)[0])
-                if _keeps(func, args, kwargs)
-                else func(*args, **kwargs)
-            )
+            if _keeps(func, args, kwargs):
+                result = torch.empty_like(tensors(args)[0])
+            elif isinstance(func, HigherOrderOperator) and (plain := PLAIN.get(_name(func))):
+                with self if plain is _branch else nullcontext():
+                    result = plain(*args, **kwargs)
+            else:
+                result = func(*args, **kwargs)
         except Exception as error:
             self._failed = (self._call(func, args, kwargs), error)
             raise
@@ -191,17 +242,49 @@ class Recorder(TorchFunctionMode):
         # An assignment to part of a tensor gives nothing back, yet changes its first argument.
         op = _name(func)
         outputs = tensors(args[:1] if op == "setitem" else result)
-        if outputs:
-            call = replace(self._call(func, args, kwargs), flops=work)
-            self._keep(call, tensors([args, kwargs]), outputs)
+        if outputs and op != "cond":
+            self._write_down(func, args, kwargs, outputs, work)
         elif op in LEAVES:
             self._escaped += [v for v in self._call(func, args, kwargs).inputs if v.live]
+        elif op in NUMBERS:
+            self._became_number = True
         return result
+
+    def _write_down(
+        self,
+        func: object,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        outputs: Sequence[Tensor],
+        work: int,
+    ) -> None:
+        """Add a call; where that fails it is no fault of the net, which goes on: its cost and what it reads are unknown."""
+        inputs = tensors([args, kwargs])
+        try:
+            call = replace(self._call(func, args, kwargs), flops=work)
+            if any(tensor.is_nested for tensor in outputs):
+                call = replace(call, op=f"{_name(func)}{NESTED}", bound={})
+            self._keep(call, inputs, outputs)
+        except Exception:  # noqa: BLE001 - PyTorch has kinds of tensors that know no shape
+            here, read = self._stack[-1], [self._known[t] for t in inputs if t in self._known]
+            made = tuple(self._know(tensor, live=True) for tensor in outputs)
+            self.calls.append(
+                Call(
+                    here.path,
+                    here.module,
+                    f"{_name(func)} not followed",
+                    (read,),
+                    {},
+                    made,
+                    0,
+                    work,
+                )
+            )
 
     def _keep(self, call: Call, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
         first = call.inputs[:1]
         if self._escaped and not call.live and call.op in COMES_BACK:
-            call = replace(call, op="untraced", args=(list(self._escaped),), kwargs={})
+            call = replace(call, op="untraced", args=(list(self._escaped),), kwargs={}, bound={})
         params = () if call.live else call.params
         made = tuple(self._know(t, live=call.live, params=params) for t in outputs)
         self.calls.append(replace(call, outputs=made, written=_written(inputs, outputs)))
@@ -216,21 +299,25 @@ class Recorder(TorchFunctionMode):
         if base is None or base not in self._known or base is tensor:
             return
         whole, part, cut = self._known[base], self._known[tensor], self._cuts.get(before.index)
-        op, args = "overwritten", (whole, part)
+        op, bound = "overwritten", {"input": whole, "value": part}
         if cut is not None and cut.args[0] == whole:
-            op, args = "setitem", (whole, cut.args[1], part)
+            op, bound = "setitem", {"input": whole, "index": cut.args[1], "value": part}
         elif part.count == whole.count and tensor.is_contiguous():
-            op, args = "reshape", (part, list(whole.shape))
+            op, bound = "reshape", {"input": part, "shape": list(whole.shape)}
         live = whole.live or part.live
         here = self._stack[-1]
         made = (self._know(base, live=live, params=() if live else (*whole.params, *part.params)),)
-        self.calls.append(Call(here.path, here.module, op, args, {}, made))
+        args = tuple(bound.values())
+        self.calls.append(Call(here.path, here.module, op, args, {}, made, bound=bound))
 
     def _call(self, func: object, args: tuple[object, ...], kwargs: dict[str, object]) -> Call:
         plain_args = tuple(self._plain(arg) for arg in args)
         plain_kwargs = {key: self._plain(arg) for key, arg in kwargs.items()}
-        here = self._stack[-1]
-        return Call(here.path, here.module, _name(func), plain_args, plain_kwargs)
+        here, op = self._stack[-1], _name(func)
+        if any(tensor.is_nested for tensor in tensors([args, kwargs])):
+            return Call(here.path, here.module, op + NESTED, plain_args, plain_kwargs)
+        bound = bind(func, op, plain_args, plain_kwargs)
+        return Call(here.path, here.module, op, plain_args, plain_kwargs, bound=bound)
 
     def _plain(self, arg: object) -> object:
         if isinstance(arg, Tensor):
@@ -240,8 +327,30 @@ class Recorder(TorchFunctionMode):
         return arg
 
 
-# Into NumPy, where nothing is seen, and back.
+def _branch(
+    pred: object,
+    true_fn: Callable[..., object],
+    false_fn: Callable[..., object],
+    operands: Sequence[object] = (),
+) -> object:
+    """`torch.cond` outside a compiled graph: one of two ways."""
+    return (true_fn if pred else false_fn)(*operands)
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, *_rest: object) -> object:
+    """The shapes of `flex_attention`, whose changes to the scores only a compiled graph computes."""
+    alike = query.shape[-3] == key.shape[-3]
+    result = F.scaled_dot_product_attention(query, key, value, enable_gqa=not alike)
+    return result, query.new_zeros(query.shape[:-1]), query.new_zeros(query.shape[:-1])
+
+
+PLAIN: dict[str, Callable[..., object]] = {"cond": _branch, "flex_attention": _attention}
+
+
+# Into NumPy, where nothing is seen, and back; and into a plain number.
 LEAVES = ("numpy", "array", "tolist")
+NESTED = " of nested tensors"  # of which no shape is known
+NUMBERS = ("item", "float", "int", "complex", "index")
 COMES_BACK = ("from_numpy", "lift_fresh", "tensor", "as_tensor", "asarray")
 
 

@@ -1,8 +1,9 @@
 """Lend a net in evaluation mode, and record what its layers give. Hooks and modes are put back, also after an exception."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -100,6 +101,23 @@ def _keeper(
     return keep
 
 
+def tensors_within(value: object, depth: int = 12) -> list[Tensor]:
+    """As `tensors`, and in data classes, sets and the attributes of any other object, such as a distribution."""
+    if depth == 0 or isinstance(value, str | bytes | nn.Module | type) or callable(value):
+        return []
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        parts = list(cast("Mapping[object, object]", value).values())
+    elif isinstance(value, list | tuple | set | frozenset):
+        parts = list(cast("Iterable[object]", value))
+    else:
+        slots = [name for name in getattr(value, "__slots__", ()) if hasattr(value, name)]
+        parts = [*getattr(value, "__dict__", {}).values(), *(getattr(value, n) for n in slots)]
+    found = [tensor for part in parts for tensor in tensors_within(part, depth - 1)]
+    return list({id(tensor): tensor for tensor in found}.values())
+
+
 def tensors(value: object) -> list[Tensor]:
     """Every tensor in nested lists, tuples and mappings, in order."""
     if isinstance(value, Tensor):
@@ -107,3 +125,13 @@ def tensors(value: object) -> list[Tensor]:
     if isinstance(value, Mapping):
         value = list(value.values())
     return [t for item in value for t in tensors(item)] if isinstance(value, list | tuple) else []
+
+
+def foreign(value: object) -> object | None:
+    """The first number or array in nested lists, tuples and mappings that is no tensor, and may come from one."""
+    if isinstance(value, Mapping):
+        value = list(cast("Mapping[object, object]", value).values())
+    if isinstance(value, list | tuple):
+        items = (foreign(item) for item in cast("Iterable[object]", value))
+        return next((item for item in items if item is not None), None)
+    return None if value is None or isinstance(value, Tensor | str | bool) else value

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from striate.data import Arrays, Targets
+from striate.errors import ShapeError, out_of_memory
 from striate.plan import Plan
+from striate.plan.tiles import UNKNOWN, Piece, Tiling, gathered, pieces
 from striate.probe import as_eval
 from striate.runs.preprocessing import Preprocessing
 from striate.tasks import Meter, Task
+from striate.tasks.task import Size
 
 # Activations of one batch stay near the second-level caches for small inputs, and within memory for large ones.
 VALUES_A_BATCH = 400_000
@@ -29,6 +32,7 @@ class Net:
     task: Task
     preprocessing: Preprocessing
     plan: Plan
+    tiling: Tiling = UNKNOWN
 
     def batch_size(self, inputs: Any) -> int:
         """Items that are answered together; one where they differ in size."""
@@ -39,17 +43,61 @@ class Net:
         return max(1, min(MOST, VALUES_A_BATCH // values)) if values else 1
 
     def outputs(self, stored: NDArray[Any]) -> Any:
-        """What the net says of stored inputs [B, ...]; call it inside `used`."""
-        x = torch.from_numpy(np.ascontiguousarray(stored)).to(self.plan.device)
-        with self.plan.autocast():
-            return self.task.outputs(self.net, self._batch(x))
+        """What the net says of stored inputs [B, ...], of maps of all of the picture; call it inside `used`."""
+        if not self._extends:
+            return self._said(torch.from_numpy(np.require(stored, requirements=["C", "W"])))
+        size = (stored.shape[1], stored.shape[2])
+        return gathered(self.pieces(stored), size)
+
+    def pieces(self, stored: NDArray[Any]) -> Iterator[Piece]:
+        """The same of pictures [B, H, W, C] part by part, where the task has maps and the net's tiling is known."""
+
+        def read(rows: Tensor, columns: Tensor) -> Tensor:
+            part = _taken(_taken(stored, 1, rows), 2, columns)
+            return self._said(torch.from_numpy(np.array(part)))  # a copy: it may be read-only
+
+        return pieces(read, (stored.shape[1], stored.shape[2]), self.tiling)
+
+    @property
+    def _extends(self) -> bool:
+        """Whether pictures of any size are brought to what the net takes."""
+        return self.task.maps and bool(self.tiling.axes) and self.preprocessing.fit != "cover"
+
+    def divides(self, stored: NDArray[Any], sizes: Sequence[Size]) -> bool:
+        """Whether stored inputs are one picture in its own size that is answered part by part."""
+        if not self._extends or len(stored) != 1:
+            return False
+        own = (stored.shape[1], stored.shape[2])
+        return own == tuple(sizes[0]) and self.tiling.divides(own)
+
+    def _said(self, x: Tensor) -> Any:
+        batch = self._batch(x.to(self.plan.device))
+        try:
+            with self.plan.autocast():
+                return self.task.outputs(self.net, batch)
+        except RuntimeError as error:
+            trained = self.preprocessing.size
+            if tuple(batch.shape[2:]) == trained or not self.task.maps or out_of_memory(error):
+                raise
+            came, known = ("x".join(map(str, size)) for size in (batch.shape[2:], trained))
+            reason = " ".join(str(error).split())[:200]
+            raise ShapeError(
+                f"the net cannot take a picture of {came} ({reason}): it learned from {known}; resize or pad the "
+                "picture, or train with size= instead of crop="
+            ) from error
 
     def _batch(self, x: Tensor) -> Tensor:
         return self.plan.batch(self.preprocessing.normalise(self.preprocessing.centre(x)))
 
-    def answers(self, stored: NDArray[Any], sizes: Sequence[tuple[int, int]]) -> Any:
-        """Decoded answers to stored inputs; `sizes` are those of the items themselves."""
+    def answers(self, stored: NDArray[Any], sizes: Sequence[Size]) -> Any:
+        """Decoded answers to stored inputs; `sizes` are those of the items themselves.
+
+        Raises:
+            ShapeError: pictures of a size that the net cannot take.
+        """
         with as_eval(self.net), self.plan.uncompiled(), torch.inference_mode():
+            if self.divides(stored, sizes):
+                return [self.task.joined(self.pieces(stored), sizes[0])]
             return self.task.decode(self.outputs(stored), sizes)
 
 
@@ -90,7 +138,6 @@ def answered(
     with as_eval(used.net), used.plan.uncompiled(), torch.inference_mode():
         for index in _batches(numbers, used.batch_size(arrays.inputs)):
             inputs = np.asarray(arrays.inputs[index.start : index.stop])
-            outputs = used.outputs(inputs)
             place = arrays.numbers[index.start : index.stop].tolist()
             held = arrays.targets[index.start : index.stop]
             truths = [
@@ -98,10 +145,15 @@ def answered(
                 for k, number in enumerate(place)
             ]
             spots = [inputs.shape[1:3] if stored else tuple(sizes[i].tolist()) for i in place]
-            answers = used.task.decode(outputs, spots)
+            if used.divides(inputs, spots):
+                answers, loss = _in_parts(used, inputs, targets.kind, held if quick else None)
+            else:
+                outputs = used.outputs(inputs)
+                answers = used.task.decode(outputs, spots)
+                loss = _loss(used, outputs, targets.kind, held) if quick else 0.0
             found.meter.add(answers, truths)
             if quick:
-                found.loss += _loss(used, outputs, targets.kind, held) * len(index)
+                found.loss += loss * len(index)
                 found.items += len(index)
             else:
                 found.rows += _rows(used.task, answers, truths)
@@ -116,6 +168,32 @@ def _batches(numbers: range, size: int) -> Iterator[range]:
 def _rows(task: Task, answers: Any, truths: Sequence[Any]) -> Iterator[dict[str, Any]]:
     for answer, truth in zip(answers, truths, strict=True):
         yield {**task.item_words(answer, truth), **task.item_scores(answer, truth)}
+
+
+def _in_parts(
+    used: Net, inputs: NDArray[Any], kind: str, held: Any | None
+) -> tuple[list[Any], float]:
+    """The answer to one large picture, and the mean loss of its parts by their pixels, where targets are given."""
+    size = (inputs.shape[1], inputs.shape[2])
+    costs: list[float] = []
+
+    def watched() -> Iterator[Piece]:
+        for part in used.pieces(inputs):
+            if held is not None:
+                target = np.asarray(held)[:, part.rows, part.columns]
+                costs.append(_loss(used, part.logits, kind, target) * part.logits[0, 0].numel())
+            yield part
+
+    answer = used.task.joined(watched(), size)
+    return [answer], sum(costs) / math.prod(size)
+
+
+def _taken(array: NDArray[Any], axis: int, places: Tensor) -> NDArray[Any]:
+    """Rows or columns of an array, not copied where they follow each other."""
+    first, count = int(places[0]), len(places)
+    if first + count <= array.shape[axis] and bool((places.diff() == 1).all()):
+        return array[(slice(None),) * axis + (slice(first, first + count),)]
+    return array.take(places.numpy(), axis)
 
 
 def _loss(used: Net, outputs: Any, kind: str, held: Any) -> float:

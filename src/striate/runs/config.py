@@ -71,6 +71,7 @@ class Config:
     recipe: str = ""  # SHA-256 of args.yaml
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])  # of args.yaml
     task_settings: Mapping[str, Any] = field(default_factory=dict[str, Any])  # see `Task.config`
+    tiling: Mapping[str, Any] = field(default_factory=dict[str, Any])  # see `plan.tiles.Tiling`
     weights: str = ""  # SHA-256 of model.safetensors; empty until that is written
 
     def as_dict(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data import Arrays, Form, Split, as_rgb
+from striate.data import Arrays, Data, Form, Split, as_rgb
 from striate.metrics import Scores
 from striate.metrics.scores import harmless
 from striate.runs.answers import Answered, Net
@@ -23,6 +23,7 @@ class Held:
     """The answers to one split: their scores, a row an item, and the items themselves when asked for."""
 
     used: Net
+    data: Data
     split: Split
     arrays: Arrays
     answered: Answered
@@ -42,6 +43,12 @@ class Held:
     def names(self) -> Sequence[str]:
         """Of the items."""
         return self.arrays.names
+
+    @property
+    def trained(self) -> Mapping[str, int]:
+        """How often each class occurs in what was trained on; nothing where that is not known."""
+        counts = self.data.counts("train") if "train" in self.data.splits else None
+        return dict(zip(self.data.classes, counts, strict=True)) if counts else {}
 
     def items(self, numbers: Sequence[int]) -> list[Item]:
         """These items with their inputs, truths and answers; the net answers them again."""

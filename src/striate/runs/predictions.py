@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from striate import data as data_room
 from striate.data import workers
 from striate.data.quiet import quiet
-from striate.errors import DataError, UsageError
+from striate.errors import DataError, ShapeError, UsageError
 from striate.report import Result
 from striate.runs.answers import Net
 from striate.runs.folder import read_json, write_json
@@ -58,6 +58,7 @@ def predicted(
     files: Sequence[Path],
     *,
     folder: "Folder | None" = None,
+    max_pixels: int = data_room.MAX_PIXELS,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Iterator[Prediction]:
     """Answers to files in the order given, a few of them in memory at a time.
@@ -66,11 +67,12 @@ def predicted(
         used: the net, its task with the settings of the prediction.
         files: to answer; those whose answers `folder` holds are read from there.
         folder: where answers and what belongs to them are written.
+        max_pixels: larger pictures are not decoded.
         progress: called with (done, total).
     """
     done = folder.done() if folder else {}
     left = [i for i, file in enumerate(files) if str(file) not in done]
-    answers = _answered(used, files, np.array(left, np.int64), folder)
+    answers = _answered(used, files, np.array(left, np.int64), folder, max_pixels)
     for i, file in enumerate(files):
         kept = done.get(str(file))
         if kept is not None:
@@ -81,17 +83,21 @@ def predicted(
 
 
 def _answered(
-    used: Net, files: Sequence[Path], numbers: NDArray[np.int64], folder: "Folder | None"
+    used: Net,
+    files: Sequence[Path],
+    numbers: NDArray[np.int64],
+    folder: "Folder | None",
+    max_pixels: int,
 ) -> Iterator[Prediction]:
     """Answers to the files of these numbers."""
     pre = used.preprocessing
-    size = AT_ONCE if pre.resize or not pre.color else 1
-    if pre.color and pre.resize:
+    size = AT_ONCE if pre.form.size or not pre.color else 1
+    if pre.color and pre.form.size:
         size = min(size, used.batch_size(np.empty((0, *pre.resize, 1), np.uint8)))
 
     def read(index: NDArray[np.int64]) -> list[Read | str]:
         with quiet():
-            return [_read(used, files[i]) for i in workers.each(index)]
+            return [_read(used, files[i], max_pixels) for i in workers.each(index)]
 
     named = [str(file) for file in files]
     for chunk in workers.in_order(read, workers.chunks_of(numbers, size), named=lambda i: named[i]):
@@ -99,10 +105,12 @@ def _answered(
         for i, each, answer in zip(chunk.index.tolist(), chunk.result, found, strict=True):
             if isinstance(each, str):
                 prediction = Prediction(named[i], error=each)
+            elif isinstance(answer, ShapeError):
+                prediction = Prediction(named[i], error=str(answer))
             else:
                 words = used.task.answer(answer)
                 if folder:
-                    words |= folder.write_files(used, files[i], answer)
+                    words |= folder.write_files(used, files[i], answer, max_pixels)
                 prediction = Prediction(named[i], words, words=used.task.line(words))
             if folder:
                 folder.note(prediction)
@@ -110,7 +118,10 @@ def _answered(
 
 
 def _together(used: Net, read: Sequence[Read | str]) -> list[Any]:
-    """Decoded answers to what could be read, inputs of one shape answered together; None for what could not."""
+    """Decoded answers to what could be read, inputs of one shape answered together; None for what could not.
+
+    Where the net cannot take a shape, the error that says so stands for each of its answers.
+    """
     answers: list[Any] = []
     for shape, run in groupby(read, lambda each: None if isinstance(each, str) else each[0].shape):
         same = [each for each in run if not isinstance(each, str)]
@@ -118,11 +129,15 @@ def _together(used: Net, read: Sequence[Read | str]) -> list[Any]:
             answers.append(None)
             continue
         inputs, sizes = zip(*same, strict=True)
-        answers.extend(used.answers(np.stack(inputs), sizes))
+        stored = inputs[0][None] if len(inputs) == 1 else np.stack(inputs)
+        try:
+            answers.extend(used.answers(stored, sizes))
+        except ShapeError as error:
+            answers += [error] * len(same)
     return answers
 
 
-def _read(used: Net, file: Path) -> Read | str:
+def _read(used: Net, file: Path, max_pixels: int) -> Read | str:
     """An input as it is stored and its picture's own size, or why there is none."""
     form = used.preprocessing.form
     if not form.color:
@@ -134,6 +149,7 @@ def _read(used: Net, file: Path) -> Read | str:
             color=form.color,
             fit=form.fit,
             levels=used.preprocessing.levels,
+            max_pixels=max_pixels,
         )
     except DataError as error:
         return str(error).removeprefix(f"{file}: ")  # the prediction names it
@@ -206,11 +222,11 @@ class Folder:
         with (self.path / LINES).open("ab") as file:
             file.write(line.encode("utf-8", "backslashreplace") + b"\n")
 
-    def write_files(self, used: Net, file: Path, answer: Any) -> dict[str, str]:
+    def write_files(self, used: Net, file: Path, answer: Any, max_pixels: int) -> dict[str, str]:
         """What people use beside the JSON; the paths of the files by what they are."""
         if not used.preprocessing.color:
             return {}
-        picture = data_room.picture(file, color="rgb")
+        picture = data_room.picture(file, color="rgb", max_pixels=max_pixels)
         names = used.task.files(self._stems[file], picture, answer, self.path)
         return {what: str(self.path / name) for what, name in names.items()}
 

@@ -76,7 +76,8 @@ class Preprocessing:
         """In which inputs are stored."""
         if not self.color:
             return Form(None, "")
-        return Form((self.resize[0], self.resize[1]) if self.resize else None, self.color, self.fit)
+        own = self.fit == "native" or not self.resize
+        return Form(None if own else (self.resize[0], self.resize[1]), self.color, self.fit)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from striate.errors import LISTED, ArgumentError, CheckpointError, DataError, Ga
 from striate.metrics import Interval, Scores
 from striate.metrics.scores import cells
 from striate.plan import Plan
+from striate.plan.tiles import Tiling
 from striate.report import Result, text_table
 from striate.runs.answers import Net, answered
 from striate.runs.config import Config, structure
@@ -131,6 +132,7 @@ class Run(Result):
         split: str | None = None,
         broken: str | float = "stop",
         leaks: str = "stop",
+        max_pixels: int | None = None,
     ) -> Scores:
         """Scores with intervals; per-item answers are saved in the run's folder `evaluations`.
 
@@ -139,6 +141,7 @@ class Run(Result):
             split: which part of it; test, else val, else everything, if not given.
             broken: what unreadable pictures of other data do: "stop" past 1 % and five, "skip", a share.
             leaks: what pictures that are in another split too do: "stop", or "keep" them.
+            max_pixels: larger pictures of other data are refused; as in the training if not given.
 
         Raises:
             GateError: pictures of the split are in another one too, so that the scores are no measure.
@@ -146,7 +149,7 @@ class Run(Result):
         """
         if leaks not in ("stop", "keep"):
             raise ArgumentError(f"leaks={leaks}: expected stop or keep")
-        opened = self._open(data, broken)
+        opened = self._open(data, broken, max_pixels)
         split = split or _evaluated(opened)
         if leaks == "stop" and split != "train":
             _refuse_leaks(opened)
@@ -163,7 +166,21 @@ class Run(Result):
     @property
     def used(self) -> Net:
         """The net with what comes before and after it."""
-        return Net(self.net, self.task, self.config.preprocessing, self.plan)
+        return Net(self.net, self.task, self.config.preprocessing, self.plan, self.tiling)
+
+    @cached_property
+    def tiling(self) -> Tiling:
+        """How large pictures are divided for the net.
+
+        Raises:
+            CheckpointError: config.json describes it wrongly.
+        """
+        try:
+            return Tiling.from_dict(self.config.tiling)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.path}/config.json has a damaged tiling ({error!r})"
+            ) from error
 
     def held(self, data: Data, split: str) -> Held:
         """Answers to one split of opened data.
@@ -193,7 +210,7 @@ class Run(Result):
             found.meter.per_class(),
             found.meter.confusion(),
         )
-        return Held(self.used, part, arrays, found, scores)
+        return Held(self.used, data, part, arrays, found, scores)
 
     def predict(
         self,
@@ -205,6 +222,7 @@ class Run(Result):
         conf: float | None = None,
         iou: float | None = None,
         max_boxes: int | None = None,
+        max_pixels: int | None = None,
     ) -> list[Prediction]:
         """Answers to files; a folder stands for the files in it.
 
@@ -216,12 +234,16 @@ class Run(Result):
             conf: least confidence of a box, 0.25 if not given; of a task with boxes.
             iou: overlap from which the lesser of two boxes of a class goes, 0.5 if not given.
             max_boxes: of a picture, 100 if not given.
+            max_pixels: larger pictures are refused; as in the training if not given, usually 50,000,000.
 
         Raises:
             UsageError: an option or a format that the task does not have.
         """
         options = {"top": top, "conf": conf, "iou": iou, "max_boxes": max_boxes}
-        return list(self.predicted(paths, out=out, format=format, options=options))
+        found = self.predicted(
+            paths, out=out, format=format, options=options, max_pixels=max_pixels
+        )
+        return list(found)
 
     def predicted(
         self,
@@ -230,6 +252,7 @@ class Run(Result):
         out: str | Path | None = None,
         format: str = "json",
         options: Mapping[str, Any] | None = None,
+        max_pixels: int | None = None,
         progress: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> Iterator[Prediction]:
         """`predict` one after the other, in the order given, a few files at a time in memory."""
@@ -243,7 +266,8 @@ class Run(Result):
         settings = {"weights": self.config.weights, **given}
         folder = Folder(Path(out), files, settings) if out is not None else None
         used = replace(self.used, task=task)
-        yield from predicted(used, files, folder=folder, progress=progress)
+        most = self._max_pixels if max_pixels is None else max_pixels
+        yield from predicted(used, files, folder=folder, max_pixels=most, progress=progress)
         if folder and format != "json":
             task.export(format, folder.path, folder.lines())
 
@@ -279,13 +303,21 @@ class Run(Result):
         ]
         return f" ({'; '.join(words) or 'as many items of the same classes, with other content'})"
 
-    def _open(self, data: str | Path | Data | None, broken: str | float) -> Data:
+    @property
+    def _max_pixels(self) -> int:
+        """The most pixels of a picture, as in the training."""
+        return int(self.config.data["origin"].get("max_pixels", data_room.MAX_PIXELS))
+
+    def _open(
+        self, data: str | Path | Data | None, broken: str | float, max_pixels: int | None
+    ) -> Data:
         if isinstance(data, Data):
             return data
         if data is None:
             return self.open_data()
+        most = self._max_pixels if max_pixels is None else max_pixels
         levels = self.config.preprocessing.levels
-        opened = data_room.open(data, val=0, broken=broken, levels=levels)
+        opened = data_room.open(data, val=0, broken=broken, max_pixels=most, levels=levels)
         known = opened.fingerprint == self.config.data["fingerprint"]
         return self.open_data(data) if known else opened
 
@@ -306,7 +338,7 @@ class Run(Result):
 
 def _table(split: str, part: dict[str, Any]) -> str:
     """The scores of a split, with what they are of."""
-    scores = {name: Interval(**interval) for name, interval in part["scores"].items()}
+    scores = {name: Interval.of(interval) for name, interval in part["scores"].items()}
     rows = [[name, *cells(name, interval)] for name, interval in scores.items()]
     return text_table([f"{split}, {part['items']:,} items", "value", "low", "high"], rows)
 

@@ -55,7 +55,7 @@ def _named(call: Call) -> str:
     weight = next(value for value in call.inputs if value.params)
     kind = "up-conv" if "transpose" in call.op else "conv"
     words = f"{kind} {times(weight.shape[2:])}"
-    stride = _first(call.arg("stride", 3, 1))
+    stride = _first(call.arg("stride", 1))
     return f"{words} /{stride}" if stride > 1 and kind == "conv" else words
 
 
@@ -63,8 +63,8 @@ def _pooling(call: Call) -> str:
     kind = call.op.replace("_with_indices", "").rstrip("0123456789d").replace("_", " ").strip()
     if call.op.startswith("adaptive"):
         return kind.replace("adaptive avg pool", "global average").replace("adaptive ", "global ")
-    kernel = _first(call.arg("kernel_size", 1, 0))
-    stride = _first(call.arg("stride", 2) or kernel)
+    kernel = _first(call.arg("kernel_size", 0))
+    stride = _first(call.arg("stride") or kernel)
     return f"{kind} {kernel}x{kernel} /{stride}"
 
 

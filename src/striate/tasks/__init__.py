@@ -6,7 +6,9 @@
 from importlib import import_module
 
 from striate.errors import ArgumentError, nearest
-from striate.tasks.task import Answer, HeldOut, Item, Learned, Meter, Section, Task, Tile
+from striate.tasks import section
+from striate.tasks.section import Headline, Measure, Section, Tile
+from striate.tasks.task import Answer, HeldOut, Item, Learned, Meter, Task
 
 # The name of a task, and the class, or where it is to be found: it is imported when it is used.
 TASKS: dict[str, str | type[Task]] = {
@@ -34,12 +36,15 @@ def named(name: str) -> type[Task]:
 __all__ = [
     "TASKS",
     "Answer",
+    "Headline",
     "HeldOut",
     "Item",
     "Learned",
+    "Measure",
     "Meter",
     "Section",
     "Task",
     "Tile",
     "named",
+    "section",
 ]

@@ -19,7 +19,21 @@ from striate.errors import RecipeError, ShapeError
 from striate.metrics import Interval
 from striate.metrics.classify import confusion_matrix, per_class, score
 from striate.models import catalog
-from striate.tasks.task import HeldOut, Meter, Section, Settings, Size, Task, Tile, answered
+from striate.tasks.by_class import class_table, confusion_figure, pairs_table, with_training
+from striate.tasks.section import (
+    Beside,
+    Gallery,
+    Headline,
+    Measure,
+    Part,
+    Section,
+    Table,
+    Text,
+    Tile,
+    Wrong,
+)
+from striate.tasks.task import HeldOut, Item, Meter, Settings, Size, Task, answered
+from striate.text import percent, short
 
 SMALL = 64  # pictures up to this side are kept whole; larger ones are cropped
 LENET = 32  # grey pictures up to this side get LeNet-5
@@ -48,6 +62,20 @@ class Classify(Task):
     usual_loss: ClassVar[str] = "cross_entropy"
     mixes: ClassVar[bool] = True
     held_loss: ClassVar[bool] = False
+    main: ClassVar[str] = "accuracy"
+    measures: ClassVar[Mapping[str, Measure]] = {
+        "accuracy": Measure("Accuracy", "share answered rightly"),
+        "top5": Measure("Top-5 accuracy", "truth among the five likeliest"),
+        "balanced_accuracy": Measure(
+            "Balanced accuracy", "mean recall, every class counting the same"
+        ),
+        "f1": Measure("F1", "mean over classes of precision and recall in one"),
+        "auroc": Measure("AUROC", "a random item of a class ranks above a random other"),
+        "ece": Measure(
+            "Calibration error", "mean gap between confidence and being right", lower=True
+        ),
+        "loss": Measure("Loss", "mean cross-entropy, in nats", lower=True),
+    }
     classes: tuple[str, ...]
     smoothing: float = 0.0
     spelled: str = "cross_entropy"
@@ -191,22 +219,102 @@ class Classify(Task):
         others = ", ".join(f"{label} {p:.1%}" for label, p in answer["top"][1:])
         return f"{answer['label']} {answer['confidence']:.1%}" + (f" ({others})" if others else "")
 
+    # -------------------------------------------------------------------------------------- the report
+
+    def headline(self, held: HeldOut, of: str) -> Headline:
+        """The share that is right, and what always answering the commonest class would give."""
+        if self.main not in held.scores.scores:
+            return Headline(self.main, f"no accuracy on {of}")
+        rows = held.scores.per_class
+        total = sum(row["support"] for row in rows)
+        said: list[str] = []
+        if total:
+            common = max(rows, key=lambda row: row["support"])
+            share = common["support"] / total
+            within = held.scores.scores[self.main].low <= share
+            reaches = "; the interval reaches down to that" if within else ""
+            answer = short(str(common["label"]), 40)
+            said = [f"Always answering “{answer}” would be right in {percent(share)}{reaches}."]
+        return Headline(self.main, f"of {of} right", said)
+
+    def curve_words(self, recipe: Settings) -> dict[str, str]:
+        """What the loss of the training is of, where that is not what is held out is measured by."""
+        said = [f"smoothed by {recipe.smoothing}"] if recipe.smoothing else []
+        said += ["classes balanced"] if recipe.class_weights == "balanced" else []
+        mixed = bool(read(recipe.augment).of("mix"))
+        said += ["items mixed"] if mixed else []
+        spelt = recipe.loss or self.usual_loss
+        words = f"{spelt} ({', '.join(said)})" if said else spelt
+        held = "Held-out: mean cross-entropy in nats. Train: "
+        larger = "A mixed training item counts as the class of its larger share."
+        return {
+            "loss": "Mean cross-entropy in nats, by epoch."
+            if words == self.usual_loss
+            else f"{held}{words}.",
+            "accuracy": larger if mixed else "",
+        }
+
     def sections(self, held: HeldOut) -> list[Section]:
+        """What is taken for what, class by class, and the worst mistakes."""
+        confused = self._confused(held)
+        return [*([confused] if confused else []), self._mistakes(held)]
+
+    def _confused(self, held: HeldOut) -> Section | None:
+        counts, rows = held.scores.confusion, held.scores.per_class
+        parts: list[Part] = []
+        if counts is not None:
+            split = {"val": "validation"}.get(held.scores.split, held.scores.split)
+            caption = f"{held.scores.items:,} {split} items."
+            figure = confusion_figure(counts, self.classes, caption=caption)
+            pairs = pairs_table(counts, self.classes, of="items")
+            none = Text("No held-out item was answered wrongly.")
+            parts.append(Beside([figure, pairs or none], "uneven"))
+        if rows:
+            parts.append(self._table(held))
+        return Section("What is taken for what", parts=parts, name="Confusion") if parts else None
+
+    def _table(self, held: HeldOut) -> Table:
+        rows = with_training(held, self.class_weights)
+        return class_table(
+            rows,
+            {
+                "trained": ("trained on", "number"),
+                "weight": ("weight in the loss", "number"),
+                "support": ("items", "number"),
+                "recall": ("recall", "interval"),
+                "precision": ("precision", "share"),
+                "f1": ("F1", "share"),
+            },
+            by="recall",
+            title="Class by class, worst recall first",
+            empty="no items held out",
+        )
+
+    def _mistakes(self, held: HeldOut) -> Section:
         """The items that were answered wrongly with the most confidence."""
+        items, noun = f"{held.scores.items:,}", f"held-out {self.noun}"
         wrong = [i for i, row in enumerate(held.rows) if not row["accuracy"]]
         worst = sorted(wrong, key=lambda i: -float(held.rows[i]["confidence"]))[:MISTAKES]
-        tiles = [
-            Tile(
-                item.input,
-                item.name,
-                [
-                    f"{self.classes[int(item.answer.argmax())]} {float(item.answer.max()):.1%}",
-                    f"truth {self.classes[item.truth]} {float(item.answer[item.truth]):.1%}",
-                ],
-            )
-            for item in held.items(worst)
-        ]
-        return [Section("Mistakes", gallery=tiles)] if tiles else []
+        if not worst:
+            said = f"None of the {items} {noun} was answered wrongly."
+            return Section("Mistakes", said)
+        said = f"{len(worst)} of {len(wrong):,} wrong answers among {items} {noun}, the most confident first."
+        tiles = [self._mistake(item) for item in held.items(worst)]
+        return Section(
+            "The worst mistakes", parts=[Text(said, soft=True), Gallery(tiles)], name="Mistakes"
+        )
+
+    def _mistake(self, item: Item) -> Tile:
+        best = int(item.answer.argmax())
+        truth, answer = self.classes[item.truth], self.classes[best]
+        sure, other = float(item.scores["confidence"]), float(item.answer[item.truth])
+        return Tile(
+            item.input,
+            ["truth ", truth, ", answered ", Wrong(answer), f" ({percent(sure)})"],
+            [f"{percent(other)} for the truth"],
+            alt=f"truth {truth}, answered {answer}",
+            code=item.name,
+        )
 
 
 class Labelled(Meter):

@@ -17,17 +17,25 @@ from striate.data import Data
 from striate.data.targets import Objects
 from striate.errors import ShapeError, UsageError
 from striate.metrics import Interval
-from striate.metrics.detect import DetectMeter
+from striate.metrics.detect import Curve, DetectMeter
 from striate.models import catalog
 from striate.ops.boxes import detections
+from striate.svg import Axis, plot, share_axis
+from striate.tasks.by_class import class_table, confusion_figure, pairs_table, with_training
+from striate.tasks.pictures import scale, shrunk
+from striate.tasks.section import Beside, Figure, Gallery, Measure, Section, Text, Tile
 from striate.tasks.segment import palette
-from striate.tasks.task import HeldOut, Meter, Section, Settings, Size, Task, Tile, answered
+from striate.tasks.task import HeldOut, Item, Meter, Settings, Size, Task, answered
+from striate.text import SPACE, percent, short
 
 SIDE = 320  # of the longer side of a picture, unless all are smaller
 STRIDE = 32  # sides are multiples of it
 LEAST = 0.001  # confidence of a box that is scored: average precision looks at all of them
 SURE = 0.25  # confidence of a box that is shown
+SURE_WORDS = f"{100 * SURE:g}{SPACE}%"
 WORST = 12  # pictures shown in the report
+CURVES = 24  # classes whose precision is drawn over recall
+POINTS = 120  # of such a curve
 
 U8 = NDArray[np.uint8]
 
@@ -59,6 +67,15 @@ class Detect(Task):
     fit: ClassVar[str] = "stretch"
     loss_names: ClassVar[tuple[str, ...]] = tuple(losses.BOXES)
     usual_loss: ClassVar[str] = "grid"
+    main: ClassVar[str] = "map50"
+    measures: ClassVar[Mapping[str, Measure]] = {
+        "map50": Measure(
+            "mAP50", "average precision of boxes that overlap by half, mean over classes"
+        ),
+        "map": Measure(
+            "mAP50-95", "average precision, mean over overlaps of 0.5 to 0.95 and classes"
+        ),
+    }
     formats: ClassVar[tuple[str, ...]] = ("json", "csv", "yolo", "coco")
     classes: tuple[str, ...]
     spelled: str = "grid"
@@ -151,9 +168,10 @@ class Detect(Task):
     def item_scores(self, answer: Found, truth: Objects) -> dict[str, float]:
         """F1 at overlap 0.5 of the boxes that are sure, and how many are right, wrong and missed."""
         sure = at_least(answer, SURE)
-        return DetectMeter(self.classes).item_scores(
+        found = DetectMeter(self.classes, confidence=SURE).item_scores(
             sure.boxes, sure.scores, sure.labels, truth.boxes, truth.labels, truth.crowd
         )
+        return {name: value for name, value in found.items() if value == value}  # noqa: PLR0124
 
     def meter(self, *, whole: bool = False) -> "Precisions":
         """A meter of average precision."""
@@ -293,30 +311,81 @@ class Detect(Task):
         Image.fromarray(self.draw(picture, answer)).save(folder / name)
         return {"overlay": name}
 
+    # -------------------------------------------------------------------------------------- the report
+
     def sections(self, held: HeldOut) -> list[Section]:
-        """Average precision a class, and the pictures that do worst with truth and answer."""
+        """Scores a class, precision over recall, what is taken for what, and the pictures that do worst."""
         order = sorted(range(len(held.rows)), key=lambda i: held.rows[i].get("f1", 2.0))[:WORST]
-        tiles: list[Tile] = []
-        for item in held.items(order):
-            lines = [f"{name} {value:.3g}" for name, value in item.scores.items()]
-            sure = at_least(item.answer, SURE)
-            tiles += [
-                Tile(self.draw(item.input, item.truth), item.name, [*lines, "truth"]),
-                Tile(self.draw(item.input, sure), "answer", [f"confidence from {SURE:.0%}"]),
-            ]
-        rows = held.scores.per_class
-        header = list(rows[0]) if rows else []
+        said = (
+            f"{len(order)} of {held.scores.items:,} held-out {self.noun}, the lowest F1 first; "
+            f"answers from a confidence of {SURE_WORDS} on."
+        )
+        strips = [self._strip(item) for item in held.items(order)]
+        worst = [Text(said, soft=True), Beside(strips, "pair")]
         return [
-            Section("Classes", header=header, rows=[[row[key] for key in header] for row in rows]),
-            Section("Worst pictures", gallery=tiles),
+            self._classes(held),
+            self._confused(held),
+            Section("The worst pictures", parts=worst, name="Worst"),
         ]
+
+    def _classes(self, held: HeldOut) -> Section:
+        table = class_table(
+            with_training(held, None),
+            {
+                "trained": ("trained on", "number"),
+                "support": ("boxes", "number"),
+                "pictures": (self.noun, "number"),
+                "ap50": ("AP50", "share"),
+                "ap": ("AP50-95", "interval"),
+                "precision": ("precision", "share"),
+                "recall": ("recall", "share"),
+                "fp": ("wrong", "number"),
+                "missed": ("missed", "number"),
+            },
+            by="ap50",
+            title="",
+            empty="no boxes held out",
+        )
+        said = (
+            f"The lowest AP50 first. Precision, recall, wrong and missed boxes are at overlap 0.5 and from a "
+            f"confidence of {SURE_WORDS} on."
+        )
+        return Section(
+            "Class by class", parts=[Text(said, soft=True), table, *_curves(held)], name="Classes"
+        )
+
+    def _confused(self, held: HeldOut) -> Section:
+        counts, names = held.meter.boxes_confused(), [*self.classes, "background"]
+        caption = (
+            f"Boxes of {held.scores.items:,} {self.noun} at overlap 0.5, from a confidence of {SURE_WORDS} on. "
+            "An answer to the background is a box where there is nothing; a truth answered background was missed."
+        )
+        figure = confusion_figure(counts, names, caption=caption)
+        pairs = pairs_table(counts, names, of="boxes") or Text("No box was taken for another.")
+        parts = [Beside([figure, pairs], "uneven")]
+        return Section("What is taken for what", parts=parts, name="Confusion")
+
+    def _strip(self, item: Item) -> Gallery:
+        """The true boxes beside those of the answer."""
+        picture, by = shrunk(item.input), scale(item.input)
+        answer, truth = at_least(item.answer, SURE), item.truth
+        views = [
+            self.draw(picture, each._replace(boxes=each.boxes * by)) for each in (truth, answer)
+        ]
+        counted = [f"{len(truth.boxes)} boxes", f"{len(answer.boxes)} boxes"]
+        scores = [f"{key.replace('f1', 'F1')} {percent(v)}" for key, v in item.scores.items()]
+        tiles = [
+            Tile(view, title, [words])
+            for view, title, words in zip(views, ("truth", "answer"), counted, strict=True)
+        ]
+        return Gallery(tiles, "row", title=item.name, lines=scores or ["no boxes, none found"])
 
 
 class Precisions(Meter):
     """Boxes found and missed, matched as COCO's evaluation does."""
 
     def __init__(self, classes: Sequence[str]) -> None:
-        self._counted = DetectMeter(classes)
+        self._counted = DetectMeter(classes, confidence=SURE)
 
     def add(self, answers: Sequence[Found], truths: Sequence[Any] | NDArray[Any]) -> None:
         """Count what was found in some pictures."""
@@ -329,7 +398,7 @@ class Precisions(Meter):
 
     def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take in those of another."""
-        self._counted.merge(DetectMeter(self._counted.classes).load(state))
+        self._counted.merge(DetectMeter(self._counted.classes, confidence=SURE).load(state))
 
     def values(self) -> dict[str, float]:
         """Mean average precision at overlap 0.5, and over 0.5 to 0.95."""
@@ -349,11 +418,41 @@ class Precisions(Meter):
         """Average precision of each class."""
         return self._counted.per_class()
 
+    def boxes_confused(self) -> NDArray[np.int64]:
+        """Counts of sure boxes [K + 1, K + 1], rows truth, columns answers, the background last."""
+        return self._counted.confusion
+
+    def curve(self, label: str) -> Curve:
+        """Precision and recall of a class at overlap 0.5."""
+        return self._counted.pr_curve(label)
+
 
 def at_least(found: Found, conf: float) -> Found:
     """The boxes of at least a confidence."""
     kept = found.scores >= conf
     return Found(found.boxes[kept], found.labels[kept], found.scores[kept], found.size)
+
+
+def _curves(held: HeldOut) -> list[Beside | Text]:
+    """Precision over recall, a small chart a class, the classes with most boxes."""
+    there = [row for row in held.scores.per_class if row["support"]]
+    rows = sorted(there, key=lambda row: -row["support"])[:CURVES]
+    if not rows:
+        return []
+    figures = [_curve(row, held.meter.curve(row["label"])) for row in rows]
+    more = f", of the {CURVES} classes with most boxes" if len(there) > CURVES else ""
+    said = f"Precision over recall at overlap 0.5, from the surest box on{more}."
+    return [Text(said, soft=True), Beside(figures, "grid")]
+
+
+def _curve(row: Mapping[str, Any], curve: Curve) -> Figure:
+    step = max(1, len(curve.recall) // POINTS)
+    keep = sorted({*range(0, len(curve.recall), step), len(curve.recall) - 1} - {-1})
+    line = [(float(curve.recall[i]), float(curve.precision[i])) for i in keep]
+    axis: Axis = share_axis([0.0, 1.0])
+    label = f"precision over recall of {row['label']}"
+    svg = plot(line, axis, axis, label=label, names=("recall", "precision"))
+    return Figure(svg, f"AP50 {percent(row['ap50'])}", title=short(str(row["label"]), 40))
 
 
 def _boxes(recipe: Settings) -> int:

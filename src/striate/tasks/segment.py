@@ -1,6 +1,6 @@
 """A class for every pixel. B batch, K classes, H W pixels of a picture, h w of what the net answers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,12 +19,18 @@ from striate.data.targets import IGNORE
 from striate.errors import ShapeError
 from striate.metrics import Interval
 from striate.metrics.segment import SegmentMeter, pixel_counts, pixel_scores
-from striate.tasks.task import HeldOut, Meter, Section, Settings, Size, Task, Tile, answered
+from striate.plan.tiles import Piece
+from striate.tasks.by_class import class_table, with_training
+from striate.tasks.pictures import shrunk, shrunk_mask
+from striate.tasks.section import Gallery, Headline, Legend, Measure, Section, Text, Tile
+from striate.tasks.task import HeldOut, Item, Meter, Settings, Size, Task, answered
+from striate.text import percent, short
 
 OWN = 512  # pictures up to this side are read as they are
 PIXELS = 512 * 512  # of a default batch
 WORST = 12  # items shown in the report
 INK = 0.5  # of a class over its picture
+BAND = 256  # rows that are drawn at a time
 
 Mask = NDArray[np.uint8]
 U8 = NDArray[np.uint8]
@@ -44,6 +50,7 @@ class Segment(Task):
     name: ClassVar[str] = "segment"
     kinds: ClassVar[tuple[str, ...]] = ("mask",)
     fit: ClassVar[str] = "stretch"
+    maps: ClassVar[bool] = True
     loss_names: ClassVar[tuple[str, ...]] = (
         "cross_entropy",
         "focal",
@@ -54,6 +61,18 @@ class Segment(Task):
         "l2",
     )
     usual_loss: ClassVar[str] = "cross_entropy+dice"
+    main: ClassVar[str] = "miou"
+    measures: ClassVar[Mapping[str, Measure]] = {
+        "miou": Measure(
+            "Mean IoU", "intersection over union of truth and answer, mean over classes"
+        ),
+        "dice": Measure("Dice", "twice the intersection over the sum of both, mean over classes"),
+        "pixel_accuracy": Measure("Pixel accuracy", "share of the pixels answered rightly"),
+        "boundary_f1": Measure(
+            "Boundary F1", "outlines within a few pixels of the true ones, mean over pictures"
+        ),
+        "rand": Measure("Rand", "pairs of pixels rightly joined or parted, in the foreground"),
+    }
     classes: tuple[str, ...]
     spelled: str = "cross_entropy+dice"
     smoothing: float = 0.0
@@ -168,6 +187,14 @@ class Segment(Task):
             probs = F.interpolate(probs[None], size, mode="bilinear", align_corners=False)[0]
         return probs.argmax(0).to(torch.uint8).cpu().numpy()
 
+    def joined(self, parts: Iterable[Piece], size: Size) -> Mask:
+        """Class numbers [H, W] of one picture; only one part of its probabilities is in memory at a time."""
+        mask = np.empty(size, np.uint8)
+        for rows, columns, logits in parts:
+            probs = logits[0].float().softmax(0)
+            mask[rows, columns] = self._mask(probs, (probs.shape[1], probs.shape[2]))
+        return mask
+
     def truth(self, target: Any) -> Mask:
         """A stored mask without its axis of one channel."""
         return target[..., 0]
@@ -185,7 +212,8 @@ class Segment(Task):
 
     def answer(self, one: Mask) -> dict[str, Any]:
         """The share of the pixels of each class."""
-        shares = np.bincount(one.ravel(), minlength=len(self.classes)) / max(1, one.size)
+        bands = (np.bincount(band.ravel(), minlength=len(self.classes)) for band in _bands(one))
+        shares = sum(bands, np.zeros(len(self.classes))) / max(1, one.size)
         return {"classes": {name: float(s) for name, s in zip(self.classes, shares, strict=True)}}
 
     def table(self, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -199,6 +227,13 @@ class Segment(Task):
 
     def draw(self, picture: U8, answer: Mask) -> U8:
         """The classes in colours over the picture."""
+        drawn = np.empty((*picture.shape[:2], 3), np.uint8)
+        for band, seen, classes in zip(_bands(drawn), _bands(picture), _bands(answer), strict=True):
+            band[:] = self._inked(seen, classes)
+        return drawn
+
+    def _inked(self, picture: U8, answer: Mask) -> U8:
+        """Some rows of it: numbers that take eight times the room of the pixels."""
         colors = np.array(palette(len(self.classes)), np.float64)
         base = np.broadcast_to(picture, (*picture.shape[:2], 3)).astype(np.float64)
         known = (answer != IGNORE)[..., None]
@@ -214,26 +249,74 @@ class Segment(Task):
         Image.fromarray(self.draw(picture, answer)).save(folder / names["overlay"])
         return names
 
+    # -------------------------------------------------------------------------------------- the report
+
+    def headline(self, held: HeldOut, of: str) -> Headline:
+        """Mean IoU, and what answering the best one class everywhere would give."""
+        found = super().headline(held, of)
+        rows = [row for row in held.scores.per_class if row["pixels"]]
+        if not rows:
+            return found
+        common = max(rows, key=lambda row: row["pixels"])
+        share = common["pixels"] / sum(row["pixels"] for row in rows) / len(rows)
+        said = f"Answering “{short(str(common['label']), 40)}” everywhere would score {percent(share)}."
+        return found._replace(meaning=[said])
+
+    def curve_words(self, recipe: Settings) -> dict[str, str]:
+        """The scores after an epoch are of masks in the size the net reads."""
+        said = "After an epoch masks are scored in the size the net reads, at the end in that of the pictures."
+        return {**super().curve_words(recipe), "miou": said}
+
     def sections(self, held: HeldOut) -> list[Section]:
-        """The pictures that do worst, with truth, answer and where they differ; scores a class."""
+        """Scores a class; the pictures that do worst, with truth, answer and where they differ."""
         order = sorted(range(len(held.rows)), key=lambda i: held.rows[i].get("miou", 2.0))[:WORST]
-        tiles: list[Tile] = []
-        for item in held.items(order):
-            wrong = ((item.answer != item.truth) & (item.truth != IGNORE)).astype(np.uint8)
-            lines = [f"{name} {value:.1%}" for name, value in item.scores.items()]
-            tiles += [
-                Tile(item.input, item.name, lines),
-                Tile(self.draw(item.input, item.truth), "truth"),
-                Tile(self.draw(item.input, item.answer), "answer"),
-                Tile(_difference(item.input, wrong), "where they differ"),
-            ]
-        rows = held.scores.per_class
-        header = list(rows[0]) if rows else []
-        table = [[row[key] for key in header] for row in rows]
-        return [
-            Section("Classes", header=header, rows=table),
-            Section("Worst pictures", gallery=tiles),
+        strips = [self._strip(item) for item in held.items(order)]
+        said = f"{len(order)} of {held.scores.items:,} held-out {self.noun}, the lowest mean IoU first."
+        colors = zip(self.classes, palette(len(self.classes)), strict=True)
+        parts = [Text(said, soft=True), Legend(list(colors)), *strips]
+        return [self._classes(held), Section("The worst pictures", parts=parts, name="Worst")]
+
+    def _classes(self, held: HeldOut) -> Section:
+        total = max(1, sum(row["pixels"] for row in held.scores.per_class))
+        rows = [
+            {**row, "share": row["pixels"] / total}
+            for row in with_training(held, self.class_weights)
         ]
+        table = class_table(
+            rows,
+            {
+                "trained": ("trained on", "number"),
+                "weight": ("weight in the loss", "number"),
+                "support": (self.noun, "number"),
+                "share": ("of the pixels", "share"),
+                "iou": ("IoU", "interval"),
+                "dice": ("Dice", "share"),
+                "precision": ("precision", "share"),
+                "recall": ("recall", "share"),
+                "boundary_f1": ("boundary F1", "share"),
+            },
+            by="iou",
+            title="",
+            empty="no pixels held out",
+        )
+        said = "The lowest IoU first, over the pixels of all held-out pictures together."
+        return Section("Class by class", parts=[Text(said, soft=True), table], name="Classes")
+
+    def _strip(self, item: Item) -> Gallery:
+        """A picture, its truth, its answer and where they differ."""
+        picture = shrunk(item.input)
+        truth, answer = shrunk_mask(item.truth), shrunk_mask(item.answer)
+        wrong = (item.answer != item.truth) & (item.truth != IGNORE)
+        share = float(wrong.sum() / max(1, (item.truth != IGNORE).sum()))
+        differ = ((answer != truth) & (truth != IGNORE)).astype(np.uint8)
+        scores = [f"{self.measure(key).title} {percent(v)}" for key, v in item.scores.items()]
+        views = [
+            Tile(picture, "picture"),
+            Tile(self.draw(picture, truth), "truth"),
+            Tile(self.draw(picture, answer), "answer"),
+            Tile(_difference(picture, differ), f"differs in {percent(share)} of the pixels"),
+        ]
+        return Gallery(views, "row", title=item.name, lines=scores)
 
 
 class Pixels(Meter):
@@ -297,6 +380,11 @@ def balanced(pixels: Sequence[int]) -> tuple[float, ...]:
     there = counts[counts > 0]
     middle = float(np.median(there)) if len(there) else 1.0
     return tuple((middle / np.where(counts > 0, counts, middle)).tolist())
+
+
+def _bands(rows: NDArray[Any]) -> list[NDArray[Any]]:
+    """A few rows at a time; views."""
+    return [rows[at : at + BAND] for at in range(0, len(rows), BAND)]
 
 
 def _difference(picture: U8, wrong: Mask) -> U8:

@@ -24,6 +24,8 @@ from striate.metrics import Interval, Scores
 from striate.metrics.scores import harmless
 from striate.models import catalog
 from striate.models.backbone import Backbone
+from striate.plan.tiles import Piece
+from striate.tasks.section import Headline, Measure, Section
 
 Answer = Any  # of one item: whatever the task decodes an output to
 Answers = Any  # of several items: a sequence of answers, or an array with a row for each
@@ -124,35 +126,6 @@ class Item:
     scores: Mapping[str, float]
 
 
-@dataclass(frozen=True, eq=False)
-class Tile:
-    """A picture with a caption in a gallery: uint8 [H, W, C]; `title` is shown above it, `lines` below."""
-
-    picture: U8 = field(repr=False)
-    title: str
-    lines: Sequence[str] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Section:
-    """A titled part of a report; what is empty is left out.
-
-    Attributes:
-        title: in the contents of the page.
-        text: sentences above.
-        header, rows: a table; numbers are written by the report in one form.
-        figures: SVG markup by caption.
-        gallery: pictures, the worst items first.
-    """
-
-    title: str
-    text: str = ""
-    header: Sequence[str] = ()
-    rows: Sequence[Sequence[Any]] = ()
-    figures: Mapping[str, str] = field(default_factory=dict[str, str])
-    gallery: Sequence[Tile] = ()
-
-
 class HeldOut(Protocol):
     """The answers to a split, as sections are made from them."""
 
@@ -164,6 +137,11 @@ class HeldOut(Protocol):
     def rows(self) -> Sequence[Mapping[str, Any]]: ...
     @property
     def names(self) -> Sequence[str]: ...
+
+    @property
+    def trained(self) -> Mapping[str, int]:
+        """How often each class occurs in what was trained on; nothing where that is not known."""
+        ...
 
     def items(self, numbers: Sequence[int]) -> list[Item]:
         """These items with their inputs, truths and answers; the net answers them again."""
@@ -183,9 +161,12 @@ class Task(ABC):
         usual_loss: the one that is taken where it asks for none.
         mixes: whether two items may be blended into one.
         held_loss: whether the loss of the held-out items is to be computed as in training; else its meter has it.
+        maps: whether outputs are maps [B, K, H, W] of the picture's places, so that large ones are answered in tiles.
         formats: in which predictions can be written.
         classes: their names; () of a task without.
         class_weights: a factor on the loss of each class, where the recipe balances them.
+        main: the score that leads a report; the first of its meter's if not given.
+        measures: what its scores are called and say.
     """
 
     name: ClassVar[str]
@@ -197,7 +178,10 @@ class Task(ABC):
     usual_loss: ClassVar[str] = ""
     mixes: ClassVar[bool] = False
     held_loss: ClassVar[bool] = True
+    maps: ClassVar[bool] = False
     formats: ClassVar[tuple[str, ...]] = ("json", "csv")
+    main: ClassVar[str] = ""
+    measures: ClassVar[Mapping[str, Measure]] = {}
     classes: tuple[str, ...] = ()
     class_weights: tuple[float, ...] | None = None
 
@@ -309,6 +293,15 @@ class Task(ABC):
             sizes: height and width of each item itself; (0, 0) where it is no picture.
         """
 
+    def joined(self, parts: Iterable[Piece], size: Size) -> Answer:
+        """`decode` for one large picture whose outputs come part by part, of tasks with `maps`.
+
+        Args:
+            parts: outputs of one item, each place once.
+            size: height and width of the picture that the parts are of, which is that of the item.
+        """
+        raise NotImplementedError(f"{self.name} has no maps to join")
+
     def truth(self, target: Any) -> Any:
         """The target of one item, as stored for training, in the form of `Targets.truth`."""
         return target
@@ -375,6 +368,28 @@ class Task(ABC):
             writer = csv.DictWriter(file, header, restval="", lineterminator="\n")
             writer.writeheader()
             writer.writerows({key: harmless(value) for key, value in row.items()} for row in rows)
+
+    # -------------------------------------------------------------------------------------- the report
+
+    def headline(self, held: HeldOut, of: str) -> Headline:
+        """The one result.
+
+        Args:
+            held: the answers it is of.
+            of: how these items are called and counted, such as "360 held-out pictures".
+        """
+        score = self.main or next(iter(held.scores.scores), "")
+        return Headline(score, f"{self.measure(score).title} of {of}")
+
+    def curve_words(self, recipe: Settings) -> dict[str, str]:
+        """What is to be said of the curves of a training, by score, and by "loss"."""
+        spelt = recipe.loss or self.usual_loss
+        return {"loss": f"{spelt}, mean over {self.noun}, by epoch." if spelt else ""}
+
+    @classmethod
+    def measure(cls, score: str) -> Measure:
+        """A score in words."""
+        return cls.measures.get(score, Measure(score))
 
     @abstractmethod
     def sections(self, held: HeldOut) -> list[Section]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from striate.plan.tiles import Tiling
 from striate.training.recipe import Recipe
 
 LONG = 600.0  # seconds from which smaller forms are named
@@ -18,6 +19,7 @@ class Outlook:
         smaller: what smaller forms would take, given the seconds of this one, if known.
         parts: in how many times as many parts as the recipe says a batch is computed.
         close: the memory will be short.
+        tiling: how large pictures may be divided, of tasks with maps.
     """
 
     findings: tuple[str, ...] = ()
@@ -25,6 +27,7 @@ class Outlook:
     smaller: Callable[[float | None], list[str]] = lambda _seconds: []
     parts: int = 1
     close: bool = False
+    tiling: Tiling | None = None
 
     def as_text(self, seconds: float | None, recipe: Recipe) -> str:
         """One line: time, memory, and what a smaller form would take where this one is long or large.

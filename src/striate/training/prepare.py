@@ -100,6 +100,7 @@ def prepare(
             "splits": {name: len(split) for name, split in data.splits.items()},
         },
         plan=plan.as_dict(),
+        tiling=ahead.tiling.as_dict() if ahead.tiling else {},
         versions={**versions(), "processes": str(ranks.world)},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -179,6 +179,9 @@ class Recipe(BaseModel):
         default=None, description="how files are understood; see striate data"
     )
     ignore: Patterns = Field(default=(), description="file patterns to leave aside")
+    max_pixels: int | None = Field(
+        default=None, ge=1, description="larger pictures are refused; 50,000,000 if not given"
+    )
     broken: Literal["stop", "skip"] | float = Field(
         default="stop", description="what broken files do: stop past 1 % and five, skip, or a share"
     )

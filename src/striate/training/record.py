@@ -13,6 +13,7 @@ from torch import nn
 from striate.data import Arrays, Data
 from striate.errors import CheckpointError, NumericError, Stopped
 from striate.plan import Plan
+from striate.plan.tiles import Tiling
 from striate.runs import Run, checkpoint, folder
 from striate.runs.answers import Answered, Net, answered
 from striate.runs.checkpoint import Checkpoint
@@ -286,7 +287,8 @@ def _answered(state: State, held: Arrays, job: Job) -> Answered:
     """Count the answers to the held-out items, each process its own part of them."""
     job.ranks.level(state.answering)  # statistics of batches differ between processes
     split = job.data.splits[job.data.held_out]
-    used = Net(state.answering, job.task, job.config.preprocessing, job.plan)
+    tiling = Tiling.from_dict(job.config.tiling)
+    used = Net(state.answering, job.task, job.config.preprocessing, job.plan, tiling)
     part = job.ranks.part(len(held))
     mine = answered(used, held, split.targets, natural_sizes(split), part=part, quick=True)
     sums = np.array([mine.loss, mine.items], np.float64)

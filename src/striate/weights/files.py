@@ -6,10 +6,11 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -20,6 +21,14 @@ TENSORS = 100_000
 PICKLE = 64 * 2**20  # bytes of the structure beside the tensors in a PyTorch file
 SECONDS = 600  # of processor time that a conversion may take
 ROOM = 2 * 2**30  # bytes that a conversion may take beyond twice the file
+
+
+class Tensors(dict[str, Tensor]):
+    """Tensors by name; `notes` say which of several tables of a file they are, a sentence each."""
+
+    def __init__(self, tensors: dict[str, Tensor], notes: Sequence[str] = ()) -> None:
+        super().__init__(tensors)
+        self.notes = tuple(notes)
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -91,7 +100,9 @@ def _converted(path: Path) -> dict[str, Tensor]:
         if done.returncode or not out.exists():
             said = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
             raise CheckpointError(f"{path} is no supported weights file: {said[-1][:300]}")
-        return load_file(out)
+        with safe_open(out, "pt") as converted:
+            notes = json.loads((converted.metadata() or {}).get("notes", "[]"))
+        return Tensors(load_file(out), notes)
 
 
 def _check_zip(path: Path) -> None:

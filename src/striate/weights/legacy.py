@@ -7,6 +7,7 @@ of files, and reaches no network, so that what still goes wrong goes wrong here.
 under the name that training scripts give them.
 """
 
+import json
 import sys
 from collections.abc import Mapping
 from typing import cast
@@ -16,19 +17,27 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 UNDER = ("state_dict", "model_state_dict", "model", "weights", "net")
+AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "swa_model", "averaged")
 
 
-def tensors(content: object) -> dict[str, Tensor]:
-    """The tensors by name in what a file holds.
+def tensors(content: object) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors by name in what a file holds, and what has to be said of the choice.
 
     Raises:
         ValueError: it is no table of tensors.
     """
+    notes: list[str] = []
     for _ in range(2):
         if isinstance(content, Mapping):
             table = cast("Mapping[object, object]", content)
-            inner = next((table[key] for key in UNDER if isinstance(table.get(key), Mapping)), None)
-            content = table if inner is None else inner
+            keys = [key for key in (*UNDER, *AVERAGED) if isinstance(table.get(key), Mapping)]
+            content = table[keys[0]] if keys else table
+            if len(keys) > 1:
+                notes.append(
+                    f"taken from {keys[0]!r} in the file, which also holds {', '.join(keys[1:])}"
+                )
+            elif keys and keys[0] in AVERAGED:
+                notes.append(f"the file holds averaged weights alone ({keys[0]!r})")
     if not isinstance(content, Mapping):
         raise ValueError(f"it holds {type(content).__name__}, expected tensors by name")  # noqa: TRY004
     table = cast("Mapping[object, object]", content)
@@ -38,7 +47,7 @@ def tensors(content: object) -> dict[str, Tensor]:
             (str(name) for name, t in table.items() if not isinstance(t, Tensor)), "nothing"
         )
         raise ValueError(f"it holds {other!r}, which is no tensor; expected tensors by name")
-    return found
+    return found, notes
 
 
 def limit(room: int, seconds: int) -> None:
@@ -70,7 +79,9 @@ def main(file: str, out: str, room: str, seconds: str) -> None:
     limit(int(room), int(seconds))
     content = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251 - the one import file
     # Clones, because tensors that share memory are refused and views would drag their whole storage along.
-    save_file({name: t.detach().clone().contiguous() for name, t in tensors(content).items()}, out)
+    found, notes = tensors(content)
+    clones = {name: t.detach().clone().contiguous() for name, t in found.items()}
+    save_file(clones, out, metadata={"notes": json.dumps(notes)})
 
 
 if __name__ == "__main__":

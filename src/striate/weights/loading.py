@@ -149,6 +149,10 @@ class _Fit:
     anew: set[str] = field(default_factory=set[str])
     notes: list[str] = field(default_factory=list[str])
 
+    def __post_init__(self) -> None:
+        """What was done to the names is said too."""
+        self.notes += getattr(self.given, "notes", ())
+
     def auxiliary(self, roots: set[str]) -> None:
         """Heads that only training uses may be on one side alone."""
         extra, lacking = (

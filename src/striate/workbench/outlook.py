@@ -1,6 +1,6 @@
 """What is known of a training before its first step: what the doctor finds, and the memory against what is there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from torch import nn
@@ -9,13 +9,13 @@ from striate import augment
 from striate import plan as plan_room
 from striate.data import Data
 from striate.errors import NumericError, ShapeError, StriateError
-from striate.measuring import measure
-from striate.measuring.receipt import Cost, training_cost
+from striate.measuring import Cost, measure, training_cost
 from striate.models import catalog
 from striate.tasks import named
 from striate.training import Outlook, Recipe
 from striate.training.settle import stored_size
 from striate.workbench.memory import Room, room
+from striate.workbench.tiling import runs, tiling_of
 
 CLOSE = 0.8  # share of the room from which a smaller form is named
 RULES = {"adamw": "adamw", "muon": "momentum", "sgd": "momentum"}
@@ -35,6 +35,32 @@ def outlook(net: nn.Module, recipe: Recipe, data: Data) -> Outlook:
     """
     shape = data.shape(recipe.size, recipe.color)
     findings = _findings(net, shape, recipe.batch or 1)
+    tiling = tiling_of(net, shape) if named(data.task).maps else None
+    if tiling is not None and recipe.crop and not tiling.axes:
+        _check_whole(net, data, shape)
+    if tiling is not None and (recipe.crop or not tiling.exact):
+        findings = (*findings, tiling.as_text())
+    return replace(_memory(net, recipe, data, findings), tiling=tiling)
+
+
+def _check_whole(net: nn.Module, data: Data, shape: tuple[int, ...]) -> None:
+    """Refuse windows for a net of one size: after every epoch it would have to answer whole pictures.
+
+    Raises:
+        ShapeError: with a size that it cannot take.
+    """
+    size = tuple(int(side) for side in data.splits[data.held_out].shapes({})[0])
+    if size != shape[1:] and not runs(net, (shape[0], *size)):
+        learned, came = ("x".join(map(str, sides)) for sides in (shape[1:], size))
+        raise ShapeError(
+            f"crop={learned}: the net fails on whole pictures such as those of {came}, which it has to answer after "
+            f"every epoch: use size={learned}, to which they are brought, or a fully convolutional net"
+        )
+
+
+def _memory(net: nn.Module, recipe: Recipe, data: Data, findings: tuple[str, ...]) -> Outlook:
+    """The memory that a training takes against what is there."""
+    shape = data.shape(recipe.size, recipe.color)
     try:
         ahead = Ahead(net, recipe, data, shape)
         need = ahead.need(ahead.cost(recipe.accumulate))

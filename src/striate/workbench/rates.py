@@ -4,10 +4,10 @@ import math
 from pathlib import Path
 
 from striate.runs import folder
+from striate.svg import tag, text
 from striate.training import Progress, Rates, Recipe
 from striate.training import find_rate as tried
 from striate.workbench import nets
-from striate.workbench.charts import tag, text
 from striate.workbench.train import opened
 
 WIDTH, HEIGHT, LEFT, TOP = 480, 260, 48, 16

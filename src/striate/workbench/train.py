@@ -23,7 +23,7 @@ from striate.training import (
     restarts,
 )
 from striate.training import resume as go_on
-from striate.workbench import launch, nets, progress, story
+from striate.workbench import launch, nets, progress, report
 from striate.workbench.outlook import outlook
 
 
@@ -69,6 +69,7 @@ class Settings(TypedDict, total=False):
     split: str
     ignore: str | list[str]
     broken: str | float
+    max_pixels: int
     on_nan: str
     oom: str
     deterministic: bool
@@ -184,7 +185,7 @@ def _gone_on(path: Path, own: nn.Module | None, progress: Progress, here: ranks.
 
 def _told(fitted: Fitted, progress: Progress) -> Fitted:
     """A finished training with its report."""
-    story.write(fitted, progress)
+    report.write(fitted, progress)
     restarts.unmark(fitted.run.path)
     return fitted
 
@@ -197,7 +198,7 @@ def opened(data: str | Path | Data, recipe: Recipe) -> Data:
         DataError: nothing usable lies there.
     """
     if isinstance(data, Data):
-        for key in ("val", "split", "ignore", "broken", "cache", "layout", "task"):
+        for key in ("val", "split", "ignore", "broken", "cache", "layout", "task", "max_pixels"):
             if key in recipe.model_fields_set:
                 raise ArgumentError(
                     f"{key}= belongs to striate.open: these data are opened already"
@@ -213,6 +214,7 @@ def opened(data: str | Path | Data, recipe: Recipe) -> Data:
         cache=recipe.cache,
         layout=recipe.layout,
         task=recipe.task,
+        max_pixels=data_room.MAX_PIXELS if recipe.max_pixels is None else recipe.max_pixels,
     )
 
 

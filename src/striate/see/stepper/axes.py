@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.shapes import out_size, spread, transposed_size
+from striate.shapes.index_maps import FILLS, sliding
 
-FILLS = ("zeros", "reflect", "replicate", "circular")
+WORDS = ("zeros", *FILLS)
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ def forward(n: int, *, kernel: int, stride: int, pad: int, dilation: int, fill: 
         ArgumentError: an unknown fill.
         ShapeError: the kernel does not fit, or there are too few cells to reflect or wrap round.
     """
-    if fill not in FILLS:
-        raise ArgumentError(f"fill={fill!r}: unknown; {nearest(fill, FILLS)}")
+    if fill not in WORDS:
+        raise ArgumentError(f"fill={fill!r}: unknown; {nearest(fill, WORDS)}")
     most = {"reflect": n - 1, "circular": n}.get(fill, pad)
     if pad > most:
         raise ShapeError(f"pad={pad}: {fill} padding of {n} cells is at most {most}")
@@ -45,20 +46,13 @@ def forward(n: int, *, kernel: int, stride: int, pad: int, dilation: int, fill: 
     return Axis(
         tuple(_source(cell, n, fill) for cell in cells),
         tuple("" if 0 <= cell < n else "padding" for cell in cells),
-        tuple(tuple(y * stride + k * dilation for k in range(kernel)) for y in range(out)),
+        tuple(sliding(kernel, stride, 0, dilation).at(y) for y in range(out)),
     )
 
 
 def _source(cell: int, n: int, fill: str) -> int | None:
-    if 0 <= cell < n:
-        return cell
-    if fill == "circular":
-        return cell % n
-    if fill == "replicate":
-        return min(max(cell, 0), n - 1)
-    if fill == "reflect":
-        return -cell if cell < 0 else 2 * (n - 1) - cell
-    return None
+    inside = 0 <= cell < n
+    return cell if inside else FILLS[fill](cell, n) if fill in FILLS else None
 
 
 def transposed(n: int, *, kernel: int, stride: int, pad: int, dilation: int, extra: int) -> Axis:
@@ -71,14 +65,15 @@ def transposed(n: int, *, kernel: int, stride: int, pad: int, dilation: int, ext
     out = full - 2 * pad  # may be nothing, which is told in words of its own
     if out < 1:
         raise ShapeError(f"pad={pad} cuts all of {out + 2 * pad} cells off; take a smaller one")
-    low = min(0, pad - spread(kernel, dilation) + 1)
+    turned = sliding(kernel, 1, spread(kernel, dilation) - 1 - pad, dilation)
+    low = min(turned.at(0)[0], 0)
     wide = (n - 1) * stride + 1
     cells = range(low, max(wide, out + pad))
     real = [0 <= cell < wide and cell % stride == 0 for cell in cells]
     return Axis(
         tuple(cell // stride if held else None for cell, held in zip(cells, real, strict=True)),
         tuple(_mark(cell, wide, held=held) for cell, held in zip(cells, real, strict=True)),
-        tuple(tuple(y + pad - k * dilation - low for k in range(kernel)) for y in range(out)),
+        tuple(tuple(cell - low for cell in reversed(turned.at(y))) for y in range(out)),
     )
 
 

@@ -1,0 +1,111 @@
+"""Numbers, sizes and names as a reader wants them: units, thousands, a true minus sign."""
+
+import math
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+MINUS = "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"  # where there is no value
+TIMES = "\N{MULTIPLICATION SIGN}"
+SPACE = "\N{NO-BREAK SPACE}"
+# Characters that turn text round or hide in it; others that do not print are recognised by category.
+BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def printable(text: str, limit: int = 240) -> str:
+    r"""Text that shows what it holds: what hides or turns text as escapes, cut in the middle past `limit`.
+
+    >>> printable("evil\u202egnp.exe")
+    'evil\\u202egnp.exe'
+    """
+    if len(text) > limit:
+        text = f"{text[: limit // 2]} … {text[-limit // 2 :]}"
+    return "".join(_shown(c) for c in text)
+
+
+def _shown(char: str) -> str:
+    hidden = char in BIDI or unicodedata.category(char) in ("Cc", "Cs")
+    return char.encode("unicode_escape", "surrogatepass").decode() if hidden else char
+
+
+def short(name: str, limit: int) -> str:
+    """A name cut to `limit` characters, with an ellipsis where something is missing."""
+    name = printable(name)
+    return name if len(name) <= limit else f"{name[: limit - 1]}…"
+
+
+def percent(share: float | None, items: int = 0) -> str:
+    r"""A share as a percentage: two digits from 2,000 items on, and never 100 % for less than all.
+
+    >>> percent(0.98888), percent(0.98888, 10_000), percent(0.99996), percent(1.0)
+    ('98.9\\xa0%', '98.89\\xa0%', '99.996\\xa0%', '100.0\\xa0%')
+    """
+    if share is None or not math.isfinite(share):
+        return DASH
+    digits = 2 if items >= 2000 else 1
+    while share < 1 and digits < 6 and float(f"{100 * share:.{digits}f}") >= 100:
+        digits += 1
+    return f"{100 * share:.{digits}f}{SPACE}%"
+
+
+def number(value: float | None) -> str:
+    """A number for a table: whole ones with thousands, others to four figures."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e15):
+        return f"{int(value):,}".replace("-", MINUS)
+    text = f"{value:.4g}"
+    return (f"{value:.5f}" if "e" in text and abs(value) >= 1e-5 else text).replace("-", MINUS)
+
+
+def compact(value: float) -> str:
+    r"""A large number in three figures with its prefix.
+
+    >>> compact(61706), compact(1_814_073_344), compact(156)
+    ('61.7\\xa0k', '1.81\\xa0G', '156')
+    """
+    for unit, factor in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= 0.9995 * factor:
+            return f"{float(f'{value / factor:.3g}'):g}{SPACE}{unit}"
+    return f"{value:g}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds for a reader: `6.2 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds is None:
+        return DASH
+    if seconds < 59.95:
+        return f"{seconds:.3g}{SPACE}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}{SPACE}min {rest}{SPACE}s"
+    return f"{minutes // 60}{SPACE}h {minutes % 60:02d}{SPACE}min"
+
+
+def moment(text: str) -> str:
+    """An ISO time to the minute; other text as it is."""
+    try:
+        return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M %Z").strip()
+    except ValueError:
+        return text
+
+
+def size(shape: Sequence[object]) -> str:
+    """A shape as people write it, with multiplication signs."""
+    return TIMES.join(DASH if n is None else str(n) for n in shape)
+
+
+def setting(value: object) -> str:
+    """A value of a recipe, a plan or a machine."""
+    if value is None or value in ("", [], (), {}):
+        return DASH
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return number(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {setting(inner)}" for key, inner in value.items())
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(setting(inner) for inner in value)
+    return str(value)

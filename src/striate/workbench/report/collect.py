@@ -1,0 +1,159 @@
+"""From a finished training to the content of its report."""
+
+import platform
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate import see
+from striate.data import Data
+from striate.errors import StriateError
+from striate.measuring import Sheet, measure
+from striate.runs.folder import write_text
+from striate.runs.items import Held, write_table
+from striate.runs.run import Run
+from striate.training import Fitted, Progress, Recipe, read_recipe
+from striate.training.settle import settle
+from striate.workbench.report import page
+from striate.workbench.report.content import Content
+from striate.workbench.report.outcome import counted
+
+T = TypeVar("T")
+
+SHOWN = 4  # items whose feature maps are shown
+
+
+def write(fitted: Fitted, progress: Progress) -> Path:
+    """Write report.html of a finished training, and give its path."""
+    path = fitted.run.path / "report.html"
+    write_text(path, page.render(content(fitted)))
+    progress.say(f"report: {path}")
+    return path
+
+
+def content(fitted: Fitted) -> Content:
+    """All that the report shows of a training."""
+    run, held, data = fitted.run, fitted.held, fitted.data
+    config, scored, summary = run.config, held.scores.as_dict(), run.summary
+    recipe = read_recipe(str(run.path / "args.yaml"))
+    x, names = _examples(run, held)
+    task = type(run.task).of(data, recipe)  # as it learned: what the run keeps is what answers
+    leading = fitted.test or held
+    of = counted(leading.scores.items, task.noun, test=fitted.test is not None)
+    return Content(
+        title=f"{config.net.name} on {Path(data.path).name}",
+        run=str(run.path),
+        created=config.created,
+        net=config.net.name,
+        own=config.net.own,
+        command=_command(fitted, recipe),
+        data=data.as_dict(),
+        history=run.history(),
+        held_out=data.held_out,
+        items=held.scores.items,
+        scores=scored["scores"],
+        headline=task.headline(leading, of),
+        measures=task.measures,
+        curve_words=task.curve_words(recipe),
+        classes=config.classes,
+        noun=task.noun,
+        chosen=data.held_out == "val",
+        best_epoch=summary["kept"],
+        test=fitted.test.scores.as_dict()["scores"] if fitted.test else None,
+        test_items=fitted.test.scores.items if fitted.test else None,
+        sections=task.sections(held),
+        kernels=_kernels(run, x),
+        maps=_or_none(lambda: see.maps(run.net, x)) if x.ndim == 4 else None,
+        map_titles=names,
+        sheet=_sheet(run),
+        plan=config.plan,
+        recipe=recipe.model_dump(mode="json"),
+        recipe_changed=_changed(recipe, data),
+        notes=[f"{p.file}: {p.reason}" for p in data.problems[:50]],
+        seconds=summary["seconds"],
+        machine={
+            "processor": platform.processor() or platform.machine(),
+            "threads": torch.get_num_threads(),
+            **config.versions,
+        },
+        movement=_moved(fitted),
+    )
+
+
+def _kernels(run: Run, x: Tensor) -> see.Kernels | None:
+    """Of the first layer, of nets that see pictures."""
+    if x.ndim != 4:
+        return None
+    return _or_none(lambda: see.kernels(run.net, shape=(x.shape[1], x.shape[2], x.shape[3])))
+
+
+def _moved(fitted: Fitted) -> see.Movement | None:
+    """How far the weights moved; also kept as movement.csv."""
+    if fitted.start is None:
+        return None
+    found = see.movement(fitted.start, fitted.run.net)
+    rows = [[m.layer, f"{m.correlation:.6f}", f"{m.distance:.6f}"] for m in found.layers]
+    write_table(fitted.run.path / "movement.csv", ["layer", "correlation", "distance"], rows)
+    return found
+
+
+def _examples(run: Run, held: Held) -> tuple[Tensor, list[str]]:
+    """A few held-out items of different classes, as the net takes them, and what they are called."""
+    strata = held.split.labels[held.arrays.numbers]
+    _, first = np.unique(strata, return_index=True)
+    first = first if len(first) > 1 else np.arange(min(SHOWN, len(strata)))
+    picked = first[:: max(1, len(first) // SHOWN)][:SHOWN]
+    pre = run.config.preprocessing
+    inputs = [np.asarray(held.arrays.inputs[int(i)]) for i in picked]
+    inputs = inputs if len({each.shape for each in inputs}) == 1 else inputs[:1]
+    x = run.plan.batch(pre.normalise(pre.centre(torch.from_numpy(np.stack(inputs)))))
+    named = [held.rows[int(i)].get("truth", held.names[int(i)]) for i in picked]
+    return x.float().cpu(), named[: len(inputs)]
+
+
+def _sheet(run: Run) -> dict[str, Any] | None:
+    pre = run.config.preprocessing
+
+    def counted() -> Sheet:
+        return measure(run.net, pre.shape)
+
+    sheet = _or_none(counted)
+    return sheet.as_dict() if sheet else None
+
+
+def _or_none(make: Callable[[], T]) -> T | None:
+    """A part of the report that a user's own net may not have; the rest is written all the same."""
+    try:
+        return make()
+    except StriateError:
+        return None
+
+
+def _changed(recipe: Recipe, data: Data) -> set[str]:
+    """Settings that differ from what this net and these data get without a word."""
+    usual = settle(Recipe(net=recipe.net), data, own_net=recipe.net is None).model_dump()
+    return {key for key, value in recipe.model_dump().items() if value != usual[key]}
+
+
+def _command(fitted: Fitted, recipe: Recipe) -> str:
+    """The command that trains the same again."""
+    changed = _changed(recipe, fitted.data) - {"net", "cache"}
+    said = {key: value for key, value in recipe.model_dump(mode="json").items() if key in changed}
+    said |= said.pop("options", {})
+    words = [f"{key}={_word(value)}" for key, value in said.items()]
+    spec = fitted.run.config.net
+    net = "package.module:factory" if spec.own else spec.name
+    return " ".join(["striate train", shlex.quote(fitted.data.path), "--net", net, *words])
+
+
+def _word(value: Any) -> str:
+    """A setting's value as the command line takes it: 28x28 for a size, a,b for words."""
+    if isinstance(value, list):
+        joint = "x" if all(isinstance(part, int) for part in value) else ","
+        return shlex.quote(joint.join(map(str, value)))
+    return shlex.quote(str(value))

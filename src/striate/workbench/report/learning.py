@@ -1,0 +1,185 @@
+"""How a training went: its curves, and a table of its epochs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from striate.metrics.scores import SHARES
+from striate.svg import SERIES, Axis, Line, curves, finite, share_axis, value_axis
+from striate.tasks import Section
+from striate.tasks.section import Beside, Column, Figure, Fold, Legend, Part, Table
+from striate.text import percent
+from striate.workbench.report.content import Content
+from striate.workbench.report.outcome import written
+
+
+def section(content: Content) -> Section | None:
+    """Loss, the main score and the learning rate by epoch, then the parts of the loss and the other scores."""
+    if not content.history:
+        return None
+    scores = _scores(content)
+    main = [_score_figure(content, key) for key in scores[:1]]
+    first = [_loss(content), *main, _rates(content)]
+    more = [_parts(content), *_others(content, scores[1:])]
+    rows = [[figure for figure in row if figure] for row in (first, more)]
+    if not rows[0]:
+        return None
+    entries: list[tuple[str, Any]] = [("held-out", "held"), ("train", "train")]
+    if best(content):
+        entries.append((f"epoch {content.best_epoch}, kept", "best"))
+    parts: list[Part] = [Legend(entries), Beside(rows[0], "trio")]
+    if rows[1]:
+        parts.append(Fold("More curves", [Beside(rows[1], "pair")]))
+    return Section("Learning", parts=[*parts, Fold("Table of epochs", [_epochs(content)])])
+
+
+def best(content: Content) -> Mapping[str, Any]:
+    """The row of the epoch that was kept; empty where that is not known."""
+    return next((row for row in content.history if row["epoch"] == content.best_epoch), {})
+
+
+def _columns(content: Content) -> list[str]:
+    return list(dict.fromkeys(key for row in content.history for key in row))
+
+
+def _scores(content: Content) -> list[str]:
+    """What is measured of the held-out items beside the loss, the main score first."""
+    found = [key[4:] for key in _columns(content) if key.startswith("val_") and key != "val_loss"]
+    return sorted(found, key=lambda key: key != content.headline.score)
+
+
+def _loss_parts(content: Content) -> list[str]:
+    """Columns of the training that the held-out items have not: the parts of its loss."""
+    columns = _columns(content)
+    return [
+        key[6:]
+        for key in columns
+        if key.startswith("train_") and key != "train_loss" and f"val_{key[6:]}" not in columns
+    ]
+
+
+def _column(content: Content, key: str) -> list[float | None]:
+    return [row.get(key) for row in content.history]
+
+
+def _drawn(
+    content: Content, lines: Sequence[Line], label: str, *, shares: bool = False, width: int = 360
+) -> str:
+    """Curves by epoch; nothing where no value is known."""
+    values = finite([value for line in lines for value in line.values])
+    if not values:
+        return ""
+    axis = share_axis(values) if shares else value_axis(values)
+    epochs = [int(row["epoch"]) for row in content.history]
+    mark = content.best_epoch if best(content) else None
+    return curves(epochs, lines, axis, best=mark, label=label, width=width)
+
+
+def _pair(content: Content, key: str, *, shares: bool) -> str:
+    """A column of the training and of the held-out items."""
+    lines = [
+        Line("train", "train", _column(content, f"train_{key}")),
+        Line("held-out", "held", _column(content, f"val_{key}")),
+    ]
+    lines = [line for line in lines if finite(line.values)] or lines
+    label = f"{key} by epoch, train and held-out; the values stand in the table of epochs"
+    return _drawn(content, lines, label, shares=shares)
+
+
+def _loss(content: Content) -> Figure | None:
+    svg = _pair(content, "loss", shares=False)
+    said = f"{content.curve_words.get('loss', '')} Lower is better.".strip()
+    return Figure(svg, said, "Loss") if svg else None
+
+
+def _score_figure(content: Content, key: str) -> Figure | None:
+    svg = _pair(content, key, shares=key in SHARES)
+    measure, row = content.measure(key), best(content)
+    said = [f"{measure.says[:1].upper()}{measure.says[1:]}, by epoch." if measure.says else ""]
+    told = [
+        f"{name} {written(key, row[column], items)}"
+        for name, column, items in (
+            ("train", f"train_{key}", 0),
+            ("held-out", f"val_{key}", content.items),
+        )
+        if row.get(column) is not None
+    ]
+    said += [f"At epoch {content.best_epoch}: {', '.join(told)}."] if told else []
+    said.append(content.curve_words.get(key, ""))
+    return Figure(svg, " ".join(filter(None, said)), measure.title) if svg else None
+
+
+def _rates(content: Content) -> Figure | None:
+    rates = _column(content, "lr")
+    found = finite(rates)
+    if not found:
+        return None
+    epochs = [int(row["epoch"]) for row in content.history]
+    svg = curves(
+        epochs,
+        [Line("learning rate", "rate", rates)],
+        Axis(0.0, max(found) * 1.05 or 1.0, "{:g}".format),
+        best=content.best_epoch if best(content) else None,
+        label="learning rate by epoch",
+        width=200,
+    )
+    return Figure(svg, title="Learning rate")
+
+
+def _parts(content: Content) -> Figure | None:
+    """The parts of the loss of the training, a line each."""
+    names = _loss_parts(content)[: len(SERIES)]
+    return _series(
+        content, names, "train_", "Parts of the training's loss", "Weighted as in its sum."
+    )
+
+
+def _others(content: Content, scores: Sequence[str]) -> list[Figure | None]:
+    """Further scores: shares in one drawing, others each in its own."""
+    shares = [key for key in scores if key in SHARES][: len(SERIES)]
+    rest = [_score_figure(content, key) for key in scores if key not in shares]
+    return [_series(content, shares, "val_", "Other scores", "Of the held-out items."), *rest]
+
+
+def _series(
+    content: Content, names: Sequence[str], prefix: str, title: str, said: str
+) -> Figure | None:
+    """Several columns in one drawing; `said` and the names of the lines stand below it."""
+    lines = [
+        Line(content.measure(name).title, color, _column(content, f"{prefix}{name}"))
+        for name, color in zip(names, SERIES, strict=False)
+    ]
+    svg = _drawn(content, lines, f"{title} by epoch", shares=prefix == "val_")
+    legend = Legend([(line.name, line.kind) for line in lines])
+    return Figure(svg, said, title, legend=legend) if svg else None
+
+
+def _epochs(content: Content) -> Table:
+    """A row an epoch: the training's columns, those of the held-out items, the time."""
+    columns = _columns(content)
+    train = [key for key in columns if key.startswith("train_") and key != "train_loss"]
+    train.sort(key=lambda key: f"val_{key[6:]}" in columns)
+    held = [key for key in columns if key.startswith("val_") and key != "val_loss"]
+    order = ["epoch", "lr", "train_loss", *train, "val_loss", *held, "seconds"]
+    keys = [key for key in order if key in columns]
+    rows = [[_cell(key, row.get(key), content.items) for key in keys] for row in content.history]
+    marked = {i for i, row in enumerate(content.history) if row["epoch"] == content.best_epoch}
+    heads = [Column(_heading(content, key), "number") for key in keys]
+    return Table(heads, rows, marked=marked, tall=True)
+
+
+def _cell(key: str, value: float | None, items: int) -> Any:
+    side, _, score = key.partition("_")
+    if side in ("train", "val") and score in SHARES:
+        return percent(value, items if side == "val" else 0)
+    return value
+
+
+def _heading(content: Content, key: str) -> str:
+    side, _, score = key.partition("_")
+    if side not in ("train", "val"):
+        return {"lr": "learning rate"}.get(key, key)
+    if side == "train" and score in _loss_parts(content):
+        return score
+    title = content.measure(score).title
+    title = title[:1].lower() + title[1:] if title[1:2].islower() else title
+    return f"{'held-out' if side == 'val' else 'train'} {title}"

@@ -1,0 +1,101 @@
+"""The scores of a training: the one that leads the report, and the section of all of them."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from striate.metrics import Interval
+from striate.metrics.scores import SHARES
+from striate.tasks import Section
+from striate.tasks.section import Beside, Column, Table, Text
+from striate.text import DASH, SPACE, percent
+from striate.workbench.report.content import Content, Score
+
+
+def written(score: str, value: float | None, items: int = 0) -> str:
+    """A score: shares as percentages, others to four digits, a dash for what is not known."""
+    if value is None or math.isnan(value):
+        return DASH
+    return percent(value, items) if score in SHARES else f"{value:.4f}"
+
+
+def head(content: Content) -> dict[str, Any]:
+    """The one result, and what it means: `value`, `words`, `interval`, `meaning`."""
+    scores, items = content.test or content.scores, content.items
+    if content.test:
+        items = content.test_items or 0
+    led = content.headline
+    score = scores.get(led.score)
+    if score is None:
+        return {"value": DASH, "words": led.words, "interval": "", "meaning": []}
+    found = Interval.of(score)
+    low, high = (written(led.score, end, items) for end in (found.low, found.high))
+    return {
+        "value": written(led.score, found.value, items),
+        "words": led.words,
+        "interval": f"95{SPACE}% interval {low} to {high}"
+        if found.known
+        else "No interval can be had: too few items, or none that differ.",
+        "meaning": [*_caution(content), *led.meaning],
+    }
+
+
+def counted(items: int, noun: str, *, test: bool) -> str:
+    """How the items of the headline are called and counted."""
+    split = "test" if test else "held-out"
+    return f"{items:,} {split} {noun}" if items else f"the {split} {noun}"
+
+
+def _caution(content: Content) -> list[str]:
+    items = content.noun
+    luck = f"The interval covers the chance of which {items} fell into this set"
+    said = [f"{luck}; {items} from another source may fare worse."]
+    if content.test:
+        said.append("None of them had a say in the training or in the choice of the epoch.")
+    elif content.chosen:
+        said.append(
+            "The kept epoch was chosen by these same items, which flatters the figure a little."
+        )
+    return said
+
+
+def section(content: Content) -> Section | None:
+    """The scores of each split."""
+    title = "Validation" if content.held_out == "val" else "Test"
+    groups = [(title, content.items, content.scores)]
+    if content.test:
+        groups.insert(0, ("Separate test", content.test_items or 0, content.test))
+    tables = [_table(content, *group) for group in groups if group[2]]
+    if not tables:
+        return None
+    says = [
+        (content.measure(key).title, content.measure(key).says)
+        for key in _ordered(content, groups[0][2])
+    ]
+    glossary = " ".join(f"{title}: {words}." for title, words in says if words)
+    beside = [Beside(tables)] if len(tables) > 1 else tables
+    return Section("Scores", parts=[*beside, *([Text(glossary, soft=True)] if glossary else [])])
+
+
+def _ordered(content: Content, scores: Mapping[str, Score]) -> list[str]:
+    """The one of the headline first, then shares."""
+    return sorted(scores, key=lambda key: (key != content.headline.score, key not in SHARES))
+
+
+def _table(content: Content, title: str, items: int, scores: Mapping[str, Score]) -> Table:
+    rows: list[list[Any]] = []
+    for key in _ordered(content, scores):
+        found, measure = Interval.of(scores[key]), content.measure(key)
+        ends = [
+            written(key, end, items) if found.known else DASH for end in (found.low, found.high)
+        ]
+        drawn = found if key in SHARES else "lower is better" if measure.lower else ""
+        span = f"{ends[0].removesuffix(f'{SPACE}%')} {DASH} {ends[1]}"
+        rows.append([measure.title, written(key, found.value, items), drawn, span])
+    columns = [
+        Column("score", "name"),
+        Column("value", "number"),
+        Column("", "interval"),
+        Column("95 % interval", "number"),
+    ]
+    return Table(columns, rows, title=title, note=f"{items:,} items" if items else "")
