@@ -3,6 +3,7 @@
 import importlib
 import warnings
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,20 +25,23 @@ MODULES = [
 ]
 
 
-def load():
-    """What `onnx.backend.test.loader.load_model_tests(kind="node")` has of the node types in the table.
+@cache
+def cases(module):
+    """What `onnx.backend.test.loader.load_model_tests(kind="node")` has of one module, of the node types in the table.
 
-    That builds all 1,900 cases, which takes seconds; importing a module builds its own.
+    That builds all 1,900 cases, which takes seconds; importing a module builds its own, within the test that asks.
     """
-    for name in MODULES:
-        importlib.import_module(f"onnx.backend.test.case.node.{name}")
     from onnx.backend.test.case.node import _NodeTestCases
 
-    return {
-        case.name: case
-        for case in _NodeTestCases
+    before = len(_NodeTestCases)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        importlib.import_module(f"onnx.backend.test.case.node.{module}")
+    return [
+        case
+        for case in _NodeTestCases[before:]
         if len(case.model.graph.node) == 1 and case.model.graph.node[0].op_type in HANDLERS
-    }
+    ]
 
 
 def padding(attributes: dict[str, Any]) -> Any:
@@ -140,27 +144,32 @@ HANDLERS: dict[str, Handler] = {
     "BatchNormalization": run_batch_norm,
 }
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    CASES = load()
 
-
+@pytest.mark.slow
 def test_no_case_is_missing():
-    assert len(CASES) >= 76
-    kinds = {case.model.graph.node[0].op_type for case in CASES.values()}
+    found = [case for module in MODULES for case in cases(module)]
+    assert len({case.name for case in found}) == len(found) >= 76
+    kinds = {case.model.graph.node[0].op_type for case in found}
     assert kinds >= set(HANDLERS) - {"GlobalLpPool"}
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_case(name):
-    case = CASES[name]
-    node = case.model.graph.node[0]
-    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    for inputs, outputs in case.data_sets:
-        tensors = [torch.from_numpy(np.array(array)) for array in inputs]
-        answers = HANDLERS[node.op_type](attributes, *tensors)
-        answers = answers if isinstance(answers, tuple) else (answers,)
-        for answer, output in zip(answers, outputs, strict=False):
-            torch.testing.assert_close(
-                answer, torch.from_numpy(output), rtol=case.rtol, atol=max(case.atol, 1e-6)
-            )
+@pytest.mark.parametrize("module", MODULES)
+def test_cases(module):
+    for case in cases(module):
+        node = case.model.graph.node[0]
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        for inputs, outputs in case.data_sets:
+            tensors = [torch.from_numpy(np.array(array)) for array in inputs]
+            answers = HANDLERS[node.op_type](attributes, *tensors)
+            compare(case, answers if isinstance(answers, tuple) else (answers,), outputs)
+
+
+def compare(case, answers, outputs):
+    for answer, output in zip(answers, outputs, strict=False):
+        torch.testing.assert_close(
+            answer,
+            torch.from_numpy(output),
+            rtol=case.rtol,
+            atol=max(case.atol, 1e-6),
+            msg=lambda message: f"{case.name}: {message}",
+        )
