@@ -488,6 +488,11 @@ def checkout(name: str, root: Path, folder: Path) -> Checkout:
     return made
 
 
+def processor() -> float:
+    """Seconds of this process and of those that ended."""
+    return sum(os.times()[:4])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("old", type=Path)
@@ -501,13 +506,14 @@ def main() -> int:
         old = checkout("OLD", asked.old, folder / "old")
         tally = Tally(old, checkout("NEW", asked.new, folder / "new"))
         for part in asked.only or PARTS:
-            start = time.monotonic()
+            start, used = time.monotonic(), processor()
             try:
                 PARTS[part](tally)
             except FailedError as error:
                 say(f"DIFFERENT  {part}: {error}")
                 tally.different.append(part)
-            say(f"-- {part}: {time.monotonic() - start:.0f} s")
+            took = f"{time.monotonic() - start:.0f} s, {processor() - used:.0f} s of processor time"
+            say(f"-- {part}: {took}")
     say(f"{len(tally.same)} comparisons are the same, {len(tally.different)} differ")
     say("\n".join(f"differs: {name}" for name in tally.different) or "nothing differs")
     return int(bool(tally.different))
