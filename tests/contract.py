@@ -17,7 +17,6 @@ that NEW adds, and other words of an error, are notes. Times are left out: for s
 """
 
 import argparse
-import ast
 import csv
 import hashlib
 import json
@@ -40,6 +39,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+import contract_messages
+
 VOLATILE = {"seconds", "items_per_second", "waiting"}
 LIMIT = 900  # seconds that a command may take
 
@@ -61,7 +62,7 @@ OTHERS = {
 }
 PACK = "data colours --shards packed --shard-size 20k --val 0.25 --seed 2"
 
-COMMANDS = f"""
+COMMANDS = """
 nets --json
 data digits --json
 data colours --val 0.25 --seed 3 --json
@@ -70,7 +71,6 @@ evaluate PLAIN --json
 evaluate PLAIN --split train --json
 evaluate MIXED colours --json
 predict PLAIN five.png --json
-predict PLAIN five.png broken.png --json
 predict MIXED colours/red --top 2 --json
 measure resnet18 --input 3x64x64 --json
 measure lenet5 resnet20_cifar --json
@@ -82,6 +82,9 @@ see arithmetic PLAIN five.png --layer conv2 --at 3,2,1 --json
 see convolution --input 2x5x5 --kernel 3 --stride 2 --pad 1 --json
 see history depth --json
 train digits --net lenet5 size=28 epochs=1 --folds 3 --name folds plan=default --json
+""".strip().splitlines()
+REFUSED = f"""
+predict PLAIN five.png broken.png --json
 measure resnet19 --json
 train digits epoch=3
 train digits --net lenet5 size=28 lr=1e30 epochs=1 optimizer=sgd plan=default
@@ -297,7 +300,7 @@ def table(path: Path) -> dict[str, list[str]]:
         raise FailedError(f"{path}: there is none")
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return {key: [row[key] for row in rows] for key in rows[0] if key not in VOLATILE}
+    return {key: [row[key] for row in rows] for key in (rows or [{}])[0] if key not in VOLATILE}
 
 
 def by_keys(old: Any, new: Any) -> Compared:
@@ -322,6 +325,8 @@ def unequal(old: Any, new: Any, at: str) -> Iterator[str]:
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for i, (one, other) in enumerate(zip(old, new, strict=True)):
             yield from unequal(one, other, f"{at}[{i}]")
+    elif isinstance(old, list) and isinstance(new, list):
+        yield f"{at}: {len(old)} long became {len(new)}"
     elif repr(old) != repr(new):  # so that NaN is NaN, and 1 is not 1.0
         yield f"{at}: {repr(old)[:120]} became {repr(new)[:120]}"
 
@@ -361,8 +366,9 @@ def ending(here: Checkout, name: str) -> dict[str, Any]:
     """What a training ended with."""
     run = trained(here, name)
     tables = {file: table(run / file) for file in ("results.csv", "items.csv")}
-    undisturbed = tensors(run) == tensors(trained(here, "plain"))
-    return {"weights": tensors(run), "as if not stopped": undisturbed, **tables}
+    if name == "resumed" and tensors(run) != tensors(trained(here, "plain")):
+        raise FailedError(f"{here.name}: resumed, it ends with other weights than undisturbed")
+    return {"weights": tensors(run), **tables}
 
 
 SHEETS = """
@@ -381,11 +387,14 @@ def measure(tally: Tally) -> None:
     sheets: dict[str, Any] = {}
     for here in (tally.old, tally.new):
         done = here.run(["-c", SHEETS, *names])
-        failed = {name: last(done.stderr) for name in names}
+        failed = {name: {"error": last(done.stderr)} for name in names}
         sheets[here.name] = json.loads(done.stdout) if done.returncode == 0 else failed
 
     def sheet(here: Checkout, name: str) -> Any:
-        return sheets[here.name][name]
+        found = sheets[here.name][name]
+        if "error" in found:
+            raise FailedError(f"{here.name}: measure {name}: {found['error']}")
+        return found
 
     for name in names:
         tally.compare(f"measure {name}", partial(sheet, name=name), by_keys)
@@ -410,7 +419,7 @@ def keys_of(here: Checkout, text: str) -> dict[str, None]:
 
 
 def commands(tally: Tally) -> None:
-    for text in COMMANDS:
+    for text in [*COMMANDS, *REFUSED]:
         tally.compare(f"striate {text}", partial(answer, text=text), by_keys)
     doctor = partial(keys_of, text="doctor --json")
     tally.compare("keys of striate doctor --json", doctor, by_keys)
@@ -418,6 +427,7 @@ def commands(tally: Tally) -> None:
 
 def answer(here: Checkout, text: str) -> dict[str, Any]:
     """Exit status of a command, what it prints, and of an error its line; PLAIN and MIXED are run folders."""
+    asked = text
     for name in ("plain", "mixed"):
         if name.upper() in text:
             text = text.replace(name.upper(), str(trained(here, name).relative_to(here.folder)))
@@ -426,6 +436,8 @@ def answer(here: Checkout, text: str) -> dict[str, Any]:
     done = here.run(["-m", "striate", *text.split()])
     printed = [json.loads(line) if line[:1] in "[{" else line for line in done.stdout.splitlines()]
     error = last(done.stderr) if done.returncode else ""
+    if here.name == "OLD" and bool(done.returncode) is not (asked in REFUSED):
+        raise FailedError(f"OLD: striate {text}: exit {done.returncode} {error}")
     return {"exit": done.returncode, "stdout": printed, "stderr": error}
 
 
@@ -448,62 +460,9 @@ def gone_on(here: Checkout) -> dict[str, str]:
     return tensors(run)
 
 
-# --- Messages -------------------------------------------------------------------------------------
-
-
 def errors(tally: Tally) -> None:
-    old, new = (strings(here.root / "src") for here in (tally.old, tally.new))
-    matched = list(patterns(tally.old.root / "tests"))
-    known = lost = 0
-    for where, text in matched:
-        pieces = [piece for piece in shingles(text) if piece in old]
-        gone = [piece for piece in pieces if piece not in new]
-        known, lost = known + bool(pieces), lost + bool(gone)
-        if gone:
-            say(f"to look at {where}: {' | '.join(gone)[:150]}")
-    say(
-        f"{len(matched)} texts of messages in OLD's tests, {known} found in its source, {lost} of them not in NEW's"
-    )
-
-
-def strings(folder: Path) -> str:
-    """All texts of the source below a folder, with single spaces."""
-    trees = (ast.parse(path.read_text()) for path in sorted(folder.rglob("*.py")))
-    return "\0".join(" ".join(text.split()) for tree in trees for text in constants(tree))
-
-
-def constants(node: ast.AST) -> Iterator[str]:
-    """The texts below a node."""
-    for each in ast.walk(node):
-        if isinstance(each, ast.Constant) and isinstance(each.value, str):
-            yield each.value
-
-
-def patterns(folder: Path) -> Iterator[tuple[str, str]]:
-    """Where and what: the texts of `match=`, or if it names a parameter, those of the test's decorators."""
-    for path in sorted(folder.rglob("*.py")):
-        where = path.relative_to(folder.parent)
-        for function in ast.walk(ast.parse(path.read_text())):
-            if isinstance(function, ast.FunctionDef):
-                for node in ast.walk(function):
-                    if isinstance(node, ast.keyword) and node.arg == "match":
-                        given = [
-                            text for mark in function.decorator_list for text in constants(mark)
-                        ]
-                        texts = list(constants(node.value)) or [
-                            text for text in given if " " in text
-                        ]
-                        yield from ((f"{where}:{node.value.lineno}", text) for text in texts)
-
-
-def shingles(pattern: str) -> list[str]:
-    """The literal pieces of a regular expression, three words at a time."""
-    plain = re.sub(r"\\[A-Za-z]|(?<!\\)[.^$*+?{}()\[\]|]", "\0", pattern)
-    found: list[str] = []
-    for piece in re.sub(r"\\(.)", r"\1", plain).split("\0"):
-        words = piece.split()
-        found += [" ".join(words[i : i + 3]) for i in range(max(1, len(words) - 2))]
-    return [piece for piece in found if len(piece) > 4]
+    for line in contract_messages.lost(tally.old.root, tally.new.root):
+        say(f"to look at {line}")
 
 
 # --- Both -----------------------------------------------------------------------------------------
@@ -529,6 +488,11 @@ def checkout(name: str, root: Path, folder: Path) -> Checkout:
     return made
 
 
+def processor() -> float:
+    """Seconds of this process and of those that ended."""
+    return sum(os.times()[:4])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("old", type=Path)
@@ -542,13 +506,14 @@ def main() -> int:
         old = checkout("OLD", asked.old, folder / "old")
         tally = Tally(old, checkout("NEW", asked.new, folder / "new"))
         for part in asked.only or PARTS:
-            start = time.monotonic()
+            start, used = time.monotonic(), processor()
             try:
                 PARTS[part](tally)
             except FailedError as error:
                 say(f"DIFFERENT  {part}: {error}")
                 tally.different.append(part)
-            say(f"-- {part}: {time.monotonic() - start:.0f} s")
+            took = f"{time.monotonic() - start:.0f} s, {processor() - used:.0f} s of processor time"
+            say(f"-- {part}: {took}")
     say(f"{len(tally.same)} comparisons are the same, {len(tally.different)} differ")
     say("\n".join(f"differs: {name}" for name in tally.different) or "nothing differs")
     return int(bool(tally.different))
