@@ -79,12 +79,14 @@ class Part:
         targets: what belongs to each.
         source: where the inputs are.
         broken: the items whose target cannot be used, and why.
+        groups: a number an item that items which belong together share, [N]; None where each stands alone.
     """
 
     names: Sequence[str]
     targets: Targets
     source: Source
     broken: Mapping[int, str] = field(default_factory=dict[int, str])
+    groups: I64 | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -94,7 +96,8 @@ class Part:
         numbers: list[int] = index.tolist() if self.broken else []
         broken = {k: self.broken[i] for k, i in enumerate(numbers) if i in self.broken}
         names, targets = pick(self.names, index), self.targets.take(index)
-        return Part(names, targets, self.source.take(index), broken)
+        groups = None if self.groups is None else self.groups[index]
+        return Part(names, targets, self.source.take(index), broken, groups)
 
 
 @dataclass(frozen=True)

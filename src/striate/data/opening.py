@@ -225,6 +225,8 @@ def _split(listing: Listing, val: float | str | None, rule: str, seed: int) -> L
         listing = replace(
             listing, note="; ".join([*([listing.note] if listing.note else []), note])
         )
+    if alike is not None or listing.groups or (rule != "stratified" and not assigned):
+        whole = replace(whole, groups=together)
     train, held = _halves(listing, whole, together, val, seed)
     test = {"test": parts["test"]} if "test" in parts else {}
     return replace(listing, parts={"train": whole.take(train), "val": whole.take(held), **test})

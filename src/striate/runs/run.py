@@ -201,14 +201,17 @@ class Run(Result):
         arrays = data.arrays(split, size=form.size, color=form.color or None, fit=form.fit)
         part = data.splits[split]
         found = answered(self.used, arrays, part.targets, natural_sizes(part))
+        groups = None if part.part.groups is None else part.part.groups[arrays.numbers]
         scores = Scores(
             str(self.path),
             data.path,
             split,
             len(arrays),
-            found.meter.scores(),
-            found.meter.per_class(),
+            found.meter.scores(groups),
+            found.meter.per_class(groups),
             found.meter.confusion(),
+            self.task.columns,
+            found.meter.notes(groups),
         )
         return Held(self.used, data, part, arrays, found, scores)
 

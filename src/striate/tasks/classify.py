@@ -16,8 +16,8 @@ from striate import losses
 from striate.augment import read
 from striate.data import Data
 from striate.errors import RecipeError, ShapeError
-from striate.metrics import Interval
-from striate.metrics.classify import confusion_matrix, per_class, score
+from striate.metrics import Interval, Scores
+from striate.metrics.classify import confusion_matrix, score
 from striate.models import catalog
 from striate.tasks.by_class import class_table, confusion_figure, pairs_table, with_training
 from striate.tasks.section import (
@@ -63,6 +63,11 @@ class Classify(Task):
     mixes: ClassVar[bool] = True
     held_loss: ClassVar[bool] = False
     counted: ClassVar[tuple[str, ...]] = ("accuracy",)
+    columns: ClassVar[Mapping[str, str]] = {
+        "recall": "recall",
+        "precision": "precision",
+        "support": "items",
+    }
     main: ClassVar[str] = "accuracy"
     measures: ClassVar[Mapping[str, Measure]] = {
         "accuracy": Measure("Accuracy", "share answered rightly"),
@@ -325,6 +330,7 @@ class Labelled(Meter):
         self.classes = classes
         self._probs: list[Probabilities] = []
         self._truth: list[NDArray[np.int64]] = []
+        self._found: tuple[object, Scores] | None = None
 
     def add(self, answers: Any, truths: Sequence[int] | NDArray[Any]) -> None:
         """Count some items: probabilities [B, K] and class numbers [B]."""
@@ -358,8 +364,19 @@ class Labelled(Meter):
 
     def scores(self, groups: NDArray[np.int64] | None = None) -> dict[str, Interval]:
         """Accuracy, averages over classes, calibration, loss."""
-        del groups
-        return dict(score(self.probs, self.truth, classes=self.classes).scores)
+        return dict(self._scored(groups).scores)
+
+    def _scored(self, groups: NDArray[np.int64] | None) -> Scores:
+        """All of them at once; asked for again as long as nothing is added."""
+        key = (len(self._truth), None if groups is None else groups.tobytes())
+        if self._found is None or self._found[0] != key:
+            found = score(self.probs, self.truth, classes=self.classes, groups=groups)
+            self._found = (key, found)
+        return self._found[1]
+
+    def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]:
+        """Which scores have no interval, and why."""
+        return list(self._scored(groups).notes)
 
     @property
     def merit(self) -> float:
@@ -370,9 +387,9 @@ class Labelled(Meter):
         """Counts, rows truth, columns answers."""
         return confusion_matrix(self.truth, self.probs.argmax(1), len(self.classes))
 
-    def per_class(self) -> list[dict[str, Any]]:
+    def per_class(self, groups: NDArray[np.int64] | None = None) -> list[dict[str, Any]]:
         """Support, recall with its interval, precision, F1."""
-        return per_class(self.confusion(), self.classes)
+        return [dict(row) for row in self._scored(groups).per_class]
 
 
 def balanced_weights(counts: Sequence[int]) -> tuple[float, ...]:

@@ -77,6 +77,7 @@ class Detect(Task):
         ),
     }
     formats: ClassVar[tuple[str, ...]] = ("json", "csv", "yolo", "coco")
+    columns: ClassVar[Mapping[str, str]] = {"ap50": "AP50", "ap": "AP", "support": "objects"}
     classes: tuple[str, ...]
     spelled: str = "grid"
     boxes: int = 2
@@ -414,9 +415,13 @@ class Precisions(Meter):
         """Mean average precision at overlap 0.5."""
         return self._counted.values()["map50"]
 
-    def per_class(self) -> list[dict[str, Any]]:
+    def per_class(self, groups: NDArray[np.int64] | None = None) -> list[dict[str, Any]]:
         """Average precision of each class."""
-        return self._counted.per_class()
+        return self._counted.per_class(groups)
+
+    def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]:
+        """Whether there are too few items for intervals."""
+        return self._counted.notes(groups)
 
     def boxes_confused(self) -> NDArray[np.int64]:
         """Counts of sure boxes [K + 1, K + 1], rows truth, columns answers, the background last."""

@@ -73,6 +73,7 @@ class Segment(Task):
         ),
         "rand": Measure("Rand", "pairs of pixels rightly joined or parted, in the foreground"),
     }
+    columns: ClassVar[Mapping[str, str]] = {"iou": "IoU", "dice": "Dice", "support": "pictures"}
     classes: tuple[str, ...]
     spelled: str = "cross_entropy+dice"
     smoothing: float = 0.0
@@ -351,9 +352,13 @@ class Pixels(Meter):
         """Mean IoU."""
         return self._counted.values()["miou"]
 
-    def per_class(self) -> list[dict[str, Any]]:
+    def per_class(self, groups: NDArray[np.int64] | None = None) -> list[dict[str, Any]]:
         """IoU with its interval, Dice, precision, recall."""
-        return self._counted.per_class()
+        return self._counted.per_class(groups)
+
+    def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]:
+        """Whether there are too few items for intervals."""
+        return self._counted.notes(groups)
 
 
 def palette(count: int) -> list[tuple[int, int, int]]:

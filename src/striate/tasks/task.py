@@ -98,8 +98,14 @@ class Meter(ABC):
     def merit(self) -> float:
         """What the kept epoch maximises."""
 
-    def per_class(self) -> list[dict[str, Any]]:
+    def per_class(self, groups: NDArray[np.int64] | None = None) -> list[dict[str, Any]]:
         """A row a class: label, support and scores; none where the task has no classes."""
+        del groups
+        return []
+
+    def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]:
+        """What a reader of the scores must know, such as that there are too few items for intervals."""
+        del groups
         return []
 
     def confusion(self) -> NDArray[np.int64] | None:
@@ -163,6 +169,7 @@ class Task(ABC):
         held_loss: whether the loss of the held-out items is to be computed as in training; else its meter has it.
         maps: whether outputs are maps [B, K, H, W] of the picture's places, so that large ones are answered in tiles.
         formats: in which predictions can be written.
+        columns: what of a row a class is shown on a terminal, with its heading; the worst by the first are listed.
         classes: their names; () of a task without.
         class_weights: a factor on the loss of each class, where the recipe balances them.
         counted: the names of what `counts` gives; further columns of a training are parts of its loss.
@@ -182,6 +189,7 @@ class Task(ABC):
     maps: ClassVar[bool] = False
     formats: ClassVar[tuple[str, ...]] = ("json", "csv")
     counted: ClassVar[tuple[str, ...]] = ()
+    columns: ClassVar[Mapping[str, str]] = {}
     main: ClassVar[str] = ""
     measures: ClassVar[Mapping[str, Measure]] = {}
     classes: tuple[str, ...] = ()
