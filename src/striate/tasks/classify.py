@@ -104,18 +104,8 @@ class Classify(Task):
 
     @classmethod
     def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
-        """LeNet-5 for small grey pictures, else ResNet-18; views that keep small pictures whole."""
-        native = data.native_size
-        color = recipe.color or data.color
-        net = recipe.net or ("" if own_net else _net(native, color))
-        own = native if native is not None and max(native) <= OWN else PUBLISHED
-        small = native is not None and max(native) <= SMALL
-        return {
-            "net": net or None,
-            "size": recipe.size or (own if own_net else _size(net, native)),
-            "color": color,
-            "augment": "shift" if small else "crop+flip" if color == "rgb" else "crop",
-        }
+        """Of whole pictures; see `whole_pictures`."""
+        return whole_pictures(data, recipe, own_net=own_net)
 
     def head(self) -> dict[str, Any]:
         """A score a class."""
@@ -400,6 +390,24 @@ def balanced_weights(counts: Sequence[int]) -> tuple[float, ...]:
     """
     held = torch.tensor(counts, dtype=torch.int64)
     return tuple((int(held.sum()) / (len(counts) * held.clamp_min(1).double())).tolist())
+
+
+def whole_pictures(data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
+    """Settings of nets that see whole pictures.
+
+    LeNet-5 for small grey pictures, else ResNet-18; views that keep small pictures whole.
+    """
+    native = data.native_size
+    color = recipe.color or data.color
+    net = recipe.net or ("" if own_net else _net(native, color))
+    own = native if native is not None and max(native) <= OWN else PUBLISHED
+    small = native is not None and max(native) <= SMALL
+    return {
+        "net": net or None,
+        "size": recipe.size or (own if own_net else _size(net, native)),
+        "color": color,
+        "augment": "shift" if small else "crop+flip" if color == "rgb" else "crop",
+    }
 
 
 def _net(native: Size | None, color: str) -> str:
