@@ -254,8 +254,9 @@ def plot(
     *,
     label: str,
     names: tuple[str, str],
+    points: Sequence[tuple[float, float]] = (),
 ) -> str:
-    """One line through points of two axes.
+    """One line through points of two axes, and points that it does not go through.
 
     Args:
         line: the points, in order.
@@ -263,15 +264,19 @@ def plot(
         up: the vertical axis.
         label: what a reader who cannot see is told.
         names: of both axes.
+        points: drawn as dots.
     """
     frame = Frame(across, up, 220, 170, margin=18.0)
     parts = [frame.levels()]
     parts += [text(across.form(v), frame.x(v), frame.bottom + 13, "mid") for v in across.ticks()]
     parts.append(text(names[0], (frame.left + frame.right) / 2, frame.height - 1, "mid axis"))
     parts.append(text(names[1], frame.left, frame.top - 5, "axis"))
-    points = " ".join(f"{frame.x(a):.1f},{frame.y(b):.1f}" for a, b in line)
+    through = " ".join(f"{frame.x(a):.1f},{frame.y(b):.1f}" for a, b in line)
     if line:
-        parts.append(tag("polyline", "", {"points": points, "class": "line held"}))
+        parts.append(tag("polyline", "", {"points": through, "class": "line held"}))
+    for a, b in points:
+        dot = {"cx": frame.x(a), "cy": frame.y(b), "r": 1.6, "class": "dot"}
+        parts.append(tag("circle", "", dot))
     return chart("".join(parts), frame.width, frame.height, label)
 
 
