@@ -83,6 +83,17 @@ def write_boxes(root: Path) -> Path:
     return root
 
 
+def write_numbers(root: Path) -> Path:
+    """values.csv: where the middle of the rectangle lies."""
+    (root / "images").mkdir(parents=True, exist_ok=True)
+    lines = ["path,label"]
+    for i, (picture, (x0, _, x1, _), _) in enumerate(_pictures(24)):
+        Image.fromarray(picture).save(root / "images" / f"{i:02d}.png")
+        lines.append(f"images/{i:02d}.png,{100.25 + (x0 + x1) / 2}")
+    (root / "values.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
 SHORT = {"plan": "default", "epochs": 2, "batch": 6, "health": 0, "optimizer": "adamw", "lr": 0.003}
 
 CASES = {
@@ -98,6 +109,13 @@ CASES = {
         },
         "accuracy",
         "label",
+    ),
+    "regress": Case(
+        "regress",
+        write_numbers,
+        {**SHORT, "net": "resnet20_cifar", "width": 0.25, "size": SIDE, "augment": "none"},
+        "mae",
+        "value",
     ),
     "segment": Case(
         "segment",

@@ -15,6 +15,7 @@ TASKS: dict[str, str | type[Task]] = {
     "classify": "striate.tasks.classify:Classify",
     "segment": "striate.tasks.segment:Segment",
     "detect": "striate.tasks.detect:Detect",
+    "regress": "striate.tasks.regress:Regress",
 }
 
 

@@ -1,0 +1,256 @@
+"""One or several numbers an item. B batch, V numbers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from striate import losses
+from striate.data import Data
+from striate.errors import ShapeError
+from striate.metrics import Interval
+from striate.metrics.regress import RegressMeter
+from striate.svg import Axis, plot
+from striate.tasks.classify import whole_pictures
+from striate.tasks.section import Column, Figure, Gallery, Headline, Measure, Section, Table, Tile
+from striate.tasks.task import HeldOut, Meter, Settings, Size, Task, answered
+from striate.text import number
+
+WORST = 20  # items shown in the report
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Regress(Task):
+    """Regression: the net learns numbers scaled to mean 0 and deviation 1 in training, answers are scaled back.
+
+    Attributes:
+        numbers: names of the numbers.
+        spelled: the loss as `striate.losses.read` takes it, of scaled numbers.
+        mean, std: of each number over the training items, by which it is scaled.
+    """
+
+    name: ClassVar[str] = "regress"
+    kinds: ClassVar[tuple[str, ...]] = ("values",)
+    loss_names: ClassVar[tuple[str, ...]] = ("l1", "l2", "huber")
+    usual_loss: ClassVar[str] = "huber"
+    main: ClassVar[str] = "mae"
+    measures: ClassVar[Mapping[str, Measure]] = {
+        "mae": Measure("Mean absolute error", "in the unit of the numbers", lower=True),
+        "rmse": Measure("Root mean square error", "large errors count more", lower=True),
+        "mape": Measure("Mean absolute percentage error", "of the true number", lower=True),
+        "r2": Measure("R²", "share of the variance that is explained"),
+    }
+    numbers: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    spelled: str = "huber"
+
+    @classmethod
+    def of(cls, data: Data, recipe: Settings) -> Self:
+        """With the loss of the recipe, and mean and deviation of the training items."""
+        split = data.splits["train"]
+        rows = np.array([split.targets.truth(i) for i in data.readable("train").tolist()])
+        std = np.nanstd(rows, axis=0)
+        scale = np.where(std > 0, std, 1.0)  # a number that never changes must not be blown up
+        mean = np.nanmean(rows, axis=0)
+        spelled = recipe.loss or cls.usual_loss
+        return cls(data.outputs, tuple(mean.tolist()), tuple(scale.tolist()), spelled)
+
+    @classmethod
+    def restored(cls, classes: Sequence[str], config: Mapping[str, Any]) -> Self:
+        """To answer with, in the unit of the numbers."""
+        del classes
+        mean, std = (tuple(float(v) for v in config[key]) for key in ("mean", "std"))
+        return cls(tuple(str(name) for name in config["outputs"]), mean, std)
+
+    def config(self) -> dict[str, Any]:
+        """Names, and how the numbers were scaled."""
+        return {"outputs": list(self.numbers), "mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
+        """Of whole pictures; see `whole_pictures`."""
+        return whole_pictures(data, recipe, own_net=own_net)
+
+    @classmethod
+    def wanted(cls) -> str:
+        """What the losses are of."""
+        return "pictures with numbers"
+
+    def head(self) -> dict[str, Any]:
+        """An output a number."""
+        return {"num_classes": len(self.numbers)}
+
+    # ---------------------------------------------------------------------------------- a step of it
+
+    @cached_property
+    def _composite(self) -> losses.Composite:
+        return losses.read(self.spelled)
+
+    def criterion(self, answer: Any, target: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Of scaled numbers; one that an item lacks is taken as answered rightly."""
+        mean, std = answer.new_tensor(self.mean).float(), answer.new_tensor(self.std).float()
+        exact = answer.float()
+        scaled = (target.float() - mean) / std
+        return self._composite.measured(exact, torch.where(scaled.isnan(), exact.detach(), scaled))
+
+    def check_answer(self, outputs: Any, x: Tensor) -> None:
+        """An output for each number.
+
+        Raises:
+            ShapeError: what came and what was expected.
+        """
+        expected = (len(x), len(self.numbers))
+        if not isinstance(outputs, Tensor) or tuple(outputs.shape) != expected:
+            raise ShapeError(
+                f"the net answers {answered(outputs)} to {expected[0]} {self.noun}, expected one tensor {expected}: "
+                f"an output for each of {', '.join(self.numbers)}"
+            )
+
+    # ------------------------------------------------------------------------------------ its answers
+
+    def decode(self, outputs: Tensor, sizes: Sequence[Size]) -> Numbers:
+        """Numbers [B, V] in their own unit."""
+        del sizes
+        return outputs.double().cpu().numpy() * np.array(self.std) + np.array(self.mean)
+
+    def item_scores(self, answer: Numbers, truth: Numbers) -> dict[str, float]:
+        """Errors of one item."""
+        found = RegressMeter(self.numbers).item_scores(answer, truth)
+        return {key: value for key, value in found.items() if np.isfinite(value)}
+
+    def item_words(self, answer: Numbers, truth: Numbers) -> dict[str, str]:
+        """Truth and answer, a column a number."""
+        pairs = (("truth", truth), ("answer", answer))
+        return {
+            f"{word} {name}" if len(self.numbers) > 1 else word: f"{value:.6g}"
+            for word, values in pairs
+            for name, value in zip(self.numbers, values.tolist(), strict=True)
+        }
+
+    def meter(self, *, whole: bool = False) -> "Errors":
+        """A meter of errors."""
+        del whole
+        return Errors(self.numbers)
+
+    def answer(self, one: Numbers) -> dict[str, Any]:
+        """The number, or each by its name."""
+        if len(self.numbers) == 1:
+            return {"value": float(one[0])}
+        return {"values": dict(zip(self.numbers, one.tolist(), strict=True))}
+
+    def table(self, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """One row of numbers."""
+        return [dict(answer.get("values") or {self.numbers[0]: answer["value"]})]
+
+    def line(self, answer: Mapping[str, Any]) -> str:
+        """The numbers with their names."""
+        return ", ".join(f"{name} {value:.6g}" for name, value in self.table(answer)[0].items())
+
+    # -------------------------------------------------------------------------------------- the report
+
+    def headline(self, held: HeldOut, of: str) -> Headline:
+        """The mean absolute error, and that of answering the mean of the training items every time."""
+        off = np.abs(held.meter.truths - np.array(self.mean))
+        said = f"Answering the mean of the training items every time would be off by {number(float(np.nanmean(off)))}."
+        return super().headline(held, of)._replace(meaning=[said])
+
+    def sections(self, held: HeldOut) -> list[Section]:
+        """Answers over truths, errors a number, and the items that are furthest off."""
+        order = sorted(range(len(held.rows)), key=lambda i: -held.rows[i].get("mae", -1.0))[:WORST]
+        tiles = [self._tile(item) for item in held.items(order)]
+        return [
+            Section("Answers and truths", parts=[*self._scatters(held), self._table(held)]),
+            Section("The furthest off", parts=[Gallery(tiles)], name="Furthest off"),
+        ]
+
+    def _scatters(self, held: HeldOut) -> list[Figure]:
+        """A point an item for each number; on the line the answer is the truth."""
+        figures: list[Figure] = []
+        for k, name in enumerate(self.numbers):
+            truth, answer = held.meter.truths[:, k], held.meter.answers[:, k]
+            there = ~np.isnan(truth)
+            points = list(zip(truth[there].tolist(), answer[there].tolist(), strict=True))
+            ends = [value for point in points for value in point] or [0.0, 1.0]
+            axis = Axis(min(ends), max(ends), "{:g}".format)
+            label, ideal = (
+                f"{name}: answers over truths",
+                [(axis.low, axis.low), (axis.high, axis.high)],
+            )
+            drawn = plot(ideal, axis, axis, label=label, names=("truth", "answer"), points=points)
+            figures.append(
+                Figure(drawn, f"{name}: {len(points):,} held-out {self.noun}.", widths=(220, 420))
+            )
+        return figures
+
+    @staticmethod
+    def _table(held: HeldOut) -> Table:
+        columns = [Column(""), Column("items", "number"), Column("mean absolute error", "number")]
+        columns += [Column(word, "number") for word in ("low", "high", "RMSE", "R²", "bias")]
+        keys = ("label", "support", "mae", "low", "high", "rmse", "r2", "bias")
+        return Table(columns, [[row[key] for key in keys] for row in held.meter.per_output()])
+
+    def _tile(self, item: Any) -> Tile:
+        pairs = zip(self.numbers, item.truth.tolist(), item.answer.tolist(), strict=True)
+        lines = [
+            f"{name}: truth {number(truth)}, answered {number(answer)}"
+            for name, truth, answer in pairs
+        ]
+        return Tile(item.input, lines[0], lines[1:], code=item.name)
+
+
+class Errors(Meter):
+    """Answers and truths of every item."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._counted = RegressMeter(names)
+
+    def add(self, answers: Any, truths: Sequence[Any] | NDArray[Any]) -> None:
+        """Count numbers [B, V]."""
+        self._counted.add(np.asarray(answers, np.float64), np.asarray(truths, np.float64))
+
+    @property
+    def answers(self) -> Numbers:
+        """Of all items, [N, V]."""
+        return self._counted.state()["answers"]
+
+    @property
+    def truths(self) -> Numbers:
+        """Of all items, [N, V]."""
+        return self._counted.state()["targets"]
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Both."""
+        return self._counted.state()
+
+    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take in those of another."""
+        self.add(state["answers"], state["targets"])
+
+    def values(self) -> dict[str, float]:
+        """The mean absolute error first."""
+        return {key: value for key, value in self._counted.values().items() if np.isfinite(value)}
+
+    def scores(self, groups: NDArray[np.int64] | None = None) -> dict[str, Interval]:
+        """Errors with intervals."""
+        return self._counted.scores(groups)
+
+    def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]:
+        """Whether there are too few items for intervals."""
+        return self._counted.notes(groups)
+
+    @property
+    def merit(self) -> float:
+        """Minus the mean absolute error: the smallest is kept."""
+        return -self._counted.values()["mae"]
+
+    def per_output(self) -> list[dict[str, Any]]:
+        """A row a number."""
+        return self._counted.per_output()
