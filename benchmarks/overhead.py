@@ -59,7 +59,7 @@ def bare(job: turns.Job, state: State) -> turns.Call:
             x, target = batches.take(index, 0, step)
             opt.zero_grad()
             with job.plan.autocast():
-                loss = job.task.loss(net(job.plan.batch(x)), target)
+                loss = job.task.criterion(net(job.plan.batch(x)), target)[0]
             loss.backward()
             opt.step()
 

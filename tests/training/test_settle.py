@@ -47,6 +47,7 @@ def test_auto_may_be_one_word_of_several(shapes):
 def test_what_is_said_stays(shapes):
     said = {
         "net": "mlp",
+        "loss": "cross_entropy",
         "size": 20,
         "color": "rgb",
         "batch": 4,

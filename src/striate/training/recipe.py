@@ -182,6 +182,9 @@ class Recipe(BaseModel):
     max_pixels: int | None = Field(
         default=None, ge=1, description="larger pictures are refused; 50,000,000 if not given"
     )
+    levels: Numbers | None = Field(
+        default=None, description="values of deep pictures that become 0 and 255: 0,4095; measured"
+    )
     broken: Literal["stop", "skip"] | float = Field(
         default="stop", description="what broken files do: stop past 1 % and five, skip, or a share"
     )

@@ -70,6 +70,7 @@ class Settings(TypedDict, total=False):
     ignore: str | list[str]
     broken: str | float
     max_pixels: int
+    levels: Sequence[float]
     on_nan: str
     oom: str
     deterministic: bool
@@ -198,7 +199,17 @@ def opened(data: str | Path | Data, recipe: Recipe) -> Data:
         DataError: nothing usable lies there.
     """
     if isinstance(data, Data):
-        for key in ("val", "split", "ignore", "broken", "cache", "layout", "task", "max_pixels"):
+        for key in (
+            "val",
+            "split",
+            "ignore",
+            "broken",
+            "cache",
+            "layout",
+            "task",
+            "max_pixels",
+            "levels",
+        ):
             if key in recipe.model_fields_set:
                 raise ArgumentError(
                     f"{key}= belongs to striate.open: these data are opened already"
@@ -215,6 +226,7 @@ def opened(data: str | Path | Data, recipe: Recipe) -> Data:
         layout=recipe.layout,
         task=recipe.task,
         max_pixels=data_room.MAX_PIXELS if recipe.max_pixels is None else recipe.max_pixels,
+        levels=recipe.levels,
     )
 
 
