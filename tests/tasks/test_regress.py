@@ -1,6 +1,7 @@
 """Numbers of pictures: scaled to be learned, in their own unit again when they are answered."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -47,6 +48,9 @@ def test_several_numbers_come_back_in_their_own_unit(bright, tmp_path):
     assert isinstance(task, Regress)
     assert task.std[0] / task.std[1] == pytest.approx(2000, rel=0.1)
     scores = run.evaluate()
+    elsewhere = shutil.copytree(bright, tmp_path / "elsewhere")
+    (elsewhere / "00.png").unlink()
+    assert run.evaluate(elsewhere).items == 59  # read as the data of the training were
     assert scores.scores["r2"].value > 0.98
     (found,) = run.predict(bright / "30.png")
     values = found.as_dict()["values"]

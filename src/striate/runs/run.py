@@ -318,11 +318,38 @@ class Run(Result):
             return data
         if data is None:
             return self.open_data()
-        most = self._max_pixels if max_pixels is None else max_pixels
-        levels = self.config.preprocessing.levels
-        opened = data_room.open(data, val=0, broken=broken, max_pixels=most, levels=levels)
+        opened = self._other(data, broken, self._max_pixels if max_pixels is None else max_pixels)
         known = opened.fingerprint == self.config.data["fingerprint"]
         return self.open_data(data) if known else opened
+
+    def _other(self, data: str | Path, broken: str | float, max_pixels: int) -> Data:
+        """Other data, understood as those of the training were, or by themselves where that fails."""
+        trained = self.config.data["origin"]
+        levels = self.config.preprocessing.levels
+        asked = (trained.get("layout"), trained.get("task"))
+        ways: list[tuple[str | None, str | None]] = [asked, (None, None), (None, self.config.task)]
+        first: DataError | ArgumentError | None = None
+        mismatched: Data | None = None
+        for layout, task in dict.fromkeys(ways):
+            try:
+                opened = data_room.open(
+                    data,
+                    val=0,
+                    broken=broken,
+                    max_pixels=max_pixels,
+                    levels=levels,
+                    layout=layout,
+                    task=task,
+                )
+            except (DataError, ArgumentError) as error:
+                first = first or error
+                continue
+            if opened.kind in self.task.kinds:
+                return opened
+            mismatched = mismatched or opened  # `held` says what is wrong with it
+        if mismatched is None:
+            raise first or DataError(f"{data} cannot be opened")
+        return mismatched
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON shape `train`."""

@@ -229,8 +229,14 @@ def _check_norm(net: nn.Module, batches: Batches, recipe: Recipe, world: int) ->
         shared = f" shared by {world} processes" if world > 1 else ""
         raise RecipeError(
             f"batch={recipe.batch}{shared}: batch normalisation cannot learn from one picture a step; "
-            f"use batch={least * world} or more"
+            f"use batch={_batch_of(batches.count, least * world)} or more"
         )
+
+
+def _batch_of(items: int, least: int) -> int:
+    """The smallest batch of which no step of an epoch has fewer items than `least`."""
+    fits = (b for b in range(least, items + 1) if items // math.ceil(items / b) >= least)
+    return next(fits, least)
 
 
 def _explicit(net: nn.Module, words: str, device: str) -> Plan:

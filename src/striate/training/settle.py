@@ -46,7 +46,7 @@ def settle(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recipe:
             "loss": recipe.loss or usual.get("loss") or task.usual_loss,
             "epochs": recipe.epochs or _epochs(recipe, items),
             "batch": batch,
-            "lr": recipe.lr or _rate(recipe, min(batch, items), light=light),
+            "lr": recipe.lr or usual.get("lr") or _rate(recipe, min(batch, items), light=light),
             "augment": read("+".join(words)).text,
             "weight_decay": decay(recipe),
         }
