@@ -63,6 +63,13 @@ class Policy:
         """The steps of one kind: place, warp, value or mix."""
         return tuple(step for step in self.steps if WORDS[step[0]].kind == kind)
 
+    def within_windows(self) -> "Policy":
+        """The same on a window anywhere in the picture, where no step takes one."""
+        windows = {"crop", "resized"} & dict(self.steps).keys()
+        if windows or self.shifts:
+            return self
+        return read("crop" if self.text in ("", "none") else f"crop+{self.text}")
+
     @property
     def resamples(self) -> bool:
         """Whether pixels are computed anew, not only moved."""

@@ -25,11 +25,12 @@ from striate.tasks.by_class import class_table, confusion_figure, pairs_table, w
 from striate.tasks.pictures import scale, shrunk
 from striate.tasks.section import Beside, Figure, Gallery, Measure, Section, Text, Tile
 from striate.tasks.segment import palette
-from striate.tasks.task import HeldOut, Item, Meter, Settings, Size, Task, answered
+from striate.tasks.task import HeldOut, Item, Meter, Settings, Size, Task, answered, epochs_of
 from striate.text import SPACE, percent, short
 
 SIDE = 320  # of the longer side of a picture, unless all are smaller
 STRIDE = 32  # sides are multiples of it
+BATCH, RATE, STEPS = 8, 0.002, 2000  # of a default training with AdamW
 LEAST = 0.001  # confidence of a box that is scored: average precision looks at all of them
 SURE = 0.25  # confidence of a box that is shown
 SURE_WORDS = f"{100 * SURE:g}{SPACE}%"
@@ -111,7 +112,9 @@ class Detect(Task):
             "color": recipe.color or data.color,
             "augment": "flip+scale:0.3+translate:0.1+brightness+contrast",
             "loss": "yolo" if paper else "grid",
-            "batch": 8,
+            "batch": BATCH,
+            "lr": RATE,
+            "epochs": epochs_of(STEPS, BATCH, data),
             "options": options,
         }
 

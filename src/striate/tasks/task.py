@@ -63,6 +63,8 @@ class Settings(Protocol):
     @property
     def color(self) -> str | None: ...
     @property
+    def weights(self) -> str | None: ...
+    @property
     def options(self) -> Mapping[str, Any]: ...
 
 
@@ -429,6 +431,11 @@ def refuse_net(task: type[Task], name: str) -> None:
             else "no net of the catalogue does that: bring your own"
         )
     )
+
+
+def epochs_of(steps: int, batch: int, data: Data) -> int:
+    """Epochs of about so many steps, from 10 to 100."""
+    return max(10, min(100, round(steps * batch / max(1, len(data.splits["train"])))))
 
 
 def answered(outputs: Any) -> str:

@@ -90,10 +90,8 @@ class Batches:
     ) -> tuple[Tensor, Tensor]:
         """Pictures as the net is to see them, and their targets in the places of those."""
         policy = read(self.augment)
-        if plain and self.cropped:
-            policy = read(
-                "crop"
-            )  # a whole picture may be far larger than what the steps before had
+        if self.cropped:  # a whole picture may be far larger than the window that is asked for
+            policy = read("crop") if plain else policy.within_windows()
         elif plain or not (policy.shifts or policy.views):
             return self._middle(images, targets)
         if policy.shifts:

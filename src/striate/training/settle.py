@@ -43,10 +43,15 @@ def settle(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recipe:
             "size": usual.get("size"),
             "color": usual.get("color"),
             "options": {**usual.get("options", {}), **recipe.options},
+            "width": recipe.width
+            if "width" in recipe.model_fields_set
+            else usual.get("width", recipe.width),
             "loss": recipe.loss or usual.get("loss") or task.usual_loss,
-            "epochs": recipe.epochs or _epochs(recipe, items),
+            "epochs": recipe.epochs or _epochs(recipe, items, usual.get("epochs")),
             "batch": batch,
-            "lr": recipe.lr or usual.get("lr") or _rate(recipe, min(batch, items), light=light),
+            "lr": recipe.lr
+            or (usual.get("lr") if recipe.optimizer == "adamw" else None)
+            or _rate(recipe, min(batch, items), light=light),
             "augment": read("+".join(words)).text,
             "weight_decay": decay(recipe),
         }
@@ -73,9 +78,11 @@ def stored_fit(recipe: Recipe, fit: str) -> str:
     return "native" if recipe.crop else fit
 
 
-def _epochs(recipe: Recipe, items: int) -> int | None:
+def _epochs(recipe: Recipe, items: int, usual: int | None) -> int | None:
     """None where the clock ends the training."""
-    return None if recipe.budget else max(EPOCHS[0], min(EPOCHS[1], -(-SEEN // items)))
+    if recipe.budget:
+        return None
+    return usual or max(EPOCHS[0], min(EPOCHS[1], -(-SEEN // items)))
 
 
 def _spec_of(weights: str | None) -> NetSpec | None:
