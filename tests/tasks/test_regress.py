@@ -32,7 +32,8 @@ LAYOUT = "csv:label=thousands+half"
 
 def test_several_numbers_come_back_in_their_own_unit(bright, tmp_path):
     data = striate.open(bright, layout=LAYOUT)
-    assert (data.task, data.outputs) == ("regress", ("thousands", "half"))
+    assert (data.task, data.outputs, len(data)) == ("regress", ("thousands", "half"), 60)
+    assert "of 60 rows 1 lack half" in data.note
     run = striate.train(
         data,
         net="linear",

@@ -130,7 +130,7 @@ class Regress(Task):
         """Truth and answer, a column a number."""
         pairs = (("truth", truth), ("answer", answer))
         return {
-            f"{word} {name}" if len(self.numbers) > 1 else word: f"{value:.6g}"
+            f"{word} {name}" if len(self.numbers) > 1 else word: _written(value)
             for word, values in pairs
             for name, value in zip(self.numbers, values.tolist(), strict=True)
         }
@@ -200,10 +200,15 @@ class Regress(Task):
     def _tile(self, item: Any) -> Tile:
         pairs = zip(self.numbers, item.truth.tolist(), item.answer.tolist(), strict=True)
         lines = [
-            f"{name}: truth {number(truth)}, answered {number(answer)}"
+            f"{name}: truth {_written(truth) or 'not given'}, answered {_written(answer)}"
             for name, truth, answer in pairs
         ]
         return Tile(item.input, lines[0], lines[1:], code=item.name)
+
+
+def _written(value: float) -> str:
+    """A number in a cell; empty where an item lacks it."""
+    return "" if np.isnan(value) else f"{value:.6g}"
 
 
 class Errors(Meter):

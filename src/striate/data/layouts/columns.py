@@ -50,13 +50,18 @@ def is_missing(cell: str) -> bool:
     return cell.lower() in _MISSING
 
 
+def is_flag(cell: str) -> bool:
+    """Whether a cell says yes or no."""
+    return cell.lower() in _FLAGS
+
+
 def meant(
     columns: Sequence[Column], places: Sequence[str], separator: str | None, task: str | None
 ) -> Meant:
     """What the label columns of a table mean.
 
     Args:
-        columns: one, or several of flags or numbers; no cell of them is missing.
+        columns: one, or several of flags or numbers; a cell is missing at most among several numbers (nan then).
         places: where each row stands, for messages.
         separator: between several labels in one cell, if it was given.
         task: "classify" or "regress" where it was asked for.
@@ -103,12 +108,12 @@ def _numbers(
     Raises:
         DataError: a word among numbers, or a number that is not finite.
     """
-    found = [_number(cell) for cell in column.cells]
+    found = [math.nan if is_missing(cell) else _number(cell) for cell in column.cells]
     strange = [k for k, value in enumerate(found) if value is None]
     if strange and not must and len(strange) > (1 - _MOSTLY) * len(found):
         return None
     for k, value in enumerate(found):
-        if value is None or not math.isfinite(value):
+        if value is None or (not math.isfinite(value) and not is_missing(column.cells[k])):
             what = "no number" if value is None else "not finite"
             raise DataError(
                 f"{places[k]}: {shown(column.cells[k])[:40]!r} in column {shown(column.name)} is {what}; mend it, or "
@@ -166,7 +171,7 @@ def _between(cells: Sequence[str]) -> str | None:
 def _of_several(columns: Sequence[Column], places: Sequence[str], task: str | None) -> Meant:
     """One-hot columns, or several numbers."""
     names = tuple(shown(column.name) for column in columns)
-    flags = all(cell.lower() in _FLAGS for column in columns for cell in column.cells)
+    flags = all(is_flag(cell) for column in columns for cell in column.cells)
     if flags and task != REGRESS:
         given = np.array([[_FLAGS[cell.lower()] for cell in c.cells] for c in columns], np.uint8).T
         if (given.sum(1) == 1).all():
@@ -185,4 +190,8 @@ def _of_several(columns: Sequence[Column], places: Sequence[str], task: str | No
         )
     numbers = [_numbers(column, places, must=True) for column in columns]
     stacked = np.stack([values for values in numbers if values is not None], 1)
-    return Meant(Values(stacked), (), names, REGRESS)
+    lacking = [
+        f"{n} lack {name}" for name, n in zip(names, np.isnan(stacked).sum(0), strict=True) if n
+    ]
+    note = f"of {len(stacked)} rows {', '.join(lacking)}" if lacking else ""
+    return Meant(Values(stacked), (), names, REGRESS, note)

@@ -18,7 +18,7 @@ import numpy as np
 from striate.data import files, tables
 from striate.data.files import shown
 from striate.data.layouts import class_folders
-from striate.data.layouts.columns import Column, is_missing, meant
+from striate.data.layouts.columns import Column, is_flag, is_missing, meant
 from striate.data.layouts.lookup import Lookup
 from striate.data.layouts.roles import role
 from striate.data.layouts.tree import Tree, below, named_like_picture
@@ -344,11 +344,9 @@ def _labels(told: Told, rest: list[int], words: list[str]) -> tuple[int, ...]:
 
 def _are_flags(told: Told, columns: list[int]) -> bool:
     """Whether all cells of these columns are zeros and ones."""
-    flags = {"0", "1", "0.0", "1.0", "true", "false"}
     most = max(columns)
     return all(
-        len(row.cells) > most and all(row.cells[k].lower() in flags for k in columns)
-        for row in told.rows
+        len(row.cells) > most and all(is_flag(row.cells[k]) for k in columns) for row in told.rows
     )
 
 
@@ -461,6 +459,7 @@ def _fault(kind: tuple[str, str], places: list[str]) -> Fault:
 def _add(tree: Tree, told: Told, rows: Rows) -> None:
     """The rows of one table."""
     resolve = _resolver(tree, told.file)
+    lacks = all if _may_lack(told) else any
     for row in told.rows:
         place = f"{shown(told.file)} line {row.line}"
         if len(row.cells) < told.width:
@@ -469,7 +468,7 @@ def _add(tree: Tree, told: Told, rows: Rows) -> None:
         item = _item(told, row, resolve)
         if not row.cells[told.path]:
             rows.fault(NAMELESS, place)
-        elif any(is_missing(cell) for cell in item.cells):
+        elif lacks(is_missing(cell) for cell in item.cells):
             rows.fault(UNLABELLED, place)
         elif tree.options.leaves_out(item.name):
             rows.ignored["(ignored)"] += 1
@@ -483,6 +482,12 @@ def _add(tree: Tree, told: Told, rows: Rows) -> None:
             rows.fault(REPEATED, place)
         else:
             raise DataError(_twice(rows.items[item.name], item))
+
+
+def _may_lack(told: Told) -> bool:
+    """Whether a row may lack some of its labels: numbers do not need each other, flags do."""
+    cells = (row.cells[k] for row in told.rows for k in told.labels if k < len(row.cells))
+    return len(told.labels) > 1 and not all(is_flag(cell) or is_missing(cell) for cell in cells)
 
 
 def _item(told: Told, row: Row, resolve: Resolver) -> Item:
