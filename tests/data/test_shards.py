@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load, save
 
 from striate import data
 from striate.data import packing, shards
@@ -276,10 +277,67 @@ def test_a_damaged_or_hostile_index_is_one_line(packed, damage):
     elif damage == "outside":
         index["shards"][0]["size"] = 100
     elif damage == "version":
-        index["version"] = 2
+        index["version"] = 3
     (out / "index.json").write_text("{" if damage == "index.json" else json.dumps(index))
     (out / "index.bin").write_bytes(table[:-1] if damage == "index.bin" else table)
-    with pytest.raises(DataError, match=r"its index is (damaged|of version 2)") as caught:
+    with pytest.raises(DataError, match=r"its index is (damaged|of version 3)") as caught:
+        data.open(out)
+    assert "\n" not in str(caught.value)
+
+
+def test_groups_and_several_labels_are_kept(cache, pictures, tmp_path):
+    root = pictures({"p": 24})
+    names = sorted(path.name for path in (root / "p").iterdir())
+    words = ["a;b", "a", "b"]
+    rows = [f"p/{name},{words[i % 3]},{i // 2}" for i, name in enumerate(names)]
+    (root / "labels.csv").write_text("\n".join(["path,label,patient", *rows]) + "\n")
+    folder = data.open(root)
+    data.pack(folder, tmp_path / "out")
+    there = data.open(tmp_path / "out")
+    assert (there.task, there.kind, there.classes) == ("classify", "labels", ("a", "b"))
+    for split in ("train", "val"):
+        assert np.array_equal(there.arrays(split).targets, folder.arrays(split).targets)
+        groups = [each.splits[split].part.groups for each in (there, folder)]
+        assert groups[0] is not None
+        assert groups[1] is not None
+        assert groups[0].tolist() == groups[1].tolist()
+    (name,) = (path for path in tars(tmp_path / "out") if "val" in str(path))
+    with tarfile.open(name) as tar:
+        found = [tar.extractfile(m) for m in tar if m.name.endswith(".json")]
+        texts = [json.load(file) for file in found if file]
+    assert len(texts) == len(there.splits["val"])
+    assert all(set(text) <= {"a", "b"} for text in texts)
+
+
+@pytest.mark.parametrize("damage", ["kind", "columns", "class", "short", "bytes"])
+def test_damaged_columns_of_targets_are_one_line(cache, pictures, tmp_path, damage):
+    root, out = pictures({"p": 24}), tmp_path / "out"
+    boxes = [{"id": i, "image_id": i, "category_id": 1, "bbox": [0, 0, 4, 4]} for i in range(24)]
+    images = [
+        {"id": i, "file_name": f"p/{path.name}", "height": 12, "width": 10}
+        for i, path in enumerate(sorted((root / "p").iterdir()))
+    ]
+    kinds = [{"id": 1, "name": "cell"}]
+    (root / "annotations.json").write_text(
+        json.dumps({"images": images, "annotations": boxes, "categories": kinds})
+    )
+    data.pack(data.open(root), out)
+    assert data.open(out, task="detect").splits["train"].targets.counts(np.arange(3), 1) == [3]
+    index = json.loads((out / "index.json").read_text())
+    columns = load((out / "targets.safetensors").read_bytes())
+    if damage == "kind":
+        index["kind"] = "pixies"
+    elif damage == "columns":
+        columns["train/other"] = columns.pop("train/crowd")
+    elif damage == "class":
+        columns["val/labels"] = columns["val/labels"] + 1
+    elif damage == "short":
+        columns["val/ends"] = columns["val/ends"][:-1]
+    content = b"!" if damage == "bytes" else save(columns)
+    index["targets"] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (out / "targets.safetensors").write_bytes(content)
+    (out / "index.json").write_text(json.dumps(index))
+    with pytest.raises(DataError, match="its index is damaged") as caught:
         data.open(out)
     assert "\n" not in str(caught.value)
 

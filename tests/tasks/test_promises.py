@@ -21,6 +21,7 @@ from striate.tasks import named
 from striate.training import Progress, fit, loop, read_recipe, resume
 from striate.workbench import progress as shown
 from striate.workbench.folds import train_folds
+from tasks.conftest import SIDE
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
@@ -104,6 +105,20 @@ def test_a_stream_gives_the_same_bits_as_the_cache(case, folder, tmp_path, monke
     monkeypatch.setenv("STRIATE_CACHE_GB", "0")
     streamed = trained(case, folder, tmp_path, "streamed")
     assert equal(cached, streamed)
+
+
+def test_shards_hold_the_same_items_and_train(case, folder, tmp_path, monkeypatch):
+    shards, opened = tmp_path / "shards", data.open(folder)
+    data.pack(opened, shards, size=8000)
+    there = data.open(shards)
+    assert (there.task, there.classes, there.outputs) == (case.task, opened.classes, opened.outputs)
+    for split in ("train", "val"):
+        one, other = (each.arrays(split, size=(SIDE, SIDE)) for each in (opened, there))
+        assert np.array_equal(one.inputs, other.inputs)
+        assert np.array_equal(one.targets, other.targets)
+    cached = trained(case, shards, tmp_path, "cached")
+    monkeypatch.setenv("STRIATE_CACHE_GB", "0")
+    assert equal(cached, trained(case, shards, tmp_path, "streamed"))
 
 
 def test_two_processes_score_the_same(case, folder, tmp_path):

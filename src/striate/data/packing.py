@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
 from PIL import Image
 
 from striate.data import pictures, shards
@@ -54,10 +56,8 @@ def pack(data: Data, out: Path, *, size: int = SIZE, progress: Bar | None = None
         DataError: too many pictures are broken, there is no room, or `out` holds something else.
     """
     progress = progress or (lambda _word, _done, _total: None)
-    if data.kind != "label":
-        raise DataError(
-            f"{data.path}: shards hold pictures with one label each, these have {data.kind}"
-        )
+    if not data.pictures:
+        raise DataError(f"{data.path}: shards hold pictures, these are arrays")
     data.check(partial(progress, "checking"))
     problems = tuple((problem.file, problem.reason) for problem in data.problems)
     work = _Work(data, out, size)
@@ -75,11 +75,12 @@ def pack(data: Data, out: Path, *, size: int = SIZE, progress: Bar | None = None
 
 @dataclass(frozen=True)
 class _Part:
-    """One whole shard: the split and numbers of the pictures in it, and their rows of the index."""
+    """One whole shard: the split and numbers of the pictures in it, their rows of the index and those of their masks."""
 
     split: str
     numbers: I64
     rows: Rows
+    masks: Rows
     shard: shards.Shard
 
 
@@ -94,18 +95,31 @@ class _Work:
         """By which a later call knows that it goes on with the same work."""
         splits = {name: len(kept) for name, kept in self.kept.items()}
         found = {"fingerprint": self.data.fingerprint, "size": self.size, "splits": splits}
-        return {**found, "version": shards.VERSION}
+        return {**found, "version": self.version}
+
+    @property
+    def version(self) -> int:
+        """The first that can say what these targets are."""
+        bare = self.data.kind == "label" and all(
+            split.part.groups is None for split in self.data.splits.values()
+        )
+        return shards.LABELS_ALONE if bare else shards.VERSION
 
     def room(self) -> int:
         """An upper bound of what the shards need, headers and padding included."""
-        return sum(
-            int(split.source.weights().sum())
-            if isinstance(split.source, Encoded)
-            else split.source.images.nbytes
-            if isinstance(split.source, Pixels)
-            else 0
-            for split in self.data.splits.values()
-        ) + 5 * BLOCK * len(self.data)
+        masks = (split.targets.source for split in self.data.splits.values())
+        return (
+            sum(int(source.weights().sum()) for source in masks if source is not None)
+            + sum(
+                int(split.source.weights().sum())
+                if isinstance(split.source, Encoded)
+                else split.source.images.nbytes
+                if isinstance(split.source, Pixels)
+                else 0
+                for split in self.data.splits.values()
+            )
+            + 5 * BLOCK * len(self.data)
+        )
 
     def names(self) -> bytes:
         """A line for each picture. Where we made the splits it says which, for the name alone does not."""
@@ -132,14 +146,29 @@ class _Work:
                 progress("packing", done, total)
                 yield part
 
-    def rows(self, parts: list[_Part]) -> Iterator[Rows]:
-        """The rows of each split, in the order in which the data have their pictures."""
+    def rows(self, parts: list[_Part], what: str = "rows") -> dict[str, Rows]:
+        """The rows of each split, or those of its masks, in the order in which the data have their pictures."""
+        found: dict[str, Rows] = {}
         for name, kept in self.kept.items():
-            rows = np.zeros(len(kept), ROW)
+            found[name] = np.zeros(len(kept), ROW)
             for part in parts:
                 if part.split == name:
-                    rows[part.numbers] = part.rows
-            yield rows
+                    found[name][part.numbers] = getattr(part, what)
+        return found
+
+    def columns(self, parts: list[_Part]) -> dict[str, npt.NDArray[Any]]:
+        """What the targets of each split are, and which of them belong together."""
+        found: dict[str, npt.NDArray[Any]] = {}
+        masks = self.rows(parts, "masks") if self.data.kind == "mask" else {}
+        for name, split in self.data.splits.items():
+            part = split.part.take(self.kept[name])
+            own = part.targets.columns() if self.data.kind != "label" else {}
+            if name in masks:
+                own["rows"] = np.frombuffer(masks[name].tobytes(), np.uint8)
+            if part.groups is not None:
+                own["groups"] = part.groups
+            found |= {f"{name}/{key}": np.ascontiguousarray(column) for key, column in own.items()}
+        return found
 
     def _written(self, split: Split, order: I64, name: str, number: int) -> _Part:
         """As many pictures of an order as a shard takes, in a file that is renamed when it is whole."""
@@ -149,11 +178,11 @@ class _Work:
         try:
             with part.open("wb") as file:
                 tar = Tar(file)
-                rows = self._filled(tar, split, order, number)
+                rows, masks = self._filled(tar, split, order, number)
                 file.flush()
                 os.fsync(file.fileno())
             shard = shards.Shard(name, tar.size, tar.hash.hexdigest())
-            made = _Part(split.name, order[: len(rows)], rows, shard)
+            made = _Part(split.name, order[: len(rows)], rows, masks, shard)
             self._note(made)
             part.rename(path)
             sync(path.parent)
@@ -161,19 +190,34 @@ class _Work:
             part.unlink(missing_ok=True)
         return made
 
-    def _filled(self, tar: Tar, split: Split, order: I64, number: int) -> Rows:
-        """Write pictures and their classes until the shard is full; gives their rows."""
+    def _filled(self, tar: Tar, split: Split, order: I64, number: int) -> tuple[Rows, Rows]:
+        """Write pictures and their targets until the shard is full; gives their rows, and those of masks."""
         rows: list[np.void] = []
+        masks: list[np.void] = []
         for i in order.tolist():
             source = int(self.kept[split.name][i])
             data = _encoded(split, source)
-            if rows and tar.size + len(data) + 4 * BLOCK > self.size:
+            extension, target = self._target(split, source)
+            if rows and tar.size + len(data) + len(target) + 4 * BLOCK > self.size:
                 break
-            rows.append(_row(split, source, data, number))
-            rows[-1]["start"] = tar.add(f"{i:06}.{_kind(data)}", data)
-            tar.add(f"{i:06}.cls", str(split.labels[source]).encode())
+            rows.append(_row(data, number, tar.add(f"{i:06}.{_kind(data)}", data)))
+            start = tar.add(f"{i:06}.{extension}", target)
+            if self.data.kind == "label":
+                rows[-1]["label"] = split.labels[source]
+            if self.data.kind == "mask":
+                masks.append(_row(target, number, start))
         tar.add_end()
-        return np.array(rows, ROW)
+        return np.array(rows, ROW), np.array(masks, ROW)
+
+    def _target(self, split: Split, i: int) -> tuple[str, bytes]:
+        """What stands beside a picture in its shard: the extension, and the content."""
+        targets = split.targets
+        if self.data.kind == "label":
+            return "cls", str(split.labels[i]).encode()
+        if self.data.kind == "mask":
+            return "mask.png", _png(targets.truth(i))
+        plain = targets.plain(i, self.data.classes, self.data.outputs)
+        return "json", json.dumps(plain, ensure_ascii=False).encode()
 
     def _note(self, part: _Part) -> None:
         """Write down what a shard holds, before it gets its name."""
@@ -181,6 +225,7 @@ class _Work:
             "shard": vars(part.shard),
             "numbers": part.numbers.tolist(),
             "rows": part.rows.tobytes().hex(),
+            "masks": part.masks.tobytes().hex(),
         }
         write_whole(_note(self.out, part.shard.name), json.dumps(note).encode())
 
@@ -190,30 +235,39 @@ class _Work:
             note = json.loads(_note(self.out, name).read_text())
             if (self.out / name).stat().st_size != note["shard"]["size"]:
                 return None
-            rows = np.frombuffer(bytes.fromhex(note["rows"]), ROW)
-            return _Part(split, np.array(note["numbers"]), rows, shards.Shard(**note["shard"]))
+            rows, masks = (
+                np.frombuffer(bytes.fromhex(note[key]), ROW) for key in ("rows", "masks")
+            )
+            shard = shards.Shard(**note["shard"])
+            return _Part(split, np.array(note["numbers"]), rows, masks, shard)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
 
 def _write_index(work: _Work, parts: list[_Part]) -> None:
     """The table first, then what names it."""
-    table = b"".join([*(rows.tobytes() for rows in work.rows(parts)), work.names()])
+    table = b"".join([*(rows.tobytes() for rows in work.rows(parts).values()), work.names()])
+    data = work.data
     index = {
         "format": shards.FORMAT,
-        "version": shards.VERSION,
-        "fingerprint": work.data.fingerprint,
-        "classes": list(work.data.classes),
+        "version": work.version,
+        "fingerprint": data.fingerprint,
+        "classes": list(data.classes),
         "splits": {name: len(kept) for name, kept in work.kept.items()},
         "shards": [vars(part.shard) for part in parts],
-        "table": {
-            "size": len(table),
-            "sha256": hashlib.sha256(table).hexdigest(),
-            "columns": ROW.descr,
-        },
+        "table": {**_described(table), "columns": ROW.descr},
     }
+    if work.version != shards.LABELS_ALONE:
+        targets = safetensors.numpy.save(work.columns(parts))
+        index |= {"task": data.task, "kind": data.kind, "outputs": list(data.outputs)}
+        index["targets"] = _described(targets)
+        write_whole(work.out / shards.TARGETS, targets)
     write_whole(work.out / shards.TABLE, table)
     write_whole(work.out / shards.INDEX, json.dumps(index).encode())
+
+
+def _described(content: bytes) -> dict[str, Any]:
+    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def _encoded(split: Split, i: int) -> bytes:
@@ -228,16 +282,20 @@ def _encoded(split: Split, i: int) -> bytes:
             raise DataError(f"{split.names[i]} changed while it was packed: begin again")
         return data
     image = source.decode(i, Form(None, "grey" if split.grey else "rgb"))
+    return _png(image[..., 0] if image.shape[-1] == 1 else image)
+
+
+def _png(image: npt.NDArray[np.uint8]) -> bytes:
     out = BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(out, "PNG")
+    Image.fromarray(image).save(out, "PNG")
     return out.getvalue()
 
 
-def _row(split: Split, i: int, data: bytes, shard: int) -> np.void:
+def _row(data: bytes, shard: int, start: int) -> np.void:
     row = np.zeros(1, ROW)[0]
     with quiet():
         head = pictures.head(data, Limits())
-    row["shard"], row["length"], row["label"] = shard, len(data), split.labels[i]
+    row["shard"], row["length"], row["start"] = shard, len(data), start
     row["height"], row["width"], row["grey"] = head.height, head.width, head.grey
     row["digest"] = np.frombuffer(hashlib.sha256(data).digest(), np.uint8)
     return row

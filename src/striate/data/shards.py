@@ -1,8 +1,10 @@
-"""Pictures in tar shards, each found by shard and offset in an index of our own.
+"""Pictures with their targets in tar shards, each found by shard and offset in an index of our own.
 
-OUT/index.json            what there is: classes, splits, shards with size and SHA-256
+OUT/index.json            what there is: task, classes, splits, shards with size and SHA-256
 OUT/index.bin             a row a picture (`ROW`), the splits one after the other, then the names, a line each
-OUT/train/000000.tar      USTAR in the layout of WebDataset: 000123.jpg and 000123.cls, the class number
+OUT/targets.safetensors   of targets that are no single labels, and of groups: their columns, a row of each mask
+OUT/train/000000.tar      USTAR in the layout of WebDataset: 000123.jpg with 000123.cls, the class number, or
+                          000123.mask.png, the class number of each pixel, or 000123.json, any other target
 
 The shards can be read and made by any program; the index says where each picture lies and what its
 content is, so that one is read without the others and nothing that changed is taken for what it was.
@@ -14,23 +16,29 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import safetensors
+import safetensors.numpy
+from PIL import Image
 
-from striate.data import files
+from striate.data import files, masks, pictures
 from striate.data.byteranges import Place
 from striate.data.cache import Broken
 from striate.data.listing import IGNORED, Listing, Options, Part
+from striate.data.modes import U8
 from striate.data.pictures import Head, Limits
-from striate.data.sources import I64, Encoded, Look
-from striate.data.targets import Labels
+from striate.data.sources import I64, Encoded, Form, Look
+from striate.data.targets import Labels, Masks, Targets, restored
 from striate.errors import DataError
 
-INDEX, TABLE = "index.json", "index.bin"
+INDEX, TABLE, TARGETS = "index.json", "index.bin", "targets.safetensors"
 AT_WORK = "packing"  # the folder of a packing that is not finished
-FORMAT, VERSION = "striate shards", 1
+# Version 1 has single labels alone, in the rows; it is still written for them.
+FORMAT, LABELS_ALONE, VERSION = "striate shards", 1, 2
 _LARGEST = 2**28  # bytes of index.json
 _NAME = re.compile(r"(?:[a-z]+/)?[\w-][\w.-]*\.tar")
 
@@ -143,9 +151,34 @@ class Sharded(Encoded):
         return self.rows["length"].astype(np.int64)
 
 
+@dataclass(frozen=True, eq=False)
+class ShardedMasks(Sharded):
+    """Masks in shards: pictures of class numbers."""
+
+    @property
+    def decoder(self) -> str:
+        """What the cache tells entries apart by, beside the content of the masks."""
+        return f"mask of class numbers {self.limits}"
+
+    def decode(self, i: int, form: Form) -> U8:
+        """Its class numbers [H, W, 1]; where they are resized the nearest pixel is taken."""
+        numbers = masks.read_values(self.data(i), self.limits, colors=False).astype(np.uint8)
+        return pictures.fitted(
+            Image.fromarray(numbers), form.size, form.fit, Image.Resampling.NEAREST
+        )
+
+
 def ends(shards: Sequence[Shard], sizes: Mapping[str, int]) -> I64:
     """How long each shard is now; -1 where there is none."""
     return np.array([sizes.get(shard.name, -1) for shard in shards], np.int64)
+
+
+def task_of(root: Path) -> str:
+    """The task that the index below a folder names; classification where it names none, or cannot be read."""
+    try:
+        return str(json.loads((root / INDEX).read_bytes())["task"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return "classify"
 
 
 def read(place: Place, options: Options) -> Listing:
@@ -157,20 +190,44 @@ def read(place: Place, options: Options) -> Listing:
     sizes = place.sizes()
     try:
         index = _index(place, sizes)
-        table = _table(place, index, sizes)
+        table = _table(place, index["table"], TABLE, sizes)
         shards = [Shard(str(s["name"]), int(s["size"]), str(s["sha256"])) for s in index["shards"]]
         classes = tuple(files.shown(str(name)) for name in index["classes"])
         counts = {str(name): int(count) for name, count in index["splits"].items()}
         total = sum(max(0, count) for count in counts.values())
         rows = np.frombuffer(table, ROW, count=total)
         names = table[total * ROW.itemsize :].decode().split("\n") if total else []
-        _check(rows, names, shards, classes)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        _check(rows, names, shards)
+        source = Sharded(place, shards, ends(shards, sizes), rows, options.limits)
+        about = _About(
+            str(index.get("task", "classify")),
+            str(index.get("kind", Labels.kind)),
+            classes,
+            tuple(files.shown(str(name)) for name in index.get("outputs", ())),
+        )
+        columns = _columns(place, index, sizes)
+        parts = _parts(source, [files.shown(name) for name in names], counts, about, columns)
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        safetensors.SafetensorError,
+    ) as error:
         raise DataError(
             f"{place.path}: its index is damaged ({error!r}); pack the data again"
         ) from error
-    source = Sharded(place, shards, ends(shards, sizes), rows, options.limits)
-    return _listing(source, [files.shown(name) for name in names], counts, classes, options)
+    return _listing(parts, about, options)
+
+
+class _About(NamedTuple):
+    """What an index says of all its targets."""
+
+    task: str
+    kind: str
+    classes: tuple[str, ...]
+    outputs: tuple[str, ...]
 
 
 def _index(place: Place, sizes: Mapping[str, int]) -> Mapping[str, Any]:
@@ -182,7 +239,7 @@ def _index(place: Place, sizes: Mapping[str, int]) -> Mapping[str, Any]:
     index = json.loads(place.read(INDEX, 0, sizes[INDEX]))
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         raise DataError(f"{place.path}: its {INDEX} is no index of shards")
-    if index["version"] != VERSION:
+    if index["version"] not in (LABELS_ALONE, VERSION):
         raise DataError(
             f"{place.path}: its index is of version {index['version']}, this program knows {VERSION}; "
             "take a newer one, or pack the data again"
@@ -190,20 +247,27 @@ def _index(place: Place, sizes: Mapping[str, int]) -> Mapping[str, Any]:
     return index
 
 
-def _table(place: Place, index: Mapping[str, Any], sizes: Mapping[str, int]) -> bytes:
-    size = int(index["table"]["size"])
-    if sizes.get(TABLE, -1) != size:
-        raise ValueError(f"{TABLE} has {sizes.get(TABLE, 0):,} bytes, expected {size:,}")
-    table = place.read(TABLE, 0, size)
-    if hashlib.sha256(table).hexdigest() != index["table"]["sha256"]:
-        raise ValueError(f"{TABLE} is not the one that was written")
+def _table(place: Place, wanted: Mapping[str, Any], name: str, sizes: Mapping[str, int]) -> bytes:
+    size = int(wanted["size"])
+    if sizes.get(name, -1) != size:
+        raise ValueError(f"{name} has {sizes.get(name, 0):,} bytes, expected {size:,}")
+    table = place.read(name, 0, size)
+    if hashlib.sha256(table).hexdigest() != wanted["sha256"]:
+        raise ValueError(f"{name} is not the one that was written")
     return table
 
 
-def _check(
-    rows: Rows, names: Sequence[str], shards: Sequence[Shard], classes: Sequence[str]
-) -> None:
-    """Refuse rows that point outside the shards or the classes, and shards outside the folder."""
+def _columns(
+    place: Place, index: Mapping[str, Any], sizes: Mapping[str, int]
+) -> dict[str, npt.NDArray[Any]]:
+    """The arrays beside the rows: "train/boxes" is a column of the targets of a split."""
+    if "targets" not in index:
+        return {}
+    return safetensors.numpy.load(_table(place, index["targets"], TARGETS, sizes))
+
+
+def _check(rows: Rows, names: Sequence[str], shards: Sequence[Shard]) -> None:
+    """Refuse rows that point outside the shards, and shards outside the folder."""
     if len(names) != len(rows):
         raise ValueError("other numbers of names and rows")
     for shard in shards:
@@ -211,8 +275,12 @@ def _check(
             raise ValueError(f"a shard named {files.shown(shard.name)}")
     if not len(rows):
         raise ValueError("no pictures")
-    if rows["shard"].max() >= len(shards) or rows["label"].max() >= len(classes):
-        raise ValueError("a row points at no shard or class")
+    _check_places(rows, shards)
+
+
+def _check_places(rows: Rows, shards: Sequence[Shard]) -> None:
+    if rows["shard"].max() >= len(shards):
+        raise ValueError("a row points at no shard")
     sizes = np.array([shard.size for shard in shards], np.uint64)[rows["shard"]]
     if rows["length"].max() > files.LARGEST or np.any(rows["start"] > sizes):
         raise ValueError("a row points outside its shard")
@@ -220,32 +288,75 @@ def _check(
         raise ValueError("a row points outside its shard")
 
 
-def _listing(
+def _parts(
     source: Sharded,
     names: Sequence[str],
     counts: Mapping[str, int],
-    classes: tuple[str, ...],
-    options: Options,
-) -> Listing:
-    """The splits, less what is to be left out; a class without any picture left is left out with them."""
+    about: _About,
+    columns: Mapping[str, npt.NDArray[Any]],
+) -> dict[str, Part]:
+    """The splits.
+
+    Raises:
+        ValueError: targets that fit neither the rows nor the classes.
+    """
     parts: dict[str, Part] = {}
-    ignored: Counter[str] = Counter()
     first = 0
     for split, count in counts.items():
         index = np.arange(first, first + count)
-        labels = source.rows["label"][index].astype(np.int64)
-        part = Part(tuple(names[first : first + count]), Labels(labels), source.take(index))
+        own = source.take(index)
+        prefix = f"{split}/"
+        held = {
+            name[len(prefix) :]: column
+            for name, column in columns.items()
+            if name.startswith(prefix)
+        }
+        groups = held.pop("groups", None)
+        targets = _targets(own, about, held)
+        if len(targets) != count or (groups is not None and groups.shape != (count,)):
+            raise ValueError(f"other numbers of pictures and targets in {split}")
+        parts[split] = Part(tuple(names[first : first + count]), targets, own, groups=groups)
         first += count
-        kept = [
+    return parts
+
+
+def _targets(source: Sharded, about: _About, columns: Mapping[str, npt.NDArray[Any]]) -> Targets:
+    if about.kind == Masks.kind:
+        rows = np.frombuffer(columns["rows"].tobytes(), ROW)
+        _check_places(rows, source.shards)
+        return Masks(ShardedMasks(source.place, source.shards, source.ends, rows, source.limits))
+    if about.kind != Labels.kind:
+        targets = restored(about.kind, columns)
+        numbers = columns.get("labels", np.empty(0, np.int64))
+    else:
+        numbers = source.rows["label"].astype(np.int64)
+        targets = Labels(numbers)
+    if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(about.classes):
+        raise ValueError("a target of no class")
+    return targets
+
+
+def _listing(parts: Mapping[str, Part], about: _About, options: Options) -> Listing:
+    """The splits, less what is to be left out; a class without any picture left is left out with them."""
+    kept: dict[str, Part] = {}
+    ignored: Counter[str] = Counter()
+    for split, part in parts.items():
+        classes = [""] * len(part)
+        if about.kind == Labels.kind:
+            classes = [about.classes[k] for k in part.targets.strata().tolist()]
+        index = [
             i
-            for i in range(count)
-            if not (options.leaves_out(part.names[i]) or options.leaves_out(classes[labels[i]]))
+            for i, (name, word) in enumerate(zip(part.names, classes, strict=True))
+            if not (options.leaves_out(name) or (word and options.leaves_out(word)))
         ]
-        ignored[IGNORED] += count - len(kept)
-        parts[split] = part if len(kept) == count else part.take(np.array(kept, np.int64))
+        ignored[IGNORED] += len(part) - len(index)
+        kept[split] = part if len(index) == len(part) else part.take(np.array(index, np.int64))
+    listing = Listing(
+        "shards", about.classes, kept, ignored, task=about.task, outputs=about.outputs
+    )
     if not ignored[IGNORED]:
-        return Listing("shards", classes, parts)
-    return _relabelled(Listing("shards", classes, parts, ignored))
+        return replace(listing, ignored={})
+    return _relabelled(listing) if about.kind == Labels.kind else listing
 
 
 def _relabelled(listing: Listing) -> Listing:

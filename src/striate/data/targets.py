@@ -7,7 +7,7 @@ scored, in the size and the places of the item itself.
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -65,6 +65,14 @@ class Targets(ABC):
         del index, classes
         return None
 
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """Arrays by name that say all of it, which `restored` reads; none where the targets are pictures."""
+        return {}
+
+    def plain(self, i: int, classes: Sequence[str], outputs: Sequence[str]) -> Any:
+        """The target of item i in words and numbers, for other programs; None where it is a picture."""
+        del i, classes, outputs
+
     def array(self, natural: npt.NDArray[np.int64], form: Form) -> npt.NDArray[Any]:
         """All targets as one array with the items along its first axis, as training reads them.
 
@@ -109,6 +117,15 @@ class Labels(Targets):
         """Items of each class."""
         return np.bincount(self.codes[index], minlength=classes).tolist()
 
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """The class numbers."""
+        return {"codes": self.codes}
+
+    def plain(self, i: int, classes: Sequence[str], outputs: Sequence[str]) -> str:
+        """The name of its class."""
+        del outputs
+        return classes[int(self.codes[i])]
+
     def array(self, natural: npt.NDArray[np.int64], form: Form) -> I64:
         """The class numbers [N]."""
         del natural, form
@@ -148,6 +165,15 @@ class MultiLabels(Targets):
         del classes
         return self.given[index].sum(0, dtype=np.int64).tolist()
 
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """The zeros and ones."""
+        return {"given": self.given}
+
+    def plain(self, i: int, classes: Sequence[str], outputs: Sequence[str]) -> list[str]:
+        """The names of its classes."""
+        del outputs
+        return [classes[k] for k in np.flatnonzero(self.given[i]).tolist()]
+
     def array(self, natural: npt.NDArray[np.int64], form: Form) -> F32:
         """The same as floats [N, K]."""
         del natural, form
@@ -176,6 +202,19 @@ class Values(Targets):
         """The numbers, exactly."""
         del classes
         return " ".join(float(value).hex() for value in self.numbers[i])
+
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """The numbers."""
+        return {"numbers": self.numbers}
+
+    def plain(
+        self, i: int, classes: Sequence[str], outputs: Sequence[str]
+    ) -> dict[str, float | None]:
+        """The numbers by their names; None for one that is lacking."""
+        del classes
+        numbers = self.numbers[i].tolist()
+        pairs = zip(outputs, numbers, strict=True)
+        return {name: None if np.isnan(number) else number for name, number in pairs}
 
     def array(self, natural: npt.NDArray[np.int64], form: Form) -> F32:
         """The numbers [N, V] in single precision."""
@@ -337,6 +376,18 @@ class Boxes(Targets):
             found += np.bincount(labels[~crowd], minlength=classes)
         return found.tolist()
 
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """The table of boxes, with no row that belongs to none of these items."""
+        own = Boxes.of([self.truth(i) for i in range(len(self))])
+        names = ("boxes", "labels", "crowd", "starts", "ends")
+        return {name: getattr(own, name) for name in names}
+
+    def plain(self, i: int, classes: Sequence[str], outputs: Sequence[str]) -> list[dict[str, Any]]:
+        """Its objects."""
+        del outputs
+        rows = zip(*(column.tolist() for column in self.truth(i)), strict=True)
+        return [{"label": classes[k], "box": box, "crowd": crowd} for box, k, crowd in rows]
+
     def array(self, natural: npt.NDArray[np.int64], form: Form) -> F32:
         """Class and corners [N, M, 5] in pixels of the stored pictures; rows that stand for none have class -1.
 
@@ -381,6 +432,30 @@ class Array(Targets):
         """All of them."""
         del natural, form
         return self.values
+
+
+def restored(kind: str, columns: Mapping[str, npt.NDArray[Any]]) -> Targets:
+    """Targets of a kind from their `columns`.
+
+    Raises:
+        ValueError: columns that are of no such targets.
+    """
+    kinds = {each.kind: each for each in (Labels, MultiLabels, Values, Boxes)}
+    if kind not in kinds:
+        raise ValueError(f"targets of kind {kind!r}")
+    try:
+        found = kinds[kind](**columns)
+    except TypeError as error:
+        raise ValueError(f"columns {', '.join(columns)} of {kind}") from error
+    if isinstance(found, Boxes) and (
+        {len(found.boxes), len(found.labels), len(found.crowd)} != {int(found.ends.max(initial=0))}
+        or found.boxes.shape[1:] != (4,)
+        or len(found.starts) != len(found.ends)
+        or (found.starts < 0).any()
+        or (found.starts > found.ends).any()
+    ):
+        raise ValueError("boxes that belong to no item")
+    return found
 
 
 def placed(boxes: F32, natural: npt.NDArray[np.int64], form: Form) -> F32:

@@ -18,4 +18,5 @@ def find(tree: Tree) -> Candidate | None:
         uses,
         lambda: shards.read(Local(root), tree.options),
         f"{shards.TABLE} is their index",
+        tasks=(shards.task_of(root),),
     )
