@@ -286,3 +286,26 @@ def test_which_of_several_tables_was_taken_is_said(trained, tmp_path, keys, said
     _, net = trained
     torch.save({key: net.state_dict() for key in keys} | {"epoch": 3}, tmp_path / "w.pth")
     assert "; ".join(load(small(), tmp_path / "w.pth").notes) == said
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet40_cifar", "vgg11"])
+def test_a_head_may_be_on_one_side_alone(tmp_path, caplog, name):
+    size = {"size": (32, 32)}
+    whole = striate.build(name, width=0.125, num_classes=5, **size)
+    bare = striate.build(name, width=0.125, num_classes=0, **size)
+    save_file(whole.state_dict(), tmp_path / "whole.safetensors")
+    save_file(bare.state_dict(), tmp_path / "bare.safetensors")
+    loaded = load(bare, tmp_path / "whole.safetensors")
+    assert loaded.notes == (f"the net has no {whole.head}: the file's is left out",)
+    same = whole.state_dict()
+    assert all(torch.equal(tensor, same[key]) for key, tensor in bare.state_dict().items())
+    new = striate.build(
+        name, width=0.125, num_classes=3, weights=tmp_path / "bare.safetensors", **size
+    )
+    assert f"the file has no {whole.head}: it starts anew" in caplog.text
+    assert weight(new, whole.head).std() > 0
+    broken = {key: value for key, value in bare.state_dict().items() if "conv1" not in key}
+    if len(broken) < len(bare.state_dict()):
+        save_file(broken, tmp_path / "broken.safetensors")
+        with pytest.raises(CheckpointError, match="missing"):
+            load(new, tmp_path / "broken.safetensors")

@@ -22,6 +22,7 @@ from striate.weights import naming, published
 from striate.weights.files import read
 
 BELOW = "backbone."  # what the names of a net begin with on which another stands
+COUNT = "num_batches_tracked"  # which files from before 2018 lack
 SPELT_OUT = 4  # tensors that a message names
 _log = logging.getLogger("striate")
 
@@ -107,6 +108,7 @@ def load(
         fit = _Fit(have, naming.renamed(tensors, have, net))
     if isinstance(net, Backbone):
         fit.auxiliary({path.partition(".")[0] for path in type(net).auxiliary_heads})
+        fit.headless(net.head)
         fit.classes((net.head, *net.auxiliary_heads))
         fit.channels(f"{net.stem}.weight")
     fit.check(source)
@@ -166,6 +168,19 @@ class _Fit:
             self.notes.append(f"{len(lacking)} tensors of auxiliary heads start anew")
             self.anew |= lacking
 
+    def headless(self, head: str) -> None:
+        """A head may be on one side alone, where that is the only difference."""
+        extra = set(self.given) - set(self.have)
+        lacking = {
+            name for name in self.have if name not in self.given and not name.endswith(COUNT)
+        } - self.anew
+        if extra and not lacking and all(name.startswith(f"{head}.") for name in extra):
+            self.notes.append(f"the net has no {head}: the file's is left out")
+            self.given = {name: t for name, t in self.given.items() if name not in extra}
+        if lacking and not extra and all(name.startswith(f"{head}.") for name in lacking):
+            self.notes.append(f"the file has no {head}: it starts anew, the rest is loaded")
+            self.anew |= lacking
+
     def classes(self, heads: Iterable[str]) -> None:
         """A head with another number of outputs starts anew."""
         for head in heads:
@@ -192,8 +207,8 @@ class _Fit:
 
     def check(self, source: str) -> None:
         """Refuse what does not fit, before anything is written."""
-        for name, like in self.have.items():  # files from before 2018 do not count batches
-            if name.endswith("num_batches_tracked") and name not in self.anew:
+        for name, like in self.have.items():
+            if name.endswith(COUNT) and name not in self.anew:
                 self.given.setdefault(name, like.new_zeros(()))
         missing = sorted(set(self.have) - set(self.given) - self.anew)
         extra = sorted(set(self.given) - set(self.have))
