@@ -257,7 +257,7 @@ def _detected(
         index = index[order[:candidates]]
     found = boxes[index // scores.shape[1]]
     labels, sure = index % scores.shape[1], flat[index]
-    stay = nms(found, sure, iou=iou, labels=labels)
+    stay = nms(found, sure, iou=iou, labels=labels if scores.shape[1] > 1 else None)
     return Detections(found[stay], labels[stay], sure[stay])
 
 
@@ -286,7 +286,12 @@ def _area(corner: Tensor, opposite: Tensor) -> Tensor:
 
 def _shared(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Areas of intersection and union."""
-    shared = _area(torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:]))
+    # Coordinate by coordinate: what all pairs of boxes need then lies one after the other in memory.
+    left, top, right, bottom = a.movedim(-1, 0).contiguous().unbind()
+    left2, top2, right2, bottom2 = b.movedim(-1, 0).contiguous().unbind()
+    wide = torch.minimum(right, right2) - torch.maximum(left, left2)
+    high = torch.minimum(bottom, bottom2) - torch.maximum(top, top2)
+    shared = wide.clamp(min=0) * high.clamp(min=0)
     return shared, box_area(a) + box_area(b) - shared
 
 

@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -237,7 +238,7 @@ class Folder:
         """What people use beside the JSON; the paths of the files by what they are."""
         if not used.preprocessing.color:
             return {}
-        picture = data_room.picture(file, color="rgb", max_pixels=max_pixels)
+        picture = partial(data_room.picture, file, color="rgb", max_pixels=max_pixels)
         names = used.task.files(self._stems[file], picture, answer, self.path)
         return {what: str(self.path / name) for what, name in names.items()}
 

@@ -1,7 +1,7 @@
 """Boxes around objects. B batch, M boxes of a picture, n boxes a cell, K classes."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -309,10 +309,12 @@ class Detect(Task):
             pen.text((x0 + thick + 1, y0 + thick), self.classes[label], fill=colors[label])
         return np.asarray(base)
 
-    def files(self, stem: str, picture: U8, answer: Found, folder: Path) -> dict[str, str]:
+    def files(
+        self, stem: str, picture: Callable[[], U8], answer: Found, folder: Path
+    ) -> dict[str, str]:
         """An overlay."""
         name = f"{stem}_overlay.png"
-        Image.fromarray(self.draw(picture, answer)).save(folder / name)
+        Image.fromarray(self.draw(picture(), answer)).save(folder / name)
         return {"overlay": name}
 
     # -------------------------------------------------------------------------------------- the report

@@ -7,7 +7,7 @@ processes whatever it holds.
 
 import csv
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
@@ -356,8 +356,20 @@ class Task(ABC):
         del picture, answer
         return None
 
-    def files(self, stem: str, picture: U8, answer: Answer, folder: Path) -> dict[str, str]:
-        """Write what people use beside the JSON of one item; the names of the files by what they are."""
+    def files(
+        self, stem: str, picture: Callable[[], U8], answer: Answer, folder: Path
+    ) -> dict[str, str]:
+        """Write what people use beside the JSON of one item.
+
+        Args:
+            stem: what the names of the files begin with.
+            picture: reads the item in its own size [H, W, 3].
+            answer: of the item.
+            folder: where they are written.
+
+        Returns:
+            The names of the files by what they are.
+        """
         del stem, picture, answer, folder
         return {}
 
