@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from striate import cli, data
-from striate.data import near
+from striate.data import duplicates
 from striate.errors import DataError
 
 SHARED = os.environ.get("STRIATE_SHARED")
@@ -139,11 +139,11 @@ def test_handwritten_digits_are_no_near_copies():
             for each in ones
         ]
     )
-    assert near.pairs(small) == []
+    assert duplicates.similar(small) == []
 
 
 def test_sets_that_are_too_large_are_not_compared_and_it_is_said(scenes, monkeypatch):
-    monkeypatch.setattr(near, "MOST", 10)
+    monkeypatch.setattr(duplicates, "MOST", 10)
     opened = data.open(scenes)
     assert opened.as_dict()["near_duplicates"] is None
     assert "near duplicates: not looked for among so many" in opened.as_text()
