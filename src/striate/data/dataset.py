@@ -21,7 +21,7 @@ from striate.data.decoding import Progress, Split
 from striate.data.duplicates import Pair
 from striate.data.listing import Fault, command, pick
 from striate.data.modes import U8
-from striate.data.quiet import quiet
+from striate.data.pillow import without_warnings
 from striate.data.shards import Sharded
 from striate.data.sources import I64, Form, Pixels, Source
 from striate.data.streaming import Images, Kept, kept, unreadable
@@ -308,7 +308,7 @@ class Data(Result):
             )
 
         chunks = workers.chunks_of(self.readable(split), 8)
-        with quiet():
+        with without_warnings():
             found = [done.result for done in workers.in_order(work, chunks)]
         return np.sum(found, axis=0) if found else np.zeros(classes, np.int64)
 

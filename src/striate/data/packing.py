@@ -31,7 +31,7 @@ from striate.data.decoding import Split
 from striate.data.files import shown
 from striate.data.listing import SPLITS, WHOLE
 from striate.data.pictures import Limits
-from striate.data.quiet import quiet
+from striate.data.pillow import without_warnings
 from striate.data.shards import ROW, Rows, Shard
 from striate.data.sources import I64, Encoded, Form, Pixels
 from striate.errors import ArgumentError, DataError
@@ -393,7 +393,7 @@ def _png(image: npt.NDArray[np.uint8]) -> bytes:
 
 def _row(data: bytes, shard: int, start: int) -> np.void:
     row = np.zeros(1, ROW)[0]
-    with quiet():
+    with without_warnings():
         head = pictures.head(data, Limits())
     row["shard"], row["length"], row["start"] = shard, len(data), start
     row["height"], row["width"], row["grey"] = head.height, head.width, head.grey

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from striate.data import tables
+from striate.data import documents
 from striate.data.duplicates import copies_by_name, exact_groups
 from striate.data.files import shown
 from striate.data.layouts.lookup import Lookup
@@ -193,9 +193,9 @@ def check_rule(rule: str) -> None:
 def _of_table(rule: str) -> tuple[Path, str] | None:
     """The table and the column of a rule that names them."""
     path, colon, column = rule.rpartition(":")
-    if colon and path.lower().endswith(tables.SUFFIXES):
+    if colon and path.lower().endswith(documents.TABLE_SUFFIXES):
         return Path(path), column
-    return (Path(rule), "") if rule.lower().endswith(tables.SUFFIXES) else None
+    return (Path(rule), "") if rule.lower().endswith(documents.TABLE_SUFFIXES) else None
 
 
 def absolute(rule: str) -> str:
@@ -235,14 +235,14 @@ def read_column(names: Sequence[str], rule: str) -> Column | None:
         return None
     path, wanted = found
     try:
-        table = tables.read(path.expanduser())
+        table = documents.read_table(path.expanduser())
     except DataError as error:
         reason = str(error).partition("cannot be opened: ")[2] or error
         raise DataError(
             f"split={rule}: the table cannot be read ({reason}); expected a CSV file whose first column names the files"
         ) from None
     header = table.rows[0].cells if table.rows else ()
-    k = tables.column(header, wanted, str(path))
+    k = documents.column_number(header, wanted, str(path))
     words = _matched(names, table, k)
     missing = next((name for name, word in zip(names, words, strict=True) if word is None), None)
     if missing is not None:
@@ -251,7 +251,7 @@ def read_column(names: Sequence[str], rule: str) -> Column | None:
     return Column(given, str(path.expanduser().absolute()), header[k], table.sha256)
 
 
-def _matched(names: Sequence[str], table: tables.Table, k: int) -> list[str | None]:
+def _matched(names: Sequence[str], table: documents.Table, k: int) -> list[str | None]:
     """The word of each item; None where no row names it.
 
     Raises:

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from striate.data import files, tables
+from striate.data import documents, files
+from striate.data.documents import Row, Table
 from striate.data.files import shown
 from striate.data.layouts import class_folders
 from striate.data.layouts.columns import Column, is_flag, is_missing, meant
@@ -24,7 +25,6 @@ from striate.data.layouts.roles import role
 from striate.data.layouts.tree import Tree, below, named_like_picture
 from striate.data.listing import ASSIGNED, WHOLE, Candidate, Fault, Listing, Part
 from striate.data.sources import Files
-from striate.data.tables import Row, Table
 from striate.errors import DataError
 
 SETTINGS = ("table", "path", "label", "group", "split", "separator")
@@ -164,14 +164,16 @@ def _tables(tree: Tree) -> Iterator[str]:
     for place in ("", *tree.folders()):
         for name in tree.files(place):
             stem, _, suffix = name.rpartition("/")[2].lower().rpartition(".")
-            if f".{suffix}" in tables.SUFFIXES and "submission" not in stem:
+            if f".{suffix}" in documents.TABLE_SUFFIXES and "submission" not in stem:
                 yield name
 
 
 def _told(tree: Tree, name: str, settings: dict[str, str], *, must: bool) -> Told | None:
     """A table with a column that names pictures; None where it has none and need not."""
     try:
-        table = tables.read(tree.root / name, shown(tree.root / name if tree.given else name))
+        table = documents.read_table(
+            tree.root / name, shown(tree.root / name if tree.given else name)
+        )
     except DataError:
         if must:
             raise
@@ -186,7 +188,7 @@ def _told(tree: Tree, name: str, settings: dict[str, str], *, must: bool) -> Tol
     header = tuple(str(k + 1) for k in range(table.width)) if bare else first
     rows = table.rows if bare else table.rows[1:]
     if "path" in settings:
-        path = tables.column(header, settings["path"], table.name)
+        path = documents.column_number(header, settings["path"], table.name)
     else:
         path = _path_column(header, rows, resolve)
     if path is None and must:
@@ -305,7 +307,9 @@ def _with_columns(told: Told, settings: dict[str, str]) -> Told:
         named = (k for k, word in enumerate(words) if word in _SPLIT_COLUMNS and k != told.path)
         split = next((k for k in named if _assigns(told, k)), None)
     if "label" in settings:
-        labels = tuple(tables.column(header, each, name) for each in settings["label"].split("+"))
+        labels = tuple(
+            documents.column_number(header, each, name) for each in settings["label"].split("+")
+        )
     else:
         rest = [k for k in range(len(header)) if k not in (told.path, group, split)]
         labels = _labels(told, rest, words)
@@ -315,7 +319,11 @@ def _with_columns(told: Told, settings: dict[str, str]) -> Told:
 
 
 def _setting(told: Told, settings: dict[str, str], key: str) -> int | None:
-    return tables.column(told.header, settings[key], told.table.name) if key in settings else None
+    return (
+        documents.column_number(told.header, settings[key], told.table.name)
+        if key in settings
+        else None
+    )
 
 
 def _assigns(told: Told, column: int) -> bool:

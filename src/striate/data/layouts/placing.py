@@ -38,7 +38,7 @@ from striate.data.listing import WHOLE, Listing, Part
 from striate.data.masks import MOST
 from striate.data.outlines import F64, Drawing, Outline, OutlineMasks, Polygons, Runs
 from striate.data.pictures import Head
-from striate.data.quiet import quiet
+from striate.data.pillow import without_warnings
 from striate.data.sources import I64, Files
 from striate.data.targets import IGNORE, Boxes, Masks, Objects
 from striate.errors import DataError
@@ -182,7 +182,7 @@ def heads(tree: Tree, names: Sequence[str]) -> list[Head | None]:
     def work(index: I64) -> list[Head | None]:
         return [one(names[i]) for i in workers.each(index)]
 
-    with quiet():
+    with without_warnings():
         chunks = workers.in_order(work, workers.everything(len(names)), named=names.__getitem__)
         return [head for done in chunks for head in done.result]
 

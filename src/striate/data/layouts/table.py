@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from striate.data import archives, files, pictures, tables
+from striate.data import archives, documents, files, pictures
 from striate.data.files import shown
 from striate.data.layouts import (
     cifar,
@@ -73,7 +73,7 @@ LAYOUTS: dict[str, Layout] = {
         csv_table.find,
         "a table of pictures and what belongs to them",
         csv_table.SETTINGS,
-        tables.SUFFIXES,
+        documents.TABLE_SUFFIXES,
     ),
     "class_folders": Layout(class_folders.find, "a folder of pictures for each class"),
     "deep_folders": Layout(deep_folders.find, "class folders in folders, named by both"),
