@@ -13,7 +13,7 @@ from PIL import Image
 
 import striate
 from striate.data.layouts.placing import turned
-from striate.data.outlines import runs
+from striate.data.masks import runs
 from striate.errors import DataError
 
 H, W = 30, 40

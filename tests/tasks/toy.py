@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from striate.data.layouts import table
-from striate.data.listing import Candidate, Listing, Part, numbered
+from striate.data.index import Candidate, Listing, Part, numbered
 from striate.data.sources import Values
 from striate.data.targets import Array
 from striate.metrics import Interval

@@ -19,7 +19,7 @@ from striate.data.cache import Broken, Store
 from striate.data.colors import channels
 from striate.data.decoding import Progress, Split
 from striate.data.duplicates import Pair
-from striate.data.listing import Fault, command, pick
+from striate.data.index import Fault, command, pick
 from striate.data.modes import U8
 from striate.data.pillow import without_warnings
 from striate.data.shards import Sharded

@@ -16,7 +16,7 @@ import PIL
 
 from striate.data import workers
 from striate.data.cache import VERSION, Broken
-from striate.data.listing import Part
+from striate.data.index import Part
 from striate.data.pillow import without_warnings
 from striate.data.sources import I64, Form, Look, Pixels, Source
 from striate.data.targets import Targets

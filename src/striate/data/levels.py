@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from striate.data import modes, pictures, workers
-from striate.data.listing import Listing
+from striate.data.index import Listing
 from striate.data.pillow import without_warnings
 from striate.data.sources import I64, Encoded
 from striate.errors import ArgumentError, DataError

@@ -14,7 +14,7 @@ from striate.data.cache import store
 from striate.data.dataset import Data
 from striate.data.decoding import Split
 from striate.data.files import shown
-from striate.data.listing import Listing, Options
+from striate.data.index import Listing, Options
 from striate.data.pictures import Limits
 from striate.data.splits import absolute, check_rule, check_share, with_splits
 from striate.errors import ArgumentError, DataError

@@ -29,7 +29,7 @@ from striate.data.cache import SPARE, gb
 from striate.data.dataset import Data
 from striate.data.decoding import Split
 from striate.data.files import shown
-from striate.data.listing import SPLITS, WHOLE
+from striate.data.index import SPLITS, WHOLE
 from striate.data.pictures import Limits
 from striate.data.pillow import without_warnings
 from striate.data.shards import ROW, Rows, Shard

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from striate.data import workers
 from striate.data.cache import Broken, Store
 from striate.data.decoding import CHECK, Progress, decoded, key
-from striate.data.listing import pick
+from striate.data.index import pick
 from striate.data.pillow import without_warnings
 from striate.data.shards import Sharded
 from striate.data.sources import I64, Form, Source

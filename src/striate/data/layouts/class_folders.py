@@ -14,9 +14,9 @@ import numpy as np
 
 from striate.data import files, pictures
 from striate.data.files import shown
+from striate.data.index import IGNORED, SPLITS, WHOLE, Candidate, Listing, Part
 from striate.data.layouts.roles import role
 from striate.data.layouts.tree import Tree, below, named_like_picture
-from striate.data.listing import IGNORED, SPLITS, WHOLE, Candidate, Listing, Part
 from striate.data.sources import Files
 from striate.data.targets import Labels
 from striate.errors import DataError

@@ -16,6 +16,7 @@ import numpy as np
 
 from striate.data import documents
 from striate.data.files import shown
+from striate.data.index import SPLITS, WHOLE, Candidate, Listing
 from striate.data.layouts import pairing
 from striate.data.layouts.objects import (
     DETECT,
@@ -31,8 +32,7 @@ from striate.data.layouts.objects import (
 )
 from striate.data.layouts.placing import listing
 from striate.data.layouts.tree import Tree, named_like_picture
-from striate.data.listing import SPLITS, WHOLE, Candidate, Listing
-from striate.data.outlines import Outline, Polygons, runs
+from striate.data.masks import Outline, Polygons, runs
 from striate.errors import DataError
 
 _KEYS = (b'"images"', b'"annotations"', b'"categories"')

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from striate.data.index import Candidate
 from striate.data.layouts import class_folders
 from striate.data.layouts.class_folders import Classes, Gathered
 from striate.data.layouts.tree import Tree
-from striate.data.listing import Candidate
 
 _SHARED = 0.5  # of the lower names that must occur in several upper folders
 

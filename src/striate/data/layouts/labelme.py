@@ -13,6 +13,7 @@ import numpy as np
 
 from striate.data import documents, pictures
 from striate.data.files import shown
+from striate.data.index import Candidate, Listing
 from striate.data.layouts import pairing
 from striate.data.layouts.objects import (
     BACKGROUND,
@@ -28,8 +29,7 @@ from striate.data.layouts.objects import (
 from striate.data.layouts.pairing import Pairs
 from striate.data.layouts.placing import listing
 from striate.data.layouts.tree import Tree
-from striate.data.listing import Candidate, Listing
-from striate.data.outlines import F64, Outline, Polygons, Runs
+from striate.data.masks import F64, Outline, Polygons, Runs
 from striate.data.pictures import Limits
 from striate.errors import DataError
 

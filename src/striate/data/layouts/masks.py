@@ -15,10 +15,10 @@ from functools import partial
 
 from striate.data import files
 from striate.data.files import shown
+from striate.data.index import WHOLE, Candidate, Fault, Listing, Part
 from striate.data.layouts import class_names, mask_values, split_lists
 from striate.data.layouts.roles import IMAGE, MASK, role
 from striate.data.layouts.tree import Tree
-from striate.data.listing import WHOLE, Candidate, Fault, Listing, Part
 from striate.data.masks import MaskFiles
 from striate.data.sources import Files
 from striate.data.targets import Masks

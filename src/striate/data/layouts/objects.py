@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from striate.data.files import shown
-from striate.data.listing import Fault
-from striate.data.outlines import Outline
+from striate.data.index import Fault
+from striate.data.masks import Outline
 
 DETECT, SEGMENT = "detect", "segment"
 BACKGROUND = "background"

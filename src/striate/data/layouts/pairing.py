@@ -15,10 +15,10 @@ from typing import TypeVar
 
 from striate.data import files
 from striate.data.files import shown
+from striate.data.index import IGNORED, WHOLE
 from striate.data.layouts.objects import Annotation
 from striate.data.layouts.roles import IMAGE, MASK, role
 from striate.data.layouts.tree import Tree, below, named_like_picture
-from striate.data.listing import IGNORED, WHOLE
 
 # fmt: off
 _ANNOTATIONS = frozenset([

@@ -7,11 +7,11 @@ from collections import Counter
 from functools import partial
 
 from striate.data.files import shown
+from striate.data.index import WHOLE, Candidate
 from striate.data.layouts import masks, split_lists
 from striate.data.layouts.lookup import Lookup
 from striate.data.layouts.masks import Pairs
 from striate.data.layouts.tree import Tree, named_like_picture
-from striate.data.listing import WHOLE, Candidate
 from striate.errors import DataError
 
 SETTINGS = ("ignore",)

@@ -16,6 +16,7 @@ import numpy as np
 
 from striate.data import pictures, workers
 from striate.data.files import shown
+from striate.data.index import WHOLE, Listing, Part
 from striate.data.layouts.objects import (
     BACKGROUND,
     BACKWARDS,
@@ -34,9 +35,7 @@ from striate.data.layouts.objects import (
     Slips,
 )
 from striate.data.layouts.tree import Tree
-from striate.data.listing import WHOLE, Listing, Part
-from striate.data.masks import MOST
-from striate.data.outlines import F64, Drawing, Outline, OutlineMasks, Polygons, Runs
+from striate.data.masks import F64, MOST, Drawing, Outline, OutlineMasks, Polygons, Runs
 from striate.data.pictures import Head
 from striate.data.pillow import without_warnings
 from striate.data.sources import I64, Files

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from striate.data import archives, documents, files, pictures
 from striate.data.files import shown
+from striate.data.index import IGNORED, SPLITS, Candidate, Listing, Options, command, quoted
 from striate.data.layouts import (
     cifar,
     class_folders,
@@ -30,7 +31,6 @@ from striate.data.layouts import (
     yolo,
 )
 from striate.data.layouts.tree import Tree
-from striate.data.listing import IGNORED, SPLITS, Candidate, Listing, Options, command, quoted
 from striate.errors import ArgumentError, DataError, nearest
 
 EXPECTED = (

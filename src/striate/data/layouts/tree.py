@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from striate.data import files, pictures
 from striate.data.files import Entry
-from striate.data.listing import Options
+from striate.data.index import Options
 
 T = TypeVar("T")
 

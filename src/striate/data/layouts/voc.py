@@ -13,12 +13,12 @@ import numpy as np
 from striate.data import documents
 from striate.data.documents import Node
 from striate.data.files import shown
+from striate.data.index import Candidate, Listing
 from striate.data.layouts import pairing
 from striate.data.layouts.objects import DETECT, Annotation, Corners, Reading, Shape
 from striate.data.layouts.pairing import Lists, Pairs
 from striate.data.layouts.placing import listing
 from striate.data.layouts.tree import Tree, below
-from striate.data.listing import Candidate, Listing
 from striate.errors import DataError
 
 _LISTS = "ImageSets"

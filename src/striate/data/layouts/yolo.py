@@ -15,13 +15,13 @@ import numpy as np
 
 from striate.data import documents
 from striate.data.files import shown
+from striate.data.index import Candidate, Listing
 from striate.data.layouts import pairing
 from striate.data.layouts.objects import DETECT, SEGMENT, Annotation, Reading, Shape
 from striate.data.layouts.pairing import Lists, Pairs
 from striate.data.layouts.placing import listing
 from striate.data.layouts.tree import Tree, named_like_picture
-from striate.data.listing import Candidate, Listing
-from striate.data.outlines import Polygons
+from striate.data.masks import Polygons
 from striate.errors import DataError
 
 _YAML = (".yaml", ".yml")
