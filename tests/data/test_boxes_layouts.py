@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import striate
-from striate.data.layouts.placing import turned
+from striate.data.layouts.annotation_targets import turned
 from striate.data.masks import runs
 from striate.errors import DataError
 

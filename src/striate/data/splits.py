@@ -18,7 +18,7 @@ from striate.data import documents
 from striate.data.duplicates import copies_by_name, exact_groups
 from striate.data.files import shown
 from striate.data.index import ASSIGNED, WHOLE, Fault, Listing, Part
-from striate.data.layouts.lookup import Lookup
+from striate.data.layouts.file_lists import Lookup
 from striate.data.sources import I64
 from striate.errors import ArgumentError, DataError
 

@@ -1,12 +1,14 @@
-"""Pictures in class folders: ROOT/class/*, or ROOT/{train,val,test}/class/*.
+"""Pictures in class folders: ROOT/class/*, or ROOT/{train,val,test}/class/*. Three layouts.
 
-Folders below a class folder belong to the class. Links are not followed, so no loop and no file
-outside the root can be met.
+`class_folders`: folders below a class folder belong to the class. Of trees three deep, upper/lower/pictures, the lower
+folders may be the classes. `deep_folders`: each of them is one, named upper/lower, as with characters in alphabets.
+`lower_folders`: each name of one is a class, whatever lies above it, as with the same classes in the folders of two
+cameras. Links are not followed, so no loop and no file outside the root can be met.
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,12 +17,12 @@ import numpy as np
 from striate.data import files, pictures
 from striate.data.files import shown
 from striate.data.index import IGNORED, SPLITS, WHOLE, Candidate, Listing, Part
-from striate.data.layouts.roles import role
-from striate.data.layouts.tree import Tree, below, named_like_picture
+from striate.data.layouts.tree import Tree, below, named_like_picture, role
 from striate.data.sources import Files
 from striate.data.targets import Labels
 from striate.errors import DataError
 
+_SHARED = 0.5  # of the lower names that must occur in several upper folders
 _LISTED = 6  # folders that a line names
 
 Classes = dict[str, tuple[str, ...]]  # class -> names of its pictures relative to the root
@@ -242,3 +244,65 @@ def ordered(names: Iterable[str]) -> list[str]:
     if all(name.isascii() and name.isdigit() for name in every):
         return sorted(every, key=lambda name: (int(name), name))
     return sorted(every)
+
+
+def find_deep(tree: Tree) -> Candidate | None:
+    """The lower folders, if every picture lies in one and there are more of them than upper ones."""
+    found, lower = _two_levels(tree, "deep_folders")
+    if found is None or len(lower) <= len(found.names):
+        return None
+    return _lower_candidate(tree, found, "/".join, "every picture lies two folders deep")
+
+
+def find_lower(tree: Tree) -> Candidate | None:
+    """The names of the lower folders, if there are several and most occur in several upper ones."""
+    found, lower = _two_levels(tree, "lower_folders")
+    times = Counter(name for _, name in lower)
+    shared = [name for name, count in times.items() if count > 1]
+    if found is None or len(shared) < 2 or len(shared) < _SHARED * len(times):
+        return None
+    return _lower_candidate(
+        tree, found, lambda pair: pair[1], "the same names lie in several folders"
+    )
+
+
+def _two_levels(tree: Tree, name: str) -> tuple[Gathered | None, set[tuple[str, str]]]:
+    """What class folders hold and the pairs of folders in them; None where they are no classes on any level."""
+    found = gathered(tree)
+    lower = None if found is None else _lower(found)
+    if found is None or lower is None:
+        return None, set()
+    if not tree.options.asks_for(name) and doubt(tree, found):
+        return None, set()
+    return found, lower
+
+
+def _lower(found: Gathered) -> set[tuple[str, str]] | None:
+    """Pairs of an upper and a lower folder; None where a picture lies in an upper folder itself."""
+    pairs: set[tuple[str, str]] = set()
+    for split, held in found.splits.items():
+        for upper, names in held.items():
+            for name in names:
+                parts = found.inside(split, name)
+                if len(parts) < 3:
+                    return None
+                pairs.add((upper, parts[1]))
+    return pairs
+
+
+def _lower_candidate(
+    tree: Tree, found: Gathered, named: Callable[[tuple[str, str]], str], why: str
+) -> Candidate:
+    """The same pictures with the lower folders as classes."""
+    splits: dict[str, Classes] = {}
+    for split, held in found.splits.items():
+        classes: dict[str, list[str]] = {}
+        for upper, names in held.items():
+            for name in names:
+                classes.setdefault(named((upper, found.inside(split, name)[1])), []).append(name)
+        splits[split] = {name: tuple(sorted(names)) for name, names in classes.items()}
+    layout = (
+        "split folders, lower level" if "split" in found.layout else "class folders, lower level"
+    )
+    deep = replace(found, layout=layout, splits=splits)
+    return Candidate(layout, deep.count, deep.uses, partial(listing, tree, deep), why)

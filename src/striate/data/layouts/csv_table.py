@@ -20,10 +20,9 @@ from striate.data.documents import Row, Table
 from striate.data.files import shown
 from striate.data.index import ASSIGNED, WHOLE, Candidate, Fault, Listing, Part
 from striate.data.layouts import class_folders
-from striate.data.layouts.columns import Column, is_flag, is_missing, meant
-from striate.data.layouts.lookup import Lookup
-from striate.data.layouts.roles import role
-from striate.data.layouts.tree import Tree, below, named_like_picture
+from striate.data.layouts.file_lists import Lookup
+from striate.data.layouts.label_columns import Column, is_flag, is_missing, meant
+from striate.data.layouts.tree import Tree, below, named_like_picture, role
 from striate.data.sources import Files
 from striate.errors import DataError
 

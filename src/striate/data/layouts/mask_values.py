@@ -1,8 +1,11 @@
-"""What the values of masks stand for, found by decoding them: numbers or colours, names, pixels that count nowhere.
+"""What the values of masks stand for: numbers or colours, the names of classes, pixels that count nowhere.
 
-Masks say nothing of this themselves, so what is concluded is said, and refused where it would be a guess.
+Masks say nothing of this themselves. Names of classes come from a file beside them, a name a line with or without its
+number or colour; the values are those that occur when the masks are decoded. What is concluded is said, and refused
+where it would be a guess.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +16,7 @@ from PIL import Image
 
 from striate.data import files, pictures, workers
 from striate.data.files import shown
-from striate.data.layouts.class_names import Names
+from striate.data.layouts.tree import Tree, below
 from striate.data.masks import MOST, Coding, shown_value
 from striate.data.pictures import Limits
 from striate.data.sources import I64
@@ -31,6 +34,135 @@ _FLAT = 16  # levels that the neighbours of a pixel within a class lie apart at 
 _INSIDE = 0.1  # share of the pixels between the ends that may lie so, or they are a third class
 _VOIDS = {"void", "ignore", "ignored", "unlabeled", "unlabelled", "dontcare", "don't care"}
 _SHARE, _SOME = 0.01, 5  # masks with unknown values up to which they are single faults
+NAME_FILES = (
+    "class_dict.csv",
+    "label_colors.txt",
+    "labelmap.txt",
+    "_classes.csv",
+    "classes.csv",
+    "classes.txt",
+    "codes.txt",
+    "class_names.txt",
+    "names.txt",
+    "labels.txt",
+    "label_map.txt",
+    "classes.names",
+)
+_LARGEST_NAMES = 2**20  # bytes
+_HEADERS = {"name", "names", "class", "classes", "label", "labels", "class name", "class_name"}
+_Rows = list[tuple[str, int | None]]  # a name, and its number or colour where the file gives one
+
+
+@dataclass(frozen=True)
+class ClassNames:
+    """Names of classes.
+
+    Attributes:
+        file: that they stand in, relative to the root.
+        names: in the order of the file.
+        values: the number or colour (red * 65536 + green * 256 + blue) of each; None where the file gives none.
+        colors: whether `values` are colours.
+    """
+
+    file: str
+    names: tuple[str, ...]
+    values: tuple[int, ...] | None = None
+    colors: bool = False
+
+
+def names_beside(tree: Tree, folders: list[str]) -> ClassNames | None:
+    """The names from the first known file in one of these folders.
+
+    Raises:
+        DataError: the file cannot be read, or names one class twice.
+    """
+    for folder in folders:
+        there = {name.rpartition("/")[2].lower(): name for name in tree.files(folder)}
+        for name in NAME_FILES:
+            if name in there:
+                return read_names(tree.root, there[name])
+    return None
+
+
+def folders_above(paths: list[str]) -> list[str]:
+    """The root and every folder on the way to these, those nearest to the root first."""
+    found = {""}
+    for path in paths:
+        at = ""
+        for part in path.split("/"):
+            at = below(at, part)
+            found.add(at)
+    return sorted(found, key=lambda path: (path.count("/") + bool(path), path))
+
+
+def read_names(root: Path, name: str) -> ClassNames:
+    """What a file says.
+
+    Raises:
+        DataError: it cannot be read, is empty, or names one class twice.
+    """
+    try:
+        text = files.read(root / name, most=_LARGEST_NAMES).decode("utf-8-sig")
+    except (DataError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{shown(root / name)}: the names of classes cannot be read ({error})"
+        ) from None
+    lines = [line.strip() for line in text.splitlines()]
+    lines = [line for line in lines if line and not line.startswith("# ")]
+    found = _colored_names(lines) or _numbered_names(lines) or _plain_names(lines)
+    if not found:
+        raise DataError(f"{shown(root / name)} holds no names of classes, expected one a line")
+    names = tuple(shown(each) for each, _ in found)
+    twice = next((each for i, each in enumerate(names) if each in names[:i]), None)
+    if twice is not None:
+        raise DataError(f"{shown(root / name)} names the class {twice} twice")
+    values = tuple(value for _, value in found if value is not None)
+    colors = bool(_colored_names(lines))
+    return ClassNames(name, names, values if len(values) == len(names) else None, colors)
+
+
+def _colored_names(lines: list[str]) -> _Rows:
+    """Lines with three numbers from 0 to 255, or #rrggbb, beside a name; a first line without them is a header."""
+    rows = [_color_name(line) for line in lines]
+    rows = rows[1:] if rows and rows[0] is None else rows
+    sound = [row for row in rows if row is not None]
+    return [*sound] if sound and len(sound) == len(rows) else []
+
+
+def _color_name(line: str) -> tuple[str, int] | None:
+    hexed = re.search(r"#([0-9a-fA-F]{6})\b", line)
+    plain = re.search(r"(?<![\w.])(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})(?![\w.])", line)
+    found = hexed or plain
+    if found is None:
+        return None
+    if hexed:
+        value = int(hexed[1], 16)
+    else:
+        red, green, blue = (int(found[k]) for k in (1, 2, 3))
+        if max(red, green, blue) > 255:
+            return None
+        value = red * 65536 + green * 256 + blue
+    name = (line[: found.start()] + " " + line[found.end() :]).strip(" \t,;:")
+    return (re.sub(r"\s+", " ", name), value) if name else None
+
+
+def _numbered_names(lines: list[str]) -> _Rows:
+    """Lines with one number before or behind a comma, colon or tab; or a number and a name after a space."""
+    first = [re.fullmatch(r"(\d+)(?:\s*[,;:\t]\s*|\s+)(\S.*)", line) for line in lines]
+    last = [re.fullmatch(r"(\S.*?)\s*[,;:\t]\s*(\d+)", line) for line in lines]
+    for rows, number, name in ((first, 1, 2), (last, 2, 1)):
+        rest = rows[1:] if rows and rows[0] is None else rows
+        sound = [row for row in rest if row is not None]
+        if sound and len(sound) == len(rest):
+            return [(row[name].strip(" \t,;:"), int(row[number])) for row in sound]
+    return []
+
+
+def _plain_names(lines: list[str]) -> _Rows:
+    names = [line.strip(" \t,;") for line in lines]
+    if names and names[0].lower() in _HEADERS:
+        names = names[1:]
+    return [(name, None) for name in names if name]
 
 
 @dataclass
@@ -191,7 +323,7 @@ def _add(found: Seen, look: Look) -> None:
         found.first.setdefault(value, look.name)
 
 
-def meaning(found: Seen, names: Names | None, void: str | None) -> Meaning:
+def meaning(found: Seen, names: ClassNames | None, void: str | None) -> Meaning:
     """What the values stand for.
 
     Args:
@@ -239,7 +371,7 @@ def meaning(found: Seen, names: Names | None, void: str | None) -> Meaning:
     return Meaning(Coding(colors, tuple(table)), classes, tuple(notes))
 
 
-def _are_colors(found: Seen, names: Names | None) -> bool:
+def _are_colors(found: Seen, names: ClassNames | None) -> bool:
     """Whether a file gives colours, and those are the colours of the palettes or the grey levels of the masks."""
     if names is None or not names.colors or names.values is None:
         return False
@@ -266,7 +398,7 @@ def _void(text: str | None, *, colors: bool) -> int | None:
     return value * 65793 if colors and not text.startswith("#") else value
 
 
-def _void_of(found: Seen, names: Names | None) -> int | None:
+def _void_of(found: Seen, names: ClassNames | None) -> int | None:
     """255 where it stands beside class numbers; not where it is one of two values, or the brightest of some greys."""
     rest = sorted(set(found.pixels) - {_VOID})
     if _VOID not in found.pixels or len(rest) < 2 or len(rest) > _VOID - 1:
@@ -277,7 +409,7 @@ def _void_of(found: Seen, names: Names | None) -> int | None:
     return _VOID if found.palettes or dense or rest[-1] <= _LOW else None
 
 
-def _smear(kept: dict[int, int], found: Seen, names: Names | None) -> int | None:
+def _smear(kept: dict[int, int], found: Seen, names: ClassNames | None) -> int | None:
     """The value between two extremes where the borders between two classes are smeared; None where none are.
 
     Raises:
@@ -319,7 +451,7 @@ def _mend(found: Seen) -> str:
     return "they were smoothed when they were resized, or are no masks; save masks as PNG, without smoothing"
 
 
-def _halves(middle: int, names: Names | None, notes: list[str]) -> Meaning:
+def _halves(middle: int, names: ClassNames | None, notes: list[str]) -> Meaning:
     """Two classes whose values are smeared: below and above the middle."""
     table = tuple((value, int(value >= middle)) for value in range(256))
     classes = names.names if names is not None else ("0", "255")
@@ -341,7 +473,7 @@ Table = tuple[tuple[int, int], ...]
 
 
 def _named(
-    values: list[int], names: Names | None, found: Seen, *, colors: bool
+    values: list[int], names: ClassNames | None, found: Seen, *, colors: bool
 ) -> tuple[Table, tuple[str, ...]]:
     """Pairs of value and class number, and the names of the classes."""
     if names is None:
@@ -364,7 +496,7 @@ def _named(
     return tuple(known.items()), _all_names(names, known)
 
 
-def _all_names(names: Names, known: dict[int, int]) -> tuple[str, ...]:
+def _all_names(names: ClassNames, known: dict[int, int]) -> tuple[str, ...]:
     extra = len(set(known.values())) - len(names.names)
     return ("background", *names.names) if extra == 1 else names.names
 
@@ -385,7 +517,7 @@ def _without_void(
     return left, tuple(name for k, name in enumerate(classes) if k != gone), given, said
 
 
-def _values_of(names: Names, values: list[int], *, colors: bool) -> dict[int, int]:
+def _values_of(names: ClassNames, values: list[int], *, colors: bool) -> dict[int, int]:
     """Value -> class number, by the colours or numbers of a file, else by the order of its names."""
     count = len(names.names)
     if names.values is not None and names.colors == colors:
@@ -405,6 +537,3 @@ def _values_of(names: Names, values: list[int], *, colors: bool) -> dict[int, in
     if top == count and 0 in values and names.names[0].lower() not in ("background", "void"):
         return {k: k for k in range(count + 1)}  # 0 is the background, which the file leaves out
     return {k: k for k in range(count)}
-
-
-__all__ = ["READ", "Meaning", "Seen", "meaning", "seen"]

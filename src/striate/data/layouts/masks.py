@@ -16,9 +16,9 @@ from functools import partial
 from striate.data import files
 from striate.data.files import shown
 from striate.data.index import WHOLE, Candidate, Fault, Listing, Part
-from striate.data.layouts import class_names, mask_values, split_lists
-from striate.data.layouts.roles import IMAGE, MASK, role
-from striate.data.layouts.tree import Tree
+from striate.data.layouts import mask_values
+from striate.data.layouts.file_lists import split_lists, splits_by_lists
+from striate.data.layouts.tree import IMAGE, MASK, Tree, role
 from striate.data.masks import MaskFiles
 from striate.data.sources import Files
 from striate.data.targets import Masks
@@ -300,10 +300,10 @@ def _listed(tree: Tree, pairs: Pairs) -> Pairs:
     """Pairs assigned to splits by list files, where the folders say nothing of splits and there are such files."""
     if set(pairs.images) != {WHOLE}:
         return pairs
-    splits = split_lists.assigned(tree, pairs.images[WHOLE])
+    splits = splits_by_lists(tree, pairs.images[WHOLE])
     if splits is None:
         return pairs
-    lists = list(split_lists.lists(tree).values())
+    lists = list(split_lists(tree).values())
     found = Pairs(bare=pairs.bare, lone=pairs.lone, unlabelled=pairs.unlabelled, lists=lists)
     for image, mask, split in zip(pairs.images[WHOLE], pairs.masks[WHOLE], splits, strict=True):
         if split:
@@ -329,7 +329,7 @@ def listing(
     root, limits = tree.root, tree.options.limits
     masks = [name for held in pairs.masks.values() for name in held]
     folders = sorted({name.rpartition("/")[0] for name in masks})
-    names = class_names.beside(tree, class_names.folders_above(folders))
+    names = mask_values.names_beside(tree, mask_values.folders_above(folders))
     meaning = mask_values.meaning(mask_values.seen(root, masks, limits), names, void)
     parts = {
         split: Part(

@@ -8,8 +8,8 @@ from functools import partial
 
 from striate.data.files import shown
 from striate.data.index import WHOLE, Candidate
-from striate.data.layouts import masks, split_lists
-from striate.data.layouts.lookup import Lookup
+from striate.data.layouts import masks
+from striate.data.layouts.file_lists import Lookup, list_lines, split_lists
 from striate.data.layouts.masks import Pairs
 from striate.data.layouts.tree import Tree, named_like_picture
 from striate.errors import DataError
@@ -26,7 +26,7 @@ def find(tree: Tree) -> Candidate | None:
     """
     found = {
         split: (name, pairs)
-        for split, name in split_lists.lists(tree).items()
+        for split, name in split_lists(tree).items()
         if (pairs := _lines(tree, name))
     }
     if not found:
@@ -62,7 +62,7 @@ def find(tree: Tree) -> Candidate | None:
 def _lines(tree: Tree, name: str) -> list[tuple[int, tuple[str, str]]]:
     """Line numbers and the two names of each line; () where a line has not two that look like pictures."""
     found: list[tuple[int, tuple[str, str]]] = []
-    for number, line in enumerate(split_lists.lines(tree, name), 1):
+    for number, line in enumerate(list_lines(tree, name), 1):
         for separator in ("\t", ",", ";", None):
             words = [word.strip() for word in line.split(separator) if word.strip()]
             if len(words) == 2 and all(named_like_picture(word) for word in words):

@@ -19,7 +19,6 @@ from striate.data.layouts import (
     class_folders,
     coco,
     csv_table,
-    deep_folders,
     idx,
     labelme,
     masks,
@@ -76,8 +75,8 @@ LAYOUTS: dict[str, Layout] = {
         documents.TABLE_SUFFIXES,
     ),
     "class_folders": Layout(class_folders.find, "a folder of pictures for each class"),
-    "deep_folders": Layout(deep_folders.find, "class folders in folders, named by both"),
-    "lower_folders": Layout(deep_folders.find_lower, "class folders in folders that share names"),
+    "deep_folders": Layout(class_folders.find_deep, "class folders in folders, named by both"),
+    "lower_folders": Layout(class_folders.find_lower, "class folders in folders that share names"),
 }
 
 Found = dict[str, Candidate]
