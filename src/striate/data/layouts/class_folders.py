@@ -30,7 +30,7 @@ Classes = dict[str, tuple[str, ...]]  # class -> names of its pictures relative 
 
 def find(tree: Tree) -> Candidate | None:
     """Class folders at the root, with or without split folders above them, if there are any."""
-    found = gathered(tree)
+    found = class_tree(tree)
     if found is None:
         return None
     read, why = partial(listing, tree, found), "folders hold pictures"
@@ -38,8 +38,17 @@ def find(tree: Tree) -> Candidate | None:
 
 
 @dataclass
-class Gathered:
-    """Pictures by split and class, and what was passed over on the way; bases: the folder of the classes of a split."""
+class ClassTree:
+    """Pictures by split and class.
+
+    Attributes:
+        layout: in words.
+        uses: the names at the top that hold pictures.
+        splits: the names of the pictures of each class, by split.
+        ignored: what was passed over on the way, counted by kind.
+        bases: the folder that holds the classes of each split.
+        notes: how the folders were understood.
+    """
 
     layout: str
     uses: frozenset[str]
@@ -64,17 +73,17 @@ class Gathered:
         return {name for held in self.splits.values() for name in held}
 
 
-def gathered(tree: Tree) -> Gathered | None:
+def class_tree(tree: Tree) -> ClassTree | None:
     """The pictures of every folder at the top, or in the split folders there; None where there are none."""
-    return tree.once("gathered", _gathered)
+    return tree.once("class_tree", _read_class_tree)
 
 
-def _gathered(tree: Tree) -> Gathered | None:
+def _read_class_tree(tree: Tree) -> ClassTree | None:
     splits = _splits(tree)
     if splits:
-        found = Gathered("split folders", frozenset(splits.values()), {}, Counter())
+        found = ClassTree("split folders", frozenset(splits.values()), {}, Counter())
     else:
-        found = Gathered("class folders", frozenset(tree.folders()), {}, Counter())
+        found = ClassTree("class folders", frozenset(tree.folders()), {}, Counter())
     for split, inside in (splits or {WHOLE: ""}).items():
         found.splits[split], found.bases[split] = _descended(tree, inside, found)
     if not found.count:
@@ -84,7 +93,7 @@ def _gathered(tree: Tree) -> Gathered | None:
     return found
 
 
-def _tops(found: Gathered) -> set[str]:
+def _tops(found: ClassTree) -> set[str]:
     return {
         name.split("/")[0]
         for held in found.splits.values()
@@ -93,7 +102,7 @@ def _tops(found: Gathered) -> set[str]:
     }
 
 
-def _descended(tree: Tree, inside: str, found: Gathered) -> tuple[Classes, str]:
+def _descended(tree: Tree, inside: str, found: ClassTree) -> tuple[Classes, str]:
     """The class folders of a folder, or of the only one in it that holds pictures where those lie in folders again; and it."""
     while True:
         passed = Counter[str]()
@@ -116,7 +125,7 @@ def _holding(tree: Tree, inside: str) -> list[str]:
     ]
 
 
-def doubt(tree: Tree, found: Gathered) -> str:
+def doubt(tree: Tree, found: ClassTree) -> str:
     """What speaks against folders being classes: their names, or those of the folders in each of them."""
     full = sorted(
         name for name in found.names if any(held.get(name) for held in found.splits.values())
@@ -194,8 +203,8 @@ def looks_like_picture(root: Path, name: str) -> bool:
     return named_like_picture(name) or pictures.is_picture(root / name)
 
 
-def listing(tree: Tree, found: Gathered) -> Listing:
-    """What was gathered, as labels.
+def listing(tree: Tree, found: ClassTree) -> Listing:
+    """The pictures and their classes, as labels.
 
     Raises:
         DataError: a class has no pictures to train on.
@@ -211,7 +220,7 @@ def listing(tree: Tree, found: Gathered) -> Listing:
     return Listing(found.layout, tuple(map(shown, classes)), parts, found.ignored, note)
 
 
-def _depth(found: Gathered) -> list[str]:
+def _depth(found: ClassTree) -> list[str]:
     """A line where every picture lies in a folder below its class, so that those could be the classes."""
     if "lower" in found.layout or not found.count:
         return []
@@ -266,9 +275,9 @@ def find_lower(tree: Tree) -> Candidate | None:
     )
 
 
-def _two_levels(tree: Tree, name: str) -> tuple[Gathered | None, set[tuple[str, str]]]:
+def _two_levels(tree: Tree, name: str) -> tuple[ClassTree | None, set[tuple[str, str]]]:
     """What class folders hold and the pairs of folders in them; None where they are no classes on any level."""
-    found = gathered(tree)
+    found = class_tree(tree)
     lower = None if found is None else _lower(found)
     if found is None or lower is None:
         return None, set()
@@ -277,7 +286,7 @@ def _two_levels(tree: Tree, name: str) -> tuple[Gathered | None, set[tuple[str, 
     return found, lower
 
 
-def _lower(found: Gathered) -> set[tuple[str, str]] | None:
+def _lower(found: ClassTree) -> set[tuple[str, str]] | None:
     """Pairs of an upper and a lower folder; None where a picture lies in an upper folder itself."""
     pairs: set[tuple[str, str]] = set()
     for split, held in found.splits.items():
@@ -291,7 +300,7 @@ def _lower(found: Gathered) -> set[tuple[str, str]] | None:
 
 
 def _lower_candidate(
-    tree: Tree, found: Gathered, named: Callable[[tuple[str, str]], str], why: str
+    tree: Tree, found: ClassTree, named: Callable[[tuple[str, str]], str], why: str
 ) -> Candidate:
     """The same pictures with the lower folders as classes."""
     splits: dict[str, Classes] = {}

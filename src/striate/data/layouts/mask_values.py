@@ -166,7 +166,7 @@ def _plain_names(lines: list[str]) -> _Rows:
 
 
 @dataclass
-class Seen:
+class ValueCounts:
     """What the masks that were read hold.
 
     Attributes:
@@ -195,7 +195,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Look:
+class MaskValues:
     """The values of one mask: pixels of each number, of each colour where it has colours; () where they are too many."""
 
     name: str
@@ -215,7 +215,7 @@ class Meaning:
     notes: tuple[str, ...] = ()
 
 
-def seen(root: Path, names: Sequence[str], limits: Limits) -> Seen:
+def count_values(root: Path, names: Sequence[str], limits: Limits) -> ValueCounts:
     """The values of all masks, or of `READ` of them spread evenly; broken ones are passed over.
 
     Raises:
@@ -226,25 +226,25 @@ def seen(root: Path, names: Sequence[str], limits: Limits) -> Seen:
         index = np.unique(np.linspace(0, len(names) - 1, READ).astype(np.int64))
     failed: list[str] = []
 
-    def work(numbers: I64) -> list[Look]:
-        looks: list[Look] = []
+    def work(numbers: I64) -> list[MaskValues]:
+        read: list[MaskValues] = []
         for i in workers.each(numbers):
             try:
-                looks.append(_look(names[i], files.read(root / names[i]), limits))
+                read.append(_mask_values(names[i], files.read(root / names[i]), limits))
             except DataError as error:
                 failed.append(f"{shown(names[i])}: {error}")
-        return looks
+        return read
 
-    found = Seen()
+    found = ValueCounts()
     for done in workers.in_order(work, workers.chunks_of(index, 16), named=lambda i: names[i]):
-        for look in done.result:
-            _add(found, look)
+        for mask in done.result:
+            _add(found, mask)
     if not found.count:
         raise DataError(f"none of {len(index):,} masks can be read: {failed[0]}")
     return found
 
 
-def _look(name: str, data: bytes, limits: Limits) -> Look:
+def _mask_values(name: str, data: bytes, limits: Limits) -> MaskValues:
     im = pictures.loaded(data, limits)
     jpeg = pictures.format_of(data[:16], ("JPEG",)) is not None
     palette: dict[int, int] = {}
@@ -267,7 +267,7 @@ def _look(name: str, data: bytes, limits: Limits) -> Look:
             f"a mask of mode {im.mode}, where numbers or colours of classes are expected"
         )
     flat = _flat(im) if len(numbers) > _FEW and not palette else 0
-    return Look(name, numbers, colors, palette, jpeg, flat)
+    return MaskValues(name, numbers, colors, palette, jpeg, flat)
 
 
 def _flat(im: Image.Image) -> int:
@@ -302,28 +302,28 @@ def _of_colors(rgb: Image.Image) -> tuple[dict[int, int], dict[int, int] | None]
     return {}, colors
 
 
-def _add(found: Seen, look: Look) -> None:
+def _add(found: ValueCounts, mask: MaskValues) -> None:
     found.count += 1
-    found.flat += look.flat
-    if look.jpeg and not found.jpeg:
-        found.jpeg = look.name
-    if look.colors is None:
-        found.many = found.many or look.name
-    elif look.colors:
-        found.colors.update(look.colors)
-        found.color_masks.update(look.colors.keys())
-        found.colored += not look.palette
-        for value in look.colors:
-            found.first.setdefault(-1 - value, look.name)
-    for k, colour in look.palette.items():
+    found.flat += mask.flat
+    if mask.jpeg and not found.jpeg:
+        found.jpeg = mask.name
+    if mask.colors is None:
+        found.many = found.many or mask.name
+    elif mask.colors:
+        found.colors.update(mask.colors)
+        found.color_masks.update(mask.colors.keys())
+        found.colored += not mask.palette
+        for value in mask.colors:
+            found.first.setdefault(-1 - value, mask.name)
+    for k, colour in mask.palette.items():
         found.palettes.setdefault(k, set()).add(colour)
-    found.pixels.update(look.numbers)
-    found.masks.update(look.numbers.keys())
-    for value in look.numbers:
-        found.first.setdefault(value, look.name)
+    found.pixels.update(mask.numbers)
+    found.masks.update(mask.numbers.keys())
+    for value in mask.numbers:
+        found.first.setdefault(value, mask.name)
 
 
-def meaning(found: Seen, names: ClassNames | None, void: str | None) -> Meaning:
+def meaning(found: ValueCounts, names: ClassNames | None, void: str | None) -> Meaning:
     """What the values stand for.
 
     Args:
@@ -336,7 +336,7 @@ def meaning(found: Seen, names: ClassNames | None, void: str | None) -> Meaning:
     """
     if found.many:
         raise DataError(
-            f"{shown(found.many)} has more than {_COLORS:,} colours, so that they are no classes: {_mend(found)}"
+            f"{shown(found.many)} has more than {_COLORS:,} colours, so that they are no classes: {_advice(found)}"
         )
     moving = any(len(colours) > 1 for colours in found.palettes.values())
     colors = bool(found.colored) or moving or _are_colors(found, names)
@@ -352,17 +352,19 @@ def meaning(found: Seen, names: ClassNames | None, void: str | None) -> Meaning:
         notes += [f"{_VOID} counts nowhere (layout=masks:ignore=none makes it a class)"] * (
             given is not None
         )
-    kept = {value: n for value, n in values.items() if value != given}
-    smeared = None if colors else _smear(kept, found, names)
+    counted = {value: n for value, n in values.items() if value != given}
+    smeared = None if colors else _smeared_middle(counted, found, names)
     if smeared is not None:
-        return _halves(smeared, names, notes)
-    _refuse_many(kept, found, colors=colors)
-    table, classes = _named(sorted(kept), names, found, colors=colors)
+        return _two_smeared_classes(smeared, names, notes)
+    _refuse_many(counted, found, colors=colors)
+    table, classes = _with_names(sorted(counted), names, found, colors=colors)
     if names is not None:
-        table, classes, given, said = _without_void(table, classes, given, asked=void is not None)
-        notes += said
+        table, classes, given, void_notes = _without_void(
+            table, classes, given, asked=void is not None
+        )
+        notes += void_notes
     if len(classes) < 2:
-        only = ", ".join(shown_value(value, colors=colors) for value in kept) or "none"
+        only = ", ".join(shown_value(value, colors=colors) for value in counted) or "none"
         raise DataError(
             f"all masks hold one value only ({only}): at least two are needed to tell apart"
         )
@@ -371,7 +373,7 @@ def meaning(found: Seen, names: ClassNames | None, void: str | None) -> Meaning:
     return Meaning(Coding(colors, tuple(table)), classes, tuple(notes))
 
 
-def _are_colors(found: Seen, names: ClassNames | None) -> bool:
+def _are_colors(found: ValueCounts, names: ClassNames | None) -> bool:
     """Whether a file gives colours, and those are the colours of the palettes or the grey levels of the masks."""
     if names is None or not names.colors or names.values is None:
         return False
@@ -379,7 +381,7 @@ def _are_colors(found: Seen, names: ClassNames | None) -> bool:
     return bool(used) and used <= set(names.values)
 
 
-def _grey_as_colors(found: Seen) -> Seen:
+def _grey_as_colors(found: ValueCounts) -> ValueCounts:
     """Grey masks among coloured ones: their levels are colours too."""
     for value, count in found.pixels.items():
         found.colors[value * 65793] += count
@@ -398,7 +400,7 @@ def _void(text: str | None, *, colors: bool) -> int | None:
     return value * 65793 if colors and not text.startswith("#") else value
 
 
-def _void_of(found: Seen, names: ClassNames | None) -> int | None:
+def _void_of(found: ValueCounts, names: ClassNames | None) -> int | None:
     """255 where it stands beside class numbers; not where it is one of two values, or the brightest of some greys."""
     rest = sorted(set(found.pixels) - {_VOID})
     if _VOID not in found.pixels or len(rest) < 2 or len(rest) > _VOID - 1:
@@ -409,31 +411,33 @@ def _void_of(found: Seen, names: ClassNames | None) -> int | None:
     return _VOID if found.palettes or dense or rest[-1] <= _LOW else None
 
 
-def _smear(kept: dict[int, int], found: Seen, names: ClassNames | None) -> int | None:
+def _smeared_middle(
+    counted: dict[int, int], found: ValueCounts, names: ClassNames | None
+) -> int | None:
     """The value between two extremes where the borders between two classes are smeared; None where none are.
 
     Raises:
         DataError: smeared classes that are more than two.
     """
-    if len(kept) <= max(2, len(names.names) if names else 0):
+    if len(counted) <= max(2, len(names.names) if names else 0):
         return None
     two = names is None or len(names.names) <= 2
-    if two and _is_two_smeared(kept, found.flat):
+    if two and _is_two_smeared(counted, found.flat):
         return 128
     if found.jpeg:
         raise DataError(
-            f"{shown(found.jpeg)} is a JPEG, which smears class numbers: the masks hold {len(kept)} values from "
-            f"{min(kept)} to {max(kept)}; save masks as PNG"
+            f"{shown(found.jpeg)} is a JPEG, which smears class numbers: the masks hold {len(counted)} values from "
+            f"{min(counted)} to {max(counted)}; save masks as PNG"
         )
     return None
 
 
-def _is_two_smeared(kept: dict[int, int], flat: int) -> bool:
+def _is_two_smeared(counted: dict[int, int], flat: int) -> bool:
     """Whether values from 0 to 255 gather at both ends, with no third place between where many lie."""
     counts = np.zeros(256)
-    if min(kept) > _END or not 255 - _END <= max(kept) <= 255:
+    if min(counted) > _END or not 255 - _END <= max(counted) <= 255:
         return False
-    counts[list(kept)] = list(kept.values())
+    counts[list(counted)] = list(counted.values())
     between = counts[_END + 1 : 255 - _END]
     upper_peak = 128 + int(np.argmax(counts[128:]))
     smear = float(between.sum())
@@ -445,35 +449,35 @@ def _is_two_smeared(kept: dict[int, int], flat: int) -> bool:
     )
 
 
-def _mend(found: Seen) -> str:
+def _advice(found: ValueCounts) -> str:
     if found.jpeg:
         return f"{shown(found.jpeg)} is a JPEG, which smears them; save masks as PNG"
     return "they were smoothed when they were resized, or are no masks; save masks as PNG, without smoothing"
 
 
-def _halves(middle: int, names: ClassNames | None, notes: list[str]) -> Meaning:
+def _two_smeared_classes(middle: int, names: ClassNames | None, notes: list[str]) -> Meaning:
     """Two classes whose values are smeared: below and above the middle."""
     table = tuple((value, int(value >= middle)) for value in range(256))
     classes = names.names if names is not None else ("0", "255")
     classes = ("background", *classes) if len(classes) == 1 else classes
-    said = f"the borders of the masks are smeared: values under {middle} are {classes[0]}, the others {classes[1]}"
-    return Meaning(Coding(colors=False, table=table), classes, (*notes, said))
+    note = f"the borders of the masks are smeared: values under {middle} are {classes[0]}, the others {classes[1]}"
+    return Meaning(Coding(colors=False, table=table), classes, (*notes, note))
 
 
-def _refuse_many(kept: dict[int, int], found: Seen, *, colors: bool) -> None:
+def _refuse_many(counted: dict[int, int], found: ValueCounts, *, colors: bool) -> None:
     """More values than classes can have."""
     what = "colours" if colors else "values"
-    if len(kept) > (_FEW if colors and found.jpeg else MOST):
+    if len(counted) > (_FEW if colors and found.jpeg else MOST):
         raise DataError(
-            f"the masks hold {len(kept):,} {what}, too many to be classes: {_mend(found)}"
+            f"the masks hold {len(counted):,} {what}, too many to be classes: {_advice(found)}"
         )
 
 
 Table = tuple[tuple[int, int], ...]
 
 
-def _named(
-    values: list[int], names: ClassNames | None, found: Seen, *, colors: bool
+def _with_names(
+    values: list[int], names: ClassNames | None, found: ValueCounts, *, colors: bool
 ) -> tuple[Table, tuple[str, ...]]:
     """Pairs of value and class number, and the names of the classes."""
     if names is None:
@@ -505,16 +509,18 @@ def _without_void(
     table: Table, classes: tuple[str, ...], given: int | None, *, asked: bool
 ) -> tuple[Table, tuple[str, ...], int | None, list[str]]:
     """The same without the class that counts nowhere: that of the value that was given, or the one called void."""
-    known, said = dict(table), list[str]()
+    known, void_notes = dict(table), list[str]()
     voids = [k for k, name in enumerate(classes) if name.lower() in _VOIDS]
     if given is None and not asked and len(voids) == 1 and len(classes) > 2:
         given = next((value for value, k in table if k == voids[0]), None)
-        said = [f"{classes[voids[0]]} counts nowhere (layout=masks:ignore=none makes it a class)"]
+        void_notes = [
+            f"{classes[voids[0]]} counts nowhere (layout=masks:ignore=none makes it a class)"
+        ]
     if given not in known:
-        return table, classes, given, said
+        return table, classes, given, void_notes
     gone = known.pop(given)
     left = tuple((value, k - (k > gone)) for value, k in known.items())
-    return left, tuple(name for k, name in enumerate(classes) if k != gone), given, said
+    return left, tuple(name for k, name in enumerate(classes) if k != gone), given, void_notes
 
 
 def _values_of(names: ClassNames, values: list[int], *, colors: bool) -> dict[int, int]:

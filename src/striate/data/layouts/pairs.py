@@ -42,7 +42,9 @@ def find(tree: Tree) -> Candidate | None:
                 )
             else:
                 missing[name] += 1
-                pairs.lone.append(f"{name} line {number}: {image if not there[0] else mask}")
+                pairs.without_picture.append(
+                    f"{name} line {number}: {image if not there[0] else mask}"
+                )
     total = sum(len(lines) for _, lines in found.values())
     if not len(pairs) or sum(missing.values()) > _MISSING * total:
         return None
@@ -52,8 +54,8 @@ def find(tree: Tree) -> Candidate | None:
         for name in held
     )
     void = tree.options.settings.get("ignore") if tree.options.asks_for("pairs") else None
-    layout, lone = "lists of pictures and masks", "lines of lists without their files"
-    read = partial(masks.listing, tree, pairs, void, layout=layout, lone=lone)
+    layout, unmatched = "lists of pictures and masks", "lines of lists without their files"
+    read = partial(masks.listing, tree, pairs, void, layout=layout, unmatched=unmatched)
     lists = ", ".join(shown(name) for name, _ in found.values())
     why = f"{lists} name a picture and a mask a line"
     return Candidate(layout, len(pairs), uses, read, why, tasks=("segment",))
