@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from striate import cli, data
-from striate.data import duplicates
+from striate.data import duplicates, summary
 from striate.errors import DataError
 
 SHARED = os.environ.get("STRIATE_SHARED")
@@ -140,6 +140,18 @@ def test_handwritten_digits_are_no_near_copies():
         ]
     )
     assert duplicates.similar(small) == []
+
+
+def test_classes_without_an_item_in_a_split_are_said(pictures):
+    for split, counts in (("train", {"a": 4, "b": 4, "c": 3}), ("val", {"a": 2, "b": 2})):
+        root = pictures(counts, below=split)
+    assert data.open(root).as_dict()["warnings"] == [
+        "val has no item of c: it has no scores there",
+    ]
+    counts = {"train": [4, 0], "val": [2, 2], "test": None}
+    assert summary.class_warnings(("a", "b"), counts) == [
+        "train has no item of b: it cannot be learned"
+    ]
 
 
 def test_sets_that_are_too_large_are_not_compared_and_it_is_said(scenes, monkeypatch):

@@ -259,7 +259,8 @@ def test_exact_copies_are_found_by_content():
     images[1, 0, 0] = images[2, 1, 1] = images[4, 0, 0] = (
         9  # 2 has the same sum, not the same pixels
     )
-    assert exact_groups(Pixels(images)).tolist() == [0, 1, 2, 0, 1]
+    source = Pixels(images)
+    assert exact_groups(source, source.weights()).tolist() == [0, 1, 2, 0, 1]
 
 
 def test_duplicates_never_cross_our_split(cache, pictures):
@@ -271,3 +272,72 @@ def test_duplicates_never_cross_our_split(cache, pictures):
         assert len(opened.duplicates) == 10
         assert opened.leaks == ()
         assert opened.counts("val") == [8, 6]
+
+
+NO_PICTURES = {
+    "empty": b"",
+    "other": b"<html>not found</html>",
+    "cut": b"\x89PNG\r\n\x1a\n" + bytes(20),
+}
+
+
+@pytest.mark.parametrize("content", NO_PICTURES.values(), ids=NO_PICTURES)
+@pytest.mark.parametrize("val", [None, 0.5, "1of2"])
+def test_what_cannot_be_read_is_out_before_the_split_is_drawn(cache, pictures, content, val):
+    root = pictures({"a": 20, "b": 20, "c": 5})
+    for i in range(3):
+        (root / "c" / f"{i:03}.png").write_bytes(content)
+    for seed in range(8):
+        opened = striate.open(root, val=val, seed=seed, broken="skip")
+        opened.scan()
+        assert [opened.counts(split)[2] for split in ("train", "val")] == [1, 1]
+        assert len(opened.problems) == 3
+        assert sum(len(split) for split in opened.splits.values()) == 45
+
+
+def test_rows_without_a_picture_are_out_before_the_split_is_drawn(cache, pictures):
+    root = pictures({"all": 24})
+    rows = [f"all/{i:03}.png,{'ab'[i % 2]}" for i in range(22)] + ["all/022.png,c", "all/023.png,c"]
+    gone = [f"all/gone{i}.png,c" for i in range(4)]
+    (root / "labels.csv").write_text("\n".join(["path,label", *rows, *gone]))
+    for seed in range(8):
+        opened = striate.open(root, seed=seed, broken="skip", layout="csv")
+        opened.scan()
+        assert [opened.counts(split)[2] for split in ("train", "val")] == [1, 1]
+
+
+def test_a_class_with_too_few_pictures_that_can_be_read_is_refused(cache, pictures):
+    root = pictures({"a": 10, "b": 10, "c": 3})
+    for i in range(2):
+        (root / "c" / f"{i:03}.png").write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        striate.open(root, broken="skip")
+    assert str(caught.value) == (
+        "2 of 3 pictures of the class c cannot be read: c/000.png (an empty file); c/001.png (an empty file); that leaves 1, "
+        "and a split needs at least 2 different ones, one to train on and one to hold out: mend them, or leave it out with "
+        "ignore=c"
+    )
+    assert striate.open(root, val=0, broken="skip").problems  # nothing is drawn
+    assert striate.open(root, ignore="c").classes == ("a", "b")
+
+
+def test_headers_are_read_of_the_rarest_classes_only(cache, pictures, monkeypatch):
+    root = pictures({"a": 30, "b": 8, "c": 5})
+    read = []
+    head_of = splits.pictures.head_of
+    monkeypatch.setattr(splits, "_HEADERS", 13)
+    monkeypatch.setattr(
+        splits.pictures, "head_of", lambda path, limits: read.append(path) or head_of(path, limits)
+    )
+    striate.open(root)
+    assert {path.parent.name for path in read} == {"b", "c"}
+    assert len(read) == 13
+
+
+def test_a_broken_picture_moves_no_other_one(cache, pictures):
+    root = pictures({"a": 40, "b": 40})
+    before = striate.open(root)
+    held = set(before.splits["val"].names)
+    spare = next(name for name in before.splits["train"].names if name.startswith("a/"))
+    (root / spare).write_bytes(b"")
+    assert set(striate.open(root).splits["val"].names) == held

@@ -52,12 +52,16 @@ _DIMENSIONS = 64  # of a projection, where distances are never larger: it rules 
 _BLOCK = 256  # pictures compared with all others at a time
 
 
-def exact_groups(source: Source) -> I64:
+def exact_groups(source: Source, weights: I64) -> I64:
     """A group number for each picture [N]: equal exactly where the contents are equal.
 
-    Only items of the same size in bytes are read and hashed.
+    Only items of the same weight are read and hashed.
+
+    Args:
+        source: of the pictures.
+        weights: of the source [N], see `Source.weights`.
     """
-    _, codes, counts = np.unique(source.weights(), return_inverse=True, return_counts=True)
+    _, codes, counts = np.unique(weights, return_inverse=True, return_counts=True)
     shared = np.flatnonzero(counts[codes] > 1)
     groups = np.arange(len(source))
     first: dict[bytes, int] = {}

@@ -2,7 +2,7 @@
 
 A split of ours is stratified by class and seeded. Items that belong together stay on one side of it: those of the same
 content, those whose names say that they are copies, and the groups that a rule or the data name (a patient, a day, a
-camera). A rule may also name a column of a table that assigns every item to train, val, test or none.
+camera). Items that are known to be broken take no part in it; they are listed with those that are trained on. A rule may also name a column of a table that assigns every item to train, val, test or none.
 """
 
 import re
@@ -14,17 +14,23 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from striate.data import documents
+from striate.data import documents, pictures
+from striate.data.cache import Broken
 from striate.data.duplicates import copies_by_name, exact_groups
 from striate.data.files import shown
 from striate.data.index import ASSIGNED, WHOLE, Fault, Listing, Part
 from striate.data.layouts.file_lists import Lookup
-from striate.data.sources import I64
+from striate.data.pillow import without_warnings
+from striate.data.shards import Sharded
+from striate.data.sources import I64, Encoded, Files, Source
+from striate.data.workers import chunks_of, each, in_order
 from striate.errors import ArgumentError, DataError
 
 UNDIVIDED = ""  # the class of items that have none
+OUT = -1  # the class number of items that take no part in a split
 VAL = 0.2  # the share held out where nobody asked for another
 _PLACES = 5  # of a fault that are named
+_HEADERS = 1000  # pictures whose headers are read before a split is drawn: 40 microseconds each
 RULES = "stratified, folder, name:PATTERN or FILE.csv:COLUMN"
 
 
@@ -55,9 +61,9 @@ def with_splits(listing: Listing, val: float | str | None, rule: str, seed: int)
         raise ArgumentError("val: the data have a val split of their own; leave val out")
     if whole is None or (val is None and listing.parts.keys() & {"val", "test"}):
         return _with_copies_apart(listing)
-    together = groups(
-        whole.names, rule, exact_groups(whole.source), column=column, known=listing.groups
-    )
+    weights = whole.source.weights()
+    exact = exact_groups(whole.source, weights)
+    together = groups(whole.names, rule, exact, column=column, known=listing.groups)
     copies = copies_by_name(whole.names)
     if copies is not None:
         together = joined(copies.groups, together)
@@ -68,7 +74,10 @@ def with_splits(listing: Listing, val: float | str | None, rule: str, seed: int)
         )
     if copies is not None or listing.groups or rule != "stratified":
         whole = replace(whole, groups=together)
-    train, held_out = _halves(listing, whole, together, val, seed)
+    broken = known_broken(whole, weights)
+    if len(broken) == len(whole):
+        broken = {}  # data of which nothing can be read are refused as a whole, when they are looked at
+    train, held_out = _halves(whole, broken, listing.classes, together, val=val, seed=seed)
     test = {"test": listing.parts["test"]} if "test" in listing.parts else {}
     parts = {"train": whole.take(train), "val": whole.take(held_out), **test}
     return replace(listing, parts=parts)
@@ -128,18 +137,128 @@ def _with_copies_apart(listing: Listing) -> Listing:
     return replace(listing, faults=(*listing.faults, fault))
 
 
+def known_broken(part: Part, weights: I64) -> Broken:
+    """The items that cannot be used, as far as it costs little to know, and why.
+
+    Those are items without a usable target, files that are missing or empty, and pictures without a header that can be
+    read. Headers are read of the rarest classes only, `_HEADERS` in all: where a class has many items, a few that turn
+    out to be broken later leave enough of them on both sides.
+
+    Args:
+        part: the items.
+        weights: of its source [N], see `Source.weights`.
+    """
+    masks = part.targets.source
+    lost = {} if masks is None else _without_bytes(masks, masks.weights())
+    broken = {i: f"its mask: {reason}" for i, reason in lost.items()}
+    broken |= _without_bytes(part.source, weights)
+    rare = _of_rare_classes(part.targets.strata())
+    broken |= _without_header(part.source, np.setdiff1d(rare, list(broken)))
+    return {**broken, **part.broken}
+
+
+def _without_bytes(source: Source, weights: I64) -> Broken:
+    """The items whose file, or place in a shard, holds nothing."""
+    if isinstance(source, Sharded):
+        return source.lost()
+    if not isinstance(source, Encoded):
+        return {}
+    empty = np.flatnonzero(weights <= 0).tolist()
+    return {i: "an empty file" if weights[i] == 0 else "cannot be opened" for i in empty}
+
+
+def _of_rare_classes(strata: I64) -> I64:
+    """The numbers of the items of the rarest classes, at most `_HEADERS` in all."""
+    counts = np.bincount(strata)
+    order = np.argsort(counts, kind="stable")
+    return np.flatnonzero(np.isin(strata, order[np.cumsum(counts[order]) <= _HEADERS]))
+
+
+def _without_header(source: Source, index: I64) -> Broken:
+    """Which of these pictures have no header that can be read; in shards of ours all had one when they were packed."""
+    if not isinstance(source, Encoded) or (isinstance(source, Sharded) and source.hashed):
+        return {}
+
+    def work(numbers: I64) -> Broken:
+        broken: Broken = {}
+        for i in each(numbers):
+            try:
+                _read_header(source, i)
+            except DataError as error:
+                broken[i] = str(error)
+        return broken
+
+    broken: Broken = {}
+    with without_warnings():
+        for done in in_order(work, chunks_of(index), named=source.named):
+            broken |= done.result
+    return broken
+
+
+def _read_header(source: Encoded, i: int) -> None:
+    if isinstance(source, Files):
+        pictures.head_of(source.root / source.names[i], source.limits)
+    else:
+        pictures.head(source.data(i), source.limits)
+
+
 def _halves(
-    listing: Listing, whole: Part, together: I64, val: float | str | None, seed: int
+    whole: Part,
+    broken: Broken,
+    classes: Sequence[str],
+    together: I64,
+    *,
+    val: float | str | None,
+    seed: int,
 ) -> tuple[I64, I64]:
-    """Numbers of the items to train on and to hold out."""
+    """Numbers of the items to train on and to hold out; those that are known to be broken are among the first.
+
+    Raises:
+        DataError: a class has too few different items.
+    """
     strata = whole.targets.strata()
-    classes = listing.classes if whole.targets.kind == "label" else (UNDIVIDED,)
+    classes = classes if whole.targets.kind == "label" else (UNDIVIDED,)
+    labels = strata.copy()
+    labels[list(broken)] = OUT
+    _refuse_broken_classes(
+        whole.names, broken, strata, np.where(labels == OUT, OUT, together), classes
+    )
     if isinstance(val, str):
         fold = read_fold(val)
-        held_out = one_fold(strata, together, classes=classes, fold=fold, seed=seed)
+        held_out = one_fold(labels, together, classes=classes, fold=fold, seed=seed)
         return np.setdiff1d(np.arange(len(whole)), held_out), held_out
     share = VAL if val is None else val
-    return stratified(strata, together, classes=classes, val=share, seed=seed)
+    return stratified(labels, together, classes=classes, val=share, seed=seed)
+
+
+def _refuse_broken_classes(
+    names: Sequence[str], broken: Broken, strata: I64, groups: I64, classes: Sequence[str]
+) -> None:
+    """Refuse a class that has too few items on which a split could be drawn because others are broken.
+
+    Args:
+        names: of the items.
+        broken: those that are known to be, and why.
+        strata: class numbers [N].
+        groups: [N], `OUT` of those that are broken.
+        classes: their names.
+    """
+    of_class = strata[list(broken)]
+    for number in np.unique(of_class).tolist():
+        left = groups[(strata == number) & (groups != OUT)]
+        if len(np.unique(left)) > 1:
+            continue
+        lost = [i for i in sorted(broken) if strata[i] == number]
+        first = "; ".join(f"{names[i]} ({broken[i]})" for i in lost[:_PLACES])
+        more = f"; and {len(lost) - _PLACES} more" if len(lost) > _PLACES else ""
+        of, mend = "", "mend them"
+        if classes[number] != UNDIVIDED:
+            of = f" of the class {classes[number]}"
+            mend = f"mend them, or leave it out with ignore={classes[number]}"
+        raise DataError(
+            f"{len(lost)} of {len(left) + len(lost)} pictures{of} cannot be read: {first}{more}; that leaves {len(left)}, and "
+            f"a split needs at least 2 different ones, one to train on and one to hold out: {mend}"
+        )
 
 
 def check_share(val: float | str | None) -> None:
@@ -359,7 +478,7 @@ def stratified(
     """Numbers of the pictures to train on and to hold out, each ascending.
 
     Args:
-        labels: [N] class numbers.
+        labels: [N] class numbers; `OUT` of pictures that are not to be held out nor counted.
         groups: [N]; pictures of one group (the same content) stay on one side.
         classes: their names, for messages.
         val: share of each class to hold out, at least one picture, never all.
@@ -368,11 +487,11 @@ def stratified(
     Raises:
         DataError: a class has too few different pictures; the message names it and its counts.
     """
-    counts = np.bincount(labels, minlength=len(classes))
+    counts = np.bincount(labels[labels != OUT], minlength=len(classes))
     wanted = np.clip(np.rint(counts * val).astype(np.int64), 1, np.maximum(counts - 1, 1))
     _check_sizes(labels, groups, counts, classes)
     held = np.zeros(len(labels), bool)
-    members = _members(groups)
+    members = _members(groups, labels)
     order = np.random.default_rng(seed).permutation(len(members))
     for index in (members[number] for number in order):
         need = np.bincount(labels[index], minlength=len(classes))
@@ -391,7 +510,7 @@ def one_fold(
     Groups go, the largest first and else in random order, to the fold that has least of their classes.
 
     Args:
-        labels: [N] class numbers.
+        labels: [N] class numbers; `OUT` of pictures that are to be in no fold.
         groups: [N]; pictures of one group are in one fold.
         classes: their names, for messages.
         fold: which, from 1, and of how many.
@@ -401,8 +520,10 @@ def one_fold(
         DataError: a class has too few different pictures.
     """
     number, count = fold
-    _check_sizes(labels, groups, np.bincount(labels, minlength=len(classes)), classes)
-    members = _members(groups)
+    _check_sizes(
+        labels, groups, np.bincount(labels[labels != OUT], minlength=len(classes)), classes
+    )
+    members = _members(groups, labels)
     order = np.random.default_rng(seed).permutation(len(members))
     order = order[np.argsort([-len(members[i]) for i in order], kind="stable")]
     have = np.zeros((count, len(classes)))
@@ -416,12 +537,15 @@ def one_fold(
     return np.sort(np.concatenate(held)) if held else np.empty(0, np.int64)
 
 
-def _members(groups: I64) -> list[I64]:
-    """The numbers of the pictures of each group, groups in the order of their first picture."""
+def _members(groups: I64, labels: I64) -> list[I64]:
+    """The numbers of the pictures of each group, groups in the order of their first picture, those that are `OUT` left out.
+
+    A group stays even if nothing of it is left, so that the random order of the others does not depend on it.
+    """
     _, codes = np.unique(groups, return_inverse=True)
     order = np.argsort(codes, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
-    return sorted(parts, key=lambda part: int(part[0]))
+    return [part[labels[part] != OUT] for part in sorted(parts, key=lambda part: int(part[0]))]
 
 
 def _check_sizes(labels: I64, groups: I64, counts: I64, classes: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ _PLACES = 3  # of each fault
 
 
 def class_warnings(classes: Sequence[str], counts: Mapping[str, Sequence[int] | None]) -> list[str]:
-    """Lines about classes that are far larger than others, or have a single item in a split.
+    """Lines about classes that are far larger than others, or have one item or none in a split.
 
     Args:
         classes: their names.
@@ -28,15 +28,20 @@ def class_warnings(classes: Sequence[str], counts: Mapping[str, Sequence[int] | 
         most, least = int(np.argmax(of_classes)), int(np.argmin(of_classes))
         if name in ("train", "all") and of_classes[most] > IMBALANCE * max(1, of_classes[least]):
             lines.append(
-                f"{name} has {of_classes[most]:,} of {classes[most]} and {of_classes[least]:,} of {classes[least]}: the rare class counts "
-                "little unless it is weighted"
+                f"{name} has {of_classes[most]:,} of {classes[most]} and {of_classes[least]:,} of {classes[least]}: "
+                "the rare class counts little unless it is weighted"
             )
-        single = [label for label, n in zip(classes, of_classes, strict=True) if n == 1]
-        if single:
-            more = f" and {len(single) - _NAMED:,} more" if len(single) > _NAMED else ""
-            listed = ", ".join(single[:_NAMED]) + more
-            lines.append(f"{name} has a single item of {listed}: scores of it mean little")
+        if single := [label for label, n in zip(classes, of_classes, strict=True) if n == 1]:
+            lines.append(f"{name} has a single item of {_few(single)}: scores of it mean little")
+        if none := [label for label, n in zip(classes, of_classes, strict=True) if not n]:
+            what = "it cannot be learned" if name in ("train", "all") else "it has no scores there"
+            lines.append(f"{name} has no item of {_few(none)}: {what}")
     return lines
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def text(data: dict[str, Any]) -> str:
