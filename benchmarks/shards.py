@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from striate.data import shards, writing
+from striate.data import packing, shards
 from striate.data.byteranges import Local
 from striate.data.pictures import Limits
 from striate.data.sources import Files
@@ -31,7 +31,7 @@ def made(root: Path, items: int, size: int) -> tuple[Files, shards.Sharded, list
     for first in range(0, items, per_shard):
         path = root / f"{len(found):06}.tar"
         with path.open("wb") as file:
-            tar = writing.Tar(file)
+            tar = packing.Tar(file)
             for i in range(first, min(items, first + per_shard)):
                 data = rng.bytes(size)
                 name = f"{i % 100:02}/{i:06}.jpg"

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 import striate
-from striate.data.layouts.placing import turned
-from striate.data.outlines import runs
+from striate.data.layouts.annotation_targets import turned
+from striate.data.masks import runs
 from striate.errors import DataError
 
 H, W = 30, 40

@@ -14,7 +14,7 @@ from striate import data
 from striate.data import builtin
 from striate.data.builtin import PUBLISHED, Published
 from striate.data.cache import store
-from striate.data.listing import Options
+from striate.data.index import Options
 from striate.data.pictures import Limits
 from striate.data.sources import Pixels
 from striate.errors import DataError

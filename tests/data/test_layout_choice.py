@@ -11,9 +11,9 @@ from PIL import Image
 
 from striate import data
 from striate.data.cache import store
+from striate.data.index import Options
 from striate.data.layouts import LAYOUTS
 from striate.data.layouts.tree import Tree
-from striate.data.listing import Options
 from striate.data.pictures import Limits
 from striate.errors import ArgumentError, DataError
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from striate import data
-from striate.data.layouts.roles import role
+from striate.data.layouts.tree import role
 from striate.errors import DataError
 
 H, W = 10, 14

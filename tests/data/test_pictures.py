@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 import striate.data
-from striate.data import FORMATS, modes, picture, quick
+from striate.data import FORMATS, modes, picture, pillow
 from striate.data.pictures import Limits, _draft, decode, head
-from striate.data.quiet import quiet
+from striate.data.pillow import without_warnings
 from striate.errors import ArgumentError, DataError
 
 
@@ -145,7 +145,7 @@ def test_exif_orientation_is_applied_once(kind, orientation):
     got = picture(data)
     assert got.shape == (32, 48, 3)
     assert np.abs(got.astype(int) - upright).max() < 40
-    with quiet():
+    with without_warnings():
         assert (head(data, Limits()).height, head(data, Limits()).width) == (32, 48)
 
 
@@ -231,7 +231,7 @@ def test_a_tiff_of_12_bits_is_scaled_by_its_own_range():
 @pytest.mark.parametrize("options", [{}, {"quality": 30, "progressive": True}, {"subsampling": 0}])
 def test_the_quick_way_through_a_jpeg_gives_the_same_pixels(encoded, mode, options):
     data = saved(Image.open(BytesIO(encoded(4, size=(33, 29), mode=mode))), "JPEG", **options)
-    got = quick.decode(data)
+    got = pillow.small_jpeg(data)
     assert got is not None
     assert got.tobytes() == Image.open(BytesIO(data)).tobytes()
 
@@ -240,10 +240,10 @@ def test_the_quick_way_leaves_exif_cmyk_and_nonsense_alone(encoded):
     im = Image.open(BytesIO(encoded(4)))
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert quick.frame(saved(im, "JPEG", exif=exif)) is None
-    assert quick.frame(saved(im.convert("CMYK"), "JPEG")) is None
-    assert quick.frame(b"\xff\xd8\xff") is None
-    assert quick.frame(b"\xff\xd8\xff\xe0\0\0" * 3) is None
+    assert pillow.jpeg_frame(saved(im, "JPEG", exif=exif)) is None
+    assert pillow.jpeg_frame(saved(im.convert("CMYK"), "JPEG")) is None
+    assert pillow.jpeg_frame(b"\xff\xd8\xff") is None
+    assert pillow.jpeg_frame(b"\xff\xd8\xff\xe0\0\0" * 3) is None
 
 
 def test_a_bomb_is_refused_by_its_header():
@@ -349,7 +349,7 @@ def test_warnings_are_quiet_inside_and_as_before_outside():
     before = list(warnings.filters)
 
     def odd(_: int) -> None:
-        with quiet():
+        with without_warnings():
             warnings.warn_explicit("odd file", UserWarning, "x.py", 1, module="PIL.TiffImagePlugin")
 
     with ThreadPoolExecutor(4) as pool:

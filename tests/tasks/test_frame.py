@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 import striate
 from striate import data
-from striate.data.layouts import table
+from striate.data.layouts import registry
 from striate.errors import DataError, Stopped
 from striate.runs import Run
 from striate.tasks import TASKS
@@ -40,8 +40,8 @@ def toy() -> Any:
 def smooth(toy, monkeypatch, tmp_path):
     """The toy task and its layout are known, and its data lie in a folder."""
     monkeypatch.setitem(TASKS, "smooth", toy.Smooth)
-    row = table.Layout(toy.find, "a folder with series.toy")
-    monkeypatch.setitem(table.LAYOUTS, "series", row)
+    row = registry.Layout(toy.find, "a folder with series.toy")
+    monkeypatch.setitem(registry.LAYOUTS, "series", row)
     return toy.write(tmp_path / "data")
 
 

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from striate.data.layouts import table
-from striate.data.listing import Candidate, Listing, Part, numbered
+from striate.data.index import Candidate, Listing, Part, numbered
+from striate.data.layouts import registry
 from striate.data.sources import Values
 from striate.data.targets import Array
 from striate.metrics import Interval
@@ -135,7 +135,7 @@ def write(folder: Path) -> Path:
 def register() -> None:
     """Make the task and the layout known, as a line in each table would."""
     TASKS["smooth"] = Smooth
-    table.LAYOUTS["series"] = table.Layout(find, "a folder with series.toy")
+    registry.LAYOUTS["series"] = registry.Layout(find, "a folder with series.toy")
 
 
 def settings() -> dict[str, Any]:

@@ -8,8 +8,7 @@ from striate.data.colors import shown as as_rgb
 from striate.data.dataset import Arrays, Data, Problem
 from striate.data.decoding import Split
 from striate.data.opening import again, open
-from striate.data.packed import read_size
-from striate.data.packing import pack
+from striate.data.packing import pack, read_size
 from striate.data.pictures import FORMATS, MAX_PIXELS, picture, picture_and_size
 from striate.data.sources import Form
 from striate.data.streaming import Images, Streamed

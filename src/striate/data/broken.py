@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from striate.data.cache import Broken
-from striate.data.listing import Part
+from striate.data.index import Part
 from striate.data.sources import I64
 from striate.data.targets import Labels
 from striate.errors import ArgumentError, DataError

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from striate.data import layouts
 from striate.data.files import shown
+from striate.data.index import WHOLE, Listing, Options, Part, numbered
 from striate.data.layouts import idx
-from striate.data.listing import WHOLE, Listing, Options, Part, numbered
 from striate.data.modes import U8
 from striate.data.sources import Pixels
 from striate.data.targets import Labels

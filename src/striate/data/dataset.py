@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from striate.data import near, oddities, pictures, summary, workers
+from striate.data import duplicates, pictures, summary, workers
 from striate.data.broken import Policy
 from striate.data.cache import Broken, Store
 from striate.data.colors import channels
 from striate.data.decoding import Progress, Split
-from striate.data.listing import Fault, command, pick
+from striate.data.duplicates import Pair
+from striate.data.index import Fault, command, pick
 from striate.data.modes import U8
-from striate.data.oddities import Pair
-from striate.data.quiet import quiet
+from striate.data.pillow import without_warnings
 from striate.data.shards import Sharded
 from striate.data.sources import I64, Form, Pixels, Source
 from striate.data.streaming import Images, Kept, kept, unreadable
@@ -191,16 +191,16 @@ class Data(Result):
     @cached_property
     def duplicates(self) -> tuple[tuple[str, str], ...]:
         """Names of pictures with exactly the same content: the first of them with each other one."""
-        return tuple((a[1], b[1]) for a, b in self._twins)
+        return tuple((a[1], b[1]) for a, b in self._exact_pairs)
 
     @cached_property
     def leaks(self) -> tuple[tuple[str, str], ...]:
         """Those of `duplicates` whose two pictures are in different splits."""
-        return tuple((a[1], b[1]) for a, b in self._twins if a[0] != b[0])
+        return tuple((a[1], b[1]) for a, b in self._exact_pairs if a[0] != b[0])
 
     @cached_property
-    def _twins(self) -> list[Pair]:
-        return oddities.twins(self.splits)
+    def _exact_pairs(self) -> list[Pair]:
+        return duplicates.exact_pairs(self.splits)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -230,38 +230,40 @@ class Data(Result):
 
     def _looked(self, name: str, source: Source, progress: Progress | None) -> Broken:
         """What of a split cannot be read; small pictures of it are remembered, where they can be compared."""
-        if len(self) > near.MOST or not source.pictures or source.in_memory:
+        if len(self) > duplicates.MOST or not source.pictures or source.in_memory:
             return unreadable(source, progress)
-        self._thumbs[name], broken = near.thumbs(source, progress)
+        self._thumbs[name], broken = duplicates.thumbnails(source, progress)
         return broken
 
     @cached_property
     def near_duplicates(self) -> tuple[tuple[str, str], ...] | None:
         """Names of pictures that are nearly the same; None where there are too many to look for them, or no pictures."""
-        found = self._near
-        return None if found is None else tuple((a[1], b[1]) for a, b in found)
+        pairs = self._near_pairs
+        return None if pairs is None else tuple((a[1], b[1]) for a, b in pairs)
 
     @cached_property
     def near_leaks(self) -> int:
         """How many of `near_duplicates` are in different splits."""
-        return sum(a[0] != b[0] for a, b in self._near or ())
+        return sum(a[0] != b[0] for a, b in self._near_pairs or ())
 
     @cached_property
-    def _near(self) -> list[Pair] | None:
-        if len(self) > near.MOST or not self.pictures:
+    def _near_pairs(self) -> list[Pair] | None:
+        if len(self) > duplicates.MOST or not self.pictures:
             return None
         self.scan()
         for name, split in self.splits.items():
             if name not in self._thumbs:
-                self._thumbs[name] = near.thumbs(split.source)[0]
-        return oddities.near_twins(self.splits, self._thumbs)
+                self._thumbs[name] = duplicates.thumbnails(split.source)[0]
+        return duplicates.near_pairs(self.splits, self._thumbs)
 
     @cached_property
     def contradictions(self) -> tuple[tuple[str, str], ...]:
         """Names of pictures that are the same, or nearly, and have different labels."""
         if self.kind != "label":
             return ()
-        pairs = oddities.contradictions(self.splits, [*self._twins, *(self._near or ())])
+        pairs = duplicates.contradictions(
+            self.splits, [*self._exact_pairs, *(self._near_pairs or ())]
+        )
         return tuple((a[1], b[1]) for a, b in pairs)
 
     def check(self, progress: Progress | None = None) -> None:
@@ -306,7 +308,7 @@ class Data(Result):
             )
 
         chunks = workers.chunks_of(self.readable(split), 8)
-        with quiet():
+        with without_warnings():
             found = [done.result for done in workers.in_order(work, chunks)]
         return np.sum(found, axis=0) if found else np.zeros(classes, np.int64)
 
@@ -443,7 +445,7 @@ class Data(Result):
             else [list(pair) for pair in self.near_duplicates],
             "near_leaks": self.near_leaks,
             "contradictions": [list(pair) for pair in self.contradictions],
-            "warnings": oddities.warnings(self.classes, counts),
+            "warnings": summary.class_warnings(self.classes, counts),
             "color": self.color if self.pictures else "",
             "counts": {
                 label: {name: held[k] for name, held in counts.items() if held is not None}

@@ -16,8 +16,8 @@ import PIL
 
 from striate.data import workers
 from striate.data.cache import VERSION, Broken
-from striate.data.listing import Part
-from striate.data.quiet import quiet
+from striate.data.index import Part
+from striate.data.pillow import without_warnings
 from striate.data.sources import I64, Form, Look, Pixels, Source
 from striate.data.targets import Targets
 from striate.errors import DataError
@@ -133,7 +133,7 @@ class Split:
 
     def any_sound(self, index: I64) -> bool:
         """Whether one of these pictures can be decoded fully; a header alone may be that of a broken one."""
-        with quiet():
+        with without_warnings():
             return any(self._sound(i) for i in index.tolist())
 
     def _sound(self, i: int) -> bool:
@@ -150,7 +150,7 @@ def _looks(source: Source) -> Looks:
     def work(index: I64) -> list[Look]:
         return [source.look(i) for i in workers.each(index)]
 
-    with quiet():
+    with without_warnings():
         found = [
             look
             for done in workers.in_order(
@@ -199,7 +199,7 @@ def decoded(
 
     total = len(source)
     chunks = workers.everything(total, max(1, min(256, 2**22 // max(1, math.prod(shape)))))
-    with quiet():
+    with without_warnings():
         for done in workers.in_order(work, chunks, threads=source.threads, named=source.named):
             yield done.result
             if progress is not None:

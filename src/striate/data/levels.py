@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from striate.data import modes, pictures, workers
-from striate.data.listing import Listing
-from striate.data.quiet import quiet
+from striate.data.index import Listing
+from striate.data.pillow import without_warnings
 from striate.data.sources import I64, Encoded
 from striate.errors import ArgumentError, DataError
 
@@ -103,7 +103,7 @@ def _spread(count: int, most: int) -> I64:
 
 
 def _any_deep(source: Encoded) -> bool:
-    with quiet():
+    with without_warnings():
         return any(_is_deep(source, i) for i in _spread(len(source), _LOOKED_AT).tolist())
 
 

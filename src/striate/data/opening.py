@@ -2,29 +2,21 @@
 
 import difflib
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from striate.data import builtin, byteranges, layouts, pictures, shards
-from striate.data import groups as grouping
 from striate.data import levels as depth
-from striate.data import split as splitting
 from striate.data.broken import policy
 from striate.data.byteranges import is_address
 from striate.data.cache import store
-from striate.data.copies import copies
 from striate.data.dataset import Data
 from striate.data.decoding import Split
 from striate.data.files import shown
-from striate.data.groups import absolute, check_rule
-from striate.data.listing import WHOLE, Fault, Listing, Options, Part
+from striate.data.index import Listing, Options
 from striate.data.pictures import Limits
-from striate.data.sources import I64
+from striate.data.splits import absolute, check_rule, check_share, with_splits
 from striate.errors import ArgumentError, DataError
 
 
@@ -54,7 +46,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
             without splits of their own are then one split, "all". "2of5" holds out the second of
             five parts that are alike and share no picture.
         split: what stays on one side of it beside pictures of the same content: "stratified" (nothing else),
-            "folder", "name:PATTERN" or "FILE.csv:COLUMN"; see `striate.data.groups`. A column that holds train,
+            "folder", "name:PATTERN" or "FILE.csv:COLUMN"; see `striate.data.splits`. A column that holds train,
             val, test and none alone assigns instead.
         seed: of the split that we make.
         ignore: patterns of file, folder or class names to leave out, such as "*.bmp" or "draft*".
@@ -77,7 +69,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
             f"striate.open takes a path or a name, got {type(path).__name__}; arrays are given as an .npz "
             "file: np.savez(FILE, x_train=..., y_train=...)"
         )
-    splitting.check_share(val)
+    check_share(val)
     check_rule(split)
     patterns = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     limits = Limits(tuple(name.upper() for name in formats), max_pixels, depth.check(levels))
@@ -89,7 +81,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
         raise DataError(
             f"{shown(path)} has one class only ({name}): at least two are needed to tell apart"
         )
-    listing, used = depth.of_set(_split(listing, val, split, seed), options.limits.levels)
+    listing, used = depth.of_set(with_splits(listing, val, split, seed), options.limits.levels)
     named = path in builtin.NAMES or is_address(path)
     return Data(
         origin={
@@ -181,117 +173,3 @@ def _missing(path: Path) -> str:
         else (f"expected {layouts.EXPECTED}, or one of {', '.join(builtin.NAMES)}")
     )
     return f"there is no {shown(path)}; {guess}"
-
-
-def _split(listing: Listing, val: float | str | None, rule: str, seed: int) -> Listing:
-    """With the splits of the data, those that a table assigns, or a val split of ours where none is held out.
-
-    Raises:
-        ArgumentError: val, where there is one already.
-        DataError: the data cannot be split so.
-    """
-    parts = dict(listing.parts)
-    if val == 0:
-        return replace(
-            listing, parts={"all" if n == WHOLE else n: part for n, part in parts.items()}
-        )
-    whole = parts.pop(WHOLE, None) or parts.get("train")
-    column = None if whole is None else grouping.column(whole.names, rule)
-    if whole is not None and column is not None:
-        listing = replace(listing, tables={**listing.tables, column.table: column.sha256})
-        if column.assigns:
-            listing = _assigned(listing, whole, column)
-            parts = dict(listing.parts)
-            whole = parts["train"]
-    if val is not None and "val" in parts:
-        raise ArgumentError("val: the data have a val split of their own; leave val out")
-    if whole is None or (val is None and parts.keys() & {"val", "test"}):
-        return _copies_apart(listing)
-    assigned = column is not None and column.assigns
-    together = grouping.groups(
-        whole.names,
-        "stratified" if assigned else rule,
-        splitting.twins(whole.source),
-        column=column,
-        known=listing.groups,
-    )
-    alike = copies(whole.names)
-    if alike is not None:
-        together = grouping.joined(alike.groups, together)
-        note = (
-            f"{alike.count:,} names are copies of {alike.originals:,} pictures (such as {alike.example}): those of one stay "
-            "on one side of the split"
-        )
-        listing = replace(
-            listing, note="; ".join([*([listing.note] if listing.note else []), note])
-        )
-    if alike is not None or listing.groups or (rule != "stratified" and not assigned):
-        whole = replace(whole, groups=together)
-    train, held = _halves(listing, whole, together, val, seed)
-    test = {"test": parts["test"]} if "test" in parts else {}
-    return replace(listing, parts={"train": whole.take(train), "val": whole.take(held), **test})
-
-
-def _copies_apart(listing: Listing) -> Listing:
-    """With a fault where names say that copies of one picture are in different splits of the data's own."""
-    names = [(split, name) for split, part in listing.parts.items() for name in part.names]
-    # Folders of splits are no part of what two copies must share.
-    bare = [name.partition("/")[2] if "/" in name else name for _, name in names]
-    alike = copies(bare)
-    if alike is None:
-        return listing
-    splits: dict[int, set[str]] = {}
-    places: dict[int, list[str]] = {}
-    for (split, name), group in zip(names, alike.groups.tolist(), strict=True):
-        splits.setdefault(group, set()).add(split)
-        places.setdefault(group, []).append(name)
-    apart = [group for group, found in splits.items() if len(found) > 1]
-    if not apart:
-        return listing
-    first = tuple(" and ".join(places[group][:2]) for group in apart[:5])
-    fault = Fault(
-        "pictures with copies by name in different splits", "left where they are", len(apart), first
-    )
-    return replace(listing, faults=(*listing.faults, fault))
-
-
-def _halves(
-    listing: Listing, whole: Part, together: I64, val: float | str | None, seed: int
-) -> tuple[I64, I64]:
-    """Numbers of the items to train on and to hold out."""
-    strata = whole.targets.strata()
-    classes = listing.classes if whole.targets.kind == "label" else (splitting.UNDIVIDED,)
-    if isinstance(val, str):
-        part = splitting.part(val)
-        held = splitting.fold(strata, together, classes=classes, part=part, seed=seed)
-        return np.setdiff1d(np.arange(len(whole)), held), held
-    share = splitting.VAL if val is None else val
-    return splitting.stratified(strata, together, classes=classes, val=share, seed=seed)
-
-
-def _assigned(listing: Listing, whole: Part, column: grouping.Column) -> Listing:
-    """With the splits that a table says; items that it gives to none are left out.
-
-    Raises:
-        DataError: the data have splits of their own.
-    """
-    own = sorted(listing.parts.keys() & {"val", "test"})
-    where = f"{shown(column.table)} column {shown(column.column)}"
-    if own:
-        raise DataError(
-            f"split={where}: it assigns splits, and the data have {' and '.join(own)} of their own"
-        )
-    words = np.array(column.splits(), np.str_)
-    parts = {
-        split: whole.take(np.flatnonzero(words == split))
-        for split in ("train", "val", "test")
-        if (words == split).any()
-    }
-    counts = {name: len(part) for name, part in parts.items()}
-    none = len(whole) - sum(counts.values())
-    told = ", ".join(
-        f"{name} {count:,}" for name, count in {**counts, "none": none}.items() if count
-    )
-    note = "; ".join([*([listing.note] if listing.note else []), f"{where} assigns: {told}"])
-    ignored = Counter(listing.ignored) + Counter({"(assigned to no split)": none})
-    return replace(listing, parts=parts, note=note, ignored=ignored)

@@ -1,4 +1,4 @@
-"""Any pictures into tar shards with an index, as `shards` describes them: whole shard by whole shard.
+"""Write pictures with their targets into tar shards with an index, as `striate.data.shards` describes them.
 
 A shard gets its name only when it is whole and on the disk, and beside it in OUT/packing lies what it
 holds; so a second call goes on after the last whole one. The index is written last, after every shard
@@ -10,13 +10,14 @@ import hashlib
 import json
 import os
 import shutil
+import tarfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,19 +29,57 @@ from striate.data.cache import SPARE, gb
 from striate.data.dataset import Data
 from striate.data.decoding import Split
 from striate.data.files import shown
-from striate.data.listing import SPLITS, WHOLE
-from striate.data.packed import Packed
+from striate.data.index import SPLITS, WHOLE
 from striate.data.pictures import Limits
-from striate.data.quiet import quiet
-from striate.data.shards import ROW, Rows
+from striate.data.pillow import without_warnings
+from striate.data.shards import ROW, Rows, Shard
 from striate.data.sources import I64, Encoded, Form, Pixels
-from striate.data.writing import BLOCK, Tar, sync, verify, write_whole
-from striate.errors import DataError
+from striate.errors import ArgumentError, DataError
+from striate.files import sync, write_whole
+from striate.report import Result
 
 Bar = Callable[[str, int, int], None]  # what is done, how much of it, of how much
 
 SIZE = 256 * 10**6  # bytes of a shard
+BLOCK = 512  # bytes: everything in a tar begins at a multiple
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 _EXTENSIONS = {"JPEG": "jpg", "TIFF": "tif"}  # the others are called as their format
+
+
+@dataclass(frozen=True)
+class Packed(Result):
+    """What was packed: splits with their counts, shards with size and SHA-256, pictures left out."""
+
+    path: str
+    classes: tuple[str, ...]
+    splits: dict[str, int]
+    shards: tuple[Shard, ...]
+    problems: tuple[tuple[str, str], ...]
+    fingerprint: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values; the keys that it shares with the JSON shape `data` mean the same."""
+        return {
+            "path": self.path,
+            "layout": "shards",
+            "items": sum(self.splits.values()),
+            "splits": self.splits,
+            "classes": list(self.classes),
+            "shards": [vars(shard) for shard in self.shards],
+            "problems": [{"file": file, "reason": reason} for file, reason in self.problems],
+            "fingerprint": self.fingerprint,
+        }
+
+    def as_text(self) -> str:
+        """Two lines, and one for each picture that was left out."""
+        size = gb(sum(shard.size for shard in self.shards))
+        counts = ", ".join(f"{split} {count:,}" for split, count in self.splits.items())
+        lost = [f"  left out {file}: {reason}" for file, reason in self.problems]
+        head = (
+            f"{self.path}: {sum(self.splits.values()):,} pictures ({counts}) in "
+            f"{len(self.shards):,} shards, {size}, each read back and as written"
+        )
+        return "\n".join([head, *lost, f"train from them with: striate train {self.path}"])
 
 
 def pack(data: Data, out: Path, *, size: int = SIZE, progress: Bar | None = None) -> Packed:
@@ -61,16 +100,77 @@ def pack(data: Data, out: Path, *, size: int = SIZE, progress: Bar | None = None
     data.check(partial(progress, "checking"))
     problems = tuple((problem.file, problem.reason) for problem in data.problems)
     work = _Work(data, out, size)
-    with _alone(out, work.plan()):
+    with _locked(out, work.plan()):
         _check_room(work)
         parts = list(work.parts(progress))
         for part in parts:
             verify(out / part.shard.name, part.shard.sha256)
         _write_index(work, parts)
     shutil.rmtree(out / shards.AT_WORK)
-    counts = {name: len(kept) for name, kept in work.kept.items()}
+    counts = {name: len(index) for name, index in work.readable.items()}
     found = tuple(part.shard for part in parts)
     return Packed(shown(out), data.classes, counts, found, problems, data.fingerprint)
+
+
+def read_size(text: str) -> int:
+    """The bytes of "256M", "1.5G" or "5000000".
+
+    Raises:
+        ArgumentError: it is no size of at least one block of a tar.
+    """
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "")
+    try:
+        size = int(float(number) * _UNITS.get(unit, 0))
+    except (ValueError, OverflowError):
+        size = 0
+    if size < BLOCK:
+        raise ArgumentError(f"shard-size: got {text!r}, expected bytes such as 256M or 1G")
+    return size
+
+
+class Tar:
+    """A USTAR archive that knows its length and its hash."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.size, self.hash = file, 0, hashlib.sha256()
+
+    def add(self, name: str, data: bytes) -> int:
+        """Write a member; gives where its content begins."""
+        info = tarfile.TarInfo(name)
+        info.size = len(data)
+        self._put(info.tobuf(tarfile.USTAR_FORMAT))
+        start = self.size
+        self._put(data + bytes(-len(data) % BLOCK))
+        return start
+
+    def add_end(self) -> None:
+        """Two empty blocks."""
+        self._put(bytes(2 * BLOCK))
+
+    def _put(self, data: bytes) -> None:
+        try:
+            self.file.write(data)
+        except OSError as error:
+            raise DataError(
+                f"{shown(self.file.name)} cannot be written ({error.strerror}): make room, then call it "
+                "again; it goes on after the last whole shard"
+            ) from error
+        self.hash.update(data)
+        self.size += len(data)
+
+
+def verify(path: Path, sha256: str) -> None:
+    """Read a file back.
+
+    Raises:
+        DataError: its SHA-256 is another one.
+    """
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256:
+        raise DataError(
+            f"{shown(path)} is not as it was written: remove it and call this again, and look after the disk"
+        )
 
 
 @dataclass(frozen=True)
@@ -81,7 +181,7 @@ class _Part:
     numbers: I64
     rows: Rows
     masks: Rows
-    shard: shards.Shard
+    shard: Shard
 
 
 class _Work:
@@ -89,11 +189,11 @@ class _Work:
 
     def __init__(self, data: Data, out: Path, size: int) -> None:
         self.data, self.out, self.size = data, out, size
-        self.kept = {name: data.readable(name) for name in data.splits}
+        self.readable = {name: data.readable(name) for name in data.splits}
 
     def plan(self) -> dict[str, Any]:
         """By which a later call knows that it goes on with the same work."""
-        splits = {name: len(kept) for name, kept in self.kept.items()}
+        splits = {name: len(index) for name, index in self.readable.items()}
         found = {"fingerprint": self.data.fingerprint, "size": self.size, "splits": splits}
         return {**found, "version": self.version}
 
@@ -125,21 +225,21 @@ class _Work:
         """A line for each picture. Where we made the splits it says which, for the name alone does not."""
         lines: list[str] = []
         for name, split in self.data.splits.items():
-            for i in self.kept[name].tolist():
+            for i in self.readable[name].tolist():
                 own = str(split.names[i])
-                told = name == WHOLE or SPLITS.get(own.split("/", maxsplit=1)[0].lower()) == name
-                lines.append(own if told else f"{name}/{own}")
+                named = name == WHOLE or SPLITS.get(own.split("/", maxsplit=1)[0].lower()) == name
+                lines.append(own if named else f"{name}/{own}")
         return "\n".join(lines).encode()
 
     def parts(self, progress: Bar) -> Iterator[_Part]:
         """The shards one after the other; those that are there already are not written again."""
-        done, total, number = 0, sum(map(len, self.kept.values())), 0
+        done, total, number = 0, sum(map(len, self.readable.values())), 0
         for name, split in self.data.splits.items():
-            order = np.random.default_rng(0).permutation(len(self.kept[name]))
+            order = np.random.default_rng(0).permutation(len(self.readable[name]))
             before = number
             while len(order):
                 at = f"{name}/{number - before:06}.tar"
-                part = self._found(name, at) or self._written(split, order, at, number)
+                part = self._whole_before(name, at) or self._written(split, order, at, number)
                 order = order[len(part.numbers) :]
                 number += 1
                 done += len(part.numbers)
@@ -149,8 +249,8 @@ class _Work:
     def rows(self, parts: list[_Part], what: str = "rows") -> dict[str, Rows]:
         """The rows of each split, or those of its masks, in the order in which the data have their pictures."""
         found: dict[str, Rows] = {}
-        for name, kept in self.kept.items():
-            found[name] = np.zeros(len(kept), ROW)
+        for name, index in self.readable.items():
+            found[name] = np.zeros(len(index), ROW)
             for part in parts:
                 if part.split == name:
                     found[name][part.numbers] = getattr(part, what)
@@ -161,7 +261,7 @@ class _Work:
         found: dict[str, npt.NDArray[Any]] = {}
         masks = self.rows(parts, "masks") if self.data.kind == "mask" else {}
         for name, split in self.data.splits.items():
-            part = split.part.take(self.kept[name])
+            part = split.part.take(self.readable[name])
             own = part.targets.columns() if self.data.kind != "label" else {}
             if name in masks:
                 own["rows"] = np.frombuffer(masks[name].tobytes(), np.uint8)
@@ -181,9 +281,9 @@ class _Work:
                 rows, masks = self._filled(tar, split, order, number)
                 file.flush()
                 os.fsync(file.fileno())
-            shard = shards.Shard(name, tar.size, tar.hash.hexdigest())
+            shard = Shard(name, tar.size, tar.hash.hexdigest())
             made = _Part(split.name, order[: len(rows)], rows, masks, shard)
-            self._note(made)
+            self._write_note(made)
             part.rename(path)
             sync(path.parent)
         finally:
@@ -195,7 +295,7 @@ class _Work:
         rows: list[np.void] = []
         masks: list[np.void] = []
         for i in order.tolist():
-            source = int(self.kept[split.name][i])
+            source = int(self.readable[split.name][i])
             data = _encoded(split, source)
             extension, target = self._target(split, source)
             if rows and tar.size + len(data) + len(target) + 4 * BLOCK > self.size:
@@ -219,7 +319,7 @@ class _Work:
         plain = targets.plain(i, self.data.classes, self.data.outputs)
         return "json", json.dumps(plain, ensure_ascii=False).encode()
 
-    def _note(self, part: _Part) -> None:
+    def _write_note(self, part: _Part) -> None:
         """Write down what a shard holds, before it gets its name."""
         note = {
             "shard": vars(part.shard),
@@ -227,18 +327,18 @@ class _Work:
             "rows": part.rows.tobytes().hex(),
             "masks": part.masks.tobytes().hex(),
         }
-        write_whole(_note(self.out, part.shard.name), json.dumps(note).encode())
+        write_whole(_note_path(self.out, part.shard.name), json.dumps(note).encode())
 
-    def _found(self, split: str, name: str) -> _Part | None:
+    def _whole_before(self, split: str, name: str) -> _Part | None:
         """A whole shard of an earlier call."""
         try:
-            note = json.loads(_note(self.out, name).read_text())
+            note = json.loads(_note_path(self.out, name).read_text())
             if (self.out / name).stat().st_size != note["shard"]["size"]:
                 return None
             rows, masks = (
                 np.frombuffer(bytes.fromhex(note[key]), ROW) for key in ("rows", "masks")
             )
-            shard = shards.Shard(**note["shard"])
+            shard = Shard(**note["shard"])
             return _Part(split, np.array(note["numbers"]), rows, masks, shard)
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -253,7 +353,7 @@ def _write_index(work: _Work, parts: list[_Part]) -> None:
         "version": work.version,
         "fingerprint": data.fingerprint,
         "classes": list(data.classes),
-        "splits": {name: len(kept) for name, kept in work.kept.items()},
+        "splits": {name: len(index) for name, index in work.readable.items()},
         "shards": [vars(part.shard) for part in parts],
         "table": {**_described(table), "columns": ROW.descr},
     }
@@ -293,7 +393,7 @@ def _png(image: npt.NDArray[np.uint8]) -> bytes:
 
 def _row(data: bytes, shard: int, start: int) -> np.void:
     row = np.zeros(1, ROW)[0]
-    with quiet():
+    with without_warnings():
         head = pictures.head(data, Limits())
     row["shard"], row["length"], row["start"] = shard, len(data), start
     row["height"], row["width"], row["grey"] = head.height, head.width, head.grey
@@ -306,19 +406,19 @@ def _kind(data: bytes) -> str:
     return _EXTENSIONS.get(name, name.lower())
 
 
-def _note(out: Path, name: str) -> Path:
+def _note_path(out: Path, name: str) -> Path:
     return out / shards.AT_WORK / f"{name.replace('/', '-')}.json"
 
 
 @contextmanager
-def _alone(out: Path, plan: dict[str, Any]) -> Generator[None]:
+def _locked(out: Path, plan: dict[str, Any]) -> Generator[None]:
     """One packing at a time below a folder, and the same one until it is done."""
     import fcntl
 
     begun = out / shards.AT_WORK / "plan.json"
     try:
         if out.exists() and not begun.exists() and any(out.iterdir()):
-            raise DataError(_taken(out, plan))
+            raise DataError(_occupied(out, plan))
         begun.parent.mkdir(parents=True, exist_ok=True)
         with (begun.parent / "lock").open("w") as lock:
             try:
@@ -338,7 +438,7 @@ def _alone(out: Path, plan: dict[str, Any]) -> Generator[None]:
         ) from error
 
 
-def _taken(out: Path, plan: dict[str, Any]) -> str:
+def _occupied(out: Path, plan: dict[str, Any]) -> str:
     """What lies in a folder that no packing is at work in."""
     try:
         found = json.loads((out / shards.INDEX).read_text())["fingerprint"]

@@ -24,9 +24,9 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from striate.data import colors, files, modes, quick
+from striate.data import colors, files, modes, pillow
 from striate.data.modes import U8
-from striate.data.quiet import quiet
+from striate.data.pillow import without_warnings
 from striate.errors import ArgumentError, DataError, nearest
 
 # Importing a plugin is what makes Pillow know its format; none but these is ever loaded by us.
@@ -153,7 +153,7 @@ def picture(
     limits = Limits(formats, max_pixels)
     try:
         data = source if isinstance(source, bytes) else files.read(source)
-        with quiet():
+        with without_warnings():
             return decode(data, size=size, color=color, limits=limits, fit=fit)
     except DataError as error:
         name = "the picture" if isinstance(source, bytes) else files.shown(source)
@@ -177,7 +177,7 @@ def picture_and_size(
     limits = Limits(max_pixels=max_pixels, levels=levels)
     try:
         data = files.read(source)
-        with quiet():
+        with without_warnings():
             found = head(data, limits)
             pixels = decode(data, size=size, color=color, limits=limits, fit=fit)
     except DataError as error:
@@ -200,12 +200,16 @@ def check_form(size: tuple[int, int] | None, color: str) -> None:
 def decode(
     data: bytes, *, size: tuple[int, int] | None, color: str, limits: Limits, fit: str = "cover"
 ) -> U8:
-    """The pixels of encoded bytes, as `picture` describes; call it inside `quiet`.
+    """The pixels of encoded bytes, as `picture` describes; call it inside `without_warnings`.
 
     Raises:
         DataError: with the reason alone.
     """
-    im = quick.decode(data) if "JPEG" in limits.formats and data[:3] == b"\xff\xd8\xff" else None
+    im = (
+        pillow.small_jpeg(data)
+        if "JPEG" in limits.formats and data[:3] == b"\xff\xd8\xff"
+        else None
+    )
     if im is None or im.width * im.height > limits.max_pixels:
         im = _load(data, size, limits)
     return formed(im, size, color, fit, limits.levels)
@@ -255,12 +259,16 @@ def _covering(im: Image.Image, size: tuple[int, int]) -> tuple[float, float, flo
 
 
 def head(data: bytes, limits: Limits) -> Head:
-    """What the header of encoded bytes says, without decoding; call it inside `quiet`.
+    """What the header of encoded bytes says, without decoding; call it inside `without_warnings`.
 
     Raises:
         DataError: with the reason alone.
     """
-    found = quick.frame(data) if data[:3] == b"\xff\xd8\xff" and "JPEG" in limits.formats else None
+    found = (
+        pillow.jpeg_frame(data)
+        if data[:3] == b"\xff\xd8\xff" and "JPEG" in limits.formats
+        else None
+    )
     if found is not None and found[0] * found[1] <= limits.max_pixels:
         return Head(found[0], found[1], grey=found[2] == "L")
     im = _open(data, limits)
@@ -296,7 +304,7 @@ def _unnamed_band(im: Image.Image) -> bool:
 
 
 def head_of(path: Path, limits: Limits) -> Head:
-    """What the header of a picture file says; of most files only the start is read. Call it inside `quiet`.
+    """What the header of a picture file says; of most files only the start is read. Call it inside `without_warnings`.
 
     Raises:
         DataError: with the reason alone.
@@ -382,7 +390,7 @@ def loaded(data: bytes, limits: Limits) -> Image.Image:
     Raises:
         DataError: with the reason alone.
     """
-    with quiet():
+    with without_warnings():
         return _load(data, None, limits)
 
 

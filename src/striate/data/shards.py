@@ -28,7 +28,7 @@ from PIL import Image
 from striate.data import files, masks, pictures
 from striate.data.byteranges import Place
 from striate.data.cache import Broken
-from striate.data.listing import IGNORED, Listing, Options, Part
+from striate.data.index import IGNORED, Listing, Options, Part
 from striate.data.modes import U8
 from striate.data.pictures import Head, Limits
 from striate.data.sources import I64, Encoded, Form, Look

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from striate.data import workers
 from striate.data.cache import Broken, Store
 from striate.data.decoding import CHECK, Progress, decoded, key
-from striate.data.listing import pick
-from striate.data.quiet import quiet
+from striate.data.index import pick
+from striate.data.pillow import without_warnings
 from striate.data.shards import Sharded
 from striate.data.sources import I64, Form, Source
 from striate.errors import DataError
@@ -60,7 +60,7 @@ class Streamed:
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, int | np.integer):
-            with quiet():
+            with without_warnings():
                 return self.picture(range(len(self))[index])
         numbers = np.arange(len(self))[index]
         return replace(self, source=self.source.take(numbers), names=pick(self.names, numbers))
@@ -69,7 +69,7 @@ class Streamed:
         def work(index: I64) -> list[npt.NDArray[Any]]:
             return [self.picture(i) for i in workers.each(index)]
 
-        with quiet():
+        with without_warnings():
             # Pictures that keep their own sizes may be large, and are no more than a few at a time in memory.
             chunks = workers.everything(len(self), 1 if self.varied else _CHUNK)
             for done in workers.in_order(
@@ -86,7 +86,7 @@ class Streamed:
         return items if dtype is None else items.astype(dtype, copy=False)
 
     def decode(self, index: I64) -> npt.NDArray[Any]:
-        """The items of these numbers; call it inside `quiet`.
+        """The items of these numbers; call it inside `without_warnings`.
 
         Raises:
             DataError: one cannot be read; it is named.
@@ -94,7 +94,7 @@ class Streamed:
         return np.stack([self.picture(i) for i in workers.each(index)])
 
     def picture(self, i: int) -> npt.NDArray[Any]:
-        """One item, of pictures [H, W, C]; call it inside `quiet`.
+        """One item, of pictures [H, W, C]; call it inside `without_warnings`.
 
         Raises:
             DataError: it cannot be read; it is named.

@@ -1,13 +1,47 @@
-"""The summary of a data set for a terminal, from its plain dictionary."""
+"""The summary of a data set: warnings about its classes, and its text for a terminal, from its plain dictionary."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from striate.report import text_table
 
+IMBALANCE = 10  # times as many items of one class as of another
+_NAMED = 3  # classes that a warning names
 _CLASSES = 40  # rows of the table
 _LINES = 8  # of each list below it
 _PLACES = 3  # of each fault
+
+
+def class_warnings(classes: Sequence[str], counts: Mapping[str, Sequence[int] | None]) -> list[str]:
+    """Lines about classes that are far larger than others, or have one item or none in a split.
+
+    Args:
+        classes: their names.
+        counts: how often each occurs in each split; None where that is not known.
+    """
+    lines: list[str] = []
+    for name, of_classes in counts.items():
+        if of_classes is None or len(of_classes) < 2:
+            continue
+        most, least = int(np.argmax(of_classes)), int(np.argmin(of_classes))
+        if name in ("train", "all") and of_classes[most] > IMBALANCE * max(1, of_classes[least]):
+            lines.append(
+                f"{name} has {of_classes[most]:,} of {classes[most]} and {of_classes[least]:,} of {classes[least]}: "
+                "the rare class counts little unless it is weighted"
+            )
+        if single := [label for label, n in zip(classes, of_classes, strict=True) if n == 1]:
+            lines.append(f"{name} has a single item of {_few(single)}: scores of it mean little")
+        if none := [label for label, n in zip(classes, of_classes, strict=True) if not n]:
+            what = "it cannot be learned" if name in ("train", "all") else "it has no scores there"
+            lines.append(f"{name} has no item of {_few(none)}: {what}")
+    return lines
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def text(data: dict[str, Any]) -> str:
@@ -16,7 +50,7 @@ def text(data: dict[str, Any]) -> str:
     if data["outputs"]:
         what = f"with {', '.join(data['outputs'])}"
     head = f"{data['path']}: {data['items']:,} pictures {what}, {data['layout']}"
-    parts = [head, *([data["note"]] if data["note"] else []), *_others(data)]
+    parts = [head, *([data["note"]] if data["note"] else []), *_other_layouts(data)]
     parts += ["", _table(data), "", _sizes(data)]
     parts += _problems(data["problems"]) + _faults(data["faults"]) + _duplicates(data)
     parts += _near(data) + [f"note: {line}" for line in data["warnings"]]
@@ -35,7 +69,7 @@ def text(data: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _others(data: dict[str, Any]) -> list[str]:
+def _other_layouts(data: dict[str, Any]) -> list[str]:
     """As which layout it was read and why, and as which others it could be, where there are any."""
     if not data["others"]:
         return []

@@ -19,8 +19,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from striate.data.writing import sync
 from striate.errors import CheckpointError
+from striate.files import sync
 from striate.runs.folder import cannot_write, read_json
 
 FORMAT = 2

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from striate import data as data_room
 from striate.data import workers
-from striate.data.quiet import quiet
+from striate.data.pillow import without_warnings
 from striate.errors import DataError, ShapeError, UsageError
 from striate.report import Result
 from striate.runs.answers import Net
@@ -106,7 +106,7 @@ def _answered(
         size = min(size, used.batch_size(np.empty((0, *pre.resize, 1), np.uint8)))
 
     def read(index: NDArray[np.int64]) -> list[Read | str]:
-        with quiet():
+        with without_warnings():
             return [_read(used, files[i], max_pixels) for i in workers.each(index)]
 
     named = [str(file) for file in files]

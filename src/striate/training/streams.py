@@ -22,7 +22,7 @@ from striate.augment import cut, read
 from striate.augment.draws import Draws
 from striate.data import Data, Streamed
 from striate.data.cache import gb
-from striate.data.quiet import quiet
+from striate.data.pillow import without_warnings
 from striate.data.targets import IGNORE
 from striate.data.workers import PATIENCE, Job, available, dismiss, exhausted, hangs, served
 from striate.training import seed as randomness
@@ -211,7 +211,7 @@ class _Decode:
         reading = ahead.reading
 
         def job() -> None:
-            with quiet():
+            with without_warnings():
                 for row, (i, place) in enumerate(zip(numbers, windows, strict=True)):
                     reading[at] = i
                     inputs[row] = self._cut(self.pictures.picture(i), place, "symmetric")

@@ -1,12 +1,14 @@
-"""Pictures in class folders: ROOT/class/*, or ROOT/{train,val,test}/class/*.
+"""Pictures in class folders: ROOT/class/*, or ROOT/{train,val,test}/class/*. Three layouts.
 
-Folders below a class folder belong to the class. Links are not followed, so no loop and no file
-outside the root can be met.
+`class_folders`: folders below a class folder belong to the class. Of trees three deep, upper/lower/pictures, the lower
+folders may be the classes. `deep_folders`: each of them is one, named upper/lower, as with characters in alphabets.
+`lower_folders`: each name of one is a class, whatever lies above it, as with the same classes in the folders of two
+cameras. Links are not followed, so no loop and no file outside the root can be met.
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,13 +16,13 @@ import numpy as np
 
 from striate.data import files, pictures
 from striate.data.files import shown
-from striate.data.layouts.roles import role
-from striate.data.layouts.tree import Tree, below, named_like_picture
-from striate.data.listing import IGNORED, SPLITS, WHOLE, Candidate, Listing, Part
+from striate.data.index import IGNORED, SPLITS, WHOLE, Candidate, Listing, Part
+from striate.data.layouts.tree import Tree, below, named_like_picture, role
 from striate.data.sources import Files
 from striate.data.targets import Labels
 from striate.errors import DataError
 
+_SHARED = 0.5  # of the lower names that must occur in several upper folders
 _LISTED = 6  # folders that a line names
 
 Classes = dict[str, tuple[str, ...]]  # class -> names of its pictures relative to the root
@@ -28,7 +30,7 @@ Classes = dict[str, tuple[str, ...]]  # class -> names of its pictures relative 
 
 def find(tree: Tree) -> Candidate | None:
     """Class folders at the root, with or without split folders above them, if there are any."""
-    found = gathered(tree)
+    found = class_tree(tree)
     if found is None:
         return None
     read, why = partial(listing, tree, found), "folders hold pictures"
@@ -36,8 +38,17 @@ def find(tree: Tree) -> Candidate | None:
 
 
 @dataclass
-class Gathered:
-    """Pictures by split and class, and what was passed over on the way; bases: the folder of the classes of a split."""
+class ClassTree:
+    """Pictures by split and class.
+
+    Attributes:
+        layout: in words.
+        uses: the names at the top that hold pictures.
+        splits: the names of the pictures of each class, by split.
+        ignored: what was passed over on the way, counted by kind.
+        bases: the folder that holds the classes of each split.
+        notes: how the folders were understood.
+    """
 
     layout: str
     uses: frozenset[str]
@@ -62,17 +73,17 @@ class Gathered:
         return {name for held in self.splits.values() for name in held}
 
 
-def gathered(tree: Tree) -> Gathered | None:
+def class_tree(tree: Tree) -> ClassTree | None:
     """The pictures of every folder at the top, or in the split folders there; None where there are none."""
-    return tree.once("gathered", _gathered)
+    return tree.once("class_tree", _read_class_tree)
 
 
-def _gathered(tree: Tree) -> Gathered | None:
+def _read_class_tree(tree: Tree) -> ClassTree | None:
     splits = _splits(tree)
     if splits:
-        found = Gathered("split folders", frozenset(splits.values()), {}, Counter())
+        found = ClassTree("split folders", frozenset(splits.values()), {}, Counter())
     else:
-        found = Gathered("class folders", frozenset(tree.folders()), {}, Counter())
+        found = ClassTree("class folders", frozenset(tree.folders()), {}, Counter())
     for split, inside in (splits or {WHOLE: ""}).items():
         found.splits[split], found.bases[split] = _descended(tree, inside, found)
     if not found.count:
@@ -82,7 +93,7 @@ def _gathered(tree: Tree) -> Gathered | None:
     return found
 
 
-def _tops(found: Gathered) -> set[str]:
+def _tops(found: ClassTree) -> set[str]:
     return {
         name.split("/")[0]
         for held in found.splits.values()
@@ -91,7 +102,7 @@ def _tops(found: Gathered) -> set[str]:
     }
 
 
-def _descended(tree: Tree, inside: str, found: Gathered) -> tuple[Classes, str]:
+def _descended(tree: Tree, inside: str, found: ClassTree) -> tuple[Classes, str]:
     """The class folders of a folder, or of the only one in it that holds pictures where those lie in folders again; and it."""
     while True:
         passed = Counter[str]()
@@ -114,7 +125,7 @@ def _holding(tree: Tree, inside: str) -> list[str]:
     ]
 
 
-def doubt(tree: Tree, found: Gathered) -> str:
+def doubt(tree: Tree, found: ClassTree) -> str:
     """What speaks against folders being classes: their names, or those of the folders in each of them."""
     full = sorted(
         name for name in found.names if any(held.get(name) for held in found.splits.values())
@@ -192,8 +203,8 @@ def looks_like_picture(root: Path, name: str) -> bool:
     return named_like_picture(name) or pictures.is_picture(root / name)
 
 
-def listing(tree: Tree, found: Gathered) -> Listing:
-    """What was gathered, as labels.
+def listing(tree: Tree, found: ClassTree) -> Listing:
+    """The pictures and their classes, as labels.
 
     Raises:
         DataError: a class has no pictures to train on.
@@ -209,7 +220,7 @@ def listing(tree: Tree, found: Gathered) -> Listing:
     return Listing(found.layout, tuple(map(shown, classes)), parts, found.ignored, note)
 
 
-def _depth(found: Gathered) -> list[str]:
+def _depth(found: ClassTree) -> list[str]:
     """A line where every picture lies in a folder below its class, so that those could be the classes."""
     if "lower" in found.layout or not found.count:
         return []
@@ -242,3 +253,65 @@ def ordered(names: Iterable[str]) -> list[str]:
     if all(name.isascii() and name.isdigit() for name in every):
         return sorted(every, key=lambda name: (int(name), name))
     return sorted(every)
+
+
+def find_deep(tree: Tree) -> Candidate | None:
+    """The lower folders, if every picture lies in one and there are more of them than upper ones."""
+    found, lower = _two_levels(tree, "deep_folders")
+    if found is None or len(lower) <= len(found.names):
+        return None
+    return _lower_candidate(tree, found, "/".join, "every picture lies two folders deep")
+
+
+def find_lower(tree: Tree) -> Candidate | None:
+    """The names of the lower folders, if there are several and most occur in several upper ones."""
+    found, lower = _two_levels(tree, "lower_folders")
+    times = Counter(name for _, name in lower)
+    shared = [name for name, count in times.items() if count > 1]
+    if found is None or len(shared) < 2 or len(shared) < _SHARED * len(times):
+        return None
+    return _lower_candidate(
+        tree, found, lambda pair: pair[1], "the same names lie in several folders"
+    )
+
+
+def _two_levels(tree: Tree, name: str) -> tuple[ClassTree | None, set[tuple[str, str]]]:
+    """What class folders hold and the pairs of folders in them; None where they are no classes on any level."""
+    found = class_tree(tree)
+    lower = None if found is None else _lower(found)
+    if found is None or lower is None:
+        return None, set()
+    if not tree.options.asks_for(name) and doubt(tree, found):
+        return None, set()
+    return found, lower
+
+
+def _lower(found: ClassTree) -> set[tuple[str, str]] | None:
+    """Pairs of an upper and a lower folder; None where a picture lies in an upper folder itself."""
+    pairs: set[tuple[str, str]] = set()
+    for split, held in found.splits.items():
+        for upper, names in held.items():
+            for name in names:
+                parts = found.inside(split, name)
+                if len(parts) < 3:
+                    return None
+                pairs.add((upper, parts[1]))
+    return pairs
+
+
+def _lower_candidate(
+    tree: Tree, found: ClassTree, named: Callable[[tuple[str, str]], str], why: str
+) -> Candidate:
+    """The same pictures with the lower folders as classes."""
+    splits: dict[str, Classes] = {}
+    for split, held in found.splits.items():
+        classes: dict[str, list[str]] = {}
+        for upper, names in held.items():
+            for name in names:
+                classes.setdefault(named((upper, found.inside(split, name)[1])), []).append(name)
+        splits[split] = {name: tuple(sorted(names)) for name, names in classes.items()}
+    layout = (
+        "split folders, lower level" if "split" in found.layout else "class folders, lower level"
+    )
+    deep = replace(found, layout=layout, splits=splits)
+    return Candidate(layout, deep.count, deep.uses, partial(listing, tree, deep), why)

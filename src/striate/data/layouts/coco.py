@@ -16,23 +16,27 @@ import numpy as np
 
 from striate.data import documents
 from striate.data.files import shown
-from striate.data.layouts import pairing
-from striate.data.layouts.objects import (
+from striate.data.index import SPLITS, WHOLE, Candidate, Listing
+from striate.data.layouts.annotation_targets import listing
+from striate.data.layouts.annotations import (
     DETECT,
     LISTED_TWICE,
     NO_PICTURE,
     NUMBERED_TWICE,
     SEGMENT,
     Annotation,
+    Annotations,
     Corners,
-    Reading,
+    ObjectFaults,
     Shape,
-    Slips,
+    among_pictures,
+    holds_annotations,
+    ordered_splits,
+    plain_parts,
+    split_of_path,
 )
-from striate.data.layouts.placing import listing
 from striate.data.layouts.tree import Tree, named_like_picture
-from striate.data.listing import SPLITS, WHOLE, Candidate, Listing
-from striate.data.outlines import Outline, Polygons, runs
+from striate.data.masks import Outline, Polygons, runs
 from striate.errors import DataError
 
 _KEYS = (b'"images"', b'"annotations"', b'"categories"')
@@ -45,7 +49,7 @@ Json = dict[str, Any]
 
 def find(tree: Tree) -> Candidate | None:
     """JSON files with images, annotations and categories."""
-    if tree.given and not tree.pictures() and pairing.holds_annotations(tree.root.name):
+    if tree.given and not tree.pictures() and holds_annotations(tree.root.name):
         tree = Tree(tree.root.parent, tree.options, f"{tree.root.name}/{tree.given}", tree.name)
     files = _chosen([name for name in _candidates(tree) if _is_coco(tree, name)])
     if not files:
@@ -98,15 +102,15 @@ def _chosen(files: list[str]) -> list[str]:
     return instances or files
 
 
-def split_of(name: str) -> str:
+def split_of_json(name: str) -> str:
     """The split that a JSON file is of, by its name, else by its folder.
 
-    >>> split_of("annotations/instances_val2017.json"), split_of("valid/_annotations.coco.json")
+    >>> split_of_json("annotations/instances_val2017.json"), split_of_json("valid/_annotations.coco.json")
     ('val', 'val')
     """
     found = _SPLIT.search(PurePosixPath(name).stem.lower())
     if found is None:
-        return pairing.split_of(name) or WHOLE
+        return split_of_path(name) or WHOLE
     return "trainval" if found[1] == "trainval" else SPLITS[found[1]]
 
 
@@ -148,20 +152,20 @@ class _Categories:
 
 def _read(tree: Tree, files: list[str], pictures: list[str]) -> Listing:
     ignored: Counter[str] = Counter()
-    slips = Slips()
+    faults = ObjectFaults()
     notes: list[str] = []
     categories = _Categories()
     lists: dict[str, list[Annotation]] = {}
     taken: dict[str, str] = {}
     for file in files:
-        split = split_of(file)
+        split = split_of_json(file)
         if split in lists:
             raise DataError(
                 f"{shown(taken[split])} and {shown(file)} are both of {split}: leave one out with ignore="
             )
         taken[split] = file
-        lists[split] = _File(tree, file, pictures, slips).read(categories)
-    parts = pairing.in_order(lists)
+        lists[split] = _File(tree, file, pictures, faults).read(categories)
+    parts = ordered_splits(lists)
     if WHOLE in parts and len(parts) > 1:
         raise DataError(
             f"{shown(taken[WHOLE])} is of no split, but {shown(next(f for f in files if f != taken[WHOLE]))} is: "
@@ -175,15 +179,15 @@ def _read(tree: Tree, files: list[str], pictures: list[str]) -> Listing:
         notes.append(
             f"no class: {', '.join(map(shown, heads))}, which only names a group of categories"
         )
-    reading = Reading("COCO", parts, classes, shown(files[0]), ignored, notes, slips)
+    reading = Annotations("COCO", parts, classes, shown(files[0]), ignored, notes, faults)
     return listing(tree, reading, tree.options.task or DETECT)
 
 
 class _File:
     """One file as it is read."""
 
-    def __init__(self, tree: Tree, file: str, pictures: list[str], slips: Slips) -> None:
-        self.tree, self.file, self.slips = tree, shown(file), slips
+    def __init__(self, tree: Tree, file: str, pictures: list[str], faults: ObjectFaults) -> None:
+        self.tree, self.file, self.faults = tree, shown(file), faults
         self.located = _locator(file, pictures)
         self.images: dict[int, Annotation] = {}
         self.by_picture: dict[str, Annotation] = {}
@@ -217,13 +221,13 @@ class _File:
                 f"{self.file}: an image without a number or a file_name: {_short(image)}"
             )
         picture = self.located(name)
-        known = picture or "/".join(pairing.plain_parts(name))
+        known = picture or "/".join(plain_parts(name))
         annotation = self.by_picture.get(known)
         if annotation is None:
             annotation = Annotation(known, self.source, size=_size(image))
             self.by_picture[annotation.picture] = annotation
         else:
-            self.slips.add(LISTED_TWICE, f"{self.file} image {number}")
+            self.faults.add(LISTED_TWICE, f"{self.file} image {number}")
         if picture == "":
             annotation.fault = f"{self.file}: image {number}, {shown(name)}, could be several files"
         elif picture is None:
@@ -238,14 +242,14 @@ class _File:
         if _is_id(number):
             other = seen.setdefault(number, given)
             if other is not given:
-                self.slips.add(NUMBERED_TWICE, f"{self.file} annotation {number}")
+                self.faults.add(NUMBERED_TWICE, f"{self.file} annotation {number}")
                 if other == given:
                     return
         image = (
             self.images.get(given.get("image_id", -1)) if _is_id(given.get("image_id")) else None
         )
         if image is None:
-            self.slips.add(NO_PICTURE, f"{self.file} annotation {number}")
+            self.faults.add(NO_PICTURE, f"{self.file} annotation {number}")
             return
         place = f"annotation {number}"
         try:
@@ -281,7 +285,7 @@ def _locator(file: str, pictures: list[str]) -> Callable[[str], str | None]:
     ends: dict[str, list[str]] = {}
     for name in pictures:
         ends.setdefault(name.rpartition("/")[2], []).append(name)
-    split, home = split_of(file), file.rpartition("/")[0]
+    split, home = split_of_json(file), file.rpartition("/")[0]
 
     def rank(parts: list[str], name: str) -> tuple[int, bool, bool, bool]:
         theirs = name.split("/")
@@ -289,15 +293,13 @@ def _locator(file: str, pictures: list[str]) -> Callable[[str], str | None]:
         while same < min(len(parts), len(theirs)) and parts[-1 - same] == theirs[-1 - same]:
             same += 1
         here = name.rpartition("/")[0] == home
-        return same, pairing.split_of(name) == split, here, pairing.among_pictures(name)
+        return same, split_of_path(name) == split, here, among_pictures(name)
 
     def locate(name: str) -> str | None:
-        parts = pairing.plain_parts(name)
+        parts = plain_parts(name)
         candidates = ends.get(parts[-1], []) if parts else []
         mine = [
-            c
-            for c in candidates
-            if pairing.split_of(c) in ("", split) or split in (WHOLE, "trainval")
+            c for c in candidates if split_of_path(c) in ("", split) or split in (WHOLE, "trainval")
         ]
         ranks = [rank(parts, c) for c in mine]
         best = [c for c, r in zip(mine, ranks, strict=True) if r == max(ranks)]

@@ -15,16 +15,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from striate.data import files, tables
+from striate.data import documents, files
+from striate.data.documents import Row, Table
 from striate.data.files import shown
+from striate.data.index import ASSIGNED, WHOLE, Candidate, Fault, Listing, Part
 from striate.data.layouts import class_folders
-from striate.data.layouts.columns import Column, is_flag, is_missing, meant
-from striate.data.layouts.lookup import Lookup
-from striate.data.layouts.roles import role
-from striate.data.layouts.tree import Tree, below, named_like_picture
-from striate.data.listing import ASSIGNED, WHOLE, Candidate, Fault, Listing, Part
+from striate.data.layouts.file_lists import Lookup
+from striate.data.layouts.label_columns import Column, is_flag, is_missing, label_targets
+from striate.data.layouts.tree import Tree, below, named_like_picture, role
 from striate.data.sources import Files
-from striate.data.tables import Row, Table
 from striate.errors import DataError
 
 SETTINGS = ("table", "path", "label", "group", "split", "separator")
@@ -54,11 +53,11 @@ REPEATED = ("rows that repeat another", "left out")
 
 
 @dataclass(frozen=True)
-class Told:
+class LabelTable:
     """A table with the columns that matter.
 
     Attributes:
-        table: as read.
+        source: the table as read.
         file: its name relative to the root.
         header: names of the columns; their numbers from 1 where the table has no header.
         rows: below the header.
@@ -66,10 +65,10 @@ class Told:
         labels: the columns of labels.
         group: the column of groups, or None.
         split: the column of splits, or None.
-        whole: the split that the name of the table stands for, or "".
+        file_split: the split that the name of the table stands for, or "".
     """
 
-    table: Table
+    source: Table
     file: str
     header: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -77,7 +76,7 @@ class Told:
     labels: tuple[int, ...] = ()
     group: int | None = None
     split: int | None = None
-    whole: str = ""
+    file_split: str = ""
 
     @property
     def label_names(self) -> list[str]:
@@ -125,22 +124,24 @@ def find(tree: Tree) -> Candidate | None:
     asked = tree.options.asks_for("csv")
     settings = tree.options.settings if asked else {}
     wanted = tree.given or settings.get("table", "")
-    names = [wanted] if wanted else list(_tables(tree))
-    found = [told for name in names if (told := _told(tree, name, settings, must=bool(wanted)))]
+    names = [wanted] if wanted else list(_table_files(tree))
+    found = [
+        table for name in names if (table := _read_table(tree, name, settings, must=bool(wanted)))
+    ]
     if not found:
         return None
     try:
-        told = [_with_columns(each, settings) for each in _together(found)]
+        tables = [_with_columns(each, settings) for each in _tables_of_splits(found)]
     except DataError as error:
         if asked:
             raise
         return _candidate(tree, found[:1], settings, Doubt(str(error)))
-    told = [each for each in told if each.labels]
-    told = [each for each in told if each.label_names == told[0].label_names]
-    if not told:
+    tables = [each for each in tables if each.labels]
+    tables = [each for each in tables if each.label_names == tables[0].label_names]
+    if not tables:
         return None
-    doubt = Doubt() if asked or tree.given else _against_folders(tree, told[0])
-    return None if doubt is None else _candidate(tree, told, settings, doubt)
+    doubt = Doubt() if asked or tree.given else _against_folders(tree, tables[0])
+    return None if doubt is None else _candidate(tree, tables, settings, doubt)
 
 
 class Doubt(NamedTuple):
@@ -150,28 +151,34 @@ class Doubt(NamedTuple):
     rivals: bool = False
 
 
-def _candidate(tree: Tree, told: list[Told], settings: dict[str, str], doubt: Doubt) -> Candidate:
-    count = sum(len(each.rows) for each in told)
-    uses = frozenset(top for each in told for top in _tops(tree, each))
-    read = partial(_listing, tree, told, settings)
-    why = f"{', '.join(shown(each.file) for each in told)} names pictures"
+def _candidate(
+    tree: Tree, tables: list[LabelTable], settings: dict[str, str], doubt: Doubt
+) -> Candidate:
+    count = sum(len(each.rows) for each in tables)
+    uses = frozenset(top for each in tables for top in _used_at_top(tree, each))
+    read = partial(_listing, tree, tables, settings)
+    why = f"{', '.join(shown(each.file) for each in tables)} names pictures"
     tasks = ("classify", "regress")
     return Candidate("a table of pictures", count, uses, read, why, *doubt, tasks)
 
 
-def _tables(tree: Tree) -> Iterator[str]:
+def _table_files(tree: Tree) -> Iterator[str]:
     """Tables at the root and one folder below."""
     for place in ("", *tree.folders()):
         for name in tree.files(place):
             stem, _, suffix = name.rpartition("/")[2].lower().rpartition(".")
-            if f".{suffix}" in tables.SUFFIXES and "submission" not in stem:
+            if f".{suffix}" in documents.TABLE_SUFFIXES and "submission" not in stem:
                 yield name
 
 
-def _told(tree: Tree, name: str, settings: dict[str, str], *, must: bool) -> Told | None:
+def _read_table(
+    tree: Tree, name: str, settings: dict[str, str], *, must: bool
+) -> LabelTable | None:
     """A table with a column that names pictures; None where it has none and need not."""
     try:
-        table = tables.read(tree.root / name, shown(tree.root / name if tree.given else name))
+        table = documents.read_table(
+            tree.root / name, shown(tree.root / name if tree.given else name)
+        )
     except DataError:
         if must:
             raise
@@ -186,7 +193,7 @@ def _told(tree: Tree, name: str, settings: dict[str, str], *, must: bool) -> Tol
     header = tuple(str(k + 1) for k in range(table.width)) if bare else first
     rows = table.rows if bare else table.rows[1:]
     if "path" in settings:
-        path = tables.column(header, settings["path"], table.name)
+        path = documents.column_number(header, settings["path"], table.name)
     else:
         path = _path_column(header, rows, resolve)
     if path is None and must:
@@ -195,7 +202,11 @@ def _told(tree: Tree, name: str, settings: dict[str, str], *, must: bool) -> Tol
             f"{table.name} names no pictures: line {row.line} is {', '.join(row.cells)[:80]}; expected a column of "
             "paths, file names or ids, or layout=csv:path=COLUMN"
         )
-    return None if path is None else Told(table, name, header, rows, path, whole=_split_of(name))
+    return (
+        None
+        if path is None
+        else LabelTable(table, name, header, rows, path, file_split=_split_of(name))
+    )
 
 
 def _split_of(name: str) -> str:
@@ -279,53 +290,67 @@ def _word(name: str) -> str:
     return name.strip().lower().replace(" ", "_")
 
 
-def _together(told: list[Told]) -> list[Told]:
+def _tables_of_splits(tables: list[LabelTable]) -> list[LabelTable]:
     """The tables that are read: one for each split where their names say splits, else the one with most rows."""
-    splits = {each.whole: each for each in reversed(told) if each.whole}
+    splits = {each.file_split: each for each in reversed(tables) if each.file_split}
     if "train" in splits:
         return [splits[split] for split in ("train", "val", "test") if split in splits]
-    return [max(told, key=lambda each: len(each.rows))]
+    return [max(tables, key=lambda each: len(each.rows))]
 
 
-def _with_columns(told: Told, settings: dict[str, str]) -> Told:
+def _with_columns(table: LabelTable, settings: dict[str, str]) -> LabelTable:
     """The table with its columns of labels (none where it has none), groups and splits.
 
     Raises:
         DataError: a column that is not there, or several that may hold the labels.
     """
-    header, name = told.header, told.table.name
+    header, name = table.header, table.source.name
     words = [_word(cell) for cell in header]
-    group = _setting(told, settings, "group")
-    split = _setting(told, settings, "split")
+    group = _setting(table, settings, "group")
+    split = _setting(table, settings, "split")
     if group is None:
         group = next(
-            (k for k, word in enumerate(words) if word in _GROUPS and k != told.path), None
+            (k for k, word in enumerate(words) if word in _GROUPS and k != table.path), None
         )
     if split is None:
-        named = (k for k, word in enumerate(words) if word in _SPLIT_COLUMNS and k != told.path)
-        split = next((k for k in named if _assigns(told, k)), None)
+        named = (k for k, word in enumerate(words) if word in _SPLIT_COLUMNS and k != table.path)
+        split = next((k for k in named if _is_split_column(table, k)), None)
     if "label" in settings:
-        labels = tuple(tables.column(header, each, name) for each in settings["label"].split("+"))
+        labels = tuple(
+            documents.column_number(header, each, name) for each in settings["label"].split("+")
+        )
     else:
-        rest = [k for k in range(len(header)) if k not in (told.path, group, split)]
-        labels = _labels(told, rest, words)
-    return Told(
-        told.table, told.file, header, told.rows, told.path, labels, group, split, told.whole
+        rest = [k for k in range(len(header)) if k not in (table.path, group, split)]
+        labels = _labels(table, rest, words)
+    return LabelTable(
+        table.source,
+        table.file,
+        header,
+        table.rows,
+        table.path,
+        labels,
+        group,
+        split,
+        table.file_split,
     )
 
 
-def _setting(told: Told, settings: dict[str, str], key: str) -> int | None:
-    return tables.column(told.header, settings[key], told.table.name) if key in settings else None
+def _setting(table: LabelTable, settings: dict[str, str], key: str) -> int | None:
+    return (
+        documents.column_number(table.header, settings[key], table.source.name)
+        if key in settings
+        else None
+    )
 
 
-def _assigns(told: Told, column: int) -> bool:
+def _is_split_column(table: LabelTable, column: int) -> bool:
     """Whether the cells of a column are words for splits, train among them."""
-    found = {row.cells[column].lower() for row in told.rows if column < len(row.cells)}
+    found = {row.cells[column].lower() for row in table.rows if column < len(row.cells)}
     return found <= ASSIGNED.keys() and "train" in {ASSIGNED[word] for word in found}
 
 
-def _labels(told: Told, rest: list[int], words: list[str]) -> tuple[int, ...]:
-    file, header = shown(told.file), told.header
+def _labels(table: LabelTable, rest: list[int], words: list[str]) -> tuple[int, ...]:
+    file, header = shown(table.file), table.header
     if len({words[k] for k in rest} & _BOXES) >= 4:
         raise DataError(
             f"{file} holds boxes ({', '.join(header)}), which are read from Pascal VOC, COCO, YOLO or LabelMe"
@@ -333,7 +358,7 @@ def _labels(told: Told, rest: list[int], words: list[str]) -> tuple[int, ...]:
     named = [k for k in rest if words[k] in _LABELS]
     if len(named) == 1 or len(rest) <= 1:
         return tuple(named or rest)
-    if _are_flags(told, rest):
+    if _are_flags(table, rest):
         return tuple(rest)
     listed = ", ".join(shown(header[k]) for k in rest[:8])
     raise DataError(
@@ -342,17 +367,17 @@ def _labels(told: Told, rest: list[int], words: list[str]) -> tuple[int, ...]:
     )
 
 
-def _are_flags(told: Told, columns: list[int]) -> bool:
+def _are_flags(table: LabelTable, columns: list[int]) -> bool:
     """Whether all cells of these columns are zeros and ones."""
     most = max(columns)
     return all(
-        len(row.cells) > most and all(is_flag(row.cells[k]) for k in columns) for row in told.rows
+        len(row.cells) > most and all(is_flag(row.cells[k]) for k in columns) for row in table.rows
     )
 
 
-def _against_folders(tree: Tree, told: Told) -> Doubt | None:
+def _against_folders(tree: Tree, table: LabelTable) -> Doubt | None:
     """What speaks against a table where the pictures lie in class folders already; None: it is about other things."""
-    found = class_folders.gathered(tree)
+    found = class_folders.class_tree(tree)
     if found is None or len(found.names) < 2 or all(role(name) for name in found.names):
         return Doubt()
     of = {
@@ -361,56 +386,56 @@ def _against_folders(tree: Tree, told: Told) -> Doubt | None:
         for label, names in held.items()
         for name in names
     }
-    if not any(_word(told.header[k]) in _LABELS for k in told.labels):
+    if not any(_word(table.header[k]) in _LABELS for k in table.labels):
         return None
-    resolve, k = _resolver(tree, told.file), told.labels[0]
+    resolve, k = _resolver(tree, table.file), table.labels[0]
     same = total = 0
-    for row in told.rows[:: max(1, len(told.rows) // _SAMPLE)]:
-        names = resolve.all(row.cells[told.path]) if len(row.cells) >= told.width else []
+    for row in table.rows[:: max(1, len(table.rows) // _SAMPLE)]:
+        names = resolve.all(row.cells[table.path]) if len(row.cells) >= table.width else []
         if len(names) == 1 and names[0] in of:
             total += 1
             same += of[names[0]].casefold() == row.cells[k].casefold()
     if not total:
         return Doubt()
     if same >= _SAME * total:
-        return Doubt(f"{shown(told.file)} says what the folders say")
+        return Doubt(f"{shown(table.file)} says what the folders say")
     return Doubt(
-        f"{shown(tree.name)} has class folders, and {shown(told.file)} gives their pictures other labels "
-        f"(column {shown(told.header[k])})",
+        f"{shown(tree.name)} has class folders, and {shown(table.file)} gives their pictures other labels "
+        f"(column {shown(table.header[k])})",
         rivals=True,
     )
 
 
-def _tops(tree: Tree, told: Told) -> set[str]:
+def _used_at_top(tree: Tree, table: LabelTable) -> set[str]:
     """What is used at the top: the table, and where its pictures lie."""
-    resolve = _resolver(tree, told.file)
-    found = {told.file.split("/")[0]}
-    for row in told.rows:
-        names = resolve.all(row.cells[told.path]) if len(row.cells) > told.path else []
+    resolve = _resolver(tree, table.file)
+    found = {table.file.split("/")[0]}
+    for row in table.rows:
+        names = resolve.all(row.cells[table.path]) if len(row.cells) > table.path else []
         if len(names) == 1 and not names[0].startswith("/"):
             found.add(names[0].split("/")[0])
     return found
 
 
-def _listing(tree: Tree, told: list[Told], settings: dict[str, str]) -> Listing:
+def _listing(tree: Tree, tables: list[LabelTable], settings: dict[str, str]) -> Listing:
     """The rows as items.
 
     Raises:
         DataError: a row that may mean two pictures, two rows that say different things, cells that do not fit.
     """
     rows = Rows()
-    told = [each if each.labels else _with_columns(each, settings) for each in told]
-    for each in told:
+    tables = [each if each.labels else _with_columns(each, settings) for each in tables]
+    for each in tables:
         _add(tree, each, rows)
     items = list(rows.items.values())
     if not items:
-        raise DataError(f"{shown(told[0].file)} has no row with a picture and a label")
-    header = told[0].header
+        raise DataError(f"{shown(tables[0].file)} has no row with a picture and a label")
+    header = tables[0].header
     columns = [
-        Column(header[k], [item.cells[j] for item in items]) for j, k in enumerate(told[0].labels)
+        Column(header[k], [item.cells[j] for item in items]) for j, k in enumerate(tables[0].labels)
     ]
     separator, task = settings.get("separator"), tree.options.task
-    found = meant(columns, [item.place for item in items], separator, task)
+    found = label_targets(columns, [item.place for item in items], separator, task)
     whole = Part(
         tuple(shown(item.name) for item in items), found.targets, _files(tree, items),
         {i: item.fault for i, item in enumerate(items) if item.fault},
@@ -423,23 +448,23 @@ def _listing(tree: Tree, told: list[Told], settings: dict[str, str]) -> Listing:
     }
     if list(parts) == ["train"]:
         parts = {WHOLE: parts["train"]}
-    groups = {item.name: item.group for item in items} if told[0].group is not None else {}
+    groups = {item.name: item.group for item in items} if tables[0].group is not None else {}
     return Listing(
         "a table of pictures",
         found.classes,
         parts,
-        rows.ignored + _unnamed(tree, told, items),
-        "; ".join(_notes(told, found.note)),
+        rows.ignored + _files_beside(tree, tables, items),
+        "; ".join(_notes(tables, found.note)),
         found.task,
         found.outputs,
         faults=tuple(_fault(kind, places) for kind, places in rows.faults.items()),
         groups={shown(name): group for name, group in groups.items()},
-        tables={each.file: each.table.sha256 for each in told},
+        tables={each.file: each.source.sha256 for each in tables},
     )
 
 
-def _notes(told: list[Told], note: str) -> list[str]:
-    first = told[0]
+def _notes(tables: list[LabelTable], note: str) -> list[str]:
+    first = tables[0]
     notes = [note] if note else []
     if first.split is not None:
         notes.append(f"column {shown(first.header[first.split])} makes the splits")
@@ -447,8 +472,8 @@ def _notes(told: list[Told], note: str) -> list[str]:
         notes.append(
             f"what shares a {shown(first.header[first.group])} stays on one side of a split"
         )
-    if first.table.encoding != "UTF-8":
-        notes.append(f"{shown(first.file)} is read as {first.table.encoding}")
+    if first.source.encoding != "UTF-8":
+        notes.append(f"{shown(first.file)} is read as {first.source.encoding}")
     return notes
 
 
@@ -456,17 +481,17 @@ def _fault(kind: tuple[str, str], places: list[str]) -> Fault:
     return Fault(kind[0], kind[1], len(places), tuple(places[:_PLACES]))
 
 
-def _add(tree: Tree, told: Told, rows: Rows) -> None:
+def _add(tree: Tree, table: LabelTable, rows: Rows) -> None:
     """The rows of one table."""
-    resolve = _resolver(tree, told.file)
-    lacks = all if _may_lack(told) else any
-    for row in told.rows:
-        place = f"{shown(told.file)} line {row.line}"
-        if len(row.cells) < told.width:
+    resolve = _resolver(tree, table.file)
+    lacks = all if _may_lack_labels(table) else any
+    for row in table.rows:
+        place = f"{shown(table.file)} line {row.line}"
+        if len(row.cells) < table.width:
             rows.fault(TOO_SHORT, place)
             continue
-        item = _item(told, row, resolve)
-        if not row.cells[told.path]:
+        item = _item(table, row, resolve)
+        if not row.cells[table.path]:
             rows.fault(NAMELESS, place)
         elif lacks(is_missing(cell) for cell in item.cells):
             rows.fault(UNLABELLED, place)
@@ -481,18 +506,18 @@ def _add(tree: Tree, told: Told, rows: Rows) -> None:
         ):
             rows.fault(REPEATED, place)
         else:
-            raise DataError(_twice(rows.items[item.name], item))
+            raise DataError(_conflict(rows.items[item.name], item))
 
 
-def _may_lack(told: Told) -> bool:
+def _may_lack_labels(table: LabelTable) -> bool:
     """Whether a row may lack some of its labels: numbers do not need each other, flags do."""
-    cells = (row.cells[k] for row in told.rows for k in told.labels if k < len(row.cells))
-    return len(told.labels) > 1 and not all(is_flag(cell) or is_missing(cell) for cell in cells)
+    cells = (row.cells[k] for row in table.rows for k in table.labels if k < len(row.cells))
+    return len(table.labels) > 1 and not all(is_flag(cell) or is_missing(cell) for cell in cells)
 
 
-def _item(told: Told, row: Row, resolve: Resolver) -> Item:
-    place = f"{shown(told.file)} line {row.line}"
-    cell = row.cells[told.path]
+def _item(table: LabelTable, row: Row, resolve: Resolver) -> Item:
+    place = f"{shown(table.file)} line {row.line}"
+    cell = row.cells[table.path]
     names = resolve.all(cell) if cell else [""]
     if len(names) > 1:
         raise DataError(
@@ -501,19 +526,19 @@ def _item(told: Told, row: Row, resolve: Resolver) -> Item:
         )
     fault = "" if names else f"{place}: there is no picture {shown(cell)}"
     name = names[0] if names else below(resolve.beside, cell.replace("\\", "/").lstrip("/"))
-    split = WHOLE if not told.whole else told.whole
-    if told.split is not None:
-        word = row.cells[told.split].lower()
+    split = WHOLE if not table.file_split else table.file_split
+    if table.split is not None:
+        word = row.cells[table.split].lower()
         if word not in ASSIGNED:
             raise DataError(
                 f"{place}: {shown(word)!r} is no split; expected train, val, test or none"
             )
         split = ASSIGNED[word]
-    group = row.cells[told.group] if told.group is not None else ""
-    return Item(split, name, place, tuple(row.cells[k] for k in told.labels), group, fault)
+    group = row.cells[table.group] if table.group is not None else ""
+    return Item(split, name, place, tuple(row.cells[k] for k in table.labels), group, fault)
 
 
-def _twice(first: Item, second: Item) -> str:
+def _conflict(first: Item, second: Item) -> str:
     what = [" ".join(item.cells) for item in (first, second)]
     if first.cells == second.cells:
         what = [first.split, second.split]
@@ -537,9 +562,9 @@ def _files(tree: Tree, items: list[Item]) -> Files:
     )
 
 
-def _unnamed(tree: Tree, told: list[Told], items: list[Item]) -> Counter[str]:
+def _files_beside(tree: Tree, tables: list[LabelTable], items: list[Item]) -> Counter[str]:
     """Other things in the folders of the pictures, by kind."""
-    known = {item.name for item in items} | {each.file for each in told}
+    known = {item.name for item in items} | {each.file for each in tables}
     folders = {name.rpartition("/")[0] for name in known if not name.startswith("/")} - {""}
     found: Counter[str] = Counter()
     for folder in folders:

@@ -17,8 +17,8 @@ import numpy as np
 
 from striate.data import files
 from striate.data.files import shown
+from striate.data.index import Candidate, Listing, Part, coded, numbered
 from striate.data.layouts.tree import Tree
-from striate.data.listing import Candidate, Listing, Part, coded, numbered
 from striate.data.modes import U8
 from striate.data.sources import Pixels
 from striate.data.targets import Labels

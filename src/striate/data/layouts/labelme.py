@@ -13,23 +13,25 @@ import numpy as np
 
 from striate.data import documents, pictures
 from striate.data.files import shown
-from striate.data.layouts import pairing
-from striate.data.layouts.objects import (
+from striate.data.index import Candidate, Listing
+from striate.data.layouts.annotation_targets import listing
+from striate.data.layouts.annotations import (
     BACKGROUND,
     DETECT,
     OTHER_SHAPES,
     SEGMENT,
     Annotation,
+    Annotations,
     Corners,
-    Reading,
+    FilePairs,
+    ObjectFaults,
     Shape,
-    Slips,
+    missing_picture,
+    pair_files,
+    split_by_folder,
 )
-from striate.data.layouts.pairing import Pairs
-from striate.data.layouts.placing import listing
 from striate.data.layouts.tree import Tree
-from striate.data.listing import Candidate, Listing
-from striate.data.outlines import F64, Outline, Polygons, Runs
+from striate.data.masks import F64, Outline, Polygons, Runs
 from striate.data.pictures import Limits
 from striate.errors import DataError
 
@@ -44,7 +46,7 @@ Json = dict[str, Any]
 
 def find(tree: Tree) -> Candidate | None:
     """JSON files with shapes, and the pictures that they belong to."""
-    found = pairing.pairs(tree, ".json")
+    found = pair_files(tree, ".json")
     first = next((file for _, file in found.pairs if file), "")
     if not first or not _is_labelme(tree, first):
         return None
@@ -78,12 +80,12 @@ def _content(tree: Tree, file: str) -> Json:
     return content
 
 
-def _read(tree: Tree, found: Pairs) -> Listing:
-    slips = Slips()
-    annotations = [_annotation(tree, picture, file, slips) for picture, file in found.pairs]
-    lost = [file for file in found.lonely if _is_labelme(tree, file)]
-    found.aside[".json"] += len(found.lonely) - len(lost)
-    annotations += [pairing.missing(found, file, "") for file in lost]
+def _read(tree: Tree, found: FilePairs) -> Listing:
+    faults = ObjectFaults()
+    annotations = [_annotation(tree, picture, file, faults) for picture, file in found.pairs]
+    lost = [file for file in found.unmatched if _is_labelme(tree, file)]
+    found.ignored[".json"] += len(found.unmatched) - len(lost)
+    annotations += [missing_picture(found, file, "") for file in lost]
     outlined = any(s.outline and s.box is None for a in annotations for s in a.shapes)
     task = tree.options.task or (SEGMENT if outlined else DETECT)
     notes: list[str] = []
@@ -95,8 +97,8 @@ def _read(tree: Tree, found: Pairs) -> Listing:
     elif tree.options.task is None:
         notes.append("masks drawn from outlines; task=detect takes their boxes")
     named_by, classes = _named_classes(tree)
-    parts = pairing.by_folder(annotations, found.aside)
-    reading = Reading("LabelMe JSON", parts, classes, named_by, found.aside, notes, slips)
+    parts = split_by_folder(annotations, found.ignored)
+    reading = Annotations("LabelMe JSON", parts, classes, named_by, found.ignored, notes, faults)
     return listing(tree, reading, task)
 
 
@@ -109,7 +111,7 @@ def _named_classes(tree: Tree) -> tuple[str, tuple[str, ...]]:
     return "", ()
 
 
-def _annotation(tree: Tree, picture: str, file: str, slips: Slips) -> Annotation:
+def _annotation(tree: Tree, picture: str, file: str, faults: ObjectFaults) -> Annotation:
     result = Annotation(picture, file)
     if not file:
         return result
@@ -119,7 +121,7 @@ def _annotation(tree: Tree, picture: str, file: str, slips: Slips) -> Annotation
         for number, given in enumerate(content["shapes"], 1):
             shape = _shape(given, f"shape {number}", result.size, tree.options.limits)
             if shape is None:
-                slips.add(OTHER_SHAPES, f"{shown(file)} shape {number}")
+                faults.add(OTHER_SHAPES, f"{shown(file)} shape {number}")
             else:
                 result.shapes.append(shape)
     except DataError as error:

@@ -1,8 +1,11 @@
-"""What the values of masks stand for, found by decoding them: numbers or colours, names, pixels that count nowhere.
+"""What the values of masks stand for: numbers or colours, the names of classes, pixels that count nowhere.
 
-Masks say nothing of this themselves, so what is concluded is said, and refused where it would be a guess.
+Masks say nothing of this themselves. Names of classes come from a file beside them, a name a line with or without its
+number or colour; the values are those that occur when the masks are decoded. What is concluded is said, and refused
+where it would be a guess.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +16,7 @@ from PIL import Image
 
 from striate.data import files, pictures, workers
 from striate.data.files import shown
-from striate.data.layouts.class_names import Names
+from striate.data.layouts.tree import Tree, below
 from striate.data.masks import MOST, Coding, shown_value
 from striate.data.pictures import Limits
 from striate.data.sources import I64
@@ -31,10 +34,139 @@ _FLAT = 16  # levels that the neighbours of a pixel within a class lie apart at 
 _INSIDE = 0.1  # share of the pixels between the ends that may lie so, or they are a third class
 _VOIDS = {"void", "ignore", "ignored", "unlabeled", "unlabelled", "dontcare", "don't care"}
 _SHARE, _SOME = 0.01, 5  # masks with unknown values up to which they are single faults
+NAME_FILES = (
+    "class_dict.csv",
+    "label_colors.txt",
+    "labelmap.txt",
+    "_classes.csv",
+    "classes.csv",
+    "classes.txt",
+    "codes.txt",
+    "class_names.txt",
+    "names.txt",
+    "labels.txt",
+    "label_map.txt",
+    "classes.names",
+)
+_LARGEST_NAMES = 2**20  # bytes
+_HEADERS = {"name", "names", "class", "classes", "label", "labels", "class name", "class_name"}
+_Rows = list[tuple[str, int | None]]  # a name, and its number or colour where the file gives one
+
+
+@dataclass(frozen=True)
+class ClassNames:
+    """Names of classes.
+
+    Attributes:
+        file: that they stand in, relative to the root.
+        names: in the order of the file.
+        values: the number or colour (red * 65536 + green * 256 + blue) of each; None where the file gives none.
+        colors: whether `values` are colours.
+    """
+
+    file: str
+    names: tuple[str, ...]
+    values: tuple[int, ...] | None = None
+    colors: bool = False
+
+
+def names_beside(tree: Tree, folders: list[str]) -> ClassNames | None:
+    """The names from the first known file in one of these folders.
+
+    Raises:
+        DataError: the file cannot be read, or names one class twice.
+    """
+    for folder in folders:
+        there = {name.rpartition("/")[2].lower(): name for name in tree.files(folder)}
+        for name in NAME_FILES:
+            if name in there:
+                return read_names(tree.root, there[name])
+    return None
+
+
+def folders_above(paths: list[str]) -> list[str]:
+    """The root and every folder on the way to these, those nearest to the root first."""
+    found = {""}
+    for path in paths:
+        at = ""
+        for part in path.split("/"):
+            at = below(at, part)
+            found.add(at)
+    return sorted(found, key=lambda path: (path.count("/") + bool(path), path))
+
+
+def read_names(root: Path, name: str) -> ClassNames:
+    """What a file says.
+
+    Raises:
+        DataError: it cannot be read, is empty, or names one class twice.
+    """
+    try:
+        text = files.read(root / name, most=_LARGEST_NAMES).decode("utf-8-sig")
+    except (DataError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{shown(root / name)}: the names of classes cannot be read ({error})"
+        ) from None
+    lines = [line.strip() for line in text.splitlines()]
+    lines = [line for line in lines if line and not line.startswith("# ")]
+    found = _colored_names(lines) or _numbered_names(lines) or _plain_names(lines)
+    if not found:
+        raise DataError(f"{shown(root / name)} holds no names of classes, expected one a line")
+    names = tuple(shown(each) for each, _ in found)
+    twice = next((each for i, each in enumerate(names) if each in names[:i]), None)
+    if twice is not None:
+        raise DataError(f"{shown(root / name)} names the class {twice} twice")
+    values = tuple(value for _, value in found if value is not None)
+    colors = bool(_colored_names(lines))
+    return ClassNames(name, names, values if len(values) == len(names) else None, colors)
+
+
+def _colored_names(lines: list[str]) -> _Rows:
+    """Lines with three numbers from 0 to 255, or #rrggbb, beside a name; a first line without them is a header."""
+    rows = [_color_name(line) for line in lines]
+    rows = rows[1:] if rows and rows[0] is None else rows
+    sound = [row for row in rows if row is not None]
+    return [*sound] if sound and len(sound) == len(rows) else []
+
+
+def _color_name(line: str) -> tuple[str, int] | None:
+    hexed = re.search(r"#([0-9a-fA-F]{6})\b", line)
+    plain = re.search(r"(?<![\w.])(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})(?![\w.])", line)
+    found = hexed or plain
+    if found is None:
+        return None
+    if hexed:
+        value = int(hexed[1], 16)
+    else:
+        red, green, blue = (int(found[k]) for k in (1, 2, 3))
+        if max(red, green, blue) > 255:
+            return None
+        value = red * 65536 + green * 256 + blue
+    name = (line[: found.start()] + " " + line[found.end() :]).strip(" \t,;:")
+    return (re.sub(r"\s+", " ", name), value) if name else None
+
+
+def _numbered_names(lines: list[str]) -> _Rows:
+    """Lines with one number before or behind a comma, colon or tab; or a number and a name after a space."""
+    first = [re.fullmatch(r"(\d+)(?:\s*[,;:\t]\s*|\s+)(\S.*)", line) for line in lines]
+    last = [re.fullmatch(r"(\S.*?)\s*[,;:\t]\s*(\d+)", line) for line in lines]
+    for rows, number, name in ((first, 1, 2), (last, 2, 1)):
+        rest = rows[1:] if rows and rows[0] is None else rows
+        sound = [row for row in rest if row is not None]
+        if sound and len(sound) == len(rest):
+            return [(row[name].strip(" \t,;:"), int(row[number])) for row in sound]
+    return []
+
+
+def _plain_names(lines: list[str]) -> _Rows:
+    names = [line.strip(" \t,;") for line in lines]
+    if names and names[0].lower() in _HEADERS:
+        names = names[1:]
+    return [(name, None) for name in names if name]
 
 
 @dataclass
-class Seen:
+class ValueCounts:
     """What the masks that were read hold.
 
     Attributes:
@@ -63,7 +195,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Look:
+class MaskValues:
     """The values of one mask: pixels of each number, of each colour where it has colours; () where they are too many."""
 
     name: str
@@ -83,7 +215,7 @@ class Meaning:
     notes: tuple[str, ...] = ()
 
 
-def seen(root: Path, names: Sequence[str], limits: Limits) -> Seen:
+def count_values(root: Path, names: Sequence[str], limits: Limits) -> ValueCounts:
     """The values of all masks, or of `READ` of them spread evenly; broken ones are passed over.
 
     Raises:
@@ -94,25 +226,25 @@ def seen(root: Path, names: Sequence[str], limits: Limits) -> Seen:
         index = np.unique(np.linspace(0, len(names) - 1, READ).astype(np.int64))
     failed: list[str] = []
 
-    def work(numbers: I64) -> list[Look]:
-        looks: list[Look] = []
+    def work(numbers: I64) -> list[MaskValues]:
+        read: list[MaskValues] = []
         for i in workers.each(numbers):
             try:
-                looks.append(_look(names[i], files.read(root / names[i]), limits))
+                read.append(_mask_values(names[i], files.read(root / names[i]), limits))
             except DataError as error:
                 failed.append(f"{shown(names[i])}: {error}")
-        return looks
+        return read
 
-    found = Seen()
+    found = ValueCounts()
     for done in workers.in_order(work, workers.chunks_of(index, 16), named=lambda i: names[i]):
-        for look in done.result:
-            _add(found, look)
+        for mask in done.result:
+            _add(found, mask)
     if not found.count:
         raise DataError(f"none of {len(index):,} masks can be read: {failed[0]}")
     return found
 
 
-def _look(name: str, data: bytes, limits: Limits) -> Look:
+def _mask_values(name: str, data: bytes, limits: Limits) -> MaskValues:
     im = pictures.loaded(data, limits)
     jpeg = pictures.format_of(data[:16], ("JPEG",)) is not None
     palette: dict[int, int] = {}
@@ -135,7 +267,7 @@ def _look(name: str, data: bytes, limits: Limits) -> Look:
             f"a mask of mode {im.mode}, where numbers or colours of classes are expected"
         )
     flat = _flat(im) if len(numbers) > _FEW and not palette else 0
-    return Look(name, numbers, colors, palette, jpeg, flat)
+    return MaskValues(name, numbers, colors, palette, jpeg, flat)
 
 
 def _flat(im: Image.Image) -> int:
@@ -170,28 +302,28 @@ def _of_colors(rgb: Image.Image) -> tuple[dict[int, int], dict[int, int] | None]
     return {}, colors
 
 
-def _add(found: Seen, look: Look) -> None:
+def _add(found: ValueCounts, mask: MaskValues) -> None:
     found.count += 1
-    found.flat += look.flat
-    if look.jpeg and not found.jpeg:
-        found.jpeg = look.name
-    if look.colors is None:
-        found.many = found.many or look.name
-    elif look.colors:
-        found.colors.update(look.colors)
-        found.color_masks.update(look.colors.keys())
-        found.colored += not look.palette
-        for value in look.colors:
-            found.first.setdefault(-1 - value, look.name)
-    for k, colour in look.palette.items():
+    found.flat += mask.flat
+    if mask.jpeg and not found.jpeg:
+        found.jpeg = mask.name
+    if mask.colors is None:
+        found.many = found.many or mask.name
+    elif mask.colors:
+        found.colors.update(mask.colors)
+        found.color_masks.update(mask.colors.keys())
+        found.colored += not mask.palette
+        for value in mask.colors:
+            found.first.setdefault(-1 - value, mask.name)
+    for k, colour in mask.palette.items():
         found.palettes.setdefault(k, set()).add(colour)
-    found.pixels.update(look.numbers)
-    found.masks.update(look.numbers.keys())
-    for value in look.numbers:
-        found.first.setdefault(value, look.name)
+    found.pixels.update(mask.numbers)
+    found.masks.update(mask.numbers.keys())
+    for value in mask.numbers:
+        found.first.setdefault(value, mask.name)
 
 
-def meaning(found: Seen, names: Names | None, void: str | None) -> Meaning:
+def meaning(found: ValueCounts, names: ClassNames | None, void: str | None) -> Meaning:
     """What the values stand for.
 
     Args:
@@ -204,7 +336,7 @@ def meaning(found: Seen, names: Names | None, void: str | None) -> Meaning:
     """
     if found.many:
         raise DataError(
-            f"{shown(found.many)} has more than {_COLORS:,} colours, so that they are no classes: {_mend(found)}"
+            f"{shown(found.many)} has more than {_COLORS:,} colours, so that they are no classes: {_advice(found)}"
         )
     moving = any(len(colours) > 1 for colours in found.palettes.values())
     colors = bool(found.colored) or moving or _are_colors(found, names)
@@ -220,17 +352,19 @@ def meaning(found: Seen, names: Names | None, void: str | None) -> Meaning:
         notes += [f"{_VOID} counts nowhere (layout=masks:ignore=none makes it a class)"] * (
             given is not None
         )
-    kept = {value: n for value, n in values.items() if value != given}
-    smeared = None if colors else _smear(kept, found, names)
+    counted = {value: n for value, n in values.items() if value != given}
+    smeared = None if colors else _smeared_middle(counted, found, names)
     if smeared is not None:
-        return _halves(smeared, names, notes)
-    _refuse_many(kept, found, colors=colors)
-    table, classes = _named(sorted(kept), names, found, colors=colors)
+        return _two_smeared_classes(smeared, names, notes)
+    _refuse_many(counted, found, colors=colors)
+    table, classes = _with_names(sorted(counted), names, found, colors=colors)
     if names is not None:
-        table, classes, given, said = _without_void(table, classes, given, asked=void is not None)
-        notes += said
+        table, classes, given, void_notes = _without_void(
+            table, classes, given, asked=void is not None
+        )
+        notes += void_notes
     if len(classes) < 2:
-        only = ", ".join(shown_value(value, colors=colors) for value in kept) or "none"
+        only = ", ".join(shown_value(value, colors=colors) for value in counted) or "none"
         raise DataError(
             f"all masks hold one value only ({only}): at least two are needed to tell apart"
         )
@@ -239,7 +373,7 @@ def meaning(found: Seen, names: Names | None, void: str | None) -> Meaning:
     return Meaning(Coding(colors, tuple(table)), classes, tuple(notes))
 
 
-def _are_colors(found: Seen, names: Names | None) -> bool:
+def _are_colors(found: ValueCounts, names: ClassNames | None) -> bool:
     """Whether a file gives colours, and those are the colours of the palettes or the grey levels of the masks."""
     if names is None or not names.colors or names.values is None:
         return False
@@ -247,7 +381,7 @@ def _are_colors(found: Seen, names: Names | None) -> bool:
     return bool(used) and used <= set(names.values)
 
 
-def _grey_as_colors(found: Seen) -> Seen:
+def _grey_as_colors(found: ValueCounts) -> ValueCounts:
     """Grey masks among coloured ones: their levels are colours too."""
     for value, count in found.pixels.items():
         found.colors[value * 65793] += count
@@ -266,7 +400,7 @@ def _void(text: str | None, *, colors: bool) -> int | None:
     return value * 65793 if colors and not text.startswith("#") else value
 
 
-def _void_of(found: Seen, names: Names | None) -> int | None:
+def _void_of(found: ValueCounts, names: ClassNames | None) -> int | None:
     """255 where it stands beside class numbers; not where it is one of two values, or the brightest of some greys."""
     rest = sorted(set(found.pixels) - {_VOID})
     if _VOID not in found.pixels or len(rest) < 2 or len(rest) > _VOID - 1:
@@ -277,31 +411,33 @@ def _void_of(found: Seen, names: Names | None) -> int | None:
     return _VOID if found.palettes or dense or rest[-1] <= _LOW else None
 
 
-def _smear(kept: dict[int, int], found: Seen, names: Names | None) -> int | None:
+def _smeared_middle(
+    counted: dict[int, int], found: ValueCounts, names: ClassNames | None
+) -> int | None:
     """The value between two extremes where the borders between two classes are smeared; None where none are.
 
     Raises:
         DataError: smeared classes that are more than two.
     """
-    if len(kept) <= max(2, len(names.names) if names else 0):
+    if len(counted) <= max(2, len(names.names) if names else 0):
         return None
     two = names is None or len(names.names) <= 2
-    if two and _is_two_smeared(kept, found.flat):
+    if two and _is_two_smeared(counted, found.flat):
         return 128
     if found.jpeg:
         raise DataError(
-            f"{shown(found.jpeg)} is a JPEG, which smears class numbers: the masks hold {len(kept)} values from "
-            f"{min(kept)} to {max(kept)}; save masks as PNG"
+            f"{shown(found.jpeg)} is a JPEG, which smears class numbers: the masks hold {len(counted)} values from "
+            f"{min(counted)} to {max(counted)}; save masks as PNG"
         )
     return None
 
 
-def _is_two_smeared(kept: dict[int, int], flat: int) -> bool:
+def _is_two_smeared(counted: dict[int, int], flat: int) -> bool:
     """Whether values from 0 to 255 gather at both ends, with no third place between where many lie."""
     counts = np.zeros(256)
-    if min(kept) > _END or not 255 - _END <= max(kept) <= 255:
+    if min(counted) > _END or not 255 - _END <= max(counted) <= 255:
         return False
-    counts[list(kept)] = list(kept.values())
+    counts[list(counted)] = list(counted.values())
     between = counts[_END + 1 : 255 - _END]
     upper_peak = 128 + int(np.argmax(counts[128:]))
     smear = float(between.sum())
@@ -313,35 +449,35 @@ def _is_two_smeared(kept: dict[int, int], flat: int) -> bool:
     )
 
 
-def _mend(found: Seen) -> str:
+def _advice(found: ValueCounts) -> str:
     if found.jpeg:
         return f"{shown(found.jpeg)} is a JPEG, which smears them; save masks as PNG"
     return "they were smoothed when they were resized, or are no masks; save masks as PNG, without smoothing"
 
 
-def _halves(middle: int, names: Names | None, notes: list[str]) -> Meaning:
+def _two_smeared_classes(middle: int, names: ClassNames | None, notes: list[str]) -> Meaning:
     """Two classes whose values are smeared: below and above the middle."""
     table = tuple((value, int(value >= middle)) for value in range(256))
     classes = names.names if names is not None else ("0", "255")
     classes = ("background", *classes) if len(classes) == 1 else classes
-    said = f"the borders of the masks are smeared: values under {middle} are {classes[0]}, the others {classes[1]}"
-    return Meaning(Coding(colors=False, table=table), classes, (*notes, said))
+    note = f"the borders of the masks are smeared: values under {middle} are {classes[0]}, the others {classes[1]}"
+    return Meaning(Coding(colors=False, table=table), classes, (*notes, note))
 
 
-def _refuse_many(kept: dict[int, int], found: Seen, *, colors: bool) -> None:
+def _refuse_many(counted: dict[int, int], found: ValueCounts, *, colors: bool) -> None:
     """More values than classes can have."""
     what = "colours" if colors else "values"
-    if len(kept) > (_FEW if colors and found.jpeg else MOST):
+    if len(counted) > (_FEW if colors and found.jpeg else MOST):
         raise DataError(
-            f"the masks hold {len(kept):,} {what}, too many to be classes: {_mend(found)}"
+            f"the masks hold {len(counted):,} {what}, too many to be classes: {_advice(found)}"
         )
 
 
 Table = tuple[tuple[int, int], ...]
 
 
-def _named(
-    values: list[int], names: Names | None, found: Seen, *, colors: bool
+def _with_names(
+    values: list[int], names: ClassNames | None, found: ValueCounts, *, colors: bool
 ) -> tuple[Table, tuple[str, ...]]:
     """Pairs of value and class number, and the names of the classes."""
     if names is None:
@@ -364,7 +500,7 @@ def _named(
     return tuple(known.items()), _all_names(names, known)
 
 
-def _all_names(names: Names, known: dict[int, int]) -> tuple[str, ...]:
+def _all_names(names: ClassNames, known: dict[int, int]) -> tuple[str, ...]:
     extra = len(set(known.values())) - len(names.names)
     return ("background", *names.names) if extra == 1 else names.names
 
@@ -373,19 +509,21 @@ def _without_void(
     table: Table, classes: tuple[str, ...], given: int | None, *, asked: bool
 ) -> tuple[Table, tuple[str, ...], int | None, list[str]]:
     """The same without the class that counts nowhere: that of the value that was given, or the one called void."""
-    known, said = dict(table), list[str]()
+    known, void_notes = dict(table), list[str]()
     voids = [k for k, name in enumerate(classes) if name.lower() in _VOIDS]
     if given is None and not asked and len(voids) == 1 and len(classes) > 2:
         given = next((value for value, k in table if k == voids[0]), None)
-        said = [f"{classes[voids[0]]} counts nowhere (layout=masks:ignore=none makes it a class)"]
+        void_notes = [
+            f"{classes[voids[0]]} counts nowhere (layout=masks:ignore=none makes it a class)"
+        ]
     if given not in known:
-        return table, classes, given, said
+        return table, classes, given, void_notes
     gone = known.pop(given)
     left = tuple((value, k - (k > gone)) for value, k in known.items())
-    return left, tuple(name for k, name in enumerate(classes) if k != gone), given, said
+    return left, tuple(name for k, name in enumerate(classes) if k != gone), given, void_notes
 
 
-def _values_of(names: Names, values: list[int], *, colors: bool) -> dict[int, int]:
+def _values_of(names: ClassNames, values: list[int], *, colors: bool) -> dict[int, int]:
     """Value -> class number, by the colours or numbers of a file, else by the order of its names."""
     count = len(names.names)
     if names.values is not None and names.colors == colors:
@@ -405,6 +543,3 @@ def _values_of(names: Names, values: list[int], *, colors: bool) -> dict[int, in
     if top == count and 0 in values and names.names[0].lower() not in ("background", "void"):
         return {k: k for k in range(count + 1)}  # 0 is the background, which the file leaves out
     return {k: k for k in range(count)}
-
-
-__all__ = ["READ", "Meaning", "Seen", "meaning", "seen"]

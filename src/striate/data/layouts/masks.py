@@ -15,10 +15,10 @@ from functools import partial
 
 from striate.data import files
 from striate.data.files import shown
-from striate.data.layouts import class_names, mask_values, split_lists
-from striate.data.layouts.roles import IMAGE, MASK, role
-from striate.data.layouts.tree import Tree
-from striate.data.listing import WHOLE, Candidate, Fault, Listing, Part
+from striate.data.index import WHOLE, Candidate, Fault, Listing, Part
+from striate.data.layouts import mask_values
+from striate.data.layouts.file_lists import split_lists, splits_by_lists
+from striate.data.layouts.tree import IMAGE, MASK, Tree, role
 from striate.data.masks import MaskFiles
 from striate.data.sources import Files
 from striate.data.targets import Masks
@@ -26,7 +26,7 @@ from striate.errors import DataError
 
 SETTINGS = ("images", "masks", "suffix", "ignore")
 _DEEPEST = 7  # folders
-_LONE = "masks without a picture"
+_UNMATCHED = "masks without a picture"
 _NAMED = 5  # files of a fault that are named
 _SUFFIX = re.compile(
     r"[ _.-](mask|masks|label|labels|gt|groundtruth|ground_truth|seg|segmentation|annotation|annot|target|L|P)$",
@@ -49,12 +49,21 @@ class Folder:
 
 @dataclass
 class Pairs:
-    """Pictures and their masks, by split; pictures without a mask, masks without a picture; lists of splits."""
+    """Pictures and their masks.
+
+    Attributes:
+        images: the pictures of each split.
+        masks: the mask of each of them.
+        without_mask: pictures beside others that have a mask.
+        without_picture: masks that belong to no picture.
+        unlabelled: pictures in folders without any mask, counted by folder.
+        lists: the files that say which split a pair is in.
+    """
 
     images: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     masks: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    bare: list[str] = field(default_factory=list[str])
-    lone: list[str] = field(default_factory=list[str])
+    without_mask: list[str] = field(default_factory=list[str])
+    without_picture: list[str] = field(default_factory=list[str])
     unlabelled: Counter[str] = field(default_factory=Counter[str])
     lists: list[str] = field(default_factory=list[str])
 
@@ -73,27 +82,28 @@ def find(tree: Tree) -> Candidate | None:
     settings = tree.options.settings if asked else {}
     try:
         pairs = _pairs(list(_folders(tree, settings)), settings.get("suffix"))
-        pairs = _listed(tree, pairs) if len(pairs) else pairs
+        pairs = _by_split_lists(tree, pairs) if len(pairs) else pairs
     except DataError as error:
-        return _unclear(error)
+        return _ambiguous(error)
     if not len(pairs):
         return None
     used = [name for held in (*pairs.images.values(), *pairs.masks.values()) for name in held]
     uses = frozenset(
-        name.split("/")[0] for name in [*used, *pairs.bare, *pairs.lone, *pairs.unlabelled]
+        name.split("/")[0]
+        for name in [*used, *pairs.without_mask, *pairs.without_picture, *pairs.unlabelled]
     )
     doubt = ""
-    if len(pairs) < max(len(pairs.lone), 1):
+    if len(pairs) < max(len(pairs.without_picture), 1):
         doubt = (
             f"{shown(tree.name)} holds folders of pictures and of masks, but only {len(pairs)} of "
-            f"{len(pairs) + len(pairs.lone)} masks are named like a picture ({_first(pairs.lone)} is not)"
+            f"{len(pairs) + len(pairs.without_picture)} masks are named like a picture ({_first(pairs.without_picture)} is not)"
         )
     read = partial(listing, tree, pairs, settings.get("ignore"))
     why = "folders of pictures and of masks hold files of the same names"
     return Candidate("pictures with masks", len(pairs), uses, read, why, doubt, tasks=("segment",))
 
 
-def _unclear(error: DataError) -> Candidate:
+def _ambiguous(error: DataError) -> Candidate:
     """Pictures and masks that do not go together without doubt: said unless another layout is asked for."""
 
     def read() -> Listing:
@@ -105,7 +115,7 @@ def _unclear(error: DataError) -> Candidate:
 
 def _folders(tree: Tree, settings: dict[str, str]) -> Iterator[Folder]:
     """Every folder that holds pictures, as far down as data usually lie."""
-    told = {
+    kinds = {
         settings[key].strip("/"): kind
         for key, kind in (("images", IMAGE), ("masks", MASK))
         if key in settings
@@ -117,22 +127,22 @@ def _folders(tree: Tree, settings: dict[str, str]) -> Iterator[Folder]:
             pending += tree.folders(path)
         pictures = tuple(tree.pictures(path))
         if pictures:
-            split, kind, rest = _said(path, told)
+            split, kind, rest = _read_path(path, kinds)
             yield Folder(path, split, kind, rest, pictures)
 
 
-def _said(path: str, told: dict[str, str]) -> tuple[str, str, Names]:
+def _read_path(path: str, kinds: dict[str, str]) -> tuple[str, str, Names]:
     """Split, kind and the rest of a path."""
     split = kind = ""
     rest: list[str] = []
     for part in path.split("/") if path else ():
         found = role(part)
-        if found is None and part not in told:
+        if found is None and part not in kinds:
             rest.append(part)
             continue
         split = (found.split if found else "") or split
-        kind = told.get(part) or (found.kind if found and not told else "") or kind
-    return split, told.get(path, kind), tuple(rest)
+        kind = kinds.get(part) or (found.kind if found and not kinds else "") or kind
+    return split, kinds.get(path, kind), tuple(rest)
 
 
 def _pairs(folders: list[Folder], suffix: str | None) -> Pairs:
@@ -141,7 +151,7 @@ def _pairs(folders: list[Folder], suffix: str | None) -> Pairs:
     taken: set[str] = set()
     with_masks: set[str] = set()
     for masks in (folder for folder in folders if folder.kind == MASK):
-        beside = _beside(masks, folders)
+        beside = _folders_of_pictures(masks, folders)
         if not beside:
             continue
         images = [name for folder in beside for name in folder.pictures]
@@ -151,22 +161,22 @@ def _pairs(folders: list[Folder], suffix: str | None) -> Pairs:
         for mask in masks.pictures:
             image = found.get(mask)
             if image is None or image in taken:
-                pairs.lone.append(mask)
+                pairs.without_picture.append(mask)
             else:
                 taken.add(image)
                 pairs.add(of[image].split or masks.split or WHOLE, image, mask)
     if not len(pairs):
-        return _within(folders, suffix)
+        return _pairs_in_one_folder(folders, suffix)
     for folder in folders:
         left = [name for name in folder.pictures if name not in taken]
         if folder.path in with_masks:
-            pairs.bare += left
+            pairs.without_mask += left
         elif folder.kind == IMAGE and left:
             pairs.unlabelled[folder.path] += len(left)
     return pairs
 
 
-def _beside(masks: Folder, folders: list[Folder]) -> list[Folder]:
+def _folders_of_pictures(masks: Folder, folders: list[Folder]) -> list[Folder]:
     """The folders of pictures that a folder of masks belongs to: of its split if there are, else of any."""
     alike = [f for f in folders if f.rest == masks.rest and f.kind != MASK]
     exact = [f for f in alike if f.split == masks.split]
@@ -180,7 +190,7 @@ def _beside(masks: Folder, folders: list[Folder]) -> list[Folder]:
     return []
 
 
-def _within(folders: list[Folder], suffix: str | None) -> Pairs:
+def _pairs_in_one_folder(folders: list[Folder], suffix: str | None) -> Pairs:
     """Pictures and masks in the same folders, where masks have a suffix."""
     pairs = Pairs()
     ends = re.compile(re.escape(suffix) + "$") if suffix else _SUFFIX
@@ -193,11 +203,11 @@ def _within(folders: list[Folder], suffix: str | None) -> Pairs:
         bare = set(folder.pictures) - set(found)
         for mask, image in found.items():
             if image is None:
-                pairs.lone.append(mask)
+                pairs.without_picture.append(mask)
                 continue
             bare.discard(image)
             pairs.add(folder.split or WHOLE, image, mask)
-        pairs.bare += sorted(bare)
+        pairs.without_mask += sorted(bare)
     return pairs
 
 
@@ -296,15 +306,20 @@ def _by_beginning(by_stem: dict[str, str], masks: dict[str, str]) -> dict[str, s
     return best if 2 * len(best) > min(len(masks), len(by_stem)) else {}
 
 
-def _listed(tree: Tree, pairs: Pairs) -> Pairs:
+def _by_split_lists(tree: Tree, pairs: Pairs) -> Pairs:
     """Pairs assigned to splits by list files, where the folders say nothing of splits and there are such files."""
     if set(pairs.images) != {WHOLE}:
         return pairs
-    splits = split_lists.assigned(tree, pairs.images[WHOLE])
+    splits = splits_by_lists(tree, pairs.images[WHOLE])
     if splits is None:
         return pairs
-    lists = list(split_lists.lists(tree).values())
-    found = Pairs(bare=pairs.bare, lone=pairs.lone, unlabelled=pairs.unlabelled, lists=lists)
+    lists = list(split_lists(tree).values())
+    found = Pairs(
+        without_mask=pairs.without_mask,
+        without_picture=pairs.without_picture,
+        unlabelled=pairs.unlabelled,
+        lists=lists,
+    )
     for image, mask, split in zip(pairs.images[WHOLE], pairs.masks[WHOLE], splits, strict=True):
         if split:
             found.add(split, image, mask)
@@ -319,9 +334,9 @@ def listing(
     void: str | None,
     *,
     layout: str = "pictures with masks",
-    lone: str = _LONE,
+    unmatched: str = _UNMATCHED,
 ) -> Listing:
-    """The pairs with what their masks mean; lone: what `pairs.lone` are called.
+    """The pairs with what their masks mean; unmatched: what `pairs.without_picture` are called.
 
     Raises:
         DataError: the values of the masks are no classes.
@@ -329,8 +344,8 @@ def listing(
     root, limits = tree.root, tree.options.limits
     masks = [name for held in pairs.masks.values() for name in held]
     folders = sorted({name.rpartition("/")[0] for name in masks})
-    names = class_names.beside(tree, class_names.folders_above(folders))
-    meaning = mask_values.meaning(mask_values.seen(root, masks, limits), names, void)
+    names = mask_values.names_beside(tree, mask_values.folders_above(folders))
+    meaning = mask_values.meaning(mask_values.count_values(root, masks, limits), names, void)
     parts = {
         split: Part(
             tuple(map(shown, pairs.images[split])),
@@ -345,8 +360,8 @@ def listing(
         ignored[f"{shown(folder)} (no masks)" if folder[:1] != "(" else folder] += count
     faults: list[Fault] = []
     for name, held in (
-        ("pictures without a mask", pairs.bare),
-        (lone, pairs.lone),
+        ("pictures without a mask", pairs.without_mask),
+        (unmatched, pairs.without_picture),
     ):
         if held:
             faults.append(Fault(name, "left out", len(held), tuple(map(shown, held[:_NAMED]))))

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from striate.data import files
 from striate.data.files import shown
+from striate.data.index import WHOLE, Candidate, Listing, Options, Part, coded, numbered
 from striate.data.layouts.tree import Tree
-from striate.data.listing import WHOLE, Candidate, Listing, Options, Part, coded, numbered
 from striate.data.scaling import pixels, scale
 from striate.data.sources import Block, Pixels
 from striate.data.targets import Labels

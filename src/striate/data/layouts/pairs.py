@@ -7,11 +7,11 @@ from collections import Counter
 from functools import partial
 
 from striate.data.files import shown
-from striate.data.layouts import masks, split_lists
-from striate.data.layouts.lookup import Lookup
+from striate.data.index import WHOLE, Candidate
+from striate.data.layouts import masks
+from striate.data.layouts.file_lists import Lookup, list_lines, split_lists
 from striate.data.layouts.masks import Pairs
 from striate.data.layouts.tree import Tree, named_like_picture
-from striate.data.listing import WHOLE, Candidate
 from striate.errors import DataError
 
 SETTINGS = ("ignore",)
@@ -26,7 +26,7 @@ def find(tree: Tree) -> Candidate | None:
     """
     found = {
         split: (name, pairs)
-        for split, name in split_lists.lists(tree).items()
+        for split, name in split_lists(tree).items()
         if (pairs := _lines(tree, name))
     }
     if not found:
@@ -42,7 +42,9 @@ def find(tree: Tree) -> Candidate | None:
                 )
             else:
                 missing[name] += 1
-                pairs.lone.append(f"{name} line {number}: {image if not there[0] else mask}")
+                pairs.without_picture.append(
+                    f"{name} line {number}: {image if not there[0] else mask}"
+                )
     total = sum(len(lines) for _, lines in found.values())
     if not len(pairs) or sum(missing.values()) > _MISSING * total:
         return None
@@ -52,8 +54,8 @@ def find(tree: Tree) -> Candidate | None:
         for name in held
     )
     void = tree.options.settings.get("ignore") if tree.options.asks_for("pairs") else None
-    layout, lone = "lists of pictures and masks", "lines of lists without their files"
-    read = partial(masks.listing, tree, pairs, void, layout=layout, lone=lone)
+    layout, unmatched = "lists of pictures and masks", "lines of lists without their files"
+    read = partial(masks.listing, tree, pairs, void, layout=layout, unmatched=unmatched)
     lists = ", ".join(shown(name) for name, _ in found.values())
     why = f"{lists} name a picture and a mask a line"
     return Candidate(layout, len(pairs), uses, read, why, tasks=("segment",))
@@ -62,7 +64,7 @@ def find(tree: Tree) -> Candidate | None:
 def _lines(tree: Tree, name: str) -> list[tuple[int, tuple[str, str]]]:
     """Line numbers and the two names of each line; () where a line has not two that look like pictures."""
     found: list[tuple[int, tuple[str, str]]] = []
-    for number, line in enumerate(split_lists.lines(tree, name), 1):
+    for number, line in enumerate(list_lines(tree, name), 1):
         for separator in ("\t", ",", ";", None):
             words = [word.strip() for word in line.split(separator) if word.strip()]
             if len(words) == 2 and all(named_like_picture(word) for word in words):

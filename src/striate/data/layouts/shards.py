@@ -2,8 +2,8 @@
 
 from striate.data import shards
 from striate.data.byteranges import Local
+from striate.data.index import Candidate
 from striate.data.layouts.tree import Tree
-from striate.data.listing import Candidate
 
 
 def find(tree: Tree) -> Candidate | None:

@@ -1,15 +1,36 @@
-"""A folder that every layout looks at and that is read once: what lies in it, by folder."""
+"""A folder that every layout looks at, read once; and what the names of folders say: a split, pictures, or masks."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from striate.data import files, pictures
 from striate.data.files import Entry
-from striate.data.listing import Options
+from striate.data.index import Options
 
 T = TypeVar("T")
+IMAGE, MASK = "image", "mask"
+
+# fmt: off
+_SPLITS = {
+    "train": "train", "training": "train", "trn": "train", "tr": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test", "tst": "test", "ts": "test",
+}
+_IMAGES = frozenset([
+    "image", "images", "img", "imgs", "jpegimages", "pngimages", "input", "inputs", "x", "photo", "photos",
+    "picture", "pictures", "original", "originals", "frame", "frames", "raw", "rgb", "leftimg8bit",
+])
+_MASKS = frozenset([
+    "mask", "masks", "label", "labels", "annot", "annots", "annotation", "annotations", "groundtruth", "groundtruths",
+    "gt", "gts", "segmentationclass", "segmentationclassaug", "segmentationclasspng", "segmentation", "segmentations",
+    "seg", "segs", "target", "targets", "y", "gtfine", "trimap", "trimaps", "manual", "segmentationmask",
+    "segmentationmasks", "labelsclass", "annotpng", "maskpng",
+])
+# fmt: on
+_SHORT = frozenset(["tr", "ts", "trn", "tst", "dev"])  # splits only beside the word of a role
 
 
 @dataclass(frozen=True)
@@ -96,3 +117,43 @@ def named_like_picture(name: str) -> bool:
     """Whether a file's extension is that of a picture, one that we cannot read included."""
     suffix = name[name.rfind(".") :].lower() if "." in name else ""
     return suffix in pictures.SUFFIXES or suffix in pictures.OTHER_SUFFIXES
+
+
+class Role(NamedTuple):
+    """Which split a folder holds, "" where its name does not say, and `IMAGE`, `MASK` or "" likewise."""
+
+    split: str
+    kind: str
+
+
+def role(name: str) -> Role | None:
+    """What the name of a folder says; None where it says nothing of the kind.
+
+    >>> role("trainannot"), role("imagesTr"), role("Val"), role("cats")
+    (Role(split='train', kind='mask'), Role(split='train', kind='image'), Role(split='val', kind=''), None)
+    """
+    word = re.sub(r"[^a-z0-9]", "", name.lower())
+    kind = _kind(word)
+    if kind:
+        return Role("", kind)
+    if word in _SPLITS and word not in _SHORT:
+        return Role(_SPLITS[word], "")
+    apart = len(word) < len(name)  # "x_train" is one, "testy" none
+    for word_of_split, split in sorted(_SPLITS.items(), key=lambda pair: -len(pair[0])):
+        before = "" if word_of_split in _SHORT else word.removeprefix(word_of_split)
+        for rest in (before, word.removesuffix(word_of_split)):
+            if rest != word and (kind := _kind(rest)) and (apart or len(rest) > 1):
+                return Role(split, kind)
+    return None
+
+
+def _kind(word: str) -> str:
+    if word in _IMAGES:
+        return IMAGE
+    return MASK if word in _MASKS else ""
+
+
+def is_split(name: str) -> bool:
+    """Whether a name says which split a thing belongs to, and nothing else."""
+    found = role(name)
+    return found is not None and bool(found.split) and not found.kind

@@ -13,12 +13,23 @@ import numpy as np
 from striate.data import documents
 from striate.data.documents import Node
 from striate.data.files import shown
-from striate.data.layouts import pairing
-from striate.data.layouts.objects import DETECT, Annotation, Corners, Reading, Shape
-from striate.data.layouts.pairing import Lists, Pairs
-from striate.data.layouts.placing import listing
+from striate.data.index import Candidate, Listing
+from striate.data.layouts.annotation_targets import listing
+from striate.data.layouts.annotations import (
+    DETECT,
+    Annotation,
+    Annotations,
+    Corners,
+    FilePairs,
+    Lists,
+    Shape,
+    missing_picture,
+    ordered_splits,
+    pair_files,
+    split_by_folder,
+    split_by_lists,
+)
 from striate.data.layouts.tree import Tree, below
-from striate.data.listing import Candidate, Listing
 from striate.errors import DataError
 
 _LISTS = "ImageSets"
@@ -53,7 +64,7 @@ EDGES = Counting(0, 0, "boxes as edges, counted from 0")
 def find(tree: Tree) -> Candidate | None:
     """XML files with a root of the name "annotation" and the pictures that they belong to."""
     listed = [entry.name for entry in tree.all() if f"/{_LISTS}/" in f"/{entry.name}"]
-    found = pairing.pairs(tree, ".xml", others=listed)
+    found = pair_files(tree, ".xml", others=listed)
     first = next((file for _, file in found.pairs if file), "")
     if not first or not _is_annotation(tree, first):
         return None
@@ -77,34 +88,34 @@ def _is_annotation(tree: Tree, file: str) -> bool:
         return True  # read again as the annotation of one picture, which is then broken
 
 
-def _read(tree: Tree, found: Pairs, lists: Lists) -> Listing:
-    ignored = found.aside
+def _read(tree: Tree, found: FilePairs, lists: Lists) -> Listing:
+    ignored = found.ignored
     annotations = [_annotation(tree, picture, file) for picture, file in found.pairs]
-    annotations += [_lonely(tree, found, file) for file in found.lonely]
+    annotations += [_unmatched(tree, found, file) for file in found.unmatched]
     counting = counted([_raw(a) for a in annotations], [a.size for a in annotations])
     for annotation in annotations:
         annotation.shapes = [
             s._replace(box=edges(s.box, counting)) for s in annotation.shapes if s.box
         ]
     parts = (
-        pairing.by_lists(annotations, lists, ignored)
+        split_by_lists(annotations, lists, ignored)
         if lists
-        else pairing.by_folder(annotations, ignored)
+        else split_by_folder(annotations, ignored)
     )
     named_by, classes = _named_classes(tree)
     layout = "Pascal VOC with lists" if lists else "Pascal VOC"
     return listing(
-        tree, Reading(layout, parts, classes, named_by, ignored, [counting.words]), DETECT
+        tree, Annotations(layout, parts, classes, named_by, ignored, [counting.words]), DETECT
     )
 
 
-def _lonely(tree: Tree, found: Pairs, file: str) -> Annotation:
+def _unmatched(tree: Tree, found: FilePairs, file: str) -> Annotation:
     """An annotation whose picture is not there."""
     try:
         name = documents.read_xml(tree.root / file).word("filename")
     except DataError:
         name = ""
-    return pairing.missing(found, file, name)
+    return missing_picture(found, file, name)
 
 
 def _raw(annotation: Annotation) -> list[Corners]:
@@ -195,7 +206,7 @@ def _side(low: float, high: float, counting: Counting) -> tuple[float, float]:
     return low + counting.last, high + counting.first
 
 
-def _lists(tree: Tree, found: Pairs) -> Lists:
+def _lists(tree: Tree, found: FilePairs) -> Lists:
     """The names of each split, of all folders of lists: a year of the challenge each."""
     lists: Lists = {}
     for base in sorted(_bases(tree)):
@@ -203,7 +214,7 @@ def _lists(tree: Tree, found: Pairs) -> Lists:
         for split, names in _lists_of(tree, base).items():
             listed = lists.setdefault(split, [])
             listed += [(below(homes[0] if homes else "", name), place) for name, place in names]
-    return pairing.in_order(lists)
+    return ordered_splits(lists)
 
 
 def _bases(tree: Tree) -> set[str]:
@@ -225,7 +236,7 @@ def _lists_of(tree: Tree, base: str) -> Lists:
                     if file.endswith(pattern.format(split=split)):
                         lists.setdefault(split, []).extend(_names(tree, file))
             if lists := {split: names for split, names in lists.items() if names}:
-                return pairing.in_order(lists)
+                return ordered_splits(lists)
     return {}
 
 

@@ -18,8 +18,8 @@ from striate.data import files, pictures
 from striate.data.archives import Caps, leaving, safe_name
 from striate.data.byteranges import Local
 from striate.data.files import shown
+from striate.data.index import IGNORED, SPLITS, WHOLE, Candidate, Listing, Options, Part
 from striate.data.layouts.tree import Tree
-from striate.data.listing import IGNORED, SPLITS, WHOLE, Candidate, Listing, Options, Part
 from striate.data.shards import AT_WORK, ROW, TABLE, Shard, Sharded
 from striate.data.targets import Labels
 from striate.errors import DataError

@@ -15,13 +15,25 @@ import numpy as np
 
 from striate.data import documents
 from striate.data.files import shown
-from striate.data.layouts import pairing
-from striate.data.layouts.objects import DETECT, SEGMENT, Annotation, Reading, Shape
-from striate.data.layouts.pairing import Lists, Pairs
-from striate.data.layouts.placing import listing
+from striate.data.index import Candidate, Listing
+from striate.data.layouts.annotation_targets import listing
+from striate.data.layouts.annotations import (
+    DETECT,
+    SEGMENT,
+    Annotation,
+    Annotations,
+    FilePairs,
+    Lists,
+    Shape,
+    missing_picture,
+    ordered_splits,
+    pair_files,
+    plain_parts,
+    split_by_folder,
+    split_by_lists,
+)
 from striate.data.layouts.tree import Tree, named_like_picture
-from striate.data.listing import Candidate, Listing
-from striate.data.outlines import Polygons
+from striate.data.masks import Polygons
 from striate.errors import DataError
 
 _YAML = (".yaml", ".yml")
@@ -53,7 +65,7 @@ def find(tree: Tree) -> Candidate | None:
     """Text files with lines of numbers, and the pictures that they belong to."""
     listed = [name for name in tree.files() if name.lower().endswith(".txt")]
     named = [e.name for e in tree.all() if e.name.rpartition("/")[2] in _CLASSES]
-    found = pairing.pairs(tree, ".txt", others=[*listed, *named] if _has_folders(tree) else named)
+    found = pair_files(tree, ".txt", others=[*listed, *named] if _has_folders(tree) else named)
     if not found.annotated or not _is_yolo(tree, found):
         return None
     files = [*_configs(tree), *(f"{split}.txt" for split in _LISTS), *_CLASSES]
@@ -74,7 +86,7 @@ def _has_folders(tree: Tree) -> bool:
     return not any(named_like_picture(name) for name in tree.files())
 
 
-def _is_yolo(tree: Tree, found: Pairs) -> bool:
+def _is_yolo(tree: Tree, found: FilePairs) -> bool:
     """Whether the first label files with content hold lines of five numbers or more."""
     files = [file for _, file in found.pairs if file][:_LOOKED_AT]
     for file in files:
@@ -99,7 +111,7 @@ def _is_number(word: str) -> bool:
         return False
 
 
-def _read(tree: Tree, found: Pairs) -> Listing:
+def _read(tree: Tree, found: FilePairs) -> Listing:
     config = _config(tree)
     named_by, names = config.file, config.names
     notes: list[str] = []
@@ -110,25 +122,25 @@ def _read(tree: Tree, found: Pairs) -> Listing:
     annotations = _annotations(tree, found, config)
     for annotation in annotations.values():
         _name(annotation, names, named_by)
-    lost = [file for file in found.lonely if _belongs(tree, found, file)]
-    found.aside[".txt"] += len(found.lonely) - len(lost)
-    lonely = [pairing.missing(found, file, "") for file in lost]
-    held = [*annotations.values(), *lonely]
+    lost = [file for file in found.unmatched if _belongs(tree, found, file)]
+    found.ignored[".txt"] += len(found.unmatched) - len(lost)
+    unmatched = [missing_picture(found, file, "") for file in lost]
+    held = [*annotations.values(), *unmatched]
     lists = _configured(tree, config, notes) if config.paths else _root_lists(tree)
     parts = (
-        pairing.by_lists(held, lists, found.aside)
+        split_by_lists(held, lists, found.ignored)
         if lists
-        else pairing.by_folder(held, found.aside)
+        else split_by_folder(held, found.ignored)
     )
     task = tree.options.task or DETECT
     outlined = any(s.outline for a in held for s in a.shapes)
     if task == DETECT and outlined:
         notes.append("the boxes of outlines; task=segment takes them as masks")
-    reading = Reading("YOLO text", parts, tuple(names.values()), named_by, found.aside, notes)
+    reading = Annotations("YOLO text", parts, tuple(names.values()), named_by, found.ignored, notes)
     return listing(tree, reading, task)
 
 
-def _belongs(tree: Tree, found: Pairs, file: str) -> bool:
+def _belongs(tree: Tree, found: FilePairs, file: str) -> bool:
     """Whether a text file without a picture lies among label files and looks like one."""
     if file.rpartition("/")[0] not in found.homes:
         return False
@@ -139,7 +151,7 @@ def _belongs(tree: Tree, found: Pairs, file: str) -> bool:
     return not lines or any(_is_line(line) for _, line in lines)
 
 
-def _annotations(tree: Tree, found: Pairs, config: Config) -> dict[str, Annotation]:
+def _annotations(tree: Tree, found: FilePairs, config: Config) -> dict[str, Annotation]:
     """By picture; where the configuration names folders, all pictures in them."""
     files = dict(found.pairs)
     if config.paths:
@@ -293,7 +305,7 @@ def _names(file: str, given: Any) -> dict[int, str]:
     return names
 
 
-def _listed_classes(tree: Tree, found: Pairs) -> tuple[str, dict[int, str]]:
+def _listed_classes(tree: Tree, found: FilePairs) -> tuple[str, dict[int, str]]:
     """The file that lists the classes, at the top or beside the label files, and the names."""
     homes = ["", *sorted(found.homes), *sorted(found.homes.values())]
     there = {entry.name for entry in tree.all() if entry.kind == "file"}
@@ -336,7 +348,7 @@ def _below(tree: Tree, file: str, split: str, path: str) -> list[tuple[str, str]
 
     The path may be one of another machine: its longest end that is here counts.
     """
-    parts = pairing.plain_parts(path)
+    parts = plain_parts(path)
     for k in range(len(parts)):
         end = "/".join(parts[k:])
         if end.lower().endswith(".txt") and any(e.name == end for e in tree.all()):
@@ -370,4 +382,4 @@ def _root_lists(tree: Tree) -> Lists:
         lines = _lines(tree, file) if file in tree.files() else []
         if lines and all(named_like_picture(line) for line, _ in lines):
             lists["val" if name == "valid" else name] = lines
-    return pairing.in_order(lists)
+    return ordered_splits(lists)

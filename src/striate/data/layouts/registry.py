@@ -11,14 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from striate.data import archives, files, pictures, tables
+from striate.data import archives, documents, files, pictures
 from striate.data.files import shown
+from striate.data.index import IGNORED, SPLITS, Candidate, Listing, Options, command, quoted
 from striate.data.layouts import (
     cifar,
     class_folders,
     coco,
     csv_table,
-    deep_folders,
     idx,
     labelme,
     masks,
@@ -30,7 +30,6 @@ from striate.data.layouts import (
     yolo,
 )
 from striate.data.layouts.tree import Tree
-from striate.data.listing import IGNORED, SPLITS, Candidate, Listing, Options, command, quoted
 from striate.errors import ArgumentError, DataError, nearest
 
 EXPECTED = (
@@ -73,11 +72,11 @@ LAYOUTS: dict[str, Layout] = {
         csv_table.find,
         "a table of pictures and what belongs to them",
         csv_table.SETTINGS,
-        tables.SUFFIXES,
+        documents.TABLE_SUFFIXES,
     ),
     "class_folders": Layout(class_folders.find, "a folder of pictures for each class"),
-    "deep_folders": Layout(deep_folders.find, "class folders in folders, named by both"),
-    "lower_folders": Layout(deep_folders.find_lower, "class folders in folders that share names"),
+    "deep_folders": Layout(class_folders.find_deep, "class folders in folders, named by both"),
+    "lower_folders": Layout(class_folders.find_lower, "class folders in folders that share names"),
 }
 
 Found = dict[str, Candidate]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from striate.data.outlines import Drawing, OutlineMasks, Polygons, Runs
+from striate.data.masks import Drawing, OutlineMasks, Polygons, Runs
 from striate.data.pictures import Head
 from striate.data.sources import Form
 from striate.errors import DataError

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from striate import cli, data
-from striate.data import near
+from striate.data import duplicates, summary
 from striate.errors import DataError
 
 SHARED = os.environ.get("STRIATE_SHARED")
@@ -139,11 +139,23 @@ def test_handwritten_digits_are_no_near_copies():
             for each in ones
         ]
     )
-    assert near.pairs(small) == []
+    assert duplicates.similar(small) == []
+
+
+def test_classes_without_an_item_in_a_split_are_said(pictures):
+    for split, counts in (("train", {"a": 4, "b": 4, "c": 3}), ("val", {"a": 2, "b": 2})):
+        root = pictures(counts, below=split)
+    assert data.open(root).as_dict()["warnings"] == [
+        "val has no item of c: it has no scores there",
+    ]
+    counts = {"train": [4, 0], "val": [2, 2], "test": None}
+    assert summary.class_warnings(("a", "b"), counts) == [
+        "train has no item of b: it cannot be learned"
+    ]
 
 
 def test_sets_that_are_too_large_are_not_compared_and_it_is_said(scenes, monkeypatch):
-    monkeypatch.setattr(near, "MOST", 10)
+    monkeypatch.setattr(duplicates, "MOST", 10)
     opened = data.open(scenes)
     assert opened.as_dict()["near_duplicates"] is None
     assert "near duplicates: not looked for among so many" in opened.as_text()

@@ -1,6 +1,7 @@
-"""Pictures with an annotation file of their own each: which belongs to which, and in which split they are.
+"""Annotation files: the objects that they name in pictures, and which file belongs to which picture and split.
 
-A file belongs to a picture if their paths are the same once the extension and the folders that only say "pictures" or
+Every layout of objects reads its files into `Annotation`s; `annotation_targets` makes boxes or masks of them. A file
+belongs to a picture if their paths are the same once the extension and the folders that only say "pictures" or
 "annotations" are left out: images/train/a.jpg and labels/train/a.txt, train/images/a.jpg and train/labels/a.txt,
 JPEGImages/a.jpg and Annotations/a.xml, a.jpg and a.json. Where that finds few, equal stems that occur once suffice.
 """
@@ -11,15 +12,41 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import PurePosixPath
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from striate.data import files
 from striate.data.files import shown
-from striate.data.layouts.objects import Annotation
-from striate.data.layouts.roles import IMAGE, MASK, role
-from striate.data.layouts.tree import Tree, below, named_like_picture
-from striate.data.listing import IGNORED, WHOLE
+from striate.data.index import IGNORED, WHOLE, Fault
+from striate.data.layouts.tree import IMAGE, MASK, Tree, below, named_like_picture, role
+from striate.data.masks import Outline
 
+DETECT, SEGMENT = "detect", "segment"
+BACKGROUND = "background"
+Corners = tuple[float, float, float, float]
+
+FLAT = "boxes without area"
+OUTSIDE = "boxes outside the picture"
+BACKWARDS = "boxes drawn backwards"
+CUT = "boxes that reach outside the picture"
+TWICE = "boxes given twice"
+NO_PICTURE = "annotations of no picture"
+NUMBERED_TWICE = "annotations with a number given twice"
+LISTED_TWICE = "pictures listed twice"
+OTHER_SHAPES = "points and lines"
+NO_OUTLINE = "objects without an outline"
+_DONE = {
+    FLAT: "left out",
+    OUTSIDE: "left out",
+    BACKWARDS: "turned round",
+    CUT: "cut at its edge",
+    TWICE: "used once",
+    NO_PICTURE: "left out",
+    NUMBERED_TWICE: "used where they differ",
+    LISTED_TWICE: "taken as one",
+    OTHER_SHAPES: "left out",
+    NO_OUTLINE: "the pixels of their boxes count nowhere",
+}
+_NAMED = 20  # places of each fault that are remembered
 # fmt: off
 _ANNOTATIONS = frozenset([
     "annotations", "annotation", "annots", "annot", "ann", "labels", "label", "xmls", "xml", "jsons", "json", "txts",
@@ -33,19 +60,113 @@ T = TypeVar("T")
 Lists = dict[str, list[tuple[str, str]]]  # split -> names, and where each is listed
 
 
+class Shape(NamedTuple):
+    """One object as its file has it.
+
+    Attributes:
+        label: the name of its class; "" for a region that counts nowhere in a mask.
+        place: where it stands in the file, such as "line 12".
+        box: its corners; None where it has an outline alone.
+        outline: its area; None where it has a box alone.
+        crowd: whether it is neither learned nor missed.
+    """
+
+    label: str
+    place: str
+    box: Corners | None = None
+    outline: Outline | None = None
+    crowd: bool = False
+
+    def corners(self, *, drawn: bool) -> Corners:
+        """Its box, or the extent of its outline, which comes first where it is to be drawn."""
+        if self.outline is not None and (drawn or self.box is None):
+            return self.outline.box()
+        return self.box or (0.0, 0.0, 0.0, 0.0)
+
+
 @dataclass
-class Pairs:
+class Annotation:
+    """What is known of one picture.
+
+    Attributes:
+        picture: its name relative to the root.
+        file: of the annotation, relative to the root; "" where there is none.
+        shapes: its objects.
+        size: height and width as the annotation states them.
+        shares: whether coordinates are shares of the width and height, not pixels.
+        fault: why the annotation cannot be used.
+    """
+
+    picture: str
+    file: str = ""
+    shapes: list[Shape] = field(default_factory=list[Shape])
+    size: tuple[int, int] | None = None
+    shares: bool = False
+    fault: str = ""
+
+    def at(self, place: str) -> str:
+        """A place in its file, for messages."""
+        return f"{shown(self.file)} {place}".strip()
+
+
+class ObjectFaults:
+    """What was wrong with single objects: counted by kind, the first places remembered."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._places: dict[str, list[str]] = {}
+
+    def add(self, kind: str, place: str) -> None:
+        """Count one."""
+        self.counts[kind] += 1
+        places = self._places.setdefault(kind, [])
+        if len(places) < _NAMED:
+            places.append(place)
+
+    def faults(self) -> tuple[Fault, ...]:
+        """All of them."""
+        return tuple(
+            Fault(kind, _DONE[kind], self.counts[kind], tuple(places))
+            for kind, places in self._places.items()
+        )
+
+
+@dataclass
+class Annotations:
+    """What a layout of objects found.
+
+    Attributes:
+        layout: in words.
+        parts: the annotations of each split.
+        classes: their names in the order of their numbers; () where those that occur are meant.
+        named_by: the file that names the classes.
+        ignored: what was not used, counted by kind.
+        notes: how things were understood.
+        faults: what was wrong with single objects.
+    """
+
+    layout: str
+    parts: dict[str, list[Annotation]]
+    classes: tuple[str, ...] = ()
+    named_by: str = ""
+    ignored: Counter[str] = field(default_factory=Counter[str])
+    notes: list[str] = field(default_factory=list[str])
+    faults: ObjectFaults = field(default_factory=ObjectFaults)
+
+
+@dataclass
+class FilePairs:
     """What was found.
 
     Attributes:
         pairs: pictures and their annotation files, in order; "" where a picture has none.
-        lonely: annotation files without a picture.
-        aside: what lies in the folders that are used and belongs to nothing, counted by kind.
+        unmatched: annotation files without a picture.
+        ignored: what lies in the folders that are used and belongs to nothing, counted by kind.
     """
 
     pairs: list[tuple[str, str]]
-    lonely: list[str] = field(default_factory=list[str])
-    aside: Counter[str] = field(default_factory=Counter[str])
+    unmatched: list[str] = field(default_factory=list[str])
+    ignored: Counter[str] = field(default_factory=Counter[str])
 
     @property
     def annotated(self) -> int:
@@ -59,11 +180,11 @@ class Pairs:
 
     def tops(self) -> frozenset[str]:
         """The names at the top that are used."""
-        names = [name for pair in self.pairs for name in pair if name] + self.lonely
+        names = [name for pair in self.pairs for name in pair if name] + self.unmatched
         return frozenset(name.partition("/")[0] for name in names)
 
 
-def pairs(tree: Tree, suffix: str, *, others: Iterable[str] = ()) -> Pairs:
+def pair_files(tree: Tree, suffix: str, *, others: Iterable[str] = ()) -> FilePairs:
     """Pictures and the files with this extension that belong to them.
 
     Pictures without one are taken where others in their folder have one.
@@ -74,15 +195,15 @@ def pairs(tree: Tree, suffix: str, *, others: Iterable[str] = ()) -> Pairs:
         others: files that are no annotations but lists of classes or of pictures.
     """
     if not any(entry.name.lower().endswith(suffix) for entry in tree.all()):
-        return Pairs([])  # soon said of large folders of other layouts
-    aside: Counter[str] = Counter()
+        return FilePairs([])  # soon said of large folders of other layouts
+    ignored: Counter[str] = Counter()
     found: list[str] = []
     written: list[str] = []
     passed: list[str] = []
     left = frozenset(others)
     for entry in tree.all():
         if tree.options.leaves_out(entry.name):
-            aside[IGNORED] += "/" in entry.name  # those at the top are counted by `table`
+            ignored[IGNORED] += "/" in entry.name  # those at the top are counted by `table`
         elif entry.name in left:
             continue
         elif entry.kind == "file" and named_like_picture(entry.name):
@@ -95,21 +216,21 @@ def pairs(tree: Tree, suffix: str, *, others: Iterable[str] = ()) -> Pairs:
     homes = {_folder(name) for name in matched}
     taken = [name for name in found if name in matched or _folder(name) in homes]
     used = set(matched.values())
-    lonely = [name for name in written if name not in used] if matched else []
-    result = Pairs([(name, matched.get(name, "")) for name in taken], lonely, aside)
+    unmatched = [name for name in written if name not in used] if matched else []
+    result = FilePairs([(name, matched.get(name, "")) for name in taken], unmatched, ignored)
     counted = set(taken)
     unused = [*passed, *(name for name in found if name not in counted)]
     tops = result.tops()
     for name in unused:
         if "/" in name and name.partition("/")[0] in tops:
-            aside[files.extension(name)] += 1
+            ignored[files.extension(name)] += 1
     return result
 
 
 def _matched(found: Sequence[str], written: Sequence[str]) -> dict[str, str]:
     """Pictures -> annotation files."""
-    by_key = _once((key(name), name) for name in written)
-    matched = {name: by_key[k] for name in found if (k := key(name)) in by_key}
+    by_key = _once((pair_key(name), name) for name in written)
+    matched = {name: by_key[k] for name in found if (k := pair_key(name)) in by_key}
     if 2 * len(matched) >= min(len(found), len(written)):
         return matched
     by_stem = _once((PurePosixPath(name).stem, name) for name in written)
@@ -135,11 +256,11 @@ def among_pictures(name: str) -> bool:
     return any(found is not None and found.kind == IMAGE for found in roles)
 
 
-def key(name: str) -> str:
+def pair_key(name: str) -> str:
     """A path without its extension and the folders that say what kind of files are in them.
 
-    >>> key("images/train/a.jpg"), key("train/labels/a.txt"), key("train_annotations/a.xml"), key("a.json")
-    ('train/a', 'train/a', 'train/a', 'a')
+    >>> [pair_key(x) for x in ("images/train/a.jpg", "train/labels/a.txt", "train_annotations/a.xml", "a.json")]
+    ['train/a', 'train/a', 'train/a', 'a']
     """
     path = PurePosixPath(name)
     return "/".join([word for part in path.parts[:-1] if (word := _plain(part))] + [path.stem])
@@ -171,10 +292,10 @@ def _folder(name: str) -> str:
     return name.rpartition("/")[0]
 
 
-def split_of(name: str) -> str:
+def split_of_path(name: str) -> str:
     """The split that a folder in a path stands for: "train", "val", "test"; "" if none does.
 
-    >>> split_of("images/train2017/a.jpg"), split_of("valid/images/a.jpg"), split_of("images/a.jpg")
+    >>> split_of_path("images/train2017/a.jpg"), split_of_path("valid/images/a.jpg"), split_of_path("images/a.jpg")
     ('train', 'val', '')
     """
     for part in PurePosixPath(name).parts[:-1]:
@@ -183,13 +304,13 @@ def split_of(name: str) -> str:
     return ""
 
 
-def by_folder(
+def split_by_folder(
     annotations: Sequence[Annotation], ignored: Counter[str]
 ) -> dict[str, list[Annotation]]:
     """The annotations of each split, by the folders of their pictures; `WHOLE` where no folder names one."""
     found: dict[str, list[Annotation]] = {"train": [], "val": [], "test": [], "": []}
     for annotation in annotations:
-        found[split_of(annotation.picture)].append(annotation)
+        found[split_of_path(annotation.picture)].append(annotation)
     outside = found.pop("")
     if len(outside) == len(annotations):
         return {WHOLE: outside}
@@ -197,7 +318,7 @@ def by_folder(
     return {split: held for split, held in found.items() if held}
 
 
-def by_lists(
+def split_by_lists(
     annotations: Sequence[Annotation], lists: Lists, ignored: Counter[str]
 ) -> dict[str, list[Annotation]]:
     """The annotations of each split, by lists of names; a name without a picture is a broken item.
@@ -238,7 +359,9 @@ def _found(known: dict[str, Annotation], name: str) -> Annotation | None:
     if parts and named_like_picture(parts[-1]):
         ends.append(PurePosixPath(parts[-1]).stem)
     annotation = next((known[end] for end in ends if end in known), None)
-    if annotation is None or not _contradict(split_of(name), split_of(annotation.picture)):
+    if annotation is None or not _contradict(
+        split_of_path(name), split_of_path(annotation.picture)
+    ):
         return annotation
     return None
 
@@ -268,7 +391,7 @@ def _by_name(annotations: Sequence[Annotation]) -> dict[str, Annotation]:
     return {name: annotation for name, annotation in known.items() if counts[name] == 1}
 
 
-def missing(pairs: Pairs, file: str, name: str) -> Annotation:
+def missing_picture(pairs: FilePairs, file: str, name: str) -> Annotation:
     """A broken item: an annotation whose picture is not there.
 
     Args:
@@ -283,7 +406,7 @@ def missing(pairs: Pairs, file: str, name: str) -> Annotation:
     )
 
 
-def in_order(parts: Mapping[str, T]) -> dict[str, T]:
+def ordered_splits(parts: Mapping[str, T]) -> dict[str, T]:
     """Splits in their order; "trainval" is left out where it is only two others together, else it is "train"."""
     found = dict(parts)
     both = found.pop("trainval", None)

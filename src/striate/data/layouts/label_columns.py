@@ -35,7 +35,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Meant:
+class LabelTargets:
     """What columns mean: targets [N], names of classes or of numbers, the task, and what was concluded."""
 
     targets: Targets
@@ -55,9 +55,9 @@ def is_flag(cell: str) -> bool:
     return cell.lower() in _FLAGS
 
 
-def meant(
+def label_targets(
     columns: Sequence[Column], places: Sequence[str], separator: str | None, task: str | None
-) -> Meant:
+) -> LabelTargets:
     """What the label columns of a table mean.
 
     Args:
@@ -87,11 +87,11 @@ def meant(
     if task == REGRESS or (task is None and not few):
         note = f"column {shown(column.name)} holds numbers, taken as values"
         said = "" if task else f"{note} (--task {CLASSIFY} takes them as classes)"
-        return Meant(Values(numbers[:, None]), (), (shown(column.name),), REGRESS, said)
+        return LabelTargets(Values(numbers[:, None]), (), (shown(column.name),), REGRESS, said)
     classes, codes = _coded(column.cells if not whole else [str(int(n)) for n in numbers.tolist()])
     note = f"column {shown(column.name)} holds {len(distinct)} whole numbers, taken as classes"
     said = "" if task else f"{note} (--task {REGRESS} takes them as numbers)"
-    return Meant(Labels(codes), classes, (), CLASSIFY, said)
+    return LabelTargets(Labels(codes), classes, (), CLASSIFY, said)
 
 
 def _coded(cells: Sequence[str]) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
@@ -135,12 +135,12 @@ def _number(cell: str) -> float | None:
         return None
 
 
-def _words(column: Column, between: str | None) -> Meant:
+def _words(column: Column, between: str | None) -> LabelTargets:
     """One class a cell, or several where cells hold separators."""
     between = between or _between(column.cells)
     if between is None:
         classes, codes = _coded(column.cells)
-        return Meant(Labels(codes), classes, (), CLASSIFY)
+        return LabelTargets(Labels(codes), classes, (), CLASSIFY)
     sets = [
         [word for part in cell.split(between) if (word := part.strip()) and not is_missing(word)]
         for cell in column.cells
@@ -152,7 +152,7 @@ def _words(column: Column, between: str | None) -> Meant:
         given[i, [code[word] for word in words]] = 1
     how = {" ": "blanks", ";": "semicolons", ",": "commas", "|": "bars"}.get(between, between)
     note = f"column {shown(column.name)} holds several labels with {how} between them"
-    return Meant(MultiLabels(given), tuple(map(shown, names)), (), CLASSIFY, note)
+    return LabelTargets(MultiLabels(given), tuple(map(shown, names)), (), CLASSIFY, note)
 
 
 def _between(cells: Sequence[str]) -> str | None:
@@ -168,14 +168,14 @@ def _between(cells: Sequence[str]) -> str | None:
     return " " if len(distinct) > 4 and 2 * len(words) <= len(distinct) else None
 
 
-def _of_several(columns: Sequence[Column], places: Sequence[str], task: str | None) -> Meant:
+def _of_several(columns: Sequence[Column], places: Sequence[str], task: str | None) -> LabelTargets:
     """One-hot columns, or several numbers."""
     names = tuple(shown(column.name) for column in columns)
     flags = all(is_flag(cell) for column in columns for cell in column.cells)
     if flags and task != REGRESS:
         given = np.array([[_FLAGS[cell.lower()] for cell in c.cells] for c in columns], np.uint8).T
         if (given.sum(1) == 1).all():
-            return Meant(
+            return LabelTargets(
                 Labels(given.argmax(1).astype(np.int64)),
                 names,
                 (),
@@ -183,7 +183,7 @@ def _of_several(columns: Sequence[Column], places: Sequence[str], task: str | No
                 "the columns are one-hot: one class each",
             )
         note = f"{len(names)} columns of zeros and ones: any number of classes each"
-        return Meant(MultiLabels(np.ascontiguousarray(given)), names, (), CLASSIFY, note)
+        return LabelTargets(MultiLabels(np.ascontiguousarray(given)), names, (), CLASSIFY, note)
     if task == CLASSIFY:
         raise DataError(
             f"columns {', '.join(names)}: several columns are classes where they hold zeros and ones alone"
@@ -194,4 +194,4 @@ def _of_several(columns: Sequence[Column], places: Sequence[str], task: str | No
         f"{n} lack {name}" for name, n in zip(names, np.isnan(stacked).sum(0), strict=True) if n
     ]
     note = f"of {len(stacked)} rows {', '.join(lacking)}" if lacking else ""
-    return Meant(Values(stacked), (), names, REGRESS, note)
+    return LabelTargets(Values(stacked), (), names, REGRESS, note)

@@ -16,7 +16,8 @@ import numpy as np
 
 from striate.data import pictures, workers
 from striate.data.files import shown
-from striate.data.layouts.objects import (
+from striate.data.index import WHOLE, Listing, Part
+from striate.data.layouts.annotations import (
     BACKGROUND,
     BACKWARDS,
     CUT,
@@ -29,16 +30,14 @@ from striate.data.layouts.objects import (
     SEGMENT,
     TWICE,
     Annotation,
-    Reading,
+    Annotations,
+    ObjectFaults,
     Shape,
-    Slips,
 )
 from striate.data.layouts.tree import Tree
-from striate.data.listing import WHOLE, Listing, Part
-from striate.data.masks import MOST
-from striate.data.outlines import F64, Drawing, Outline, OutlineMasks, Polygons, Runs
+from striate.data.masks import F64, MOST, Drawing, Outline, OutlineMasks, Polygons, Runs
 from striate.data.pictures import Head
-from striate.data.quiet import quiet
+from striate.data.pillow import without_warnings
 from striate.data.sources import I64, Files
 from striate.data.targets import IGNORE, Boxes, Masks, Objects
 from striate.errors import DataError
@@ -50,7 +49,7 @@ _SLACK = 0.5  # pixels that a box may reach outside by rounding
 _SOME = 5  # names that a message lists
 
 
-class _Placed(NamedTuple):
+class _PictureObjects(NamedTuple):
     """The objects of one picture in pixels of the picture that they were drawn on, sound ones only.
 
     Attributes:
@@ -59,7 +58,7 @@ class _Placed(NamedTuple):
         size: height and width of that picture.
         orientation: how it is turned to be upright, 1 to 8 as EXIF numbers it.
         doubtful: whether EXIF turns it and the annotation does not say of which of the two it is.
-        slips: what was wrong with single objects, and where.
+        faults: what was wrong with single objects, and where.
         fault: why the annotation cannot be used.
     """
 
@@ -68,90 +67,90 @@ class _Placed(NamedTuple):
     size: tuple[int, int]
     orientation: int = 1
     doubtful: bool = False
-    slips: tuple[tuple[str, str], ...] = ()
+    faults: tuple[tuple[str, str], ...] = ()
     fault: str = ""
 
 
-def listing(tree: Tree, reading: Reading, task: str) -> Listing:
+def listing(tree: Tree, annotated: Annotations, task: str) -> Listing:
     """Boxes ("detect") or masks ("segment") from annotations.
 
     Raises:
         DataError: there are no objects, or for masks no outlines.
     """
-    _drop_bare(reading)
-    _leave_out(tree, reading)
-    classes = reading.classes or _classes(reading)
+    _drop_unannotated(annotated)
+    _leave_out(tree, annotated)
+    classes = annotated.classes or _classes(annotated)
     if not classes:
         raise DataError(
-            f"{shown(tree.name)} holds annotations ({reading.layout}) but no object in any of them"
+            f"{shown(tree.name)} holds annotations ({annotated.layout}) but no object in any of them"
         )
-    _check_classes(reading, {*classes, "", BACKGROUND} if task == SEGMENT else {*classes})
-    slips = reading.slips
-    placed = {split: _all_placed(tree, held, task) for split, held in reading.parts.items()}
-    for each in placed.values():
+    _check_classes(annotated, {*classes, "", BACKGROUND} if task == SEGMENT else {*classes})
+    faults = annotated.faults
+    objects = {split: _all_objects(tree, held, task) for split, held in annotated.parts.items()}
+    for each in objects.values():
         for item in each:
-            for kind, place in item.slips:
-                slips.add(kind, place)
-    wrong = _misread(slips, sum(len(a.shapes) for held in reading.parts.values() for a in held))
+            for kind, place in item.faults:
+                faults.add(kind, place)
+    wrong = _misread(faults, sum(len(a.shapes) for held in annotated.parts.values() for a in held))
     if task == SEGMENT and not any(
-        s.outline for each in placed.values() for i in each for s in i.shapes
+        s.outline for each in objects.values() for i in each for s in i.shapes
     ):
         raise DataError(
-            f"{shown(tree.name)} has boxes ({reading.layout}) but no outlines, of which masks could be made: task={DETECT}"
+            f"{shown(tree.name)} has boxes ({annotated.layout}) but no outlines, of which masks could be made: task={DETECT}"
         )
     make = _boxes if task == DETECT else _masks
     parts: dict[str, Part] = {}
-    for split, held in reading.parts.items():
+    for split, held in annotated.parts.items():
         names = tuple(a.picture for a in held)
         parts[split] = Part(
             tuple(map(shown, names)),
-            make(placed[split], classes),
+            make(objects[split], classes),
             Files(tree.root, names, tree.options.limits),
-            _broken(placed[split], wrong),
+            _broken(objects[split], wrong),
         )
-    ignored = reading.ignored + Counter({kind: slips.counts[kind] for kind in _LEFT_OUT})
+    ignored = annotated.ignored + Counter({kind: faults.counts[kind] for kind in _LEFT_OUT})
     return Listing(
-        reading.layout,
+        annotated.layout,
         tuple(map(shown, classes if task == DETECT else (BACKGROUND, *_things(classes)))),
         parts,
         +ignored,
-        "; ".join([*reading.notes, *_notes(reading, classes, placed)]),
+        "; ".join([*annotated.notes, *_notes(annotated, classes, objects)]),
         task,
-        faults=slips.faults(),
+        faults=faults.faults(),
     )
 
 
-def _drop_bare(reading: Reading) -> None:
+def _drop_unannotated(annotated: Annotations) -> None:
     """Leave out splits without a single annotation file, of which nobody knows what is in them.
 
     Raises:
         DataError: the training split is one.
     """
-    for split, held in list(reading.parts.items()):
+    for split, held in list(annotated.parts.items()):
         if any(a.file or a.fault for a in held):
             continue
         words = f"none of the {_many(len(held), 'picture')} of {split} has an annotation file"
         if split in ("train", WHOLE):
-            raise DataError(f"{words} ({reading.layout})")
-        reading.notes.append(f"{words}: {split} is not taken")
-        reading.ignored["pictures without an annotation file"] += len(held)
-        del reading.parts[split]
+            raise DataError(f"{words} ({annotated.layout})")
+        annotated.notes.append(f"{words}: {split} is not taken")
+        annotated.ignored["pictures without an annotation file"] += len(held)
+        del annotated.parts[split]
 
 
-def _leave_out(tree: Tree, reading: Reading) -> None:
+def _leave_out(tree: Tree, annotated: Annotations) -> None:
     """Take away the objects of classes that match an `ignore` pattern."""
     options = tree.options
-    reading.classes = tuple(c for c in reading.classes if not options.leaves_out(c))
-    for held in reading.parts.values() if options.ignore else ():
+    annotated.classes = tuple(c for c in annotated.classes if not options.leaves_out(c))
+    for held in annotated.parts.values() if options.ignore else ():
         for annotation in held:
             shapes = [s for s in annotation.shapes if not options.leaves_out(s.label)]
-            reading.ignored["objects (ignored)"] += len(annotation.shapes) - len(shapes)
+            annotated.ignored["objects (ignored)"] += len(annotation.shapes) - len(shapes)
             annotation.shapes = shapes
 
 
-def _classes(reading: Reading) -> tuple[str, ...]:
+def _classes(annotated: Annotations) -> tuple[str, ...]:
     """The names that occur, in order; numbers by their value."""
-    names = {s.label for held in reading.parts.values() for a in held for s in a.shapes} - {""}
+    names = {s.label for held in annotated.parts.values() for a in held for s in a.shapes} - {""}
     if all(name.isascii() and name.isdigit() for name in names):
         return tuple(sorted(names, key=lambda name: (int(name), name)))
     return tuple(sorted(names))
@@ -161,13 +160,13 @@ def _things(classes: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in classes if name != BACKGROUND)
 
 
-def _check_classes(reading: Reading, known: set[str]) -> None:
+def _check_classes(annotated: Annotations, known: set[str]) -> None:
     """A picture with an object of a class that there is not is broken."""
-    for held in reading.parts.values():
+    for held in annotated.parts.values():
         for annotation in held:
             strange = next((s for s in annotation.shapes if s.label not in known), None)
             if strange is not None and not annotation.fault:
-                annotation.fault = f"{annotation.at(strange.place)}: {shown(strange.label)} is no class of {reading.named_by}"
+                annotation.fault = f"{annotation.at(strange.place)}: {shown(strange.label)} is no class of {annotated.named_by}"
 
 
 def heads(tree: Tree, names: Sequence[str]) -> list[Head | None]:
@@ -182,20 +181,20 @@ def heads(tree: Tree, names: Sequence[str]) -> list[Head | None]:
     def work(index: I64) -> list[Head | None]:
         return [one(names[i]) for i in workers.each(index)]
 
-    with quiet():
+    with without_warnings():
         chunks = workers.in_order(work, workers.everything(len(names)), named=names.__getitem__)
         return [head for done in chunks for head in done.result]
 
 
-def _all_placed(tree: Tree, held: list[Annotation], task: str) -> list[_Placed]:
+def _all_objects(tree: Tree, held: list[Annotation], task: str) -> list[_PictureObjects]:
     found = heads(tree, [a.picture for a in held])
-    return [_placed(a, head, task) for a, head in zip(held, found, strict=True)]
+    return [_objects_of(a, head, task) for a, head in zip(held, found, strict=True)]
 
 
-def _placed(annotation: Annotation, head: Head | None, task: str) -> _Placed:
+def _objects_of(annotation: Annotation, head: Head | None, task: str) -> _PictureObjects:
     """The objects of one picture, checked."""
     size, orientation, doubtful, fault = _drawn_on(annotation, head)
-    none = _Placed(np.empty((0, 4)), [], size, orientation, fault=annotation.fault or fault)
+    none = _PictureObjects(np.empty((0, 4)), [], size, orientation, fault=annotation.fault or fault)
     if none.fault or not annotation.shapes or min(size) < 1:
         return none
     shapes = annotation.shapes
@@ -211,16 +210,16 @@ def _placed(annotation: Annotation, head: Head | None, task: str) -> _Placed:
         return none._replace(fault=fault)
     boxes, kinds = _checked(corners, size)
     _mark_twice(shapes, boxes, kinds)
-    slips = [
+    faults = [
         (kind, annotation.at(shape.place))
         for shape, kind in zip(shapes, kinds, strict=True)
         if kind
     ]
     if task == SEGMENT:
-        slips += [(NO_OUTLINE, annotation.at(s.place)) for s in shapes if s.outline is None]
+        faults += [(NO_OUTLINE, annotation.at(s.place)) for s in shapes if s.outline is None]
     kept = [i for i, kind in enumerate(kinds) if kind not in _LEFT_OUT]
     sound = [shapes[i] for i in kept]
-    return _Placed(boxes[kept], sound, size, orientation, doubtful, tuple(slips))
+    return _PictureObjects(boxes[kept], sound, size, orientation, doubtful, tuple(faults))
 
 
 def _drawn_on(annotation: Annotation, head: Head | None) -> tuple[tuple[int, int], int, bool, str]:
@@ -301,20 +300,20 @@ def _mark_twice(shapes: list[Shape], boxes: F64, kinds: list[str]) -> None:
         seen.add(key)
 
 
-def _misread(slips: Slips, total: int) -> set[str]:
+def _misread(faults: ObjectFaults, total: int) -> set[str]:
     """The serious faults that too many boxes have."""
     return {
         kind
         for kind in _SERIOUS
-        if slips.counts[kind] > _FEW and slips.counts[kind] > _SHARE * total
+        if faults.counts[kind] > _FEW and faults.counts[kind] > _SHARE * total
     }
 
 
-def _broken(placed: list[_Placed], wrong: set[str]) -> dict[int, str]:
+def _broken(objects: list[_PictureObjects], wrong: set[str]) -> dict[int, str]:
     """The pictures whose annotation cannot be used, and why."""
     found: dict[int, str] = {}
-    for i, item in enumerate(placed):
-        first = next(((kind, place) for kind, place in item.slips if kind in wrong), None)
+    for i, item in enumerate(objects):
+        first = next(((kind, place) for kind, place in item.faults if kind in wrong), None)
         if item.fault:
             found[i] = item.fault
         elif first is not None:
@@ -322,7 +321,7 @@ def _broken(placed: list[_Placed], wrong: set[str]) -> dict[int, str]:
     return found
 
 
-def _boxes(placed: list[_Placed], classes: Sequence[str]) -> Boxes:
+def _boxes(objects: list[_PictureObjects], classes: Sequence[str]) -> Boxes:
     numbers = {name: k for k, name in enumerate(classes)}
     return Boxes.of(
         [
@@ -331,7 +330,7 @@ def _boxes(placed: list[_Placed], classes: Sequence[str]) -> Boxes:
                 np.array([numbers[s.label] for s in item.shapes], np.int64),
                 np.array([s.crowd for s in item.shapes], np.bool_),
             )
-            for item in placed
+            for item in objects
         ]
     )
 
@@ -353,7 +352,7 @@ def turned(boxes: F64, size: tuple[int, int], orientation: int) -> F64:
     return np.stack([across[0], down[0], across[1], down[1]], 1)
 
 
-def _masks(placed: list[_Placed], classes: Sequence[str]) -> Masks:
+def _masks(objects: list[_PictureObjects], classes: Sequence[str]) -> Masks:
     """Later objects lie over earlier ones; crowds, and boxes without an outline, lie below all and count nowhere."""
     numbers = {BACKGROUND: 0} | {name: k for k, name in enumerate(_things(classes), 1)}
     if len(numbers) > MOST:
@@ -361,7 +360,7 @@ def _masks(placed: list[_Placed], classes: Sequence[str]) -> Masks:
             f"{len(numbers):,} classes, but masks hold at most {MOST}: use task={DETECT}"
         )
 
-    def drawing(item: _Placed) -> Drawing:
+    def drawing(item: _PictureObjects) -> Drawing:
         nowhere: list[tuple[int, Outline]] = []
         layers: list[tuple[int, Outline]] = []
         for shape, box in zip(item.shapes, item.boxes, strict=True):
@@ -375,13 +374,15 @@ def _masks(placed: list[_Placed], classes: Sequence[str]) -> Masks:
                 layers.append((numbers.get(shape.label, IGNORE), outline))
         return Drawing(item.size, item.orientation, (*nowhere, *layers))
 
-    return Masks(OutlineMasks([drawing(item) for item in placed]))
+    return Masks(OutlineMasks([drawing(item) for item in objects]))
 
 
-def _notes(reading: Reading, classes: Sequence[str], placed: dict[str, list[_Placed]]) -> list[str]:
+def _notes(
+    annotated: Annotations, classes: Sequence[str], objects: dict[str, list[_PictureObjects]]
+) -> list[str]:
     """What was understood in a way that is worth a word."""
-    annotations = [a for held in reading.parts.values() for a in held]
-    items = [item for each in placed.values() for item in each]
+    annotations = [a for held in annotated.parts.values() for a in held]
+    items = [item for each in objects.values() for item in each]
     notes: list[str] = []
     empty = [
         a for a, item in zip(annotations, items, strict=True) if not item.shapes and not item.fault
@@ -405,7 +406,7 @@ def _notes(reading: Reading, classes: Sequence[str], placed: dict[str, list[_Pla
             f"taken to be of the picture as EXIF turns it, which they do not say: "
             f"{_many(doubtful, 'annotation')}"
         )
-    lost = _only_held_out(reading, classes)
+    lost = _only_held_out(annotated, classes)
     if lost:
         notes.append(f"no object in train of {_few(lost)}")
     return notes
@@ -415,10 +416,10 @@ def _many(count: int, what: str) -> str:
     return f"{count:,} {what}{'s' * (count != 1)}"
 
 
-def _only_held_out(reading: Reading, classes: Sequence[str]) -> list[str]:
-    if "train" not in reading.parts:
+def _only_held_out(annotated: Annotations, classes: Sequence[str]) -> list[str]:
+    if "train" not in annotated.parts:
         return []
-    trained = {s.label for a in reading.parts["train"] for s in a.shapes}
+    trained = {s.label for a in annotated.parts["train"] for s in a.shapes}
     return [shown(name) for name in classes if name not in trained]
 
 

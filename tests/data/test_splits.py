@@ -1,4 +1,4 @@
-"""Splits that keep what belongs together on one side, and folds."""
+"""Which items are held out: shares, seeds, folds, and what belongs together on one side."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 import striate
-from striate.data import groups as grouping
-from striate.data import split
-from striate.data.copies import copies
+from striate.data import splits
+from striate.data.duplicates import copies_by_name, exact_groups
+from striate.data.sources import Pixels
 from striate.errors import ArgumentError, DataError
 
 RNG = np.random.default_rng(0)
@@ -61,7 +61,7 @@ def test_folds_are_alike_and_together_everything(patients):
 def test_folds_share_out_what_does_not_divide():
     labels = np.array([0] * 7 + [1] * 4)
     parts = [
-        split.fold(labels, np.arange(11), classes=("a", "b"), part=(i, 3), seed=0)
+        splits.one_fold(labels, np.arange(11), classes=("a", "b"), fold=(i, 3), seed=0)
         for i in (1, 2, 3)
     ]
     assert sorted(np.concatenate(parts).tolist()) == list(range(11))
@@ -73,7 +73,7 @@ def test_folds_share_out_what_does_not_divide():
 def test_twins_join_the_groups_they_are_in():
     names = ["c/a/1.png", "c/a/2.png", "c/b/1.png", "c/c/1.png", "c/d/1.png"]
     twins = np.array([0, 1, 1, 3, 4])  # a/2 and b/1 hold the same picture
-    found = grouping.groups(names, "folder", twins)
+    found = splits.groups(names, "folder", twins)
     assert found[0] == found[1] == found[2]
     assert len({int(found[i]) for i in (0, 3, 4)}) == 3
 
@@ -158,7 +158,7 @@ COPIES = {
 @pytest.mark.parametrize("kind", COPIES)
 def test_copies_by_name(kind):
     sets, together = COPIES[kind]
-    found = copies([f"x/{name}" for names in sets for name in names])
+    found = copies_by_name([f"x/{name}" for names in sets for name in names])
     if not together:
         assert found is None
         return
@@ -195,3 +195,149 @@ def test_copies_by_name_across_splits_of_their_own_are_faults(tmp_path):
     ]
     (fault,) = striate.open(filled(tmp_path / "d", names)).faults
     assert (fault.kind, fault.count) == ("pictures with copies by name in different splits", 6)
+
+
+CLASSES = ("a", "b", "c")
+
+
+def held_out(labels, groups=None, *, val=0.2, seed=0):
+    labels = np.asarray(labels)
+    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    train, held = splits.stratified(
+        labels, groups, classes=CLASSES[: labels.max() + 1], val=val, seed=seed
+    )
+    assert sorted([*train, *held]) == list(range(len(labels)))
+    assert not set(groups[train]) & set(groups[held])
+    return held
+
+
+@pytest.mark.parametrize("val", [0.01, 0.2, 0.5, 0.99])
+def test_every_class_gives_its_share_and_keeps_one(val):
+    labels = np.repeat([0, 1, 2], [100, 10, 2])
+    counts = np.bincount(labels[held_out(labels, val=val)], minlength=3)
+    for count, size in zip(counts, (100, 10, 2), strict=True):
+        assert count == min(max(round(size * val), 1), size - 1)
+
+
+def test_the_seed_decides_alone():
+    labels = np.repeat([0, 1], 50)
+    assert (held_out(labels, seed=1) == held_out(labels, seed=1)).all()
+    assert (held_out(labels, seed=1) != held_out(labels, seed=2)).any()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_twins_stay_together_also_across_classes(seed):
+    rng = np.random.default_rng(seed)
+    labels = np.sort(rng.integers(0, 3, 60))
+    groups = rng.integers(0, 25, 60)
+    held = held_out(labels, groups, seed=seed)
+    assert (np.bincount(labels[held], minlength=3) > 0).all()
+
+
+def test_a_class_of_large_groups_still_gives_one():
+    assert held_out([0] * 8 + [1] * 2, [0, 0, 0, 0, 1, 1, 1, 1, 2, 3]).tolist()[:4] in (
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+    )
+
+
+def test_a_class_that_cannot_be_split():
+    with pytest.raises(
+        DataError,
+        match=r"^the class a has 3 pictures that count as one \(copies, or kept together by split=\); a split needs at least 2",
+    ):
+        held_out([0, 0, 0, 1, 1], [0, 0, 0, 1, 2])
+    with pytest.raises(
+        DataError,
+        match=r"^the class [abc] cannot be split: all its pictures are copies of others, or kept",
+    ):
+        held_out([0, 0, 1, 1, 2, 2], [0, 1, 0, 2, 1, 2])
+
+
+def test_exact_copies_are_found_by_content():
+    images = np.zeros((5, 4, 4, 1), np.uint8)
+    images[1, 0, 0] = images[2, 1, 1] = images[4, 0, 0] = (
+        9  # 2 has the same sum, not the same pixels
+    )
+    source = Pixels(images)
+    assert exact_groups(source, source.weights()).tolist() == [0, 1, 2, 0, 1]
+
+
+def test_duplicates_never_cross_our_split(cache, pictures):
+    root = pictures({"a": 30, "b": 30})
+    for i in range(10):
+        (root / "a" / f"copy{i}.png").write_bytes((root / "a" / f"{i:03}.png").read_bytes())
+    for seed in range(5):
+        opened = striate.open(root, seed=seed)
+        assert len(opened.duplicates) == 10
+        assert opened.leaks == ()
+        assert opened.counts("val") == [8, 6]
+
+
+NO_PICTURES = {
+    "empty": b"",
+    "other": b"<html>not found</html>",
+    "cut": b"\x89PNG\r\n\x1a\n" + bytes(20),
+}
+
+
+@pytest.mark.parametrize("content", NO_PICTURES.values(), ids=NO_PICTURES)
+@pytest.mark.parametrize("val", [None, 0.5, "1of2"])
+def test_what_cannot_be_read_is_out_before_the_split_is_drawn(cache, pictures, content, val):
+    root = pictures({"a": 20, "b": 20, "c": 5})
+    for i in range(3):
+        (root / "c" / f"{i:03}.png").write_bytes(content)
+    for seed in range(8):
+        opened = striate.open(root, val=val, seed=seed, broken="skip")
+        opened.scan()
+        assert [opened.counts(split)[2] for split in ("train", "val")] == [1, 1]
+        assert len(opened.problems) == 3
+        assert sum(len(split) for split in opened.splits.values()) == 45
+
+
+def test_rows_without_a_picture_are_out_before_the_split_is_drawn(cache, pictures):
+    root = pictures({"all": 24})
+    rows = [f"all/{i:03}.png,{'ab'[i % 2]}" for i in range(22)] + ["all/022.png,c", "all/023.png,c"]
+    gone = [f"all/gone{i}.png,c" for i in range(4)]
+    (root / "labels.csv").write_text("\n".join(["path,label", *rows, *gone]))
+    for seed in range(8):
+        opened = striate.open(root, seed=seed, broken="skip", layout="csv")
+        opened.scan()
+        assert [opened.counts(split)[2] for split in ("train", "val")] == [1, 1]
+
+
+def test_a_class_with_too_few_pictures_that_can_be_read_is_refused(cache, pictures):
+    root = pictures({"a": 10, "b": 10, "c": 3})
+    for i in range(2):
+        (root / "c" / f"{i:03}.png").write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        striate.open(root, broken="skip")
+    assert str(caught.value) == (
+        "2 of 3 pictures of the class c cannot be read: c/000.png (an empty file); c/001.png (an empty file); that leaves 1, "
+        "and a split needs at least 2 different ones, one to train on and one to hold out: mend them, or leave it out with "
+        "ignore=c"
+    )
+    assert striate.open(root, val=0, broken="skip").problems  # nothing is drawn
+    assert striate.open(root, ignore="c").classes == ("a", "b")
+
+
+def test_headers_are_read_of_the_rarest_classes_only(cache, pictures, monkeypatch):
+    root = pictures({"a": 30, "b": 8, "c": 5})
+    read = []
+    head_of = splits.pictures.head_of
+    monkeypatch.setattr(splits, "_HEADERS", 13)
+    monkeypatch.setattr(
+        splits.pictures, "head_of", lambda path, limits: read.append(path) or head_of(path, limits)
+    )
+    striate.open(root)
+    assert {path.parent.name for path in read} == {"b", "c"}
+    assert len(read) == 13
+
+
+def test_a_broken_picture_moves_no_other_one(cache, pictures):
+    root = pictures({"a": 40, "b": 40})
+    before = striate.open(root)
+    held = set(before.splits["val"].names)
+    spare = next(name for name in before.splits["train"].names if name.startswith("a/"))
+    (root / spare).write_bytes(b"")
+    assert set(striate.open(root).splits["val"].names) == held
