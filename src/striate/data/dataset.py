@@ -44,7 +44,8 @@ class Arrays:
     """The sound items of a split, decoded.
 
     Attributes:
-        inputs: an array [N, ...], of pictures uint8 [N, H, W, C]; or a stream where the cache is too small for one.
+        inputs: an array [N, ...], of pictures [N, H, W, C] of 0 to 255, uint8 or, of more than 8 bits, float32; or a
+            stream where the cache is too small for one.
         targets: what belongs to them, an array with the items along its first axis, or a stream of masks.
         names: of the N items.
         numbers: of the items in the split as listed [N], broken ones counted.
@@ -73,6 +74,7 @@ class Data(Result):
         splits: "train", "val", "test" as far as there are.
         ignored: what else lies there, counted by kind.
         note: a line about how the path was understood.
+        warnings: lines about what may spoil a training, known without decoding all of it.
         read_as: the name of the layout, as `layout=` takes it, and why it was taken.
         others: the other ways to read it: the layout's name, and how many items it would give.
         task: what nets learn from it, by its name.
@@ -89,6 +91,7 @@ class Data(Result):
     policy: Policy
     store: Store
     note: str = ""
+    warnings: tuple[str, ...] = ()
     task: str = "classify"
     outputs: tuple[str, ...] = ()
     read_as: tuple[str, str] = ("", "")
@@ -337,8 +340,8 @@ class Data(Result):
             progress: called with (done, total) while decoding.
 
         Returns:
-            Inputs, of pictures uint8 [N, H, W, C], mapped from the cache, shared with this object, or a stream;
-            targets; names.
+            Inputs, of pictures [N, H, W, C] of 0 to 255, uint8 or, of more than 8 bits, float32, mapped from the
+            cache, shared with this object, or a stream; targets; names.
 
         Raises:
             ArgumentError: there is no such split, or pictures of different sizes and no size.
@@ -443,7 +446,7 @@ class Data(Result):
             else [list(pair) for pair in self.near_duplicates],
             "near_leaks": self.near_leaks,
             "contradictions": [list(pair) for pair in self.contradictions],
-            "warnings": oddities.warnings(self.classes, counts),
+            "warnings": [*self.warnings, *oddities.warnings(self.classes, counts)],
             "color": self.color if self.pictures else "",
             "counts": {
                 label: {name: held[k] for name, held in counts.items() if held is not None}

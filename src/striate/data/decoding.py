@@ -175,6 +175,8 @@ def key(source: Source, digests: Sequence[bytes], form: Form) -> str:
     size, color, fit = form
     how = getattr(source, "decoder", None) or getattr(source, "limits", None)
     words = f"{VERSION} {PIL.__version__} {size} {color} {how}"
+    if source.dtype != np.uint8:
+        words += f" {source.dtype}"
     digest = hashlib.sha256((words if fit == "cover" else f"{words} {fit}").encode())
     for content in digests:
         digest.update(content)

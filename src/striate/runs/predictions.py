@@ -237,7 +237,8 @@ class Folder:
         """What people use beside the JSON; the paths of the files by what they are."""
         if not used.preprocessing.color:
             return {}
-        picture = data_room.picture(file, color="rgb", max_pixels=max_pixels)
+        levels = used.preprocessing.levels
+        picture = data_room.picture(file, color="rgb", max_pixels=max_pixels, levels=levels)
         names = used.task.files(self._stems[file], picture, answer, self.path)
         return {what: str(self.path / name) for what, name in names.items()}
 
