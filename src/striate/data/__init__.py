@@ -11,6 +11,7 @@ from striate.data.opening import again, open
 from striate.data.packed import read_size
 from striate.data.packing import pack
 from striate.data.pictures import FORMATS, MAX_PIXELS, picture, picture_and_size
+from striate.data.scaling import array_picture
 from striate.data.sources import Form
 from striate.data.streaming import Images, Streamed
 from striate.data.targets import Targets
@@ -27,6 +28,7 @@ __all__ = [
     "Streamed",
     "Targets",
     "again",
+    "array_picture",
     "as_rgb",
     "channels",
     "open",

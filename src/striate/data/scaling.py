@@ -6,12 +6,14 @@ Where every value is whole then, the pictures are uint8, else float32, which kee
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from striate.data.levels import around, narrow
 from striate.data.modes import F32, U8, Levels, within
+from striate.data.sources import Form, Pixels
 from striate.errors import DataError
 
 _CHANNELS = (1, 3, 4)
@@ -84,6 +86,34 @@ def pixels(
     shaped = _channels_last(array, name)
     images = _scaled(shaped, name, of or scale(shaped, name), first)
     return _without_alpha(images) if images.shape[-1] == 4 else images
+
+
+def array_picture(
+    path: Path, form: Form, levels: Levels | None
+) -> tuple[U8 | F32, tuple[int, int]]:
+    """One picture from a .npy file as a net reads it, and its own height and width.
+
+    Args:
+        path: of an array [H, W], [H, W, C] or [C, H, W].
+        form: in which it is wanted.
+        levels: those of the data that the net was trained on.
+
+    Raises:
+        DataError: no such array, or values of a range that a single file does not tell; with the reason alone.
+    """
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"no array of NumPy ({' '.join(str(error).split())})") from error
+    if not isinstance(array, np.ndarray) or array.ndim not in (2, 3):
+        raise DataError("expected one picture [H, W], [H, W, C] or [C, H, W] in a .npy file")
+    of = scale(array[None], "the array", levels)
+    if of.stated and levels is None:
+        raise DataError(
+            f"{of.words}, where the net learned from pictures of 8 bits: save 0 to 255 as uint8"
+        )
+    held = Pixels(pixels(array[None], "the array", of))
+    return held.decode(0, form), held.size
 
 
 def _channels_last(array: npt.NDArray[np.generic], name: str) -> npt.NDArray[np.generic]:

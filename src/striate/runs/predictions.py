@@ -153,14 +153,17 @@ def _read(used: Net, file: Path, max_pixels: int) -> Read | str:
     form = used.preprocessing.form
     if not form.color:
         return _array(file, used.preprocessing.shape)
+    levels = used.preprocessing.levels
     try:
+        if file.suffix == ".npy":
+            return data_room.array_picture(file, form, levels)
         return data_room.picture_and_size(
             file,
             size=form.size,
             color=form.color,
             fit=form.fit,
             max_pixels=max_pixels,
-            levels=used.preprocessing.levels,
+            levels=levels,
         )
     except DataError as error:
         return str(error).removeprefix(f"{file}: ")  # the prediction names it
@@ -238,7 +241,11 @@ class Folder:
         if not used.preprocessing.color:
             return {}
         levels = used.preprocessing.levels
-        picture = data_room.picture(file, color="rgb", max_pixels=max_pixels, levels=levels)
+        if file.suffix == ".npy":
+            found, _ = data_room.array_picture(file, data_room.Form(None, "rgb"), levels)
+            picture = data_room.as_rgb(found, "rgb")
+        else:
+            picture = data_room.picture(file, color="rgb", max_pixels=max_pixels, levels=levels)
         names = used.task.files(self._stems[file], picture, answer, self.path)
         return {what: str(self.path / name) for what, name in names.items()}
 
