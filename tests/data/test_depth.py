@@ -31,7 +31,7 @@ STEP = 255 / 4095  # one step of 12 bits in values 0 to 255
 def png(values: np.ndarray) -> bytes:
     """A PNG of 16 bits a channel [H, W, C], an independent writer."""
     height, width, channels = values.shape
-    kind = {1: 0, 3: 2, 4: 6}[channels]
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     chunks = [
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)),
@@ -283,6 +283,20 @@ def test_a_single_array_is_read_as_those_of_the_training(cache, tmp_path, kind):
             DataError, match=r"^uint16 from .*, where the net learned from pictures of 8 bits"
         ):
             data.array_picture(tmp_path / "one.npy", form, None)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".ppm"])
+def test_depth_that_cannot_be_read_is_said(cache, tmp_path, suffix):
+    root = write(tmp_path / "set", "colour png")
+    assert data.open(root, val=0).as_dict()["reduced"] == 0
+    values = faint()[0][0]
+    lost = b"P6\n8 8\n4095\n" + np.repeat(values[..., None], 3, -1).astype(">u2").tobytes()
+    (root / "a" / f"lost{suffix}").write_bytes(
+        lost if suffix == ".ppm" else png(np.stack([values, values], -1))
+    )
+    opened = data.open(root, val=0)
+    assert opened.as_dict()["reduced"] == 1
+    assert "depth: of 1 with more than 8 bits 8 are read" in opened.as_text()
 
 
 @pytest.mark.slow

@@ -458,6 +458,7 @@ class Data(Result):
             "bad_exif": sum(split.looks.bad_exif for split in self.splits.values()),
             "alpha": sum(split.looks.alpha for split in self.splits.values()),
             "more_bands": sum(split.looks.more_bands for split in self.splits.values()),
+            "reduced": sum(split.looks.reduced for split in self.splits.values()),
             "several_frames": sum(split.looks.several for split in self.splits.values()),
             "note": self.note,
             "faults": [asdict(fault) for fault in self.faults],

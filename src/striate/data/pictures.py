@@ -112,6 +112,7 @@ class Head:
     alpha: it is transparent in places, and laid on white.
     more_bands: it has a band beside red, green and blue, which is left out.
     deep: its values have more than 8 bits.
+    reduced: likewise, in a form of which 8 bits alone can be read.
     orientation: 1 to 8 as EXIF numbers how the stored pixels are turned; 1 is upright.
     """
 
@@ -123,6 +124,7 @@ class Head:
     alpha: bool = False
     more_bands: bool = False
     deep: bool = False
+    reduced: bool = False
     orientation: int = 1
 
 
@@ -314,6 +316,7 @@ def head(data: bytes, limits: Limits) -> Head:
         orientation=orientation or 1,
         alpha=im.has_transparency_data and not _unnamed_band(im),
         deep=im.mode in modes.DEEP or _low_bytes(im) is not None,
+        reduced=_reduced(im),
         more_bands=_unnamed_band(im) or _bands(im) > len(im.getbands()),
     )
 
@@ -464,6 +467,14 @@ def _low_bytes(im: Image.Image) -> list[Any] | None:
         args = (other, *given[1:]) if isinstance(tile.args, tuple) else other
         tiles.append(tile._replace(args=args))
     return tiles or None
+
+
+def _reduced(im: Image.Image) -> bool:
+    """Whether a picture that was just opened has more than 8 bits that cannot be read: grey with alpha, a colour PPM."""
+    args = [tile.args for tile in getattr(im, "tile", ())]
+    wide_alpha = any(isinstance(each, str) and each.startswith("LA;16") for each in args)
+    wide_ppm = im.format == "PPM" and im.mode == "RGB"
+    return wide_alpha or (wide_ppm and any(isinstance(a, tuple) and a[-1] > 255 for a in args))
 
 
 def _load(data: bytes, size: tuple[int, int] | None, limits: Limits) -> Image.Image:
