@@ -24,7 +24,7 @@ from striate.data.oddities import Pair
 from striate.data.quiet import quiet
 from striate.data.shards import Sharded
 from striate.data.sources import I64, Form, Pixels, Source
-from striate.data.streaming import Images, Kept, kept, unreadable
+from striate.data.streaming import Decoded, Images, decoded_or_streamed, unreadable
 from striate.errors import ArgumentError, DataError, nearest
 from striate.report import Result
 
@@ -99,8 +99,8 @@ class Data(Result):
     faults: tuple[Fault, ...] = ()
     _broken: dict[str, Broken] = field(default_factory=dict[str, Broken], init=False)
     _thumbs: dict[str, U8] = field(default_factory=dict[str, U8], init=False)
-    _last: dict[tuple[str, str], tuple[Form, Kept]] = field(
-        default_factory=dict[tuple[str, str], tuple[Form, Kept]], init=False
+    _last: dict[tuple[str, str], tuple[Form, Decoded]] = field(
+        default_factory=dict[tuple[str, str], tuple[Form, Decoded]], init=False
     )
 
     def __repr__(self) -> str:
@@ -349,10 +349,10 @@ class Data(Result):
         """
         held = self._split(split)
         part, form = held.part, self._form(size, color, fit)
-        inputs = self._kept(split, "inputs", part.source, form, progress)
+        inputs = self._decoded(split, "inputs", part.source, form, progress)
         masks = part.targets.source
         form_of_masks = Form(form.size, "grey", form.fit)
-        found = self._kept(split, "targets", masks, form_of_masks, None) if masks else None
+        found = self._decoded(split, "targets", masks, form_of_masks, None) if masks else None
         lost = {} if found is None else _of_masks(found.broken)
         broken = {**lost, **inputs.broken, **held.unusable()}
         self._broken[split] = broken
@@ -411,14 +411,14 @@ class Data(Result):
         pictures.check_form(wanted, color)
         return Form((int(wanted[0]), int(wanted[1])) if wanted else None, color, fit)
 
-    def _kept(
+    def _decoded(
         self, split: str, what: str, source: Source, form: Form, progress: Progress | None
-    ) -> Kept:
+    ) -> Decoded:
         """The inputs or targets of a split; those of the last form asked for are remembered, being asked for again."""
         last, found = self._last.get((split, what), (None, None))
         if found is None or last != form:
             held = self._split(split)
-            found = kept(
+            found = decoded_or_streamed(
                 source, held.names, partial(held.digests, what), self.store, form, progress
             )
             self._last[split, what] = (form, found)
@@ -479,7 +479,7 @@ def _of_masks(broken: Broken) -> Broken:
     return {i: f"its mask: {reason}" for i, reason in broken.items()}
 
 
-def _only(found: Kept, sound: I64, count: int) -> Images:
+def _only(found: Decoded, sound: I64, count: int) -> Images:
     """Of the sound items of a source, of `count` in all, those of these numbers."""
     have = np.delete(np.arange(count), list(found.broken))
     if len(have) == len(sound):

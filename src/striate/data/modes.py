@@ -68,7 +68,7 @@ def scaled(im: Image.Image, levels: Levels | None) -> F64:
     values = np.asarray(im)
     if levels is None or _other_kind(values, levels):
         levels = _range(values) if im.mode in ("I", "F") else (0.0, float(2 ** _bits(im) - 1))
-    grey = within(values, levels)
+    grey = to_0_255(values, levels)
     clear = im.info.get("transparency")
     if isinstance(clear, int):
         grey[values == clear] = 255
@@ -77,7 +77,7 @@ def scaled(im: Image.Image, levels: Levels | None) -> F64:
 
 def scaled_colour(bands: npt.NDArray[np.uint16], levels: Levels) -> F64:
     """A picture of 16 bits a channel [H, W, 3 or 4] as values 0 to 255, [H, W, 3]; alpha is laid on white."""
-    rgb = within(bands[..., :3], (0.0, 65535.0) if _other_kind(bands, levels) else levels)
+    rgb = to_0_255(bands[..., :3], (0.0, 65535.0) if _other_kind(bands, levels) else levels)
     if bands.shape[-1] == 3:
         return rgb
     share = bands[..., 3:] / 65535
@@ -89,7 +89,7 @@ def _other_kind(values: npt.NDArray[Any], levels: Levels) -> bool:
     return levels[1] <= 1 and values.dtype.kind != "f" and bool((values > 1).any())
 
 
-def within(values: npt.NDArray[Any], levels: Levels) -> F64:
+def to_0_255(values: npt.NDArray[Any], levels: Levels) -> F64:
     """Values from the first of the levels to the second as 0 to 255, clipped, not rounded.
 
     Raises:

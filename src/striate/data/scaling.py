@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from striate.data.levels import around, narrow
-from striate.data.modes import F32, U8, Levels, within
+from striate.data.modes import F32, U8, Levels, to_0_255
 from striate.data.sources import Form, Pixels
 from striate.errors import DataError
 
@@ -148,7 +148,7 @@ def _scaled(array: npt.NDArray[np.generic], name: str, of: Scale, first: str) ->
     step = max(1, _STEP // max(1, array[0].size))
     whole = True
     for at in range(0, len(array), step):
-        values = within(array[at : at + step], levels)
+        values = to_0_255(array[at : at + step], levels)
         whole = whole and bool((np.abs(values - np.rint(values)) < _WHOLE).all())
         result[at : at + step] = values
     return np.rint(result).astype(np.uint8) if whole else result
