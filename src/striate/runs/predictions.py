@@ -181,6 +181,15 @@ def _array(file: Path, shape: tuple[int, ...]) -> Read | str:
     return found, (0, 0)
 
 
+def _shown(used: Net, file: Path, max_pixels: int) -> NDArray[np.uint8]:
+    """The picture of a file for people, in its own size: 8 bits, in the range that the net reads it in."""
+    levels = used.preprocessing.levels
+    if file.suffix == ".npy":
+        pixels, _ = data_room.array_picture(file, data_room.Form(None, "rgb"), levels)
+        return data_room.as_rgb(pixels, "rgb")
+    return data_room.picture(file, color="rgb", max_pixels=max_pixels, levels=levels)
+
+
 class Folder:
     """Where predictions are written. A second call with the same net and settings goes on where the first ended."""
 
@@ -240,12 +249,7 @@ class Folder:
         """What people use beside the JSON; the paths of the files by what they are."""
         if not used.preprocessing.color:
             return {}
-        levels = used.preprocessing.levels
-        if file.suffix == ".npy":
-            found, _ = data_room.array_picture(file, data_room.Form(None, "rgb"), levels)
-            picture = data_room.as_rgb(found, "rgb")
-        else:
-            picture = data_room.picture(file, color="rgb", max_pixels=max_pixels, levels=levels)
+        picture = _shown(used, file, max_pixels)
         names = used.task.files(self._stems[file], picture, answer, self.path)
         return {what: str(self.path / name) for what, name in names.items()}
 
