@@ -24,7 +24,7 @@ from striate.measuring.fields import fields
 from striate.measuring.inputs import templates
 from striate.models.catalog import outline
 from striate.probe import copied, trace
-from striate.probe.flops import FlopCounter
+from striate.probe.tracing import FlopCounter
 
 COLD = """
 import time

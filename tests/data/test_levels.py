@@ -68,8 +68,12 @@ def test_a_16_bit_set_of_few_levels_keeps_them_apart(cache, tmp_path):
 def test_the_range_can_be_said(cache, tmp_path):
     root = deep(tmp_path / "set", [4095], np.uint16)
     opened = data.open(root, val=0, levels=(0, 65535))
-    assert np.asarray(opened.arrays("all").inputs).max() == 16
-    assert "they use 0 to 4095 of it alone: levels= sets another range" in opened.note
+    top = np.asarray(opened.arrays("all").inputs).max()
+    assert top == pytest.approx(255 * 4095 / 65535)
+    assert opened.as_dict()["warnings"] == [
+        "the values use 0 to 4095 of a range from 0 to 65535 alone: levels= sets another"
+    ]
+    assert "note: the values use 0 to 4095" in opened.as_text()
     clipped = np.asarray(data.open(root, val=0, levels=(1000, 2000)).arrays("all").inputs)
     assert (clipped.min(), clipped.max()) == (0, 255)
 
@@ -123,18 +127,22 @@ RAMP = np.tile(np.arange(0, 256, 51), (6, 6, 1))
         (RAMP.astype(np.uint16), RAMP.astype(np.uint16), [0, 51, 102, 153, 204, 255]),
         (RAMP.astype(np.uint8), RAMP.astype(np.uint16), [0, 51, 102, 153, 204, 255]),
         (RAMP.astype(np.uint16), RAMP.astype(np.uint8), [0, 51, 102, 153, 204, 255]),
-        ((RAMP * 16).astype(np.uint16), (RAMP * 16).astype(np.uint16), [0, 51, 102, 152, 203, 254]),
+        (
+            (RAMP * 16).astype(np.uint16),
+            (RAMP * 16).astype(np.uint16),
+            [255 * 16 * k * 51 / 4095 for k in range(6)],
+        ),
         (
             (RAMP * 257).astype(np.uint16),
             (RAMP * 257).astype(np.uint16),
             [0, 51, 102, 153, 204, 255],
         ),
-        ((RAMP * 257).astype(np.uint16), RAMP.astype(np.uint16), [0, 0, 0, 1, 1, 1]),
+        ((RAMP * 257).astype(np.uint16), RAMP.astype(np.uint16), [k * 51 / 257 for k in range(6)]),
     ],
 )
 def test_arrays_share_the_range_of_train(cache, tmp_path, train, test, golden):
     opened = data.open(arrays(tmp_path / "a.npz", train, test))
-    assert opened.arrays("test").inputs[0, 0, :, 0].tolist() == golden
+    assert opened.arrays("test").inputs[0, 0, :, 0].tolist() == pytest.approx(golden)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +179,7 @@ def test_a_run_predicts_in_the_range_that_it_was_trained_in(cache, tmp_path):
     dark = tmp_path / "dark.tif"  # alone it would be stretched, or taken for 8 bits
     Image.fromarray(np.full((8, 8), 200, np.int32)).save(dark)
     same = tmp_path / "same.png"
-    Image.fromarray(np.full((8, 8), round(200 / 4095 * 255), np.uint8)).save(same)
+    Image.fromarray(np.full((8, 8), 200, np.uint16)).save(same)
     first, second = again.predict([dark, same])
     assert first.answer == second.answer
     evaluated = again.evaluate(deep(tmp_path / "other", [100], np.uint16))

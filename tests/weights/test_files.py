@@ -218,7 +218,7 @@ def test_a_conversion_may_not_take_more_time_than_it_is_given(tmp_path, monkeypa
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["import socket; socket.socket()", "import os; os.system('true')"])
 def test_a_conversion_reaches_no_network_and_starts_nothing(what):
-    code = f"from striate.weights import legacy; legacy.limit(2**31, 60); {what}"
+    code = f"from striate.weights import pytorch_files; pytorch_files.limit(2**31, 60); {what}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "PermissionError: a weights file asked for " in done.stderr

@@ -20,7 +20,7 @@ def view(
     """Random views.
 
     Args:
-        images: stored pictures [B, H, W, C] uint8.
+        images: stored pictures [B, H, W, C] of 0..255, uint8 or float32.
         items: their numbers in the data [B]; a view is a function of (seed, item).
         policy: what happens to them.
         seed: of training and epoch.
@@ -28,7 +28,7 @@ def view(
         seen: the colours of the training items, for the step `pca`; those of ImageNet if not given.
 
     Returns:
-        Views [B, h, w, C] of 0..255, uint8 where no pixel was computed anew, else float32; and the geometry
+        Views [B, h, w, C] of 0..255, of the stored type where no pixel was computed anew, else float32; and the geometry
         that masks and boxes of the items share.
     """
     draws = Draws(seed, items)

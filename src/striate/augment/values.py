@@ -27,7 +27,7 @@ class Colors(NamedTuple):
 
 
 def colors(images: Tensor) -> Colors:
-    """The principal components of the pixels of pictures [N, H, W, C] uint8, of a few hundred evenly picked."""
+    """The principal components of the pixels of pictures [N, H, W, C] of 0..255, of a few hundred evenly picked."""
     picked = images[:: -(-len(images) // MEASURED)].cpu().flatten(0, 2).double()
     variances, rows = torch.linalg.eigh(picked.T.cov().reshape(images.shape[3], -1))
     return Colors(rows.T.flip(0).float(), variances.flip(0).clamp_min(0).sqrt().float())

@@ -10,6 +10,7 @@ from striate.data.decoding import Split
 from striate.data.opening import again, open
 from striate.data.packing import pack, read_size
 from striate.data.pictures import FORMATS, MAX_PIXELS, picture, picture_and_size
+from striate.data.scaling import array_picture
 from striate.data.sources import Form
 from striate.data.streaming import Images, Streamed
 from striate.data.targets import Targets
@@ -26,6 +27,7 @@ __all__ = [
     "Streamed",
     "Targets",
     "again",
+    "array_picture",
     "as_rgb",
     "channels",
     "open",

@@ -1,9 +1,11 @@
-"""Colour spaces of 8-bit pictures, [..., 3], each channel 0..255, and the way back for showing them.
+"""Colour spaces of pictures, [..., 3], each channel 0..255, and the way back to 8 bits for showing them.
 
 hsv: hue, saturation, value (Smith 1978), a full turn of hue is 255. ycbcr: full range, as JPEG files hold it
 (ITU-T T.871, section 7). xyz: CIE 1931 of sRGB (IEC 61966-2-1) under D65, as shares of white; it is linear in
 light, so dark shades come close together in 8 bits.
 """
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,7 @@ import numpy.typing as npt
 from striate.data.modes import U8
 
 F64 = npt.NDArray[np.float64]
+Values = npt.NDArray[np.floating[Any]]
 
 COLORS = ("rgb", "grey", "hsv", "ycbcr", "xyz")
 WHITE = np.array([0.9505, 1.0, 1.0890])
@@ -39,14 +42,28 @@ def base(color: str) -> str:
 
 def converted(rgb: U8, color: str) -> U8:
     """RGB pixels in another space; "rgb" and "grey" come back as they are."""
-    convert = {"hsv": _to_hsv, "ycbcr": _to_ycbcr, "xyz": _to_xyz}.get(color)
-    return rgb if convert is None else _rounded(convert(rgb.astype(np.float64)))
+    return (
+        rgb if color not in _CONVERT else rounded(converted_values(rgb.astype(np.float64), color))
+    )
 
 
-def shown(pixels: U8, color: str) -> U8:
-    """Pixels of any space as RGB (grey stays grey), to within what 8 bits lost."""
+def converted_values(rgb: Values, color: str) -> Values:
+    """The same of RGB values that are not whole, which are not rounded either."""
+    convert = _CONVERT.get(color)
+    return rgb if convert is None else np.clip(convert(rgb.astype(np.float64)), 0, 255)
+
+
+def shown(pixels: U8 | Values, color: str) -> U8:
+    """Pixels of any space as 8-bit RGB (grey stays grey), to within what 8 bits lost."""
     convert = {"hsv": _from_hsv, "ycbcr": _from_ycbcr, "xyz": _from_xyz}.get(color)
-    return pixels if convert is None else _rounded(convert(pixels.astype(np.float64)))
+    return rounded(pixels if convert is None else convert(pixels.astype(np.float64)))
+
+
+def rounded(values: U8 | Values) -> U8:
+    """Values as 8 bits, clipped to 0..255; pixels of 8 bits come back as they are."""
+    if values.dtype == np.uint8:
+        return values.view(np.uint8)
+    return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
 
 
 def _to_hsv(rgb: F64) -> F64:
@@ -88,5 +105,4 @@ def _from_xyz(xyz: F64) -> F64:
     return 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
-def _rounded(values: F64) -> U8:
-    return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+_CONVERT = {"hsv": _to_hsv, "ycbcr": _to_ycbcr, "xyz": _to_xyz}

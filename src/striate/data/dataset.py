@@ -24,7 +24,7 @@ from striate.data.modes import U8
 from striate.data.pillow import without_warnings
 from striate.data.shards import Sharded
 from striate.data.sources import I64, Form, Pixels, Source
-from striate.data.streaming import Images, Kept, kept, unreadable
+from striate.data.streaming import Decoded, Images, decoded_or_streamed, unreadable
 from striate.errors import ArgumentError, DataError, nearest
 from striate.report import Result
 
@@ -44,7 +44,8 @@ class Arrays:
     """The sound items of a split, decoded.
 
     Attributes:
-        inputs: an array [N, ...], of pictures uint8 [N, H, W, C]; or a stream where the cache is too small for one.
+        inputs: an array [N, ...], of pictures [N, H, W, C] of 0 to 255, uint8 or, of more than 8 bits, float32; or a
+            stream where the cache is too small for one.
         targets: what belongs to them, an array with the items along its first axis, or a stream of masks.
         names: of the N items.
         numbers: of the items in the split as listed [N], broken ones counted.
@@ -73,6 +74,7 @@ class Data(Result):
         splits: "train", "val", "test" as far as there are.
         ignored: what else lies there, counted by kind.
         note: a line about how the path was understood.
+        warnings: lines about what may spoil a training, known without decoding all of it.
         read_as: the name of the layout, as `layout=` takes it, and why it was taken.
         others: the other ways to read it: the layout's name, and how many items it would give.
         task: what nets learn from it, by its name.
@@ -89,6 +91,7 @@ class Data(Result):
     policy: Policy
     store: Store
     note: str = ""
+    warnings: tuple[str, ...] = ()
     task: str = "classify"
     outputs: tuple[str, ...] = ()
     read_as: tuple[str, str] = ("", "")
@@ -96,8 +99,8 @@ class Data(Result):
     faults: tuple[Fault, ...] = ()
     _broken: dict[str, Broken] = field(default_factory=dict[str, Broken], init=False)
     _thumbs: dict[str, U8] = field(default_factory=dict[str, U8], init=False)
-    _last: dict[tuple[str, str], tuple[Form, Kept]] = field(
-        default_factory=dict[tuple[str, str], tuple[Form, Kept]], init=False
+    _last: dict[tuple[str, str], tuple[Form, Decoded]] = field(
+        default_factory=dict[tuple[str, str], tuple[Form, Decoded]], init=False
     )
 
     def __repr__(self) -> str:
@@ -339,8 +342,8 @@ class Data(Result):
             progress: called with (done, total) while decoding.
 
         Returns:
-            Inputs, of pictures uint8 [N, H, W, C], mapped from the cache, shared with this object, or a stream;
-            targets; names.
+            Inputs, of pictures [N, H, W, C] of 0 to 255, uint8 or, of more than 8 bits, float32, mapped from the
+            cache, shared with this object, or a stream; targets; names.
 
         Raises:
             ArgumentError: there is no such split, or pictures of different sizes and no size.
@@ -348,10 +351,10 @@ class Data(Result):
         """
         held = self._split(split)
         part, form = held.part, self._form(size, color, fit)
-        inputs = self._kept(split, "inputs", part.source, form, progress)
+        inputs = self._decoded(split, "inputs", part.source, form, progress)
         masks = part.targets.source
         form_of_masks = Form(form.size, "grey", form.fit)
-        found = self._kept(split, "targets", masks, form_of_masks, None) if masks else None
+        found = self._decoded(split, "targets", masks, form_of_masks, None) if masks else None
         lost = {} if found is None else _of_masks(found.broken)
         broken = {**lost, **inputs.broken, **held.unusable()}
         self._broken[split] = broken
@@ -410,14 +413,14 @@ class Data(Result):
         pictures.check_form(wanted, color)
         return Form((int(wanted[0]), int(wanted[1])) if wanted else None, color, fit)
 
-    def _kept(
+    def _decoded(
         self, split: str, what: str, source: Source, form: Form, progress: Progress | None
-    ) -> Kept:
+    ) -> Decoded:
         """The inputs or targets of a split; those of the last form asked for are remembered, being asked for again."""
         last, found = self._last.get((split, what), (None, None))
         if found is None or last != form:
             held = self._split(split)
-            found = kept(
+            found = decoded_or_streamed(
                 source, held.names, partial(held.digests, what), self.store, form, progress
             )
             self._last[split, what] = (form, found)
@@ -445,7 +448,7 @@ class Data(Result):
             else [list(pair) for pair in self.near_duplicates],
             "near_leaks": self.near_leaks,
             "contradictions": [list(pair) for pair in self.contradictions],
-            "warnings": summary.class_warnings(self.classes, counts),
+            "warnings": [*self.warnings, *summary.class_warnings(self.classes, counts)],
             "color": self.color if self.pictures else "",
             "counts": {
                 label: {name: held[k] for name, held in counts.items() if held is not None}
@@ -457,6 +460,7 @@ class Data(Result):
             "bad_exif": sum(split.looks.bad_exif for split in self.splits.values()),
             "alpha": sum(split.looks.alpha for split in self.splits.values()),
             "more_bands": sum(split.looks.more_bands for split in self.splits.values()),
+            "reduced": sum(split.looks.reduced for split in self.splits.values()),
             "several_frames": sum(split.looks.several for split in self.splits.values()),
             "note": self.note,
             "faults": [asdict(fault) for fault in self.faults],
@@ -477,7 +481,7 @@ def _of_masks(broken: Broken) -> Broken:
     return {i: f"its mask: {reason}" for i, reason in broken.items()}
 
 
-def _only(found: Kept, sound: I64, count: int) -> Images:
+def _only(found: Decoded, sound: I64, count: int) -> Images:
     """Of the sound items of a source, of `count` in all, those of these numbers."""
     have = np.delete(np.arange(count), list(found.broken))
     if len(have) == len(sound):

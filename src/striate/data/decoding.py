@@ -36,6 +36,7 @@ class Looks:
     header is broken. grey: bool [N]. bad_exif: how many have an EXIF block that cannot be read.
     several: how many hold more frames or pages than the one that is read. alpha: how many are laid on white by their
     transparency. more_bands: how many hold a band beside red, green and blue that is left out.
+    reduced: how many have more than 8 bits of which 8 alone can be read.
     """
 
     digests: list[bytes]
@@ -45,6 +46,7 @@ class Looks:
     several: int
     alpha: int
     more_bands: int
+    reduced: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +169,7 @@ def _looks(source: Source) -> Looks:
         several=sum(look.head is not None and look.head.several for look in found),
         alpha=sum(look.head is not None and look.head.alpha for look in found),
         more_bands=sum(look.head is not None and look.head.more_bands for look in found),
+        reduced=sum(look.head is not None and look.head.reduced for look in found),
     )
 
 
@@ -175,6 +178,8 @@ def key(source: Source, digests: Sequence[bytes], form: Form) -> str:
     size, color, fit = form
     how = getattr(source, "decoder", None) or getattr(source, "limits", None)
     words = f"{VERSION} {PIL.__version__} {size} {color} {how}"
+    if source.dtype != np.uint8:
+        words += f" {source.dtype}"
     digest = hashlib.sha256((words if fit == "cover" else f"{words} {fit}").encode())
     for content in digests:
         digest.update(content)

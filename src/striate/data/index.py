@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from striate.data.cache import Store
 from striate.data.files import shown
+from striate.data.modes import Levels
 from striate.data.pictures import Limits
 from striate.data.sources import I64, Source
 from striate.data.targets import Targets
@@ -43,6 +44,7 @@ class Options:
         store: where archives are unpacked.
         layout: the layout that was asked for, if one was: its name, and its settings behind a colon.
         task: the task that was asked for, if one was.
+        levels: the range of values of pictures of more than 8 bits, if it was said.
     """
 
     ignore: tuple[str, ...]
@@ -50,6 +52,7 @@ class Options:
     store: Store
     layout: str | None = None
     task: str | None = None
+    levels: Levels | None = None
 
     @property
     def settings(self) -> dict[str, str]:
@@ -134,6 +137,8 @@ class Listing:
         faults: what was wrong with parts of targets.
         groups: of items that belong together, by their names, where the data say so.
         tables: SHA-256 of the files that say what belongs to the items, by name.
+        levels: values that became 0 and 255 where inputs of more than 8 bits lie in memory, or as shards say it.
+        warnings: lines about what may spoil a training.
     """
 
     layout: str
@@ -148,6 +153,8 @@ class Listing:
     faults: tuple[Fault, ...] = ()
     groups: Mapping[str, str] = field(default_factory=dict[str, str])
     tables: Mapping[str, str] = field(default_factory=dict[str, str])
+    levels: Levels | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

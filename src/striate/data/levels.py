@@ -1,7 +1,8 @@
-"""The range of values of a set: which grey levels of its deep pictures become 0 and 255, alike for every file of it.
+"""The range of values of a set: which values of its deep pictures become 0 and 255, alike for every file of it.
 
 Files of 8 bits need none. Of those with more (16 and 32 bits, floats) a single one does not say what its type's range
-means: 12 bits lie in 16, counts in 32. So it is measured once, over what is trained on, and recorded.
+means: 12 bits lie in 16, counts in 32. So it is measured once, over what is trained on, and recorded. The pictures of
+such a set are stored as float32 of 0 to 255 by this range, so that no step of their values is lost.
 """
 
 import math
@@ -11,13 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from striate.data import modes, pictures, workers
+from striate.data import pictures, workers
 from striate.data.index import Listing
+from striate.data.modes import Levels
 from striate.data.pillow import without_warnings
 from striate.data.sources import I64, Encoded
 from striate.errors import ArgumentError, DataError
-
-Levels = tuple[float, float]
 
 _LOOKED_AT = 64  # pictures whose headers tell whether a set is deep
 _READ = 500  # deep pictures that are measured
@@ -63,35 +63,50 @@ def of_set(listing: Listing, given: Levels | None) -> tuple[Listing, Levels | No
     """With inputs that share the range of values, and that range; None where no picture is deep.
 
     Args:
-        listing: with its splits.
+        listing: with its splits; levels that it has already are those of inputs in memory, or were recorded.
         given: the range, where somebody said it.
     """
     train = listing.parts.get("train") or next(iter(listing.parts.values()))
     source = train.source
     if not isinstance(source, Encoded) or not len(source):
-        return listing, None
+        return (
+            listing if listing.levels is None else _said(listing, listing.levels)
+        ), listing.levels
+    levels = given or listing.levels
     if not _any_deep(source):
-        return (listing, None) if given is None else (_ranged(listing, given, []), given)
+        return (listing, None) if levels is None else (_ranged(listing, levels), levels)
     found = _measured(source)
-    levels = given or (None if found is None else around(found[0], found[1], whole=found[2]))
+    if levels is None and found is not None:
+        levels = around(found[0], found[1], whole=found[2])
     if levels is None:
         return listing, None
-    notes = [f"values from {levels[0]:g} to {levels[1]:g} become 0 to 255, in all pictures alike"]
-    if found is not None and found[1] - found[0] < SMALL * (levels[1] - levels[0]):
-        notes.append(
-            f"they use {found[0]:g} to {found[1]:g} of it alone: levels= sets another range"
-        )
-    return _ranged(listing, levels, notes), levels
+    small = () if found is None else narrow(found[0], found[1], levels)
+    return _said(_ranged(listing, levels), levels, small), levels
 
 
-def _ranged(listing: Listing, levels: Levels, notes: list[str]) -> Listing:
+def narrow(low: float, high: float, levels: Levels) -> tuple[str, ...]:
+    """The warning that values from low to high use a small part of their range, or none."""
+    if high - low >= SMALL * (levels[1] - levels[0]):
+        return ()
+    return (
+        f"the values use {low:g} to {high:g} of a range from {levels[0]:g} to {levels[1]:g} alone: levels= sets another",
+    )
+
+
+def _said(listing: Listing, levels: Levels, warnings: tuple[str, ...] = ()) -> Listing:
+    """With a note of the range, and more warnings."""
+    note = f"values from {levels[0]:g} to {levels[1]:g} become 0 to 255, in all pictures alike"
+    notes = "; ".join([*([listing.note] if listing.note else []), note])
+    return replace(listing, note=notes, warnings=(*listing.warnings, *warnings))
+
+
+def _ranged(listing: Listing, levels: Levels) -> Listing:
     """With inputs of this range."""
     parts = {
         name: replace(part, source=_with(part.source, levels))
         for name, part in listing.parts.items()
     }
-    known = [listing.note] if listing.note else []
-    return replace(listing, parts=parts, note="; ".join([*known, *notes]))
+    return replace(listing, parts=parts)
 
 
 def _with(source: Any, levels: Levels) -> Any:
@@ -141,7 +156,6 @@ def _values(source: Encoded, i: int) -> npt.NDArray[Any] | None:
     if not _is_deep(source, i):
         return None
     try:
-        im = pictures.loaded(source.data(i), source.limits)
+        return pictures.deep_values(source.data(i), source.limits)
     except DataError:
         return None
-    return np.asarray(im) if im.mode in modes.DEEP else None

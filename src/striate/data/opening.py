@@ -72,8 +72,8 @@ def open(  # noqa: PLR0913 - all of them are settings by name
     check_share(val)
     check_rule(split)
     patterns = (ignore,) if isinstance(ignore, str) else tuple(ignore)
-    limits = Limits(tuple(name.upper() for name in formats), max_pixels, depth.check(levels))
-    options = Options(patterns, limits, store(cache), layout, task)
+    limits = Limits(tuple(name.upper() for name in formats), max_pixels)
+    options = Options(patterns, limits, store(cache), layout, task, depth.check(levels))
     when = policy(broken)
     listing = _listing(path, options)
     if listing.task == "classify" and len(listing.classes) < 2:
@@ -81,7 +81,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
         raise DataError(
             f"{shown(path)} has one class only ({name}): at least two are needed to tell apart"
         )
-    listing, used = depth.of_set(with_splits(listing, val, split, seed), options.limits.levels)
+    listing, used = depth.of_set(with_splits(listing, val, split, seed), options.levels)
     named = path in builtin.NAMES or is_address(path)
     return Data(
         origin={
@@ -108,6 +108,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
         policy=when,
         store=options.store,
         note=listing.note,
+        warnings=listing.warnings,
         task=listing.task,
         outputs=listing.outputs,
         read_as=listing.read_as,

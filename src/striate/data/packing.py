@@ -10,7 +10,9 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import tarfile
+import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,7 +88,8 @@ def pack(data: Data, out: Path, *, size: int = SIZE, progress: Bar | None = None
     """Pack opened data into shards below `out`, or go on with a packing that was stopped.
 
     Args:
-        data: what `striate.data.open` gave. Encoded pictures keep their bytes, arrays become PNG.
+        data: what `striate.data.open` gave. Encoded pictures keep their bytes, arrays become PNG, of 16 bits where
+            they have more than 8.
         out: a folder, new, empty, or of a packing of the same data.
         size: bytes of a shard; one picture that is larger has a shard to itself.
         progress: called with a word and (done, total) while pictures are checked and packed.
@@ -204,6 +207,17 @@ class _Work:
             split.part.groups is None for split in self.data.splits.values()
         )
         return shards.LABELS_ALONE if bare else shards.VERSION
+
+    @property
+    def levels(self) -> list[float] | None:
+        """The range of values of the pictures as they are packed, where they have more than 8 bits."""
+        if any(
+            split.source.in_memory and split.source.dtype != np.uint8
+            for split in self.data.splits.values()
+        ):
+            return [0.0, 65535.0]
+        own = any(isinstance(split.source, Encoded) for split in self.data.splits.values())
+        return list(self.data.levels) if own and self.data.levels else None
 
     def room(self) -> int:
         """An upper bound of what the shards need, headers and padding included."""
@@ -348,7 +362,7 @@ def _write_index(work: _Work, parts: list[_Part]) -> None:
     """The table first, then what names it."""
     table = b"".join([*(rows.tobytes() for rows in work.rows(parts).values()), work.names()])
     data = work.data
-    index = {
+    index: dict[str, Any] = {
         "format": shards.FORMAT,
         "version": work.version,
         "fingerprint": data.fingerprint,
@@ -357,6 +371,8 @@ def _write_index(work: _Work, parts: list[_Part]) -> None:
         "shards": [vars(part.shard) for part in parts],
         "table": {**_described(table), "columns": ROW.descr},
     }
+    if work.levels:
+        index["levels"] = work.levels
     if work.version != shards.LABELS_ALONE:
         targets = safetensors.numpy.save(work.columns(parts))
         index |= {"task": data.task, "kind": data.kind, "outputs": list(data.outputs)}
@@ -382,7 +398,24 @@ def _encoded(split: Split, i: int) -> bytes:
             raise DataError(f"{split.names[i]} changed while it was packed: begin again")
         return data
     image = source.decode(i, Form(None, "grey" if split.grey else "rgb"))
+    if image.dtype != np.uint8:
+        return _png_of_16_bits(np.rint(image * 257.0).astype(np.uint16))
     return _png(image[..., 0] if image.shape[-1] == 1 else image)
+
+
+def _png_of_16_bits(image: npt.NDArray[np.uint16]) -> bytes:
+    """A picture [H, W, 1 or 3] as PNG (ISO 15948), which Pillow writes in grey alone."""
+    height, width, channels = image.shape
+    rows = np.zeros(
+        (height, 1 + 2 * width * channels), np.uint8
+    )  # each begins with its filter: none
+    rows[:, 1:] = image.astype(">u2").reshape(height, -1).view(np.uint8)
+    header = struct.pack(">IIBBBBB", width, height, 16, 0 if channels == 1 else 2, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(part)) + kind + part + struct.pack(">I", zlib.crc32(kind + part))
+        for kind, part in parts
+    )
 
 
 def _png(image: npt.NDArray[np.uint8]) -> bytes:

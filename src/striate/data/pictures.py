@@ -10,13 +10,16 @@ up to `max_pixels` is accepted.
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
     Image,
+    ImageFile,
     JpegImagePlugin,
     PngImagePlugin,
     PpmImagePlugin,
@@ -25,7 +28,7 @@ from PIL import (
 )
 
 from striate.data import colors, files, modes, pillow
-from striate.data.modes import U8
+from striate.data.modes import F32, F64, U8, Levels
 from striate.data.pillow import without_warnings
 from striate.errors import ArgumentError, DataError, nearest
 
@@ -86,12 +89,13 @@ class Limits:
     Attributes:
         formats: that are tried.
         max_pixels: the most that a header may state.
-        levels: values of pictures of more than 8 bits that become 0 and 255; None: as each one suggests.
+        levels: values of pictures of more than 8 bits that become 0 and 255, and then all pictures are float32 of that
+            range; None: each becomes 8 bits as it suggests itself.
     """
 
     formats: tuple[str, ...] = FORMATS
     max_pixels: int = MAX_PIXELS
-    levels: tuple[float, float] | None = None
+    levels: Levels | None = None
 
     def __post_init__(self) -> None:
         for name in self.formats:
@@ -108,6 +112,7 @@ class Head:
     alpha: it is transparent in places, and laid on white.
     more_bands: it has a band beside red, green and blue, which is left out.
     deep: its values have more than 8 bits.
+    reduced: likewise, in a form of which 8 bits alone can be read.
     orientation: 1 to 8 as EXIF numbers how the stored pixels are turned; 1 is upright.
     """
 
@@ -119,6 +124,7 @@ class Head:
     alpha: bool = False
     more_bands: bool = False
     deep: bool = False
+    reduced: bool = False
     orientation: int = 1
 
 
@@ -130,6 +136,7 @@ def picture(
     fit: str = "cover",
     max_pixels: int = MAX_PIXELS,
     formats: tuple[str, ...] = FORMATS,
+    levels: Levels | None = None,
 ) -> U8:
     """Decode one picture.
 
@@ -141,20 +148,21 @@ def picture(
         fit: "cover" as said of `size`, or "stretch": each side scaled by itself, nothing cut off.
         max_pixels: more than these are refused before decoding.
         formats: the formats that are tried.
+        levels: values of a picture of more than 8 bits that become 0 and 255; None: as it suggests itself.
 
     Returns:
-        Pixels 0..255, uint8 [H, W, C].
+        Pixels 0..255, uint8 [H, W, C], of deeper pictures rounded.
 
     Raises:
         ArgumentError: size, color or formats is none of those.
         DataError: the picture cannot be read; the message names the file and the reason.
     """
     check_form(size, color)
-    limits = Limits(formats, max_pixels)
+    limits = Limits(formats, max_pixels, levels)
     try:
         data = source if isinstance(source, bytes) else files.read(source)
         with without_warnings():
-            return decode(data, size=size, color=color, limits=limits, fit=fit)
+            return colors.rounded(decode(data, size=size, color=color, limits=limits, fit=fit))
     except DataError as error:
         name = "the picture" if isinstance(source, bytes) else files.shown(source)
         raise DataError(f"{name}: {error}") from error
@@ -167,9 +175,12 @@ def picture_and_size(
     color: str,
     fit: str = "cover",
     max_pixels: int = MAX_PIXELS,
-    levels: tuple[float, float] | None = None,
-) -> tuple[U8, tuple[int, int]]:
-    """`picture`, and the height and width that it has itself, upright; levels: those of the data a net was trained on.
+    levels: Levels | None = None,
+) -> tuple[U8 | F32, tuple[int, int]]:
+    """A picture as a net reads it, and the height and width that it has itself, upright.
+
+    The arguments are those of `picture`; levels: those of the data that the net was trained on. Where they are given
+    the pixels are float32, with all the depth that the file has.
 
     Raises:
         DataError: the picture cannot be read; the message names the file and the reason.
@@ -199,12 +210,17 @@ def check_form(size: tuple[int, int] | None, color: str) -> None:
 
 def decode(
     data: bytes, *, size: tuple[int, int] | None, color: str, limits: Limits, fit: str = "cover"
-) -> U8:
-    """The pixels of encoded bytes, as `picture` describes; call it inside `without_warnings`.
+) -> U8 | F32:
+    """The pixels of encoded bytes, as `picture` describes, float32 where the limits have levels.
+
+    Call it inside `without_warnings`.
 
     Raises:
         DataError: with the reason alone.
     """
+    bands = None if limits.levels is None else wide(data, limits)
+    if bands is not None and limits.levels is not None:
+        return formed_values(modes.scaled_colour(bands, limits.levels), size, color, fit)
     im = (
         pillow.small_jpeg(data)
         if "JPEG" in limits.formats and data[:3] == b"\xff\xd8\xff"
@@ -220,11 +236,28 @@ def formed(
     size: tuple[int, int] | None,
     color: str,
     fit: str = "cover",
-    levels: tuple[float, float] | None = None,
-) -> U8:
-    """A loaded picture at a size and in a colour space, [H, W, C]."""
-    plain = modes.plain(im, colors.base(color), levels)
-    return colors.converted(fitted(plain, size, fit), color)
+    levels: Levels | None = None,
+) -> U8 | F32:
+    """A loaded picture at a size and in a colour space, [H, W, C]; float32 where levels are given."""
+    if levels is not None and im.mode in modes.DEEP:
+        return formed_values(modes.scaled(im, levels), size, color, fit)
+    plain = modes.plain(im, colors.base(color))
+    pixels = colors.converted(fitted(plain, size, fit), color)
+    return pixels if levels is None else pixels.astype(np.float32)
+
+
+def formed_values(
+    values: F64,
+    size: tuple[int, int] | None,
+    color: str,
+    fit: str = "cover",
+) -> F32:
+    """Values 0 to 255 of a deep picture, [H, W, 1 or 3], at a size and in a colour space, not rounded."""
+    planes = modes.in_channels(values, colors.base(color))
+    if size is not None and size != planes.shape[:2]:
+        each = (Image.fromarray(plane.astype(np.float32)) for plane in np.moveaxis(planes, -1, 0))
+        planes = np.stack([np.asarray(_resized(im, size, fit)) for im in each], -1)
+    return colors.converted_values(planes, color).astype(np.float32)
 
 
 def fitted(
@@ -242,11 +275,20 @@ def fitted(
         resampling: bilinear, or nearest for class numbers.
     """
     if size is not None and size != (im.height, im.width):
-        height, width = size
-        box = _covering(im, size) if fit == "cover" else (0.0, 0.0, im.width, im.height)
-        im = im.resize((width, height), resampling, box=box)
+        im = _resized(im, size, fit, resampling)
     channels = 1 if im.mode == "L" else 3
     return np.frombuffer(im.tobytes(), np.uint8).reshape(im.height, im.width, channels)
+
+
+def _resized(
+    im: Image.Image,
+    size: tuple[int, int],
+    fit: str,
+    resampling: Image.Resampling = Image.Resampling.BILINEAR,
+) -> Image.Image:
+    height, width = size
+    box = _covering(im, size) if fit == "cover" else (0.0, 0.0, im.width, im.height)
+    return im.resize((width, height), resampling, box=box)
 
 
 def _covering(im: Image.Image, size: tuple[int, int]) -> tuple[float, float, float, float]:
@@ -283,7 +325,8 @@ def head(data: bytes, limits: Limits) -> Head:
         several=_several(im),
         orientation=orientation or 1,
         alpha=im.has_transparency_data and not _unnamed_band(im),
-        deep=im.mode in modes.DEEP,
+        deep=im.mode in modes.DEEP or _low_bytes(im) is not None,
+        reduced=_reduced(im),
         more_bands=_unnamed_band(im) or _bands(im) > len(im.getbands()),
     )
 
@@ -349,7 +392,7 @@ def format_of(prefix: bytes, formats: tuple[str, ...]) -> str | None:
     return None
 
 
-def _open(data: bytes, limits: Limits) -> Image.Image:
+def _open(data: bytes, limits: Limits) -> ImageFile.ImageFile:
     """Read the header alone, in the one format that the first bytes promise."""
     name = format_of(data[:_PREFIX], limits.formats)
     if name is None:
@@ -394,9 +437,62 @@ def loaded(data: bytes, limits: Limits) -> Image.Image:
         return _load(data, None, limits)
 
 
+def deep_values(data: bytes, limits: Limits) -> npt.NDArray[Any] | None:
+    """The values of a picture of more than 8 bits as its file has them, [H, W] or [H, W, C]; None of others.
+
+    Raises:
+        DataError: with the reason alone.
+    """
+    with without_warnings():
+        bands = wide(data, limits)
+        if bands is not None:
+            return bands[..., :3]
+        im = _load(data, None, limits)
+    return np.asarray(im) if im.mode in modes.DEEP else None
+
+
+def wide(data: bytes, limits: Limits) -> npt.NDArray[np.uint16] | None:
+    """A colour picture of 16 bits a channel, [H, W, 3 or 4], of which Pillow alone gives 8; None of others.
+
+    Raises:
+        DataError: with the reason alone.
+    """
+    low = _open(data, limits)
+    swapped = _low_bytes(low)
+    if swapped is None:
+        return None
+    low.tile = swapped
+    high_bytes = np.asarray(_decoded(_open(data, limits), None)).astype(np.uint16)
+    return high_bytes * 256 + np.asarray(_decoded(low, None))
+
+
+def _low_bytes(im: Image.Image) -> list[Any] | None:
+    """What makes Pillow read the low bytes of a colour picture of 16 bits that was just opened; None of others."""
+    tiles: list[Any] = []
+    for tile in getattr(im, "tile", ()):
+        given = tile.args if isinstance(tile.args, tuple) else (tile.args,)
+        other = modes.low_bytes(given[0]) if given and isinstance(given[0], str) else None
+        if other is None:
+            return None
+        args = (other, *given[1:]) if isinstance(tile.args, tuple) else other
+        tiles.append(tile._replace(args=args))
+    return tiles or None
+
+
+def _reduced(im: Image.Image) -> bool:
+    """Whether a picture that was just opened has more than 8 bits that cannot be read: grey with alpha, a colour PPM."""
+    args = [tile.args for tile in getattr(im, "tile", ())]
+    wide_alpha = any(isinstance(each, str) and each.startswith("LA;16") for each in args)
+    wide_ppm = im.format == "PPM" and im.mode == "RGB"
+    return wide_alpha or (wide_ppm and any(isinstance(a, tuple) and a[-1] > 255 for a in args))
+
+
 def _load(data: bytes, size: tuple[int, int] | None, limits: Limits) -> Image.Image:
     """Decode fully and turn upright."""
-    im = _open(data, limits)
+    return _decoded(_open(data, limits), size)
+
+
+def _decoded(im: Image.Image, size: tuple[int, int] | None) -> Image.Image:
     try:
         if size is not None:
             _draft(im, size)

@@ -29,11 +29,12 @@ from striate.data import files, masks, pictures
 from striate.data.byteranges import Place
 from striate.data.cache import Broken
 from striate.data.index import IGNORED, Listing, Options, Part
+from striate.data.levels import check as check_levels
 from striate.data.modes import U8
 from striate.data.pictures import Head, Limits
 from striate.data.sources import I64, Encoded, Form, Look
 from striate.data.targets import Labels, Masks, Targets, restored
-from striate.errors import DataError
+from striate.errors import ArgumentError, DataError
 
 INDEX, TABLE, TARGETS = "index.json", "index.bin", "targets.safetensors"
 AT_WORK = "packing"  # the folder of a packing that is not finished
@@ -205,9 +206,11 @@ def read(place: Place, options: Options) -> Listing:
             classes,
             tuple(files.shown(str(name)) for name in index.get("outputs", ())),
         )
+        levels = check_levels(index.get("levels"))
         columns = _columns(place, index, sizes)
         parts = _parts(source, [files.shown(name) for name in names], counts, about, columns)
     except (
+        ArgumentError,
         ValueError,
         KeyError,
         TypeError,
@@ -218,7 +221,7 @@ def read(place: Place, options: Options) -> Listing:
         raise DataError(
             f"{place.path}: its index is damaged ({error!r}); pack the data again"
         ) from error
-    return _listing(parts, about, options)
+    return replace(_listing(parts, about, options), levels=levels)
 
 
 class _About(NamedTuple):

@@ -17,7 +17,7 @@ from PIL import Image
 
 from striate.data import files, pictures
 from striate.data.colors import channels
-from striate.data.modes import U8
+from striate.data.modes import F32, U8
 from striate.data.pictures import Head, Limits
 from striate.errors import DataError
 
@@ -111,6 +111,11 @@ class Encoded(Source, ABC):
 
     limits: Limits
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8, or float32 where the pictures have more than 8 bits."""
+        return np.dtype(np.uint8 if self.limits.levels is None else np.float32)
+
     @abstractmethod
     def data(self, i: int) -> bytes:
         """The encoded bytes of picture i.
@@ -147,7 +152,7 @@ class Encoded(Source, ABC):
             head = None
         return Look(hashlib.sha256(data).digest(), head)
 
-    def decode(self, i: int, form: Form) -> U8:
+    def decode(self, i: int, form: Form) -> U8 | F32:
         """Its pixels, [H, W, C]."""
         size, color, fit = form
         return pictures.decode(self.data(i), size=size, color=color, limits=self.limits, fit=fit)
@@ -220,10 +225,10 @@ class Block(Encoded):
 
 @dataclass(frozen=True, eq=False)
 class Pixels(Source):
-    """Decoded pictures of one size: uint8 [N, H, W, C] with 1 or 3 channels."""
+    """Decoded pictures of one size: [N, H, W, C] with 1 or 3 channels, uint8 or, of more than 8 bits, float32 0 to 255."""
 
     in_memory: ClassVar[bool] = True
-    images: U8
+    images: U8 | F32
 
     def __len__(self) -> int:
         return len(self.images)
@@ -238,6 +243,11 @@ class Pixels(Source):
         """Height and width."""
         return self.images.shape[1], self.images.shape[2]
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pictures."""
+        return self.images.dtype
+
     def take(self, index: I64) -> "Pixels":
         """A copy of these numbers."""
         return Pixels(self.images[index])
@@ -251,19 +261,23 @@ class Pixels(Source):
         """Hash and header."""
         return Look(self.digest(i), Head(*self.size, grey=self.color == "grey"))
 
-    def ready(self, form: Form) -> U8 | None:
+    def ready(self, form: Form) -> U8 | F32 | None:
         """All pictures, if this is their form."""
         return self.images if (self.size, self.color) == form[:2] else None
 
-    def decode(self, i: int, form: Form) -> U8:
+    def decode(self, i: int, form: Form) -> U8 | F32:
         """Its pixels, [H, W, C]."""
         image = self.images[i]
+        if image.dtype == np.float32:
+            return pictures.formed_values(image.astype(np.float64), *form)
         flat = image[..., 0] if self.color == "grey" else image
         return pictures.formed(Image.fromarray(flat), form.size, form.color, form.fit)
 
     def weights(self) -> I64:
-        """Sums of the pixels."""
-        return np.asarray(self.images.sum(axis=(1, 2, 3), dtype=np.int64))
+        """Sums of the pixels, of those with more than 8 bits to a sixteenth."""
+        if self.images.dtype == np.uint8:
+            return np.asarray(self.images.sum(axis=(1, 2, 3), dtype=np.int64))
+        return np.rint(16 * self.images.sum(axis=(1, 2, 3), dtype=np.float64)).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)

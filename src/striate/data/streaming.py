@@ -1,6 +1,6 @@
 """Items that are decoded whenever they are asked for, because all of them decoded have no room.
 
-N items; pictures have H W pixels and C channels. `kept` decides: the cache where it is large enough, else a stream.
+N items; pictures have H W pixels and C channels. `decoded_or_streamed` decides: the cache where it is large enough, else a stream.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -111,21 +111,21 @@ Images = npt.NDArray[Any] | Streamed
 
 
 @dataclass(frozen=True)
-class Kept:
+class Decoded:
     """The sound items of a split, and the numbers of those that are left out."""
 
     images: Images
     broken: Broken
 
 
-def kept(
+def decoded_or_streamed(
     source: Source,
     names: Sequence[str],
     digests: Callable[[], Sequence[bytes]],
     store: Store,
     form: Form,
     progress: Progress | None,
-) -> Kept:
+) -> Decoded:
     """The items of a source in a form: from memory, from the cache, or as a stream.
 
     Pictures that keep their own sizes, which differ, are a stream whatever they need.
@@ -143,18 +143,18 @@ def kept(
     """
     found = source.ready(form)
     if found is not None:
-        return Kept(found, {})
+        return Decoded(found, {})
     whole = Streamed(source, names, form)
     if source.in_memory and not whole.varied and whole.nbytes <= _IN_MEMORY:
-        return Kept(np.concatenate([items for items, _ in decoded(source, form, progress)]), {})
+        return Decoded(np.concatenate([items for items, _ in decoded(source, form, progress)]), {})
     if whole.varied or whole.nbytes > store.limit:
         broken = _lost(source, progress)
-        return Kept(whole[np.delete(np.arange(len(source)), list(broken))], broken)
+        return Decoded(whole[np.delete(np.arange(len(source)), list(broken))], broken)
     name = key(source, digests(), form)
     stored = store.find(name) or store.keep(
         name, whole.shape, source.dtype, decoded(source, form, progress)
     )
-    return Kept(stored.images, stored.broken)
+    return Decoded(stored.images, stored.broken)
 
 
 def _lost(source: Source, progress: Progress | None) -> Broken:

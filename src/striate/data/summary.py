@@ -58,6 +58,10 @@ def text(data: dict[str, Any]) -> str:
         parts.append(f"alpha: {data['alpha']:,} are transparent in places and are laid on white")
     if data["more_bands"]:
         parts.append(f"bands: of {data['more_bands']:,} the fourth is left out")
+    if data["reduced"]:
+        parts.append(
+            f"depth: of {data['reduced']:,} with more than 8 bits 8 are read: save them without alpha, as PNG or TIFF"
+        )
     if data["several_frames"]:
         parts.append(f"frames: of {data['several_frames']:,} with several the first is read")
     if data["bad_exif"]:

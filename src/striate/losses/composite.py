@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from striate.errors import ArgumentError, nearest
 from striate.losses import classification, grid, maps, yolo
 from striate.ops import boxes
-from striate.probe import tapped
+from striate.probe import layer_output
 
 Loss = Callable[..., Any]  # a value, or a value and its named parts
 Decode = Callable[..., tuple[Tensor, Tensor]]
@@ -150,8 +150,8 @@ class Perceptual:
             p.requires_grad_(False)  # before the forward pass, so that no gradient reaches them
         try:
             return self.loss(
-                tapped(self.net, self.layer, answer),
-                tapped(self.net, self.layer, target).detach(),
+                layer_output(self.net, self.layer, answer),
+                layer_output(self.net, self.layer, target).detach(),
             )
         finally:
             for p in kept:

@@ -1,12 +1,10 @@
-"""What a net is called with: arguments by position and by name, tensors alone or in lists and dictionaries."""
+"""What a net is called with and what it gives: tensors alone, or within lists, mappings and objects."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 from torch import Tensor, nn
-
-from striate.probe.watching import tensors
 
 
 @dataclass(frozen=True)
@@ -50,3 +48,39 @@ def _mapped(given: object, change: Callable[[Tensor], Tensor]) -> object:
         items = [_mapped(item, change) for item in cast("Sequence[object]", given)]
         return items if isinstance(given, list) else tuple(items)
     return given
+
+
+def tensors_within(value: object, depth: int = 12) -> list[Tensor]:
+    """As `tensors`, and in data classes, sets and the attributes of any other object, such as a distribution."""
+    if depth == 0 or isinstance(value, str | bytes | nn.Module | type) or callable(value):
+        return []
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        parts = list(cast("Mapping[object, object]", value).values())
+    elif isinstance(value, list | tuple | set | frozenset):
+        parts = list(cast("Iterable[object]", value))
+    else:
+        slots = [name for name in getattr(value, "__slots__", ()) if hasattr(value, name)]
+        parts = [*getattr(value, "__dict__", {}).values(), *(getattr(value, n) for n in slots)]
+    found = [tensor for part in parts for tensor in tensors_within(part, depth - 1)]
+    return list({id(tensor): tensor for tensor in found}.values())
+
+
+def tensors(value: object) -> list[Tensor]:
+    """Every tensor in nested lists, tuples and mappings, in order."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return [t for item in value for t in tensors(item)] if isinstance(value, list | tuple) else []
+
+
+def foreign(value: object) -> object | None:
+    """The first number or array in nested lists, tuples and mappings that is no tensor, and may come from one."""
+    if isinstance(value, Mapping):
+        value = list(cast("Mapping[object, object]", value).values())
+    if isinstance(value, list | tuple):
+        items = (foreign(item) for item in cast("Iterable[object]", value))
+        return next((item for item in items if item is not None), None)
+    return None if value is None or isinstance(value, Tensor | str | bool) else value

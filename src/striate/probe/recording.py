@@ -8,11 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from striate.probe.calls import Call, Value
-from striate.probe.copying import quiet, random_kept, twin_of
-from striate.probe.flops import FlopCounter
-from striate.probe.inputs import Inputs, as_inputs
-from striate.probe.tracing import Recorder
-from striate.probe.watching import tensors
+from striate.probe.copies import copied, preserved_random_state, without_warnings
+from striate.probe.inputs import Inputs, as_inputs, tensors
+from striate.probe.tracing import FlopCounter, Recorder
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +53,11 @@ def record(net: nn.Module, inputs: Inputs | Sequence[Tensor]) -> Recording:
 
     What the net raises passes through.
     """
-    twin = twin_of(net, "cpu").eval()
+    twin = copied(net, "cpu").eval()
     fed = as_inputs(inputs).mapped(lambda tensor: tensor.detach().to("cpu", copy=True))
     recorder = _Keeper(twin, fed.tensors)
     given = tuple(recorder.value(tensor) for tensor in fed.tensors)
-    with random_kept(), quiet(), torch.no_grad(), recorder:
+    with preserved_random_state(), without_warnings(), torch.no_grad(), recorder:
         fed.call(recorder.net)
     return Recording(
         given,

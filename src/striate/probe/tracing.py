@@ -4,22 +4,28 @@ import sys
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch._ops import HigherOrderOperator
+from torch._ops import HigherOrderOperator, OpOverload
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
+from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from striate.errors import UsageError
 from striate.probe.calls import Call, Trace, Value
-from striate.probe.copying import lazy, quiet, random_kept, twin_of
-from striate.probe.flops import FlopCounter, flops
-from striate.probe.inputs import Inputs, as_inputs
-from striate.probe.scripted import opened
+from striate.probe.copies import (
+    copied,
+    lazy,
+    preserved_random_state,
+    with_stand_ins,
+    without_warnings,
+)
+from striate.probe.inputs import Inputs, as_inputs, foreign, tensors, tensors_within
 from striate.probe.signatures import bind
-from striate.probe.watching import foreign, tensors, tensors_within
 
 
 def trace(
@@ -64,9 +70,9 @@ def trace(
 def runs(net: nn.Module, inputs: Inputs) -> bool:
     """Whether a copy of the net runs on the CPU while nobody watches it."""
     fed = inputs.mapped(lambda like: _input(like, "cpu"))
-    with random_kept(), quiet(), torch.no_grad():
+    with preserved_random_state(), without_warnings(), torch.no_grad():
         try:
-            fed.call(twin_of(net, "cpu").eval())
+            fed.call(copied(net, "cpu").eval())
         except Exception:  # noqa: BLE001 - any code may stand in a net
             return False
     return True
@@ -82,13 +88,20 @@ def _uncompiled(net: nn.Module, inputs: Inputs, device: str, *, training: bool) 
 
 
 def _run(net: nn.Module, inputs: Inputs, device: str, *, training: bool) -> Trace:
-    twin = twin_of(net, device).train(training)
+    twin = copied(net, device).train(training)
     fed = inputs.mapped(lambda like: _input(like, device))
     output, error = None, None
     counter = FlopCounter()
     recorder = Recorder(twin, fed.tensors, counter)
     given = tuple(recorder.value(tensor) for tensor in fed.tensors)
-    with random_kept(), quiet(), torch.no_grad(), counter, torch.device(device), recorder:
+    with (
+        preserved_random_state(),
+        without_warnings(),
+        torch.no_grad(),
+        counter,
+        torch.device(device),
+        recorder,
+    ):
         try:
             output = fed.call(recorder.net)
         except Exception as problem:  # noqa: BLE001 - any code may stand in a net
@@ -123,6 +136,52 @@ class _Frame:
     calls: int = 0
 
 
+def flops(kernel: object, args: tuple[object, ...], kwargs: dict[str, object], out: object) -> int:
+    """Floating-point operations of one kernel, two a multiply-add; 0 if PyTorch has no formula for it."""
+    rules = cast("dict[object, Callable[..., int]]", flop_registry)
+    rule = rules.get(kernel.overloadpacket) if isinstance(kernel, OpOverload) else None
+    return 0 if rule is None else rule(*args, **kwargs, out_val=out)
+
+
+class FlopCounter(TorchDispatchMode):
+    """Counts by the formulas of `torch.utils.flop_counter` while it is entered; `total` is the sum so far.
+
+    PyTorch's own `FlopCounterMode` counts the same, but sets hooks on every module of the process and
+    takes twice as long.
+    """
+
+    supports_higher_order_operators = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing compiles in here; True wraps every kernel to make sure of it
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
+        kwargs = kwargs or {}
+        if (
+            isinstance(func, OpOverload)
+            and func.overloadpacket not in flop_registry
+            and not any(map(is_traceable_wrapper_subclass, (*args, *kwargs.values())))
+        ):
+            with self:  # a composite kernel is counted by the parts it is made of
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        out = func(*args, **kwargs)
+        self.total += flops(func, args, kwargs, out)
+        return out
+
+
 class Recorder(TorchFunctionMode):
     """Writes down each torch function as it is called, with the module that stands on top of the stack.
 
@@ -149,7 +208,7 @@ class Recorder(TorchFunctionMode):
             self._know(parameter, params=(name,))
         for tensor in inputs:
             self._know(tensor, live=True)
-        self.net = opened(net)
+        self.net = with_stand_ins(net)
         for path, module in self.net.named_modules():
             self._follow(path, module)
 

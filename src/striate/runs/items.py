@@ -64,7 +64,7 @@ class Held:
         if pre.color and pre.fit == "cover":
             shown = as_rgb(shown, pre.color)
         elif pre.color:  # answers lie in the places of the picture itself
-            shown = self.split.source.decode(number, Form(None, "rgb"))
+            shown = as_rgb(self.split.source.decode(number, Form(None, "rgb")), "rgb")
         truth = self.split.targets.truth(number)
         return Item(self.arrays.names[i], shown, truth, answer, self.rows[i])
 

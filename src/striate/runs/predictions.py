@@ -154,14 +154,17 @@ def _read(used: Net, file: Path, max_pixels: int) -> Read | str:
     form = used.preprocessing.form
     if not form.color:
         return _array(file, used.preprocessing.shape)
+    levels = used.preprocessing.levels
     try:
+        if file.suffix == ".npy":
+            return data_room.array_picture(file, form, levels)
         return data_room.picture_and_size(
             file,
             size=form.size,
             color=form.color,
             fit=form.fit,
             max_pixels=max_pixels,
-            levels=used.preprocessing.levels,
+            levels=levels,
         )
     except DataError as error:
         return str(error).removeprefix(f"{file}: ")  # the prediction names it
@@ -177,6 +180,15 @@ def _array(file: Path, shape: tuple[int, ...]) -> Read | str:
         came = list(found.shape) if isinstance(found, np.ndarray) else type(found).__name__
         return f"{came}, expected one array {list(shape)} in a .npy file"
     return found, (0, 0)
+
+
+def _shown(used: Net, file: Path, max_pixels: int) -> NDArray[np.uint8]:
+    """The picture of a file for people, in its own size: 8 bits, in the range that the net reads it in."""
+    levels = used.preprocessing.levels
+    if file.suffix == ".npy":
+        pixels, _ = data_room.array_picture(file, data_room.Form(None, "rgb"), levels)
+        return data_room.as_rgb(pixels, "rgb")
+    return data_room.picture(file, color="rgb", max_pixels=max_pixels, levels=levels)
 
 
 class Folder:
@@ -238,7 +250,7 @@ class Folder:
         """What people use beside the JSON; the paths of the files by what they are."""
         if not used.preprocessing.color:
             return {}
-        picture = partial(data_room.picture, file, color="rgb", max_pixels=max_pixels)
+        picture = partial(_shown, used, file, max_pixels)
         names = used.task.files(self._stems[file], picture, answer, self.path)
         return {what: str(self.path / name) for what, name in names.items()}
 

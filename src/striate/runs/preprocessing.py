@@ -5,10 +5,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data import Form, Images, channels
 from striate.errors import CheckpointError
+
+F64 = NDArray[np.float64]
+
+_STEP = 255 / 65535  # of 16 bits, in values 0..255
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,8 @@ class Preprocessing:
         mean: a channel, of pictures for values 0..255, measured on the training items.
         std: likewise the standard deviation.
         fit: how pictures are brought to `resize`; see `striate.data.Data.arrays`. Only of "cover" the middle is taken.
-        levels: values of pictures of more than 8 bits that become 0 and 255; None where there were none such.
+        levels: values of pictures of more than 8 bits that become 0 and 255, all steps between them kept; None where
+            there were none such.
     """
 
     size: tuple[int, ...]
@@ -48,7 +54,7 @@ class Preprocessing:
         """With mean and deviation of up to `limit` of the inputs, evenly picked.
 
         Args:
-            inputs: pictures [N, H, W, C] uint8, or arrays [N, C, ...] where `color` is "".
+            inputs: pictures [N, H, W, C] of 0 to 255, or arrays [N, C, ...] where `color` is "".
             size: as the class has it.
             color: as the class has it.
             fit: as the class has it.
@@ -58,16 +64,7 @@ class Preprocessing:
         if not color:
             mean, std = _moments(np.asarray(some, np.float64))
             return cls(tuple(inputs.shape[1:]), (), color, mean, std, fit)
-        counts = np.zeros(
-            (channels(color), 256), np.int64
-        )  # a histogram: pixels need no room as floats
-        for image in some:
-            for channel in range(len(counts)):
-                counts[channel] += np.bincount(image[..., channel].ravel(), minlength=256)
-        share = counts / counts.sum(1, keepdims=True)
-        mean = share @ np.arange(256)
-        variance = (share * (np.arange(256) - mean[:, None]) ** 2).sum(1)
-        std = np.sqrt(variance).clip(1.0)  # a constant channel must not be blown up
+        mean, std = (_of_bytes if inputs.dtype == np.uint8 else _of_floats)(some, channels(color))
         stored = tuple(inputs.shape[1:3]) if min(inputs.shape[1:3]) else ()
         return cls(size, stored, color, tuple(mean.tolist()), tuple(std.tolist()), fit)
 
@@ -141,19 +138,49 @@ class Preprocessing:
         return stored / stored.new_tensor((1, wide, high, wide, high))
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Pictures [N, H, W, C] uint8 as a float32 batch [N, C, H, W], channels last in memory; arrays as they lie."""
+        """Stored inputs as what the net reads, float32; they are left as they are.
+
+        Pictures [N, H, W, C] of 0 to 255 become [N, C, H, W], channels last in memory; other arrays lie as they did.
+        """
         mean = torch.tensor(self.mean, device=images.device)
         std = torch.tensor(self.std, device=images.device)
-        x = images.float()
         if not self.color:
+            x = images.float()
             axes = (-1, *(1,) * (x.ndim - 2))
             return (x - mean.view(axes)) / std.view(axes) if x.ndim > 1 else (x - mean) / std
+        x = images.to(torch.float32, copy=True)  # what follows is done in place
         if x.is_contiguous():  # a row at a time: three numbers at a time take eight times as long
             wide = x.shape[2]
             x.flatten(2).sub_(mean.repeat(wide)).div_(std.repeat(wide))
         else:
             x.sub_(mean).div_(std)
         return x.permute(0, 3, 1, 2)
+
+
+def _of_bytes(images: Images, count: int) -> tuple[F64, F64]:
+    """Mean and deviation of each of `count` channels of pictures of 8 bits, by a histogram: they need no room as floats."""
+    counts = np.zeros((count, 256), np.int64)
+    for image in images:
+        for channel in range(count):
+            counts[channel] += np.bincount(image[..., channel].ravel(), minlength=256)
+    share = counts / counts.sum(1, keepdims=True)
+    mean = share @ np.arange(256)
+    variance = (share * (np.arange(256) - mean[:, None]) ** 2).sum(1)
+    return mean, np.sqrt(variance).clip(1.0)  # a constant channel must not be blown up
+
+
+def _of_floats(images: Images, count: int) -> tuple[F64, F64]:
+    """The same of deeper pictures, added up picture by picture (Chan, Golub and LeVeque 1979)."""
+    pixels, mean, squares = 0, np.zeros(count), np.zeros(count)
+    for image in images:
+        values = image.reshape(-1, count).astype(np.float64)
+        own = values.mean(0)
+        total = pixels + len(values)
+        squares += ((values - own) ** 2).sum(0) + (own - mean) ** 2 * pixels * len(values) / total
+        mean += (own - mean) * len(values) / total
+        pixels = total
+    std = np.sqrt(squares / max(1, pixels))
+    return mean, np.where(std > _STEP, std, 1.0)  # as above; values may use little of their range
 
 
 def _moments(values: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -26,7 +26,7 @@ class Batches:
     in size by at most one item, so there is no small last one that batch normalisation would suffer from.
     """
 
-    inputs: Tensor  # pictures [N, H, W, C] uint8, with some pixels around for shifts; or arrays [N, ...]
+    inputs: Tensor  # pictures [N, H, W, C] of 0..255, with some pixels around for shifts; or arrays [N, ...]
     targets: Tensor  # with the items along the first axis, see `striate.data.targets`
     preprocessing: Preprocessing
     batch: int

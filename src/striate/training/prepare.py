@@ -72,6 +72,8 @@ def prepare(
             progress.say(streams.explained(split, arrays.inputs, data))
     fed = feeding.preprocessing(decoded["train"], recipe, progress.say, fit=fit)
     fed = replace(fed, levels=data.levels)
+    for line in data.warnings:
+        progress.say(f"note: {line}")
     device = ranks.device(recipe.device)
     batches = training_batches(data, recipe, device, fed, ranks)
     task = kind.of(data, recipe)

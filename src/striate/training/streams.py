@@ -40,7 +40,7 @@ class _Ahead:
     """A batch under way: what it was asked for, where its pictures are put, and what is read now."""
 
     index: Tensor
-    inputs: Tensor  # [B, H, W, C] uint8 of pictures
+    inputs: Tensor  # [B, H, W, C] of pictures, of the type of the stream
     masks: Tensor  # [B, H, W, 1] uint8; [B] where targets are no pictures
     parts: list["Future[None]"]
     reading: list[int]  # the picture that each part is at
@@ -128,7 +128,8 @@ class Stream(Batches):
 
     def _look_ahead(self, epoch: int, step: int) -> None:
         """Begin what comes next, and forget what was begun for another place."""
-        bytes_each = max(1, int(np.prod(self._shape(self.pictures)))) * self.batch
+        of_one = int(np.prod(self._shape(self.pictures))) * self.pictures.dtype.itemsize
+        bytes_each = max(1, of_one) * self.batch
         wanted: list[tuple[int, int]] = []
         for _ in range(max(1, min(AHEAD, MEMORY // bytes_each))):
             step += 1

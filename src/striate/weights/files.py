@@ -90,7 +90,7 @@ def _converted(path: Path) -> dict[str, Tensor]:
         command = [
             sys.executable,
             "-m",
-            "striate.weights.legacy",
+            "striate.weights.pytorch_files",
             path,
             out,
             str(room),

@@ -111,7 +111,8 @@ class Ahead:
         if not self.data.pictures:
             return 0  # they lie in memory already
         size = stored_size(self.recipe, named(self.data.task).fit) or self.shape[1:]
-        return len(self.data.splits["train"]) * self.shape[0] * prod(size)
+        train = self.data.splits["train"]
+        return len(train) * self.shape[0] * prod(size) * train.source.dtype.itemsize
 
     def free(self, left: Room) -> int:
         """What is left of a room once the pictures are mapped, where that counts."""

@@ -26,7 +26,7 @@ def read(file: Path, named: Named) -> Tensor:
     if (folder / "config.json").exists():
         pre = Run.load(folder, net=named.net).config.preprocessing
         size, color, fit = pre.form
-        stored = data.picture(file, size=size, color=color, fit=fit)
+        stored, _ = data.picture_and_size(file, size=size, color=color, fit=fit, levels=pre.levels)
         return pre.normalise(pre.centre(torch.from_numpy(stored.copy())[None]))
     shape = named.known_shape()
     if len(shape) != 3 or shape[0] not in (1, 3):

@@ -163,14 +163,17 @@ def _arrays(tree: Tree, name: str, roles: dict[tuple[str, str], str], shapes: Sh
         classes, codes = coded(labels, _class_names(path, shapes))
         parts: dict[str, Part] = {}
         first = roles[splits[0], "x"]
-        of = scale(_load(path, first, shapes), f"{shown(path)}: {first}")
+        given = tree.options.levels
+        of = scale(_load(path, first, shapes), f"{shown(path)}: {first}", given)
         for split in splits:
             key = roles[split, "x"]
             images = pixels(_load(path, key, shapes), f"{shown(path)}: {key}", of, first)
             _same_length(split, len(images), len(codes[split]))
             parts[split] = Part(numbered(split, len(images)), Labels(codes[split]), Pixels(images))
-        notes = [f"{first} is {of.words}, which sets the range of all"] if of.stated else []
-        return Listing("npz arrays", classes, parts, note="; ".join(notes))
+        note = f"{first} is {of.words}, which sets the range of all" if of.stated else ""
+        deep = of.stated or any(part.source.dtype == np.float32 for part in parts.values())
+        levels, warnings = (of.levels, of.warnings) if deep else (None, ())
+        return Listing("npz arrays", classes, parts, note=note, levels=levels, warnings=warnings)
 
     why = f"{shown(name)} holds {roles[splits[0], 'x']}"
     return Candidate("npz arrays", count, frozenset([name]), read, why)

@@ -1,6 +1,6 @@
 """PyTorch's own weights files into safetensors: the one place that reads a pickle, run as a process of its own.
 
-    python -m striate.weights.legacy FILE OUT BYTES SECONDS
+    python -m striate.weights.pytorch_files FILE OUT BYTES SECONDS
 
 `weights_only=True` builds tensors and containers alone; the process has a limit on memory, time and the size
 of files, and reaches no network, so that what still goes wrong goes wrong here. Tensors are found at the top, or

@@ -1,4 +1,8 @@
-"""A copy of any net on the CPU or without numbers, so that what runs is never the caller's own."""
+"""A copy of any net on the CPU or without numbers, so that what runs is never the caller's own.
+
+`copied` makes one, `settled` gives lazy layers their sizes by running one, `saved_bytes` counts what a training step of
+one keeps for the backward pass.
+"""
 
 import copy
 import random
@@ -8,14 +12,17 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.jit import ScriptModule
 from torch.nn.parameter import is_lazy
+from torch.overrides import handle_torch_function, has_torch_function
 
 from striate.errors import UsageError
-from striate.probe.inputs import Inputs, as_inputs
+from striate.probe.inputs import Inputs, as_inputs, tensors
 
 
 @contextmanager
-def random_kept() -> Generator[None]:
+def preserved_random_state() -> Generator[None]:
     """Leave the random states of Python and torch as they are, whatever the block draws."""
     state = random.getstate()
     try:
@@ -26,14 +33,14 @@ def random_kept() -> Generator[None]:
 
 
 @contextmanager
-def quiet() -> Generator[None]:
+def without_warnings() -> Generator[None]:
     """Keep back the warnings of code that is not ours and that the caller did not run himself."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-def twin_of(net: nn.Module, device: str) -> nn.Module:
+def copied(net: nn.Module, device: str) -> nn.Module:
     """A deep copy whose tensors lie on `device`, without the hooks that the caller set.
 
     What cannot be copied, such as a lock or a file that a module holds, is shared with the caller's net.
@@ -53,12 +60,56 @@ def twin_of(net: nn.Module, device: str) -> nn.Module:
     except Exception:  # noqa: BLE001 - any object may stand in a net
         twin = _by_parts(net, memo)
     for module in twin.modules():
-        if isinstance(module, torch.jit.ScriptModule):
+        if isinstance(module, ScriptModule):
             _move_scripted(module, device)
             continue
         for name in ("_forward_pre_hooks", "_forward_hooks"):  # torch gives no public list of them
-            _drop_visitors(vars(module)[name])
+            _drop_hooks_of_callers(vars(module)[name])
     return twin
+
+
+def saved_bytes(net: nn.Module, inputs: Inputs | Sequence[Tensor], *, device: str = "meta") -> int:
+    """Bytes that one forward pass in training mode keeps for the backward pass, beside weights and buffers.
+
+    Memory that several functions keep counts once. On the meta device nothing is computed.
+
+    Args:
+        net: any module; a copy runs.
+        inputs: one tensor an argument, batch axis included.
+        device: "meta", or where the copy runs on these very inputs.
+
+    Raises:
+        UsageError: the net does not run there.
+    """
+    twin = copied(net, device).train()
+    own = {_memory(t) for t in [*twin.parameters(), *twin.buffers()]}
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        if _memory(tensor) not in own:
+            kept.setdefault(_memory(tensor), tensor)
+        return tensor
+
+    fed = as_inputs(inputs).mapped(lambda t: t.to(device).contiguous())
+    try:
+        with (
+            preserved_random_state(),
+            without_warnings(),
+            torch.enable_grad(),
+            torch.device(device),
+            saved_tensors_hooks(keep, lambda tensor: tensor),
+        ):
+            output = fed.call(twin)
+    except Exception as error:  # any code may stand in a net
+        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UsageError(f"the net does not train on such inputs: {said}") from error
+    del output
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+
+
+def _memory(tensor: Tensor) -> int:
+    # Storages of meta tensors all lie at address 0; only this tells them apart.
+    return tensor.untyped_storage()._cdata  # pyright: ignore[reportPrivateUsage]
 
 
 def settled(net: nn.Module, inputs: Inputs | Sequence[Tensor]) -> nn.Module:
@@ -69,9 +120,9 @@ def settled(net: nn.Module, inputs: Inputs | Sequence[Tensor]) -> nn.Module:
     """
     if not lazy(net):
         return net
-    twin = twin_of(net, "cpu").eval()
+    twin = copied(net, "cpu").eval()
     fed = as_inputs(inputs).mapped(lambda like: torch.zeros(like.shape, dtype=like.dtype))
-    with random_kept(), quiet(), torch.no_grad():
+    with preserved_random_state(), without_warnings(), torch.no_grad():
         try:
             fed.call(twin)
         except Exception as error:  # any code may stand in a net
@@ -122,16 +173,50 @@ def _zeros(like: Tensor, device: str) -> Tensor:
     return torch.zeros(like.shape, dtype=like.dtype, device=device)
 
 
-def _move_scripted(module: torch.jit.ScriptModule, device: str) -> None:
+def _move_scripted(module: ScriptModule, device: str) -> None:
     """Its copy ignores the memo, and `to` refuses to take it to the meta device."""
     own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
     for name, tensor in own:
         module._c.setattr(name, _moved(tensor, device))  # pyright: ignore[reportPrivateUsage]
 
 
-def _drop_visitors(hooks: dict[int, Callable[..., object]]) -> None:
+def _drop_hooks_of_callers(hooks: dict[int, Callable[..., object]]) -> None:
     """Keep the hooks that are part of the net's arithmetic, such as torch's weight norm and pruning."""
     for key, hook in list(hooks.items()):
         home = getattr(hook, "__module__", None) or type(hook).__module__
         if not home.startswith("torch."):
             del hooks[key]
+
+
+def scripted(weights: Sequence[Tensor], module: ScriptModule, *inputs: object) -> object:
+    """What a scripted module gives; the weights are named so that it is seen that they are read."""
+    seen = tuple(tensors([weights, inputs]))
+    if has_torch_function(seen):
+        return handle_torch_function(scripted, seen, weights, module, *inputs)
+    return module(*inputs)
+
+
+class Scripted(nn.Module):
+    """Stands in for a scripted module, on which no hook can be set."""
+
+    def __init__(self, module: ScriptModule) -> None:
+        super().__init__()
+        self._held = (module, list(module.parameters()))  # in a tuple, so that it is no child
+
+    def forward(self, *inputs: object) -> object:
+        """As the scripted module."""
+        module, weights = self._held
+        return scripted(weights, module, *inputs)
+
+
+def with_stand_ins(net: nn.Module) -> nn.Module:
+    """The net with its outermost scripted modules replaced by stand-ins; changed in place, except for its root."""
+    if isinstance(net, ScriptModule):
+        return Scripted(net)
+    for module in list(net.modules()):
+        if isinstance(module, ScriptModule):
+            continue
+        for name, child in module.named_children():
+            if isinstance(child, ScriptModule):
+                setattr(module, name, Scripted(child))
+    return net
