@@ -25,7 +25,7 @@ from striate.data import Arrays
 from striate.training.fit import steps
 from striate.training.record import Progress, Record
 from striate.training.state import State
-from striate.workbench.progress import drawn
+from striate.workbench.progress import draw
 
 
 class OneHeld(turns.Job):
@@ -44,7 +44,7 @@ def whole(job: turns.Job, state: State) -> turns.Call:
 
     def epoch() -> None:
         state.step = 0
-        with drawn(console) as shown:
+        with draw(console) as shown:
             steps(OneHeld(**{**vars(job), "progress": shown}), state, Record(job.path))
 
     return epoch

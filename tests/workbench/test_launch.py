@@ -264,5 +264,5 @@ def test_a_single_process_imports_nothing_distributed(shapes, tmp_path):
         )
         loaded.append(set(ended.stdout.splitlines()[-1].split()))
     assert {name for name in loaded[1] if name.startswith("torch")} == loaded[0]
-    assert "striate.training.ranks" in loaded[1]
-    assert "striate.training.processes" not in loaded[1]
+    assert "striate.training.distributed" in loaded[1]
+    assert "striate.training.ddp" not in loaded[1]

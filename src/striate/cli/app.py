@@ -67,7 +67,7 @@ def demo(json: bool) -> None:
     from striate.workbench import digits, progress
     from striate.workbench.train import train_with
 
-    with progress.shown() as shown:
+    with progress.display() as shown:
         fitted = train_with("digits", read_recipe("quick", {"net": "lenet5"}), progress=shown)
     scores = fitted.held.scores
     accuracy = scores.scores["accuracy"]
@@ -116,7 +116,7 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
                 "--resume goes on with the run's own data and recipe: name nothing else but devices"
             )
         count = read_recipe("quick", {"devices": devices}).devices
-        with progress.shown() as told:
+        with progress.display() as told:
             run = resumed(resume, net=net, devices=count, progress=told, allow=asked.allow_change)
         return emit(run.as_dict(), run.as_text(), json=asked.json)
     if asked.allow_change:
@@ -127,7 +127,7 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
     check_whole(asked.recipe, chosen)
     if len(names) != 1:
         raise UsageError(f"striate train takes one DATA, got {' '.join(names) or 'none'}")
-    with progress.shown() as told:
+    with progress.display() as told:
         done = _trained(names[0], chosen, asked, told)
     return emit(done.as_dict(), done.as_text(), json=asked.json)
 
@@ -148,13 +148,13 @@ class Asked:
 
 def _trained(data: str, recipe: "Recipe", asked: Asked, told: "Progress") -> "Result":
     """What `striate train` gives: a run, the scores of several, or rates that were tried."""
-    from striate.training import ranks
+    from striate.training import distributed
     from striate.workbench.folds import train_folds
     from striate.workbench.rates import find_rate
     from striate.workbench.train import trained
 
     out = Path(asked.out)
-    if (asked.find_lr or asked.folds is not None) and ranks.launched():
+    if (asked.find_lr or asked.folds is not None) and distributed.launched():
         raise UsageError("--find-lr and --folds cannot be shared by processes: leave torchrun out")
     if asked.find_lr:
         return find_rate(data, recipe, out=out, progress=told)
@@ -211,7 +211,7 @@ def predict(run: Path, files: Sequence[Path], net: str | None, json: bool, **giv
 
     out, form, most = given.pop("out"), given.pop("format"), given.pop("max_pixels")
     failed = answered = 0
-    with progress.shown() as shown:
+    with progress.display() as shown:
         found = _run(run, net).predicted(
             files,
             out=out,
@@ -277,7 +277,7 @@ def data(
     if shards is not None:
         size = data_room.read_size(shard_size)
         opened = data_room.open(data, **{**how, "val": how.get("val", 0)})
-        with progress.shown() as told:
+        with progress.display() as told:
             packed = data_room.pack(opened, shards, size=size, progress=told.bar)
         return emit(packed.as_dict(), packed.as_text(), json=json)
     opened = data_room.open(data, broken="skip", **how)
@@ -289,7 +289,7 @@ def data(
 @with_json
 def doctor(json: bool) -> None:
     """Say what this machine has and what is missing."""
-    from striate.workbench.doctor import examine
+    from striate.workbench.environment import examine
 
     found = examine()
     emit(found.as_dict(), found.as_text(), json=json)

@@ -1,4 +1,4 @@
-"""One training, from opened data to a finished run folder."""
+"""A training from its beginning to its finished run folder: begun, resumed, or joined as one of several processes."""
 
 import copy
 import shutil
@@ -7,36 +7,39 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
+from striate import data as data_room
 from striate import plan as plan_room
 from striate.data import Data
 from striate.errors import CheckpointError, DataError, RecipeError, StriateError, UsageError
 from striate.metrics.scores import shown
+from striate.plan import Plan, kept_pages
 from striate.runs import Run, checkpoint, folder
+from striate.runs.checkpoint import Checkpoint
 from striate.runs.config import Config, structure
 from striate.tasks import named
-from striate.training import following, interrupt, loop, restarts
-from striate.training import seed as randomness
-from striate.training.determinism import deterministic
-from striate.training.guards import Guard
-from striate.training.health import Health
-from striate.training.outlook import Outlook
+from striate.training import loop, reproducibility
+from striate.training.defaults import with_defaults
+from striate.training.distributed import ALONE, Alone, mark_run
+from striate.training.failures import Guard, catch_signals
+from striate.training.logs import Health, board
 from striate.training.prepare import (
+    Estimate,
     chosen_net,
     first_weights,
     prepare,
     training_batches,
 )
-from striate.training.ranks import ALONE, Alone
 from striate.training.recipe import Recipe
 from striate.training.record import Fitted, Job, Progress, Record
+from striate.training.reproducibility import deterministic
 from striate.training.resumed import same_code, same_recipe
-from striate.training.settle import settle
 from striate.training.state import BrokenStepError, State
 
-Examine = Callable[[nn.Module, Recipe, Data], Outlook]
+Estimator = Callable[[nn.Module, Recipe, Data], Estimate]
 
 
 def fit(
@@ -47,7 +50,7 @@ def fit(
     out: Path = Path("runs"),
     name: str | None = None,
     progress: Progress | None = None,
-    examine: Examine | None = None,
+    estimate: Estimator | None = None,
     ranks: Alone = ALONE,
 ) -> Fitted:
     """Train a net on opened data.
@@ -59,7 +62,7 @@ def fit(
         out: below which folder the run folder is made.
         name: of the run folder; found if not given.
         progress: who is told.
-        examine: gives what is worth saying before the first step, or refuses.
+        estimate: gives what is worth saying before the first step, or refuses.
         ranks: this process, the first of those that train together; the others `follow`.
 
     Raises:
@@ -72,29 +75,29 @@ def fit(
             "put them into a folder named train"
         )
     named(data.task).refuse(recipe, own_net=net is not None)
-    recipe = settle(recipe, data, own_net=net is not None)
+    recipe = with_defaults(recipe, data, own_net=net is not None)
     check(recipe, out)
     named(data.task).refuse(recipe, own_net=net is not None)
     spec, trained = chosen_net(net, recipe, data)
-    ahead = examine(trained, recipe, data) if examine else Outlook()
-    for line in ahead.findings:
+    estimated = estimate(trained, recipe, data) if estimate else Estimate()
+    for line in estimated.findings:
         progress.say(line)
     path = folder.make(out, data.task, name, f"{_stem(data.path)}-{spec.name}")
     with (
         folder.lock(path),
-        randomness.own_randomness(),
+        reproducibility.fork_rng(),
         plan_room.kept_pages(),
         deterministic(recipe.deterministic),
     ):
         with _nothing_left_behind(path):
-            restarts.mark(path)
+            mark_run(path)
             first_weights(trained, recipe, progress)
             start = copy.deepcopy(trained)
-            job = prepare(path, data, recipe, spec, trained, progress, ahead, ranks)
+            job = prepare(path, data, recipe, spec, trained, progress, estimated, ranks)
             folder.write_text(path / "args.yaml", recipe.as_yaml())
             job.config.write(path)
-        job, state, record = following.begin(job, trained, None)
-        state.parts = ahead.parts
+        job, state, record = begin(job, trained, None)
+        state.parts = estimated.parts
         return _train(job, state, record, start)
 
 
@@ -125,11 +128,11 @@ def resume(
     config = run.config
     with (
         folder.lock(path),
-        randomness.own_randomness(),
+        reproducibility.fork_rng(),
         plan_room.kept_pages(),
         ExitStack() as around,
     ):
-        restarts.mark(path)
+        mark_run(path)
         if (path / "summary.json").exists():  # what is written last
             ranks.agreed({"path": str(path)})
             return _finished(run)
@@ -160,7 +163,7 @@ def resume(
         task = named(data.task).of(data, recipe)
         job = Job(path, data, recipe, config, plan, batches, task, progress, ranks)
         start = _start(trained, recipe, progress, needed=found is None)
-        job, state, record = following.begin(job, trained, found)
+        job, state, record = begin(job, trained, found)
         progress.say(f"going on after step {state.step:,}" + job.of_all())
         return _train(job, state, record, start)
 
@@ -239,8 +242,8 @@ def steps(job: Job, state: State, record: Record) -> None:
         health.forget(state.step)
     if recipe.on_nan == "rollback" and state.step == 0:
         record.save(state)  # what there is to go back to
-    with interrupt.listening() as asked:
-        heard = job.ranks.heed(asked, record.spent)
+    with catch_signals() as asked:
+        heard = job.ranks.listen(asked, record.spent)
         setting = loop.Setting(
             job.batches, job.task, recipe, job.plan, health, heard.spent, guard, job.ranks
         )
@@ -294,3 +297,88 @@ def _nothing_left_behind(path: Path) -> Generator[None]:
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
         raise
+
+
+def follow(ranks: Alone, *, net: nn.Module | None = None) -> Path:
+    """Train as one of several processes, not the first: silent, from what the first one settled, writing nothing.
+
+    Args:
+        ranks: this process.
+        net: the user's own net.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        DataError: the data here are not those of the first process.
+    """
+    with reproducibility.fork_rng(), kept_pages():
+        path, ready = prepared(ranks, net)
+        if ready is not None:
+            with deterministic(ready[0].recipe.deterministic):
+                steps(*begin(*ready, None))
+    return path
+
+
+def prepared(ranks: Alone, net: nn.Module | None) -> tuple[Path, tuple[Job, nn.Module] | None]:
+    """The run folder, the training and its net, as the first process told them; none where it was finished already.
+
+    Args:
+        ranks: this process, not the first.
+        net: the user's own net.
+
+    Raises:
+        DataError: the data here are not those of the first process.
+    """
+    told: dict[str, Any] = ranks.agreed({})
+    path = Path(told["path"])
+    if "config" not in told:
+        return path, None
+    config, recipe = Config.parse(told["config"], path), Recipe.model_validate(told["recipe"])
+    data = data_room.again(config.data["origin"])
+    if data.fingerprint != config.data["fingerprint"]:
+        raise DataError(
+            f"{data.path} on this machine is not what the first process of this training reads: "
+            "every machine needs the same files"
+        )
+    _, trained = chosen_net(net, recipe, data)
+    given = Plan.from_dict(config.plan)
+    plan = replace(given, device=ranks.device(given.device))
+    with ranks.decoding():
+        batches = training_batches(data, recipe, plan.device, config.preprocessing, ranks)
+        task = named(data.task).of(data, recipe)
+        job = Job(path, data, recipe, config, plan, batches, task, Progress(), ranks)
+        job.held_out()
+    return path, (job, trained)
+
+
+def begin(job: Job, net: nn.Module, found: Checkpoint | None) -> tuple[Job, State, Record]:
+    """The same state in all processes: that of the first one's checkpoint, or before the first step.
+
+    Args:
+        job: the training.
+        net: what is trained, with its first weights in the first process.
+        found: the first process's checkpoint.
+    """
+    ranks, recipe = job.ranks, job.recipe
+    settled = recipe.model_dump(mode="json")
+    if ranks.first:
+        _check(job)
+        for line in ranks.warnings():
+            job.progress.say(line)
+        ranks.agreed({"path": str(job.path), "config": job.config.as_dict(), "recipe": settled})
+    found = ranks.same(found, net)
+    state = State.begin(ranks.sync_batch_norm(net, together=recipe.sync_norm), recipe, job.plan)
+    record = Record(job.path, ranks=ranks)
+    if found:
+        record = Record.restore(job.path, found, state, ranks)
+    if ranks.first:
+        record.board = board(job.path, state.step)
+    return job, state, record
+
+
+def _check(job: Job) -> None:
+    if job.ranks.world > 1 and job.recipe.oom == "halve":
+        raise RecipeError(
+            "oom=halve works in one process alone, since the others would not know of it: use accumulate="
+        )

@@ -13,16 +13,14 @@ from torch import Tensor
 from striate.augment import mix, read
 from striate.plan import Plan
 from striate.tasks import Task
-from striate.training import optim
-from striate.training import seed as randomness
+from striate.training import optimizers, reproducibility
 from striate.training.batches import Batches
-from striate.training.failure import broken_step
-from striate.training.frozen import begin_epoch
-from striate.training.guards import Guard
-from striate.training.health import Health
-from striate.training.ranks import ALONE, Alone
+from striate.training.distributed import ALONE, Alone
+from striate.training.failures import Guard, broken_step
+from striate.training.freezing import begin_epoch
+from striate.training.logs import Health
 from striate.training.recipe import Recipe
-from striate.training.schedule import Place, rate
+from striate.training.schedules import Place, rate
 from striate.training.state import COUNT, State, Totals
 
 
@@ -63,7 +61,7 @@ class Setting:
             return self.batches.take(self.ranks.share(index)[0], epoch, step, plain=plain)
         x, target = self.batches.take(index, epoch, step)  # partners may be another process's
         shares = self.task.shares(target, x.dtype)
-        generator = randomness.generator(self.recipe.seed, "mix", epoch, step)
+        generator = reproducibility.generator(self.recipe.seed, "mix", epoch, step)
         x, shares = mix(x, shares, policy, generator)
         return self.ranks.share(x)[0], self.ranks.share(shares)[0]
 
@@ -141,9 +139,9 @@ def take_step(
         share: how much of the step's items these are.
     """
     recipe = setting.recipe
-    randomness.set_global(recipe.seed, "step", state.step, *setting.ranks.place)
+    reproducibility.seed_everything(recipe.seed, "step", state.step, *setting.ranks.place)
     slower = setting.guard.factor(state.step)
-    optim.set_rate(state.opt, slower * rate(recipe, setting.place(state), state.course))
+    optimizers.set_rate(state.opt, slower * rate(recipe, setting.place(state), state.course))
     state.opt.zero_grad()
     with setting.health.look(state) as look:
         learned = _gradients(state, x, target, setting, share)

@@ -23,7 +23,7 @@ from striate import errors
 from striate import plan as plan_room
 from striate.errors import PeerError, Stopped, StriateError, UsageError
 from striate.runs.folder import write_json
-from striate.training import ranks
+from striate.training import distributed
 
 RESTARTS = 3
 WORKER = "striate.workbench.worker"
@@ -33,7 +33,7 @@ SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 
 def wanted(devices: int | None) -> bool:
     """Whether processes are to be started, and this is none of them."""
-    return devices is not None and devices > 1 and not ranks.launched()
+    return devices is not None and devices > 1 and not distributed.launched()
 
 
 def launch(job: Mapping[str, Any], count: int, device: str) -> Path:

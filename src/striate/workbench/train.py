@@ -16,15 +16,14 @@ from striate.training import (
     Recipe,
     check,
     check_whole,
+    distributed,
     fit,
     follow,
-    ranks,
     read_recipe,
-    restarts,
 )
 from striate.training import resume as go_on
 from striate.workbench import launch, nets, progress, report
-from striate.workbench.outlook import outlook
+from striate.workbench.estimate import estimate
 
 
 class Settings(TypedDict, total=False):
@@ -112,13 +111,15 @@ def train(
     own, named = (None, net) if isinstance(net, str) else (net, None)
     if named is not None:
         settings = {**settings, "net": named}  # pyright: ignore[reportAssignmentType] - checked by Recipe
-    with progress.shown() as shown:
+    with progress.display() as shown:
         chosen = read_recipe(recipe, settings)
         if own is None:
             check_whole(recipe, chosen)
         try:
             return trained(data, chosen, own=own, out=Path(out), name=name, progress=shown)
-        except ranks.Followed as other:  # in a script under torchrun, which goes on with the run
+        except (
+            distributed.Followed
+        ) as other:  # in a script under torchrun, which goes on with the run
             if other.path is None:
                 raise
             return Run(other.path)
@@ -162,23 +163,25 @@ def train_with(
     """
     if own is None and recipe.net is not None and ":" in recipe.net:
         own, recipe = nets.own(recipe.net), recipe.model_copy(update={"net": None})
-    with ranks.joined() as here:
+    with distributed.joined() as here:
         if here.first:
             check(recipe, out)
-            begun = restarts.begun(out)
+            begun = distributed.find_marked_run(out)
             if begun is not None:
                 progress.say(f"started again, with {begun}")
                 return _gone_on(begun, own, progress, here)
             ready = opened(data, recipe)
             fitted = fit(
-                ready, recipe, net=own, out=out, name=name, progress=progress, examine=outlook, ranks=here
+                ready, recipe, net=own, out=out, name=name, progress=progress, estimate=estimate, ranks=here
             )  # fmt: skip
             return _told(fitted, progress)
         path = follow(here, net=own)
-    raise ranks.Followed(path=path)
+    raise distributed.Followed(path=path)
 
 
-def _gone_on(path: Path, own: nn.Module | None, progress: Progress, here: ranks.Alone) -> Fitted:
+def _gone_on(
+    path: Path, own: nn.Module | None, progress: Progress, here: distributed.Alone
+) -> Fitted:
     """A training that this launch began, taken up again."""
     (path / "report.html").unlink(missing_ok=True)  # it may be what was being written
     return _told(go_on(path, net=own, progress=progress, ranks=here), progress)
@@ -187,7 +190,7 @@ def _gone_on(path: Path, own: nn.Module | None, progress: Progress, here: ranks.
 def _told(fitted: Fitted, progress: Progress) -> Fitted:
     """A finished training with its report."""
     report.write(fitted, progress)
-    restarts.unmark(fitted.run.path)
+    distributed.unmark_run(fitted.run.path)
     return fitted
 
 
@@ -248,15 +251,15 @@ def resume(
     Raises:
         Followed: this process is not the first of several; its work is done.
     """
-    with ranks.joined() as here:
+    with distributed.joined() as here:
         if here.first:
-            begun = restarts.begun(Path(path).parent.parent)
+            begun = distributed.find_marked_run(Path(path).parent.parent)
             if begun is not None:
                 return _gone_on(begun, own, progress, here)
             fitted = go_on(Path(path), net=own, progress=progress, allow=allow, ranks=here)
             return _told(fitted, progress)
         followed = follow(here, net=own)
-    raise ranks.Followed(path=followed)
+    raise distributed.Followed(path=followed)
 
 
 def resumed(

@@ -12,7 +12,7 @@ from striate.errors import PeerError, StriateError
 from striate.runs import Run
 from striate.runs.folder import write_json
 from striate.training import read_recipe
-from striate.training.ranks import Followed
+from striate.training.distributed import Followed
 from striate.workbench import nets, progress
 from striate.workbench.launch import JOB, OUTCOME, RESTARTS
 from striate.workbench.train import resume, train_with
@@ -56,7 +56,7 @@ def main(folder: Path) -> int:
 
 def _work(folder: Path) -> Run:
     job: dict[str, Any] = json.loads((folder / JOB).read_text(encoding="utf-8"))
-    with progress.shown() as shown:
+    with progress.display() as shown:
         again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
         if again and os.environ.get("RANK") == "0":
             shown.say(

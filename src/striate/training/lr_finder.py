@@ -1,4 +1,4 @@
-"""How large a learning rate may be: tried on the data, each step a little larger. Smith 2017, arXiv 1506.01186, section 3.3."""
+"""The learning-rate finder: rates are tried on the data, each step a little larger. Smith 2017, arXiv 1506.01186, section 3.3."""
 
 import copy
 import math
@@ -10,13 +10,12 @@ from torch import nn
 
 from striate.data import Data
 from striate.report import Result
-from striate.training import loop
-from striate.training import seed as randomness
-from striate.training.health import Health
+from striate.training import loop, reproducibility
+from striate.training.defaults import with_defaults
+from striate.training.logs import Health
 from striate.training.prepare import chosen_net, first_weights, prepare
 from striate.training.recipe import Recipe
 from striate.training.record import Progress
-from striate.training.settle import settle
 from striate.training.state import BrokenStepError, State, Totals
 
 LOW, HIGH = 1e-6, 10.0
@@ -77,9 +76,9 @@ def find_rate(
         StriateError: of the kinds in `striate.errors`, as for a training.
     """
     progress = progress or Progress()
-    recipe = settle(recipe, data, own_net=net is not None)
+    recipe = with_defaults(recipe, data, own_net=net is not None)
     spec, tried = chosen_net(net, recipe, data)
-    with randomness.own_randomness():
+    with reproducibility.fork_rng():
         first_weights(tried, recipe, progress)
         job = prepare(Path(), data, recipe, spec, tried, progress)
         state = State.begin(copy.deepcopy(tried), recipe.model_copy(update={"ema": None}), job.plan)

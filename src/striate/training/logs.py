@@ -1,11 +1,12 @@
-"""A look at every layer now and then while a net trains: how large outputs, weights and gradients are, what is dead.
+"""Logs of a training beside results.csv: statistics of every layer in health.csv, and TensorBoard where it is installed.
 
-Written to health.csv of the run folder, and shown by TensorBoard where that is installed. A look changes nothing
-of what is computed.
+Every so many steps the outputs, weights and gradients of every layer are measured: their size, and which channels are
+dead. Measuring changes nothing of what is computed.
 """
 
 import csv
 import io
+import math
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -15,13 +16,44 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from striate import extras
 from striate.plan import Plan
 from striate.probe import Scale, leaves, scales
 from striate.runs.folder import write_text
-from striate.training.board import Board
 from striate.training.state import State
 
 COLUMNS = ("step", "layer", "output", "dead", "weight", "gradient")
+
+
+class Board:
+    """Numbers over steps in the folder `tensorboard` of a run."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        """Begin, or go on after `step` steps: what was written beyond is hidden."""
+        extras.need("tensorboard")
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer: Any = SummaryWriter(str(path / "tensorboard"), purge_step=step or None)
+
+    def add(self, name: str, value: float, step: int) -> None:
+        """One number."""
+        if math.isfinite(value):
+            self.writer.add_scalar(name, value, step)
+
+    def epoch(self, row: Mapping[str, float], step: int) -> None:
+        """The numbers of an epoch."""
+        for name, value in row.items():
+            self.add(f"epoch/{name}", value, step)
+        self.writer.flush()
+
+    def close(self) -> None:
+        """Write what is left."""
+        self.writer.close()
+
+
+def board(path: Path, step: int = 0) -> Board | None:
+    """A board for a run folder if TensorBoard is installed."""
+    return Board(path, step) if extras.available()["tensorboard"] else None
 
 
 @dataclass
@@ -138,4 +170,4 @@ def _table(rows: Iterable[Mapping[str, Any]], *, header: bool) -> str:
 def _cell(value: Any) -> Any:
     if not isinstance(value, float):
         return value
-    return "" if value != value else f"{value:.6g}"  # a layer without weights  # noqa: PLR0124
+    return "" if math.isnan(value) else f"{value:.6g}"  # a layer without weights

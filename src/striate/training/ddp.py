@@ -29,8 +29,8 @@ from striate import plan as plan_room
 from striate.errors import NumericError, PeerError, Stopped, UsageError
 from striate.runs.checkpoint import Checkpoint, pack
 from striate.tasks import Learned, Task
-from striate.training.interrupt import Asked
-from striate.training.ranks import Alone, Followed, Heard, News, T
+from striate.training.distributed import Alone, Followed, SharedSignals, Signals, T
+from striate.training.failures import Asked
 from striate.training.state import BrokenStepError
 
 STEP = 120.0  # seconds that a process waits for the others within a step; $STRIATE_RANK_TIMEOUT
@@ -71,7 +71,7 @@ class Ranks(Alone):
         self.place = (rank,) if rank else ()
         self.local = int(os.environ.get("LOCAL_RANK", "0"))
         self._times = itertools.count()  # of meetings, so that each has a name of its own
-        self._news: News | None = None
+        self._signals: SharedSignals | None = None
         self._wrapped: tuple[object, DistributedDataParallel] | None = None
 
     def device(self, wanted: str) -> str:
@@ -114,20 +114,20 @@ class Ranks(Alone):
 
     def total(self, values: dict[str, float]) -> dict[str, float]:
         """In float64, in one exchange that carries the news too."""
-        said = self._news.said(first=self.first) if self._news else []
+        said = self._signals.said(first=self.first) if self._signals else []
         sums = torch.tensor([*values.values(), *said], dtype=torch.float64)
         dist.all_reduce(sums)
         numbers = sums.tolist()
-        if self._news:
-            self._news.take(*numbers[len(values) :])
+        if self._signals:
+            self._signals.take(*numbers[len(values) :])
         return dict(zip(values, numbers, strict=False))
 
-    def heed(self, asked: Asked, clock: Callable[[], float]) -> Heard:
-        """News that are the same for all; the time begins where the first process's stands."""
+    def listen(self, asked: Asked, clock: Callable[[], float]) -> Signals:
+        """SharedSignals that are the same for all; the time begins where the first process's stands."""
         began = torch.tensor([clock()], dtype=torch.float64)
         dist.broadcast(began, 0)
-        self._news = News(asked, clock, seconds=float(began))
-        return self._news
+        self._signals = SharedSignals(asked, clock, seconds=float(began))
+        return self._signals
 
     def gathered(self, mine: Mapping[str, NDArray[Any]]) -> list[Mapping[str, NDArray[Any]]]:
         """Sent to all as the bytes of a NumPy archive without pickles."""
@@ -157,7 +157,7 @@ class Ranks(Alone):
                 if even.data_ptr() != tensor.data_ptr():
                     tensor.copy_(even)
 
-    def normalised(self, net: nn.Module, *, together: bool) -> nn.Module:
+    def sync_batch_norm(self, net: nn.Module, *, together: bool) -> nn.Module:
         """With PyTorch's synchronised batch normalisation, which keeps names and weights."""
         return nn.SyncBatchNorm.convert_sync_batchnorm(net) if together else net
 
@@ -205,7 +205,7 @@ class Ranks(Alone):
             time.sleep(0.01)
             left = self.store.add("left", 0)
 
-    def cautions(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """Of networks, and of restarts."""
         said: list[str] = []
         if self.world > int(os.environ.get("LOCAL_WORLD_SIZE", self.world)):

@@ -16,9 +16,9 @@ from striate.runs.preprocessing import Preprocessing
 from striate.tasks.classify import Classify
 from striate.training import loop, read_recipe
 from striate.training.batches import Batches
-from striate.training.determinism import check_deterministic, deterministic
-from striate.training.guards import Guard
-from striate.training.health import Health
+from striate.training.failures import Guard
+from striate.training.logs import Health
+from striate.training.reproducibility import check_deterministic, deterministic
 from striate.training.state import BrokenStepError, State
 
 CLASSES = ("a", "b", "c")

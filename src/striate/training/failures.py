@@ -1,13 +1,24 @@
-"""What becomes of a step that cannot be taken: its loss or gradient is no number, or the memory did not suffice."""
+"""What happens when a step cannot be taken, or a signal asks for the end.
 
-from collections.abc import Callable, Mapping
+A step fails where its loss or a gradient is no finite number, or where the memory does not suffice; a recipe's `on_nan`
+and `oom` say what follows. At Ctrl-C or SIGTERM the step is finished and a checkpoint written, then the training ends; a
+second signal ends the process at once, and the last whole checkpoint is there all the same.
+"""
+
+import signal
+import threading
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from striate.errors import CheckpointError, NumericError, out_of_memory
+from striate.probe import scales
 from striate.runs import folder
 from striate.training.state import BrokenStepError, State
 
@@ -138,3 +149,92 @@ class Guard:
             raise NumericError(f"{what} ({reason}): {ways}")
         state.parts = parts
         self.say(f"{what}: computed in {parts} parts from here on, with the same result")
+
+
+def broken_step(state: State, x: Tensor, loss: float, norm: float) -> BrokenStepError:
+    """The error that says where the numbers broke.
+
+    Gradients run from the last layer to the first, so the last parameter in the net's order whose gradient
+    is not finite is where they broke first; activations run the other way.
+
+    Args:
+        state: of the training, the step not taken.
+        x: the batch.
+        loss: of the batch.
+        norm: of all gradients.
+    """
+    gradients = {n: p.grad for n, p in state.net.named_parameters() if p.grad is not None}
+    bad = [name for name, grad in gradients.items() if not torch.isfinite(grad).all()]
+    lr = state.opt.param_groups[0]["lr"]
+    first = bad[-1] if bad else "none of the parameters alone"
+    layer = first_broken_layer(state.net, x)
+    within = f", the output of {layer} too" if layer else ""
+    details = {
+        "step": state.step + 1,
+        "loss": str(loss),  # JSON has no word for what is no number
+        "lr": lr,
+        "gradient_norm": str(norm),
+        "gradient_norms": {name: str(float(grad.norm())) for name, grad in gradients.items()},
+        "layers": bad,
+        "output": layer,
+    }
+    return BrokenStepError(
+        f"step {state.step + 1}: the loss is {loss:g} and the gradient of {first} broke first{within} "
+        f"(learning rate {lr:.3g}); the step was not taken. Train anew with a smaller lr, or clip=1",
+        details,
+    )
+
+
+def first_broken_layer(net: torch.nn.Module, x: Tensor) -> str | None:
+    """Path of the first layer that gives no finite numbers for a batch, if any does."""
+    try:
+        with scales(net) as found, torch.no_grad():
+            net(x)
+    except RuntimeError:  # of a batch in another precision or on another device
+        return None
+    return next((path for path, s in found.items() if not torch.isfinite(s.size)), None)
+
+
+def check_weights(state: State) -> None:
+    """Refuse weights that are no numbers, before they are kept.
+
+    Raises:
+        BrokenStepError: naming the first.
+    """
+    for name, tensor in state.net.state_dict().items():
+        if isinstance(tensor, Tensor) and not torch.isfinite(tensor).all():
+            lr = state.opt.param_groups[0]["lr"]
+            raise BrokenStepError(
+                f"step {state.step}: {name} holds values that are no finite numbers "
+                f"(learning rate {lr:.3g}). Train anew with a smaller lr, or clip=1",
+                {"step": state.step, "lr": lr, "layers": [name]},
+            )
+
+
+class Asked:
+    """Whether, and by which signal, the training was asked to end."""
+
+    signum: int | None = None
+
+
+@contextmanager
+def catch_signals() -> Generator[Asked]:
+    """Catch the first SIGINT or SIGTERM; outside the main thread there is nothing to catch."""
+    asked = Asked()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+
+    def catch(signum: int, _frame: FrameType | None) -> None:
+        asked.signum = signum
+        for each in before:
+            signal.signal(each, signal.SIG_DFL)
+
+    for signum in before:
+        signal.signal(signum, catch)
+    try:
+        yield asked
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

@@ -1,4 +1,4 @@
-"""Which part of a net learns, epoch by epoch: what is frozen stays as it is, its normalisation too."""
+"""Frozen layers: which part of a net learns, epoch by epoch. What is frozen stays as it is, its normalisation too."""
 
 from collections.abc import Callable
 
