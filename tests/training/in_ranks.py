@@ -22,7 +22,7 @@ from striate.runs.preprocessing import Preprocessing
 from striate.tasks.classify import Classify
 from striate.training import distributed, loop, read_recipe
 from striate.training.batches import Batches
-from striate.training.failures import Asked, Guard
+from striate.training.failures import Guard, Interrupt
 from striate.training.logs import Health
 from striate.training.state import State
 
@@ -72,7 +72,7 @@ class Breaks(nn.Module):
 
 
 class EnoughError(Exception):
-    """The steps that were asked for are taken."""
+    """The steps that were interrupt for are taken."""
 
 
 TAKEN: list[list[int]] = []
@@ -141,7 +141,7 @@ def main(out: Path, given: dict[str, Any]) -> None:
             say=said.append,
             back=lambda state: state.restore(0, *kept),
         )
-        heard = here.listen(Asked(), lambda: 0.0)
+        heard = here.listen(Interrupt(), lambda: 0.0)
         setting = loop.Setting(
             batches, task, recipe, Plan(), Health(out, 0, Plan(), print), heard.spent, guard, here
         )

@@ -217,11 +217,13 @@ def test_the_scale_of_the_loss_goes_on_where_it_was(shapes, tmp_path, monkeypatc
     from striate.plan import Plan, form
     from striate.training import loop
 
-    norm = loop._norm
+    norm = loop.gradient_norm
     monkeypatch.setattr(form, "FP16_ON", ("cpu",))
     monkeypatch.setattr(Plan, "autocast", lambda _plan: nullcontext())
     monkeypatch.setattr(
-        loop, "_norm", lambda state, p: norm(state, p) if state.scale.factor < 30_000 else math.inf
+        loop,
+        "gradient_norm",
+        lambda state, p: norm(state, p) if state.scale.factor < 30_000 else math.inf,
     )
     settings = {"plan": "fp16", "epochs": 2}
     whole = trained(shapes, tmp_path / "whole", **settings)

@@ -11,9 +11,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from striate.errors import NumericError, PeerError, Stopped, UsageError
 from striate.runs.checkpoint import Checkpoint, pack
 from striate.tasks import Learned, Task
 from striate.training.distributed import Alone, Followed, SharedSignals, Signals, T
-from striate.training.failures import Asked
+from striate.training.failures import Interrupt
 from striate.training.state import BrokenStepError
 
 STEP = 120.0  # seconds that a process waits for the others within a step; $STRIATE_RANK_TIMEOUT
@@ -97,9 +97,9 @@ class Ranks(Alone):
         mine = whole[self.part(len(whole))]
         return (mine, len(mine) / len(whole)) if len(mine) else (whole[:1], 0.0)
 
-    def learn(
-        self, net: nn.Module, task: Task, x: Tensor, target: Tensor, *, last: bool
-    ) -> Learned:
+    def learner(
+        self, net: nn.Module, task: Task, *, last: bool
+    ) -> Callable[[Tensor, Tensor], Learned]:
         """Through DDP, which is made anew whenever other parameters learn."""
         key = (net, task, tuple(p.requires_grad for p in net.parameters()))
         if self._wrapped is None or self._wrapped[0] != key:
@@ -109,8 +109,7 @@ class Ranks(Alone):
             wrapped = DistributedDataParallel(Learner(net, task), find_unused_parameters=True)
             self._wrapped = (key, wrapped)
         wrapped = self._wrapped[1]
-        with nullcontext() if last else wrapped.no_sync():
-            return wrapped(x, target)
+        return wrapped if last else partial(_without_exchange, wrapped)
 
     def total(self, values: dict[str, float]) -> dict[str, float]:
         """In float64, in one exchange that carries the news too."""
@@ -122,11 +121,11 @@ class Ranks(Alone):
             self._signals.take(*numbers[len(values) :])
         return dict(zip(values, numbers, strict=False))
 
-    def listen(self, asked: Asked, clock: Callable[[], float]) -> Signals:
+    def listen(self, interrupt: Interrupt, clock: Callable[[], float]) -> Signals:
         """SharedSignals that are the same for all; the time begins where the first process's stands."""
         began = torch.tensor([clock()], dtype=torch.float64)
         dist.broadcast(began, 0)
-        self._signals = SharedSignals(asked, clock, seconds=float(began))
+        self._signals = SharedSignals(interrupt, clock, seconds=float(began))
         return self._signals
 
     def gathered(self, mine: Mapping[str, NDArray[Any]]) -> list[Mapping[str, NDArray[Any]]]:
@@ -231,6 +230,11 @@ class Ranks(Alone):
     @property
     def _decoded(self) -> str:
         return f"decoded/{os.environ.get('GROUP_RANK', '0')}"
+
+
+def _without_exchange(wrapped: DistributedDataParallel, x: Tensor, target: Tensor) -> Learned:
+    with wrapped.no_sync():
+        return wrapped(x, target)
 
 
 @contextmanager

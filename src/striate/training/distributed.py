@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from striate import plan as plan_room
 from striate.runs.checkpoint import Checkpoint
 from striate.tasks import Learned, Task
-from striate.training.failures import Asked
+from striate.training.failures import Interrupt
 
 T = TypeVar("T")
 LAUNCHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells a process
@@ -42,13 +43,13 @@ class Followed(SystemExit):
 class Signals:
     """The signal and the clock that a training goes by."""
 
-    asked: Asked
+    interrupt: Interrupt
     clock: Callable[[], float]
 
     @property
     def signum(self) -> int | None:
         """The signal that asks for the end, if one came."""
-        return self.asked.signum
+        return self.interrupt.signum
 
     def spent(self) -> float:
         """Seconds of the training so far."""
@@ -73,7 +74,9 @@ class SharedSignals(Signals):
 
     def said(self, *, first: bool) -> list[float]:
         """What this process knows, as numbers to be added to those of the others."""
-        mine = [float(self.asked.signum == signum) for signum in (signal.SIGINT, signal.SIGTERM)]
+        mine = [
+            float(self.interrupt.signum == signum) for signum in (signal.SIGINT, signal.SIGTERM)
+        ]
         return [*mine, self.clock() if first else 0.0]
 
     def take(self, interrupts: float, terminations: float, seconds: float) -> None:
@@ -112,28 +115,26 @@ class Alone:
         """Which of `count` items are this process's."""
         return slice(count)
 
-    def learn(
-        self, net: nn.Module, task: Task, x: Tensor, target: Tensor, *, last: bool
-    ) -> Learned:
-        """Answer and loss, through which a backward pass gives the mean gradient of all processes.
+    def learner(
+        self, net: nn.Module, task: Task, *, last: bool
+    ) -> Callable[[Tensor, Tensor], Learned]:
+        """From inputs and targets to answer and loss, whose backward pass gives the mean gradient of all processes.
 
         Args:
             net: what learns.
             task: with its loss.
-            x: inputs.
-            target: what belongs to them.
             last: of the parts of a batch; gradients are exchanged once, after all of them.
         """
         del last
-        return task.learn(net, x, target)
+        return partial(task.learn, net)
 
     def total(self, values: dict[str, float]) -> dict[str, float]:
         """Sums over all processes; every step asks for them once."""
         return values
 
-    def listen(self, asked: Asked, clock: Callable[[], float]) -> Signals:
+    def listen(self, interrupt: Interrupt, clock: Callable[[], float]) -> Signals:
         """What the training goes by: the signals of all processes and the clock of the first, as of the last `total`."""
-        return Signals(asked, clock)
+        return Signals(interrupt, clock)
 
     def gathered(self, mine: Mapping[str, NDArray[Any]]) -> list[Mapping[str, NDArray[Any]]]:
         """The arrays of every process, in the order of `part`."""

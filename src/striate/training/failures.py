@@ -7,11 +7,11 @@ second signal ends the process at once, and the last whole checkpoint is there a
 
 import signal
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 import torch
@@ -60,55 +60,32 @@ class Guard:
         if self.path and (self.path / MISHAPS).exists():
             self.mishaps = list(folder.read_json(self.path / MISHAPS)["steps"])
 
-    def take(self, step: Callable[[], None], state: State, x: Tensor, index: Tensor) -> bool:
-        """Take a step; False where the training went back to an earlier one instead.
+    def attempts(self, state: State, x: Tensor, index: Tensor) -> "Attempts":
+        """A step tried until it is taken, left out, or undone by going back to an earlier one.
 
         Args:
-            step: takes it, or raises with the weights as before.
             state: of the training.
             x: the batch.
             index: its item numbers.
-
-        Raises:
-            BrokenStepError: the loss or a gradient is no number, and the recipe does not go on from there.
-            NumericError: the memory does not suffice.
         """
-        if any(mishap["step"] == state.step for mishap in self.mishaps):
-            return True  # left out, as before
-        buffers, reason = self._buffers(state), ""
-        while True:
-            try:
-                step()
-            except BrokenStepError as error:
-                error.details["items"] = index.tolist()
-                broken = error
-            except (MemoryError, RuntimeError) as error:
-                if not out_of_memory(error):
-                    raise
-                broken = None
-                reason = " ".join(str(error).split())[:200]
-            else:
-                return True
-            # Out of the handlers: an error in hand keeps the memory of its step.
-            state.opt.zero_grad()
-            for name, buffer in state.net.named_buffers():
-                if name in buffers:
-                    buffer.copy_(buffers[name])
-            if broken:
-                return self._leave_out(state, broken)
-            self._halve(state, x, reason)
+        return Attempts(self, state, x, index)
 
     def factor(self, step: int) -> float:
         """The factor on the learning rate of a step."""
         return SLOWER ** sum(mishap.get("back_to", step + 1) <= step for mishap in self.mishaps)
 
-    def _buffers(self, state: State) -> dict[str, Tensor]:
-        """Statistics that a forward pass changes, where they may have to be put back."""
+    def buffers(self, state: State) -> dict[str, Tensor]:
+        """Copies of the statistics that a forward pass changes, where they may have to be put back."""
         if (self.on_nan, self.oom) == ("stop", "stop"):
             return {}
         return {name: buffer.clone() for name, buffer in state.net.named_buffers()}
 
-    def _leave_out(self, state: State, error: BrokenStepError) -> bool:
+    def leave_out(self, state: State, error: BrokenStepError) -> bool:
+        """Leave a broken step out; False where the training went back to its last checkpoint instead.
+
+        Raises:
+            BrokenStepError: the recipe does not go on from there.
+        """
         kind, _, most = self.on_nan.partition(":")
         if kind == "stop" or len(self.mishaps) >= (int(most) if kind == "skip" else ROLLBACKS):
             raise error
@@ -124,18 +101,22 @@ class Guard:
             else f"{what}; back to step {state.step}, from there at half the rate and without it "
             f"({len(self.mishaps)} of at most {ROLLBACKS} times)"
         )
-        self._keep()
+        self._write()
         return kind == "skip"
 
-    def _keep(self) -> None:
+    def _write(self) -> None:
         if self.path:
             try:
                 folder.write_json(self.path / MISHAPS, {"steps": self.mishaps})
             except CheckpointError as error:  # on a full disk the training is worth more
                 self.say(str(error))
 
-    def _halve(self, state: State, x: Tensor, reason: str) -> None:
-        """Compute batches in twice as many parts from here on."""
+    def halve(self, state: State, x: Tensor, reason: str) -> None:
+        """Compute batches in twice as many parts from here on.
+
+        Raises:
+            NumericError: the recipe does not, or the batch cannot be divided further.
+        """
         parts = 2 * state.parts
         picture = "x".join(map(str, x.shape[1:]))
         what = (
@@ -149,6 +130,60 @@ class Guard:
             raise NumericError(f"{what} ({reason}): {ways}")
         state.parts = parts
         self.say(f"{what}: computed in {parts} parts from here on, with the same result")
+
+
+class Attempts:
+    """Tries of one step: `for attempt in attempts:` around `with attempt:` around what takes the step.
+
+    What takes it raises with the weights as before. After the last try `rolled_back` says whether the training went
+    back to an earlier step.
+
+    Raises:
+        BrokenStepError: the loss or a gradient is no number, and the recipe does not go on from there.
+        NumericError: the memory does not suffice.
+    """
+
+    def __init__(self, guard: Guard, state: State, x: Tensor, index: Tensor) -> None:
+        self.guard, self.state, self.x, self.index = guard, state, x, index
+        self.rolled_back = False
+        self.broken: BrokenStepError | None = None
+        self.reason: str | None = None  # for which the memory did not suffice
+
+    def __iter__(self) -> Iterator["Attempts"]:
+        if any(mishap["step"] == self.state.step for mishap in self.guard.mishaps):
+            return  # left out, as before
+        buffers = self.guard.buffers(self.state)
+        while True:
+            self.broken = self.reason = None
+            yield self
+            if self.broken is None and self.reason is None:
+                return
+            # Out of the handlers: an error in hand keeps the memory of its step.
+            self.state.opt.zero_grad()
+            for name, buffer in self.state.net.named_buffers():
+                if name in buffers:
+                    buffer.copy_(buffers[name])
+            if self.broken:
+                self.rolled_back = not self.guard.leave_out(self.state, self.broken)
+                return
+            self.guard.halve(self.state, self.x, self.reason or "")
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> bool:
+        if isinstance(error, BrokenStepError):
+            error.details["items"] = self.index.tolist()
+            self.broken = error
+        elif isinstance(error, MemoryError | RuntimeError) and out_of_memory(error):
+            self.reason = " ".join(str(error).split())[:200]
+        else:
+            return False
+        return True
 
 
 def broken_step(state: State, x: Tensor, loss: float, norm: float) -> BrokenStepError:
@@ -211,30 +246,30 @@ def check_weights(state: State) -> None:
             )
 
 
-class Asked:
-    """Whether, and by which signal, the training was asked to end."""
+class Interrupt:
+    """The signal that asked for the end of the training, if one came."""
 
     signum: int | None = None
 
 
 @contextmanager
-def catch_signals() -> Generator[Asked]:
+def catch_signals() -> Generator[Interrupt]:
     """Catch the first SIGINT or SIGTERM; outside the main thread there is nothing to catch."""
-    asked = Asked()
+    interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
-        yield asked
+        yield interrupt
         return
     before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
 
     def catch(signum: int, _frame: FrameType | None) -> None:
-        asked.signum = signum
+        interrupt.signum = signum
         for each in before:
             signal.signal(each, signal.SIG_DFL)
 
     for signum in before:
         signal.signal(signum, catch)
     try:
-        yield asked
+        yield interrupt
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)

@@ -2,8 +2,7 @@
 
 import copy
 import shutil
-import signal
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,17 +14,15 @@ from striate import data as data_room
 from striate import plan as plan_room
 from striate.data import Data
 from striate.errors import CheckpointError, DataError, RecipeError, StriateError, UsageError
-from striate.metrics.scores import shown
-from striate.plan import Plan, kept_pages
+from striate.plan import Plan
 from striate.runs import Run, checkpoint, folder
 from striate.runs.checkpoint import Checkpoint
 from striate.runs.config import Config, structure
 from striate.tasks import named
-from striate.training import loop, reproducibility
+from striate.training import callbacks, loop, reproducibility
 from striate.training.defaults import with_defaults
 from striate.training.distributed import ALONE, Alone, mark_run
-from striate.training.failures import Guard, catch_signals
-from striate.training.logs import Health, board
+from striate.training.logs import board
 from striate.training.prepare import (
     Estimate,
     chosen_net,
@@ -37,7 +34,7 @@ from striate.training.recipe import Recipe
 from striate.training.record import Fitted, Job, Progress, Record
 from striate.training.reproducibility import deterministic
 from striate.training.resumed import same_code, same_recipe
-from striate.training.state import BrokenStepError, State
+from striate.training.state import State
 
 Estimator = Callable[[nn.Module, Recipe, Data], Estimate]
 
@@ -89,16 +86,20 @@ def fit(
         plan_room.kept_pages(),
         deterministic(recipe.deterministic),
     ):
-        with _nothing_left_behind(path):
+        with _removed_on_failure(path):
             mark_run(path)
             first_weights(trained, recipe, progress)
             start = copy.deepcopy(trained)
             job = prepare(path, data, recipe, spec, trained, progress, estimated, ranks)
             folder.write_text(path / "args.yaml", recipe.as_yaml())
             job.config.write(path)
-        job, state, record = begin(job, trained, None)
+        state, record = initial_state(job, trained, None)
         state.parts = estimated.parts
-        return _train(job, state, record, start)
+        record.say = progress.say
+        with callbacks.interruptible(state, record):
+            with callbacks.of_training(job, state, record) as after:
+                loop.run(state, after.setting, after_step=after.step, after_epoch=after.epoch)
+            return replace(record.finish(state, job), start=start)
 
 
 def resume(
@@ -163,9 +164,13 @@ def resume(
         task = named(data.task).of(data, recipe)
         job = Job(path, data, recipe, config, plan, batches, task, progress, ranks)
         start = _start(trained, recipe, progress, needed=found is None)
-        job, state, record = begin(job, trained, found)
+        state, record = initial_state(job, trained, found)
         progress.say(f"going on after step {state.step:,}" + job.of_all())
-        return _train(job, state, record, start)
+        record.say = progress.say
+        with callbacks.interruptible(state, record):
+            with callbacks.of_training(job, state, record) as after:
+                loop.run(state, after.setting, after_step=after.step, after_epoch=after.epoch)
+            return replace(record.finish(state, job), start=start)
 
 
 def check(recipe: Recipe, out: Path) -> None:
@@ -213,76 +218,6 @@ def _finished(run: Run) -> Fitted:
     return Fitted(run, data, run.held(data, data.held_out), test, start)
 
 
-def _train(job: Job, state: State, record: Record, start: nn.Module | None) -> Fitted:
-    """Run the loop, keep the record, and finish the run folder."""
-    record.say = job.progress.say
-    try:
-        steps(job, state, record)
-        return replace(record.finish(state, job), start=start)
-    except KeyboardInterrupt:  # before the loop or after it; within it a signal is waited for
-        raise record.stopped(state, signal.SIGINT) from None
-
-
-def steps(job: Job, state: State, record: Record) -> None:
-    """Take all steps of a training, in this process."""
-    held, recipe = job.held_out(), job.recipe
-    first = job.ranks.first
-    health = Health(
-        job.path, recipe.health if first else 0, job.plan, job.progress.say, record.board
-    )
-
-    def back(state: State) -> None:
-        record.back(state)
-        if first:
-            health.forget(state.step)
-
-    guard = Guard(recipe.on_nan, recipe.oom, job.path if first else None, job.progress.say, back)
-    guard.mishaps = job.ranks.agreed(guard.mishaps)
-    if first:
-        health.forget(state.step)
-    if recipe.on_nan == "rollback" and state.step == 0:
-        record.save(state)  # what there is to go back to
-    with catch_signals() as asked:
-        heard = job.ranks.listen(asked, record.spent)
-        setting = loop.Setting(
-            job.batches, job.task, recipe, job.plan, health, heard.spent, guard, job.ranks
-        )
-
-        def after_step(state: State) -> None:
-            if recipe.epochs:
-                job.progress.bar("training", state.step, job.steps)
-            else:
-                job.progress.bar("training", int(record.spent()), int(recipe.budget or 0))
-            record.after_step(state, heard.signum)
-
-        def after_epoch(state: State, epoch: int) -> None:
-            row = record.after_epoch(state, epoch, held, job)
-            share = setting.place(state).share
-            left = row["seconds"] * (1 - share) / share
-            job.progress.say(
-                f"epoch {epoch + 1}{f'/{recipe.epochs}' if recipe.epochs else ''}  "
-                f"loss {row['train_loss']:.4f}  {job.data.held_out} {_watched(row)}  "
-                f"{row['seconds']:.0f} s, {row['items_per_second']:,.0f}/s"
-                + (f", {left:.0f} s left" if left >= 1 else "")
-            )
-
-        try:
-            loop.run(state, setting, after_step=after_step, after_epoch=after_epoch)
-        except BrokenStepError as error:
-            raise record.broken(error) from error
-    if state.course.over(recipe):
-        job.progress.say(
-            f"ended: no smaller loss for {recipe.patience} epoch{'s' * (recipe.patience != 1)}"
-        )
-
-
-def _watched(row: Mapping[str, float]) -> str:
-    """The held-out loss and the score that chooses the epoch."""
-    first, *_ = [key for key in row if key.startswith("val_") and key != "val_loss"]
-    name = first.removeprefix("val_")
-    return f"loss {row['val_loss']:.4f}  {name} {shown(name, row[first])}"
-
-
 def _stem(path: str) -> str:
     """The data's name, fit for a folder."""
     name = Path(path).resolve().name.split(".")[0]
@@ -290,7 +225,7 @@ def _stem(path: str) -> str:
 
 
 @contextmanager
-def _nothing_left_behind(path: Path) -> Generator[None]:
+def _removed_on_failure(path: Path) -> Generator[None]:
     """Remove a run folder again when nothing was trained in it."""
     try:
         yield
@@ -312,29 +247,25 @@ def follow(ranks: Alone, *, net: nn.Module | None = None) -> Path:
     Raises:
         DataError: the data here are not those of the first process.
     """
-    with reproducibility.fork_rng(), kept_pages():
-        path, ready = prepared(ranks, net)
-        if ready is not None:
-            with deterministic(ready[0].recipe.deterministic):
-                steps(*begin(*ready, None))
+    with reproducibility.fork_rng(), plan_room.kept_pages():
+        path, received = _receive(ranks, net)
+        if received is None:
+            return path
+        job, trained = received
+        with deterministic(job.recipe.deterministic):
+            state, record = initial_state(job, trained, None)
+            with callbacks.of_training(job, state, record) as after:
+                loop.run(state, after.setting, after_step=after.step, after_epoch=after.epoch)
     return path
 
 
-def prepared(ranks: Alone, net: nn.Module | None) -> tuple[Path, tuple[Job, nn.Module] | None]:
-    """The run folder, the training and its net, as the first process told them; none where it was finished already.
-
-    Args:
-        ranks: this process, not the first.
-        net: the user's own net.
-
-    Raises:
-        DataError: the data here are not those of the first process.
-    """
-    told: dict[str, Any] = ranks.agreed({})
-    path = Path(told["path"])
-    if "config" not in told:
+def _receive(ranks: Alone, net: nn.Module | None) -> tuple[Path, tuple[Job, nn.Module] | None]:
+    """The run folder, the training and its net, as the first process sent them; None where it is finished already."""
+    sent: dict[str, Any] = ranks.agreed({})
+    path = Path(sent["path"])
+    if "config" not in sent:
         return path, None
-    config, recipe = Config.parse(told["config"], path), Recipe.model_validate(told["recipe"])
+    config, recipe = Config.parse(sent["config"], path), Recipe.model_validate(sent["recipe"])
     data = data_room.again(config.data["origin"])
     if data.fingerprint != config.data["fingerprint"]:
         raise DataError(
@@ -352,7 +283,7 @@ def prepared(ranks: Alone, net: nn.Module | None) -> tuple[Path, tuple[Job, nn.M
     return path, (job, trained)
 
 
-def begin(job: Job, net: nn.Module, found: Checkpoint | None) -> tuple[Job, State, Record]:
+def initial_state(job: Job, net: nn.Module, found: Checkpoint | None) -> tuple[State, Record]:
     """The same state in all processes: that of the first one's checkpoint, or before the first step.
 
     Args:
@@ -363,7 +294,7 @@ def begin(job: Job, net: nn.Module, found: Checkpoint | None) -> tuple[Job, Stat
     ranks, recipe = job.ranks, job.recipe
     settled = recipe.model_dump(mode="json")
     if ranks.first:
-        _check(job)
+        _refuse_halving(job)
         for line in ranks.warnings():
             job.progress.say(line)
         ranks.agreed({"path": str(job.path), "config": job.config.as_dict(), "recipe": settled})
@@ -374,10 +305,10 @@ def begin(job: Job, net: nn.Module, found: Checkpoint | None) -> tuple[Job, Stat
         record = Record.restore(job.path, found, state, ranks)
     if ranks.first:
         record.board = board(job.path, state.step)
-    return job, state, record
+    return state, record
 
 
-def _check(job: Job) -> None:
+def _refuse_halving(job: Job) -> None:
     if job.ranks.world > 1 and job.recipe.oom == "halve":
         raise RecipeError(
             "oom=halve works in one process alone, since the others would not know of it: use accumulate="

@@ -2,9 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from striate.augment import mix, read
 from striate.plan import Plan
-from striate.tasks import Task
+from striate.tasks import Learned, Task
 from striate.training import optimizers, reproducibility
 from striate.training.batches import Batches
 from striate.training.distributed import ALONE, Alone
@@ -22,6 +21,10 @@ from striate.training.logs import Health
 from striate.training.recipe import Recipe
 from striate.training.schedules import Place, rate
 from striate.training.state import COUNT, State, Totals
+
+Sums = Mapping[
+    str, tuple[Tensor | int, float]
+]  # of a part of a batch its values, and their factors
 
 
 @dataclass(frozen=True)
@@ -112,9 +115,12 @@ def run(
             share = setting.ranks.share(index)[1]
             x, target = setting.batch(index, epoch, step, plain=plain)
             state.totals.waited += time.perf_counter() - start
-            step_of = partial(take_step, state, x, target, setting, share=share)
-            if not setting.guard.take(step_of, state, x, index):
-                break  # back at an earlier step
+            attempts = setting.guard.attempts(state, x, index)
+            for attempt in attempts:
+                with attempt:
+                    take_step(state, x, target, setting, share=share)
+            if attempts.rolled_back:
+                break
             state.totals.seconds += time.perf_counter() - start
             state.step += 1
             ended = state.step % batches.steps == 0 or setting.place(state).share >= 1
@@ -144,11 +150,19 @@ def take_step(
     optimizers.set_rate(state.opt, slower * rate(recipe, setting.place(state), state.course))
     state.opt.zero_grad()
     with setting.health.look(state) as look:
-        learned = _gradients(state, x, target, setting, share)
-        sums = setting.ranks.total(learned)
+        seen: list[Sums] = []
+        for some, wanted, weight, last in _parts(state, x, target, setting, share):
+            learner = setting.ranks.learner(state.net, setting.task, last=last)
+            with setting.plan.autocast():
+                learned = learner(setting.plan.batch(some), wanted)
+            _backward(state, learned, weight * setting.ranks.world)
+            seen.append(_sums(learned, setting.task, wanted, weight, share))
+        sums = setting.ranks.total(
+            {name: sum(float(part[name][0]) * part[name][1] for part in seen) for name in seen[0]}
+        )
         loss = sums["loss"]
         moved = [p for g in state.opt.param_groups for p in g["params"] if p.grad is not None]
-        norm = _norm(state, moved)
+        norm = gradient_norm(state, moved)
         look.gradients(state.net)
     if not math.isfinite(loss + norm):
         if math.isfinite(loss) and state.scale and state.scale.overflowed():
@@ -165,36 +179,34 @@ def take_step(
     state.totals.add(sums)
 
 
-def _gradients(
+def _parts(
     state: State, x: Tensor, target: Tensor, setting: Setting, share: float
-) -> dict[str, float]:
-    """Gradients of the mean loss of a batch, added up over its parts; what these add to its sums."""
+) -> Iterator[tuple[Tensor, Tensor, float, bool]]:
+    """Parts in which a batch is computed: inputs, targets, their weight in the step, and whether it is the last."""
     count = min(setting.recipe.accumulate * state.parts, len(x))
     parts = [(x, target)]
     if count > 1:
         parts = zip(x.tensor_split(count), target.tensor_split(count), strict=True)
-    # Of every part its values, and their factors in the sums.
-    seen: list[Mapping[str, tuple[Tensor | int, float]]] = []
     for i, (some, wanted) in enumerate(parts):
-        weight = share * len(some) / len(x)
-        with setting.plan.autocast():
-            learned = setting.ranks.learn(
-                state.net, setting.task, setting.plan.batch(some), wanted, last=i == count - 1
-            )
-        factor = weight * setting.ranks.world  # of whose gradients the mean is taken
-        loss = learned.loss if factor == 1 else learned.loss * factor
-        (loss * state.scale.factor if state.scale else loss).backward()
-        values = {"loss": learned.loss, **learned.parts}
-        counted = float(share > 0)
-        counts = setting.task.counts(detached(learned.answer), wanted)
-        seen.append(
-            {
-                "items": (len(some), counted),
-                **{f"{COUNT}{name}": (value, counted) for name, value in counts.items()},
-                **{name: (value.detach(), weight) for name, value in values.items()},
-            }
-        )
-    return {name: sum(float(part[name][0]) * part[name][1] for part in seen) for name in seen[0]}
+        yield some, wanted, share * len(some) / len(x), i == count - 1
+
+
+def _backward(state: State, learned: Learned, factor: float) -> None:
+    """Add the gradients of a part of a batch, whose factor counts that the mean over processes is taken."""
+    loss = learned.loss if factor == 1 else learned.loss * factor
+    (loss * state.scale.factor if state.scale else loss).backward()
+
+
+def _sums(learned: Learned, task: Task, target: Tensor, weight: float, share: float) -> Sums:
+    """What a part of a batch adds to the sums of the step."""
+    values = {"loss": learned.loss, **learned.parts}
+    counted = float(share > 0)
+    counts = task.counts(detached(learned.answer), target)
+    return {
+        "items": (len(target), counted),
+        **{f"{COUNT}{name}": (value, counted) for name, value in counts.items()},
+        **{name: (value.detach(), weight) for name, value in values.items()},
+    }
 
 
 def detached(answer: Any) -> Any:
@@ -202,7 +214,7 @@ def detached(answer: Any) -> Any:
     return answer.detach() if isinstance(answer, Tensor) else answer
 
 
-def _norm(state: State, moved: list[torch.nn.Parameter]) -> float:
+def gradient_norm(state: State, moved: list[torch.nn.Parameter]) -> float:
     """The norm of all gradients, once the loss scale is taken off them again.
 
     The two calls that `torch.nn.utils.get_total_norm` ends with: sorting tensors by device and type takes it
