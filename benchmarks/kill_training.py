@@ -105,7 +105,7 @@ def child(arguments):
     )
     checkpoint.save = told
     record.SAVE_EVERY = 2.0  # within an epoch too
-    cli.main(arguments)
+    sys.exit(cli.main(arguments))
 
 
 def started(arguments):

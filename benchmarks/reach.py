@@ -61,7 +61,7 @@ def _called(frame: FrameType) -> str:
     return f"{Path(frame.f_code.co_filename).relative_to(SOURCE)}:{frame.f_code.co_qualname}"
 
 
-def main() -> None:
+def main() -> int:
     """Train once, and print what was seen."""
     from striate import cli
 
@@ -71,13 +71,12 @@ def main() -> None:
         sys.setprofile(reach.profile)
         try:
             with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-                cli.main([*COMMAND, "--out", out])
-        except SystemExit as end:
-            if end.code:
-                raise
+                status = cli.main([*COMMAND, "--out", out])
         finally:
             sys.setprofile(None)
             threading.setprofile(None)  # pyright: ignore[reportArgumentType] - None takes it away again
+    if status:
+        return status
     lines = sum(len(Path(name).read_text(encoding="utf-8").splitlines()) for name in reach.files)
     print(
         f"{len(reach.files)} files of striate with {lines:,} lines, {len(reach.functions):,} functions"
@@ -90,7 +89,8 @@ def main() -> None:
     print(f"first forward of all: {len(reach.first)} frames")
     print(f"first forward of a step: {len(reach.step)} frames")
     print("\n".join(f"  {name}" for name in reach.step))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -8,7 +8,7 @@ from striate.models import catalog
 from striate.runs.preprocessing import Preprocessing
 from striate.training import Progress, prepare, read_recipe
 from striate.weights import published
-from striate.workbench.train import train_with
+from striate.workbench.train import train_recipe
 
 WEIGHTS = "torchvision/squeezenet1_1.IMAGENET1K_V1"
 IMAGENET = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # as the literature prints them
@@ -17,7 +17,7 @@ IMAGENET = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # as the literatu
 def trained(data, out, **settings):
     said = []
     recipe = read_recipe("quick", {"epochs": 1, "batch": 8, "plan": "default", **settings})
-    fitted = train_with(data, recipe, out=out, progress=Progress(say=said.append))
+    fitted = train_recipe(data, recipe, out=out, progress=Progress(say=said.append))
     return fitted.run, said
 
 

@@ -16,7 +16,7 @@ from striate.training import Estimate, Progress, read_recipe
 from striate.training.defaults import with_defaults
 from striate.workbench import estimate
 from striate.workbench.estimate import Room
-from striate.workbench.train import train_with
+from striate.workbench.train import train_recipe
 
 MIB = 2**20
 
@@ -123,7 +123,7 @@ import torch, striate.workbench.train, striate.workbench.progress, sklearn.datas
 taken = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()
 limit = taken + int(sys.argv[1]) * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-cli.main(sys.argv[2:])
+sys.exit(cli.main(sys.argv[2:]))
 """
 
 
@@ -203,7 +203,7 @@ def test_a_layer_that_does_not_fit_is_named_before_anything_is_read(
 def test_pictures_smaller_than_a_net_takes(shapes, tmp_path, monkeypatch, settings, message):
     monkeypatch.setattr(striate.Data, "arrays", pytest.fail)
     with pytest.raises(striate.errors.UsageError, match=message):
-        train_with(shapes, read_recipe("quick", settings), out=tmp_path, progress=Progress())
+        train_recipe(shapes, read_recipe("quick", settings), out=tmp_path, progress=Progress())
     assert not list(tmp_path.iterdir())
 
 
@@ -233,7 +233,7 @@ def test_a_slow_net_says_what_it_takes_before_ways_to_run_it_are_timed(
     monkeypatch.setattr(choosing, "SLOW", 0.0)
     said: list[str] = []
     recipe = read_recipe("quick", {"net": "linear", "epochs": 2})
-    train_with(shapes, recipe, out=tmp_path, progress=Progress(say=said.append))
+    train_recipe(shapes, recipe, out=tmp_path, progress=Progress(say=said.append))
     early = [line for line in said if line.startswith("by its first step alone: about ")]
     assert len(early) == 1
     assert re.search(r"of training: 2 epochs of .* of memory", early[0])

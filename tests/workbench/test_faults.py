@@ -21,14 +21,14 @@ import striate
 from striate.errors import CheckpointError, DataError, RecipeError, Stopped, UsageError
 from striate.runs import checkpoint, folder
 from striate.training import Progress, loop, read_recipe, record
-from striate.workbench.train import resume, train_with
+from striate.workbench.train import resume, train_recipe
 
 QUICK = {"net": "lenet5", "epochs": 3, "batch": 8, "plan": "default"}
 
 
 def trained(shapes, out, *, progress=None, **settings):
     recipe = read_recipe("quick", {**QUICK, **settings})
-    return train_with(shapes, recipe, out=out, progress=progress or Progress()).run.path
+    return train_recipe(shapes, recipe, out=out, progress=progress or Progress()).run.path
 
 
 def stopped(shapes, out, at=13, **settings):
@@ -217,7 +217,7 @@ LIMITED = """
 import resource, sys
 from striate import cli
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-cli.main(sys.argv[1:])
+sys.exit(cli.main(sys.argv[1:]))
 """
 
 

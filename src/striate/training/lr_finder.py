@@ -10,6 +10,7 @@ from torch import nn
 
 from striate.data import Data
 from striate.report import Result
+from striate.svg import tag, text
 from striate.training import loop, reproducibility
 from striate.training.defaults import with_defaults
 from striate.training.logs import Health
@@ -18,6 +19,7 @@ from striate.training.recipe import Recipe
 from striate.training.record import Progress
 from striate.training.state import BrokenStepError, State, Totals
 
+WIDTH, HEIGHT, LEFT, TOP = 480, 260, 48, 16  # of the drawing, in pixels
 LOW, HIGH = 1e-6, 10.0
 CALM = 0.9  # share of the running mean of the loss that stays, a step
 WORSE = 4.0  # times the smallest loss, where it ends
@@ -52,6 +54,41 @@ class Rates(Result):
             f"{self.rates[0]:.2g} to {self.rates[-1]:.2g})"
         )
 
+    def as_svg(self) -> str:
+        """The loss over the rate, both of them by their logarithm, with the suggested rate marked."""
+        xs = [math.log10(rate) for rate in self.rates]
+        ys = [math.log10(max(loss, 1e-12)) for loss in self.losses]
+        left, right, low, high = min(xs), max(xs) + 1e-9, min(ys), max(ys) + 1e-9
+
+        def x(value: float) -> float:
+            return LEFT + (WIDTH - LEFT - 12) * (value - left) / (right - left)
+
+        def y(value: float) -> float:
+            return HEIGHT - 36 - (HEIGHT - 36 - TOP) * (value - low) / (high - low)
+
+        line = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in zip(xs, ys, strict=True))
+        parts = [
+            tag(
+                "polyline",
+                "",
+                {"points": line, "fill": "none", "stroke": "#2f6db3", "stroke-width": 2},
+            )
+        ]
+        mark = x(max(left, math.log10(self.suggested)))
+        ends = {"x1": f"{mark:.1f}", "x2": f"{mark:.1f}", "y1": TOP, "y2": HEIGHT - 36}
+        parts.append(tag("line", "", {**ends, "stroke": "#d9822b", "stroke-dasharray": "4 3"}))
+        parts.append(text(f"lr={self.suggested:.2g}", mark + 4, TOP + 10))
+        parts += [
+            text(f"1e{power}", x(power) - 8, HEIGHT - 18)
+            for power in range(math.ceil(left), math.floor(right) + 1)
+        ]
+        parts.append(text("loss over learning rate, both logarithmic", WIDTH / 2 - 96, HEIGHT - 4))
+        parts += [text(f"{10**value:.3g}", 4, y(value) + 4) for value in (low, high - 1e-9)]
+        size = {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {WIDTH} {HEIGHT}"}
+        style = tag("style", "text{font:11px sans-serif;fill:#555}")
+        label = {"role": "img", "aria-label": "loss by learning rate", "width": WIDTH}
+        return tag("svg", style + "".join(parts), {**size, **label})
+
 
 def find_rate(
     data: Data,
@@ -70,7 +107,7 @@ def find_rate(
         recipe: of the training to come; its schedule and its rate do not count.
         net: a net of the user's own.
         steps: rates between 1e-6 and 10, evenly spaced by their ratio.
-        progress: who is told.
+        progress: shows how far it is.
 
     Raises:
         StriateError: of the kinds in `striate.errors`, as for a training.
