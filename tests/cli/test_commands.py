@@ -440,7 +440,7 @@ def test_ctrl_c_while_it_still_imports_is_one_line(monkeypatch, capsys, module):
             if fullname == module:
                 raise KeyboardInterrupt
 
-    for name in [name for name in sys.modules if name.startswith(module)]:
+    for name in [name for name in sys.modules if name.startswith((module, "striate.cli.app"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
     assert cli.main(["nets"]) == 130

@@ -18,7 +18,7 @@ from striate.training import logs, loop, optimizers, read_recipe
 from striate.training.batches import Batches, balanced_order
 from striate.training.freezing import begin_epoch, check, head
 from striate.training.logs import Health, Look
-from striate.training.optimizers import Average
+from striate.training.optimizers import EMA
 from striate.training.state import BrokenStepError, LossScale, State, Totals
 
 CLASSES = ("a", "b", "c")
@@ -119,12 +119,12 @@ def test_the_running_average_is_that_of_its_formula():
     net = nn.Linear(2, 2)
     with torch.no_grad():
         net.weight.fill_(1.0)
-    average = Average(net, 0.9)
+    average = EMA(net, 0.9)
     expected = 1.0
     for step in range(200):
         with torch.no_grad():
             net.weight.fill_(float(step))
-        average.follow(step)
+        average.update(step)
         keep = min(0.9, (1 + step) / (10 + step))
         expected = keep * expected + (1 - keep) * step
     assert average.net.get_parameter("weight")[0, 0].item() == pytest.approx(expected, rel=1e-5)

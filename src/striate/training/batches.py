@@ -27,6 +27,7 @@ from striate.data.cache import gb
 from striate.data.quiet import quiet
 from striate.data.targets import IGNORE
 from striate.data.workers import PATIENCE, Job, available, dismiss, exhausted, hangs, served
+from striate.errors import ShapeError
 from striate.runs.preprocessing import Preprocessing
 from striate.training import reproducibility
 
@@ -110,6 +111,26 @@ class Batches:
     balanced: bool = False  # every class drawn equally often
     shards: Shards | None = None  # where items lie, for an order that reads a few shards at a time
     kind: str = "label"  # of the targets
+
+    @classmethod
+    def of_tensors(cls, inputs: Tensor, targets: Tensor, *, batch: int, seed: int = 0) -> "Batches":
+        """Batches of tensors that are ready for a net: nothing is augmented or normalised.
+
+        Args:
+            inputs: [N, ...], on the device where batches are to lie.
+            targets: [N, ...], on the same.
+            batch: most items of a step.
+            seed: of their order.
+
+        Raises:
+            ShapeError: not as many targets as inputs, or none.
+        """
+        if not len(inputs) or len(inputs) != len(targets):
+            raise ShapeError(
+                f"{len(inputs)} inputs and {len(targets)} targets: expected as many of both, and at least one"
+            )
+        as_given = Preprocessing(tuple(inputs.shape[1:]), (), "", (0.0,), (1.0,))
+        return cls(inputs, targets, as_given, batch, "none", seed)
 
     @property
     def steps(self) -> int:

@@ -28,9 +28,10 @@ from torch.nn.parallel import DistributedDataParallel
 from striate import plan as plan_room
 from striate.errors import NumericError, PeerError, Stopped, UsageError
 from striate.runs.checkpoint import Checkpoint, pack
-from striate.tasks import Learned, Task
+from striate.tasks import Learned
 from striate.training.distributed import Alone, Followed, SharedSignals, Signals, T
 from striate.training.failures import Interrupt
+from striate.training.objective import Objective
 from striate.training.state import BrokenStepError
 
 STEP = 120.0  # seconds that a process waits for the others within a step; $STRIATE_RANK_TIMEOUT
@@ -53,7 +54,7 @@ class Learner(nn.Module):
     filters of Python.
     """
 
-    def __init__(self, net: nn.Module, task: Task) -> None:
+    def __init__(self, net: nn.Module, task: Objective) -> None:
         super().__init__()
         self.net, self.task = net, task
         self.idle = nn.Parameter(torch.zeros_like(next(net.parameters()).flatten()[:1]))
@@ -98,7 +99,7 @@ class Ranks(Alone):
         return (mine, len(mine) / len(whole)) if len(mine) else (whole[:1], 0.0)
 
     def learner(
-        self, net: nn.Module, task: Task, *, last: bool
+        self, net: nn.Module, task: Objective, *, last: bool
     ) -> Callable[[Tensor, Tensor], Learned]:
         """Through DDP, which is made anew whenever other parameters learn."""
         key = (net, task, tuple(p.requires_grad for p in net.parameters()))

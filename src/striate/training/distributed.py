@@ -24,8 +24,9 @@ from torch import Tensor, nn
 
 from striate import plan as plan_room
 from striate.runs.checkpoint import Checkpoint
-from striate.tasks import Learned, Task
+from striate.tasks import Learned
 from striate.training.failures import Interrupt
+from striate.training.objective import Objective
 
 T = TypeVar("T")
 LAUNCHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells a process
@@ -116,7 +117,7 @@ class Alone:
         return slice(count)
 
     def learner(
-        self, net: nn.Module, task: Task, *, last: bool
+        self, net: nn.Module, task: Objective, *, last: bool
     ) -> Callable[[Tensor, Tensor], Learned]:
         """From inputs and targets to answer and loss, whose backward pass gives the mean gradient of all processes.
 

@@ -113,6 +113,11 @@ class Health:
         self.path = path / "health.csv"
         self.every, self.plan, self.say, self.board = every, plan, say, board
 
+    @classmethod
+    def off(cls) -> "Health":
+        """One that never looks."""
+        return cls(Path(), 0, Plan(), lambda _line: None)
+
     @contextmanager
     def look(self, state: State) -> Generator[Look]:
         """Look at the forward and backward pass of the block, if its step is due."""

@@ -1,4 +1,8 @@
-"""The training loop. B batch."""
+"""The training loop. B batch.
+
+`run` takes all steps of a training; `take_step` takes one, for loops of your own (`examples/own_loop.py`). Both change a
+`State` and read a `Setting`.
+"""
 
 import math
 import time
@@ -10,35 +14,66 @@ import torch
 from torch import Tensor
 
 from striate.augment import mix, read
+from striate.errors import RecipeError
 from striate.plan import Plan
-from striate.tasks import Learned, Task
+from striate.tasks import Learned
 from striate.training import optimizers, reproducibility
 from striate.training.batches import Batches
 from striate.training.distributed import ALONE, Alone
 from striate.training.failures import Guard, broken_step
 from striate.training.freezing import begin_epoch
 from striate.training.logs import Health
+from striate.training.objective import Objective
 from striate.training.recipe import Recipe
 from striate.training.schedules import Place, rate
 from striate.training.state import COUNT, State, Totals
 
-Sums = Mapping[
-    str, tuple[Tensor | int, float]
-]  # of a part of a batch its values, and their factors
+# Of a part of a batch its values, and their factors in the sums of the step.
+Sums = Mapping[str, tuple[Tensor | int, float]]
+
+
+def stopwatch() -> Callable[[], float]:
+    """Seconds since this call, whenever what it gives is called."""
+    began = time.monotonic()
+    return lambda: time.monotonic() - began
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What does not change while the loop runs; `spent` tells the seconds of the training so far."""
+    """What does not change while the loop runs.
+
+    Attributes:
+        batches: of the training items.
+        task: what is learned; any `Objective`.
+        recipe: with a learning rate, and with epochs or a budget.
+        plan: how the net is executed.
+        health: logs statistics of every layer.
+        spent: gives the seconds of the training so far, for a budget of time.
+        guard: says what follows a step that cannot be taken.
+        ranks: this process, of those that train together.
+
+    Raises:
+        RecipeError: the recipe says no learning rate, or not when it ends.
+    """
 
     batches: Batches
-    task: Task
+    task: Objective
     recipe: Recipe
-    plan: Plan
-    health: Health
-    spent: Callable[[], float]
+    plan: Plan = field(default_factory=Plan)
+    health: Health = field(default_factory=Health.off)
+    spent: Callable[[], float] = field(default_factory=stopwatch)
     guard: Guard = field(default_factory=Guard)
     ranks: Alone = ALONE
+
+    def __post_init__(self) -> None:
+        if self.recipe.lr is None:
+            raise RecipeError(
+                "the recipe has no lr: a loop of your own needs one, such as lr=0.001"
+            )
+        if self.recipe.epochs is None and self.recipe.budget is None:
+            raise RecipeError(
+                "the recipe has neither epochs nor budget: the loop would not know when to end"
+            )
 
     def place(self, state: State) -> Place:
         """Where in the schedule the training is: by steps, or by the clock where that ends it sooner."""
@@ -88,8 +123,8 @@ def run(
     state: State,
     setting: Setting,
     *,
-    after_step: Callable[[State], None],
-    after_epoch: Callable[[State, int], None],
+    after_step: Callable[[State], None] = lambda _state: None,
+    after_epoch: Callable[[State, int], None] = lambda _state, _epoch: None,
 ) -> None:
     """Train until it is over, from wherever the state stands.
 
@@ -135,14 +170,19 @@ def run(
 def take_step(
     state: State, x: Tensor, target: Tensor, setting: Setting, *, share: float = 1.0
 ) -> None:
-    """One step: forward and backward, in parts if asked for, and the update; counted in the totals.
+    """One step: learning rate, forward and backward (in parts if asked for), clipping, update, average of the weights.
+
+    The caller counts it: `state.step += 1`.
 
     Args:
-        state: changed.
-        x: the items of the step, or of them what this process computes.
-        target: what belongs to them.
+        state: changed; its totals get the sums of this step.
+        x: the items of the step [B, ...], or of them what this process computes.
+        target: what belongs to them, [B, ...].
         setting: how.
         share: how much of the step's items these are.
+
+    Raises:
+        BrokenStepError: the loss or a gradient is no finite number; the step was not taken.
     """
     recipe = setting.recipe
     reproducibility.seed_everything(recipe.seed, "step", state.step, *setting.ranks.place)
@@ -175,7 +215,7 @@ def take_step(
     if state.scale:
         state.scale.passed()
     if state.average:
-        state.average.follow(state.step)
+        state.average.update(state.step)
     state.totals.add(sums)
 
 
@@ -197,7 +237,7 @@ def _backward(state: State, learned: Learned, factor: float) -> None:
     (loss * state.scale.factor if state.scale else loss).backward()
 
 
-def _sums(learned: Learned, task: Task, target: Tensor, weight: float, share: float) -> Sums:
+def _sums(learned: Learned, task: Objective, target: Tensor, weight: float, share: float) -> Sums:
     """What a part of a batch adds to the sums of the step."""
     values = {"loss": learned.loss, **learned.parts}
     counted = float(share > 0)
@@ -215,14 +255,14 @@ def detached(answer: Any) -> Any:
 
 
 def gradient_norm(state: State, moved: list[torch.nn.Parameter]) -> float:
-    """The norm of all gradients, once the loss scale is taken off them again.
+    """The L2 norm of all gradients, once the loss scale is taken off them again.
 
-    The two calls that `torch.nn.utils.get_total_norm` ends with: sorting tensors by device and type takes it
-    as long again, a fiftieth of a small net's step.
+    Args:
+        state: with the scale.
+        moved: parameters; their gradients are changed where there is a scale.
     """
     gradients = [p.grad for p in moved if p.grad is not None]
     if state.scale:
         for gradient in gradients:
             gradient.div_(state.scale.factor)
-    norms = torch._foreach_norm(gradients) if gradients else [torch.zeros(())]  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
-    return float(torch.linalg.vector_norm(torch.stack(norms)))
+    return float(torch.nn.utils.get_total_norm(gradients))

@@ -13,7 +13,6 @@ from striate.report import Result
 from striate.svg import tag, text
 from striate.training import loop, reproducibility
 from striate.training.defaults import with_defaults
-from striate.training.logs import Health
 from striate.training.prepare import chosen_net, first_weights, prepare
 from striate.training.recipe import Recipe
 from striate.training.record import Progress
@@ -119,8 +118,7 @@ def find_rate(
         first_weights(tried, recipe, progress)
         job = prepare(Path(), data, recipe, spec, tried, progress)
         state = State.begin(copy.deepcopy(tried), recipe.model_copy(update={"ema": None}), job.plan)
-        blind = Health(Path(), 0, job.plan, progress.say)
-        setting = loop.Setting(job.batches, job.task, recipe, job.plan, blind, lambda: 0.0)
+        setting = loop.Setting(job.batches, job.task, recipe, job.plan, spent=lambda: 0.0)
         return _climb(state, setting, steps, progress)
 
 

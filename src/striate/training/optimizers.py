@@ -169,8 +169,8 @@ def orthogonal(matrix: Tensor) -> Tensor:
     return x if wide else x.T
 
 
-class Average:
-    """A net whose weights and statistics follow those of another.
+class EMA:
+    """The exponential moving average of a net's weights and statistics, itself a net.
 
     Polyak and Juditsky 1992; exponentially, as in Szegedy et al. 2016, arXiv 1512.00567, section 8.
     """
@@ -179,7 +179,7 @@ class Average:
         """Start as a copy.
 
         Args:
-            net: what is followed; already on its device.
+            net: what is averaged; already on its device.
             decay: share of the average that stays, a step. Early steps count more: (1 + n) / (10 + n)
                 where that is less, so that the first weights are forgotten in a short training too.
         """
@@ -191,7 +191,7 @@ class Average:
         self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     @torch.no_grad()
-    def follow(self, step: int) -> None:
+    def update(self, step: int) -> None:
         """Take in the weights after `step` steps."""
         keep = min(self.decay, (1 + step) / (10 + step))
         get_ema_multi_avg_fn(keep)(self._mean, self._now, None)

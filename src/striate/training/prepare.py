@@ -19,7 +19,7 @@ from striate import weights
 from striate.augment import read
 from striate.data import Arrays, Data, Streamed
 from striate.errors import RecipeError, UsageError
-from striate.models.backbone import Backbone
+from striate.models.backbone import BATCH_NORMS, Backbone
 from striate.models.unsupervised import Unsupervised
 from striate.plan import Plan
 from striate.plan.tiles import Tiling
@@ -279,7 +279,7 @@ def _plan(
 def _check_norm(net: nn.Module, batches: Batches, recipe: Recipe, world: int) -> None:
     """Refuse batches too small for batch normalisation, which sees those of each process alone."""
     least = 1 if recipe.sync_norm and world > 1 else 2
-    normalised = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in net.modules())  # pyright: ignore[reportPrivateUsage]
+    normalised = any(isinstance(m, BATCH_NORMS) for m in net.modules())
     if normalised and min(map(len, batches.order(0))) < least * world:
         shared = f" shared by {world} processes" if world > 1 else ""
         raise RecipeError(

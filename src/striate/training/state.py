@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from striate.errors import NumericError
 from striate.plan import Plan
 from striate.training import optimizers
-from striate.training.optimizers import Average
+from striate.training.optimizers import EMA
 from striate.training.recipe import Recipe
 from striate.training.schedules import Course
 
@@ -94,7 +94,7 @@ class State:
     step: int = 0
     totals: Totals = field(default_factory=Totals)
     course: Course = field(default_factory=Course)
-    average: Average | None = None
+    average: EMA | None = None
     scale: LossScale | None = None
     parts: int = 1
 
@@ -103,7 +103,7 @@ class State:
         """The state before the first step; the net is brought where the plan wants it."""
         net = plan.place(net)
         opt = optimizers.optimizer(net, recipe)
-        average = Average(net, recipe.ema) if recipe.ema else None
+        average = EMA(net, recipe.ema) if recipe.ema else None
         return cls(
             plan.compile(net),
             opt,
