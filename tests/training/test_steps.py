@@ -17,7 +17,7 @@ from striate.tasks.classify import Classify, balanced_weights
 from striate.training import logs, loop, optimizers, read_recipe
 from striate.training.batches import Batches, balanced_order
 from striate.training.freezing import begin_epoch, check, head
-from striate.training.logs import Health, Look
+from striate.training.logs import Health, LayerStatistics
 from striate.training.optimizers import EMA
 from striate.training.state import BrokenStepError, LossScale, State, Totals
 
@@ -276,10 +276,10 @@ def test_a_net_of_doubles_can_be_looked_at():
     net = small().double()
     with scales(net) as found:
         net(torch.ones(2, 1, 8, 8, dtype=torch.float64)).sum().backward()
-    look = Look(0, found)
-    look.gradients(net)
-    assert len(look.rows()) == 5
-    assert look.rows()[4]["gradient"] > 0
+    statistics = LayerStatistics(0, found)
+    statistics.gradients(net)
+    assert len(statistics.rows()) == 5
+    assert statistics.rows()[4]["gradient"] > 0
 
 
 def test_a_look_changes_nothing_of_what_is_computed(tmp_path):

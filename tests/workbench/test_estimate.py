@@ -15,14 +15,14 @@ from striate.plan import choosing
 from striate.training import Estimate, Progress, read_recipe
 from striate.training.defaults import with_defaults
 from striate.workbench import estimate
-from striate.workbench.estimate import Room
+from striate.workbench.estimate import FreeMemory
 from striate.workbench.train import train_recipe
 
 MIB = 2**20
 
 
 def looked(shapes, monkeypatch, room, **settings):
-    monkeypatch.setattr(estimate, "room", lambda _device: room)
+    monkeypatch.setattr(estimate, "free_memory", lambda _device: room)
     data = striate.open(shapes)
     recipe = with_defaults(read_recipe("quick", settings), data)
     net = catalog.build(
@@ -51,11 +51,11 @@ def test_what_is_needed_is_the_receipt_and_what_is_kept_beside_it(shapes):
 
 def test_a_training_that_cannot_fit_is_refused_with_what_would(shapes, monkeypatch):
     settings = {"net": "resnet18", "size": 64, "batch": 32}
-    fits, _ = looked(shapes, monkeypatch, Room(2**40, "x"), **settings)
+    fits, _ = looked(shapes, monkeypatch, FreeMemory(2**40, "x"), **settings)
     assert fits.memory.endswith(" MiB of memory, 1024.0 GiB are free")
     assert (fits.parts, fits.close) == (1, False)
     with pytest.raises(NumericError) as caught:
-        looked(shapes, monkeypatch, Room(200 * MIB, "limit of this container"), **settings)
+        looked(shapes, monkeypatch, FreeMemory(200 * MIB, "limit of this container"), **settings)
     text = str(caught.value)
     assert text.startswith("batch=32 of 1x64x64 takes ")
     assert "200 MiB are free (limit of this container): width=0.5 " in text
@@ -66,11 +66,11 @@ def test_a_training_that_cannot_fit_is_refused_with_what_would(shapes, monkeypat
 
 def test_batches_are_computed_in_parts_where_that_is_asked_for(shapes, monkeypatch):
     settings = {"net": "resnet18", "size": 64, "batch": 32, "width": 0.25, "oom": "halve"}
-    whole, recipe = looked(shapes, monkeypatch, Room(2**40, "x"), **settings)
-    halved, _ = looked(shapes, monkeypatch, Room(2**40, "x"), accumulate=2, **settings)
+    whole, recipe = looked(shapes, monkeypatch, FreeMemory(2**40, "x"), **settings)
+    halved, _ = looked(shapes, monkeypatch, FreeMemory(2**40, "x"), accumulate=2, **settings)
     need, enough = (int(known.memory.split()[0]) for known in (whole, halved))
     assert need > enough + 1
-    some, _ = looked(shapes, monkeypatch, Room((enough + 1) * MIB, "the limit"), **settings)
+    some, _ = looked(shapes, monkeypatch, FreeMemory((enough + 1) * MIB, "the limit"), **settings)
     assert some.parts == 2
     assert some.memory.endswith("(the limit): batches are computed in 2 parts")
     assert recipe.accumulate == 1
@@ -108,7 +108,7 @@ def test_the_least_room_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(estimate, "CGROUPS", tmp_path)
     monkeypatch.setattr(estimate.Path, "read_text", _reading("0::/a/b\n", estimate.Path.read_text))
     assert [room.bytes for room in estimate._container()] == [93]
-    assert estimate.room() == Room(93, "limit of this container")
+    assert estimate.free_memory() == FreeMemory(93, "limit of this container")
 
 
 def _reading(group, read):

@@ -5,7 +5,7 @@
 
 from striate.training import loop
 from striate.training.batches import Batches
-from striate.training.fit import check, fit, follow, resume
+from striate.training.fit import check, fit, resume, run_peer
 from striate.training.loop import Setting, take_step
 from striate.training.lr_finder import Rates, find_rate
 from striate.training.objective import Objective, Supervised
@@ -33,10 +33,10 @@ __all__ = [
     "check_whole",
     "find_rate",
     "fit",
-    "follow",
     "loop",
     "read_recipe",
     "resume",
+    "run_peer",
     "shown",
     "take_step",
 ]

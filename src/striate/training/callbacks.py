@@ -95,7 +95,7 @@ def _logs(job: Job, state: State, record: Record) -> tuple[Health, Guard]:
             health.forget(state.step)
 
     guard = Guard(recipe.on_nan, recipe.oom, job.path if first else None, say, roll_back)
-    guard.mishaps = job.ranks.agreed(guard.mishaps)
+    guard.mishaps = job.ranks.broadcast(guard.mishaps)
     if first:
         health.forget(state.step)
     if recipe.on_nan == "rollback" and state.step == 0:

@@ -29,7 +29,7 @@ from striate import plan as plan_room
 from striate.errors import NumericError, PeerError, Stopped, UsageError
 from striate.runs.checkpoint import Checkpoint, pack
 from striate.tasks import Learned
-from striate.training.distributed import Alone, Followed, SharedSignals, Signals, T
+from striate.training.distributed import Alone, PeerFinished, SharedSignals, Signals, T
 from striate.training.failures import Interrupt
 from striate.training.objective import Objective
 from striate.training.state import BrokenStepError
@@ -77,9 +77,9 @@ class Ranks(Alone):
 
     def device(self, wanted: str) -> str:
         """The GPU of this process's number on this machine, or the CPU."""
-        found = plan_room.device(wanted)
-        if not found.startswith("cuda"):
-            return found
+        device = plan_room.device(wanted)
+        if not device.startswith("cuda"):
+            return device
         if self.local >= (count := torch.cuda.device_count()):
             raise UsageError(
                 f"process {self.local + 1} of this machine has no GPU of its own, of {count}; start as many"
@@ -114,12 +114,12 @@ class Ranks(Alone):
 
     def total(self, values: dict[str, float]) -> dict[str, float]:
         """In float64, in one exchange that carries the news too."""
-        said = self._signals.said(first=self.first) if self._signals else []
-        sums = torch.tensor([*values.values(), *said], dtype=torch.float64)
+        message = self._signals.message(first=self.first) if self._signals else []
+        sums = torch.tensor([*values.values(), *message], dtype=torch.float64)
         dist.all_reduce(sums)
         numbers = sums.tolist()
         if self._signals:
-            self._signals.take(*numbers[len(values) :])
+            self._signals.receive(*numbers[len(values) :])
         return dict(zip(values, numbers, strict=False))
 
     def listen(self, interrupt: Interrupt, clock: Callable[[], float]) -> Signals:
@@ -161,13 +161,13 @@ class Ranks(Alone):
         """With PyTorch's synchronised batch normalisation, which keeps names and weights."""
         return nn.SyncBatchNorm.convert_sync_batchnorm(net) if together else net
 
-    def agreed(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """Through the store, as JSON."""
         if self.first:
             self.store.set(
                 self._decoded, "yes"
             )  # before it had anything to say it filled its cache
-        key = f"agreed/{self.meet('agreed')}"
+        key = f"broadcast/{self.meet('agreed')}"
         if self.first:
             self.store.set(key, json.dumps(value))
         return json.loads(self.store.get(key))
@@ -178,7 +178,7 @@ class Ranks(Alone):
         words: dict[str, Any] | None = None
         if found:
             words = {"step": found.step, "state": found.state, "merit": found.merit}
-        words, size = self.agreed((words, len(tensors)))
+        words, size = self.broadcast((words, len(tensors)))
         if words is None:
             self.level(net)
             return None
@@ -189,7 +189,7 @@ class Ranks(Alone):
         return Checkpoint(tensors=safetensors.torch.load(content.numpy().tobytes()), **words)
 
     def meet(self, place: str) -> int:
-        """Counted in the store, which is patient, as no exchange is."""
+        """Counted in the store, which waits for days, where an exchange of tensors would time out."""
         number = next(self._times)
         if self.store.add(f"meet/{number}/{place}", 1) == self.world:
             self.store.set(f"met/{number}/{place}", "all")
@@ -206,18 +206,18 @@ class Ranks(Alone):
             left = self.store.add("left", 0)
 
     def warnings(self) -> list[str]:
-        """Of networks, and of restarts."""
-        said: list[str] = []
+        """Of networks that must be trusted, and of restarts that may hang."""
+        lines: list[str] = []
         if self.world > int(os.environ.get("LOCAL_WORLD_SIZE", self.world)):
-            said.append(
+            lines.append(
                 "the processes of several machines talk without encryption or passwords: their network must be trusted"
             )
         restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0"))
         if restarts and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
-            said.append(
+            lines.append(
                 "set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun: without it many restarts after a lost process hang"
             )
-        return said
+        return lines
 
     @contextmanager
     def decoding(self) -> Generator[None]:
@@ -269,7 +269,7 @@ def connected() -> Generator[Ranks]:
         alone = isinstance(error, NumericError) and not isinstance(error.__cause__, BrokenStepError)
         if ranks.first or alone:  # others are had by all, and the first one tells
             raise
-        raise Followed(error.exit_status) from None
+        raise PeerFinished(error.exit_status) from None
     dist.destroy_process_group()
 
 

@@ -32,7 +32,7 @@ T = TypeVar("T")
 LAUNCHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells a process
 
 
-class Followed(SystemExit):
+class PeerFinished(SystemExit):
     """The end of a process that is not the first: no error, and nothing is left to say."""
 
     def __init__(self, status: int = 0, path: Path | None = None) -> None:
@@ -73,15 +73,15 @@ class SharedSignals(Signals):
         """Seconds by the clock of the first process."""
         return self.seconds
 
-    def said(self, *, first: bool) -> list[float]:
+    def message(self, *, first: bool) -> list[float]:
         """What this process knows, as numbers to be added to those of the others."""
         mine = [
             float(self.interrupt.signum == signum) for signum in (signal.SIGINT, signal.SIGTERM)
         ]
         return [*mine, self.clock() if first else 0.0]
 
-    def take(self, interrupts: float, terminations: float, seconds: float) -> None:
-        """Take in those sums."""
+    def receive(self, interrupts: float, terminations: float, seconds: float) -> None:
+        """Take in the sums of these numbers over all processes."""
         self.seconds = seconds
         self.came = signal.SIGINT if interrupts else signal.SIGTERM if terminations else None
 
@@ -149,7 +149,7 @@ class Alone:
         del together
         return net
 
-    def agreed(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """The first process's value, which is plain, for all."""
         return value
 

@@ -22,7 +22,7 @@ from striate.tasks import named
 from striate.training import callbacks, loop, reproducibility
 from striate.training.defaults import with_defaults
 from striate.training.distributed import ALONE, Alone, mark_run
-from striate.training.logs import board
+from striate.training.logs import tensorboard
 from striate.training.prepare import (
     Estimate,
     chosen_net,
@@ -58,9 +58,9 @@ def fit(
         net: a net of the user's own instead of one of the catalogue; a copy is trained.
         out: below which folder the run folder is made.
         name: of the run folder; found if not given.
-        progress: who is told.
+        progress: gets lines, and how much is done.
         estimate: gives what is worth saying before the first step, or refuses.
-        ranks: this process, the first of those that train together; the others `follow`.
+        ranks: this process, the first of those that train together; the others call `run_peer`.
 
     Raises:
         StriateError: of the kinds in `striate.errors`; what was written before stays.
@@ -115,9 +115,9 @@ def resume(
     Args:
         path: the run folder.
         net: the user's own net, for a run that trains one.
-        progress: who is told.
+        progress: gets lines, and how much is done.
         allow: settings that were changed in args.yaml meanwhile, or "striate" for its version.
-        ranks: this process, the first of those that train together; the others `follow`.
+        ranks: this process, the first of those that train together; the others call `run_peer`.
 
     Raises:
         CheckpointError: no run folder, damaged, or of a newer version.
@@ -135,7 +135,7 @@ def resume(
     ):
         mark_run(path)
         if (path / "summary.json").exists():  # what is written last
-            ranks.agreed({"path": str(path)})
+            ranks.broadcast({"path": str(path)})
             return _finished(run)
         same_code(config, allow, progress.say)
         recipe = same_recipe(path, config, allow)
@@ -153,8 +153,8 @@ def resume(
                 f"{path}: begun in channels_last, in which torch reaches beyond its memory in the backward pass of "
                 f"{layer} (1x1 with a stride, few channels); train anew with plan=default"
             )
-        found, warnings = checkpoint.newest(path)
-        if found is None and (path / "results.csv").exists():
+        saved, warnings = checkpoint.newest(path)
+        if saved is None and (path / "results.csv").exists():
             raise CheckpointError(
                 f"{path}: its checkpoints are gone, so it cannot go on; train anew"
             )
@@ -163,8 +163,8 @@ def resume(
         batches = training_batches(data, recipe, plan.device, config.preprocessing, ranks)
         task = named(data.task).of(data, recipe)
         job = Job(path, data, recipe, config, plan, batches, task, progress, ranks)
-        start = _start(trained, recipe, progress, needed=found is None)
-        state, record = initial_state(job, trained, found)
+        start = _start(trained, recipe, progress, needed=saved is None)
+        state, record = initial_state(job, trained, saved)
         progress.say(f"going on after step {state.step:,}" + job.of_all())
         record.say = progress.say
         with callbacks.interruptible(state, record):
@@ -234,7 +234,7 @@ def _removed_on_failure(path: Path) -> Generator[None]:
         raise
 
 
-def follow(ranks: Alone, *, net: nn.Module | None = None) -> Path:
+def run_peer(ranks: Alone, *, net: nn.Module | None = None) -> Path:
     """Train as one of several processes, not the first: silent, from what the first one settled, writing nothing.
 
     Args:
@@ -261,7 +261,7 @@ def follow(ranks: Alone, *, net: nn.Module | None = None) -> Path:
 
 def _receive(ranks: Alone, net: nn.Module | None) -> tuple[Path, tuple[Job, nn.Module] | None]:
     """The run folder, the training and its net, as the first process sent them; None where it is finished already."""
-    sent: dict[str, Any] = ranks.agreed({})
+    sent: dict[str, Any] = ranks.broadcast({})
     path = Path(sent["path"])
     if "config" not in sent:
         return path, None
@@ -283,13 +283,13 @@ def _receive(ranks: Alone, net: nn.Module | None) -> tuple[Path, tuple[Job, nn.M
     return path, (job, trained)
 
 
-def initial_state(job: Job, net: nn.Module, found: Checkpoint | None) -> tuple[State, Record]:
+def initial_state(job: Job, net: nn.Module, saved: Checkpoint | None) -> tuple[State, Record]:
     """The same state in all processes: that of the first one's checkpoint, or before the first step.
 
     Args:
         job: the training.
         net: what is trained, with its first weights in the first process.
-        found: the first process's checkpoint.
+        saved: the first process's checkpoint.
     """
     ranks, recipe = job.ranks, job.recipe
     settled = recipe.model_dump(mode="json")
@@ -297,14 +297,14 @@ def initial_state(job: Job, net: nn.Module, found: Checkpoint | None) -> tuple[S
         _refuse_halving(job)
         for line in ranks.warnings():
             job.progress.say(line)
-        ranks.agreed({"path": str(job.path), "config": job.config.as_dict(), "recipe": settled})
-    found = ranks.same(found, net)
+        ranks.broadcast({"path": str(job.path), "config": job.config.as_dict(), "recipe": settled})
+    saved = ranks.same(saved, net)
     state = State.begin(ranks.sync_batch_norm(net, together=recipe.sync_norm), recipe, job.plan)
     record = Record(job.path, ranks=ranks)
-    if found:
-        record = Record.restore(job.path, found, state, ranks)
+    if saved:
+        record = Record.restore(job.path, saved, state, ranks)
     if ranks.first:
-        record.board = board(job.path, state.step)
+        record.board = tensorboard(job.path, state.step)
     return state, record
 
 

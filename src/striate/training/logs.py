@@ -51,14 +51,14 @@ class Board:
         self.writer.close()
 
 
-def board(path: Path, step: int = 0) -> Board | None:
-    """A board for a run folder if TensorBoard is installed."""
+def tensorboard(path: Path, step: int = 0) -> Board | None:
+    """TensorBoard for a run folder, if it is installed."""
     return Board(path, step) if extras.available()["tensorboard"] else None
 
 
 @dataclass
-class Look:
-    """What one step showed, by layer: root mean squares, and the share of dead channels."""
+class LayerStatistics:
+    """Statistics of one step, by layer: root mean squares, and the share of dead channels."""
 
     step: int
     outputs: Mapping[str, Scale] = field(default_factory=dict[str, Scale])
@@ -92,15 +92,15 @@ class Look:
         )
 
 
-class _Blind(Look):
-    """A step that is not looked at."""
+class _NoStatistics(LayerStatistics):
+    """Of a step that is not measured."""
 
     def gradients(self, net: nn.Module) -> None:
-        """Nothing."""
+        """Keep nothing: this step is not measured."""
 
 
 class Health:
-    """Looks at a training every so many steps; 0 is never."""
+    """Measures all layers of a training every so many steps; 0 is never."""
 
     def __init__(
         self,
@@ -115,22 +115,24 @@ class Health:
 
     @classmethod
     def off(cls) -> "Health":
-        """One that never looks."""
+        """One that never measures."""
         return cls(Path(), 0, Plan(), lambda _line: None)
 
     @contextmanager
-    def look(self, state: State) -> Generator[Look]:
-        """Look at the forward and backward pass of the block, if its step is due."""
+    def measure(self, state: State) -> Generator[LayerStatistics]:
+        """Measure the forward and backward pass of the block, if its step is due."""
         if not self.every or state.step % self.every:
-            yield _Blind(state.step)
+            yield _NoStatistics(state.step)
             return
         with ExitStack() as around:
             around.enter_context(
                 self.plan.uncompiled()
             )  # hooks inside a compiled net would recompile it
-            look = Look(state.step, around.enter_context(scales(state.net, leaves(state.net))))
-            yield look
-        self._write(look.rows())
+            statistics = LayerStatistics(
+                state.step, around.enter_context(scales(state.net, leaves(state.net)))
+            )
+            yield statistics
+        self._write(statistics.rows())
 
     def forget(self, step: int) -> None:
         """Drop the rows of steps that a resumed training will do again.
@@ -140,8 +142,8 @@ class Health:
         """
         if self.path.exists():
             with self.path.open(newline="", encoding="utf-8") as file:
-                kept = [row for row in csv.DictReader(file) if int(row["step"]) < step]
-            write_text(self.path, _table(kept, header=True))
+                rows = [row for row in csv.DictReader(file) if int(row["step"]) < step]
+            write_text(self.path, _table(rows, header=True))
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
         try:

@@ -189,7 +189,7 @@ def take_step(
     slower = setting.guard.factor(state.step)
     optimizers.set_rate(state.opt, slower * rate(recipe, setting.place(state), state.course))
     state.opt.zero_grad()
-    with setting.health.look(state) as look:
+    with setting.health.measure(state) as statistics:
         seen: list[Sums] = []
         for some, wanted, weight, last in _parts(state, x, target, setting, share):
             learner = setting.ranks.learner(state.net, setting.task, last=last)
@@ -203,7 +203,7 @@ def take_step(
         loss = sums["loss"]
         moved = [p for g in state.opt.param_groups for p in g["params"] if p.grad is not None]
         norm = gradient_norm(state, moved)
-        look.gradients(state.net)
+        statistics.gradients(state.net)
     if not math.isfinite(loss + norm):
         if math.isfinite(loss) and state.scale and state.scale.overflowed():
             return

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from striate.models.backbone import freeze_norm
-from striate.training.freezing import head, stays
+from striate.training.freezing import head, is_frozen
 from striate.training.recipe import Recipe
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # a x + b x^3 + c x^5 drives singular values towards 1
@@ -78,8 +78,8 @@ def blocks(net: nn.Module) -> list[str]:
 
 def _by_depth(net: nn.Module, recipe: Recipe) -> Iterator[tuple[float, list[nn.Parameter]]]:
     """Parameters that are trained, by their factor on the rate."""
-    kept = stays(net, recipe.freeze)
-    trained = {n: p for n, p in net.named_parameters() if p.requires_grad and not kept(n)}
+    frozen = is_frozen(net, recipe.freeze)
+    trained = {n: p for n, p in net.named_parameters() if p.requires_grad and not frozen(n)}
     if recipe.lr_decay == 1:
         yield 1.0, list(trained.values())
         return
@@ -138,13 +138,13 @@ class Muon(torch.optim.Optimizer):
                 p.add_(towards(p, p.grad, group["momentum"]), alpha=-group["lr"])
 
     def _orthogonal(self, p: Tensor, gradient: Tensor, momentum: float) -> Tensor:
-        mean = self._kept(p, "momentum")
+        mean = self._memory(p, "momentum")
         mean.lerp_(gradient, 1 - momentum)
         matrix = orthogonal(gradient.lerp(mean, momentum).flatten(1))  # one step ahead, as Nesterov
         return matrix.reshape(p.shape) * (LIKE_ADAM * max(matrix.shape) ** 0.5)
 
     def _adam(self, p: Tensor, gradient: Tensor, momentum: float) -> Tensor:
-        mean, square = self._kept(p, "mean"), self._kept(p, "square")
+        mean, square = self._memory(p, "mean"), self._memory(p, "square")
         steps = self.state[p].setdefault("steps", torch.zeros(()))
         steps += 1
         mean.lerp_(gradient, 1 - momentum)
@@ -152,7 +152,7 @@ class Muon(torch.optim.Optimizer):
         root = (square / (1 - SECOND_BETA ** float(steps))).sqrt_().add_(EPSILON)
         return mean / (1 - momentum ** float(steps)) / root
 
-    def _kept(self, p: Tensor, name: str) -> Tensor:
+    def _memory(self, p: Tensor, name: str) -> Tensor:
         return self.state[p].setdefault(name, torch.zeros_like(p))
 
 

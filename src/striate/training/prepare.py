@@ -76,7 +76,7 @@ class Estimate:
         whole = None if seconds is None else seconds * epochs
         words = [self.memory] if self.memory else []
         if seconds is not None and recipe.budget and epochs * seconds > recipe.budget:
-            whole = None  # ends when it was told to
+            whole = None  # ends when the budget does
             words.insert(
                 0,
                 f"{recipe.budget:.0f} s of training, as asked for: about {recipe.budget / seconds:.1f} epochs",
@@ -249,7 +249,7 @@ def _plan(
 ) -> Plan:
     """The plan as asked for, or the one that measures best on a real batch, of which `world` processes share each.
 
-    Where choosing takes a while, `slow` is told what a step of the training takes, by the first one.
+    Where choosing takes a while, `slow` gets what a step of the training takes, by the first one.
     """
     items = max(2, PLAN_VALUES // max(1, math.prod(batches.inputs.shape[1:])))
     index = batches.order(0)[0][:items]
@@ -326,19 +326,19 @@ def _check_loss(
     """
     if not isinstance(net, Backbone):
         return
-    asked: list[torch.Tensor] = []
+    targets_seen: list[torch.Tensor] = []
 
     def loss(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-        asked.append(wanted)
+        targets_seen.append(wanted)
         return task.criterion(logits, wanted)[0]
 
     copy.deepcopy(net).train().objective(Plan().batch(x), target.cpu(), loss)
     usual = {"loss": task.usual_loss, "smoothing": 0.0, "class_weights": "none"}
-    said = {key: getattr(recipe, key) for key in usual if getattr(recipe, key) != usual[key]}
+    changed = {key: getattr(recipe, key) for key in usual if getattr(recipe, key) != usual[key]}
     if read(recipe.augment).of("mix"):
-        said["augment"] = recipe.augment
-    if said and not asked:
-        key, value = next(iter(said.items()))
+        changed["augment"] = recipe.augment
+    if changed and not targets_seen:
+        key, value = next(iter(changed.items()))
         raise RecipeError(
             f"{key}={value}: {recipe.net} learns by a loss of its own, which takes no notice of it; "
             + ("leave mixup and cutmix out" if key == "augment" else f"leave {key} out")
@@ -363,7 +363,7 @@ def choose_normalization(
     Args:
         items: of the training, as they are stored.
         recipe: settled.
-        say: is told where first weights are fed.
+        say: gets a line on how inputs are normalised.
         fit: how pictures were brought to the size they are stored in.
     """
     size, color = recipe.size or (), recipe.color or ""

@@ -31,7 +31,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
-class Room:
+class FreeMemory:
     """Bytes that are left, and who says so."""
 
     bytes: int
@@ -39,26 +39,28 @@ class Room:
     address_space: bool = False  # counts files that are mapped, too
 
 
-def room(device: str = "cpu") -> Room | None:
+def free_memory(device: str = "cpu") -> FreeMemory | None:
     """The least that is left; None where nothing tells."""
     if device.startswith("cuda"):
         import torch
 
-        return Room(torch.cuda.mem_get_info(device)[0], f"memory of {device}")
+        return FreeMemory(torch.cuda.mem_get_info(device)[0], f"memory of {device}")
     return min((*_machine(), *_container(), *_process()), key=lambda r: r.bytes, default=None)
 
 
-def _machine() -> Iterator[Room]:
+def _machine() -> Iterator[FreeMemory]:
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
         return
     kib = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
     if "MemAvailable" in kib:
-        yield Room(1024 * (kib["MemAvailable"] + kib.get("SwapFree", 0)), "memory of this machine")
+        yield FreeMemory(
+            1024 * (kib["MemAvailable"] + kib.get("SwapFree", 0)), "memory of this machine"
+        )
 
 
-def _container() -> Iterator[Room]:
+def _container() -> Iterator[FreeMemory]:
     """Of control groups of version 2, this one's and those around it."""
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
@@ -77,15 +79,15 @@ def _container() -> Iterator[Room]:
             continue
         if most != "max":
             given_back = int(stat[stat.index("inactive_file") + 1])
-            yield Room(int(most) - used + given_back, "limit of this container")
+            yield FreeMemory(int(most) - used + given_back, "limit of this container")
 
 
-def _process() -> Iterator[Room]:
+def _process() -> Iterator[FreeMemory]:
     most = resource.getrlimit(resource.RLIMIT_AS)[0]
     if most != resource.RLIM_INFINITY and Path("/proc/self/statm").exists():
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
         taken = pages * os.sysconf("SC_PAGE_SIZE")
-        yield Room(most - taken, "limit of this process, ulimit -v", address_space=True)
+        yield FreeMemory(most - taken, "limit of this process, ulimit -v", address_space=True)
 
 
 def estimate(net: nn.Module, recipe: Recipe, data: Data) -> Estimate:
@@ -133,7 +135,7 @@ def _memory(net: nn.Module, recipe: Recipe, data: Data, findings: tuple[str, ...
         need = needs.need(needs.cost(recipe.accumulate))
     except StriateError:  # a net that cannot be followed is trained all the same
         return Estimate(findings)
-    left = room(plan_room.device(recipe.device))
+    left = free_memory(plan_room.device(recipe.device))
     if left is None:
         return Estimate(findings, f"{_amount(need)} of memory", needs.smaller)
     parts = 1
@@ -180,11 +182,11 @@ class StepNeeds:
         size = stored_size(self.recipe, named(self.data.task).fit) or self.shape[1:]
         return len(self.data.splits["train"]) * self.shape[0] * prod(size)
 
-    def free(self, left: Room) -> int:
+    def free(self, left: FreeMemory) -> int:
         """What is left of a room once the pictures are mapped, where that counts."""
         return left.bytes - (self.pictures if left.address_space else 0)
 
-    def fitting(self, left: Room) -> int:
+    def fitting(self, left: FreeMemory) -> int:
         """In how many times as many parts a batch fits; 0 if in none."""
         parts, batch = 2, (self.recipe.batch or 1) // self.recipe.accumulate
         while batch >= 2 * parts:
@@ -248,7 +250,7 @@ def _findings(net: nn.Module, shape: tuple[int, ...], batch: int) -> tuple[str, 
     return tuple(finding.as_text() for finding in sheet.findings if finding.kind != "field")
 
 
-def _refusal(needs: StepNeeds, need: int, left: Room) -> str:
+def _refusal(needs: StepNeeds, need: int, left: FreeMemory) -> str:
     recipe = needs.recipe
     picture = "x".join(map(str, needs.shape))
     parts = f" in {recipe.accumulate} parts" if recipe.accumulate > 1 else ""

@@ -20,8 +20,8 @@ from striate.training import (
     check_whole,
     distributed,
     fit,
-    follow,
     read_recipe,
+    run_peer,
 )
 from striate.workbench import launch, nets, progress, report
 from striate.workbench.estimate import estimate
@@ -122,7 +122,7 @@ def train(
         try:
             fitted = train_recipe(data, chosen, own=own, out=Path(out), name=name, progress=bars)
         except (
-            distributed.Followed
+            distributed.PeerFinished
         ) as end:  # in a script under torchrun, which goes on with the run
             if end.path is None:
                 raise
@@ -142,7 +142,7 @@ def train_recipe(
     """`train` with a recipe that is read, in this process or as one of those that a launcher started.
 
     Raises:
-        Followed: this process is not the first of several; its work is done.
+        PeerFinished: this process is not the first of several; its work is done.
     """
     if own is None and recipe.net is not None and ":" in recipe.net:
         own, recipe = nets.own(recipe.net), recipe.model_copy(update={"net": None})
@@ -164,8 +164,8 @@ def train_recipe(
                 ranks=ranks,
             )
             return _with_report(fitted, progress)
-        path = follow(ranks, net=own)
-    raise distributed.Followed(path=path)
+        path = run_peer(ranks, net=own)
+    raise distributed.PeerFinished(path=path)
 
 
 def _resume_after_restart(
@@ -233,11 +233,11 @@ def resume(
     Args:
         path: the run folder.
         own: the user's own net, for a run that trains one.
-        progress: who is told.
+        progress: gets lines, and how much is done.
         allow: what may differ from the beginning; see `striate.training.resume`.
 
     Raises:
-        Followed: this process is not the first of several; its work is done.
+        PeerFinished: this process is not the first of several; its work is done.
     """
     with distributed.joined() as ranks:
         if ranks.first:
@@ -248,8 +248,8 @@ def resume(
                 Path(path), net=own, progress=progress, allow=allow, ranks=ranks
             )
             return _with_report(fitted, progress)
-        followed = follow(ranks, net=own)
-    raise distributed.Followed(path=followed)
+        finished = run_peer(ranks, net=own)
+    raise distributed.PeerFinished(path=finished)
 
 
 def find_rate(data: str, recipe: Recipe, *, out: Path, progress: Progress) -> Rates:

@@ -12,7 +12,7 @@ from striate.errors import PeerError, StriateError
 from striate.runs import Run
 from striate.runs.folder import write_json
 from striate.training import read_recipe
-from striate.training.distributed import Followed
+from striate.training.distributed import PeerFinished
 from striate.workbench import nets, progress
 from striate.workbench.launch import JOB, OUTCOME, RESTARTS
 from striate.workbench.train import resume, train_recipe
@@ -30,7 +30,7 @@ def main(folder: Path) -> int:
         return 0
     try:
         path = _work(folder).path
-    except Followed as other:
+    except PeerFinished as other:
         return 0 if not other.code or _outcome_left(folder) else 1
     except PeerError:
         return 0 if _outcome_left(folder) else 1
