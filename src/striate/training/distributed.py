@@ -192,7 +192,7 @@ def joined() -> Generator[Alone]:
     if not launched():
         yield ALONE
         return
-    from striate.training import ddp
+    from striate.training import ddp  # only here: torch.distributed takes its time to import
 
     with ddp.connected() as ranks:
         yield ranks

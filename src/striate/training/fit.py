@@ -160,9 +160,7 @@ def resume(
             )
         for line in warnings:
             progress.say(line)
-        batches = training_batches(data, recipe, plan.device, config.preprocessing, ranks)
-        task = named(data.task).of(data, recipe)
-        job = Job(path, data, recipe, config, plan, batches, task, progress, ranks)
+        job = _restored(path, data, recipe, config, plan, progress, ranks)
         start = _start(trained, recipe, progress, needed=saved is None)
         state, record = initial_state(job, trained, saved)
         progress.say(f"going on after step {state.step:,}" + job.of_all())
@@ -276,11 +274,24 @@ def _receive(ranks: Alone, net: nn.Module | None) -> tuple[Path, tuple[Job, nn.M
     given = Plan.from_dict(config.plan)
     plan = replace(given, device=ranks.device(given.device))
     with ranks.decoding():
-        batches = training_batches(data, recipe, plan.device, config.preprocessing, ranks)
-        task = named(data.task).of(data, recipe)
-        job = Job(path, data, recipe, config, plan, batches, task, Progress(), ranks)
+        job = _restored(path, data, recipe, config, plan, Progress(), ranks)
         job.held_out()
     return path, (job, trained)
+
+
+def _restored(
+    path: Path,
+    data: Data,
+    recipe: Recipe,
+    config: Config,
+    plan: Plan,
+    progress: Progress,
+    ranks: Alone,
+) -> Job:
+    """A training as config.json describes it."""
+    batches = training_batches(data, recipe, plan.device, config.preprocessing, ranks)
+    task = named(data.task).of(data, recipe)
+    return Job(path, data, recipe, config, plan, batches, task, progress, ranks)
 
 
 def initial_state(job: Job, net: nn.Module, saved: Checkpoint | None) -> tuple[State, Record]:
