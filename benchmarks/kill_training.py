@@ -89,7 +89,7 @@ def child(arguments):
     from striate.runs import checkpoint
     from striate.training import loop, record
 
-    save, norm = checkpoint.save, loop._norm
+    save, norm = checkpoint.save, loop.gradient_norm
 
     def told(root, given):
         print("saving", flush=True)
@@ -100,12 +100,12 @@ def child(arguments):
 
     form.FP16_ON = ("cpu",)
     Plan.autocast = lambda _plan: contextlib.nullcontext()
-    loop._norm = lambda state, moved: (
+    loop.gradient_norm = lambda state, moved: (
         math.inf if state.step % OVERFLOWS == 7 else norm(state, moved)
     )
     checkpoint.save = told
     record.SAVE_EVERY = 2.0  # within an epoch too
-    cli.main(arguments)
+    sys.exit(cli.main(arguments))
 
 
 def started(arguments):

@@ -22,10 +22,10 @@ from rich.console import Console
 
 import striate
 from striate.data import Arrays
-from striate.training.fit import steps
+from striate.training import callbacks, loop
 from striate.training.record import Progress, Record
 from striate.training.state import State
-from striate.workbench.progress import drawn
+from striate.workbench.progress import draw
 
 
 class OneHeld(turns.Job):
@@ -38,14 +38,20 @@ class OneHeld(turns.Job):
         )
 
 
+def train(job: turns.Job, state: State) -> None:
+    """All steps with their callbacks."""
+    with callbacks.of_training(job, state, Record(job.path)) as after:
+        loop.run(state, after.setting, after_step=after.step, after_epoch=after.epoch)
+
+
 def whole(job: turns.Job, state: State) -> turns.Call:
     """An epoch with everything on, its bar drawn on a terminal in memory."""
     console = Console(file=io.StringIO(), force_terminal=True)
 
     def epoch() -> None:
         state.step = 0
-        with drawn(console) as shown:
-            steps(OneHeld(**{**vars(job), "progress": shown}), state, Record(job.path))
+        with draw(console) as shown:
+            train(OneHeld(**{**vars(job), "progress": shown}), state)
 
     return epoch
 
@@ -100,7 +106,7 @@ def memory(epochs: int) -> list[float]:
         if line.startswith("epoch"):
             seen.append(resident())
 
-    steps(replace(job, progress=Progress(say)), state, Record(job.path))
+    train(replace(job, progress=Progress(say)), state)
     return [round(seen[i], 1) for i in range(epochs // 10 - 1, epochs, epochs // 10)]
 
 

@@ -21,10 +21,10 @@ import torch
 from striate.data import Data
 from striate.plan import kept_pages
 from striate.training import loop, read_recipe
-from striate.training.health import Health
+from striate.training.defaults import with_defaults
+from striate.training.logs import Health
 from striate.training.prepare import chosen_net, prepare
 from striate.training.record import Job, Progress
-from striate.training.settle import settle
 from striate.training.state import State, Totals
 
 Call = Callable[[], object]
@@ -136,7 +136,7 @@ def _version(name: str) -> str:
 
 def prepared(data: Data, settings: Mapping[str, Any]) -> tuple[Job, State]:
     """All that `striate train` does before the first step, in a folder of its own."""
-    recipe = settle(read_recipe("quick", dict(settings)), data)
+    recipe = with_defaults(read_recipe("quick", dict(settings)), data)
     spec, net = chosen_net(None, recipe, data)
     job = prepare(Path(mkdtemp()), data, recipe, spec, net, Progress())
     return job, State.begin(net, recipe, job.plan)

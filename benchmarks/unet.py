@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import striate
 from striate import plan as plans
-from striate.training import optim, read_recipe
+from striate.training import optimizers, read_recipe
 
 RECIPE = read_recipe("quick", {"epochs": 1, "lr": 1e-3})
 
@@ -52,7 +52,7 @@ def planned(net: nn.Module, criterion, x, y) -> tuple[turns.Call, plans.Plan]:
 
     plan = plans.choose(net, x, y, learn, device="cpu", steps=200)
     net = plan.place(net)
-    optimizer = optim.optimizer(net, RECIPE)
+    optimizer = optimizers.optimizer(net, RECIPE)
 
     def step() -> None:
         optimizer.zero_grad()
@@ -245,7 +245,7 @@ def sound(folder: str, width: int, rounds: int, batch: int = 64) -> list[turns.R
 
     plan = plans.choose(net, x[:batch], y[:batch], learn, device="cpu", steps=200)
     net = plan.place(net)
-    optimizer = optim.optimizer(net, RECIPE)
+    optimizer = optimizers.optimizer(net, RECIPE)
 
     def mine() -> None:
         running = right = 0.0

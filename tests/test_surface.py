@@ -49,7 +49,7 @@ def test_import_is_light():
 @pytest.mark.plain
 @pytest.mark.parametrize("words", ["['--help']", "['train', '--help']", "['nets']"])
 def test_help_and_nets_are_light(words):
-    code = f"from striate.cli import _status; import io, contextlib\nwith contextlib.redirect_stdout(io.StringIO()): assert _status({words}) == 0"
+    code = f"from striate.cli import main; import io, contextlib\nwith contextlib.redirect_stdout(io.StringIO()): assert main({words}) == 0"
     assert not loaded_after(code) & HEAVY
 
 

@@ -21,7 +21,7 @@ from striate.runs import Run
 from striate.runs.answers import answered
 from striate.runs.items import natural_sizes
 from striate.training import fit, read_recipe
-from striate.workbench.outlook import outlook
+from striate.workbench.estimate import estimate
 from striate.workbench.tiling import TOLERANCE, tiling_of
 
 NETS: dict[str, tuple[int, dict[str, Any]]] = {
@@ -347,7 +347,7 @@ def trained(
     """A training of one epoch, without a report."""
     recipe = {"net": name, "epochs": 1, "plan": "default", "health": 0, **settings}
     opened = striate.open(blobs, val=0.5)
-    return fit(opened, read_recipe("quick", recipe), net=net, out=out, examine=outlook).run
+    return fit(opened, read_recipe("quick", recipe), net=net, out=out, examine=estimate).run
 
 
 def test_pictures_of_one_size_leave_others_their_own(tmp_path):

@@ -1,5 +1,7 @@
 """`python -m striate` is the command line."""
 
+import sys
+
 from striate.cli import main
 
-main()
+sys.exit(main())

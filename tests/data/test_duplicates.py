@@ -252,7 +252,7 @@ def test_nothing_that_can_be_read_is_an_error(cache, pictures, capsys):
     root = pictures({"a": 3, "b": 3})
     for path in root.rglob("*.png"):
         path.write_bytes(FOREIGN["pointer"][0] + path.name.encode())
-    assert cli._status(["data", str(root)]) == 3
+    assert cli.main(["data", str(root)]) == 3
     assert capsys.readouterr().err.startswith(
         f"striate: none of 6 items of {root} can be read: a/000.png (a Git LFS pointer, not the file itself: fetch it with "
         "git lfs pull); a/001.png"

@@ -41,7 +41,7 @@ def test_what_is_broken_is_listed_with_its_reason_and_nothing_is_touched(
         (root / "a" / name).write_bytes(content)
     Image.open(root / "a" / "cut.jpg").verify()  # which would have let it pass
     before = state(root)
-    assert cli._status(["data", str(root), "--json"]) == 0
+    assert cli.main(["data", str(root), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     reasons = {problem["file"]: problem["reason"] for problem in document["problems"]}
     assert sorted(reasons) == ["a/cut.jpg", "a/cut.png", "a/empty.png", "a/page.jpg"]

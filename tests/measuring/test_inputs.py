@@ -136,7 +136,7 @@ def run(tmp_path, monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "my_masked_net", raising=False)
 
     def measured(*words):
-        code = cli._status(["measure", *words])
+        code = cli.main(["measure", *words])
         return code, *capsys.readouterr()
 
     return measured

@@ -160,7 +160,7 @@ def test_deterministic_trainings_are_equal(case, folder, tmp_path):
 
 def test_folds_hold_out_every_item_once(case, folder, tmp_path):
     recipe = read_recipe("quick", {**case.settings, "epochs": 1})
-    with shown.shown() as told:
+    with shown.display() as told:
         folds = train_folds(folder, recipe, 3, out=tmp_path, progress=told)
     names: list[str] = []
     for path in folds.runs:

@@ -20,11 +20,10 @@ from striate.plan import Plan
 from striate.runs import checkpoint
 from striate.runs.preprocessing import Preprocessing
 from striate.tasks.classify import Classify
-from striate.training import loop, ranks, read_recipe
+from striate.training import distributed, loop, read_recipe
 from striate.training.batches import Batches
-from striate.training.guards import Guard
-from striate.training.health import Health
-from striate.training.interrupt import Asked
+from striate.training.failures import Guard, Interrupt
+from striate.training.logs import Health
 from striate.training.state import State
 
 
@@ -73,7 +72,7 @@ class Breaks(nn.Module):
 
 
 class EnoughError(Exception):
-    """The steps that were asked for are taken."""
+    """The steps that were interrupt for are taken."""
 
 
 TAKEN: list[list[int]] = []
@@ -125,7 +124,7 @@ def main(out: Path, given: dict[str, Any]) -> None:
     )
     rows: list[dict[str, float]] = []
     said: list[str] = []
-    with ranks.joined() as here:
+    with distributed.joined() as here:
         trained = net(dtype, norm=norm, broken=broken)
         if not here.first:  # what the first has is what counts
             with torch.no_grad():
@@ -142,7 +141,7 @@ def main(out: Path, given: dict[str, Any]) -> None:
             say=said.append,
             back=lambda state: state.restore(0, *kept),
         )
-        heard = here.heed(Asked(), lambda: 0.0)
+        heard = here.listen(Interrupt(), lambda: 0.0)
         setting = loop.Setting(
             batches, task, recipe, Plan(), Health(out, 0, Plan(), print), heard.spent, guard, here
         )

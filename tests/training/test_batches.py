@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from striate.runs.preprocessing import Preprocessing
-from striate.training import seed
+from striate.training import reproducibility
 from striate.training.batches import Batches, padded
 
 SIDE = 8
@@ -90,13 +90,15 @@ def test_normalising_subtracts_the_mean_and_divides():
 
 def test_places_have_seeds_of_their_own():
     places = [("order", 1), ("order", 2), ("view", 1), ("order", 1, 0)]
-    seeds = [seed.derive(0, *place) for place in places] + [seed.derive(1, "order", 1)]
+    seeds = [reproducibility.derive(0, *place) for place in places] + [
+        reproducibility.derive(1, "order", 1)
+    ]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= value < 2**63 for value in seeds)
     seed_state = torch.random.get_rng_state()
-    with seed.own_randomness():
-        seed.set_global(0, "x")
+    with reproducibility.fork_rng():
+        reproducibility.seed_everything(0, "x")
         first = torch.rand(3)
-        seed.set_global(0, "x")
+        reproducibility.seed_everything(0, "x")
         assert torch.equal(torch.rand(3), first)
     assert torch.equal(torch.random.get_rng_state(), seed_state)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from striate.training import optim, read_recipe
-from striate.training.muon import Muon, orthogonal
+from striate.training import optimizers, read_recipe
+from striate.training.optimizers import Muon, orthogonal
 
 GENERATOR = torch.Generator().manual_seed(0)
 
@@ -35,7 +35,7 @@ def test_biases_step_as_adam_does():
 
 def test_a_step_of_a_kernel_is_as_large_as_one_of_adam():
     net = nn.Conv2d(6, 16, 5)
-    opt = optim.optimizer(net, read_recipe("quick", {"optimizer": "muon", "lr": 0.01}))
+    opt = optimizers.optimizer(net, read_recipe("quick", {"optimizer": "muon", "lr": 0.01}))
     before = net.weight.detach().clone()
     opt.param_groups[0]["weight_decay"] = 0.0
     net.weight.grad = torch.randn(16, 6, 5, 5, generator=GENERATOR)

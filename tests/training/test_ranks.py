@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from striate.training.processes import Ranks, _lost
+from striate.training.ddp import Ranks, _lost
 
 SCRIPT = Path(__file__).with_name("in_ranks.py")
 HUNDRED = {"items": 80, "batch": 8, "epochs": 10, "augment": "shift", "schedule": "cosine", "lr": 0.02}  # fmt: skip
@@ -85,9 +85,9 @@ def test_synchronised_normalisation_keeps_names_and_weights():
     made = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
     before = {name: t.clone() for name, t in made.state_dict().items()}
     ranks = Ranks(None, 0, 2)
-    assert ranks.normalised(made, together=False) is made
+    assert ranks.sync_batch_norm(made, together=False) is made
     assert not isinstance(made[1], nn.SyncBatchNorm)
-    after = ranks.normalised(made, together=True)
+    after = ranks.sync_batch_norm(made, together=True)
     assert isinstance(after.get_submodule("1"), nn.SyncBatchNorm)
     assert list(after.state_dict()) == list(before)
     assert all(torch.equal(t, before[name]) for name, t in after.state_dict().items())
@@ -95,11 +95,11 @@ def test_synchronised_normalisation_keeps_names_and_weights():
 
 def test_open_networks_and_restarts_that_hang_are_told(monkeypatch):
     ranks = Ranks(None, 0, 4)
-    assert ranks.cautions() == []
+    assert ranks.warnings() == []
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
     monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
-    network, restarts = ranks.cautions()
+    network, restarts = ranks.warnings()
     assert network.endswith("their network must be trusted")
     assert restarts.startswith("set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun")
 

@@ -14,12 +14,11 @@ from striate.plan import Plan
 from striate.probe import scales
 from striate.runs.preprocessing import Preprocessing
 from striate.tasks.classify import Classify, balanced_weights
-from striate.training import health as health_room
-from striate.training import loop, optim, read_recipe
-from striate.training.average import Average
+from striate.training import logs, loop, optimizers, read_recipe
 from striate.training.batches import Batches, balanced_order
-from striate.training.frozen import begin_epoch, check, head
-from striate.training.health import Health, Look
+from striate.training.freezing import begin_epoch, check, head
+from striate.training.logs import Health, LayerStatistics
+from striate.training.optimizers import EMA
 from striate.training.state import BrokenStepError, LossScale, State, Totals
 
 CLASSES = ("a", "b", "c")
@@ -120,12 +119,12 @@ def test_the_running_average_is_that_of_its_formula():
     net = nn.Linear(2, 2)
     with torch.no_grad():
         net.weight.fill_(1.0)
-    average = Average(net, 0.9)
+    average = EMA(net, 0.9)
     expected = 1.0
     for step in range(200):
         with torch.no_grad():
             net.weight.fill_(float(step))
-        average.follow(step)
+        average.update(step)
         keep = min(0.9, (1 + step) / (10 + step))
         expected = keep * expected + (1 - keep) * step
     assert average.net.get_parameter("weight")[0, 0].item() == pytest.approx(expected, rel=1e-5)
@@ -158,7 +157,7 @@ def test_features_are_all_but_the_head(tmp_path):
 def test_a_prefix_is_frozen_with_all_below_it():
     net = catalog.build("resnet18", in_channels=1, num_classes=3, size=(32, 32), width=0.25)
     chosen = recipe(freeze="conv1,bn1,layer1")
-    opt = optim.optimizer(net, chosen)
+    opt = optimizers.optimizer(net, chosen)
     begin_epoch(net, opt, chosen, 0)
     learns = {name.split(".")[0] for name, p in net.named_parameters() if p.requires_grad}
     assert learns == {"layer2", "layer3", "layer4", "fc"}
@@ -179,7 +178,7 @@ def test_features_of_a_net_on_a_backbone_are_the_backbone():
     net = catalog.build("unet", backbone="resnet18", num_classes=3, size=(32, 32), width=0.25)
     chosen = recipe(freeze="features")
     check(net, chosen)
-    begin_epoch(net, optim.optimizer(net, chosen), chosen, 0)
+    begin_epoch(net, optimizers.optimizer(net, chosen), chosen, 0)
     learns = {name.split(".")[0] for name, p in net.named_parameters() if p.requires_grad}
     assert learns == {"up", "score"}
     assert not net.get_submodule("backbone.bn1").training
@@ -188,7 +187,7 @@ def test_features_of_a_net_on_a_backbone_are_the_backbone():
 
 def test_the_head_first_and_then_all():
     net, chosen = small(), recipe(head_epochs=2)
-    opt = optim.optimizer(net, chosen)
+    opt = optimizers.optimizer(net, chosen)
     for epoch, learning in ((0, {"4"}), (1, {"4"}), (2, {"0", "1", "4"})):
         begin_epoch(net, opt, chosen, epoch)
         assert {name[0] for name, p in net.named_parameters() if p.requires_grad} == learning
@@ -203,7 +202,7 @@ def test_normalisation_is_frozen_in_any_net(tmp_path):
     assert all(torch.equal(t, before[name]) for name, t in net[1].state_dict().items())
     kept = small()
     kept[0].requires_grad_(False)  # what a user froze stays so
-    opt = optim.optimizer(kept, recipe(head_epochs=1))
+    opt = optimizers.optimizer(kept, recipe(head_epochs=1))
     begin_epoch(kept, opt, recipe(head_epochs=1), 1)
     assert not kept[0].weight.requires_grad
     assert kept[1].weight.requires_grad
@@ -211,8 +210,8 @@ def test_normalisation_is_frozen_in_any_net(tmp_path):
 
 def test_earlier_blocks_learn_more_slowly():
     net = catalog.build("resnet18", in_channels=1, num_classes=3, size=(32, 32), width=0.25)
-    opt = optim.optimizer(net, recipe(lr_decay=0.5))
-    optim.set_rate(opt, 1.0)
+    opt = optimizers.optimizer(net, recipe(lr_decay=0.5))
+    optimizers.set_rate(opt, 1.0)
     rates = {id(p): group["lr"] for group in opt.param_groups for p in group["params"]}
     named = dict(net.named_parameters())
     assert len(rates) == len(named)
@@ -226,7 +225,7 @@ def test_earlier_blocks_learn_more_slowly():
 
 def test_everything_decays_where_asked():
     net = small()
-    groups = optim.optimizer(net, recipe(decay_all=True, weight_decay=0.1)).param_groups
+    groups = optimizers.optimizer(net, recipe(decay_all=True, weight_decay=0.1)).param_groups
     assert {id(p) for p in groups[0]["params"]} == {id(p) for p in net.parameters()}
     assert [len(group["params"]) for group in groups] == [6, 0]
 
@@ -277,10 +276,10 @@ def test_a_net_of_doubles_can_be_looked_at():
     net = small().double()
     with scales(net) as found:
         net(torch.ones(2, 1, 8, 8, dtype=torch.float64)).sum().backward()
-    look = Look(0, found)
-    look.gradients(net)
-    assert len(look.rows()) == 5
-    assert look.rows()[4]["gradient"] > 0
+    statistics = LayerStatistics(0, found)
+    statistics.gradients(net)
+    assert len(statistics.rows()) == 5
+    assert statistics.rows()[4]["gradient"] > 0
 
 
 def test_a_look_changes_nothing_of_what_is_computed(tmp_path):
@@ -337,7 +336,7 @@ def test_the_scale_of_the_loss_falls_at_once_and_rises_slowly():
 
 
 def test_tensorboard_is_told_where_it_is_installed(tmp_path, monkeypatch):
-    from striate.training.board import Board
+    from striate.training.logs import Board
 
     told = []
     board = Board.__new__(Board)
@@ -350,7 +349,7 @@ def test_tensorboard_is_told_where_it_is_installed(tmp_path, monkeypatch):
     assert all(math.isfinite(value) for _, value, _ in told)
     board.epoch({"val_loss": 0.5, "lr": math.nan}, 9)
     assert told[-1] == ("epoch/val_loss", 0.5, 9)
-    assert health_room.COLUMNS[2:] == ("output", "dead", "weight", "gradient")
+    assert logs.COLUMNS[2:] == ("output", "dead", "weight", "gradient")
 
 
 def test_patience_and_time_end_a_training(tmp_path):

@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from striate import data
 from striate.data import sources
 from striate.errors import DataError, Stopped
-from striate.training import fit, read_recipe, resume, streams
+from striate.training import batches, fit, read_recipe, resume
+from striate.training.batches import read_shards
 from striate.training.record import Progress
-from striate.training.shard_order import read_shards
 
 SETTINGS = {"net": "lenet5", "epochs": 2, "batch": 16, "plan": "default", "size": 28, "health": 0}
 
@@ -71,12 +71,12 @@ def test_a_streamed_training_goes_on_within_an_epoch_to_the_same_bits(
     assert same(whole, load_file(done.run.path / "model.safetensors"))
 
 
-def stream(path: Path, batch: int = 8, augment: str = "none") -> streams.Stream:
+def stream(path: Path, batch: int = 8, augment: str = "none") -> batches.Stream:
     arrays = data.open(path).arrays("train")
     assert isinstance(arrays.inputs, data.Streamed)
     from striate.runs.preprocessing import Preprocessing
 
-    return streams.Stream(
+    return batches.Stream(
         torch.empty((0, *arrays.inputs.shape[1:]), dtype=torch.uint8),
         torch.from_numpy(arrays.targets),
         Preprocessing((28, 28), (28, 28), "grey", (0.0,), (1.0,)),
@@ -137,7 +137,7 @@ def test_a_picture_that_breaks_meanwhile_is_named(packed, monkeypatch):
 def test_a_read_that_hangs_ends_in_time_with_a_name(shapes, monkeypatch):
     monkeypatch.setenv("STRIATE_CACHE_GB", "0")
     made = stream(shapes)
-    monkeypatch.setattr(streams, "PATIENCE", 0.3)
+    monkeypatch.setattr(batches, "PATIENCE", 0.3)
     gone = threading.Event()
     read = sources.Files.data
 
@@ -159,7 +159,7 @@ def places(sizes: list[int]) -> np.ndarray:
 
 
 def test_the_order_of_shards_is_a_permutation_and_a_function_of_seed_and_epoch():
-    from striate.training.seed import generator
+    from striate.training.reproducibility import generator
 
     shards = read_shards(places([100, 37, 80, 1, 64, 90]), 2)
     assert shards is not None
@@ -171,7 +171,7 @@ def test_the_order_of_shards_is_a_permutation_and_a_function_of_seed_and_epoch()
 
 
 def test_few_shards_are_open_at_a_time_and_each_is_read_nearly_in_sequence():
-    from striate.training.seed import generator
+    from striate.training.reproducibility import generator
 
     count, size, window = 40, 500, 5
     where = places([size] * count)

@@ -290,7 +290,7 @@ def test_which_of_several_tables_was_taken_is_said(trained, tmp_path, keys, said
 
 @pytest.mark.parametrize("name", ["resnet18", "densenet40_cifar", "vgg11"])
 def test_a_head_may_be_on_one_side_alone(tmp_path, caplog, name):
-    size = {"size": (32, 32)}
+    size: dict[str, Any] = {"size": (32, 32)}
     whole = striate.build(name, width=0.125, num_classes=5, **size)
     bare = striate.build(name, width=0.125, num_classes=0, **size)
     save_file(whole.state_dict(), tmp_path / "whole.safetensors")

@@ -21,14 +21,14 @@ import striate
 from striate.errors import CheckpointError, DataError, RecipeError, Stopped, UsageError
 from striate.runs import checkpoint, folder
 from striate.training import Progress, loop, read_recipe, record
-from striate.workbench.train import resume, train_with
+from striate.workbench.train import resume, train_recipe
 
 QUICK = {"net": "lenet5", "epochs": 3, "batch": 8, "plan": "default"}
 
 
 def trained(shapes, out, *, progress=None, **settings):
     recipe = read_recipe("quick", {**QUICK, **settings})
-    return train_with(shapes, recipe, out=out, progress=progress or Progress()).run.path
+    return train_recipe(shapes, recipe, out=out, progress=progress or Progress()).run.path
 
 
 def stopped(shapes, out, at=13, **settings):
@@ -103,9 +103,11 @@ def test_what_happened_to_steps_is_remembered_by_a_resumed_training(
     shapes, tmp_path, monkeypatch, on_nan
 ):
     plain = striate.Run(trained(shapes, tmp_path / "plain", health=0)).history()
-    norm = loop._norm
+    norm = loop.gradient_norm
     monkeypatch.setattr(
-        loop, "_norm", lambda state, p: math.nan if state.step in (11, 14) else norm(state, p)
+        loop,
+        "gradient_norm",
+        lambda state, p: math.nan if state.step in (11, 14) else norm(state, p),
     )
     settings = {"on_nan": on_nan, "ema": 0.9, "optimizer": "adamw", "health": 4}
     whole = trained(shapes, tmp_path / "whole", **settings)
@@ -126,8 +128,8 @@ def test_what_happened_to_steps_is_remembered_by_a_resumed_training(
 
 
 def test_a_rollback_before_the_first_epoch_ends_at_the_first_weights(shapes, tmp_path, monkeypatch):
-    norm = loop._norm
-    monkeypatch.setattr(loop, "_norm", lambda s, p: math.inf if s.step == 4 else norm(s, p))
+    norm = loop.gradient_norm
+    monkeypatch.setattr(loop, "gradient_norm", lambda s, p: math.inf if s.step == 4 else norm(s, p))
     said = []
     path = trained(
         shapes, tmp_path, on_nan="rollback", epochs=1, progress=Progress(say=said.append)
@@ -138,16 +140,16 @@ def test_a_rollback_before_the_first_epoch_ends_at_the_first_weights(shapes, tmp
 
 
 def test_the_parts_of_a_halved_batch_are_remembered(shapes, tmp_path, monkeypatch):
-    gradients = loop._gradients
+    take = loop.take_step
 
-    def short(state, x, target, setting, share):
+    def short(state, x, target, setting, *, share):
         if len(x) > 4 * state.parts:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return gradients(state, x, target, setting, share)
+        take(state, x, target, setting, share=share)
 
     whole = trained(shapes, tmp_path / "whole", accumulate=2)
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_gradients", short)
+        patch.setattr(loop, "take_step", short)
         path = stopped(shapes, tmp_path / "parts", oom="halve")
     resumed(path)  # there is room again, and the sums stay the same
     first, second = (safetensors.torch.load_file(p / "model.safetensors") for p in (whole, path))
@@ -215,7 +217,7 @@ LIMITED = """
 import resource, sys
 from striate import cli
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-cli.main(sys.argv[1:])
+sys.exit(cli.main(sys.argv[1:]))
 """
 
 

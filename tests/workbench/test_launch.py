@@ -233,13 +233,13 @@ def test_what_cannot_be_shared_is_refused_at_once(shapes, tmp_path, capsys, monk
     ]:
         with pytest.raises(UsageError, match=message):
             launch._check(99, device)
-    assert cli._status(["train", str(shapes), "devices=0", "--out", str(tmp_path)]) == 2
+    assert cli.main(["train", str(shapes), "devices=0", "--out", str(tmp_path)]) == 2
     assert "devices=" in capsys.readouterr().err
-    assert cli._status(["train", str(shapes), "sync_norm=true", "device=cpu"]) == 2
+    assert cli.main(["train", str(shapes), "sync_norm=true", "device=cpu"]) == 2
     assert "sync_norm=true needs GPUs, this is cpu" in capsys.readouterr().err
     for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.setenv(name, "1")
-    assert cli._status(["train", str(shapes), "--folds", "3"]) == 2
+    assert cli.main(["train", str(shapes), "--folds", "3"]) == 2
     assert "cannot be shared by processes" in capsys.readouterr().err
 
 
@@ -264,5 +264,5 @@ def test_a_single_process_imports_nothing_distributed(shapes, tmp_path):
         )
         loaded.append(set(ended.stdout.splitlines()[-1].split()))
     assert {name for name in loaded[1] if name.startswith("torch")} == loaded[0]
-    assert "striate.training.ranks" in loaded[1]
-    assert "striate.training.processes" not in loaded[1]
+    assert "striate.training.distributed" in loaded[1]
+    assert "striate.training.ddp" not in loaded[1]

@@ -12,8 +12,7 @@ from striate import cli
 from striate.errors import RecipeError, UsageError
 from striate.training import Progress, find_rate, read_recipe
 from striate.workbench.folds import train_folds
-from striate.workbench.rates import as_svg
-from striate.workbench.train import train_with
+from striate.workbench.train import train_recipe
 
 QUICK = {"net": "lenet5", "epochs": 2, "batch": 8, "plan": "default"}
 
@@ -21,7 +20,7 @@ QUICK = {"net": "lenet5", "epochs": 2, "batch": 8, "plan": "default"}
 def trained(shapes, out, **settings):
     said = []
     recipe = read_recipe(settings.pop("recipe", "quick"), {**QUICK, **settings})
-    return train_with(shapes, recipe, out=out, progress=Progress(say=said.append)), said
+    return train_recipe(shapes, recipe, out=out, progress=Progress(say=said.append)), said
 
 
 def test_a_run_is_fine_tuned_head_first_with_its_features_kept(shapes, tmp_path):
@@ -161,16 +160,16 @@ def test_rates_are_tried_and_drawn(shapes, tmp_path):
     assert rates.rates[0] == 1e-6
     assert rates.rates[1] / rates.rates[0] == pytest.approx(1e7 ** (1 / 59))
     assert 1e-5 < rates.suggested < 1
-    assert as_svg(rates).count("polyline") == 1
+    assert rates.as_svg().count("polyline") == 1
     assert not list(tmp_path.iterdir())
 
 
 def test_the_command_line_knows_them(shapes, tmp_path, capsys):
     words = ["train", str(shapes), "net=linear", "epochs=1", "plan=default", "--out", str(tmp_path)]
-    assert cli._status([*words, "--folds", "2", "--json"]) == 0
+    assert cli.main([*words, "--folds", "2", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["runs"]) == 2
-    assert cli._status([*words, "--find-lr", "--json"]) == 0
+    assert cli.main([*words, "--find-lr", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["suggested"] > 0
     assert (tmp_path / "rates.svg").read_text().startswith("<svg")
-    assert cli._status(["train", "--recipe", "alexnet2012", "--show"]) == 0
+    assert cli.main(["train", "--recipe", "alexnet2012", "--show"]) == 0
     assert "# recipe alexnet2012: Krizhevsky" in capsys.readouterr().out

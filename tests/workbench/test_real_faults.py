@@ -12,7 +12,7 @@ import pytest
 
 import striate
 from striate.training import Progress, read_recipe
-from striate.workbench.train import train_with
+from striate.workbench.train import train_recipe
 
 WORDS = ["net=lenet5", "batch=8", "plan=default"]
 
@@ -78,11 +78,11 @@ def test_an_out_that_takes_no_file_is_said_before_the_data_are_looked_at(tmp_pat
     from striate import cli
 
     for out in ("/proc/striate", "/proc"):
-        assert cli._status(["train", str(tmp_path / "nowhere"), "--out", out]) == 2
+        assert cli.main(["train", str(tmp_path / "nowhere"), "--out", out]) == 2
         said = capsys.readouterr().err
         assert said.startswith(f"striate: --out {out}: /proc cannot be written (")
     made = tmp_path / "not" / "yet"
-    assert cli._status(["train", str(tmp_path / "nowhere"), "--out", str(made)]) == 3
+    assert cli.main(["train", str(tmp_path / "nowhere"), "--out", str(made)]) == 3
     assert not list(tmp_path.iterdir())
 
 
@@ -99,7 +99,7 @@ def test_a_full_log_is_said_once_and_the_training_goes_on(shapes, tmp_path):
 
     settings = {"net": "lenet5", "epochs": 3, "batch": 8, "plan": "default", "health": 4}
     recipe = read_recipe("quick", settings)
-    run = train_with(shapes, recipe, out=tmp_path, progress=Progress(say=say)).run
+    run = train_recipe(shapes, recipe, out=tmp_path, progress=Progress(say=say)).run
     (line,) = [line for line in said if "health.csv" in line]
     assert "cannot be written (No space left on device); the training goes on without" in line
     assert len(striate.Run(run.path).history()) == 3

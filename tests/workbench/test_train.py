@@ -31,14 +31,14 @@ from striate.errors import (
 from striate.runs import Run
 from striate.training import Progress, read_recipe
 from striate.training.recipe import Recipe
-from striate.workbench.train import resume, train_with
+from striate.workbench.train import resume, train_recipe
 
 QUICK = {"net": "lenet5", "epochs": 6, "batch": 8, "plan": "default"}
 
 
 def trained(shapes, out, *, progress=None, **settings):
     recipe = read_recipe("quick", {**QUICK, **settings})
-    return train_with(shapes, recipe, out=out, progress=progress or Progress())
+    return train_recipe(shapes, recipe, out=out, progress=progress or Progress())
 
 
 @pytest.fixture(scope="module")
@@ -217,11 +217,13 @@ def test_the_scale_of_the_loss_goes_on_where_it_was(shapes, tmp_path, monkeypatc
     from striate.plan import Plan, form
     from striate.training import loop
 
-    norm = loop._norm
+    norm = loop.gradient_norm
     monkeypatch.setattr(form, "FP16_ON", ("cpu",))
     monkeypatch.setattr(Plan, "autocast", lambda _plan: nullcontext())
     monkeypatch.setattr(
-        loop, "_norm", lambda state, p: norm(state, p) if state.scale.factor < 30_000 else math.inf
+        loop,
+        "gradient_norm",
+        lambda state, p: norm(state, p) if state.scale.factor < 30_000 else math.inf,
     )
     settings = {"plan": "fp16", "epochs": 2}
     whole = trained(shapes, tmp_path / "whole", **settings)
@@ -310,7 +312,7 @@ def test_the_report_gives_the_command_that_made_it(fitted, shapes, tmp_path):
     text = (fitted.run.path / "report.html").read_text()
     (command,) = re.findall(r"striate train [^<]+", text)
     words = shlex.split(html.unescape(command))
-    assert cli._status([*words[1:], "--out", str(tmp_path)]) == 0
+    assert cli.main([*words[1:], "--out", str(tmp_path)]) == 0
     first, second = weights(fitted.run.path), weights(tmp_path / "classify" / "shapes-lenet5")
     assert all(torch.equal(first[name], second[name]) for name in first)
 
@@ -413,14 +415,14 @@ def test_pictures_in_two_splits_are_an_error_for_evaluate(shapes, tmp_path, caps
     data = with_test(shapes, tmp_path / "data")
     shutil.copy(data / "train" / "bar" / "07.png", data / "test" / "bar" / "again.png")
     run = trained(data, tmp_path / "runs", epochs=1).run
-    assert cli._status(["evaluate", str(run.path)]) == 1
+    assert cli.main(["evaluate", str(run.path)]) == 1
     said = capsys.readouterr().err
     assert "1 pictures are in more than one split (" in said
     assert "07.png = " in said
     assert "again.png)" in said
     assert said.count("\n") == 1
     assert not list((run.path / "evaluations").glob("*"))
-    assert cli._status(["evaluate", str(run.path), "--leaks", "keep"]) == 0
+    assert cli.main(["evaluate", str(run.path), "--leaks", "keep"]) == 0
 
 
 def test_a_pickle_is_never_read(fitted, tmp_path):
@@ -662,7 +664,7 @@ def test_what_the_doctor_finds_is_said_once_before_the_first_step(shapes, tmp_pa
     )  # fmt: skip
     said = []
     recipe = read_recipe("quick", {**QUICK, "net": None, "epochs": 2})
-    train_with(shapes, recipe, own=own, out=tmp_path, progress=Progress(say=said.append))
+    train_recipe(shapes, recipe, own=own, out=tmp_path, progress=Progress(say=said.append))
     expected = [
         (
             "(net): 55 of 784 pixels are read by no output (1 row and 1 column); "

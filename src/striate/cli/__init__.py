@@ -6,17 +6,23 @@ import sys
 from types import FrameType
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run one command and leave with its exit status."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and give its exit status; an expected mistake becomes one line on standard error."""
+    words = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in words
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupted)
-    sys.exit(_status(sys.argv[1:] if arguments is None else arguments))
-
-
-def _status(arguments: list[str]) -> int:
-    """Exit status of a command; an expected mistake becomes one line on standard error."""
     try:
-        return _answered(arguments)
+        from striate.cli.app import run
+
+        try:
+            return run([word for word in words if word != "--debug"])
+        except Exception as error:
+            status = None if debug else _status(error)
+            if status is None:
+                raise
+            return status
     except KeyboardInterrupt:
         return _stopped()
     except BrokenPipeError:
@@ -24,6 +30,9 @@ def _status(arguments: list[str]) -> int:
 
         silence(sys.stdout, sys.stderr)  # the reader has gone: nobody to tell
         return 141
+    finally:
+        if before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, before)
 
 
 def _interrupted(signum: int, frame: FrameType | None) -> None:
@@ -40,23 +49,17 @@ def _stopped() -> int:
     return 130
 
 
-def _answered(arguments: list[str]) -> int:
-    from striate.cli.app import run
+def _status(error: Exception) -> int | None:
+    """Print an expected mistake as one line and give its exit status; None for any other error."""
     from striate.cli.settings import one_line
     from striate.errors import StriateError, out_of_memory
 
-    debug = "--debug" in arguments
-    try:
-        return run([word for word in arguments if word != "--debug"])
-    except StriateError as error:
-        if debug:
-            raise
+    if isinstance(error, StriateError):
         print(f"striate: {one_line(str(error))}", file=sys.stderr)
         return error.exit_status
-    except (MemoryError, RuntimeError) as error:
-        if debug or not out_of_memory(error):
-            raise
+    if isinstance(error, MemoryError | RuntimeError) and out_of_memory(error):
         print(
             "striate: out of memory: a smaller batch=, size= or width= needs less", file=sys.stderr
         )
         return 4
+    return None

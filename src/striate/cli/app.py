@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from striate.cli.demo import demo
 from striate.cli.measuring import measure
 from striate.cli.output import FOLDER, emit, with_json, with_net, with_opening
 from striate.cli.see import see
@@ -17,9 +18,7 @@ from striate.cli.settings import one_line, read
 from striate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from striate.report import Result
     from striate.runs import Run
-    from striate.training import Progress, Recipe
 
 COMPLETION = "_STRIATE_COMPLETE"  # set by a shell that wants words to offer
 
@@ -59,28 +58,6 @@ def run(arguments: Sequence[str]) -> int:
         raise UsageError(error.format_message()) from None
 
 
-@app.command()
-@with_json
-def demo(json: bool) -> None:
-    """Train LeNet-5 on real handwritten digits, report, and read five of them."""
-    from striate.training import read_recipe
-    from striate.workbench import digits, progress
-    from striate.workbench.train import train_with
-
-    with progress.shown() as shown:
-        fitted = train_with("digits", read_recipe("quick", {"net": "lenet5"}), progress=shown)
-    scores = fitted.held.scores
-    accuracy = scores.scores["accuracy"]
-    text = (
-        f"\n{fitted.run.as_text()}\n\n"
-        f"{accuracy.value:.1%} of {scores.items} held-out digits are right "
-        f"(95 % interval {accuracy.low:.1%} to {accuracy.high:.1%});\n"
-        "the kept epoch was chosen by these same items, which flatters the figure a little\n"
-        f"open {(fitted.run.path / 'report.html').absolute().as_uri()}\n\n{digits.five(fitted.held)}"
-    )
-    emit(fitted.run.as_dict(), text, json=json)
-
-
 @app.command(context_settings={"ignore_unknown_options": True})
 @click.argument("words", nargs=-1, metavar="DATA [KEY=VALUE ...]")
 @click.option("--net", metavar="NET", help="Catalogue name or package.module:factory.")
@@ -100,40 +77,49 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
 
     Every setting works as key=value and as --key value; --show lists them.
     """
-    from striate.training import check_whole, read_recipe, shown
-    from striate.workbench import progress
-    from striate.workbench.train import resumed
+    from striate.training import check_whole, distributed, read_recipe, shown
+    from striate.workbench import launch, progress
+    from striate.workbench.folds import train_folds
+    from striate.workbench.train import find_rate, train_recipe
 
     names, settings = read(words)
     if net and "net" in settings:
         raise UsageError(f"net is given twice: {net} and {settings['net']}")
-    said: dict[str, Any] = {k: settings.pop(k) for k in ("recipe", "name", "out") if k in settings}
-    asked = Asked(**given | said)
+    typed: dict[str, Any] = {k: settings.pop(k) for k in ("recipe", "name", "out") if k in settings}
+    options = TrainOptions(**given | typed)
     if resume is not None:
         devices = settings.pop("devices", None)
-        if names or settings or asked.name or asked.show or asked.find_lr or asked.folds:
+        if names or settings or options.for_new_trainings:
             raise UsageError(
                 "--resume goes on with the run's own data and recipe: name nothing else but devices"
             )
-        count = read_recipe("quick", {"devices": devices}).devices
-        with progress.shown() as told:
-            run = resumed(resume, net=net, devices=count, progress=told, allow=asked.allow_change)
-        return emit(run.as_dict(), run.as_text(), json=asked.json)
-    if asked.allow_change:
+        run = _resume(resume, net, devices, options.allow_change)
+        return emit(run.as_dict(), run.as_text(), json=options.json)
+    if options.allow_change:
         raise UsageError("--allow-change goes with --resume RUN: a new training takes any setting")
-    chosen = read_recipe(asked.recipe, {**settings, **({"net": net} if net else {})})
-    if asked.show:
-        return emit(chosen.model_dump(mode="json"), shown(asked.recipe, chosen), json=asked.json)
-    check_whole(asked.recipe, chosen)
+    recipe = read_recipe(options.recipe, {**settings, **({"net": net} if net else {})})
+    if options.show:
+        text = shown(options.recipe, recipe)
+        return emit(recipe.model_dump(mode="json"), text, json=options.json)
+    check_whole(options.recipe, recipe)
     if len(names) != 1:
         raise UsageError(f"striate train takes one DATA, got {' '.join(names) or 'none'}")
-    with progress.shown() as told:
-        done = _trained(names[0], chosen, asked, told)
-    return emit(done.as_dict(), done.as_text(), json=asked.json)
+    options.check(launched=distributed.launched())
+    out, name, result = Path(options.out), options.name, None
+    with progress.display() as bars:
+        if options.find_lr:
+            result = find_rate(names[0], recipe, out=out, progress=bars)
+        elif options.folds is not None:
+            result = train_folds(names[0], recipe, options.folds, out=out, name=name, progress=bars)
+        else:
+            result = launch.train(names[0], recipe, out=out, name=name)
+            if result is None:
+                result = train_recipe(names[0], recipe, out=out, name=name, progress=bars).run
+    return emit(result.as_dict(), result.as_text(), json=options.json)
 
 
 @dataclass(frozen=True)
-class Asked:
+class TrainOptions:
     """The options of `striate train` that are no settings of its recipe."""
 
     recipe: str
@@ -145,22 +131,34 @@ class Asked:
     json: bool
     allow_change: tuple[str, ...] = ()
 
+    @property
+    def for_new_trainings(self) -> bool:
+        """Whether there is one that `--resume` takes no notice of."""
+        return bool(self.name or self.show or self.find_lr or self.folds)
 
-def _trained(data: str, recipe: "Recipe", asked: Asked, told: "Progress") -> "Result":
-    """What `striate train` gives: a run, the scores of several, or rates that were tried."""
-    from striate.training import ranks
-    from striate.workbench.folds import train_folds
-    from striate.workbench.rates import find_rate
-    from striate.workbench.train import trained
+    def check(self, *, launched: bool) -> None:
+        """Refuse what a launcher's processes cannot share.
 
-    out = Path(asked.out)
-    if (asked.find_lr or asked.folds is not None) and ranks.launched():
-        raise UsageError("--find-lr and --folds cannot be shared by processes: leave torchrun out")
-    if asked.find_lr:
-        return find_rate(data, recipe, out=out, progress=told)
-    if asked.folds is not None:
-        return train_folds(data, recipe, asked.folds, out=out, name=asked.name, progress=told)
-    return trained(data, recipe, out=out, name=asked.name, progress=told)
+        Raises:
+            UsageError: naming the options.
+        """
+        if launched and (self.find_lr or self.folds is not None):
+            raise UsageError(
+                "--find-lr and --folds cannot be shared by processes: leave torchrun out"
+            )
+
+
+def _resume(path: Path, net: str | None, devices: str | None, allow: tuple[str, ...]) -> "Run":
+    from striate.training import read_recipe
+    from striate.workbench import launch, progress
+    from striate.workbench.train import resume
+
+    count = read_recipe("quick", {"devices": devices}).devices
+    with progress.display() as bars:
+        run = launch.resume(path, net=net, devices=count, allow=allow)
+        if run is None:
+            run = resume(path, own=_own(net), progress=bars, allow=allow).run
+        return run
 
 
 @app.command()
@@ -211,14 +209,14 @@ def predict(run: Path, files: Sequence[Path], net: str | None, json: bool, **giv
 
     out, form, most = given.pop("out"), given.pop("format"), given.pop("max_pixels")
     failed = answered = 0
-    with progress.shown() as shown:
+    with progress.display() as bars:
         found = _run(run, net).predicted(
             files,
             out=out,
             format=form,
             options=given,
             max_pixels=most,
-            progress=lambda done, total: shown.bar("predicting", done, total),
+            progress=lambda done, total: bars.bar("predicting", done, total),
         )
         for answer in found:
             answered += 1
@@ -277,8 +275,8 @@ def data(
     if shards is not None:
         size = data_room.read_size(shard_size)
         opened = data_room.open(data, **{**how, "val": how.get("val", 0)})
-        with progress.shown() as told:
-            packed = data_room.pack(opened, shards, size=size, progress=told.bar)
+        with progress.display() as bars:
+            packed = data_room.pack(opened, shards, size=size, progress=bars.bar)
         return emit(packed.as_dict(), packed.as_text(), json=json)
     opened = data_room.open(data, broken="skip", **how)
     opened.check_any()
@@ -289,7 +287,7 @@ def data(
 @with_json
 def doctor(json: bool) -> None:
     """Say what this machine has and what is missing."""
-    from striate.workbench.doctor import examine
+    from striate.workbench.environment import examine
 
     found = examine()
     emit(found.as_dict(), found.as_text(), json=json)
@@ -307,5 +305,6 @@ def _run(path: Path, net: str | None) -> "Run":
     return Run.load(path, net=_own(net))
 
 
+app.add_command(demo)
 app.add_command(measure)
 app.add_command(see)

@@ -48,11 +48,10 @@ def arithmetic(  # noqa: PLR0913 - one a setting
     """Show how one number of a layer of NET came about when it reads the picture FILE."""
     from striate.measuring import explain
     from striate.report import html_page
-    from striate.workbench import pictures
-    from striate.workbench.nets import find
+    from striate.workbench.nets import find, read_picture
 
     named = find(name, read_sizes(shape) if shape else None, init=True)
-    x = pictures.read(file, named)
+    x = read_picture(file, named)
     place = read_ints(at, "--at")
     told = explain(named.net, x, layer=layer, at=place, call=call)
     followed = told.walk(read_ints(terms, "--terms") if terms else ()) if walk or terms else None

@@ -1,42 +1,42 @@
-"""One training, from opened data to a finished run folder."""
+"""A training from its beginning to its finished run folder: begun, resumed, or joined as one of several processes."""
 
 import copy
 import shutil
-import signal
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
+from striate import data as data_room
 from striate import plan as plan_room
 from striate.data import Data
 from striate.errors import CheckpointError, DataError, RecipeError, StriateError, UsageError
-from striate.metrics.scores import shown
+from striate.plan import Plan
 from striate.runs import Run, checkpoint, folder
+from striate.runs.checkpoint import Checkpoint
 from striate.runs.config import Config, structure
 from striate.tasks import named
-from striate.training import following, interrupt, loop, restarts
-from striate.training import seed as randomness
-from striate.training.determinism import deterministic
-from striate.training.guards import Guard
-from striate.training.health import Health
-from striate.training.outlook import Outlook
+from striate.training import callbacks, loop, reproducibility
+from striate.training.defaults import with_defaults
+from striate.training.distributed import ALONE, Alone, mark_run
+from striate.training.logs import tensorboard
 from striate.training.prepare import (
+    Estimate,
     chosen_net,
     first_weights,
     prepare,
     training_batches,
 )
-from striate.training.ranks import ALONE, Alone
 from striate.training.recipe import Recipe
 from striate.training.record import Fitted, Job, Progress, Record
+from striate.training.reproducibility import deterministic
 from striate.training.resumed import same_code, same_recipe
-from striate.training.settle import settle
-from striate.training.state import BrokenStepError, State
+from striate.training.state import State
 
-Examine = Callable[[nn.Module, Recipe, Data], Outlook]
+Estimator = Callable[[nn.Module, Recipe, Data], Estimate]
 
 
 def fit(
@@ -47,7 +47,7 @@ def fit(
     out: Path = Path("runs"),
     name: str | None = None,
     progress: Progress | None = None,
-    examine: Examine | None = None,
+    estimate: Estimator | None = None,
     ranks: Alone = ALONE,
 ) -> Fitted:
     """Train a net on opened data.
@@ -58,9 +58,9 @@ def fit(
         net: a net of the user's own instead of one of the catalogue; a copy is trained.
         out: below which folder the run folder is made.
         name: of the run folder; found if not given.
-        progress: who is told.
-        examine: gives what is worth saying before the first step, or refuses.
-        ranks: this process, the first of those that train together; the others `follow`.
+        progress: gets lines, and how much is done.
+        estimate: gives what is worth saying before the first step, or refuses.
+        ranks: this process, the first of those that train together; the others call `run_peer`.
 
     Raises:
         StriateError: of the kinds in `striate.errors`; what was written before stays.
@@ -72,30 +72,34 @@ def fit(
             "put them into a folder named train"
         )
     named(data.task).refuse(recipe, own_net=net is not None)
-    recipe = settle(recipe, data, own_net=net is not None)
+    recipe = with_defaults(recipe, data, own_net=net is not None)
     check(recipe, out)
     named(data.task).refuse(recipe, own_net=net is not None)
     spec, trained = chosen_net(net, recipe, data)
-    ahead = examine(trained, recipe, data) if examine else Outlook()
-    for line in ahead.findings:
+    estimated = estimate(trained, recipe, data) if estimate else Estimate()
+    for line in estimated.findings:
         progress.say(line)
     path = folder.make(out, data.task, name, f"{_stem(data.path)}-{spec.name}")
     with (
         folder.lock(path),
-        randomness.own_randomness(),
+        reproducibility.fork_rng(),
         plan_room.kept_pages(),
         deterministic(recipe.deterministic),
     ):
-        with _nothing_left_behind(path):
-            restarts.mark(path)
+        with _removed_on_failure(path):
+            mark_run(path)
             first_weights(trained, recipe, progress)
             start = copy.deepcopy(trained)
-            job = prepare(path, data, recipe, spec, trained, progress, ahead, ranks)
+            job = prepare(path, data, recipe, spec, trained, progress, estimated, ranks)
             folder.write_text(path / "args.yaml", recipe.as_yaml())
             job.config.write(path)
-        job, state, record = following.begin(job, trained, None)
-        state.parts = ahead.parts
-        return _train(job, state, record, start)
+        state, record = initial_state(job, trained, None)
+        state.parts = estimated.parts
+        record.say = progress.say
+        with callbacks.interruptible(state, record):
+            with callbacks.of_training(job, state, record) as after:
+                loop.run(state, after.setting, after_step=after.step, after_epoch=after.epoch)
+            return replace(record.finish(state, job), start=start)
 
 
 def resume(
@@ -111,9 +115,9 @@ def resume(
     Args:
         path: the run folder.
         net: the user's own net, for a run that trains one.
-        progress: who is told.
+        progress: gets lines, and how much is done.
         allow: settings that were changed in args.yaml meanwhile, or "striate" for its version.
-        ranks: this process, the first of those that train together; the others `follow`.
+        ranks: this process, the first of those that train together; the others call `run_peer`.
 
     Raises:
         CheckpointError: no run folder, damaged, or of a newer version.
@@ -125,13 +129,13 @@ def resume(
     config = run.config
     with (
         folder.lock(path),
-        randomness.own_randomness(),
+        reproducibility.fork_rng(),
         plan_room.kept_pages(),
         ExitStack() as around,
     ):
-        restarts.mark(path)
+        mark_run(path)
         if (path / "summary.json").exists():  # what is written last
-            ranks.agreed({"path": str(path)})
+            ranks.broadcast({"path": str(path)})
             return _finished(run)
         same_code(config, allow, progress.say)
         recipe = same_recipe(path, config, allow)
@@ -149,20 +153,22 @@ def resume(
                 f"{path}: begun in channels_last, in which torch reaches beyond its memory in the backward pass of "
                 f"{layer} (1x1 with a stride, few channels); train anew with plan=default"
             )
-        found, warnings = checkpoint.newest(path)
-        if found is None and (path / "results.csv").exists():
+        saved, warnings = checkpoint.newest(path)
+        if saved is None and (path / "results.csv").exists():
             raise CheckpointError(
                 f"{path}: its checkpoints are gone, so it cannot go on; train anew"
             )
         for line in warnings:
             progress.say(line)
-        batches = training_batches(data, recipe, plan.device, config.preprocessing, ranks)
-        task = named(data.task).of(data, recipe)
-        job = Job(path, data, recipe, config, plan, batches, task, progress, ranks)
-        start = _start(trained, recipe, progress, needed=found is None)
-        job, state, record = following.begin(job, trained, found)
+        job = _restored(path, data, recipe, config, plan, progress, ranks)
+        start = _start(trained, recipe, progress, needed=saved is None)
+        state, record = initial_state(job, trained, saved)
         progress.say(f"going on after step {state.step:,}" + job.of_all())
-        return _train(job, state, record, start)
+        record.say = progress.say
+        with callbacks.interruptible(state, record):
+            with callbacks.of_training(job, state, record) as after:
+                loop.run(state, after.setting, after_step=after.step, after_epoch=after.epoch)
+            return replace(record.finish(state, job), start=start)
 
 
 def check(recipe: Recipe, out: Path) -> None:
@@ -210,76 +216,6 @@ def _finished(run: Run) -> Fitted:
     return Fitted(run, data, run.held(data, data.held_out), test, start)
 
 
-def _train(job: Job, state: State, record: Record, start: nn.Module | None) -> Fitted:
-    """Run the loop, keep the record, and finish the run folder."""
-    record.say = job.progress.say
-    try:
-        steps(job, state, record)
-        return replace(record.finish(state, job), start=start)
-    except KeyboardInterrupt:  # before the loop or after it; within it a signal is waited for
-        raise record.stopped(state, signal.SIGINT) from None
-
-
-def steps(job: Job, state: State, record: Record) -> None:
-    """Take all steps of a training, in this process."""
-    held, recipe = job.held_out(), job.recipe
-    first = job.ranks.first
-    health = Health(
-        job.path, recipe.health if first else 0, job.plan, job.progress.say, record.board
-    )
-
-    def back(state: State) -> None:
-        record.back(state)
-        if first:
-            health.forget(state.step)
-
-    guard = Guard(recipe.on_nan, recipe.oom, job.path if first else None, job.progress.say, back)
-    guard.mishaps = job.ranks.agreed(guard.mishaps)
-    if first:
-        health.forget(state.step)
-    if recipe.on_nan == "rollback" and state.step == 0:
-        record.save(state)  # what there is to go back to
-    with interrupt.listening() as asked:
-        heard = job.ranks.heed(asked, record.spent)
-        setting = loop.Setting(
-            job.batches, job.task, recipe, job.plan, health, heard.spent, guard, job.ranks
-        )
-
-        def after_step(state: State) -> None:
-            if recipe.epochs:
-                job.progress.bar("training", state.step, job.steps)
-            else:
-                job.progress.bar("training", int(record.spent()), int(recipe.budget or 0))
-            record.after_step(state, heard.signum)
-
-        def after_epoch(state: State, epoch: int) -> None:
-            row = record.after_epoch(state, epoch, held, job)
-            share = setting.place(state).share
-            left = row["seconds"] * (1 - share) / share
-            job.progress.say(
-                f"epoch {epoch + 1}{f'/{recipe.epochs}' if recipe.epochs else ''}  "
-                f"loss {row['train_loss']:.4f}  {job.data.held_out} {_watched(row)}  "
-                f"{row['seconds']:.0f} s, {row['items_per_second']:,.0f}/s"
-                + (f", {left:.0f} s left" if left >= 1 else "")
-            )
-
-        try:
-            loop.run(state, setting, after_step=after_step, after_epoch=after_epoch)
-        except BrokenStepError as error:
-            raise record.broken(error) from error
-    if state.course.over(recipe):
-        job.progress.say(
-            f"ended: no smaller loss for {recipe.patience} epoch{'s' * (recipe.patience != 1)}"
-        )
-
-
-def _watched(row: Mapping[str, float]) -> str:
-    """The held-out loss and the score that chooses the epoch."""
-    first, *_ = [key for key in row if key.startswith("val_") and key != "val_loss"]
-    name = first.removeprefix("val_")
-    return f"loss {row['val_loss']:.4f}  {name} {shown(name, row[first])}"
-
-
 def _stem(path: str) -> str:
     """The data's name, fit for a folder."""
     name = Path(path).resolve().name.split(".")[0]
@@ -287,10 +223,104 @@ def _stem(path: str) -> str:
 
 
 @contextmanager
-def _nothing_left_behind(path: Path) -> Generator[None]:
+def _removed_on_failure(path: Path) -> Generator[None]:
     """Remove a run folder again when nothing was trained in it."""
     try:
         yield
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
         raise
+
+
+def run_peer(ranks: Alone, *, net: nn.Module | None = None) -> Path:
+    """Train as one of several processes, not the first: silent, from what the first one settled, writing nothing.
+
+    Args:
+        ranks: this process.
+        net: the user's own net.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        DataError: the data here are not those of the first process.
+    """
+    with reproducibility.fork_rng(), plan_room.kept_pages():
+        path, received = _receive(ranks, net)
+        if received is None:
+            return path
+        job, trained = received
+        with deterministic(job.recipe.deterministic):
+            state, record = initial_state(job, trained, None)
+            with callbacks.of_training(job, state, record) as after:
+                loop.run(state, after.setting, after_step=after.step, after_epoch=after.epoch)
+    return path
+
+
+def _receive(ranks: Alone, net: nn.Module | None) -> tuple[Path, tuple[Job, nn.Module] | None]:
+    """The run folder, the training and its net, as the first process sent them; None where it is finished already."""
+    sent: dict[str, Any] = ranks.broadcast({})
+    path = Path(sent["path"])
+    if "config" not in sent:
+        return path, None
+    config, recipe = Config.parse(sent["config"], path), Recipe.model_validate(sent["recipe"])
+    data = data_room.again(config.data["origin"])
+    if data.fingerprint != config.data["fingerprint"]:
+        raise DataError(
+            f"{data.path} on this machine is not what the first process of this training reads: "
+            "every machine needs the same files"
+        )
+    _, trained = chosen_net(net, recipe, data)
+    given = Plan.from_dict(config.plan)
+    plan = replace(given, device=ranks.device(given.device))
+    with ranks.decoding():
+        job = _restored(path, data, recipe, config, plan, Progress(), ranks)
+        job.held_out()
+    return path, (job, trained)
+
+
+def _restored(
+    path: Path,
+    data: Data,
+    recipe: Recipe,
+    config: Config,
+    plan: Plan,
+    progress: Progress,
+    ranks: Alone,
+) -> Job:
+    """A training as config.json describes it."""
+    batches = training_batches(data, recipe, plan.device, config.preprocessing, ranks)
+    task = named(data.task).of(data, recipe)
+    return Job(path, data, recipe, config, plan, batches, task, progress, ranks)
+
+
+def initial_state(job: Job, net: nn.Module, saved: Checkpoint | None) -> tuple[State, Record]:
+    """The same state in all processes: that of the first one's checkpoint, or before the first step.
+
+    Args:
+        job: the training.
+        net: what is trained, with its first weights in the first process.
+        saved: the first process's checkpoint.
+    """
+    ranks, recipe = job.ranks, job.recipe
+    settled = recipe.model_dump(mode="json")
+    if ranks.first:
+        _refuse_halving(job)
+        for line in ranks.warnings():
+            job.progress.say(line)
+        ranks.broadcast({"path": str(job.path), "config": job.config.as_dict(), "recipe": settled})
+    saved = ranks.same(saved, net)
+    state = State.begin(ranks.sync_batch_norm(net, together=recipe.sync_norm), recipe, job.plan)
+    record = Record(job.path, ranks=ranks)
+    if saved:
+        record = Record.restore(job.path, saved, state, ranks)
+    if ranks.first:
+        record.board = tensorboard(job.path, state.step)
+    return state, record
+
+
+def _refuse_halving(job: Job) -> None:
+    if job.ranks.world > 1 and job.recipe.oom == "halve":
+        raise RecipeError(
+            "oom=halve works in one process alone, since the others would not know of it: use accumulate="
+        )

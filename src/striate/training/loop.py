@@ -1,43 +1,79 @@
-"""The training loop. B batch."""
+"""The training loop. B batch.
+
+`run` takes all steps of a training; `take_step` takes one, for loops of your own (`examples/own_loop.py`). Both change a
+`State` and read a `Setting`.
+"""
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from striate.augment import mix, read
+from striate.errors import RecipeError
 from striate.plan import Plan
-from striate.tasks import Task
-from striate.training import optim
-from striate.training import seed as randomness
+from striate.tasks import Learned
+from striate.training import optimizers, reproducibility
 from striate.training.batches import Batches
-from striate.training.failure import broken_step
-from striate.training.frozen import begin_epoch
-from striate.training.guards import Guard
-from striate.training.health import Health
-from striate.training.ranks import ALONE, Alone
+from striate.training.distributed import ALONE, Alone
+from striate.training.failures import Guard, broken_step
+from striate.training.freezing import begin_epoch
+from striate.training.logs import Health
+from striate.training.objective import Objective
 from striate.training.recipe import Recipe
-from striate.training.schedule import Place, rate
+from striate.training.schedules import Place, rate
 from striate.training.state import COUNT, State, Totals
+
+# Of a part of a batch its values, and their factors in the sums of the step.
+Sums = Mapping[str, tuple[Tensor | int, float]]
+
+
+def stopwatch() -> Callable[[], float]:
+    """Seconds since this call, whenever what it gives is called."""
+    began = time.monotonic()
+    return lambda: time.monotonic() - began
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What does not change while the loop runs; `spent` tells the seconds of the training so far."""
+    """What does not change while the loop runs.
+
+    Attributes:
+        batches: of the training items.
+        task: what is learned; any `Objective`.
+        recipe: with a learning rate, and with epochs or a budget.
+        plan: how the net is executed.
+        health: logs statistics of every layer.
+        spent: gives the seconds of the training so far, for a budget of time.
+        guard: says what follows a step that cannot be taken.
+        ranks: this process, of those that train together.
+
+    Raises:
+        RecipeError: the recipe says no learning rate, or not when it ends.
+    """
 
     batches: Batches
-    task: Task
+    task: Objective
     recipe: Recipe
-    plan: Plan
-    health: Health
-    spent: Callable[[], float]
+    plan: Plan = field(default_factory=Plan)
+    health: Health = field(default_factory=Health.off)
+    spent: Callable[[], float] = field(default_factory=stopwatch)
     guard: Guard = field(default_factory=Guard)
     ranks: Alone = ALONE
+
+    def __post_init__(self) -> None:
+        if self.recipe.lr is None:
+            raise RecipeError(
+                "the recipe has no lr: a loop of your own needs one, such as lr=0.001"
+            )
+        if self.recipe.epochs is None and self.recipe.budget is None:
+            raise RecipeError(
+                "the recipe has neither epochs nor budget: the loop would not know when to end"
+            )
 
     def place(self, state: State) -> Place:
         """Where in the schedule the training is: by steps, or by the clock where that ends it sooner."""
@@ -63,7 +99,7 @@ class Setting:
             return self.batches.take(self.ranks.share(index)[0], epoch, step, plain=plain)
         x, target = self.batches.take(index, epoch, step)  # partners may be another process's
         shares = self.task.shares(target, x.dtype)
-        generator = randomness.generator(self.recipe.seed, "mix", epoch, step)
+        generator = reproducibility.generator(self.recipe.seed, "mix", epoch, step)
         x, shares = mix(x, shares, policy, generator)
         return self.ranks.share(x)[0], self.ranks.share(shares)[0]
 
@@ -87,8 +123,8 @@ def run(
     state: State,
     setting: Setting,
     *,
-    after_step: Callable[[State], None],
-    after_epoch: Callable[[State, int], None],
+    after_step: Callable[[State], None] = lambda _state: None,
+    after_epoch: Callable[[State, int], None] = lambda _state, _epoch: None,
 ) -> None:
     """Train until it is over, from wherever the state stands.
 
@@ -114,9 +150,12 @@ def run(
             share = setting.ranks.share(index)[1]
             x, target = setting.batch(index, epoch, step, plain=plain)
             state.totals.waited += time.perf_counter() - start
-            step_of = partial(take_step, state, x, target, setting, share=share)
-            if not setting.guard.take(step_of, state, x, index):
-                break  # back at an earlier step
+            attempts = setting.guard.attempts(state, x, index)
+            for attempt in attempts:
+                with attempt:
+                    take_step(state, x, target, setting, share=share)
+            if attempts.rolled_back:
+                break
             state.totals.seconds += time.perf_counter() - start
             state.step += 1
             ended = state.step % batches.steps == 0 or setting.place(state).share >= 1
@@ -131,27 +170,40 @@ def run(
 def take_step(
     state: State, x: Tensor, target: Tensor, setting: Setting, *, share: float = 1.0
 ) -> None:
-    """One step: forward and backward, in parts if asked for, and the update; counted in the totals.
+    """One step: learning rate, forward and backward (in parts if asked for), clipping, update, average of the weights.
+
+    The caller counts it: `state.step += 1`.
 
     Args:
-        state: changed.
-        x: the items of the step, or of them what this process computes.
-        target: what belongs to them.
+        state: changed; its totals get the sums of this step.
+        x: the items of the step [B, ...], or of them what this process computes.
+        target: what belongs to them, [B, ...].
         setting: how.
         share: how much of the step's items these are.
+
+    Raises:
+        BrokenStepError: the loss or a gradient is no finite number; the step was not taken.
     """
     recipe = setting.recipe
-    randomness.set_global(recipe.seed, "step", state.step, *setting.ranks.place)
+    reproducibility.seed_everything(recipe.seed, "step", state.step, *setting.ranks.place)
     slower = setting.guard.factor(state.step)
-    optim.set_rate(state.opt, slower * rate(recipe, setting.place(state), state.course))
+    optimizers.set_rate(state.opt, slower * rate(recipe, setting.place(state), state.course))
     state.opt.zero_grad()
-    with setting.health.look(state) as look:
-        learned = _gradients(state, x, target, setting, share)
-        sums = setting.ranks.total(learned)
+    with setting.health.measure(state) as statistics:
+        seen: list[Sums] = []
+        for some, wanted, weight, last in _parts(state, x, target, setting, share):
+            learner = setting.ranks.learner(state.net, setting.task, last=last)
+            with setting.plan.autocast():
+                learned = learner(setting.plan.batch(some), wanted)
+            _backward(state, learned, weight * setting.ranks.world)
+            seen.append(_sums(learned, setting.task, wanted, weight, share))
+        sums = setting.ranks.total(
+            {name: sum(float(part[name][0]) * part[name][1] for part in seen) for name in seen[0]}
+        )
         loss = sums["loss"]
         moved = [p for g in state.opt.param_groups for p in g["params"] if p.grad is not None]
-        norm = _norm(state, moved)
-        look.gradients(state.net)
+        norm = gradient_norm(state, moved)
+        statistics.gradients(state.net)
     if not math.isfinite(loss + norm):
         if math.isfinite(loss) and state.scale and state.scale.overflowed():
             return
@@ -163,40 +215,38 @@ def take_step(
     if state.scale:
         state.scale.passed()
     if state.average:
-        state.average.follow(state.step)
+        state.average.update(state.step)
     state.totals.add(sums)
 
 
-def _gradients(
+def _parts(
     state: State, x: Tensor, target: Tensor, setting: Setting, share: float
-) -> dict[str, float]:
-    """Gradients of the mean loss of a batch, added up over its parts; what these add to its sums."""
+) -> Iterator[tuple[Tensor, Tensor, float, bool]]:
+    """Parts in which a batch is computed: inputs, targets, their weight in the step, and whether it is the last."""
     count = min(setting.recipe.accumulate * state.parts, len(x))
     parts = [(x, target)]
     if count > 1:
         parts = zip(x.tensor_split(count), target.tensor_split(count), strict=True)
-    # Of every part its values, and their factors in the sums.
-    seen: list[Mapping[str, tuple[Tensor | int, float]]] = []
     for i, (some, wanted) in enumerate(parts):
-        weight = share * len(some) / len(x)
-        with setting.plan.autocast():
-            learned = setting.ranks.learn(
-                state.net, setting.task, setting.plan.batch(some), wanted, last=i == count - 1
-            )
-        factor = weight * setting.ranks.world  # of whose gradients the mean is taken
-        loss = learned.loss if factor == 1 else learned.loss * factor
-        (loss * state.scale.factor if state.scale else loss).backward()
-        values = {"loss": learned.loss, **learned.parts}
-        counted = float(share > 0)
-        counts = setting.task.counts(detached(learned.answer), wanted)
-        seen.append(
-            {
-                "items": (len(some), counted),
-                **{f"{COUNT}{name}": (value, counted) for name, value in counts.items()},
-                **{name: (value.detach(), weight) for name, value in values.items()},
-            }
-        )
-    return {name: sum(float(part[name][0]) * part[name][1] for part in seen) for name in seen[0]}
+        yield some, wanted, share * len(some) / len(x), i == count - 1
+
+
+def _backward(state: State, learned: Learned, factor: float) -> None:
+    """Add the gradients of a part of a batch, whose factor counts that the mean over processes is taken."""
+    loss = learned.loss if factor == 1 else learned.loss * factor
+    (loss * state.scale.factor if state.scale else loss).backward()
+
+
+def _sums(learned: Learned, task: Objective, target: Tensor, weight: float, share: float) -> Sums:
+    """What a part of a batch adds to the sums of the step."""
+    values = {"loss": learned.loss, **learned.parts}
+    counted = float(share > 0)
+    counts = task.counts(detached(learned.answer), target)
+    return {
+        "items": (len(target), counted),
+        **{f"{COUNT}{name}": (value, counted) for name, value in counts.items()},
+        **{name: (value.detach(), weight) for name, value in values.items()},
+    }
 
 
 def detached(answer: Any) -> Any:
@@ -204,15 +254,15 @@ def detached(answer: Any) -> Any:
     return answer.detach() if isinstance(answer, Tensor) else answer
 
 
-def _norm(state: State, moved: list[torch.nn.Parameter]) -> float:
-    """The norm of all gradients, once the loss scale is taken off them again.
+def gradient_norm(state: State, moved: list[torch.nn.Parameter]) -> float:
+    """The L2 norm of all gradients, once the loss scale is taken off them again.
 
-    The two calls that `torch.nn.utils.get_total_norm` ends with: sorting tensors by device and type takes it
-    as long again, a fiftieth of a small net's step.
+    Args:
+        state: with the scale.
+        moved: parameters; their gradients are changed where there is a scale.
     """
     gradients = [p.grad for p in moved if p.grad is not None]
     if state.scale:
         for gradient in gradients:
             gradient.div_(state.scale.factor)
-    norms = torch._foreach_norm(gradients) if gradients else [torch.zeros(())]  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
-    return float(torch.linalg.vector_norm(torch.stack(norms)))
+    return float(torch.nn.utils.get_total_norm(gradients))

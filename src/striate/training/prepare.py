@@ -4,10 +4,11 @@ import copy
 import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -16,28 +17,82 @@ from torch import nn
 from striate import plan as plan_room
 from striate import weights
 from striate.augment import read
-from striate.data import Data, Streamed
+from striate.data import Arrays, Data, Streamed
 from striate.errors import RecipeError, UsageError
-from striate.models.backbone import Backbone
+from striate.models.backbone import BATCH_NORMS, Backbone
 from striate.models.unsupervised import Unsupervised
 from striate.plan import Plan
+from striate.plan.tiles import Tiling
 from striate.runs.config import Config, NetSpec, structure
 from striate.runs.preprocessing import Preprocessing
 from striate.tasks import Task, named
-from striate.training import feeding, frozen, streams
-from striate.training import seed as randomness
-from striate.training.batches import Batches, padded
-from striate.training.determinism import check_deterministic
-from striate.training.outlook import Outlook
-from striate.training.ranks import ALONE, Alone
+from striate.training import freezing, reproducibility
+from striate.training.batches import Batches, Stream, padded, read_shards, why_streamed
+from striate.training.defaults import stored_fit, stored_size
+from striate.training.distributed import ALONE, Alone
 from striate.training.recipe import Recipe
 from striate.training.record import Job, Progress
+from striate.training.reproducibility import check_deterministic
 from striate.training.resumed import remembered, versions
-from striate.training.settle import stored_fit, stored_size
-from striate.training.shard_order import read_shards
-from striate.training.streams import Stream
+from striate.weights import PUBLISHED
 
 PLAN_VALUES = 500_000  # input values of the batch on which candidates are timed
+
+
+Levels = tuple[float, ...]
+
+
+LONG = 600.0  # seconds from which smaller forms are named
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What someone who knows the net found out about a training to come.
+
+    Attributes:
+        findings: a line each.
+        memory: the words for what it takes and what is there.
+        smaller: what smaller forms would take, given the seconds of this one, if known.
+        parts: in how many times as many parts as the recipe says a batch is computed.
+        close: the memory will be short.
+        tiling: how large pictures may be divided, of tasks with maps.
+    """
+
+    findings: tuple[str, ...] = ()
+    memory: str = ""
+    smaller: Callable[[float | None], list[str]] = lambda _seconds: []
+    parts: int = 1
+    close: bool = False
+    tiling: Tiling | None = None
+
+    def as_text(self, seconds: float | None, recipe: Recipe) -> str:
+        """One line: time, memory, and what a smaller form would take where this one is long or large.
+
+        Args:
+            seconds: of an epoch, if it was timed.
+            recipe: settled.
+        """
+        epochs = recipe.most_epochs
+        whole = None if seconds is None else seconds * epochs
+        words = [self.memory] if self.memory else []
+        if seconds is not None and recipe.budget and epochs * seconds > recipe.budget:
+            whole = None  # ends when the budget does
+            words.insert(
+                0,
+                f"{recipe.budget:.0f} s of training, as asked for: about {recipe.budget / seconds:.1f} epochs",
+            )
+        elif seconds is not None and whole is not None:
+            time = f"{whole / 60:.0f} min" if whole > 120 else f"{whole:.0f} s"
+            words.insert(
+                0,
+                f"about {time} of training: {epochs} epoch{'s' * (epochs != 1)} of {seconds:.1f} s",
+            )
+        long = whole is not None and whole > LONG
+        if long:
+            words.append("fewer epochs= take less")
+        if long or self.close:
+            words += [f"{form} instead" for form in self.smaller(whole)]
+        return "; ".join(words)
 
 
 def prepare(
@@ -47,7 +102,7 @@ def prepare(
     spec: NetSpec,
     net: nn.Module,
     progress: Progress,
-    ahead: Outlook = Outlook(),  # noqa: B008 - frozen
+    estimate: Estimate = Estimate(),
     ranks: Alone = ALONE,
 ) -> Job:
     """Decode all items, measure those of the training, choose the plan."""
@@ -69,8 +124,8 @@ def prepare(
         progress.say(f"skipped {problem.file}: {problem.reason}")
     for split, arrays in decoded.items():
         if isinstance(arrays.inputs, Streamed):
-            progress.say(streams.explained(split, arrays.inputs, data))
-    fed = feeding.preprocessing(decoded["train"], recipe, progress.say, fit=fit)
+            progress.say(why_streamed(split, arrays.inputs, data))
+    fed = choose_normalization(decoded["train"], recipe, progress.say, fit=fit)
     fed = replace(fed, levels=data.levels)
     for line in data.warnings:
         progress.say(f"note: {line}")
@@ -79,15 +134,15 @@ def prepare(
     task = kind.of(data, recipe)
     _check_norm(net, batches, recipe, ranks.world)
 
-    def outlook(step_seconds: float | None) -> str:
-        return ahead.as_text(step_seconds * batches.steps if step_seconds else None, recipe)
+    def expected_words(step_seconds: float | None) -> str:
+        return estimate.as_text(step_seconds * batches.steps if step_seconds else None, recipe)
 
     plan = _plan(
         net, batches, task, recipe, device, ranks.world,
-        lambda seconds: progress.say(f"by its first step alone: {outlook(seconds)}"),
+        lambda seconds: progress.say(f"by its first step alone: {expected_words(seconds)}"),
     )  # fmt: skip
     progress.say(plan.as_text())
-    if line := outlook(plan.step_ms / 1000 if plan.step_ms else None):
+    if line := expected_words(plan.step_ms / 1000 if plan.step_ms else None):
         progress.say(line)
     config = Config(
         net=spec,
@@ -102,7 +157,7 @@ def prepare(
             "splits": {name: len(split) for name, split in data.splits.items()},
         },
         plan=plan.as_dict(),
-        tiling=ahead.tiling.as_dict() if ahead.tiling else {},
+        tiling=estimate.tiling.as_dict() if estimate.tiling else {},
         versions={**versions(), "processes": str(ranks.world)},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -129,7 +184,7 @@ def chosen_net(net: nn.Module | None, recipe: Recipe, data: Data) -> tuple[NetSp
         width=recipe.width,
         options=recipe.options,
     )
-    built = spec.build(randomness.generator(recipe.seed, "init"))
+    built = spec.build(reproducibility.generator(recipe.seed, "init"))
     if isinstance(built, Unsupervised):
         raise built.refusal()
     return replace(spec, structure=structure(built)), built
@@ -143,11 +198,11 @@ def first_weights(net: nn.Module, recipe: Recipe, progress: Progress) -> None:
     """
     if recipe.weights:
         loaded = weights.load(
-            net, recipe.weights, generator=randomness.generator(recipe.seed, "init")
+            net, recipe.weights, generator=reproducibility.generator(recipe.seed, "init")
         )
         for line in loaded.as_text().splitlines():
             progress.say(line)
-    frozen.check(net, recipe)
+    freezing.check(net, recipe)
 
 
 def training_batches(
@@ -196,7 +251,7 @@ def _plan(
 ) -> Plan:
     """The plan as asked for, or the one that measures best on a real batch, of which `world` processes share each.
 
-    Where choosing takes a while, `slow` is told what a step of the training takes, by the first one.
+    Where choosing takes a while, `slow` gets what a step of the training takes, by the first one.
     """
     items = max(2, PLAN_VALUES // max(1, math.prod(batches.inputs.shape[1:])))
     index = batches.order(0)[0][:items]
@@ -226,7 +281,7 @@ def _plan(
 def _check_norm(net: nn.Module, batches: Batches, recipe: Recipe, world: int) -> None:
     """Refuse batches too small for batch normalisation, which sees those of each process alone."""
     least = 1 if recipe.sync_norm and world > 1 else 2
-    normalised = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in net.modules())  # pyright: ignore[reportPrivateUsage]
+    normalised = any(isinstance(m, BATCH_NORMS) for m in net.modules())
     if normalised and min(map(len, batches.order(0))) < least * world:
         shared = f" shared by {world} processes" if world > 1 else ""
         raise RecipeError(
@@ -273,19 +328,19 @@ def _check_loss(
     """
     if not isinstance(net, Backbone):
         return
-    asked: list[torch.Tensor] = []
+    targets_seen: list[torch.Tensor] = []
 
     def loss(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-        asked.append(wanted)
+        targets_seen.append(wanted)
         return task.criterion(logits, wanted)[0]
 
     copy.deepcopy(net).train().objective(Plan().batch(x), target.cpu(), loss)
     usual = {"loss": task.usual_loss, "smoothing": 0.0, "class_weights": "none"}
-    said = {key: getattr(recipe, key) for key in usual if getattr(recipe, key) != usual[key]}
+    changed = {key: getattr(recipe, key) for key in usual if getattr(recipe, key) != usual[key]}
     if read(recipe.augment).of("mix"):
-        said["augment"] = recipe.augment
-    if said and not asked:
-        key, value = next(iter(said.items()))
+        changed["augment"] = recipe.augment
+    if changed and not targets_seen:
+        key, value = next(iter(changed.items()))
         raise RecipeError(
             f"{key}={value}: {recipe.net} learns by a loss of its own, which takes no notice of it; "
             + ("leave mixup and cutmix out" if key == "augment" else f"leave {key} out")
@@ -300,3 +355,62 @@ def _of_the_user(what: str) -> Generator[None]:
     except Exception as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{what}: {type(error).__name__}: {reason}; mend the net") from error
+
+
+def choose_normalization(
+    items: Arrays, recipe: Recipe, say: Callable[[str], None], *, fit: str = "cover"
+) -> Preprocessing:
+    """Mean and deviation of the recipe's weights where they are known, else measured on the training items.
+
+    Args:
+        items: of the training, as they are stored.
+        recipe: settled.
+        say: gets a line on how inputs are normalised.
+        fit: how pictures were brought to the size they are stored in.
+    """
+    size, color = recipe.size or (), recipe.color or ""
+    measured = Preprocessing.measured(items.inputs, size, color, fit=fit)
+    if not recipe.weights or not color:
+        return measured
+    known = expected(recipe.weights)
+    if known is None:
+        say(f"{recipe.weights} does not say how its pictures were normalised: done by these data")
+        return measured
+    levels = in_color(known, color)
+    if levels is None:
+        say(
+            f"{recipe.weights} learned from {known.color} pictures: {color} is normalised by these data"
+        )
+        return measured
+    mean, std = levels
+    say(
+        f"normalised as for {recipe.weights}: mean {_written(mean)}, deviation {_written(std)} of 0..255"
+        + ("" if color == known.color else f" ({color} from {known.color})")
+    )
+    return replace(measured, mean=mean, std=std)
+
+
+def expected(weights: str) -> Preprocessing | None:
+    """How pictures were prepared for weights: those of a run and published ones say so, a file does not."""
+    path = Path(weights)
+    if (path / "config.json").exists():
+        return Config.read(path).preprocessing
+    if path.exists() or weights not in PUBLISHED:
+        return None
+    row = PUBLISHED[weights]
+    mean, std = (tuple(255 * value for value in levels) for levels in (row.mean, row.std))
+    return Preprocessing((row.crop, row.crop), (row.resize, row.resize), "rgb", mean, std)
+
+
+def in_color(known: Preprocessing, color: str) -> tuple[Levels, Levels] | None:
+    """Mean and deviation for pictures of a colour space; between grey and rgb each channel counts the same."""
+    if known.color == color:
+        return known.mean, known.std
+    if {known.color, color} != {"grey", "rgb"}:
+        return None
+    channels = 3 if color == "rgb" else 1
+    return (fmean(known.mean),) * channels, (fmean(known.std),) * channels
+
+
+def _written(levels: Levels) -> str:
+    return " ".join(f"{level:.1f}" for level in levels)

@@ -11,8 +11,7 @@ from pydantic import ValidationError
 
 from striate.errors import RecipeError, StriateError, nearest
 from striate.models import catalog
-from striate.training.recipe import Recipe
-from striate.training.recipes import NAMED
+from striate.training.recipe import NAMED, Recipe
 
 WIDTH = 98  # of the comment above a printed recipe
 

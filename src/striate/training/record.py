@@ -21,9 +21,9 @@ from striate.runs.config import Config
 from striate.runs.items import Held, natural_sizes, write_items, write_table
 from striate.tasks import Task
 from striate.training.batches import Batches
-from striate.training.board import Board
-from striate.training.failure import check_weights
-from striate.training.ranks import ALONE, Alone
+from striate.training.distributed import ALONE, Alone
+from striate.training.failures import check_weights
+from striate.training.logs import Board
 from striate.training.recipe import Recipe
 from striate.training.state import BrokenStepError, State, Totals, kept
 

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from striate.errors import NumericError
 from striate.plan import Plan
-from striate.training import optim
-from striate.training.average import Average
+from striate.training import optimizers
+from striate.training.optimizers import EMA
 from striate.training.recipe import Recipe
-from striate.training.schedule import Course
+from striate.training.schedules import Course
 
 COUNT = "count "  # before the name of a sum over items that is no part of the loss
 
@@ -94,7 +94,7 @@ class State:
     step: int = 0
     totals: Totals = field(default_factory=Totals)
     course: Course = field(default_factory=Course)
-    average: Average | None = None
+    average: EMA | None = None
     scale: LossScale | None = None
     parts: int = 1
 
@@ -102,8 +102,8 @@ class State:
     def begin(cls, net: nn.Module, recipe: Recipe, plan: Plan) -> "State":
         """The state before the first step; the net is brought where the plan wants it."""
         net = plan.place(net)
-        opt = optim.optimizer(net, recipe)
-        average = Average(net, recipe.ema) if recipe.ema else None
+        opt = optimizers.optimizer(net, recipe)
+        average = EMA(net, recipe.ema) if recipe.ema else None
         return cls(
             plan.compile(net),
             opt,
@@ -119,7 +119,7 @@ class State:
     def tensors(self) -> dict[str, Tensor]:
         """Everything of it that is a tensor, by name."""
         found = {f"net.{name}": t for name, t in self.net.state_dict().items()}
-        found |= {f"opt.{name}": t for name, t in optim.state_tensors(self.opt).items()}
+        found |= {f"opt.{name}": t for name, t in optimizers.state_tensors(self.opt).items()}
         if self.average:
             found |= {f"ema.{name}": t for name, t in self.average.net.state_dict().items()}
         return found
@@ -137,7 +137,7 @@ class State:
         """Put back what `tensors` and `memory` gave after `step` steps."""
         self.net.load_state_dict(part(tensors, "net."))
         self.opt.state.clear()  # of steps that are undone
-        optim.load_state_tensors(self.opt, part(tensors, "opt."))
+        optimizers.load_state_tensors(self.opt, part(tensors, "opt."))
         if self.average:
             self.average.net.load_state_dict(part(tensors, "ema."))
         self.step, self.parts = step, memory["parts"]

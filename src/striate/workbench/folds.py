@@ -9,7 +9,7 @@ from typing import Any
 from striate.errors import UsageError
 from striate.report import Result, text_table
 from striate.training import Progress, Recipe
-from striate.workbench.train import train_with
+from striate.workbench.train import train_recipe
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def train_folds(
     scores: dict[str, list[float]] = {}
     for number in range(1, count + 1):
         progress.say(f"fold {number} of {count}")
-        fitted = train_with(
+        fitted = train_recipe(
             data,
             recipe.model_copy(update={"val": f"{number}of{count}"}),
             out=out,

@@ -12,18 +12,21 @@ import sys
 import tempfile
 import threading
 import uuid
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from striate import errors
 from striate import plan as plan_room
-from striate.errors import PeerError, Stopped, StriateError, UsageError
+from striate.data import Data
+from striate.errors import ArgumentError, PeerError, RecipeError, Stopped, StriateError, UsageError
+from striate.runs import Run
 from striate.runs.folder import write_json
-from striate.training import ranks
+from striate.training import Recipe, check, distributed, read_recipe
 
 RESTARTS = 3
 WORKER = "striate.workbench.worker"
@@ -31,9 +34,61 @@ JOB, OUTCOME = "job.json", "outcome.json"
 SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 
 
-def wanted(devices: int | None) -> bool:
+def train(
+    data: str | Path | Data,
+    recipe: Recipe,
+    *,
+    own: nn.Module | None = None,
+    out: Path = Path("runs"),
+    name: str | None = None,
+) -> Run | None:
+    """Train in as many processes as the recipe's `devices` asks for; None where this one is to do it alone.
+
+    Raises:
+        ArgumentError: net or data are in memory, where other processes cannot have them.
+        StriateError: as `launch`.
+    """
+    if not _wanted(recipe.devices):
+        return None
+    if own is not None or isinstance(data, Data):
+        raise ArgumentError(
+            f"devices={recipe.devices}: other processes cannot be given a net or data that are in memory: name "
+            "them (package.module:factory, a path), or start your script with torchrun"
+        )
+    check(recipe, out)
+    job = {"data": str(data), "recipe": recipe.as_yaml(), "out": str(out), "name": name}
+    return Run(launch(job, recipe.devices or 1, recipe.device))
+
+
+def resume(
+    path: str | Path,
+    *,
+    net: str | None = None,
+    devices: int | None = None,
+    allow: Sequence[str] = (),
+) -> Run | None:
+    """Resume a training in several processes; None where this one is to do it alone.
+
+    Args:
+        path: the run folder.
+        net: `package.module:factory` of a net of the user's own.
+        devices: processes; as many as the training began with if not given.
+        allow: what may differ from the beginning; see `striate.training.resume`.
+    """
+    try:
+        recipe = read_recipe(str(Path(path) / "args.yaml"))
+    except RecipeError:  # missing or damaged, of which `striate.training.resume` says more
+        recipe = Recipe()
+    count = devices or recipe.devices
+    if not _wanted(count):
+        return None
+    job = {"resume": str(path), "net": net, "allow": list(allow)}
+    return Run(launch(job, count or 1, recipe.device))
+
+
+def _wanted(devices: int | None) -> bool:
     """Whether processes are to be started, and this is none of them."""
-    return devices is not None and devices > 1 and not ranks.launched()
+    return devices is not None and devices > 1 and not distributed.launched()
 
 
 def launch(job: Mapping[str, Any], count: int, device: str) -> Path:

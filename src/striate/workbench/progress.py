@@ -17,19 +17,19 @@ QUIET = 0.25  # seconds between drawings, each of which takes milliseconds
 
 
 @contextmanager
-def shown() -> Generator[Progress]:
+def display() -> Generator[Progress]:
     """Progress that is drawn while the block runs."""
     if not sys.stderr.isatty():
         yield Progress(say=lambda line: print(line, file=sys.stderr, flush=True))
         return
     from rich.console import Console
 
-    with drawn(Console(stderr=True)) as progress:
+    with draw(Console(stderr=True)) as progress:
         yield progress
 
 
 @contextmanager
-def drawn(console: "Console") -> Generator[Progress]:
+def draw(console: "Console") -> Generator[Progress]:
     """Progress on a terminal. It is drawn by who makes it: a thread that draws would take its core from the nets'."""
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars

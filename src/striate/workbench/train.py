@@ -7,24 +7,24 @@ from typing import Any, TypedDict, Unpack
 from torch import nn
 
 from striate import data as data_room
+from striate import training
 from striate.data import Data
-from striate.errors import ArgumentError, RecipeError
-from striate.runs import Run
+from striate.errors import ArgumentError
+from striate.runs import Run, folder
 from striate.training import (
     Fitted,
     Progress,
+    Rates,
     Recipe,
     check,
     check_whole,
+    distributed,
     fit,
-    follow,
-    ranks,
     read_recipe,
-    restarts,
+    run_peer,
 )
-from striate.training import resume as go_on
 from striate.workbench import launch, nets, progress, report
-from striate.workbench.outlook import outlook
+from striate.workbench.estimate import estimate
 
 
 class Settings(TypedDict, total=False):
@@ -112,41 +112,25 @@ def train(
     own, named = (None, net) if isinstance(net, str) else (net, None)
     if named is not None:
         settings = {**settings, "net": named}  # pyright: ignore[reportAssignmentType] - checked by Recipe
-    with progress.shown() as shown:
+    with progress.display() as bars:
         chosen = read_recipe(recipe, settings)
         if own is None:
             check_whole(recipe, chosen)
+        run = launch.train(data, chosen, own=own, out=Path(out), name=name)
+        if run is not None:
+            return run
         try:
-            return trained(data, chosen, own=own, out=Path(out), name=name, progress=shown)
-        except ranks.Followed as other:  # in a script under torchrun, which goes on with the run
-            if other.path is None:
+            fitted = train_recipe(data, chosen, own=own, out=Path(out), name=name, progress=bars)
+        except (
+            distributed.PeerFinished
+        ) as end:  # in a script under torchrun, which goes on with the run
+            if end.path is None:
                 raise
-            return Run(other.path)
+            return Run(end.path)
+        return fitted.run
 
 
-def trained(
-    data: str | Path | Data,
-    recipe: Recipe,
-    *,
-    own: nn.Module | None = None,
-    out: Path = Path("runs"),
-    name: str | None = None,
-    progress: Progress,
-) -> Run:
-    """`train` with a recipe that is read, in this process or in as many as its `devices` ask for."""
-    if launch.wanted(recipe.devices):
-        if own is not None or isinstance(data, Data):
-            raise ArgumentError(
-                f"devices={recipe.devices}: other processes cannot be given a net or data that are in memory: name "
-                "them (package.module:factory, a path), or start your script with torchrun"
-            )
-        check(recipe, out)
-        words = {"data": str(data), "recipe": recipe.as_yaml(), "out": str(out), "name": name}
-        return Run(launch.launch(words, recipe.devices or 1, recipe.device))
-    return train_with(data, recipe, own=own, out=out, name=name, progress=progress).run
-
-
-def train_with(
+def train_recipe(
     data: str | Path | Data,
     recipe: Recipe,
     *,
@@ -155,43 +139,50 @@ def train_with(
     name: str | None = None,
     progress: Progress,
 ) -> Fitted:
-    """`train` with a recipe that is read, giving the answers to the held-out items too.
+    """`train` with a recipe that is read, in this process or as one of those that a launcher started.
 
     Raises:
-        Followed: this process is not the first of several; its work is done.
+        PeerFinished: this process is not the first of several; its work is done.
     """
     if own is None and recipe.net is not None and ":" in recipe.net:
         own, recipe = nets.own(recipe.net), recipe.model_copy(update={"net": None})
-    with ranks.joined() as here:
-        if here.first:
+    with distributed.joined() as ranks:
+        if ranks.first:
             check(recipe, out)
-            begun = restarts.begun(out)
-            if begun is not None:
-                progress.say(f"started again, with {begun}")
-                return _gone_on(begun, own, progress, here)
-            ready = opened(data, recipe)
+            restarted = distributed.find_marked_run(out)
+            if restarted is not None:
+                progress.say(f"started again, with {restarted}")
+                return _resume_after_restart(restarted, own, progress, ranks)
             fitted = fit(
-                ready, recipe, net=own, out=out, name=name, progress=progress, examine=outlook, ranks=here
-            )  # fmt: skip
-            return _told(fitted, progress)
-        path = follow(here, net=own)
-    raise ranks.Followed(path=path)
+                open_data(data, recipe),
+                recipe,
+                net=own,
+                out=out,
+                name=name,
+                progress=progress,
+                estimate=estimate,
+                ranks=ranks,
+            )
+            return _with_report(fitted, progress)
+        path = run_peer(ranks, net=own)
+    raise distributed.PeerFinished(path=path)
 
 
-def _gone_on(path: Path, own: nn.Module | None, progress: Progress, here: ranks.Alone) -> Fitted:
-    """A training that this launch began, taken up again."""
+def _resume_after_restart(
+    path: Path, own: nn.Module | None, progress: Progress, ranks: distributed.Alone
+) -> Fitted:
+    """Resume a training that this launch had begun before it started its processes again."""
     (path / "report.html").unlink(missing_ok=True)  # it may be what was being written
-    return _told(go_on(path, net=own, progress=progress, ranks=here), progress)
+    return _with_report(training.resume(path, net=own, progress=progress, ranks=ranks), progress)
 
 
-def _told(fitted: Fitted, progress: Progress) -> Fitted:
-    """A finished training with its report."""
+def _with_report(fitted: Fitted, progress: Progress) -> Fitted:
     report.write(fitted, progress)
-    restarts.unmark(fitted.run.path)
+    distributed.unmark_run(fitted.run.path)
     return fitted
 
 
-def opened(data: str | Path | Data, recipe: Recipe) -> Data:
+def open_data(data: str | Path | Data, recipe: Recipe) -> Data:
     """The data that a recipe is for.
 
     Raises:
@@ -242,47 +233,37 @@ def resume(
     Args:
         path: the run folder.
         own: the user's own net, for a run that trains one.
-        progress: who is told.
+        progress: gets lines, and how much is done.
         allow: what may differ from the beginning; see `striate.training.resume`.
 
     Raises:
-        Followed: this process is not the first of several; its work is done.
+        PeerFinished: this process is not the first of several; its work is done.
     """
-    with ranks.joined() as here:
-        if here.first:
-            begun = restarts.begun(Path(path).parent.parent)
-            if begun is not None:
-                return _gone_on(begun, own, progress, here)
-            fitted = go_on(Path(path), net=own, progress=progress, allow=allow, ranks=here)
-            return _told(fitted, progress)
-        followed = follow(here, net=own)
-    raise ranks.Followed(path=followed)
+    with distributed.joined() as ranks:
+        if ranks.first:
+            restarted = distributed.find_marked_run(Path(path).parent.parent)
+            if restarted is not None:
+                return _resume_after_restart(restarted, own, progress, ranks)
+            fitted = training.resume(
+                Path(path), net=own, progress=progress, allow=allow, ranks=ranks
+            )
+            return _with_report(fitted, progress)
+        finished = run_peer(ranks, net=own)
+    raise distributed.PeerFinished(path=finished)
 
 
-def resumed(
-    path: str | Path,
-    *,
-    net: str | None = None,
-    devices: int | None = None,
-    progress: Progress,
-    allow: Sequence[str] = (),
-) -> Run:
-    """`resume` with a net that is named, in this process or in as many as are asked for.
+def find_rate(data: str, recipe: Recipe, *, out: Path, progress: Progress) -> Rates:
+    """Try learning rates on data, and draw the loss over them to OUT/rates.svg.
 
-    Args:
-        path: the run folder.
-        net: `package.module:factory` of a net of the user's own.
-        devices: processes; as many as the training began with if not given.
-        progress: who is told.
-        allow: what may differ from the beginning; see `striate.training.resume`.
+    Raises:
+        StriateError: of the kinds in `striate.errors`.
     """
-    try:
-        recipe = read_recipe(str(Path(path) / "args.yaml"))
-    except RecipeError:  # missing or damaged, of which `resume` says more
-        recipe = Recipe()
-    count = devices or recipe.devices
-    if launch.wanted(count):
-        job = {"resume": str(path), "net": net, "allow": list(allow)}
-        return Run(launch.launch(job, count or 1, recipe.device))
-    own = nets.own(net) if net else None
-    return resume(path, own=own, progress=progress, allow=allow).run
+    own = None
+    if recipe.net is not None and ":" in recipe.net:
+        own, recipe = nets.own(recipe.net), recipe.model_copy(update={"net": None})
+    folder.check_parent(out)
+    rates = training.find_rate(open_data(data, recipe), recipe, net=own, progress=progress)
+    out.mkdir(parents=True, exist_ok=True)
+    folder.write_text(out / "rates.svg", rates.as_svg())
+    progress.say(f"drawn to {out / 'rates.svg'}")
+    return rates

@@ -18,7 +18,7 @@ from striate.runs.folder import write_text
 from striate.runs.items import Held, write_table
 from striate.runs.run import Run
 from striate.training import Fitted, Progress, Recipe, read_recipe
-from striate.training.settle import settle
+from striate.training.defaults import with_defaults
 from striate.workbench.report import page
 from striate.workbench.report.content import Content
 from striate.workbench.report.outcome import counted
@@ -137,7 +137,7 @@ def _or_none(make: Callable[[], T]) -> T | None:
 
 def _changed(recipe: Recipe, data: Data) -> set[str]:
     """Settings that differ from what this net and these data get without a word."""
-    usual = settle(Recipe(net=recipe.net), data, own_net=recipe.net is None).model_dump()
+    usual = with_defaults(Recipe(net=recipe.net), data, own_net=recipe.net is None).model_dump()
     return {key for key, value in recipe.model_dump().items() if value != usual[key]}
 
 

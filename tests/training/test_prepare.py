@@ -6,9 +6,9 @@ from safetensors.torch import save_file
 
 from striate.models import catalog
 from striate.runs.preprocessing import Preprocessing
-from striate.training import Progress, feeding, read_recipe
+from striate.training import Progress, prepare, read_recipe
 from striate.weights import published
-from striate.workbench.train import train_with
+from striate.workbench.train import train_recipe
 
 WEIGHTS = "torchvision/squeezenet1_1.IMAGENET1K_V1"
 IMAGENET = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # as the literature prints them
@@ -17,16 +17,16 @@ IMAGENET = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # as the literatu
 def trained(data, out, **settings):
     said = []
     recipe = read_recipe("quick", {"epochs": 1, "batch": 8, "plan": "default", **settings})
-    fitted = train_with(data, recipe, out=out, progress=Progress(say=said.append))
+    fitted = train_recipe(data, recipe, out=out, progress=Progress(say=said.append))
     return fitted.run, said
 
 
 def test_published_weights_say_their_mean():
-    known = feeding.expected(WEIGHTS)
+    known = prepare.expected(WEIGHTS)
     assert known is not None
     assert known.mean == pytest.approx(IMAGENET[0])
     assert known.std == pytest.approx(IMAGENET[1])
-    half = feeding.expected("timm/xception.tf_in1k")
+    half = prepare.expected("timm/xception.tf_in1k")
     assert half is not None
     assert half.mean == half.std == (127.5,) * 3
 
@@ -34,10 +34,10 @@ def test_published_weights_say_their_mean():
 def test_between_grey_and_rgb_channels_count_the_same():
     rgb = Preprocessing((8, 8), (8, 8), "rgb", (1.0, 2.0, 6.0), (2.0, 2.0, 5.0))
     grey = Preprocessing((8, 8), (8, 8), "grey", (7.0,), (2.0,))
-    assert feeding.in_color(rgb, "rgb") == ((1, 2, 6), (2, 2, 5))
-    assert feeding.in_color(rgb, "grey") == ((3.0,), (3.0,))
-    assert feeding.in_color(grey, "rgb") == ((7.0,) * 3, (2.0,) * 3)
-    assert feeding.in_color(rgb, "hsv") is None
+    assert prepare.in_color(rgb, "rgb") == ((1, 2, 6), (2, 2, 5))
+    assert prepare.in_color(rgb, "grey") == ((3.0,), (3.0,))
+    assert prepare.in_color(grey, "rgb") == ((7.0,) * 3, (2.0,) * 3)
+    assert prepare.in_color(rgb, "hsv") is None
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Which part of a net learns, epoch by epoch: what is frozen stays as it is, its normalisation too."""
+"""Frozen layers: which part of a net learns, epoch by epoch. What is frozen stays as it is, its normalisation too."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ def heads(net: nn.Module) -> tuple[str, ...]:
     return (head(net), *(net.auxiliary_heads if isinstance(net, Backbone) else ()))
 
 
-def stays(net: nn.Module, words: tuple[str, ...]) -> Callable[[str], bool]:
+def is_frozen(net: nn.Module, words: tuple[str, ...]) -> Callable[[str], bool]:
     """Whether `freeze` keeps what lies at a path as it is.
 
     Raises:
@@ -40,13 +40,13 @@ def stays(net: nn.Module, words: tuple[str, ...]) -> Callable[[str], bool]:
     ends = heads(net)
     on_backbone = isinstance(net, Backbone) and bool(net.backbone_name)
 
-    def kept(path: str) -> bool:
+    def frozen(path: str) -> bool:
         if any(_within(path, word) for word in words):
             return True
         body = _within(path, "backbone") if on_backbone else not any(_within(path, e) for e in ends)
         return FEATURES in words and body
 
-    return kept
+    return frozen
 
 
 def check(net: nn.Module, recipe: Recipe) -> None:
@@ -55,8 +55,8 @@ def check(net: nn.Module, recipe: Recipe) -> None:
     Raises:
         RecipeError: naming the setting.
     """
-    kept = stays(net, recipe.freeze)
-    if all(kept(name) or not p.requires_grad for name, p in net.named_parameters()):
+    frozen = is_frozen(net, recipe.freeze)
+    if all(frozen(name) or not p.requires_grad for name, p in net.named_parameters()):
         raise RecipeError(
             f"freeze={','.join(recipe.freeze)}: nothing is left to learn; freeze=features leaves the head"
         )
@@ -74,11 +74,11 @@ def begin_epoch(net: nn.Module, opt: torch.optim.Optimizer, recipe: Recipe, epoc
         epoch: from zero.
     """
     head_only = epoch < recipe.head_epochs
-    kept = stays(net, (*recipe.freeze, FEATURES) if head_only else recipe.freeze)
+    frozen = is_frozen(net, (*recipe.freeze, FEATURES) if head_only else recipe.freeze)
     ever = {id(p) for group in opt.param_groups for p in group["params"]}
-    freeze_norm(net, lambda path: recipe.freeze_norm or kept(path))
+    freeze_norm(net, lambda path: recipe.freeze_norm or frozen(path))
     for name, p in net.named_parameters():
-        p.requires_grad_(id(p) in ever and not kept(name))
+        p.requires_grad_(id(p) in ever and not frozen(name))
         if not p.requires_grad:
             p.grad = None
     net.train()

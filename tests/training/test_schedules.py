@@ -3,7 +3,7 @@
 import pytest
 
 from striate.training import read_recipe
-from striate.training.schedule import Course, Place, rate
+from striate.training.schedules import Course, Place, rate
 
 
 def recipe(**settings):

@@ -1,4 +1,4 @@
-"""From what the user said and what the data are to a recipe in which nothing is left open."""
+"""Defaults of a recipe that depend on the data: net, size, epochs, batch, learning rate, augmentation."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from striate.data import Data
 from striate.models import catalog
 from striate.runs.config import Config, NetSpec
 from striate.tasks import named
-from striate.training.optim import decay
+from striate.training.optimizers import decay
 from striate.training.recipe import Recipe
 from striate.weights import PUBLISHED
 
@@ -16,7 +16,7 @@ EPOCHS = (4, 20)
 LIGHT = 1_000_000  # parameters up to which a net stands the larger rate
 
 
-def settle(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recipe:
+def with_defaults(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recipe:
     """Fill in what the recipe leaves to the data: net, size, colour, epochs, batch, rate, augmentation.
 
     Args:

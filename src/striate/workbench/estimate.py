@@ -1,7 +1,14 @@
-"""What is known of a training before its first step: what the doctor finds, and the memory against what is there."""
+"""Time and memory of a training, estimated before its first step: what its geometry says, and what is free.
 
+What is free is the least of what the machine, its container and the limits of this process leave.
+"""
+
+import os
+import resource
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import prod
+from pathlib import Path
 
 from torch import nn
 
@@ -12,17 +19,79 @@ from striate.errors import NumericError, ShapeError, StriateError
 from striate.measuring import Cost, measure, training_cost
 from striate.models import catalog
 from striate.tasks import named
-from striate.training import Outlook, Recipe
-from striate.training.settle import stored_size
-from striate.workbench.memory import Room, room
+from striate.training import Estimate, Recipe
+from striate.training.defaults import stored_size
 from striate.workbench.tiling import runs, tiling_of
 
 CLOSE = 0.8  # share of the room from which a smaller form is named
 RULES = {"adamw": "adamw", "muon": "momentum", "sgd": "momentum"}
 
 
-def outlook(net: nn.Module, recipe: Recipe, data: Data) -> Outlook:
-    """Look ahead at a training.
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class FreeMemory:
+    """Bytes that are left, and who says so."""
+
+    bytes: int
+    limit: str
+    address_space: bool = False  # counts files that are mapped, too
+
+
+def free_memory(device: str = "cpu") -> FreeMemory | None:
+    """The least that is left; None where nothing tells."""
+    if device.startswith("cuda"):
+        import torch
+
+        return FreeMemory(torch.cuda.mem_get_info(device)[0], f"memory of {device}")
+    return min((*_machine(), *_container(), *_process()), key=lambda r: r.bytes, default=None)
+
+
+def _machine() -> Iterator[FreeMemory]:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return
+    kib = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+    if "MemAvailable" in kib:
+        yield FreeMemory(
+            1024 * (kib["MemAvailable"] + kib.get("SwapFree", 0)), "memory of this machine"
+        )
+
+
+def _container() -> Iterator[FreeMemory]:
+    """Of control groups of version 2, this one's and those around it."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    mine = next((line[3:] for line in lines if line.startswith("0::")), "/")
+    here = CGROUPS / mine.lstrip("/")
+    for group in (here, *here.parents):
+        if not group.is_relative_to(CGROUPS):
+            return
+        try:
+            most = (group / "memory.max").read_text(encoding="ascii").strip()
+            used = int((group / "memory.current").read_text(encoding="ascii"))
+            stat = (group / "memory.stat").read_text(encoding="ascii").split()
+        except (OSError, ValueError):
+            continue
+        if most != "max":
+            given_back = int(stat[stat.index("inactive_file") + 1])
+            yield FreeMemory(int(most) - used + given_back, "limit of this container")
+
+
+def _process() -> Iterator[FreeMemory]:
+    most = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if most != resource.RLIM_INFINITY and Path("/proc/self/statm").exists():
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        taken = pages * os.sysconf("SC_PAGE_SIZE")
+        yield FreeMemory(most - taken, "limit of this process, ulimit -v", address_space=True)
+
+
+def estimate(net: nn.Module, recipe: Recipe, data: Data) -> Estimate:
+    """Estimate time and memory of a training.
 
     Args:
         net: with its first weights or without; it is not touched.
@@ -58,32 +127,32 @@ def _check_whole(net: nn.Module, data: Data, shape: tuple[int, ...]) -> None:
         )
 
 
-def _memory(net: nn.Module, recipe: Recipe, data: Data, findings: tuple[str, ...]) -> Outlook:
+def _memory(net: nn.Module, recipe: Recipe, data: Data, findings: tuple[str, ...]) -> Estimate:
     """The memory that a training takes against what is there."""
     shape = data.shape(recipe.size, recipe.color)
     try:
-        ahead = Ahead(net, recipe, data, shape)
-        need = ahead.need(ahead.cost(recipe.accumulate))
+        needs = StepNeeds(net, recipe, data, shape)
+        need = needs.need(needs.cost(recipe.accumulate))
     except StriateError:  # a net that cannot be followed is trained all the same
-        return Outlook(findings)
-    left = room(plan_room.device(recipe.device))
+        return Estimate(findings)
+    left = free_memory(plan_room.device(recipe.device))
     if left is None:
-        return Outlook(findings, f"{_amount(need)} of memory", ahead.smaller)
+        return Estimate(findings, f"{_amount(need)} of memory", needs.smaller)
     parts = 1
-    if need > ahead.free(left):
-        parts = ahead.fitting(left) if recipe.oom == "halve" else 0
+    if need > needs.free(left):
+        parts = needs.fitting(left) if recipe.oom == "halve" else 0
         if not parts:
-            raise NumericError(_refusal(ahead, need, left))
+            raise NumericError(_refusal(needs, need, left))
     words = f"{_amount(need)} of memory, {_amount(left.bytes)} are free"
     if parts > 1:
         words = f"{words} ({left.limit}): batches are computed in {recipe.accumulate * parts} parts"
-    close = need > CLOSE * ahead.free(left)
-    return Outlook(findings, words, ahead.smaller, parts, close=close)
+    close = need > CLOSE * needs.free(left)
+    return Estimate(findings, words, needs.smaller, parts, close=close)
 
 
 @dataclass(frozen=True)
-class Ahead:
-    """A training that is looked ahead at."""
+class StepNeeds:
+    """What a step of a training needs of memory."""
 
     net: nn.Module
     recipe: Recipe
@@ -114,11 +183,11 @@ class Ahead:
         train = self.data.splits["train"]
         return len(train) * self.shape[0] * prod(size) * train.source.dtype.itemsize
 
-    def free(self, left: Room) -> int:
+    def free(self, left: FreeMemory) -> int:
         """What is left of a room once the pictures are mapped, where that counts."""
         return left.bytes - (self.pictures if left.address_space else 0)
 
-    def fitting(self, left: Room) -> int:
+    def fitting(self, left: FreeMemory) -> int:
         """In how many times as many parts a batch fits; 0 if in none."""
         parts, batch = 2, (self.recipe.batch or 1) // self.recipe.accumulate
         while batch >= 2 * parts:
@@ -182,11 +251,11 @@ def _findings(net: nn.Module, shape: tuple[int, ...], batch: int) -> tuple[str, 
     return tuple(finding.as_text() for finding in sheet.findings if finding.kind != "field")
 
 
-def _refusal(ahead: Ahead, need: int, left: Room) -> str:
-    recipe = ahead.recipe
-    picture = "x".join(map(str, ahead.shape))
+def _refusal(needs: StepNeeds, need: int, left: FreeMemory) -> str:
+    recipe = needs.recipe
+    picture = "x".join(map(str, needs.shape))
     parts = f" in {recipe.accumulate} parts" if recipe.accumulate > 1 else ""
-    ways = "; ".join(ahead.smaller(None))
+    ways = "; ".join(needs.smaller(None))
     return (
         f"batch={recipe.batch} of {picture}{parts} takes {_amount(need)} of memory, {_amount(left.bytes)} are free "
         f"({left.limit}): {f'{ways}; ' if ways else ''}or oom=halve, a smaller batch="

@@ -16,9 +16,9 @@ from striate.runs.preprocessing import Preprocessing
 from striate.tasks.classify import Classify
 from striate.training import loop, read_recipe
 from striate.training.batches import Batches
-from striate.training.determinism import check_deterministic, deterministic
-from striate.training.guards import Guard
-from striate.training.health import Health
+from striate.training.failures import Attempts, Guard
+from striate.training.logs import Health
+from striate.training.reproducibility import check_deterministic, deterministic
 from striate.training.state import BrokenStepError, State
 
 CLASSES = ("a", "b", "c")
@@ -143,16 +143,16 @@ def test_rollback_goes_on_at_half_the_rate_without_the_step():
     net = Net(broken=(4,))
     chosen = recipe(on_nan="rollback", optimizer="sgd")
     guard = Guard("rollback", back=going_back)
-    take = guard.take
 
-    def watched(step, state, x, index):
-        if state.step == 2 and not kept:
-            kept.extend([{k: t.clone() for k, t in state.tensors().items()}, state.memory()])
-        done = take(step, state, x, index)
-        rates.append((state.step, state.opt.param_groups[0]["lr"]))
-        return done
+    class Watched(Attempts):
+        def __iter__(self):
+            state = self.state
+            if state.step == 2 and not kept:
+                kept.extend([{k: t.clone() for k, t in state.tensors().items()}, state.memory()])
+            yield from super().__iter__()
+            rates.append((state.step, state.opt.param_groups[0]["lr"]))
 
-    guard.take = watched
+    guard.attempts = lambda state, x, index: Watched(guard, state, x, index)
     state = trained(net, chosen, guard=guard)
     assert state.step == 8
     assert [m["back_to"] for m in guard.mishaps] == [2]

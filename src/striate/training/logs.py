@@ -1,11 +1,12 @@
-"""A look at every layer now and then while a net trains: how large outputs, weights and gradients are, what is dead.
+"""Logs of a training beside results.csv: statistics of every layer in health.csv, and TensorBoard where it is installed.
 
-Written to health.csv of the run folder, and shown by TensorBoard where that is installed. A look changes nothing
-of what is computed.
+Every so many steps the outputs, weights and gradients of every layer are measured: their size, and which channels are
+dead. Measuring changes nothing of what is computed.
 """
 
 import csv
 import io
+import math
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -15,18 +16,49 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from striate import extras
 from striate.plan import Plan
 from striate.probe import Scale, leaves, scales
 from striate.runs.folder import write_text
-from striate.training.board import Board
 from striate.training.state import State
 
 COLUMNS = ("step", "layer", "output", "dead", "weight", "gradient")
 
 
+class Board:
+    """Numbers over steps in the folder `tensorboard` of a run."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        """Begin, or go on after `step` steps: what was written beyond is hidden."""
+        extras.need("tensorboard")
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer: Any = SummaryWriter(str(path / "tensorboard"), purge_step=step or None)
+
+    def add(self, name: str, value: float, step: int) -> None:
+        """One number."""
+        if math.isfinite(value):
+            self.writer.add_scalar(name, value, step)
+
+    def epoch(self, row: Mapping[str, float], step: int) -> None:
+        """The numbers of an epoch."""
+        for name, value in row.items():
+            self.add(f"epoch/{name}", value, step)
+        self.writer.flush()
+
+    def close(self) -> None:
+        """Write what is left."""
+        self.writer.close()
+
+
+def tensorboard(path: Path, step: int = 0) -> Board | None:
+    """TensorBoard for a run folder, if it is installed."""
+    return Board(path, step) if extras.available()["tensorboard"] else None
+
+
 @dataclass
-class Look:
-    """What one step showed, by layer: root mean squares, and the share of dead channels."""
+class LayerStatistics:
+    """Statistics of one step, by layer: root mean squares, and the share of dead channels."""
 
     step: int
     outputs: Mapping[str, Scale] = field(default_factory=dict[str, Scale])
@@ -60,15 +92,15 @@ class Look:
         )
 
 
-class _Blind(Look):
-    """A step that is not looked at."""
+class _NoStatistics(LayerStatistics):
+    """Of a step that is not measured."""
 
     def gradients(self, net: nn.Module) -> None:
-        """Nothing."""
+        """Keep nothing: this step is not measured."""
 
 
 class Health:
-    """Looks at a training every so many steps; 0 is never."""
+    """Measures all layers of a training every so many steps; 0 is never."""
 
     def __init__(
         self,
@@ -81,19 +113,26 @@ class Health:
         self.path = path / "health.csv"
         self.every, self.plan, self.say, self.board = every, plan, say, board
 
+    @classmethod
+    def off(cls) -> "Health":
+        """One that never measures."""
+        return cls(Path(), 0, Plan(), lambda _line: None)
+
     @contextmanager
-    def look(self, state: State) -> Generator[Look]:
-        """Look at the forward and backward pass of the block, if its step is due."""
+    def measure(self, state: State) -> Generator[LayerStatistics]:
+        """Measure the forward and backward pass of the block, if its step is due."""
         if not self.every or state.step % self.every:
-            yield _Blind(state.step)
+            yield _NoStatistics(state.step)
             return
         with ExitStack() as around:
             around.enter_context(
                 self.plan.uncompiled()
             )  # hooks inside a compiled net would recompile it
-            look = Look(state.step, around.enter_context(scales(state.net, leaves(state.net))))
-            yield look
-        self._write(look.rows())
+            statistics = LayerStatistics(
+                state.step, around.enter_context(scales(state.net, leaves(state.net)))
+            )
+            yield statistics
+        self._write(statistics.rows())
 
     def forget(self, step: int) -> None:
         """Drop the rows of steps that a resumed training will do again.
@@ -103,8 +142,8 @@ class Health:
         """
         if self.path.exists():
             with self.path.open(newline="", encoding="utf-8") as file:
-                kept = [row for row in csv.DictReader(file) if int(row["step"]) < step]
-            write_text(self.path, _table(kept, header=True))
+                rows = [row for row in csv.DictReader(file) if int(row["step"]) < step]
+            write_text(self.path, _table(rows, header=True))
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
         try:
@@ -138,4 +177,4 @@ def _table(rows: Iterable[Mapping[str, Any]], *, header: bool) -> str:
 def _cell(value: Any) -> Any:
     if not isinstance(value, float):
         return value
-    return "" if value != value else f"{value:.6g}"  # a layer without weights  # noqa: PLR0124
+    return "" if math.isnan(value) else f"{value:.6g}"  # a layer without weights

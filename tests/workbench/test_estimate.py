@@ -12,48 +12,50 @@ from striate.errors import NumericError, ShapeError
 from striate.measuring import training_cost
 from striate.models import catalog
 from striate.plan import choosing
-from striate.training import Outlook, Progress, read_recipe
-from striate.training.settle import settle
-from striate.workbench import memory, outlook
-from striate.workbench.memory import Room
-from striate.workbench.train import train_with
+from striate.training import Estimate, Progress, read_recipe
+from striate.training.defaults import with_defaults
+from striate.workbench import estimate
+from striate.workbench.estimate import FreeMemory
+from striate.workbench.train import train_recipe
 
 MIB = 2**20
 
 
 def looked(shapes, monkeypatch, room, **settings):
-    monkeypatch.setattr(outlook, "room", lambda _device: room)
+    monkeypatch.setattr(estimate, "free_memory", lambda _device: room)
     data = striate.open(shapes)
-    recipe = settle(read_recipe("quick", settings), data)
+    recipe = with_defaults(read_recipe("quick", settings), data)
     net = catalog.build(
         str(recipe.net), in_channels=1, num_classes=3, size=recipe.size, width=recipe.width
     )
-    return outlook.outlook(net, recipe, data), recipe
+    return estimate.estimate(net, recipe, data), recipe
 
 
 def test_what_is_needed_is_the_receipt_and_what_is_kept_beside_it(shapes):
     data = striate.open(shapes)
-    recipe = settle(
+    recipe = with_defaults(
         read_recipe("quick", {"net": "resnet18", "size": 32, "batch": 64, "augment": "none"}), data
     )
     net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(7200, 3))
     weights = 4 * sum(p.numel() for p in net.parameters())
     for settings, batch, copies in [({}, 64, 1), ({"ema": 0.9}, 64, 2), ({"accumulate": 4}, 16, 1)]:
-        ahead = outlook.Ahead(net, recipe.model_copy(update=settings), data, (1, 32, 32))
+        ahead = estimate.StepNeeds(net, recipe.model_copy(update=settings), data, (1, 32, 32))
         cost = training_cost(net, (1, 32, 32), batch=batch, optimizer="adamw")
         parts = int(settings.get("accumulate", 1))
         assert ahead.need(ahead.cost(parts)) == cost.peak + copies * weights
-    shifted = outlook.Ahead(net, recipe.model_copy(update={"augment": "shift"}), data, (1, 32, 32))
+    shifted = estimate.StepNeeds(
+        net, recipe.model_copy(update={"augment": "shift"}), data, (1, 32, 32)
+    )
     assert shifted.need(cost) - cost.peak - weights == 72 * 32 * 32
 
 
 def test_a_training_that_cannot_fit_is_refused_with_what_would(shapes, monkeypatch):
     settings = {"net": "resnet18", "size": 64, "batch": 32}
-    fits, _ = looked(shapes, monkeypatch, Room(2**40, "x"), **settings)
+    fits, _ = looked(shapes, monkeypatch, FreeMemory(2**40, "x"), **settings)
     assert fits.memory.endswith(" MiB of memory, 1024.0 GiB are free")
     assert (fits.parts, fits.close) == (1, False)
     with pytest.raises(NumericError) as caught:
-        looked(shapes, monkeypatch, Room(200 * MIB, "limit of this container"), **settings)
+        looked(shapes, monkeypatch, FreeMemory(200 * MIB, "limit of this container"), **settings)
     text = str(caught.value)
     assert text.startswith("batch=32 of 1x64x64 takes ")
     assert "200 MiB are free (limit of this container): width=0.5 " in text
@@ -64,11 +66,11 @@ def test_a_training_that_cannot_fit_is_refused_with_what_would(shapes, monkeypat
 
 def test_batches_are_computed_in_parts_where_that_is_asked_for(shapes, monkeypatch):
     settings = {"net": "resnet18", "size": 64, "batch": 32, "width": 0.25, "oom": "halve"}
-    whole, recipe = looked(shapes, monkeypatch, Room(2**40, "x"), **settings)
-    halved, _ = looked(shapes, monkeypatch, Room(2**40, "x"), accumulate=2, **settings)
+    whole, recipe = looked(shapes, monkeypatch, FreeMemory(2**40, "x"), **settings)
+    halved, _ = looked(shapes, monkeypatch, FreeMemory(2**40, "x"), accumulate=2, **settings)
     need, enough = (int(known.memory.split()[0]) for known in (whole, halved))
     assert need > enough + 1
-    some, _ = looked(shapes, monkeypatch, Room((enough + 1) * MIB, "the limit"), **settings)
+    some, _ = looked(shapes, monkeypatch, FreeMemory((enough + 1) * MIB, "the limit"), **settings)
     assert some.parts == 2
     assert some.memory.endswith("(the limit): batches are computed in 2 parts")
     assert recipe.accumulate == 1
@@ -77,7 +79,7 @@ def test_batches_are_computed_in_parts_where_that_is_asked_for(shapes, monkeypat
 def test_time_and_memory_are_one_line():
     recipe = read_recipe("quick", {"epochs": 20})
     forms = [["width=0.5 5 min, 10 MiB"]]
-    ahead = Outlook(memory="20 MiB of memory, 9.0 GiB are free", smaller=lambda _s: forms[0])
+    ahead = Estimate(memory="20 MiB of memory, 9.0 GiB are free", smaller=lambda _s: forms[0])
     assert ahead.as_text(3.0, recipe) == (
         "about 60 s of training: 20 epochs of 3.0 s; 20 MiB of memory, 9.0 GiB are free"
     )
@@ -87,10 +89,10 @@ def test_time_and_memory_are_one_line():
     )
     assert ahead.as_text(None, recipe) == "20 MiB of memory, 9.0 GiB are free"
     budget = read_recipe("quick", {"budget": "30s"})
-    assert Outlook().as_text(20.0, budget) == "30 s of training, as asked for: about 1.5 epochs"
-    assert Outlook().as_text(None, recipe) == ""
+    assert Estimate().as_text(20.0, budget) == "30 s of training, as asked for: about 1.5 epochs"
+    assert Estimate().as_text(None, recipe) == ""
     once = read_recipe("quick", {"epochs": 1})
-    assert Outlook().as_text(3.0, once) == "about 3 s of training: 1 epoch of 3.0 s"
+    assert Estimate().as_text(3.0, once) == "about 3 s of training: 1 epoch of 3.0 s"
 
 
 def test_the_least_room_counts(tmp_path, monkeypatch):
@@ -103,10 +105,10 @@ def test_the_least_room_counts(tmp_path, monkeypatch):
     ]:
         (group / name).write_text(content)
         (group.parent / name).write_text(content.replace("max", "100"))
-    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
-    monkeypatch.setattr(memory.Path, "read_text", _reading("0::/a/b\n", memory.Path.read_text))
-    assert [room.bytes for room in memory._container()] == [93]
-    assert memory.room() == Room(93, "limit of this container")
+    monkeypatch.setattr(estimate, "CGROUPS", tmp_path)
+    monkeypatch.setattr(estimate.Path, "read_text", _reading("0::/a/b\n", estimate.Path.read_text))
+    assert [room.bytes for room in estimate._container()] == [93]
+    assert estimate.free_memory() == FreeMemory(93, "limit of this container")
 
 
 def _reading(group, read):
@@ -121,7 +123,7 @@ import torch, striate.workbench.train, striate.workbench.progress, sklearn.datas
 taken = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()
 limit = taken + int(sys.argv[1]) * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-cli.main(sys.argv[2:])
+sys.exit(cli.main(sys.argv[2:]))
 """
 
 
@@ -201,7 +203,7 @@ def test_a_layer_that_does_not_fit_is_named_before_anything_is_read(
 def test_pictures_smaller_than_a_net_takes(shapes, tmp_path, monkeypatch, settings, message):
     monkeypatch.setattr(striate.Data, "arrays", pytest.fail)
     with pytest.raises(striate.errors.UsageError, match=message):
-        train_with(shapes, read_recipe("quick", settings), out=tmp_path, progress=Progress())
+        train_recipe(shapes, read_recipe("quick", settings), out=tmp_path, progress=Progress())
     assert not list(tmp_path.iterdir())
 
 
@@ -231,7 +233,7 @@ def test_a_slow_net_says_what_it_takes_before_ways_to_run_it_are_timed(
     monkeypatch.setattr(choosing, "SLOW", 0.0)
     said: list[str] = []
     recipe = read_recipe("quick", {"net": "linear", "epochs": 2})
-    train_with(shapes, recipe, out=tmp_path, progress=Progress(say=said.append))
+    train_recipe(shapes, recipe, out=tmp_path, progress=Progress(say=said.append))
     early = [line for line in said if line.startswith("by its first step alone: about ")]
     assert len(early) == 1
     assert re.search(r"of training: 2 epochs of .* of memory", early[0])

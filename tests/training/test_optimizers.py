@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from striate.plan import Plan
-from striate.training import optim, read_recipe
+from striate.training import optimizers, read_recipe
 
 
 def recipe(**settings):
@@ -14,7 +14,7 @@ def recipe(**settings):
 
 def test_biases_and_normalisation_do_not_decay():
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
-    decayed, free = optim.optimizer(net, recipe()).param_groups
+    decayed, free = optimizers.optimizer(net, recipe()).param_groups
     assert [p.ndim for p in decayed["params"]] == [4]
     assert [p.ndim for p in free["params"]] == [1, 1, 1]
     assert (decayed["weight_decay"], free["weight_decay"]) == (0.05, 0)
@@ -23,7 +23,7 @@ def test_biases_and_normalisation_do_not_decay():
 def test_frozen_parameters_are_left_out():
     net = nn.Linear(2, 2)
     net.bias.requires_grad_(False)
-    assert sum(len(g["params"]) for g in optim.optimizer(net, recipe()).param_groups) == 1
+    assert sum(len(g["params"]) for g in optimizers.optimizer(net, recipe()).param_groups) == 1
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon", "sgd"])
@@ -36,7 +36,7 @@ def test_the_memory_of_an_optimiser_goes_on_in_another_layout(name):
         with torch.no_grad():
             net.weight.copy_(torch.arange(108.0).view(4, 3, 3, 3) / 100)
             net.get_parameter("bias").zero_()
-        return net, optim.optimizer(net, recipe(optimizer=name, lr=0.01))
+        return net, optimizers.optimizer(net, recipe(optimizer=name, lr=0.01))
 
     def step(net, opt):
         opt.zero_grad()
@@ -51,12 +51,12 @@ def test_the_memory_of_an_optimiser_goes_on_in_another_layout(name):
     step(half, opt)
     kept = {
         name: t.clone(memory_format=torch.contiguous_format)
-        for name, t in optim.state_tensors(opt).items()
+        for name, t in optimizers.state_tensors(opt).items()
     }
     weights = {name: t.clone() for name, t in half.state_dict().items()}
     rest, opt = fresh()
     rest.load_state_dict(weights)
-    optim.load_state_tensors(opt, kept)
+    optimizers.load_state_tensors(opt, kept)
     for _ in range(2):
         step(rest, opt)
     assert torch.equal(rest.weight, whole.weight)

@@ -2,14 +2,20 @@
 
 Several processes take the same steps: of every batch each takes a contiguous part, gradients and sums are those of
 the whole batch, and what one of them alone can know (a signal, the first one's clock, the answers to its part of the
-held-out items) reaches all before anything depends on it. The first one writes all files and speaks.
+held-out items) reaches all before anything depends on it. The first one writes all files and prints. A launch that
+restarts its processes finds the run folder that it began. `striate.training.ddp` holds what needs torch.distributed.
 """
 
+import hashlib
 import os
+import shutil
 import signal
+import socket
+import sys
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,14 +24,15 @@ from torch import Tensor, nn
 
 from striate import plan as plan_room
 from striate.runs.checkpoint import Checkpoint
-from striate.tasks import Learned, Task
-from striate.training.interrupt import Asked
+from striate.tasks import Learned
+from striate.training.failures import Interrupt
+from striate.training.objective import Objective
 
 T = TypeVar("T")
 LAUNCHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells a process
 
 
-class Followed(SystemExit):
+class PeerFinished(SystemExit):
     """The end of a process that is not the first: no error, and nothing is left to say."""
 
     def __init__(self, status: int = 0, path: Path | None = None) -> None:
@@ -34,16 +41,16 @@ class Followed(SystemExit):
 
 
 @dataclass
-class Heard:
+class Signals:
     """The signal and the clock that a training goes by."""
 
-    asked: Asked
+    interrupt: Interrupt
     clock: Callable[[], float]
 
     @property
     def signum(self) -> int | None:
         """The signal that asks for the end, if one came."""
-        return self.asked.signum
+        return self.interrupt.signum
 
     def spent(self) -> float:
         """Seconds of the training so far."""
@@ -51,7 +58,7 @@ class Heard:
 
 
 @dataclass
-class News(Heard):
+class SharedSignals(Signals):
     """What all processes know since the last step."""
 
     came: int | None = None
@@ -66,13 +73,15 @@ class News(Heard):
         """Seconds by the clock of the first process."""
         return self.seconds
 
-    def said(self, *, first: bool) -> list[float]:
+    def message(self, *, first: bool) -> list[float]:
         """What this process knows, as numbers to be added to those of the others."""
-        mine = [float(self.asked.signum == signum) for signum in (signal.SIGINT, signal.SIGTERM)]
+        mine = [
+            float(self.interrupt.signum == signum) for signum in (signal.SIGINT, signal.SIGTERM)
+        ]
         return [*mine, self.clock() if first else 0.0]
 
-    def take(self, interrupts: float, terminations: float, seconds: float) -> None:
-        """Take in those sums."""
+    def receive(self, interrupts: float, terminations: float, seconds: float) -> None:
+        """Take in the sums of these numbers over all processes."""
         self.seconds = seconds
         self.came = signal.SIGINT if interrupts else signal.SIGTERM if terminations else None
 
@@ -107,28 +116,26 @@ class Alone:
         """Which of `count` items are this process's."""
         return slice(count)
 
-    def learn(
-        self, net: nn.Module, task: Task, x: Tensor, target: Tensor, *, last: bool
-    ) -> Learned:
-        """Answer and loss, through which a backward pass gives the mean gradient of all processes.
+    def learner(
+        self, net: nn.Module, task: Objective, *, last: bool
+    ) -> Callable[[Tensor, Tensor], Learned]:
+        """From inputs and targets to answer and loss, whose backward pass gives the mean gradient of all processes.
 
         Args:
             net: what learns.
             task: with its loss.
-            x: inputs.
-            target: what belongs to them.
             last: of the parts of a batch; gradients are exchanged once, after all of them.
         """
         del last
-        return task.learn(net, x, target)
+        return partial(task.learn, net)
 
     def total(self, values: dict[str, float]) -> dict[str, float]:
         """Sums over all processes; every step asks for them once."""
         return values
 
-    def heed(self, asked: Asked, clock: Callable[[], float]) -> Heard:
+    def listen(self, interrupt: Interrupt, clock: Callable[[], float]) -> Signals:
         """What the training goes by: the signals of all processes and the clock of the first, as of the last `total`."""
-        return Heard(asked, clock)
+        return Signals(interrupt, clock)
 
     def gathered(self, mine: Mapping[str, NDArray[Any]]) -> list[Mapping[str, NDArray[Any]]]:
         """The arrays of every process, in the order of `part`."""
@@ -137,12 +144,12 @@ class Alone:
     def level(self, net: nn.Module) -> None:
         """Give all processes the weights and statistics of the first."""
 
-    def normalised(self, net: nn.Module, *, together: bool) -> nn.Module:
+    def sync_batch_norm(self, net: nn.Module, *, together: bool) -> nn.Module:
         """The net, its batch normalisation over the items of all processes if that is asked for."""
         del together
         return net
 
-    def agreed(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """The first process's value, which is plain, for all."""
         return value
 
@@ -151,7 +158,7 @@ class Alone:
         del net
         return found
 
-    def cautions(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """What is to be said of the way in which the processes are connected."""
         return []
 
@@ -185,7 +192,43 @@ def joined() -> Generator[Alone]:
     if not launched():
         yield ALONE
         return
-    from striate.training import processes
+    from striate.training import ddp  # only here: torch.distributed takes its time to import
 
-    with processes.connected() as ranks:
+    with ddp.connected() as ranks:
         yield ranks
+
+
+MARK = ".launch"
+
+
+def mark_run(path: Path) -> None:
+    """Note in a run folder which launch it belongs to, so that it is found after a restart."""
+    if launched():
+        (path / MARK).write_text(_launch(), encoding="utf-8")
+
+
+def unmark_run(path: Path) -> None:
+    """Take that note away again."""
+    (path / MARK).unlink(missing_ok=True)
+
+
+def find_marked_run(out: Path) -> Path | None:
+    """The run below `out` that this launch began before it was restarted.
+
+    A folder that was killed before its first step is removed.
+    """
+    if not launched():
+        return None
+    marks = [m for m in out.glob(f"*/*/{MARK}") if m.read_text(encoding="utf-8") == _launch()]
+    for folder in (m.parent for m in marks):
+        if (folder / "config.json").exists():
+            return folder
+        shutil.rmtree(folder)
+    return None
+
+
+def _launch() -> str:
+    """What a launch is known by, restarts included: its id and its command, or without an id the launcher's process."""
+    run = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    name = f"{socket.gethostname()}-{os.getppid()}" if run == "none" else run
+    return hashlib.sha256("\0".join([name, *sys.argv]).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""How large a learning rate may be: tried on the data, each step a little larger. Smith 2017, arXiv 1506.01186, section 3.3."""
+"""The learning-rate finder: rates are tried on the data, each step a little larger. Smith 2017, arXiv 1506.01186, section 3.3."""
 
 import copy
 import math
@@ -10,15 +10,15 @@ from torch import nn
 
 from striate.data import Data
 from striate.report import Result
-from striate.training import loop
-from striate.training import seed as randomness
-from striate.training.health import Health
+from striate.svg import tag, text
+from striate.training import loop, reproducibility
+from striate.training.defaults import with_defaults
 from striate.training.prepare import chosen_net, first_weights, prepare
 from striate.training.recipe import Recipe
 from striate.training.record import Progress
-from striate.training.settle import settle
 from striate.training.state import BrokenStepError, State, Totals
 
+WIDTH, HEIGHT, LEFT, TOP = 480, 260, 48, 16  # of the drawing, in pixels
 LOW, HIGH = 1e-6, 10.0
 CALM = 0.9  # share of the running mean of the loss that stays, a step
 WORSE = 4.0  # times the smallest loss, where it ends
@@ -53,6 +53,41 @@ class Rates(Result):
             f"{self.rates[0]:.2g} to {self.rates[-1]:.2g})"
         )
 
+    def as_svg(self) -> str:
+        """The loss over the rate, both of them by their logarithm, with the suggested rate marked."""
+        xs = [math.log10(rate) for rate in self.rates]
+        ys = [math.log10(max(loss, 1e-12)) for loss in self.losses]
+        left, right, low, high = min(xs), max(xs) + 1e-9, min(ys), max(ys) + 1e-9
+
+        def x(value: float) -> float:
+            return LEFT + (WIDTH - LEFT - 12) * (value - left) / (right - left)
+
+        def y(value: float) -> float:
+            return HEIGHT - 36 - (HEIGHT - 36 - TOP) * (value - low) / (high - low)
+
+        line = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in zip(xs, ys, strict=True))
+        parts = [
+            tag(
+                "polyline",
+                "",
+                {"points": line, "fill": "none", "stroke": "#2f6db3", "stroke-width": 2},
+            )
+        ]
+        mark = x(max(left, math.log10(self.suggested)))
+        ends = {"x1": f"{mark:.1f}", "x2": f"{mark:.1f}", "y1": TOP, "y2": HEIGHT - 36}
+        parts.append(tag("line", "", {**ends, "stroke": "#d9822b", "stroke-dasharray": "4 3"}))
+        parts.append(text(f"lr={self.suggested:.2g}", mark + 4, TOP + 10))
+        parts += [
+            text(f"1e{power}", x(power) - 8, HEIGHT - 18)
+            for power in range(math.ceil(left), math.floor(right) + 1)
+        ]
+        parts.append(text("loss over learning rate, both logarithmic", WIDTH / 2 - 96, HEIGHT - 4))
+        parts += [text(f"{10**value:.3g}", 4, y(value) + 4) for value in (low, high - 1e-9)]
+        size = {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {WIDTH} {HEIGHT}"}
+        style = tag("style", "text{font:11px sans-serif;fill:#555}")
+        label = {"role": "img", "aria-label": "loss by learning rate", "width": WIDTH}
+        return tag("svg", style + "".join(parts), {**size, **label})
+
 
 def find_rate(
     data: Data,
@@ -71,20 +106,19 @@ def find_rate(
         recipe: of the training to come; its schedule and its rate do not count.
         net: a net of the user's own.
         steps: rates between 1e-6 and 10, evenly spaced by their ratio.
-        progress: who is told.
+        progress: shows how far it is.
 
     Raises:
         StriateError: of the kinds in `striate.errors`, as for a training.
     """
     progress = progress or Progress()
-    recipe = settle(recipe, data, own_net=net is not None)
+    recipe = with_defaults(recipe, data, own_net=net is not None)
     spec, tried = chosen_net(net, recipe, data)
-    with randomness.own_randomness():
+    with reproducibility.fork_rng():
         first_weights(tried, recipe, progress)
         job = prepare(Path(), data, recipe, spec, tried, progress)
         state = State.begin(copy.deepcopy(tried), recipe.model_copy(update={"ema": None}), job.plan)
-        blind = Health(Path(), 0, job.plan, progress.say)
-        setting = loop.Setting(job.batches, job.task, recipe, job.plan, blind, lambda: 0.0)
+        setting = loop.Setting(job.batches, job.task, recipe, job.plan, spent=lambda: 0.0)
         return _climb(state, setting, steps, progress)
 
 

@@ -1,4 +1,7 @@
-"""The course of the learning rate: a function of how far a training is, so that little need be remembered."""
+"""Schedules of the learning rate, and early stopping.
+
+The rate is a function of how far a training is; what depends on its results (plateaus, patience) is kept in checkpoints.
+"""
 
 import math
 from dataclasses import dataclass

@@ -11,9 +11,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -28,9 +28,10 @@ from torch.nn.parallel import DistributedDataParallel
 from striate import plan as plan_room
 from striate.errors import NumericError, PeerError, Stopped, UsageError
 from striate.runs.checkpoint import Checkpoint, pack
-from striate.tasks import Learned, Task
-from striate.training.interrupt import Asked
-from striate.training.ranks import Alone, Followed, Heard, News, T
+from striate.tasks import Learned
+from striate.training.distributed import Alone, PeerFinished, SharedSignals, Signals, T
+from striate.training.failures import Interrupt
+from striate.training.objective import Objective
 from striate.training.state import BrokenStepError
 
 STEP = 120.0  # seconds that a process waits for the others within a step; $STRIATE_RANK_TIMEOUT
@@ -53,7 +54,7 @@ class Learner(nn.Module):
     filters of Python.
     """
 
-    def __init__(self, net: nn.Module, task: Task) -> None:
+    def __init__(self, net: nn.Module, task: Objective) -> None:
         super().__init__()
         self.net, self.task = net, task
         self.idle = nn.Parameter(torch.zeros_like(next(net.parameters()).flatten()[:1]))
@@ -71,14 +72,14 @@ class Ranks(Alone):
         self.place = (rank,) if rank else ()
         self.local = int(os.environ.get("LOCAL_RANK", "0"))
         self._times = itertools.count()  # of meetings, so that each has a name of its own
-        self._news: News | None = None
+        self._signals: SharedSignals | None = None
         self._wrapped: tuple[object, DistributedDataParallel] | None = None
 
     def device(self, wanted: str) -> str:
         """The GPU of this process's number on this machine, or the CPU."""
-        found = plan_room.device(wanted)
-        if not found.startswith("cuda"):
-            return found
+        device = plan_room.device(wanted)
+        if not device.startswith("cuda"):
+            return device
         if self.local >= (count := torch.cuda.device_count()):
             raise UsageError(
                 f"process {self.local + 1} of this machine has no GPU of its own, of {count}; start as many"
@@ -97,9 +98,9 @@ class Ranks(Alone):
         mine = whole[self.part(len(whole))]
         return (mine, len(mine) / len(whole)) if len(mine) else (whole[:1], 0.0)
 
-    def learn(
-        self, net: nn.Module, task: Task, x: Tensor, target: Tensor, *, last: bool
-    ) -> Learned:
+    def learner(
+        self, net: nn.Module, task: Objective, *, last: bool
+    ) -> Callable[[Tensor, Tensor], Learned]:
         """Through DDP, which is made anew whenever other parameters learn."""
         key = (net, task, tuple(p.requires_grad for p in net.parameters()))
         if self._wrapped is None or self._wrapped[0] != key:
@@ -109,25 +110,24 @@ class Ranks(Alone):
             wrapped = DistributedDataParallel(Learner(net, task), find_unused_parameters=True)
             self._wrapped = (key, wrapped)
         wrapped = self._wrapped[1]
-        with nullcontext() if last else wrapped.no_sync():
-            return wrapped(x, target)
+        return wrapped if last else partial(_without_exchange, wrapped)
 
     def total(self, values: dict[str, float]) -> dict[str, float]:
         """In float64, in one exchange that carries the news too."""
-        said = self._news.said(first=self.first) if self._news else []
-        sums = torch.tensor([*values.values(), *said], dtype=torch.float64)
+        message = self._signals.message(first=self.first) if self._signals else []
+        sums = torch.tensor([*values.values(), *message], dtype=torch.float64)
         dist.all_reduce(sums)
         numbers = sums.tolist()
-        if self._news:
-            self._news.take(*numbers[len(values) :])
+        if self._signals:
+            self._signals.receive(*numbers[len(values) :])
         return dict(zip(values, numbers, strict=False))
 
-    def heed(self, asked: Asked, clock: Callable[[], float]) -> Heard:
-        """News that are the same for all; the time begins where the first process's stands."""
+    def listen(self, interrupt: Interrupt, clock: Callable[[], float]) -> Signals:
+        """SharedSignals that are the same for all; the time begins where the first process's stands."""
         began = torch.tensor([clock()], dtype=torch.float64)
         dist.broadcast(began, 0)
-        self._news = News(asked, clock, seconds=float(began))
-        return self._news
+        self._signals = SharedSignals(interrupt, clock, seconds=float(began))
+        return self._signals
 
     def gathered(self, mine: Mapping[str, NDArray[Any]]) -> list[Mapping[str, NDArray[Any]]]:
         """Sent to all as the bytes of a NumPy archive without pickles."""
@@ -157,17 +157,17 @@ class Ranks(Alone):
                 if even.data_ptr() != tensor.data_ptr():
                     tensor.copy_(even)
 
-    def normalised(self, net: nn.Module, *, together: bool) -> nn.Module:
+    def sync_batch_norm(self, net: nn.Module, *, together: bool) -> nn.Module:
         """With PyTorch's synchronised batch normalisation, which keeps names and weights."""
         return nn.SyncBatchNorm.convert_sync_batchnorm(net) if together else net
 
-    def agreed(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """Through the store, as JSON."""
         if self.first:
             self.store.set(
                 self._decoded, "yes"
             )  # before it had anything to say it filled its cache
-        key = f"agreed/{self.meet('agreed')}"
+        key = f"broadcast/{self.meet('agreed')}"
         if self.first:
             self.store.set(key, json.dumps(value))
         return json.loads(self.store.get(key))
@@ -178,7 +178,7 @@ class Ranks(Alone):
         words: dict[str, Any] | None = None
         if found:
             words = {"step": found.step, "state": found.state, "merit": found.merit}
-        words, size = self.agreed((words, len(tensors)))
+        words, size = self.broadcast((words, len(tensors)))
         if words is None:
             self.level(net)
             return None
@@ -189,7 +189,7 @@ class Ranks(Alone):
         return Checkpoint(tensors=safetensors.torch.load(content.numpy().tobytes()), **words)
 
     def meet(self, place: str) -> int:
-        """Counted in the store, which is patient, as no exchange is."""
+        """Counted in the store, which waits for days, where an exchange of tensors would time out."""
         number = next(self._times)
         if self.store.add(f"meet/{number}/{place}", 1) == self.world:
             self.store.set(f"met/{number}/{place}", "all")
@@ -205,19 +205,19 @@ class Ranks(Alone):
             time.sleep(0.01)
             left = self.store.add("left", 0)
 
-    def cautions(self) -> list[str]:
-        """Of networks, and of restarts."""
-        said: list[str] = []
+    def warnings(self) -> list[str]:
+        """Of networks that must be trusted, and of restarts that may hang."""
+        lines: list[str] = []
         if self.world > int(os.environ.get("LOCAL_WORLD_SIZE", self.world)):
-            said.append(
+            lines.append(
                 "the processes of several machines talk without encryption or passwords: their network must be trusted"
             )
         restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0"))
         if restarts and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
-            said.append(
+            lines.append(
                 "set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun: without it many restarts after a lost process hang"
             )
-        return said
+        return lines
 
     @contextmanager
     def decoding(self) -> Generator[None]:
@@ -231,6 +231,11 @@ class Ranks(Alone):
     @property
     def _decoded(self) -> str:
         return f"decoded/{os.environ.get('GROUP_RANK', '0')}"
+
+
+def _without_exchange(wrapped: DistributedDataParallel, x: Tensor, target: Tensor) -> Learned:
+    with wrapped.no_sync():
+        return wrapped(x, target)
 
 
 @contextmanager
@@ -264,7 +269,7 @@ def connected() -> Generator[Ranks]:
         alone = isinstance(error, NumericError) and not isinstance(error.__cause__, BrokenStepError)
         if ranks.first or alone:  # others are had by all, and the first one tells
             raise
-        raise Followed(error.exit_status) from None
+        raise PeerFinished(error.exit_status) from None
     dist.destroy_process_group()
 
 

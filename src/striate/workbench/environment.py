@@ -1,4 +1,4 @@
-"""What this machine has for networks, and what is missing."""
+"""The machine's environment: what it has for networks, and what is missing."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ OLDEST_TORCH = (2, 10)  # before it, weights_only=True could corrupt memory (CVE
 
 
 @dataclass(frozen=True)
-class Checkup(Result):
+class Environment(Result):
     """Facts of the machine; `warnings` says what to mend."""
 
     python: str
@@ -45,10 +45,10 @@ class Checkup(Result):
         )
 
 
-def examine() -> Checkup:
+def examine() -> Environment:
     """Look at this machine."""
     where = device()
-    return Checkup(
+    return Environment(
         python=platform.python_version(),
         torch=torch.__version__,
         device=where,

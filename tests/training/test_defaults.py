@@ -7,11 +7,11 @@ from striate.errors import ArgumentError
 from striate.runs.config import Config, NetSpec
 from striate.runs.preprocessing import Preprocessing
 from striate.training import read_recipe
-from striate.training.settle import settle, stored_size
+from striate.training.defaults import stored_size, with_defaults
 
 
 def test_digits_get_lenet5():
-    done = settle(read_recipe(), striate.open("digits"))
+    done = with_defaults(read_recipe(), striate.open("digits"))
     assert (done.net, done.size, done.color, done.batch, done.epochs) == (
         "lenet5",
         (28, 28),
@@ -20,12 +20,12 @@ def test_digits_get_lenet5():
         20,
     )
     assert (done.augment, done.lr) == ("shift", pytest.approx(0.004))
-    assert settle(done, striate.open("digits")) == done
+    assert with_defaults(done, striate.open("digits")) == done
 
 
 def test_photos_get_resnet18_crops_and_flips(shared):
     data = striate.open(shared / "data" / "clothing")
-    done = settle(read_recipe(), data)
+    done = with_defaults(read_recipe(), data)
     assert (done.net, done.size, done.color, done.augment) == (
         "resnet18",
         (224, 224),
@@ -33,15 +33,18 @@ def test_photos_get_resnet18_crops_and_flips(shared):
         "crop+flip",
     )
     assert stored_size(done) == (256, 256)
-    assert stored_size(settle(read_recipe("quick", {"augment": "none"}), data)) == (224, 224)
+    assert stored_size(with_defaults(read_recipe("quick", {"augment": "none"}), data)) == (224, 224)
 
 
 def test_auto_may_be_one_word_of_several(shapes):
     data = striate.open(shapes)
-    assert settle(read_recipe("quick", {"augment": "auto+mixup"}), data).augment == "shift+mixup"
+    assert (
+        with_defaults(read_recipe("quick", {"augment": "auto+mixup"}), data).augment
+        == "shift+mixup"
+    )
     assert read_recipe("strong").augment == "auto+mixup:0.2"
     with pytest.raises(ArgumentError, match=r"shift\+crop: shift moves a batch as one"):
-        settle(read_recipe("quick", {"augment": "auto+crop"}), data)
+        with_defaults(read_recipe("quick", {"augment": "auto+crop"}), data)
 
 
 def test_what_is_said_stays(shapes):
@@ -58,7 +61,7 @@ def test_what_is_said_stays(shapes):
         "weight_decay": 0.01,
     }
     recipe = read_recipe("quick", said)
-    assert settle(recipe, striate.open(shapes)) == recipe
+    assert with_defaults(recipe, striate.open(shapes)) == recipe
 
 
 def test_options_of_a_net_are_settings(shapes, tmp_path):
@@ -70,10 +73,10 @@ def test_options_of_a_net_are_settings(shapes, tmp_path):
 
 def test_light_nets_learn_by_muon_and_what_is_said_wins(shapes):
     data = striate.open(shapes)
-    assert settle(read_recipe("quick", {"net": "lenet5"}), data).optimizer == "muon"
-    assert settle(read_recipe("quick", {"net": "resnet18"}), data).optimizer == "adamw"
-    assert settle(read_recipe("quick", {}), data, own_net=True).optimizer == "adamw"
-    assert settle(read_recipe("lecture", {"net": "lenet5"}), data).optimizer == "sgd"
+    assert with_defaults(read_recipe("quick", {"net": "lenet5"}), data).optimizer == "muon"
+    assert with_defaults(read_recipe("quick", {"net": "resnet18"}), data).optimizer == "adamw"
+    assert with_defaults(read_recipe("quick", {}), data, own_net=True).optimizer == "adamw"
+    assert with_defaults(read_recipe("lecture", {"net": "lenet5"}), data).optimizer == "sgd"
 
 
 def test_weights_of_a_run_bring_their_net_with_its_width_and_options(shapes, tmp_path):
@@ -83,7 +86,7 @@ def test_weights_of_a_run_bring_their_net_with_its_width_and_options(shapes, tmp
     Config(spec, "classify", data.classes, fed, {}, {}, {}, "now").write(tmp_path)
 
     def settled(**said):
-        done = settle(read_recipe("finetune", {"weights": str(tmp_path), **said}), data)
+        done = with_defaults(read_recipe("finetune", {"weights": str(tmp_path), **said}), data)
         return done.net, done.width, done.options
 
     assert settled() == ("resnet18", 0.25, {"drop_rate": 0.2})

@@ -1,0 +1,110 @@
+"""What is done after every step and every epoch of a training: progress, logs, checkpoints, the held-out items."""
+
+import signal
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from striate.data import Arrays
+from striate.metrics.scores import shown
+from striate.training.distributed import Signals
+from striate.training.failures import Guard, catch_signals
+from striate.training.logs import Health
+from striate.training.loop import Setting
+from striate.training.record import Job, Record
+from striate.training.state import BrokenStepError, State
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """The callbacks of one training, and the setting that its loop runs with."""
+
+    job: Job
+    record: Record
+    setting: Setting
+    signals: Signals
+    held: Arrays
+
+    def step(self, state: State) -> None:
+        """After a step: show how far the training is, save now and then, end it where a signal asks for that.
+
+        Raises:
+            Stopped: a signal came; a checkpoint was written.
+        """
+        job, recipe = self.job, self.job.recipe
+        if recipe.epochs:
+            job.progress.bar("training", state.step, job.steps)
+        else:
+            job.progress.bar("training", int(self.record.spent()), int(recipe.budget or 0))
+        self.record.after_step(state, self.signals.signum)
+
+    def epoch(self, state: State, epoch: int) -> None:
+        """After an epoch: answer the held-out items, write the row and a checkpoint, print a line."""
+        job, epochs = self.job, self.job.recipe.epochs
+        row = self.record.after_epoch(state, epoch, self.held, job)
+        share = self.setting.place(state).share
+        left = row["seconds"] * (1 - share) / share
+        job.progress.say(
+            f"epoch {epoch + 1}{f'/{epochs}' if epochs else ''}  "
+            f"loss {row['train_loss']:.4f}  {job.data.held_out} {_held_out_scores(row)}  "
+            f"{row['seconds']:.0f} s, {row['items_per_second']:,.0f}/s"
+            + (f", {left:.0f} s left" if left >= 1 else "")
+        )
+
+
+@contextmanager
+def of_training(job: Job, state: State, record: Record) -> Generator[Callbacks]:
+    """Around the loop: signals are caught, and a broken step says where the last good weights are.
+
+    Raises:
+        NumericError: a step was broken; failure.json says how.
+    """
+    held = job.held_out()
+    health, guard = _logs(job, state, record)
+    with catch_signals() as interrupt:
+        signals = job.ranks.listen(interrupt, record.spent)
+        setting = Setting(
+            job.batches, job.task, job.recipe, job.plan, health, signals.spent, guard, job.ranks
+        )
+        try:
+            yield Callbacks(job, record, setting, signals, held)
+        except BrokenStepError as error:
+            raise record.broken(error) from error
+    if state.course.over(job.recipe):
+        patience = job.recipe.patience
+        job.progress.say(f"ended: no smaller loss for {patience} epoch{'s' * (patience != 1)}")
+
+
+@contextmanager
+def interruptible(state: State, record: Record) -> Generator[None]:
+    """Say at Ctrl-C how to go on, before the loop and after it; within it a signal is waited for."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise record.stopped(state, signal.SIGINT) from None
+
+
+def _logs(job: Job, state: State, record: Record) -> tuple[Health, Guard]:
+    """The log of all layers and the guard of the steps, both without what comes after the step of the state."""
+    recipe, first, say = job.recipe, job.ranks.first, job.progress.say
+    health = Health(job.path, recipe.health if first else 0, job.plan, say, record.board)
+
+    def roll_back(state: State) -> None:
+        record.back(state)
+        if first:
+            health.forget(state.step)
+
+    guard = Guard(recipe.on_nan, recipe.oom, job.path if first else None, say, roll_back)
+    guard.mishaps = job.ranks.broadcast(guard.mishaps)
+    if first:
+        health.forget(state.step)
+    if recipe.on_nan == "rollback" and state.step == 0:
+        record.save(state)  # what there is to go back to
+    return health, guard
+
+
+def _held_out_scores(row: Mapping[str, float]) -> str:
+    """The held-out loss and the score that chooses the epoch."""
+    first, *_ = [key for key in row if key.startswith("val_") and key != "val_loss"]
+    name = first.removeprefix("val_")
+    return f"loss {row['val_loss']:.4f}  {name} {shown(name, row[first])}"
