@@ -305,6 +305,18 @@ def test_depth_that_cannot_be_read_is_said(cache, tmp_path, suffix):
     assert "depth: of 1 with more than 8 bits 8 are read" in opened.as_text()
 
 
+def test_few_deep_pictures_among_others_are_said(cache, tmp_path):
+    root = tmp_path / "set"
+    for i in range(400):
+        path = root / "ab"[i % 2] / f"{i:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(saved("PNG", np.full((8, 8), i % 250, np.uint8)))
+    (root / "a" / "001.png").write_bytes(saved("PNG", np.full((8, 8), 40_000, np.uint16)))
+    opened = data.open(root, val=0)
+    assert (opened.levels, opened.as_dict()["reduced"]) == (None, 1)
+    assert data.open(root, val=0, levels=(0, 65535)).as_dict()["reduced"] == 0
+
+
 @pytest.mark.slow
 def test_two_processes_see_what_one_sees(cache, tmp_path):
     path = write(tmp_path / "set", "png")
