@@ -76,6 +76,7 @@ FILES: dict[str, tuple[str, Callable[[np.ndarray], bytes]]] = {
 }
 ARRAYS: dict[str, Callable[[np.ndarray], Any]] = {
     "uint16 npz": lambda v: v.astype(np.uint16),
+    "int32 npz": lambda v: v.astype(np.int32),
     "float npz": lambda v: (v / 4095).astype(np.float32),
     "colour npz": lambda v: np.repeat(v[..., None], 3, -1).astype(np.uint16),
 }
@@ -278,7 +279,12 @@ def test_a_single_array_is_read_as_those_of_the_training(cache, tmp_path, kind):
         pixels, size = data.array_picture(tmp_path / "one.npy", form, levels(kind))
         assert size == (8, 8)
         np.testing.assert_array_equal(pixels, stored(opened)[i])
-    if kind != "float npz":
+    if kind == "int32 npz":
+        with pytest.raises(
+            DataError, match=r"is int32 with values from .*; levels= says another range$"
+        ):
+            data.open(path, val=0)
+    elif kind != "float npz":
         with pytest.raises(
             DataError, match=r"^uint16 from .*, where the net learned from pictures of 8 bits"
         ):
@@ -297,6 +303,18 @@ def test_depth_that_cannot_be_read_is_said(cache, tmp_path, suffix):
     opened = data.open(root, val=0)
     assert opened.as_dict()["reduced"] == 1
     assert "depth: of 1 with more than 8 bits 8 are read" in opened.as_text()
+
+
+def test_few_deep_pictures_among_others_are_said(cache, tmp_path):
+    root = tmp_path / "set"
+    for i in range(400):
+        path = root / "ab"[i % 2] / f"{i:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(saved("PNG", np.full((8, 8), i % 250, np.uint8)))
+    (root / "a" / "001.png").write_bytes(saved("PNG", np.full((8, 8), 40_000, np.uint16)))
+    opened = data.open(root, val=0)
+    assert (opened.levels, opened.as_dict()["reduced"]) == (None, 1)
+    assert data.open(root, val=0, levels=(0, 65535)).as_dict()["reduced"] == 0
 
 
 @pytest.mark.slow

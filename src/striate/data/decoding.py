@@ -36,7 +36,7 @@ class Looks:
     header is broken. grey: bool [N]. bad_exif: how many have an EXIF block that cannot be read.
     several: how many hold more frames or pages than the one that is read. alpha: how many are laid on white by their
     transparency. more_bands: how many hold a band beside red, green and blue that is left out.
-    reduced: how many have more than 8 bits of which 8 alone can be read.
+    reduced: how many have more than 8 bits of which 8 are read: the others cannot be, or all of the set are read so.
     """
 
     digests: list[bytes]
@@ -169,7 +169,11 @@ def _looks(source: Source) -> Looks:
         several=sum(look.head is not None and look.head.several for look in found),
         alpha=sum(look.head is not None and look.head.alpha for look in found),
         more_bands=sum(look.head is not None and look.head.more_bands for look in found),
-        reduced=sum(look.head is not None and look.head.reduced for look in found),
+        reduced=sum(
+            look.head.reduced or (look.head.deep and source.dtype == np.uint8)
+            for look in found
+            if look.head is not None
+        ),
     )
 
 
