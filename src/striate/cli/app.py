@@ -14,7 +14,7 @@ from striate.cli.demo import demo
 from striate.cli.measuring import measure
 from striate.cli.output import FOLDER, emit, with_json, with_net, with_opening
 from striate.cli.see import see
-from striate.cli.settings import one_line, read
+from striate.cli.settings import Command, one_line, read
 from striate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ def app() -> None:
 
     --debug shows where an error came from.
     """
+
+
+app.command_class = Command
 
 
 def run(arguments: Sequence[str]) -> int:

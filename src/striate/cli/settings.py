@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import click
+
 from striate.errors import UsageError
 
 
@@ -31,6 +33,21 @@ def read(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
             raise UsageError(f"{key} is given twice: {settings[key]} and {value}")
         settings[key] = value
     return names, settings
+
+
+class Command(click.Command):
+    """A command whose options may be written as `key=value` too."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, once every setting has dashes."""
+        known = {name for option in self.get_params(ctx) for name in option.opts}
+        return super().parse_args(ctx, [_dashed(word, known) for word in args])
+
+
+def _dashed(word: str, known: set[str]) -> str:
+    key, equals, value = word.partition("=")
+    option = f"--{key.replace('_', '-')}"
+    return f"{option}={value}" if equals and key.isidentifier() and option in known else word
 
 
 def one_line(text: str) -> str:

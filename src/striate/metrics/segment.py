@@ -236,8 +236,10 @@ def boundary_counts(
 ) -> Ints:
     """Pixels on the outlines of each class: [K, 4] answered ones near a true one, answered, true near answered, true.
 
-    An outline is the pixels of a class that touch another class above, below, left or right; the picture's rim and
-    ignored pixels have none. Near is nearer than the tolerance, which is 0.75 % of the diagonal if not given.
+    An outline is the pixels of a class that touch another class above, below, left or right; the picture's rim has
+    none. Near is nearer than the tolerance, which is 0.75 % of the diagonal if not given. Ignored pixels count as the
+    class next to them as far as the tolerance reaches, since many sets ignore a seam along every outline; further
+    inside of ignored areas there are no outlines.
 
     Raises:
         ShapeError: no [H, W], or another size than the truth's.
@@ -250,13 +252,25 @@ def boundary_counts(
         tolerance = TOLERANCE * math.hypot(*answer.shape)
     if not tolerance >= 0:
         raise ArgumentError(f"tolerance={tolerance}: expected pixels, 0 or more")
-    known = np.ones(target.shape, np.bool_) if ignore is None else target != ignore
+    target, known = _filled(target, ignore, tolerance)
     counts = np.zeros((classes, 4), np.int64)
     edges = [_changes(ids, known) for ids in (answer, target)]
     for k in np.union1d(answer[edges[0]], target[edges[1]]).astype(int):
         ours, true = (edge & (ids == k) for edge, ids in zip(edges, (answer, target), strict=True))
         counts[k] = [*_near(ours, true, tolerance), *_near(true, ours, tolerance)]
     return counts
+
+
+def _filled(target: Ids, ignore: int | None, tolerance: float) -> tuple[Ids, NDArray[np.bool_]]:
+    """Class numbers with ignored pixels as the known one nearest to them, and where these are within the tolerance."""
+    known = np.ones(target.shape, np.bool_) if ignore is None else target != ignore
+    if known.all() or not known.any():
+        return target, known
+    from scipy import ndimage
+
+    found: Any = ndimage.distance_transform_edt(~known, return_indices=True)
+    far, place = found
+    return target[tuple(place)], far <= max(tolerance, 1.0)
 
 
 def boundary_f1(

@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from striate.errors import ShapeError
+
 TILE = 1024  # pixels of a side that are answered at a time, where nothing is known of the net
 OVERLAP = 64  # pixels on each side of a blended tile
 
 # The logits [B, K, h, w] of the picture's rows [h] and columns [w] of these numbers, some of them repeated.
-Read = Callable[[Tensor, Tensor], Tensor]
+Read = Callable[[Tensor, Tensor], Any]
 
 
 class Piece(NamedTuple):
@@ -214,8 +216,14 @@ def pieces(
 
 
 def answer(read: Read, size: tuple[int, int], tiling: Tiling, rows: Span, columns: Span) -> Piece:
-    """One tile, without what was read around it."""
+    """One tile, without what was read around it.
+
+    Raises:
+        ShapeError: the net answers no tensor.
+    """
     logits = read(rows.places(size[0]), columns.places(size[1]))
+    if not isinstance(logits, Tensor):
+        raise ShapeError(f"the net answers {type(logits).__name__}, expected one tensor of maps")
     cut = [
         slice(span.first - span.start - axis.lost[0], span.last - span.start - axis.lost[0])
         for axis, span in zip(tiling.axes, (rows, columns), strict=True)

@@ -135,10 +135,11 @@ def _together(used: Net, read: Sequence[Read | str]) -> list[Any]:
     Where the net cannot take a shape, the error that says so stands for each of its answers.
     """
     answers: list[Any] = []
-    for shape, run in groupby(read, lambda each: None if isinstance(each, str) else each[0].shape):
-        same = [each for each in run if not isinstance(each, str)]
-        if shape is None:
-            answers.append(None)
+    for _, run in groupby(read, lambda each: None if isinstance(each, str) else each[0].shape):
+        together = list(run)
+        same = [each for each in together if not isinstance(each, str)]
+        if not same:
+            answers += [None] * len(together)
             continue
         inputs, sizes = zip(*same, strict=True)
         stored = inputs[0][None] if len(inputs) == 1 else np.stack(inputs)

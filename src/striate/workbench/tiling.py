@@ -40,16 +40,16 @@ def tiling_of(net: nn.Module, shape: Sequence[int]) -> Tiling:
     try:
         module = settled(net, templates(net, tuple(shape)))
         found = _Looked.at(module, tuple(shape))
+        if found is None:
+            return Tiling(why="its answer is no map of the picture")
+        tiling = _described(module, found)
+        if tiling is None:
+            return Tiling(why=f"the net takes {'x'.join(map(str, found.shape[1:]))} alone")
+        if not tiling.exact:
+            return tiling
+        off = difference(module, tiling, shape[0])
     except StriateError as error:
         return Tiling(why=str(error))
-    if found is None:
-        return Tiling(why="its answer is no map of the picture")
-    tiling = _described(module, found)
-    if tiling is None:
-        return Tiling(why=f"the net takes {'x'.join(map(str, found.shape[1:]))} alone")
-    if not tiling.exact:
-        return tiling
-    off = difference(module, tiling, shape[0])
     if off is None or off <= TOLERANCE:
         return replace(tiling, difference=off)
     return replace(

@@ -137,7 +137,10 @@ def _or_none(make: Callable[[], T]) -> T | None:
 
 def _changed(recipe: Recipe, data: Data) -> set[str]:
     """Settings that differ from what this net and these data get without a word."""
-    usual = with_defaults(Recipe(net=recipe.net), data, own_net=recipe.net is None).model_dump()
+    # A budget takes the place of the epochs, so the epochs that it leaves open are no change of their own.
+    plain = Recipe(net=recipe.net, budget=recipe.budget)
+    usual = with_defaults(plain, data, own_net=recipe.net is None).model_dump()
+    usual["budget"] = None
     return {key for key, value in recipe.model_dump().items() if value != usual[key]}
 
 
