@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import striate
-from striate.data import splits
+from striate.data import broken, splits
 from striate.data.duplicates import copies_by_name, exact_groups
 from striate.data.sources import Pixels
 from striate.errors import ArgumentError, DataError
@@ -326,10 +326,10 @@ def test_a_class_with_too_few_pictures_that_can_be_read_is_refused(cache, pictur
 def test_headers_are_read_of_the_rarest_classes_only(cache, pictures, monkeypatch):
     root = pictures({"a": 30, "b": 8, "c": 5})
     read = []
-    head_of = splits.pictures.head_of
-    monkeypatch.setattr(splits, "_HEADERS", 13)
+    head_of = broken.pictures.head_of
+    monkeypatch.setattr(broken, "_HEADERS", 13)
     monkeypatch.setattr(
-        splits.pictures, "head_of", lambda path, limits: read.append(path) or head_of(path, limits)
+        broken.pictures, "head_of", lambda path, limits: read.append(path) or head_of(path, limits)
     )
     striate.open(root)
     assert {path.parent.name for path in read} == {"b", "c"}

@@ -1,6 +1,15 @@
 """Data: what a folder, an archive, an array file or a built-in name holds, and its pixels.
 
-`open` recognises the layout and gives `Data`; `Data.arrays` decodes; `picture` decodes a single one.
+`open` recognises the layout and gives `Data`; `Data.arrays` decodes; `picture` decodes a single one. The way
+of the data through the files of this room:
+
+1. `opening` finds what lies at a path: `layouts` (a file each, `layouts/registry` lists them), `builtin`, `archives`.
+2. A layout gives an `index`: names, classes, and for each split `sources` of inputs and `targets`, among them `masks`.
+3. `splits` holds items out where the data do not, `duplicates` together, those that are `broken` aside.
+4. `dataset` is what a caller holds. Asked, `decoding` in `workers` fills the `cache`, or `streaming` reads on.
+5. `pictures` decodes one picture; `modes`, `levels` and `colors` say what its values mean.
+
+`files`, `documents` and `byteranges` read what somebody else wrote; `packing` writes `shards`.
 """
 
 from striate.data.colors import channels

@@ -341,7 +341,7 @@ def _targets(source: Sharded, about: _About, columns: Mapping[str, npt.NDArray[A
 
 def _listing(parts: Mapping[str, Part], about: _About, options: Options) -> Listing:
     """The splits, less what is to be left out; a class without any picture left is left out with them."""
-    kept: dict[str, Part] = {}
+    left: dict[str, Part] = {}
     ignored: Counter[str] = Counter()
     for split, part in parts.items():
         classes = [""] * len(part)
@@ -353,9 +353,9 @@ def _listing(parts: Mapping[str, Part], about: _About, options: Options) -> List
             if not (options.leaves_out(name) or (word and options.leaves_out(word)))
         ]
         ignored[IGNORED] += len(part) - len(index)
-        kept[split] = part if len(index) == len(part) else part.take(np.array(index, np.int64))
+        left[split] = part if len(index) == len(part) else part.take(np.array(index, np.int64))
     listing = Listing(
-        "shards", about.classes, kept, ignored, task=about.task, outputs=about.outputs
+        "shards", about.classes, left, ignored, task=about.task, outputs=about.outputs
     )
     if not ignored[IGNORED]:
         return replace(listing, ignored={})

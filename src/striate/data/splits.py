@@ -14,23 +14,20 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from striate.data import documents, pictures
+from striate.data import documents
+from striate.data.broken import known_broken
 from striate.data.cache import Broken
 from striate.data.duplicates import copies_by_name, exact_groups
 from striate.data.files import shown
 from striate.data.index import ASSIGNED, WHOLE, Fault, Listing, Part
 from striate.data.layouts.file_lists import Lookup
-from striate.data.pillow import without_warnings
-from striate.data.shards import Sharded
-from striate.data.sources import I64, Encoded, Files, Source
-from striate.data.workers import chunks_of, each, in_order
+from striate.data.sources import I64
 from striate.errors import ArgumentError, DataError
 
 UNDIVIDED = ""  # the class of items that have none
 OUT = -1  # the class number of items that take no part in a split
 VAL = 0.2  # the share held out where nobody asked for another
 _PLACES = 5  # of a fault that are named
-_HEADERS = 1000  # pictures whose headers are read before a split is drawn: 40 microseconds each
 RULES = "stratified, folder, name:PATTERN or FILE.csv:COLUMN"
 
 
@@ -135,71 +132,6 @@ def _with_copies_apart(listing: Listing) -> Listing:
         "pictures with copies by name in different splits", "left where they are", len(apart), first
     )
     return replace(listing, faults=(*listing.faults, fault))
-
-
-def known_broken(part: Part, weights: I64) -> Broken:
-    """The items that cannot be used, as far as it costs little to know, and why.
-
-    Those are items without a usable target, files that are missing or empty, and pictures without a header that can be
-    read. Headers are read of the rarest classes only, `_HEADERS` in all: where a class has many items, a few that turn
-    out to be broken later leave enough of them on both sides.
-
-    Args:
-        part: the items.
-        weights: of its source [N], see `Source.weights`.
-    """
-    masks = part.targets.source
-    lost = {} if masks is None else _without_bytes(masks, masks.weights())
-    broken = {i: f"its mask: {reason}" for i, reason in lost.items()}
-    broken |= _without_bytes(part.source, weights)
-    rare = _of_rare_classes(part.targets.strata())
-    broken |= _without_header(part.source, np.setdiff1d(rare, list(broken)))
-    return {**broken, **part.broken}
-
-
-def _without_bytes(source: Source, weights: I64) -> Broken:
-    """The items whose file, or place in a shard, holds nothing."""
-    if isinstance(source, Sharded):
-        return source.lost()
-    if not isinstance(source, Encoded):
-        return {}
-    empty = np.flatnonzero(weights <= 0).tolist()
-    return {i: "an empty file" if weights[i] == 0 else "cannot be opened" for i in empty}
-
-
-def _of_rare_classes(strata: I64) -> I64:
-    """The numbers of the items of the rarest classes, at most `_HEADERS` in all."""
-    counts = np.bincount(strata)
-    order = np.argsort(counts, kind="stable")
-    return np.flatnonzero(np.isin(strata, order[np.cumsum(counts[order]) <= _HEADERS]))
-
-
-def _without_header(source: Source, index: I64) -> Broken:
-    """Which of these pictures have no header that can be read; in shards of ours all had one when they were packed."""
-    if not isinstance(source, Encoded) or (isinstance(source, Sharded) and source.hashed):
-        return {}
-
-    def work(numbers: I64) -> Broken:
-        broken: Broken = {}
-        for i in each(numbers):
-            try:
-                _read_header(source, i)
-            except DataError as error:
-                broken[i] = str(error)
-        return broken
-
-    broken: Broken = {}
-    with without_warnings():
-        for done in in_order(work, chunks_of(index), named=source.named):
-            broken |= done.result
-    return broken
-
-
-def _read_header(source: Encoded, i: int) -> None:
-    if isinstance(source, Files):
-        pictures.head_of(source.root / source.names[i], source.limits)
-    else:
-        pictures.head(source.data(i), source.limits)
 
 
 def _halves(

@@ -150,8 +150,8 @@ def _folder(root: Path, options: Options, name: Path | None = None) -> Listing:
         raise DataError(_nothing(tree))
     taken = _chosen(found, tree)
     listing = _read(taken, found)
-    aside = _aside(tree, found[taken], list(found.values()))
-    return replace(listing, ignored=Counter(listing.ignored) + aside)
+    unused = _count_unused(tree, found[taken], list(found.values()))
+    return replace(listing, ignored=Counter(listing.ignored) + unused)
 
 
 def _read(taken: str, found: Found) -> Listing:
@@ -242,23 +242,23 @@ def _refuse_two_tasks(taken: str, found: Found, tree: Tree) -> None:
             raise DataError(f"{shown(tree.name)} holds targets for two tasks; {', '.join(choices)}")
 
 
-def _aside(tree: Tree, best: Candidate, candidates: list[Candidate]) -> Counter[str]:
+def _count_unused(tree: Tree, best: Candidate, candidates: list[Candidate]) -> Counter[str]:
     """What lies at the top and is not used: what is data by itself by name, everything else by kind."""
     alone = {suffix for layout in LAYOUTS.values() for suffix in layout.files}
     others = frozenset[str]().union(*(c.uses for c in candidates)) - best.uses
-    aside: Counter[str] = Counter()
+    unused: Counter[str] = Counter()
     for entry in tree.entries():
         if entry.name in best.uses:
             continue
         if tree.options.leaves_out(entry.name):
-            aside[IGNORED] += 1
+            unused[IGNORED] += 1
         elif entry.kind == "folder":
-            aside[f"{shown(entry.name)}/"] += sum(1 for _ in tree.walk(entry.name))
+            unused[f"{shown(entry.name)}/"] += sum(1 for _ in tree.walk(entry.name))
         elif entry.name in others or Path(entry.name).suffix.lower() in alone:
-            aside[shown(entry.name)] += 1
+            unused[shown(entry.name)] += 1
         else:
-            aside[files.kind(entry)] += 1
-    return aside
+            unused[files.kind(entry)] += 1
+    return unused
 
 
 def _nothing(tree: Tree) -> str:
