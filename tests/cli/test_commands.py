@@ -100,6 +100,25 @@ def test_predict(status, run, shapes, tmp_path):
     assert err == "striate: 1 of the files could not be read; each says why in its line\n"
 
 
+@pytest.mark.parametrize("broken", [("a.txt", "b.txt"), ("a.txt", "z.txt", "zz.txt")])
+def test_each_file_that_is_no_picture_is_named(status, run, shapes, tmp_path, broken):
+    shutil.copy(shapes / "box" / "00.png", tmp_path / "m.png")
+    for name in broken:
+        (tmp_path / name).write_text("no picture")
+    code, out, _ = status("predict", run, tmp_path, "--json")
+    lines = [json.loads(line) for line in out.splitlines()]
+    names = sorted([*broken, "m.png"])
+    assert (code, [Path(line["file"]).name for line in lines]) == (3, names)
+    assert ["error" in line for line in lines] == [name != "m.png" for name in names]
+
+
+def test_settings_of_every_command_go_without_dashes(status):
+    plain = status("data", "digits", "val=0.5", "--json")
+    assert plain[0] == 0
+    assert plain == status("data", "digits", "--val", "0.5", "--json")
+    assert status("data", "digits", "vax=0.5")[0] == 2
+
+
 def test_a_predicted_line_has_as_many_labels_as_were_asked_for():
     top = [["cat", 0.5], ["dog", 0.2], ["cow", 0.1], ["hen", 0.1], ["pig", 0.1]]
     task = Classify(("cat", "dog", "cow", "hen", "pig"))

@@ -195,13 +195,13 @@ def test_boundary_f1_of_a_shifted_half():
     assert np.isnan(classwise).all()
 
 
-def test_ignored_pixels_have_no_outline():
+def test_ignored_pixels_have_an_outline_only_next_to_known_ones():
     truth = np.zeros((12, 12), np.uint8)
     truth[:, 6:] = 1
     answer = truth.copy()
     answer[:3] = 1  # wrong, where nobody looks
     truth[:4] = 255
-    assert boundary_counts(answer, truth, 2, tolerance=1, ignore=255).tolist() == [[8] * 4, [8] * 4]
+    assert boundary_counts(answer, truth, 2, tolerance=1, ignore=255).tolist() == [[9] * 4, [9] * 4]
     meter = metered([(answer, truth)], k=2, ignore=255, boundary=True)
     assert meter.values() == {"miou": 1, "dice": 1, "pixel_accuracy": 1, "boundary_f1": 1}
     assert meter.per_class()[0]["boundary_f1"] == 1
@@ -268,3 +268,15 @@ def test_one_table_counts_what_masks_count():
                 (ours & ~true).sum(),
                 (true & ~ours).sum(),
             ]
+
+
+@pytest.mark.parametrize("seam", [1, 2, 3])
+def test_outlines_along_an_ignored_seam_are_scored(seam):
+    truth = np.zeros((60, 80), int)
+    truth[:, 40:] = 1
+    answer = truth.copy()
+    truth[:, 40 - seam // 2 : 40 + (seam + 1) // 2] = 255
+    assert boundary_f1(answer, truth, 2, tolerance=2, ignore=255)[0] == 1
+    assert boundary_f1(np.roll(answer, 6, 1), truth, 2, tolerance=2, ignore=255)[0] < 0.5
+    truth[:, 20:60] = 255  # far inside of what is ignored nothing is held against an answer
+    assert math.isnan(boundary_f1(answer, truth, 2, tolerance=2, ignore=255)[0])
