@@ -343,10 +343,10 @@ def test_a_run_that_is_being_written_is_left_alone(shapes, tmp_path):
 def test_a_checkpoint_of_a_newer_version_is_passed_over_and_said(shapes, tmp_path):
     path = stopped(shapes, tmp_path, at=13)
     newest = max(path.glob("checkpoints/step-*")) / "manifest.json"
-    newest.write_text(newest.read_text().replace('"format": 2', '"format": 3'))
+    newest.write_text(newest.read_text().replace('"format": 3', '"format": 4'))
     said = resumed(path)
     assert said[0].endswith(
-        "format 3, this version reads 2; update striate; going back to the one before"
+        "format 4, this version reads 3; update striate; going back to the one before"
     )
     assert said[1] == "going on after step 9 of 27"
 

@@ -350,7 +350,7 @@ def test_a_test_split_is_watched_but_never_chosen_by(shapes, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 99}, r"has format 99, this version of striate reads 1: update striate"),
+        ({"format": 99}, r"has format 99, this version of striate reads 2: update striate"),
         ({"classes": None}, r"config\.json is damaged"),
         ({"preprocessing": {"size": 1}}, r"its preprocessing is damaged"),
         ({"weights": "0" * 64}, r"model\.safetensors is damaged: its SHA-256 is not the one"),

@@ -114,10 +114,11 @@ def read(path: Path, *, most: int = LARGEST, first: int = -1) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise DataError(f"cannot be opened: {error.strerror}") from error
+    facts = os.fstat(handle)
+    if not stat.S_ISREG(facts.st_mode):  # looked at first: a folder cannot be made a file object
+        os.close(handle)
+        raise DataError("no regular file")
     with os.fdopen(handle, "rb") as file:
-        facts = os.fstat(handle)
-        if not stat.S_ISREG(facts.st_mode):
-            raise DataError("no regular file")
         if facts.st_size > most:
             raise DataError(f"{facts.st_size:,} bytes; the limit is {most:,}")
         try:

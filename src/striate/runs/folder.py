@@ -2,16 +2,21 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from striate.errors import CheckpointError, UsageError
+from striate.data import files
+from striate.errors import CheckpointError, DataError, UsageError
+
+LARGEST = 64 * 2**20  # bytes of a JSON, YAML or CSV file of a run
+SEAL = "seal"  # the key under which a file has the SHA-256 of all its other values
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -56,21 +61,72 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
+def read_bytes(path: Path, *, most: int = LARGEST) -> bytes:
+    """The bytes of a regular file of a run; a pipe or a device is refused, not waited for.
+
+    Raises:
+        CheckpointError: the file is missing, cannot be read, or has more bytes than `most`.
+    """
+    try:
+        return files.read(path, most=most)
+    except DataError as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            raise CheckpointError(f"{path} is missing") from error
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """An object from a JSON file.
 
     Raises:
         CheckpointError: the file is missing or damaged.
     """
+    if not path.exists():
+        raise CheckpointError(f"{path.parent} is no run folder: it holds no {path.name}")
+    data = read_bytes(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path.parent} is no run folder: it holds no {path.name}") from error
-    except (OSError, ValueError, RecursionError) as error:
+        content = json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} is damaged: it holds no JSON object")
     return content
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Values for a JSON file with their hash beside them, so that a changed byte is noticed."""
+    return {**content, SEAL: _digest(content)}
+
+
+def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
+    """`write_json` of values with their hash."""
+    write_json(path, sealed(content))
+
+
+def unsealed(content: dict[str, Any], path: Path, *, needed: bool) -> dict[str, Any]:
+    """The values of a sealed file, without their hash.
+
+    Args:
+        content: as JSON gave it.
+        path: of the file, named in messages.
+        needed: False for a file of a format that had no hash.
+
+    Raises:
+        CheckpointError: the hash is another one, is missing, or is there where the format has none.
+    """
+    rest = {key: value for key, value in content.items() if key != SEAL}
+    if (SEAL in content) != needed or (needed and content[SEAL] != _digest(rest)):
+        raise CheckpointError(
+            f"{path} is damaged: its content is not what its SHA-256 was taken of; "
+            "put the file back as it was written, or train anew"
+        )
+    return rest
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """SHA-256 of values as JSON, whatever their order."""
+    plain = json.loads(json.dumps(content))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def make(out: Path, task: str, name: str | None, default: str) -> Path:

@@ -4,7 +4,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from striate import data as data_room
 from striate import plan as plan_room
@@ -24,11 +24,35 @@ from striate.plan import Plan
 from striate.plan.tiles import Tiling
 from striate.report import Result, text_table
 from striate.runs.answers import Net, answered
-from striate.runs.config import Config, structure
-from striate.runs.folder import read_json, write_json
+from striate.runs.config import Config, check_tensors, checked, structure
+from striate.runs.folder import SEAL, read_bytes, read_json, unsealed, write_json
 from striate.runs.items import Held, natural_sizes, read_table, write_items
 from striate.runs.predictions import Folder, Prediction, predicted
 from striate.tasks import Task, named
+
+HEADER = 2**25  # bytes that a file of weights may have beside them
+
+
+@dataclass(frozen=True)
+class Part:
+    """What summary.json says of a test split."""
+
+    items: int
+    scores: Mapping[str, Mapping[str, float | None]]
+
+
+@dataclass(frozen=True)
+class Summary(Part):
+    """What summary.json says."""
+
+    run: str
+    task: str
+    net: str
+    epochs: int
+    kept: int
+    seconds: float
+    split: str
+    test: Part | None = None
 
 
 class Run(Result):
@@ -83,10 +107,18 @@ class Run(Result):
     def plan(self) -> Plan:
         """How the net runs: as trained where the device is there, else the default."""
         try:
-            plan_room.device(str(self.config.plan["device"]))
+            given = Plan.from_dict(self.config.plan)
+            checked(Plan, given.as_dict())
+            named_device = given.device
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.path}/config.json has a damaged plan ({error})"
+            ) from error
+        try:
+            plan_room.device(named_device)
         except UsageError:
             return Plan(plan_room.device())
-        return Plan.from_dict(self.config.plan)
+        return given
 
     @cached_property
     def net(self) -> nn.Module:
@@ -103,7 +135,11 @@ class Run(Result):
                 f"{self.path}: the net differs from the one that was trained ({spec.name}): "
                 "other names, shapes or dtypes of weights; give the same factory"
             )
-        net.load_state_dict(_weights(self.path / "model.safetensors", self.config.weights))
+        path = self.path / "model.safetensors"
+        wanted = net.state_dict()
+        tensors = _weights(path, self.config.weights, most=_bytes(wanted) + HEADER)
+        check_tensors(tensors, wanted, path)
+        net.load_state_dict(tensors)
         return self.plan.place(net).eval()
 
     def _built(self) -> nn.Module:
@@ -119,7 +155,14 @@ class Run(Result):
     @cached_property
     def summary(self) -> dict[str, Any]:
         """Content of summary.json: how the training ended."""
-        return read_json(self.path / "summary.json")
+        path = self.path / "summary.json"
+        content = read_json(path)
+        content = unsealed(content, path, needed=bool({SEAL, "format"} & set(content)))
+        try:
+            checked(Summary, content)
+        except ValueError as error:
+            raise CheckpointError(f"{path} is damaged: {error}") from error
+        return {key: value for key, value in content.items() if key != "format"}
 
     def history(self) -> list[dict[str, float]]:
         """Rows of results.csv, one an epoch."""
@@ -373,20 +416,23 @@ def _table(split: str, part: dict[str, Any]) -> str:
     return text_table([f"{split}, {part['items']:,} items", "value", "low", "high"], rows)
 
 
-def _weights(path: Path, sha256: str) -> dict[str, torch.Tensor]:
-    """Read model.safetensors, checked against the hash in config.json."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
+def _weights(path: Path, sha256: str, *, most: int) -> dict[str, torch.Tensor]:
+    """Read model.safetensors, checked against the hash in config.json and the size of the net."""
+    if not path.exists():
         raise CheckpointError(
             f"{path} is missing: the training did not end; go on with striate train --resume {path.parent}"
-        ) from error
+        )
+    content = read_bytes(path, most=most)
     if hashlib.sha256(content).hexdigest() != sha256:
         raise CheckpointError(f"{path} is damaged: its SHA-256 is not the one in config.json")
     try:
         return safetensors.torch.load(content)
     except (SafetensorError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
+
+
+def _bytes(tensors: Mapping[str, Any]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors.values() if isinstance(t, Tensor))
 
 
 def _evaluated(data: Data) -> str:

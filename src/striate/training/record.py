@@ -136,8 +136,8 @@ class Record:
     @classmethod
     def restore(cls, path: Path, found: Checkpoint, state: State, ranks: Alone) -> "Record":
         """Put a checkpoint back into a training's state, and give the record that goes with it."""
-        state.restore(found.step, found.tensors, found.state)
-        record = cls(path, list(found.state["rows"]), found.state["seconds"], ranks=ranks)
+        memory = state.go_back(path, found)
+        record = cls(path, memory.rows, memory.seconds, ranks=ranks)
         record.saved_step = found.step
         if record.rows and ranks.first:  # a crash between checkpoint and table leaves it short
             write_results(path / "results.csv", record.rows)
@@ -153,8 +153,7 @@ class Record:
         found = self.ranks.same(found, state.net)
         if found is None:
             raise CheckpointError(f"{self.path}: its checkpoints are gone; train anew")
-        state.restore(found.step, found.tensors, found.state)
-        self.rows, self.saved_step = list(found.state["rows"]), found.step
+        self.rows, self.saved_step = state.go_back(self.path, found).rows, found.step
         if self.rows:
             self._write_table()
 
@@ -255,13 +254,14 @@ class Record:
         held = run.held(job.data, job.data.held_out)
         test = run.held(job.data, "test") if {"val", "test"} <= set(job.data.splits) else None
         write_items(self.path / "items.csv", held)
-        folder.write_json(self.path / "summary.json", self._summary(job, epoch, held, test))
+        folder.write_sealed(self.path / "summary.json", self._summary(job, epoch, held, test))
         return Fitted(run, job.data, held, test)
 
     def _summary(self, job: Job, epoch: int, held: Held, test: Held | None) -> dict[str, Any]:
         """The JSON shape `train`."""
         scored = held.scores.as_dict()
-        summary = {
+        summary: dict[str, Any] = {
+            "format": 2,
             "run": str(self.path),
             "task": job.task.name,
             "net": job.config.net.name,
