@@ -296,7 +296,7 @@ def test_another_version_is_refused_and_another_machine_is_said(shapes, tmp_path
     }
     now = config["versions"]["striate"]
     config["versions"] |= {"striate": "0.0.1", "threads": "77"}
-    (path / "config.json").write_text(json.dumps(config))
+    folder.write_sealed(path / "config.json", config)
     with pytest.raises(UsageError) as caught:
         resumed(path)
     assert str(caught.value) == (
@@ -367,7 +367,7 @@ def test_a_plan_that_overwrites_memory_is_not_gone_on_with(shapes, tmp_path):
     file = path / "config.json"
     config = json.loads(file.read_text())
     config["plan"]["layout"] = "channels_last"  # as an earlier version chose
-    file.write_text(json.dumps(config))
+    folder.write_sealed(file, config)
     with pytest.raises(CheckpointError) as caught:
         resumed(path)
     assert str(caught.value) == (

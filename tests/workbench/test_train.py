@@ -28,7 +28,7 @@ from striate.errors import (
     Stopped,
     UsageError,
 )
-from striate.runs import Run
+from striate.runs import Run, folder
 from striate.training import Progress, read_recipe
 from striate.training.recipe import Recipe
 from striate.workbench.train import resume, train_with
@@ -359,7 +359,7 @@ def test_a_test_split_is_watched_but_never_chosen_by(shapes, tmp_path):
 def test_a_run_that_is_newer_or_damaged(fitted, tmp_path, change, message):
     copy = shutil.copytree(fitted.run.path, tmp_path / "copy")
     config = json.loads((copy / "config.json").read_text())
-    (copy / "config.json").write_text(json.dumps(config | change))
+    folder.write_sealed(copy / "config.json", config | change)
     with pytest.raises(CheckpointError, match=message):
         Run.load(copy)
 
@@ -391,7 +391,7 @@ def test_a_config_never_names_code(fitted, tmp_path, monkeypatch, change):
     copy = shutil.copytree(fitted.run.path, tmp_path / "copy")
     config = json.loads((copy / "config.json").read_text())
     config["net"] |= change
-    (copy / "config.json").write_text(json.dumps(config))
+    folder.write_sealed(copy / "config.json", config)
     with pytest.raises(CheckpointError) as caught:
         Run.load(copy)
     assert caught.value.exit_status == 5
@@ -436,7 +436,7 @@ def test_a_pickle_is_never_read(fitted, tmp_path):
     (copy / "model.safetensors").write_bytes(content)
     config = json.loads((copy / "config.json").read_text())
     config["weights"] = hashlib.sha256(content).hexdigest()
-    (copy / "config.json").write_text(json.dumps(config))
+    folder.write_sealed(copy / "config.json", config)
     with pytest.raises(CheckpointError, match="is damaged"):
         Run.load(copy)
     assert not (tmp_path / "ran").exists()

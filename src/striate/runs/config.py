@@ -117,9 +117,7 @@ class Config:
             )
         try:
             content["net"] = NetSpec(**_tuples(content["net"]))
-            if not isinstance(content["classes"], list | tuple):
-                raise TypeError(f"classes is {told(content['classes'])}")
-            content["classes"] = tuple(content["classes"])
+            content["classes"] = _names(content["classes"])
             content["preprocessing"] = Preprocessing.from_dict(content["preprocessing"])
             found = cls(**content)
             _check(found)
@@ -127,6 +125,12 @@ class Config:
             reason = " ".join(str(error).split())[:200]
             raise CheckpointError(f"{folder}/config.json is damaged: {reason}") from error
         return found
+
+
+def _names(classes: object) -> tuple[str, ...]:
+    if not isinstance(classes, list | tuple):
+        raise TypeError(f"classes is {told(classes)}")
+    return tuple(classes)
 
 
 def _check(config: Config) -> None:

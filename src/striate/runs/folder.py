@@ -38,17 +38,48 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def cannot_write(path: Path, error: Exception, *, needed: int = 0) -> CheckpointError:
-    """The error that says why a file of the run could not be written and how to mend it."""
+    """The error that says why a file could not be written and how to mend it."""
+    way = _way_on(path)
     with contextlib.suppress(OSError):
         free = shutil.disk_usage(path.parent).free
         if free < needed + 65536:
             return CheckpointError(
-                f"{path}: the disk is full ({needed:,} bytes needed, {free:,} free); "
-                "what was written before is kept: free some room and go on with --resume"
+                f"{path}: the disk is full ({needed:,} bytes needed, {free:,} free); free some room and {way}"
             )
-    return CheckpointError(
-        f"{path}: cannot be written ({error}); mend that and go on with --resume"
-    )
+    return CheckpointError(f"{path}: cannot be written ({error}); mend that and {way}")
+
+
+def can_go_on(run: Path) -> bool:
+    """Whether a training of this folder can be resumed: from a checkpoint, or from its start if no epoch ended."""
+    if not (run / "config.json").exists() or (run / "summary.json").exists():
+        return False
+    return any(run.glob("checkpoints/step-*")) or not (run / "results.csv").exists()
+
+
+def _way_on(path: Path) -> str:
+    """What to do once a file can be written: what will work, and nothing else."""
+    run = next((p for p in path.parents if (p / "config.json").exists()), None)
+    if run is None or (run / "summary.json").exists():
+        return "try again"
+    return f"go on with striate train --resume {run}" if can_go_on(run) else "train anew"
+
+
+def check_name(name: str | None) -> None:
+    """Refuse what cannot name a folder.
+
+    Raises:
+        UsageError: it is empty, hidden, too long, or holds a sign that is not allowed.
+    """
+    if name is not None and (
+        not name or name[0] == "." or set(name) & set("/:\n\0") or len(os.fsencode(name)) > 200
+    ):
+        raise UsageError(f"--name {name!r} cannot name a folder: use letters, digits, - and _")
+
+
+def taken(folder: Path) -> UsageError:
+    """The error that says that a run folder is there already, and what to do."""
+    way = f"go on with --resume {folder}, or " if can_go_on(folder) else ""
+    return UsageError(f"{folder} is there already: {way}choose another --name")
 
 
 def write_text(path: Path, content: str) -> None:
@@ -95,7 +126,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
     """Values for a JSON file with their hash beside them, so that a changed byte is noticed."""
-    return {**content, SEAL: _digest(content)}
+    rest = {key: value for key, value in content.items() if key != SEAL}
+    return {**rest, SEAL: _digest(rest)}
 
 
 def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
@@ -135,10 +167,7 @@ def make(out: Path, task: str, name: str | None, default: str) -> Path:
     Raises:
         UsageError: the name is taken or malformed, or the folder cannot be made.
     """
-    if name is not None and (
-        not name or name[0] == "." or set(name) & set("/:\n") or len(name) > 200
-    ):
-        raise UsageError(f"--name {name!r} cannot name a folder: use letters, digits, - and _")
+    check_name(name)
     parent = out / task
     tries = [name] if name else [default, *(f"{default}-{i}" for i in range(2, 10_000))]
     for candidate in tries:
@@ -157,10 +186,7 @@ def make(out: Path, task: str, name: str | None, default: str) -> Path:
                 f"--out {out}: no run folder can be made there ({error.strerror}); name another --out"
             ) from error
         return folder
-    raise UsageError(
-        f"{parent / tries[0]} is there already: go on with --resume {parent / tries[0]}, "
-        "or choose another --name"
-    )
+    raise taken(parent / tries[0])
 
 
 def check_parent(out: Path) -> None:

@@ -1,5 +1,7 @@
 """What is known of a step that must not be taken, and of weights that must not be kept."""
 
+from traceback import walk_tb
+
 import torch
 from torch import Tensor
 
@@ -49,6 +51,23 @@ def first_broken_layer(net: torch.nn.Module, x: Tensor) -> str | None:
     except RuntimeError:  # of a batch in another precision or on another device
         return None
     return next((path for path, s in found.items() if not torch.isfinite(s.size)), None)
+
+
+def failed_layer(error: BaseException, net: torch.nn.Module) -> str | None:
+    """Path of the innermost layer of a net in which an exception was raised, with its kind; None outside of all."""
+    paths = {id(module): path for path, module in net.named_modules()}
+    found = None
+    for frame, _ in walk_tb(error.__traceback__):
+        module = frame.f_locals.get("self")
+        if isinstance(module, torch.nn.Module) and id(module) in paths:
+            found = f"{paths[id(module)] or 'its forward'} ({type(module).__name__})"
+    return found
+
+
+def before_update(error: BaseException) -> bool:
+    """Whether a step failed in its forward or backward pass, so that the weights are those before it."""
+    frames = walk_tb(error.__traceback__)
+    return not any(isinstance(f.f_locals.get("self"), torch.optim.Optimizer) for f, _ in frames)
 
 
 def check_weights(state: State) -> None:

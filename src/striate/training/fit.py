@@ -34,7 +34,7 @@ from striate.training.recipe import Recipe
 from striate.training.record import Fitted, Job, Progress, Record
 from striate.training.resumed import same_code, same_recipe
 from striate.training.settle import settle
-from striate.training.state import BrokenStepError, State
+from striate.training.state import State
 
 Examine = Callable[[nn.Module, Recipe, Data], Outlook]
 
@@ -66,6 +66,9 @@ def fit(
         StriateError: of the kinds in `striate.errors`; what was written before stays.
     """
     progress = progress or Progress()
+    folder.check_name(name)
+    if name is not None and (out / data.task / name).exists():
+        raise folder.taken(out / data.task / name)
     if "train" not in data.splits:
         raise DataError(
             f"{data.path} has no training {named(data.task).noun}, only {', '.join(data.splits)}: "
@@ -79,13 +82,14 @@ def fit(
     ahead = examine(trained, recipe, data) if examine else Outlook()
     for line in ahead.findings:
         progress.say(line)
-    path = folder.make(out, data.task, name, f"{_stem(data.path)}-{spec.name}")
-    with (
-        folder.lock(path),
-        randomness.own_randomness(),
-        plan_room.kept_pages(),
-        deterministic(recipe.deterministic),
-    ):
+    with ExitStack() as around:
+        begun = around.enter_context(interrupt.terminable())
+        path = folder.make(out, data.task, name, f"{_stem(data.path)}-{spec.name}")
+        begun.append(path)
+        around.enter_context(folder.lock(path))
+        around.enter_context(randomness.own_randomness())
+        around.enter_context(plan_room.kept_pages())
+        around.enter_context(deterministic(recipe.deterministic))
         with _nothing_left_behind(path):
             restarts.mark(path)
             first_weights(trained, recipe, progress)
@@ -124,6 +128,7 @@ def resume(
     run = Run(path, net)
     config = run.config
     with (
+        interrupt.terminable([path]),
         folder.lock(path),
         randomness.own_randomness(),
         plan_room.kept_pages(),
@@ -150,7 +155,7 @@ def resume(
                 f"{layer} (1x1 with a stride, few channels); train anew with plan=default"
             )
         found, warnings = checkpoint.newest(path)
-        if found is None and (path / "results.csv").exists():
+        if found is None and not folder.can_go_on(path):
             raise CheckpointError(
                 f"{path}: its checkpoints are gone, so it cannot go on; train anew"
             )
@@ -216,8 +221,12 @@ def _train(job: Job, state: State, record: Record, start: nn.Module | None) -> F
     try:
         steps(job, state, record)
         return replace(record.finish(state, job), start=start)
-    except KeyboardInterrupt:  # before the loop or after it; within it a signal is waited for
-        raise record.stopped(state, signal.SIGINT) from None
+    except (
+        KeyboardInterrupt
+    ) as error:  # before the loop or after it; within it a signal is waited for
+        terminated = isinstance(error, interrupt.Terminated)
+        signum = signal.SIGTERM if terminated else signal.SIGINT
+        raise record.stopped(state, signum) from None
 
 
 def steps(job: Job, state: State, record: Record) -> None:
@@ -263,10 +272,8 @@ def steps(job: Job, state: State, record: Record) -> None:
                 + (f", {left:.0f} s left" if left >= 1 else "")
             )
 
-        try:
+        with record.explained(state, own=job.config.net.own):
             loop.run(state, setting, after_step=after_step, after_epoch=after_epoch)
-        except BrokenStepError as error:
-            raise record.broken(error) from error
     if state.course.over(recipe):
         job.progress.say(
             f"ended: no smaller loss for {recipe.patience} epoch{'s' * (recipe.patience != 1)}"

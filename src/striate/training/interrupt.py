@@ -3,17 +3,59 @@
 A second signal ends the process at once; the last whole checkpoint is there all the same.
 """
 
+import shutil
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+
+from striate.errors import Stopped
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM outside the steps of a training; an exception like that of Ctrl-C, which nothing takes for an error."""
 
 
 class Asked:
     """Whether, and by which signal, the training was asked to end."""
 
     signum: int | None = None
+
+
+@contextmanager
+def terminable(begun: Sequence[Path] = ()) -> Generator[list[Path]]:
+    """Let SIGTERM end the block as an exception, so that what is half made is removed.
+
+    Args:
+        begun: the run folder, where it is there already; the block adds the one that it makes.
+
+    Raises:
+        Stopped: SIGTERM came, and nothing within the block made more of it.
+    """
+    folders = list(begun)
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield folders
+        return
+
+    def end(_signum: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield folders
+    except Terminated:
+        for path in folders:
+            if not (path / "config.json").exists():  # from which nothing can go on
+                shutil.rmtree(path, ignore_errors=True)
+        ways = [f"go on with: striate train --resume {p}" for p in folders if p.exists()]
+        said = ways[0] if ways else "nothing is left of it"
+        raise Stopped(f"stopped before the first step; {said}", signal.SIGTERM) from None
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager

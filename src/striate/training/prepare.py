@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -17,7 +17,7 @@ from striate import plan as plan_room
 from striate import weights
 from striate.augment import read
 from striate.data import Data, Streamed
-from striate.errors import RecipeError, UsageError
+from striate.errors import RecipeError, StriateError, UsageError, out_of_memory
 from striate.models.backbone import Backbone
 from striate.models.unsupervised import Unsupervised
 from striate.plan import Plan
@@ -204,20 +204,22 @@ def _plan(
     _check_outputs(net, x, task)
     _check_loss(net, x[:2], target[:2], task, recipe)
     batch = (recipe.batch or 1) / world
-    if recipe.plan != "auto" or recipe.deterministic:  # what is fastest may change between repeats
-        plan = _explicit(net, "default" if recipe.plan == "auto" else recipe.plan, device)
-        return plan_room.timed(plan, net, x, target, task.learn, scale=batch / len(index))
-    steps = batches.steps * recipe.most_epochs * batch / len(index)
-    plan = plan_room.choose(
-        net,
-        x,
-        target,
-        task.learn,
-        device=device,
-        steps=steps,
-        seconds=recipe.budget or math.inf,
-        slow=lambda first: slow(first * batch / len(index)),
-    )
+    ours = isinstance(net, Backbone)  # whose failures are faults of this package
+    with nullcontext() if ours else _of_the_user("the net fails while ways to run it are timed"):
+        if recipe.plan != "auto" or recipe.deterministic:  # what is fastest may change between runs
+            plan = _explicit(net, "default" if recipe.plan == "auto" else recipe.plan, device)
+            return plan_room.timed(plan, net, x, target, task.learn, scale=batch / len(index))
+        steps = batches.steps * recipe.most_epochs * batch / len(index)
+        plan = plan_room.choose(
+            net,
+            x,
+            target,
+            task.learn,
+            device=device,
+            steps=steps,
+            seconds=recipe.budget or math.inf,
+            slow=lambda first: slow(first * batch / len(index)),
+        )
     return replace(plan, step_ms=(plan.step_ms or 0) * batch / len(index))
 
 
@@ -295,6 +297,10 @@ def _of_the_user(what: str) -> Generator[None]:
     """Turn whatever a net of the user's own raises into one line that names it."""
     try:
         yield
+    except StriateError:
+        raise
     except Exception as error:
+        if out_of_memory(error):
+            raise
         reason = " ".join(str(error).split())
         raise UsageError(f"{what}: {type(error).__name__}: {reason}; mend the net") from error

@@ -1,7 +1,8 @@
 """What a training writes down: checkpoints, one row an epoch, and at the end the finished run folder."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from torch import nn
 
 from striate.data import Arrays, Data
-from striate.errors import CheckpointError, NumericError, Stopped
+from striate.errors import CheckpointError, NumericError, Stopped, StriateError, UsageError
 from striate.plan import Plan
 from striate.plan.tiles import Tiling
 from striate.runs import Run, checkpoint, folder
@@ -22,7 +23,7 @@ from striate.runs.items import Held, natural_sizes, write_items, write_table
 from striate.tasks import Task
 from striate.training.batches import Batches
 from striate.training.board import Board
-from striate.training.failure import check_weights
+from striate.training.failure import before_update, check_weights, failed_layer
 from striate.training.ranks import ALONE, Alone
 from striate.training.recipe import Recipe
 from striate.training.state import BrokenStepError, State, Totals, kept
@@ -226,10 +227,51 @@ class Record:
             self.board.epoch(row, state.step)
         return row
 
+    @contextlib.contextmanager
+    def explained(self, state: State, *, own: bool) -> Generator[None]:
+        """Say of a step that fails within the block which it was, and keep what was learned before it.
+
+        Args:
+            state: of the training.
+            own: whether the net is the user's own; what another raises is a fault of this package, and stays.
+
+        Raises:
+            NumericError: a loss, a gradient or a weight is no number.
+            UsageError: the user's own net raised something.
+        """
+        try:
+            yield
+        except BrokenStepError as error:
+            raise self.broken(error) from error
+        except StriateError:
+            raise
+        except Exception as error:
+            ended = self._kept_before(state, error)
+            if not own:
+                raise
+            layer = failed_layer(error, state.net)
+            reason = " ".join(str(error).split())[:300]
+            raise UsageError(
+                f"step {state.step + 1}: the net fails{f' in {layer}' if layer else ''}: {type(error).__name__}: {reason}; "
+                f"{ended}. Mend the net, then go on with: striate train --resume {self.path} --net package.module:factory"
+            ) from error
+
+    def _kept_before(self, state: State, error: Exception) -> str:
+        """Keep what was learned before a step that failed, and say whether it is kept."""
+        if not before_update(error):  # half of the weights may have been changed
+            return "the last checkpoint is kept"
+        if state.step != self.saved_step:
+            try:
+                self.save(state, last=True)
+            except (CheckpointError, NumericError) as lost:
+                return f"the steps before it could not be kept ({lost})"
+        return "the steps before it are kept"
+
     def broken(self, error: BrokenStepError) -> NumericError:
         """Write failure.json, and say where the last good weights are."""
         if self.ranks.first:
-            folder.write_json(self.path / "failure.json", error.details)
+            with contextlib.suppress(CheckpointError):  # a full disk must not hide what went wrong
+                folder.write_json(self.path / "failure.json", error.details)
         good = sorted((self.path / "checkpoints").glob("step-*"))
         kept = f"the last good checkpoint is {good[-1]}" if good else "no epoch had ended before"
         return NumericError(f"{error}; {kept}")

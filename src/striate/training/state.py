@@ -194,7 +194,7 @@ def _check_memory(opt: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> 
         ValueError: naming the first tensor.
     """
     parameters = [p for group in opt.param_groups for p in group["params"]]
-    found: dict[int, set[str]] = {}
+    found: dict[int, set[str]] = {}  # its keys; matrices may have others than vectors
     for name, tensor in tensors.items():
         index, _, key = name.partition(".")
         parameter = parameters[int(index)]
@@ -209,7 +209,9 @@ def _check_memory(opt: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> 
                 f"for weights of {tuple(parameter.shape)} {parameter.dtype}"
             )
     for index, keys in found.items():
-        if missing := set().union(*found.values()) - keys:
+        matrix = parameters[index].ndim > 1
+        alike = [known for i, known in found.items() if (parameters[i].ndim > 1) == matrix]
+        if missing := set[str]().union(*alike) - keys:
             raise ValueError(f"opt.{index}.{min(missing)} is missing")
 
 

@@ -105,6 +105,7 @@ def load(
         fit = _below(net, tensors)
     else:
         fit = _Fit(have, naming.renamed(tensors, have, net))
+    fit.kinds(source)
     if isinstance(net, Backbone):
         fit.auxiliary({path.partition(".")[0] for path in type(net).auxiliary_heads})
         fit.classes((net.head, *net.auxiliary_heads))
@@ -116,6 +117,10 @@ def load(
         for name, tensor in fit.given.items():
             have[name].copy_(tensor)
     return Loaded(source, len(fit.given), tuple(fit.notes))
+
+
+PLAIN = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def _own(names: Iterable[str]) -> bool:
@@ -152,6 +157,23 @@ class _Fit:
     def __post_init__(self) -> None:
         """What was done to the names is said too."""
         self.notes += getattr(self.given, "notes", ())
+
+    def kinds(self, source: str) -> None:
+        """Refuse numbers of a kind that cannot be copied without being changed: before they are looked at.
+
+        Raises:
+            CheckpointError: naming the first such tensor.
+        """
+        for name, tensor in self.given.items():
+            like = self.have.get(name)
+            if tensor.dtype in PLAIN or (like is not None and like.dtype == tensor.dtype):
+                continue
+            if like is None or like.is_floating_point() or tensor.dtype not in WHOLE:
+                wanted = "float32" if like is None else str(like.dtype).removeprefix("torch.")
+                raise CheckpointError(
+                    f"{source}: {name} holds {str(tensor.dtype).removeprefix('torch.')} numbers, expected {wanted}: "
+                    "save the weights as float32 (quantised ones first turned back)"
+                )
 
     def auxiliary(self, roots: set[str]) -> None:
         """Heads that only training uses may be on one side alone."""

@@ -97,7 +97,7 @@ def _run(folder: Path, count: int) -> StriateError:
         rank, failure = error.get_first_failure()
         return PeerError(
             f"processes were lost {RESTARTS + 1} times, last number {rank} of {count} with status {failure.exitcode} (-9: "
-            "killed, often because the memory ran out); everything up to the last checkpoint is kept: go on with --resume"
+            "killed, often because the memory ran out); a training that had begun goes on from its last checkpoint with --resume"
         )
     return PeerError("the processes ended without a word")
 

@@ -1,5 +1,6 @@
 """The main job: data in; a trained, measured, reported net out."""
 
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -8,8 +9,9 @@ from torch import nn
 
 from striate import data as data_room
 from striate.data import Data
-from striate.errors import ArgumentError, RecipeError
-from striate.runs import Run
+from striate.errors import ArgumentError, CheckpointError, RecipeError
+from striate.runs import Run, folder
+from striate.runs.config import Config
 from striate.training import (
     Fitted,
     Progress,
@@ -165,6 +167,7 @@ def train_with(
     with ranks.joined() as here:
         if here.first:
             check(recipe, out)
+            _check_name(out, name, data, recipe)
             begun = restarts.begun(out)
             if begun is not None:
                 progress.say(f"started again, with {begun}")
@@ -176,6 +179,30 @@ def train_with(
             return _told(fitted, progress)
         path = follow(here, net=own)
     raise ranks.Followed(path=path)
+
+
+def _check_name(out: Path, name: str | None, data: str | Path | Data, recipe: Recipe) -> None:
+    """Refuse a name before the data are opened, where it cannot be one or is that of a run on the same data.
+
+    Raises:
+        UsageError: saying which.
+    """
+    folder.check_name(name)
+    if name is None or restarts.launched():
+        return
+    for taken in out.glob(f"*/{glob.escape(name)}"):
+        if recipe.task == taken.parent.name or _same_data(taken, data):
+            raise folder.taken(taken)
+
+
+def _same_data(run: Path, data: str | Path | Data) -> bool:
+    if isinstance(data, Data):
+        return False
+    try:
+        where = Config.read(run).data["origin"].get("path")
+    except CheckpointError:
+        return False
+    return where in (str(data), str(Path(data).expanduser().absolute()))
 
 
 def _gone_on(path: Path, own: nn.Module | None, progress: Progress, here: ranks.Alone) -> Fitted:
@@ -259,6 +286,15 @@ def resume(
     raise ranks.Followed(path=followed)
 
 
+def _finished(path: Path) -> Run | None:
+    """A run whose training and report are done; None of any other."""
+    if not ((path / "summary.json").exists() and (path / "report.html").exists()):
+        return None
+    run = Run(path)
+    _ = run.config, run.summary  # damaged ones are said
+    return run
+
+
 def resumed(
     path: str | Path,
     *,
@@ -276,6 +312,12 @@ def resumed(
         progress: who is told.
         allow: what may differ from the beginning; see `striate.training.resume`.
     """
+    if (done := _finished(Path(path))) is not None:
+        progress.say(
+            f"{path} is finished, there is nothing to do: evaluate it (striate evaluate {path}), or train further "
+            f"from its weights (striate train DATA weights={path})"
+        )
+        return done
     try:
         recipe = read_recipe(str(Path(path) / "args.yaml"))
     except RecipeError:  # missing or damaged, of which `resume` says more
