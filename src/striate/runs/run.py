@@ -197,13 +197,21 @@ class Run(Result):
         if leaks == "stop" and split != "train":
             _refuse_leaks(opened)
         held = self.held(opened, split)
+        return self._with_evaluation(held, opened, split)
+
+    def _with_evaluation(self, held: Held, opened: Data, split: str) -> Scores:
+        """Scores, kept in the run's folder where that can be written; where it cannot, they say so."""
         out = self.path / "evaluations"
-        out.mkdir(exist_ok=True)
         own = opened.fingerprint == self.config.data["fingerprint"]
         mark = "" if own else f"-{opened.fingerprint[:8]}"  # other data may have the same name
         stem = f"{Path(opened.path).name}{mark}-{split}"
-        write_items(out / f"{stem}.csv", held)
-        write_json(out / f"{stem}.json", held.scores.as_dict())
+        try:
+            out.mkdir(exist_ok=True)
+            write_items(out / f"{stem}.csv", held)
+            write_json(out / f"{stem}.json", held.scores.as_dict())
+        except (OSError, CheckpointError) as error:
+            note = f"these scores are not kept: {error}"
+            return replace(held.scores, notes=(*held.scores.notes, note))
         return held.scores
 
     @property

@@ -9,11 +9,21 @@ from torch import Tensor
 
 from striate.errors import CheckpointError, NumericError, out_of_memory
 from striate.runs import folder
+from striate.runs.config import checked
 from striate.training.state import BrokenStepError, State
 
 ROLLBACKS = 3  # after which rollback stops too
 SLOWER = 0.5  # factor on the learning rate after each
 MISHAPS = "mishaps.json"
+FORMAT = 2  # of that file; the one before had no hash
+
+
+@dataclass(frozen=True)
+class Mishap:
+    """What is needed of a step that was not taken; its file has more, for people."""
+
+    step: int
+    back_to: int | None = None
 
 
 @dataclass
@@ -41,13 +51,15 @@ class Guard:
     mishaps: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
 
     def __post_init__(self) -> None:
-        """Read what happened before the training was resumed.
-
-        Raises:
-            CheckpointError: mishaps.json is damaged.
-        """
-        if self.path and (self.path / MISHAPS).exists():
-            self.mishaps = list(folder.read_json(self.path / MISHAPS)["steps"])
+        """Read what happened before the training was resumed; what cannot be read is said, and forgotten."""
+        if not (self.path and (self.path / MISHAPS).exists()):
+            return
+        try:
+            self.mishaps = _remembered(self.path / MISHAPS)
+        except CheckpointError as error:
+            self.say(
+                f"{error}; which steps were left out before is not known any more, the training goes on"
+            )
 
     def take(self, step: Callable[[], None], state: State, x: Tensor, index: Tensor) -> bool:
         """Take a step; False where the training went back to an earlier one instead.
@@ -119,7 +131,8 @@ class Guard:
     def _keep(self) -> None:
         if self.path:
             try:
-                folder.write_json(self.path / MISHAPS, {"steps": self.mishaps})
+                content = {"format": FORMAT, "steps": self.mishaps}
+                folder.write_sealed(self.path / MISHAPS, content)
             except CheckpointError as error:  # on a full disk the training is worth more
                 self.say(str(error))
 
@@ -138,3 +151,17 @@ class Guard:
             raise NumericError(f"{what} ({reason}): {ways}")
         state.parts = parts
         self.say(f"{what}: computed in {parts} parts from here on, with the same result")
+
+
+def _remembered(path: Path) -> list[Mapping[str, Any]]:
+    """The steps of a mishaps.json.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    content = folder.read_json(path)
+    known = folder.unsealed(content, path, needed=bool({folder.SEAL, "format"} & set(content)))
+    try:
+        return checked(list[Mishap], known.get("steps")) and list(known["steps"])
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error

@@ -141,7 +141,8 @@ class Record:
         record = cls(path, memory.rows, memory.seconds, ranks=ranks)
         record.saved_step = found.step
         if record.rows and ranks.first:  # a crash between checkpoint and table leaves it short
-            write_results(path / "results.csv", record.rows)
+            with contextlib.suppress(CheckpointError):  # it is said when the next row is due
+                write_results(path / "results.csv", record.rows)
         return record
 
     def back(self, state: State) -> None:
