@@ -3,6 +3,8 @@
 import os
 import signal
 import sys
+from io import TextIOWrapper
+from traceback import walk_tb
 from types import FrameType
 
 
@@ -10,6 +12,13 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command and leave with its exit status."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupted)
+    if (
+        signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    ):  # what is open is closed, folders removed
+        signal.signal(signal.SIGTERM, _terminated)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names may hold what the terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(_status(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -17,13 +26,38 @@ def _status(arguments: list[str]) -> int:
     """Exit status of a command; an expected mistake becomes one line on standard error."""
     try:
         return _answered(arguments)
-    except KeyboardInterrupt:
-        return _stopped()
+    except KeyboardInterrupt as stop:
+        from striate.errors import Terminated
+
+        return _stopped(143 if isinstance(stop, Terminated) else 130)
     except BrokenPipeError:
         from striate.cli.output import silence
 
         silence(sys.stdout, sys.stderr)  # the reader has gone: nobody to tell
         return 141
+    except OSError as error:
+        *_, (frame, _) = walk_tb(error.__traceback__)
+        if not frame.f_globals.get("__name__", "").startswith("click"):
+            raise
+        from striate.cli.output import silence
+
+        silence(sys.stdout)  # its help, which click prints itself, cannot be written
+        print(
+            f"striate: standard output cannot be written ({error.strerror}); send it elsewhere",
+            file=sys.stderr,
+        )
+        return 2
+
+
+def _terminated(_signum: int, _frame: FrameType | None) -> None:
+    """SIGTERM is an exception too, once; while PyTorch is imported it ends the process at once."""
+    from striate.errors import Terminated
+
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    spec = getattr(sys.modules.get("torch"), "__spec__", None)
+    if getattr(spec, "_initializing", False):
+        os._exit(_stopped(143))
+    raise Terminated
 
 
 def _interrupted(signum: int, frame: FrameType | None) -> None:
@@ -34,10 +68,10 @@ def _interrupted(signum: int, frame: FrameType | None) -> None:
     signal.default_int_handler(signum, frame)
 
 
-def _stopped() -> int:
+def _stopped(status: int = 130) -> int:
     echoed = "\n" if sys.stderr.isatty() else ""  # ^C stands there
     print(f"{echoed}striate: stopped", file=sys.stderr, flush=True)
-    return 130
+    return status
 
 
 def _answered(arguments: list[str]) -> int:

@@ -20,7 +20,7 @@ from striate.data.cache import store
 from striate.data.copies import copies
 from striate.data.dataset import Data
 from striate.data.decoding import Split
-from striate.data.files import shown
+from striate.data.files import expanded, shown
 from striate.data.groups import absolute, check_rule
 from striate.data.listing import WHOLE, Fault, Listing, Options, Part
 from striate.data.pictures import Limits
@@ -93,7 +93,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
     named = path in builtin.NAMES or is_address(path)
     return Data(
         origin={
-            "path": str(path) if named else str(Path(path).expanduser().absolute()),
+            "path": str(path) if named else str(expanded(path).absolute()),
             "named": named,
             "val": val,
             "split": absolute(split),
@@ -158,7 +158,7 @@ def _listing(path: str | os.PathLike[str], options: Options) -> Listing:
         return builtin.read(path, options)
     if is_address(path):
         return shards.read(byteranges.place(path), options)
-    where = Path(path).expanduser()
+    where = expanded(path)
     try:
         there = where.exists()
     except OSError as error:

@@ -12,7 +12,14 @@ from torch import nn
 
 from striate import plan as plan_room
 from striate.data import Data
-from striate.errors import CheckpointError, DataError, RecipeError, StriateError, UsageError
+from striate.errors import (
+    CheckpointError,
+    DataError,
+    RecipeError,
+    StriateError,
+    Terminated,
+    UsageError,
+)
 from striate.metrics.scores import shown
 from striate.runs import Run, checkpoint, folder
 from striate.runs.config import Config, structure
@@ -224,7 +231,7 @@ def _train(job: Job, state: State, record: Record, start: nn.Module | None) -> F
     except (
         KeyboardInterrupt
     ) as error:  # before the loop or after it; within it a signal is waited for
-        terminated = isinstance(error, interrupt.Terminated)
+        terminated = isinstance(error, Terminated)
         signum = signal.SIGTERM if terminated else signal.SIGINT
         raise record.stopped(state, signum) from None
 

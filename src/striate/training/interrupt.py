@@ -11,11 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from striate.errors import Stopped
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM outside the steps of a training; an exception like that of Ctrl-C, which nothing takes for an error."""
+from striate.errors import Stopped, Terminated
 
 
 class Asked:
@@ -35,10 +31,10 @@ def terminable(begun: Sequence[Path] = ()) -> Generator[list[Path]]:
         Stopped: SIGTERM came, and nothing within the block made more of it.
     """
     folders = list(begun)
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    if threading.current_thread() is not threading.main_thread():
         yield folders
         return
+    before = signal.getsignal(signal.SIGTERM)
 
     def end(_signum: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -55,7 +51,7 @@ def terminable(begun: Sequence[Path] = ()) -> Generator[list[Path]]:
         said = ways[0] if ways else "nothing is left of it"
         raise Stopped(f"stopped before the first step; {said}", signal.SIGTERM) from None
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

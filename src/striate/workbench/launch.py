@@ -23,7 +23,7 @@ from striate import errors
 from striate import plan as plan_room
 from striate.errors import PeerError, Stopped, StriateError, UsageError
 from striate.runs.folder import write_json
-from striate.training import ranks
+from striate.training import interrupt, ranks
 
 RESTARTS = 3
 WORKER = "striate.workbench.worker"
@@ -53,7 +53,7 @@ def launch(job: Mapping[str, Any], count: int, device: str) -> Path:
         StriateError: what a single process would raise.
     """
     _check(count, plan_room.device(device))
-    with tempfile.TemporaryDirectory(prefix="striate-") as name:
+    with interrupt.terminable(), tempfile.TemporaryDirectory(prefix="striate-") as name:
         folder = Path(name)
         write_json(folder / JOB, dict(job))
         with _environment(count), _handlers():
@@ -74,7 +74,7 @@ def _check(count: int, device: str) -> None:
 
 def _run(folder: Path, count: int) -> StriateError:
     """Run all processes to their end; what is to be said where they left no outcome."""
-    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -88,6 +88,7 @@ def _run(folder: Path, count: int) -> StriateError:
         rdzv_endpoint="localhost:0",
         local_addr="localhost",
         max_restarts=RESTARTS,
+        logs_specs=DefaultLogsSpecs(log_dir=str(folder)),  # else it leaves a folder of its own
     )
     try:
         elastic_launch(config, sys.executable)("-m", WORKER, str(folder))

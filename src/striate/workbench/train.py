@@ -202,7 +202,7 @@ def _same_data(run: Path, data: str | Path | Data) -> bool:
         where = Config.read(run).data["origin"].get("path")
     except CheckpointError:
         return False
-    return where in (str(data), str(Path(data).expanduser().absolute()))
+    return where in (str(data), str(Path(data).absolute()))
 
 
 def _gone_on(path: Path, own: nn.Module | None, progress: Progress, here: ranks.Alone) -> Fitted:
