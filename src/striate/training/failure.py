@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from striate.probe import scales
+from striate.training.optim import recipe_rate
 from striate.training.state import BrokenStepError, State
 
 
@@ -23,7 +24,7 @@ def broken_step(state: State, x: Tensor, loss: float, norm: float) -> BrokenStep
     """
     gradients = {n: p.grad for n, p in state.net.named_parameters() if p.grad is not None}
     bad = [name for name, grad in gradients.items() if not torch.isfinite(grad).all()]
-    lr = state.opt.param_groups[0]["lr"]
+    lr = recipe_rate(state.opt)
     first = bad[-1] if bad else "none of the parameters alone"
     layer = first_broken_layer(state.net, x)
     within = f", the output of {layer} too" if layer else ""
@@ -78,7 +79,7 @@ def check_weights(state: State) -> None:
     """
     for name, tensor in state.net.state_dict().items():
         if isinstance(tensor, Tensor) and not torch.isfinite(tensor).all():
-            lr = state.opt.param_groups[0]["lr"]
+            lr = recipe_rate(state.opt)
             raise BrokenStepError(
                 f"step {state.step}: {name} holds values that are no finite numbers "
                 f"(learning rate {lr:.3g}). Train anew with a smaller lr, or clip=1",

@@ -80,7 +80,7 @@ def find_rate(
     recipe = settle(recipe, data, own_net=net is not None)
     spec, tried = chosen_net(net, recipe, data)
     with randomness.own_randomness():
-        first_weights(tried, recipe, progress)
+        first_weights(tried, recipe, progress, data.classes)
         job = prepare(Path(), data, recipe, spec, tried, progress)
         state = State.begin(copy.deepcopy(tried), recipe.model_copy(update={"ema": None}), job.plan)
         blind = Health(Path(), 0, job.plan, progress.say)

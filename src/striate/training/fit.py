@@ -85,6 +85,11 @@ def fit(
     recipe = settle(recipe, data, own_net=net is not None)
     check(recipe, out)
     named(data.task).refuse(recipe, own_net=net is not None)
+    if recipe.class_weights == recipe.sampling == "balanced":
+        progress.say(
+            "class_weights=balanced and sampling=balanced both make up for rare classes, which is done "
+            "twice now: leave one of them out"
+        )
     spec, trained = chosen_net(net, recipe, data)
     ahead = examine(trained, recipe, data) if examine else Outlook()
     for line in ahead.findings:
@@ -99,7 +104,7 @@ def fit(
         around.enter_context(deterministic(recipe.deterministic))
         with _nothing_left_behind(path):
             restarts.mark(path)
-            first_weights(trained, recipe, progress)
+            first_weights(trained, recipe, progress, data.classes)
             start = copy.deepcopy(trained)
             job = prepare(path, data, recipe, spec, trained, progress, ahead, ranks)
             folder.write_text(path / "args.yaml", recipe.as_yaml())
@@ -171,7 +176,7 @@ def resume(
         batches = training_batches(data, recipe, plan.device, config.preprocessing, ranks)
         task = named(data.task).of(data, recipe)
         job = Job(path, data, recipe, config, plan, batches, task, progress, ranks)
-        start = _start(trained, recipe, progress, needed=found is None)
+        start = _start(trained, recipe, progress, data.classes, needed=found is None)
         job, state, record = following.begin(job, trained, found)
         progress.say(f"going on after step {state.step:,}" + job.of_all())
         return _train(job, state, record, start)
@@ -195,10 +200,17 @@ def check(recipe: Recipe, out: Path) -> None:
     folder.check_parent(out)
 
 
-def _start(net: nn.Module, recipe: Recipe, progress: Progress, *, needed: bool) -> nn.Module | None:
+def _start(
+    net: nn.Module,
+    recipe: Recipe,
+    progress: Progress,
+    classes: Sequence[str] = (),
+    *,
+    needed: bool,
+) -> nn.Module | None:
     """The net as the training began; None where its first weights are gone and a checkpoint has newer ones."""
     try:
-        first_weights(net, recipe, progress)
+        first_weights(net, recipe, progress, classes)
     except StriateError:
         if needed:
             raise
@@ -218,7 +230,9 @@ def _finished(run: Run) -> Fitted:
     start = None
     if not run.config.net.own:
         recipe = same_recipe(run.path, run.config)
-        start = _start(chosen_net(None, recipe, data)[1], recipe, Progress(), needed=False)
+        start = _start(
+            chosen_net(None, recipe, data)[1], recipe, Progress(), data.classes, needed=False
+        )
     return Fitted(run, data, run.held(data, data.held_out), test, start)
 
 
@@ -271,7 +285,7 @@ def steps(job: Job, state: State, record: Record) -> None:
         def after_epoch(state: State, epoch: int) -> None:
             row = record.after_epoch(state, epoch, held, job)
             share = setting.place(state).share
-            left = row["seconds"] * (1 - share) / share
+            left = record.spent() * (1 - share) / share
             job.progress.say(
                 f"epoch {epoch + 1}{f'/{recipe.epochs}' if recipe.epochs else ''}  "
                 f"loss {row['train_loss']:.4f}  {job.data.held_out} {_watched(row)}  "

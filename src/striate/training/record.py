@@ -21,6 +21,7 @@ from striate.runs.checkpoint import Checkpoint
 from striate.runs.config import Config
 from striate.runs.items import Held, natural_sizes, write_items, write_table
 from striate.tasks import Task
+from striate.training import optim
 from striate.training.batches import Batches
 from striate.training.board import Board
 from striate.training.failure import before_update, check_weights, failed_layer
@@ -93,6 +94,7 @@ class Record:
     path: Path
     rows: list[Row] = field(default_factory=list[Row])
     seconds: float = 0.0  # spent before `started`
+    ended: float = 0.0  # what had been spent when the last epoch ended
     started: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
     saved_step: int = -1
@@ -122,7 +124,9 @@ class Record:
         if not self.ranks.first:
             return
         check_weights(state)
-        memory = {**state.memory(), "rows": self.rows, "seconds": self.spent()}
+        memory = {
+            **state.memory(), "rows": self.rows, "seconds": self.spent(), "ended": self.ended,
+        }  # fmt: skip
         self.saved = time.monotonic()
         try:
             checkpoint.save(self.path, Checkpoint(state.step, state.tensors(), memory, merit))
@@ -138,7 +142,7 @@ class Record:
     def restore(cls, path: Path, found: Checkpoint, state: State, ranks: Alone) -> "Record":
         """Put a checkpoint back into a training's state, and give the record that goes with it."""
         memory = state.go_back(path, found)
-        record = cls(path, memory.rows, memory.seconds, ranks=ranks)
+        record = cls(path, memory.rows, memory.seconds, ranks=ranks, ended=memory.epochs_ended)
         record.saved_step = found.step
         if record.rows and ranks.first:  # a crash between checkpoint and table leaves it short
             with contextlib.suppress(CheckpointError):  # it is said when the next row is due
@@ -155,7 +159,8 @@ class Record:
         found = self.ranks.same(found, state.net)
         if found is None:
             raise CheckpointError(f"{self.path}: its checkpoints are gone; train anew")
-        self.rows, self.saved_step = state.go_back(self.path, found).rows, found.step
+        memory = state.go_back(self.path, found)
+        self.rows, self.saved_step, self.ended = memory.rows, found.step, memory.epochs_ended
         if self.rows:
             self._write_table()
 
@@ -197,6 +202,7 @@ class Record:
     def after_epoch(self, state: State, epoch: int, held: Arrays, job: Job) -> Row:
         """Answer the held-out items, add a row to results.csv, write a checkpoint."""
         found = _answered(state, held, job)
+        spent = self.spent()
         values = found.meter.values()
         totals, items = (
             state.totals,
@@ -204,18 +210,19 @@ class Record:
         )  # of none where every step was left out
         row = {
             "epoch": epoch + 1,
-            "lr": state.opt.param_groups[0]["lr"],
+            "lr": optim.recipe_rate(state.opt),
             "train_loss": totals.loss / items,
             **{f"train_{name}": value / items for name, value in totals.counts.items()},
             **{f"train_{name}": value / items for name, value in totals.parts.items()},
             **({"val_loss": found.loss / found.items} if job.task.held_loss else {}),
             **{f"val_{name}": value for name, value in values.items()},
-            "seconds": self.spent(),
+            "seconds": spent - self.ended,
             "items_per_second": totals.items / max(totals.seconds, 1e-9),
             "waiting": totals.waited / max(totals.seconds, 1e-9),
             **({"skipped": state.scale.skipped} if state.scale else {}),
         }
         self.rows.append(row)
+        self.ended = spent
         # A test split is watched, never chosen by: without a validation split there is no merit, and what
         # waits for a smaller loss looks at the training's own.
         chosen_by = job.data.held_out == "val"

@@ -94,6 +94,15 @@ class Memory:
     parts: int
     rows: list[dict[str, float]]
     seconds: float
+    ended: float | None = (
+        None  # None in a checkpoint of an earlier version, whose rows added the seconds up
+    )
+
+    @property
+    def epochs_ended(self) -> float:
+        """Seconds that had been spent when the last epoch ended."""
+        last = self.rows[-1].get("seconds", 0.0) if self.rows else 0.0
+        return last if self.ended is None else self.ended
 
 
 @dataclass

@@ -82,6 +82,7 @@ def load(
     *,
     generator: torch.Generator | None = None,
     source: str | None = None,
+    head: bool = True,
 ) -> Loaded:
     """Put weights into a net, in place.
 
@@ -91,6 +92,7 @@ def load(
         weights: a file, a run folder or a published name.
         generator: source of the first weights of what the file does not hold.
         source: what messages call the weights; as given if not said.
+        head: False where the file's classes are others, so that the heads of a net of ours start anew.
 
     Raises:
         CheckpointError: a tensor missing, left over or of another shape, or a value that is no number.
@@ -108,7 +110,7 @@ def load(
     fit.kinds(source)
     if isinstance(net, Backbone):
         fit.auxiliary({path.partition(".")[0] for path in type(net).auxiliary_heads})
-        fit.classes((net.head, *net.auxiliary_heads))
+        fit.classes((net.head, *net.auxiliary_heads), keep=head)
         fit.channels(f"{net.stem}.weight")
     fit.check(source)
     if fit.anew and isinstance(net, Backbone):
@@ -188,15 +190,20 @@ class _Fit:
             self.notes.append(f"{len(lacking)} tensors of auxiliary heads start anew")
             self.anew |= lacking
 
-    def classes(self, heads: Iterable[str]) -> None:
-        """A head with another number of outputs starts anew."""
+    def classes(self, heads: Iterable[str], *, keep: bool = True) -> None:
+        """A head with another number of outputs, or for other classes, starts anew."""
         for head in heads:
             old, new = (side.get(f"{head}.weight") for side in (self.given, self.have))
-            if old is None or new is None or old.shape[1:] != new.shape[1:] or len(old) == len(new):
+            if old is None or new is None or old.shape[1:] != new.shape[1:]:
                 continue
-            self.notes.append(
-                f"{head} has {len(new)} outputs, the file's {len(old)}: it starts anew, the rest is loaded"
+            if keep and len(old) == len(new):
+                continue
+            why = (
+                f"{head} has {len(new)} outputs, the file's {len(old)}"
+                if len(old) != len(new)
+                else f"{head} has outputs for other classes than the file's"
             )
+            self.notes.append(f"{why}: it starts anew, the rest is loaded")
             self.anew |= {name for name in self.have if name.startswith(f"{head}.")}
             self.given = {name: t for name, t in self.given.items() if name not in self.anew}
 
