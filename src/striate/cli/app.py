@@ -117,6 +117,11 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
             )
         count = read_recipe("quick", {"devices": devices}).devices
         with progress.shown() as told:
+            if (resume / "folds.json").exists():
+                from striate.workbench.folds import resume_folds
+
+                found = resume_folds(resume, progress=told)
+                return emit(found.as_dict(), found.as_text(), json=asked.json)
             run = resumed(resume, net=net, devices=count, progress=told, allow=asked.allow_change)
         return emit(run.as_dict(), run.as_text(), json=asked.json)
     if asked.allow_change:
