@@ -81,7 +81,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
     check_rule(split)
     patterns = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     limits = Limits(tuple(name.upper() for name in formats), max_pixels, depth.check(levels))
-    options = Options(patterns, limits, store(cache), layout, task)
+    options = Options(patterns, limits, store(cache), layout, task, broken == "skip")
     when = policy(broken)
     listing = _listing(path, options)
     if listing.task == "classify" and len(listing.classes) < 2:
