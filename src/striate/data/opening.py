@@ -100,7 +100,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
             "seed": seed,
             "ignore": list(patterns),
             "broken": broken,
-            "cache": None if cache is None else str(cache),
+            "cache": None if cache is None else str(Path(cache).absolute()),
             "formats": list(limits.formats),
             "layout": layout,
             "task": task,

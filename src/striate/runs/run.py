@@ -28,6 +28,7 @@ from striate.runs.config import Config, check_tensors, checked, structure
 from striate.runs.folder import SEAL, read_bytes, read_json, unsealed, write_json
 from striate.runs.items import Held, natural_sizes, read_table, write_items
 from striate.runs.predictions import Folder, Prediction, predicted
+from striate.runs.trained import seen
 from striate.tasks import Task, named
 
 HEADER = 2**25  # bytes that a file of weights may have beside them
@@ -162,7 +163,8 @@ class Run(Result):
             checked(Summary, content)
         except ValueError as error:
             raise CheckpointError(f"{path} is damaged: {error}") from error
-        return {key: value for key, value in content.items() if key != "format"}
+        rest = {key: value for key, value in content.items() if key != "format"}
+        return {**rest, "run": str(self.path)}  # where it is now
 
     def history(self) -> list[dict[str, float]]:
         """Rows of results.csv, one an epoch."""
@@ -196,8 +198,29 @@ class Run(Result):
         split = split or _evaluated(opened)
         if leaks == "stop" and split != "train":
             _refuse_leaks(opened)
+        learned = self._learned(opened, split)
+        if learned and leaks == "stop":
+            raise GateError(
+                f"{opened.path}: {_counted(learned, opened, split)}, so what is scored was learned from: take them "
+                "out, or score them all the same with --leaks keep"
+            )
         held = self.held(opened, split)
+        if learned:
+            note = f"{_counted(learned, opened, split)}, which flatters these scores"
+            scores = replace(held.scores, notes=(*held.scores.notes, note))
+            held = replace(held, scores=scores)
         return self._with_evaluation(held, opened, split)
+
+    def _learned(self, opened: Data, split: str) -> list[int]:
+        """Items of a split that the net learned from, found by content; none of the training split itself.
+
+        A run of a version that did not keep what it learned from tells by its own data alone.
+        """
+        trained = self.config.data.get("trained")
+        own = opened.fingerprint == self.config.data["fingerprint"]
+        if not isinstance(trained, str) or own or split not in opened.splits:
+            return []
+        return seen(self.path, trained, opened.splits[split])
 
     def _with_evaluation(self, held: Held, opened: Data, split: str) -> Scores:
         """Scores, kept in the run's folder where that can be written; where it cannot, they say so."""
@@ -208,7 +231,8 @@ class Run(Result):
         try:
             out.mkdir(exist_ok=True)
             write_items(out / f"{stem}.csv", held)
-            write_json(out / f"{stem}.json", held.scores.as_dict())
+            where = {"run": str(self.path.absolute())}  # whatever folder it is read from
+            write_json(out / f"{stem}.json", {**held.scores.as_dict(), **where})
         except (OSError, CheckpointError) as error:
             note = f"these scores are not kept: {error}"
             return replace(held.scores, notes=(*held.scores.notes, note))
@@ -454,6 +478,13 @@ def _refuse_leaks(data: Data) -> None:
             f"{data.path}: {len(data.leaks):,} pictures are in more than one split ({pairs}), so what is scored "
             "was learned from: take them out and train anew, or score them all the same with --leaks keep"
         )
+
+
+def _counted(learned: list[int], data: Data, split: str) -> str:
+    """How many items of a split the net learned from, and the first of them."""
+    names = data.splits[split].names
+    some = ", ".join(names[i] for i in learned[:5])
+    return f"{len(learned):,} of {len(names):,} items of {split} are what this run was trained on ({some})"
 
 
 def _files(paths: Iterable[str | Path]) -> Iterator[Path]:

@@ -24,6 +24,7 @@ from striate.models.unsupervised import Unsupervised
 from striate.plan import Plan
 from striate.runs.config import Config, NetSpec, structure
 from striate.runs.preprocessing import Preprocessing
+from striate.runs.trained import write_trained
 from striate.tasks import Task, named
 from striate.training import feeding, frozen, streams
 from striate.training import seed as randomness
@@ -99,6 +100,7 @@ def prepare(
             "layout": data.layout,
             "fingerprint": data.fingerprint,
             "splits": {name: len(split) for name, split in data.splits.items()},
+            "trained": write_trained(path, data),
         },
         plan=plan.as_dict(),
         tiling=ahead.tiling.as_dict() if ahead.tiling else {},

@@ -312,7 +312,7 @@ class Record:
         scored = held.scores.as_dict()
         summary: dict[str, Any] = {
             "format": 2,
-            "run": str(self.path),
+            "run": str(self.path.absolute()),
             "task": job.task.name,
             "net": job.config.net.name,
             "epochs": len(self.rows),

@@ -325,7 +325,8 @@ def _write(path: Path, held: Sequence[Held], whole: Meter, found: Folds) -> None
     np.savez(answers, **arrays)
     folder.write_bytes(path / "answers.npz", answers.getvalue())
     folder.write_text(path / "report.html", found.page())
-    folder.write_sealed(path / "summary.json", {"format": FORMAT, **found.as_dict()})
+    here = {"folder": ".", "runs": [str(Path(run).relative_to(path)) for run in found.runs]}
+    folder.write_sealed(path / "summary.json", {"format": FORMAT, **found.as_dict(), **here})
 
 
 def _cell(value: Any) -> Any:

@@ -164,6 +164,8 @@ def train_with(
     """
     if own is None and recipe.net is not None and ":" in recipe.net:
         own, recipe = nets.own(recipe.net), recipe.model_copy(update={"net": None})
+    if recipe.weights and Path(recipe.weights).exists():  # a run is gone on with from any folder
+        recipe = recipe.model_copy(update={"weights": str(Path(recipe.weights).absolute())})
     with ranks.joined() as here:
         if here.first:
             check(recipe, out)
