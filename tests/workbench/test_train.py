@@ -60,7 +60,7 @@ def test_the_run_folder_is_complete(fitted):
     names = {p.name for p in path.iterdir()}
     assert names == {
         "model.safetensors", "config.json", "args.yaml", "results.csv", "items.csv",
-        "checkpoints", "report.html", "summary.json", "health.csv",
+        "checkpoints", "report.html", "summary.json", "health.csv", "trained.bin",
         "movement.csv",
     }  # fmt: skip
     assert path.parts[-2:] == ("classify", "shapes-lenet5")
@@ -456,7 +456,7 @@ def test_a_disk_that_fills_up_keeps_the_last_checkpoint(shapes, tmp_path, monkey
 
     monkeypatch.setattr(checkpoint, "_write_synced", filling)
     with pytest.raises(
-        CheckpointError, match=r"cannot be written .*go on with --resume|disk is full"
+        CheckpointError, match=r"cannot be written .*go on with striate train --resume|disk is full"
     ):
         trained(shapes, tmp_path)
     monkeypatch.setattr(checkpoint, "_write_synced", whole)
