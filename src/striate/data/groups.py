@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from striate.data import tables
-from striate.data.files import shown
+from striate.data.files import expanded, shown
 from striate.data.layouts.lookup import Lookup
 from striate.data.listing import ASSIGNED
 from striate.data.sources import I64
@@ -51,7 +51,7 @@ def _of_table(rule: str) -> tuple[Path, str] | None:
 def absolute(rule: str) -> str:
     """The same rule wherever it is read from."""
     found = _of_table(rule)
-    return rule if found is None else f"{found[0].expanduser().absolute()}:{found[1]}"
+    return rule if found is None else f"{expanded(found[0]).absolute()}:{found[1]}"
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def column(names: Sequence[str], rule: str) -> Column | None:
         return None
     path, wanted = found
     try:
-        table = tables.read(path.expanduser())
+        table = tables.read(expanded(path))
     except DataError as error:
         reason = str(error).partition("cannot be opened: ")[2] or error
         raise DataError(
@@ -98,7 +98,7 @@ def column(names: Sequence[str], rule: str) -> Column | None:
     if missing is not None:
         raise DataError(f"{path} has no row for {missing}; its first column names the files")
     given = tuple(word for word in words if word is not None)
-    return Column(given, str(path.expanduser().absolute()), header[k], table.sha256)
+    return Column(given, str(expanded(path).absolute()), header[k], table.sha256)
 
 
 def _matched(names: Sequence[str], table: tables.Table, k: int) -> list[str | None]:

@@ -43,6 +43,7 @@ class Options:
         store: where archives are unpacked.
         layout: the layout that was asked for, if one was: its name, and its settings behind a colon.
         task: the task that was asked for, if one was.
+        skip: whether what is damaged is done without, whatever its share.
     """
 
     ignore: tuple[str, ...]
@@ -50,6 +51,7 @@ class Options:
     store: Store
     layout: str | None = None
     task: str | None = None
+    skip: bool = False
 
     @property
     def settings(self) -> dict[str, str]:

@@ -219,7 +219,11 @@ def find_marked_run(out: Path) -> Path | None:
     """
     if not launched():
         return None
-    marks = [m for m in out.glob(f"*/*/{MARK}") if m.read_text(encoding="utf-8") == _launch()]
+    marks = [
+        m
+        for m in out.glob(f"*/*/{MARK}")
+        if m.read_text(encoding="utf-8", errors="replace") == _launch()
+    ]
     for folder in (m.parent for m in marks):
         if (folder / "config.json").exists():
             return folder

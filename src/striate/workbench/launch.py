@@ -27,6 +27,7 @@ from striate.errors import ArgumentError, PeerError, RecipeError, Stopped, Stria
 from striate.runs import Run
 from striate.runs.folder import write_json
 from striate.training import Recipe, check, distributed, read_recipe
+from striate.training.failures import terminable
 
 RESTARTS = 3
 WORKER = "striate.workbench.worker"
@@ -108,7 +109,7 @@ def launch(job: Mapping[str, Any], count: int, device: str) -> Path:
         StriateError: what a single process would raise.
     """
     _check(count, plan_room.device(device))
-    with tempfile.TemporaryDirectory(prefix="striate-") as name:
+    with terminable(), tempfile.TemporaryDirectory(prefix="striate-") as name:
         folder = Path(name)
         write_json(folder / JOB, dict(job))
         with _environment(count), _handlers():
@@ -129,7 +130,7 @@ def _check(count: int, device: str) -> None:
 
 def _run(folder: Path, count: int) -> StriateError:
     """Run all processes to their end; what is to be said where they left no outcome."""
-    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -143,6 +144,7 @@ def _run(folder: Path, count: int) -> StriateError:
         rdzv_endpoint="localhost:0",
         local_addr="localhost",
         max_restarts=RESTARTS,
+        logs_specs=DefaultLogsSpecs(log_dir=str(folder)),  # else it leaves a folder of its own
     )
     try:
         elastic_launch(config, sys.executable)("-m", WORKER, str(folder))
@@ -152,7 +154,7 @@ def _run(folder: Path, count: int) -> StriateError:
         rank, failure = error.get_first_failure()
         return PeerError(
             f"processes were lost {RESTARTS + 1} times, last number {rank} of {count} with status {failure.exitcode} (-9: "
-            "killed, often because the memory ran out); everything up to the last checkpoint is kept: go on with --resume"
+            "killed, often because the memory ran out); a training that had begun goes on from its last checkpoint with --resume"
         )
     return PeerError("the processes ended without a word")
 
