@@ -347,7 +347,7 @@ def trained(
     """A training of one epoch, without a report."""
     recipe = {"net": name, "epochs": 1, "plan": "default", "health": 0, **settings}
     opened = striate.open(blobs, val=0.5)
-    return fit(opened, read_recipe("quick", recipe), net=net, out=out, examine=estimate).run
+    return fit(opened, read_recipe("quick", recipe), net=net, out=out, estimate=estimate).run
 
 
 def test_pictures_of_one_size_leave_others_their_own(tmp_path):
