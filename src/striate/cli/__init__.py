@@ -12,9 +12,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command and leave with its exit status."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupted)
-    if (
-        signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    ):  # what is open is closed, folders removed
+    # SIGTERM closes what is open and removes folders; a launcher's processes it just ends.
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and "RANK" not in os.environ:
         signal.signal(signal.SIGTERM, _terminated)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # names may hold what the terminal cannot show

@@ -30,8 +30,11 @@ def terminable(begun: Sequence[Path] = ()) -> Generator[list[Path]]:
     Raises:
         Stopped: SIGTERM came, and nothing within the block made more of it.
     """
+    from striate.training.ranks import launched  # which listens to signals by this module
+
     folders = list(begun)
-    if threading.current_thread() is not threading.main_thread():
+    # A launcher ends the others by SIGTERM when one process is lost, and starts all again: that must stay quick.
+    if threading.current_thread() is not threading.main_thread() or launched():
         yield folders
         return
     before = signal.getsignal(signal.SIGTERM)

@@ -7,13 +7,15 @@ launch, whatever the launcher still starts. A process that is killed has none, s
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,11 @@ import torch
 
 from striate import errors
 from striate import plan as plan_room
-from striate.errors import PeerError, Stopped, StriateError, UsageError
+from striate.errors import CheckpointError, PeerError, Stopped, StriateError, UsageError
+from striate.runs import folder as folder_of
 from striate.runs.folder import write_json
 from striate.training import interrupt, ranks
+from striate.training.restarts import MARK
 
 RESTARTS = 3
 WORKER = "striate.workbench.worker"
@@ -53,14 +57,26 @@ def launch(job: Mapping[str, Any], count: int, device: str) -> Path:
         StriateError: what a single process would raise.
     """
     _check(count, plan_room.device(device))
+    begun = time.time()
     with interrupt.terminable(), tempfile.TemporaryDirectory(prefix="striate-") as name:
         folder = Path(name)
         write_json(folder / JOB, dict(job))
         with _environment(count), _handlers():
             ended = _run(folder, count)
         if not (folder / OUTCOME).exists():
+            _sweep(Path(job.get("out", "")), begun)
             raise ended
         return _read(json.loads((folder / OUTCOME).read_text(encoding="utf-8")))
+
+
+def _sweep(out: Path, begun: float) -> None:
+    """Remove run folders that the processes of this launch began and from which nothing can go on."""
+    for mark in out.glob(f"*/*/{MARK}"):
+        path = mark.parent
+        if (path / "config.json").exists() or mark.stat().st_mtime < begun - 1:
+            continue
+        with suppress(UsageError, CheckpointError), folder_of.lock(path):  # nobody else's either
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _check(count: int, device: str) -> None:
