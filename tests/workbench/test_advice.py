@@ -231,7 +231,7 @@ def test_a_net_that_fails_while_it_is_timed_is_one_line(shapes, tmp_path, monkey
 def test_a_name_that_is_taken_is_said_before_the_data_are_opened(shapes, tmp_path, monkeypatch):
     path = trained(shapes, tmp_path, epochs=1, name="mine")
     module = sys.modules["striate.workbench.train"]
-    monkeypatch.setattr(module, "opened", lambda *_: pytest.fail("the data were opened"))
+    monkeypatch.setattr(module, "open_data", lambda *_: pytest.fail("the data were opened"))
     with pytest.raises(UsageError, match=f"{path} is there already: choose another --name"):
         trained(shapes, tmp_path, name="mine")
     for bad in ("", ".a", "a/b", "a\nb", "ä" * 101, "a\0b"):

@@ -58,6 +58,8 @@ def _handlers() -> Generator[None]:
         (signal.SIGINT, signal.default_int_handler, _interrupted),
         (signal.SIGTERM, signal.SIG_DFL, _terminated),  # what is open is closed, folders removed
     )
+    if "RANK" in os.environ:  # SIGTERM just ends a launcher's processes
+        ours = ours[:1]
     replaced = [(number, usual) for number, usual, _ in ours if signal.getsignal(number) is usual]
     for number, _, handler in ours:
         if any(number == each for each, _ in replaced):

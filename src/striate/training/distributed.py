@@ -12,17 +12,20 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable, Generator, Mapping
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from striate import plan as plan_room
+from striate.errors import Stopped, Terminated
 from striate.runs.checkpoint import Checkpoint
 from striate.tasks import Learned
 from striate.training.failures import Interrupt
@@ -179,6 +182,41 @@ ALONE = Alone()
 def launched() -> bool:
     """Whether a launcher such as torchrun started this process."""
     return all(name in os.environ for name in LAUNCHER)
+
+
+@contextmanager
+def terminable(begun: Sequence[Path] = ()) -> Generator[list[Path]]:
+    """Let SIGTERM end the block as an exception, so that what is half made is removed.
+
+    Args:
+        begun: the run folder, where it is there already; the block adds the one that it makes.
+
+    Raises:
+        Stopped: SIGTERM came, and nothing within the block made more of it.
+    """
+    folders = list(begun)
+    # A launcher ends the others by SIGTERM when one process is lost, and starts all again: that must stay quick.
+    if threading.current_thread() is not threading.main_thread() or launched():
+        yield folders
+        return
+    before = signal.getsignal(signal.SIGTERM)
+
+    def end(_signum: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield folders
+    except Terminated:
+        for path in folders:
+            if not (path / "config.json").exists():  # from which nothing can go on
+                shutil.rmtree(path, ignore_errors=True)
+        ways = [f"go on with: striate train --resume {p}" for p in folders if p.exists()]
+        said = ways[0] if ways else "nothing is left of it"
+        raise Stopped(f"stopped before the first step; {said}", signal.SIGTERM) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

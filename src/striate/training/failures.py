@@ -5,10 +5,9 @@ and `oom` say what follows. At Ctrl-C or SIGTERM the step is finished and a chec
 second signal ends the process at once, and the last whole checkpoint is there all the same.
 """
 
-import shutil
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from striate.errors import CheckpointError, NumericError, Stopped, Terminated, out_of_memory
+from striate.errors import CheckpointError, NumericError, out_of_memory
 from striate.probe import scales
 from striate.runs import folder
 from striate.runs.config import checked
@@ -297,40 +296,6 @@ class Interrupt:
     """The signal that asked for the end of the training, if one came."""
 
     signum: int | None = None
-
-
-@contextmanager
-def terminable(begun: Sequence[Path] = ()) -> Generator[list[Path]]:
-    """Let SIGTERM end the block as an exception, so that what is half made is removed.
-
-    Args:
-        begun: the run folder, where it is there already; the block adds the one that it makes.
-
-    Raises:
-        Stopped: SIGTERM came, and nothing within the block made more of it.
-    """
-    folders = list(begun)
-    if threading.current_thread() is not threading.main_thread():
-        yield folders
-        return
-    before = signal.getsignal(signal.SIGTERM)
-
-    def end(_signum: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        raise Terminated
-
-    signal.signal(signal.SIGTERM, end)
-    try:
-        yield folders
-    except Terminated:
-        for path in folders:
-            if not (path / "config.json").exists():  # from which nothing can go on
-                shutil.rmtree(path, ignore_errors=True)
-        ways = [f"go on with: striate train --resume {p}" for p in folders if p.exists()]
-        said = ways[0] if ways else "nothing is left of it"
-        raise Stopped(f"stopped before the first step; {said}", signal.SIGTERM) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -21,8 +21,7 @@ from striate.runs.config import Config, structure
 from striate.tasks import named
 from striate.training import callbacks, loop, reproducibility
 from striate.training.defaults import with_defaults
-from striate.training.distributed import ALONE, Alone, mark_run
-from striate.training.failures import terminable
+from striate.training.distributed import ALONE, Alone, mark_run, terminable
 from striate.training.logs import tensorboard
 from striate.training.prepare import (
     Estimate,
