@@ -95,6 +95,10 @@ class Stopped(StriateError):  # noqa: N818 - a signal is no error of the program
         self.exit_status = 128 + signum
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as an exception like that of Ctrl-C: nothing takes it for an error, and all that is open is closed."""
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error of Python, PyTorch or one of its libraries says that there was no memory left."""
     words = ("allocate memory", "out of memory", "bad_alloc", "could not create a memory")

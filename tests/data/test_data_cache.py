@@ -232,3 +232,45 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "own"))
     assert store().folder == tmp_path / "own"
     assert store(tmp_path / "named").folder == tmp_path / "named"
+
+
+def test_every_byte_of_a_manifest_counts(tmp_path):
+    from striate.data.cache import read_manifest, write_manifest
+
+    write_manifest(tmp_path, {"shape": [3, 8, 8], "crc32": 17, "broken": [[1, "cut"]]})
+    path = tmp_path / "manifest.json"
+    content, wanted = path.read_bytes(), read_manifest(tmp_path)
+    for bit in range(8 * len(content)):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        try:
+            found = read_manifest(tmp_path)
+        except (OSError, ValueError):
+            continue
+        assert found == wanted
+
+
+@pytest.mark.parametrize("place", ["arrays", "entry", "manifest"])
+def test_what_stands_in_the_place_of_an_entry_gives_way(tmp_path, place):
+    import os
+
+    cache = Store(tmp_path / "cache")
+    items = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
+
+    def kept():
+        return cache.keep("a" * 20, items.shape, items.dtype, iter([(items, {})])).images
+
+    if place == "manifest":
+        kept()
+        manifest = tmp_path / "cache" / "arrays" / ("a" * 20) / "manifest.json"
+        manifest.unlink()
+        os.mkfifo(manifest)
+        assert cache.find("a" * 20) is None
+    else:
+        path = tmp_path / "cache" / "arrays"
+        path = path if place == "arrays" else path / ("a" * 20)
+        path.parent.mkdir(parents=True)
+        path.write_text("a file")
+        assert cache.find("a" * 20) is None
+    assert np.array_equal(kept(), items)

@@ -477,3 +477,107 @@ def test_a_tar_of_class_folders_is_still_an_archive(cache, encoded, tmp_path):
 
 def test_rows_are_as_the_file_says():
     assert shards.ROW.itemsize == 61
+
+
+def wds(path: Path, encoded, count=8, *, name="{i:06}", label="{k}", ending=".cls", mixed=False):
+    """A tar of pictures, each with a class in another file of its name."""
+    pictures = [(f"{name.format(i=i)}.png", encoded(i)) for i in range(count)]
+    classes = [
+        (f"{name.format(i=i)}{ending}", label(i % 2) if callable(label) else label.format(k=i % 2).encode())
+        for i in range(count)
+    ]  # fmt: skip
+    members = (
+        [*pictures, *reversed(classes)]
+        if mixed
+        else [m for pair in zip(pictures, classes, strict=True) for m in pair]
+    )
+    tar(path, members)
+
+
+def npy(k: int) -> bytes:
+    out = io.BytesIO()
+    np.save(out, np.array(k))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"name": "n01.v{i}.crop"},
+        {"name": "folder.x/n01.v{i}"},
+        {"mixed": True},
+        {"name": "a.b{i}", "mixed": True},
+        {"ending": ".cls.txt"},
+        {"ending": ".label"},
+        {"ending": ".target"},
+        {"ending": ".id"},
+        {"ending": ".index"},
+        {"ending": ".txt"},
+        {"ending": ".json", "label": '{{"label": {k}, "width": 3}}'},
+        {"ending": ".json", "label": '{{"class_name": "{k}"}}'},
+        {"ending": ".json", "label": "{k}"},
+        {"ending": ".json", "label": '{{"cls": [{k}]}}'},
+        {"ending": ".npy", "label": npy},
+        {"label": "\ufeff{k}\r\n"},
+    ],
+    ids=str,
+)
+def test_keys_orders_and_classes_as_common_writers_have_them(cache, encoded, tmp_path, how):
+    wds(tmp_path / "wds" / "0.tar", encoded, **how)
+    there = data.open(tmp_path / "wds", val=0)
+    assert there.layout == "tar shards"
+    assert there.classes == ("0", "1")
+    assert len(there.splits["all"]) == 8
+    targets = there.arrays("all").targets
+    assert sorted(np.asarray(targets).tolist()) == [0] * 4 + [1] * 4
+    for i, name in enumerate(there.splits["all"].names):
+        number = int(next(word for word in name.replace("crop", "").split("/")[-1].replace("png", "").split(".")[::-1] if word).strip("vb"))  # fmt: skip
+        assert targets[i] == number % 2
+        assert sharded(there, "all").data(i) == encoded(number)
+
+
+def test_a_cls_counts_before_a_json_that_is_no_class(cache, encoded, tmp_path):
+    members = [
+        member
+        for i in range(6)
+        for member in (
+            (f"{i}.png", encoded(i)), (f"{i}.json", b'{"label": 7}'), (f"{i}.cls", b"%d" % (i % 2))
+        )
+    ]  # fmt: skip
+    tar(tmp_path / "wds" / "0.tar", members)
+    there = data.open(tmp_path / "wds", val=0)
+    assert there.classes == ("0", "1")
+    assert there.ignored == {".json": 6}
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"ending": ".txt", "label": lambda _k: os.urandom(6).hex().encode()}, r"are captions \(8 different ones of 8\)"),
+        ({"ending": ".json", "label": '{{"caption": "x", "width": 3}}'}, r"holds no class, .*it has caption, width, none of label"),
+        ({"ending": ".npy", "label": lambda _k: b"no"}, r"0.npy holds no class"),
+        ({"label": lambda _k: b""}, r"000000.cls holds no class, .*it is empty"),
+        ({"label": lambda _k: b"\x80\x04K\x01."}, r"000000.cls holds no class"),
+        ({"label": lambda _k: b"x" * 300}, r"has 300 bytes, a class at most 256"),
+        ({"ending": ".pyd", "label": lambda _k: b"\x80"}, r"beside pictures lies \.pyd; a class is looked for in"),
+    ],
+    ids=range(7),
+)  # fmt: skip
+def test_what_is_no_class_is_named_with_the_true_reason(cache, encoded, tmp_path, how, message):
+    wds(tmp_path / "wds" / "0.tar", encoded, **how)
+    with pytest.raises(DataError, match=message):
+        data.open(tmp_path / "wds")
+
+
+@pytest.mark.parametrize("cut", [3000, 100, 512 * 9])
+def test_one_cut_tar_costs_what_it_lost_where_that_is_allowed(cache, encoded, tmp_path, cut):
+    for k in range(3):
+        wds(tmp_path / "wds" / f"{k}.tar", encoded, 8)
+    os.truncate(tmp_path / "wds" / "1.tar", cut)
+    with pytest.raises(DataError, match=r"1\.tar.* (damaged tar|cut off).*"):
+        data.open(tmp_path / "wds", val=0)
+    there = data.open(tmp_path / "wds", val=0, broken="skip")
+    assert 16 <= len(there.splits["all"]) < 24
+    (fault,) = there.faults
+    assert "1.tar" in fault.places[0]
+    assert len(there.arrays("all").inputs) >= 16

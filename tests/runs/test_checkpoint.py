@@ -98,7 +98,7 @@ def test_a_newer_format_is_refused(tmp_path):
     path = save(tmp_path, 1)
     manifest = json.loads((path / "manifest.json").read_text())
     (path / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
-    with pytest.raises(CheckpointError, match="format 99, this version reads 2; update striate"):
+    with pytest.raises(CheckpointError, match="format 99, this version reads 3; update striate"):
         checkpoint.load(path)
 
 
@@ -132,7 +132,7 @@ def test_an_older_format_says_what_can_be_done(tmp_path):
     (path / "manifest.json").write_text(json.dumps(manifest | {"format": 1}))
     with pytest.raises(
         CheckpointError,
-        match="format 1, this version reads 2; go on with the striate that wrote it, or train anew",
+        match="format 1, this version reads 3; go on with the striate that wrote it, or train anew",
     ):
         checkpoint.newest(tmp_path)
 

@@ -65,7 +65,7 @@ def test_two_processes_leave_one_whole_run_and_one_document(two, shapes, tmp_pat
     names = {p.name for p in path.iterdir()}
     assert names == {
         "model.safetensors", "config.json", "args.yaml", "results.csv", "items.csv", "checkpoints",
-        "report.html", "summary.json", "health.csv", "movement.csv",
+        "report.html", "summary.json", "health.csv", "movement.csv", "trained.bin",
     }  # fmt: skip
     assert Run.load(path).config.versions["processes"] == "2"
     alone = striate.train(shapes, "lenet5", out=tmp_path, batch=8, plan="default", epochs=4)

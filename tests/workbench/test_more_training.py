@@ -130,7 +130,9 @@ def test_other_colours_train_and_predict(shapes, tmp_path, color):
 def test_a_budget_ends_in_time_with_the_rate_brought_down(shapes, tmp_path):
     done, said = trained(shapes, tmp_path, budget="0.8s", epochs=None)
     rows = done.run.history()
-    assert 0.5 < rows[-1]["seconds"] < 10  # of what would go on for a million epochs
+    assert (
+        0.5 < sum(row["seconds"] for row in rows) < 10
+    )  # of what would go on for a million epochs
     assert rows[-1]["lr"] < 0.5 * max(row["lr"] for row in rows)
     assert any(line.startswith("epoch 1  loss") for line in said)
 
@@ -144,7 +146,7 @@ def test_patience_ends_early(shapes, tmp_path):
 def test_folds_hold_out_everything_once(shapes, tmp_path):
     recipe = read_recipe("quick", {**QUICK, "epochs": 1})
     folds = train_folds(shapes, recipe, 3, out=tmp_path, name="f", progress=Progress())
-    assert [run.rpartition("-")[2] for run in folds.runs] == ["1of3", "2of3", "3of3"]
+    assert [run.rpartition("/")[2] for run in folds.runs] == ["1of3", "2of3", "3of3"]
     names = [set(striate.Run.load(run).open_data().splits["val"].names) for run in folds.runs]
     assert len(set.union(*names)) == sum(map(len, names)) == 90
     scores = folds.as_dict()["scores"]["accuracy"]

@@ -28,7 +28,7 @@ from striate.errors import (
     Stopped,
     UsageError,
 )
-from striate.runs import Run
+from striate.runs import Run, folder
 from striate.training import Progress, read_recipe
 from striate.training.recipe import Recipe
 from striate.workbench.train import resume, train_recipe
@@ -60,7 +60,7 @@ def test_the_run_folder_is_complete(fitted):
     names = {p.name for p in path.iterdir()}
     assert names == {
         "model.safetensors", "config.json", "args.yaml", "results.csv", "items.csv",
-        "checkpoints", "report.html", "summary.json", "health.csv",
+        "checkpoints", "report.html", "summary.json", "health.csv", "trained.bin",
         "movement.csv",
     }  # fmt: skip
     assert path.parts[-2:] == ("classify", "shapes-lenet5")
@@ -352,7 +352,7 @@ def test_a_test_split_is_watched_but_never_chosen_by(shapes, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 99}, r"has format 99, this version of striate reads 1: update striate"),
+        ({"format": 99}, r"has format 99, this version of striate reads 2: update striate"),
         ({"classes": None}, r"config\.json is damaged"),
         ({"preprocessing": {"size": 1}}, r"its preprocessing is damaged"),
         ({"weights": "0" * 64}, r"model\.safetensors is damaged: its SHA-256 is not the one"),
@@ -361,7 +361,7 @@ def test_a_test_split_is_watched_but_never_chosen_by(shapes, tmp_path):
 def test_a_run_that_is_newer_or_damaged(fitted, tmp_path, change, message):
     copy = shutil.copytree(fitted.run.path, tmp_path / "copy")
     config = json.loads((copy / "config.json").read_text())
-    (copy / "config.json").write_text(json.dumps(config | change))
+    folder.write_sealed(copy / "config.json", config | change)
     with pytest.raises(CheckpointError, match=message):
         Run.load(copy)
 
@@ -393,7 +393,7 @@ def test_a_config_never_names_code(fitted, tmp_path, monkeypatch, change):
     copy = shutil.copytree(fitted.run.path, tmp_path / "copy")
     config = json.loads((copy / "config.json").read_text())
     config["net"] |= change
-    (copy / "config.json").write_text(json.dumps(config))
+    folder.write_sealed(copy / "config.json", config)
     with pytest.raises(CheckpointError) as caught:
         Run.load(copy)
     assert caught.value.exit_status == 5
@@ -438,7 +438,7 @@ def test_a_pickle_is_never_read(fitted, tmp_path):
     (copy / "model.safetensors").write_bytes(content)
     config = json.loads((copy / "config.json").read_text())
     config["weights"] = hashlib.sha256(content).hexdigest()
-    (copy / "config.json").write_text(json.dumps(config))
+    folder.write_sealed(copy / "config.json", config)
     with pytest.raises(CheckpointError, match="is damaged"):
         Run.load(copy)
     assert not (tmp_path / "ran").exists()
@@ -458,7 +458,7 @@ def test_a_disk_that_fills_up_keeps_the_last_checkpoint(shapes, tmp_path, monkey
 
     monkeypatch.setattr(checkpoint, "_write_synced", filling)
     with pytest.raises(
-        CheckpointError, match=r"cannot be written .*go on with --resume|disk is full"
+        CheckpointError, match=r"cannot be written .*go on with striate train --resume|disk is full"
     ):
         trained(shapes, tmp_path)
     monkeypatch.setattr(checkpoint, "_write_synced", whole)

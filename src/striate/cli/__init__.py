@@ -3,6 +3,10 @@
 import os
 import signal
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from traceback import walk_tb
 from types import FrameType
 
 
@@ -10,29 +14,72 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and give its exit status; an expected mistake becomes one line on standard error."""
     words = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupted)
-    try:
-        from striate.cli.app import run
-
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names may hold what the terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
+    with _handlers():
         try:
-            return run([word for word in words if word != "--debug"])
-        except Exception as error:
-            status = None if debug else _status(error)
-            if status is None:
-                raise
-            return status
-    except KeyboardInterrupt:
-        return _stopped()
-    except BrokenPipeError:
-        from striate.cli.output import silence
+            from striate.cli.app import run
 
-        silence(sys.stdout, sys.stderr)  # the reader has gone: nobody to tell
-        return 141
+            try:
+                return run([word for word in words if word != "--debug"])
+            except Exception as error:
+                status = None if debug else _status(error)
+                if status is None:
+                    raise
+                return status
+        except KeyboardInterrupt as stop:
+            from striate.errors import Terminated
+
+            return _stopped(143 if isinstance(stop, Terminated) else 130)
+        except BrokenPipeError:
+            from striate.cli.output import silence
+
+            silence(sys.stdout, sys.stderr)  # the reader has gone: nobody to tell
+            return 141
+        except OSError as error:
+            *_, (frame, _) = walk_tb(error.__traceback__)
+            if not frame.f_globals.get("__name__", "").startswith("click"):
+                raise
+            from striate.cli.output import silence
+
+            silence(sys.stdout)  # its help, which click prints itself, cannot be written
+            print(
+                f"striate: standard output cannot be written ({error.strerror}); send it elsewhere",
+                file=sys.stderr,
+            )
+            return 2
+
+
+@contextmanager
+def _handlers() -> Generator[None]:
+    """Ctrl-C and SIGTERM as exceptions, where they have their usual handlers; those are there again afterwards."""
+    ours = (
+        (signal.SIGINT, signal.default_int_handler, _interrupted),
+        (signal.SIGTERM, signal.SIG_DFL, _terminated),  # what is open is closed, folders removed
+    )
+    if "RANK" in os.environ:  # SIGTERM just ends a launcher's processes
+        ours = ours[:1]
+    replaced = [(number, usual) for number, usual, _ in ours if signal.getsignal(number) is usual]
+    for number, _, handler in ours:
+        if any(number == each for each, _ in replaced):
+            signal.signal(number, handler)
+    try:
+        yield
     finally:
-        if before is signal.default_int_handler:
-            signal.signal(signal.SIGINT, before)
+        for number, usual in replaced:
+            signal.signal(number, usual)
+
+
+def _terminated(_signum: int, _frame: FrameType | None) -> None:
+    """SIGTERM is an exception too, once; while PyTorch is imported it ends the process at once."""
+    from striate.errors import Terminated
+
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    spec = getattr(sys.modules.get("torch"), "__spec__", None)
+    if getattr(spec, "_initializing", False):
+        os._exit(_stopped(143))
+    raise Terminated
 
 
 def _interrupted(signum: int, frame: FrameType | None) -> None:
@@ -43,10 +90,10 @@ def _interrupted(signum: int, frame: FrameType | None) -> None:
     signal.default_int_handler(signum, frame)
 
 
-def _stopped() -> int:
+def _stopped(status: int = 130) -> int:
     echoed = "\n" if sys.stderr.isatty() else ""  # ^C stands there
     print(f"{echoed}striate: stopped", file=sys.stderr, flush=True)
-    return 130
+    return status
 
 
 def _status(error: Exception) -> int | None:

@@ -18,6 +18,7 @@ from striate.cli.settings import Command, one_line, read
 from striate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from striate.report import Result
     from striate.runs import Run
 
 COMPLETION = "_STRIATE_COMPLETE"  # set by a shell that wants words to offer
@@ -151,13 +152,19 @@ class TrainOptions:
             )
 
 
-def _resume(path: Path, net: str | None, devices: str | None, allow: tuple[str, ...]) -> "Run":
+def _resume(path: Path, net: str | None, devices: str | None, allow: tuple[str, ...]) -> "Result":
     from striate.training import read_recipe
     from striate.workbench import launch, progress
-    from striate.workbench.train import resume
+    from striate.workbench.folds import is_folds, resume_folds
+    from striate.workbench.train import finished, resume
 
     count = read_recipe("quick", {"devices": devices}).devices
     with progress.display() as bars:
+        if is_folds(path):
+            return resume_folds(path, progress=bars)
+        done = finished(path, bars)
+        if done is not None:
+            return done
         run = launch.resume(path, net=net, devices=count, allow=allow)
         if run is None:
             run = resume(path, own=_own(net), progress=bars, allow=allow).run

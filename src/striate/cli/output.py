@@ -71,8 +71,9 @@ def emit(document: Mapping[str, Any] | Sequence[Any], text: str, *, json: bool) 
     Raises:
         UsageError: it cannot be written.
     """
-    line = json_module.dumps(document, ensure_ascii=False) if json else text
     stream = click.get_current_context().obj
+    plain = not str(getattr(stream, "encoding", None) or "").lower().startswith("utf")
+    line = json_module.dumps(document, ensure_ascii=plain) if json else text
     try:
         print(line, file=stream, flush=True)
     except BrokenPipeError:

@@ -21,7 +21,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
-from striate.data.cache import Store, gb, read_manifest, touch, write_manifest
+from striate.data.cache import Store, gb, read_manifest, remove, touch, write_manifest
 from striate.data.files import shown
 from striate.errors import DataError
 
@@ -88,7 +88,7 @@ def unpack(path: Path, store: Store, *, caps: Caps = Caps()) -> tuple[Path, dict
     home = store.folder / "archives" / key
     left = _whole(home)
     if left is None:
-        shutil.rmtree(home, ignore_errors=True)
+        remove(home)
         with store.making("archives", key) as folder, _named(path):
             _extract(path, folder, store, caps)
         left = _whole(home)

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from striate.data.files import shown
+from striate.data.files import read, shown
 from striate.errors import DataError
 
 VERSION = 2  # of the entries on disk and of the rules that decode pictures; a change makes all anew
@@ -31,6 +31,7 @@ ITEMS = "items.raw"
 LIMIT = 20 * 10**9  # bytes
 SPARE = 64 * 2**20  # bytes that stay free on the disk
 _DAY = 86_400.0  # seconds: what is left half-made or unpacked is safe from sweeping for so long
+_LONGEST = 2**30  # bytes of a manifest
 _BLOCK = 2**24  # bytes read at a time when checking
 
 Broken = dict[int, str]  # number of a picture -> why it cannot be read
@@ -59,7 +60,7 @@ class Store:
         try:
             stored = _mapped(entry, read_manifest(entry))
         except (OSError, ValueError, KeyError, TypeError):
-            shutil.rmtree(entry, ignore_errors=True)
+            remove(entry)
             return None
         touch(entry)
         return stored
@@ -132,11 +133,15 @@ class Store:
         """
         with self._writable():
             home = self.folder / kind
+            if not home.is_dir():
+                remove(home)  # a file, or nothing
             home.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix=f"making-{key[:16]}-", dir=home))
             try:
                 yield folder
                 _sync(folder)
+                if (home / key).exists() and not (home / key).is_dir():
+                    remove(home / key)
                 _rename(folder, home / key)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -161,13 +166,27 @@ def store(folder: str | os.PathLike[str] | None = None) -> Store:
         DataError: $STRIATE_CACHE_GB is no number of gigabytes.
     """
     named = folder or os.environ.get("STRIATE_CACHE")
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    home = os.environ.get("XDG_CACHE_HOME") or ("" if named else _home() / ".cache")
     given = os.environ.get("STRIATE_CACHE_GB")
     try:
         limit = int(float(given) * 10**9) if given else LIMIT
     except (ValueError, OverflowError) as error:
         raise DataError(f"$STRIATE_CACHE_GB is {given!r}, expected a number such as 20") from error
     return Store(Path(named) if named else Path(home) / "striate", limit)
+
+
+def _home() -> Path:
+    """The user's folder.
+
+    Raises:
+        DataError: neither $HOME nor the system's list of users names one.
+    """
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise DataError(
+            "no home folder is known for the cache: set $HOME or $STRIATE_CACHE, or name a folder with cache="
+        ) from error
 
 
 def gb(count: int) -> str:
@@ -187,7 +206,8 @@ def touch(entry: Path) -> None:
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     """The file that says what an entry holds; without it there is no entry."""
-    (folder / "manifest.json").write_text(json.dumps({"version": VERSION, **manifest}))
+    content = json.loads(json.dumps({"version": VERSION, **manifest}))
+    (folder / "manifest.json").write_text(json.dumps({**content, "sum": _sum(content)}))
 
 
 def read_manifest(entry: Path) -> dict[str, Any]:
@@ -197,10 +217,30 @@ def read_manifest(entry: Path) -> dict[str, Any]:
         OSError: there is none.
         ValueError: it is damaged or of another version.
     """
-    manifest = json.loads((entry / "manifest.json").read_text())
+    try:
+        manifest = json.loads(read(entry / "manifest.json", most=_LONGEST))
+    except DataError as error:
+        raise OSError(str(error)) from error
     if not isinstance(manifest, dict) or manifest.get("version") != VERSION:
         raise ValueError("another version")
-    return manifest
+    content = {key: value for key, value in manifest.items() if key != "sum"}
+    if manifest.get("sum") != _sum(content):
+        raise ValueError("damaged")
+    return content
+
+
+def _sum(content: dict[str, Any]) -> int:
+    """CRC-32 of a manifest's values."""
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode())
+
+
+def remove(entry: Path) -> None:
+    """Take away an entry, or whatever stands in its place."""
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            entry.unlink(missing_ok=True)
 
 
 def _write(

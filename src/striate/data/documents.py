@@ -181,7 +181,15 @@ def read_yaml(path: Path) -> Any:
         DataError: it cannot be read, is larger than 1 MB, has aliases, doubled keys or Python objects, or is no YAML;
             with the reason alone.
     """
-    text = _text(files.read(path, most=LARGEST_YAML))
+    return parse_yaml(_text(files.read(path, most=LARGEST_YAML)))
+
+
+def parse_yaml(text: str) -> Any:
+    """`read_yaml` of text.
+
+    Raises:
+        DataError: likewise.
+    """
     try:
         return yaml.load(text, Loader=_Plain)  # noqa: S506 - a safe loader with more refused
     except yaml.MarkedYAMLError as error:

@@ -2,6 +2,10 @@
 
 import os
 import stat
+import struct
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +18,11 @@ POINTER = b"version https://git-lfs"  # starts a file that Git LFS left in place
 POINTED = "a Git LFS pointer, not the file itself: fetch it with git lfs pull"
 LINK = "(link)"
 SPECIAL = "(special)"
+# What NumPy and zipfile raise of a file that is broken: its header is read as an expression of Python.
+UNSOUND = (
+    OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, SyntaxError, TypeError, KeyError,
+    AttributeError, OverflowError, MemoryError, struct.error, tokenize.TokenError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,20 @@ def _kind(entry: os.DirEntry[str]) -> str:
     if entry.is_dir(follow_symlinks=False):
         return "folder"
     return "file" if entry.is_file(follow_symlinks=False) else SPECIAL
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path whose ~ stands for the user's folder.
+
+    Raises:
+        DataError: there is no such user, or no folder of this one is known.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise DataError(
+            f"{shown(path)}: no home folder is known for it; name the whole path"
+        ) from error
 
 
 def walk(folder: Path, inside: str = "") -> Iterator[Entry]:
@@ -114,10 +137,11 @@ def read(path: Path, *, most: int = LARGEST, first: int = -1) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise DataError(f"cannot be opened: {error.strerror}") from error
+    facts = os.fstat(handle)
+    if not stat.S_ISREG(facts.st_mode):  # looked at first: a folder cannot be made a file object
+        os.close(handle)
+        raise DataError("no regular file")
     with os.fdopen(handle, "rb") as file:
-        facts = os.fstat(handle)
-        if not stat.S_ISREG(facts.st_mode):
-            raise DataError("no regular file")
         if facts.st_size > most:
             raise DataError(f"{facts.st_size:,} bytes; the limit is {most:,}")
         try:

@@ -45,6 +45,7 @@ class Options:
         layout: the layout that was asked for, if one was: its name, and its settings behind a colon.
         task: the task that was asked for, if one was.
         levels: the range of values of pictures of more than 8 bits, if it was said.
+        skip: whether what is damaged is done without, whatever its share.
     """
 
     ignore: tuple[str, ...]
@@ -53,6 +54,7 @@ class Options:
     layout: str | None = None
     task: str | None = None
     levels: Levels | None = None
+    skip: bool = False
 
     @property
     def settings(self) -> dict[str, str]:

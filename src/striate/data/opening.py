@@ -13,7 +13,7 @@ from striate.data.byteranges import is_address
 from striate.data.cache import store
 from striate.data.dataset import Data
 from striate.data.decoding import Split
-from striate.data.files import shown
+from striate.data.files import expanded, shown
 from striate.data.index import Listing, Options
 from striate.data.pictures import Limits
 from striate.data.splits import absolute, check_rule, check_share, with_splits
@@ -73,7 +73,9 @@ def open(  # noqa: PLR0913 - all of them are settings by name
     check_rule(split)
     patterns = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     limits = Limits(tuple(name.upper() for name in formats), max_pixels)
-    options = Options(patterns, limits, store(cache), layout, task, levels=depth.check(levels))
+    options = Options(
+        patterns, limits, store(cache), layout, task, depth.check(levels), skip=broken == "skip"
+    )
     when = policy(broken)
     listing = _listing(path, options)
     if listing.task == "classify" and len(listing.classes) < 2:
@@ -85,14 +87,14 @@ def open(  # noqa: PLR0913 - all of them are settings by name
     named = path in builtin.NAMES or is_address(path)
     return Data(
         origin={
-            "path": str(path) if named else str(Path(path).expanduser().absolute()),
+            "path": str(path) if named else str(expanded(path).absolute()),
             "named": named,
             "val": val,
             "split": absolute(split),
             "seed": seed,
             "ignore": list(patterns),
             "broken": broken,
-            "cache": None if cache is None else str(cache),
+            "cache": None if cache is None else str(Path(cache).absolute()),
             "formats": list(limits.formats),
             "layout": layout,
             "task": task,
@@ -151,7 +153,7 @@ def _listing(path: str | os.PathLike[str], options: Options) -> Listing:
         return builtin.read(path, options)
     if is_address(path):
         return shards.read(byteranges.place(path), options)
-    where = Path(path).expanduser()
+    where = expanded(path)
     try:
         there = where.exists()
     except OSError as error:

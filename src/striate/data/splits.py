@@ -18,7 +18,7 @@ from striate.data import documents
 from striate.data.broken import known_broken
 from striate.data.cache import Broken
 from striate.data.duplicates import copies_by_name, exact_groups
-from striate.data.files import shown
+from striate.data.files import expanded, shown
 from striate.data.index import ASSIGNED, WHOLE, Fault, Listing, Part
 from striate.data.layouts.file_lists import Lookup
 from striate.data.sources import I64
@@ -252,7 +252,7 @@ def _of_table(rule: str) -> tuple[Path, str] | None:
 def absolute(rule: str) -> str:
     """The same rule wherever it is read from."""
     found = _of_table(rule)
-    return rule if found is None else f"{found[0].expanduser().absolute()}:{found[1]}"
+    return rule if found is None else f"{expanded(found[0]).absolute()}:{found[1]}"
 
 
 @dataclass(frozen=True)
@@ -286,7 +286,7 @@ def read_column(names: Sequence[str], rule: str) -> Column | None:
         return None
     path, wanted = found
     try:
-        table = documents.read_table(path.expanduser())
+        table = documents.read_table(expanded(path))
     except DataError as error:
         reason = str(error).partition("cannot be opened: ")[2] or error
         raise DataError(
@@ -299,7 +299,7 @@ def read_column(names: Sequence[str], rule: str) -> Column | None:
     if missing is not None:
         raise DataError(f"{path} has no row for {missing}; its first column names the files")
     given = tuple(word for word in words if word is not None)
-    return Column(given, str(path.expanduser().absolute()), header[k], table.sha256)
+    return Column(given, str(expanded(path).absolute()), header[k], table.sha256)
 
 
 def _matched(names: Sequence[str], table: documents.Table, k: int) -> list[str | None]:

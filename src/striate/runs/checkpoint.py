@@ -1,12 +1,14 @@
 """Checkpoints: tensors as safetensors and the rest as JSON, in a folder that exists only when whole.
 
-`checkpoints/step-00001234/` holds `tensors.safetensors`, `state.json` and `manifest.json` (the SHA-256 of
-the other two, the format, the value that "best" is judged by). It is written as `.step-....tmp`, synced
-and renamed. Kept are the newest two, so that a damaged one has a predecessor, and the best.
+`checkpoints/step-00001234/` holds `tensors.safetensors`, `state.json` and `manifest.json` (SHA-256 and size of
+the other two, the format, the step, the value that "best" is judged by, and the SHA-256 of all these). It is
+written as `.step-....tmp`, synced and renamed. Kept are the newest two, so that a damaged one has a predecessor,
+and the best.
 """
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -21,9 +23,11 @@ from torch import Tensor
 
 from striate.errors import CheckpointError
 from striate.files import sync
-from striate.runs.folder import cannot_write, read_json
+from striate.runs.folder import cannot_write, read_bytes, read_json, sealed, unsealed
 
-FORMAT = 2
+FORMAT = 3
+UNSEALED = 2  # the format before, whose manifest had no hash of its own
+LARGEST = 2**36  # bytes of a file whose size no manifest tells
 KEEP = 2
 TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
 
@@ -35,7 +39,9 @@ class Checkpoint:
     step: int
     tensors: Mapping[str, Tensor]
     state: Mapping[str, Any]
-    merit: float | None = None  # larger is better; None where nothing was measured
+    merit: float | None = (
+        None  # larger is better; None where nothing was measured, or what was is no number
+    )
 
 
 def save(root: Path, checkpoint: Checkpoint) -> Path:
@@ -56,10 +62,11 @@ def save(root: Path, checkpoint: Checkpoint) -> Path:
         manifest = {
             "format": FORMAT,
             "step": checkpoint.step,
-            "merit": checkpoint.merit,
+            "merit": _number(checkpoint.merit),
             "sha256": hashes,
+            "bytes": {name: len(data) for name, data in content.items()},
         }
-        for name, data in {**content, MANIFEST: _json(manifest)}.items():
+        for name, data in {**content, MANIFEST: _json(sealed(manifest))}.items():
             _write_synced(part / name, data)
         shutil.rmtree(final, ignore_errors=True)
         part.rename(final)
@@ -104,11 +111,14 @@ def best(root: Path) -> tuple[Checkpoint | None, list[str]]:
     None where no checkpoint has a merit.
     """
     warnings: list[str] = []
-    rated = [
-        (merit, folder)
-        for folder in (root / "checkpoints").glob("step-*")
-        if (merit := _merit(folder)) is not None
-    ]
+    rated: list[tuple[float, Path]] = []
+    for folder in sorted((root / "checkpoints").glob("step-*")):
+        try:
+            merit = _manifest(folder)["merit"]
+        except CheckpointError as error:
+            warnings.append(f"{error}; how good it was is not known, taking the best of the others")
+        else:
+            rated += [] if merit is None else [(merit, folder)]
     for _, folder in sorted(rated, reverse=True):
         try:
             return load(folder), warnings
@@ -123,29 +133,51 @@ def load(folder: Path) -> Checkpoint:
     Raises:
         CheckpointError: a file is missing, changed or of a newer format.
     """
-    manifest = read_json(folder / MANIFEST)
-    version = manifest.get("format")
-    if version != FORMAT:
+    manifest = _manifest(folder)
+    content = {name: _read_checked(folder / name, manifest) for name in (TENSORS, STATE)}
+    try:
+        tensors = safetensors.torch.load(content[TENSORS])
+        state = json.loads(content[STATE])
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{folder} is damaged: {error!r}") from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{folder / STATE} is damaged: it holds no JSON object")
+    return Checkpoint(manifest["step"], tensors, state, manifest["merit"])
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """What manifest.json says, its values of the right kinds, its step that of the folder's name.
+
+    Raises:
+        CheckpointError: it is missing, damaged or of another format.
+    """
+    path = folder / MANIFEST
+    content = read_json(path)
+    version = content.get("format")
+    if version not in (UNSEALED, FORMAT) or isinstance(version, bool | float):
         older = isinstance(version, int) and version < FORMAT
         raise CheckpointError(
             f"{folder}: format {version!r}, this version reads {FORMAT}; "
             + ("go on with the striate that wrote it, or train anew" if older else "update striate")
         )
-    content = {name: _read_checked(folder / name, manifest) for name in (TENSORS, STATE)}
-    try:
-        tensors = safetensors.torch.load(content[TENSORS])
-        step, merit = int(manifest["step"]), manifest.get("merit")
-        return Checkpoint(step, tensors, json.loads(content[STATE]), merit and float(merit))
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{folder} is damaged: {error!r}") from error
+    manifest = unsealed(content, path, needed=version == FORMAT)
+    step, merit = manifest.get("step"), manifest.get("merit")
+    if type(step) is not int or folder.name != f"step-{step:08d}":
+        raise CheckpointError(f"{path} is damaged: its step is {step!r}")
+    if type(merit) not in (int, float, type(None)):
+        raise CheckpointError(f"{path} is damaged: its merit is {merit!r}")
+    return {**manifest, "merit": _number(merit)}
+
+
+def _number(merit: float | None) -> float | None:
+    """A merit that others can be compared with, or none: what is no number is neither more nor less."""
+    return None if merit is None or math.isnan(merit) else float(merit)
 
 
 def _read_checked(path: Path, manifest: Mapping[str, Any]) -> bytes:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
-    hashes = manifest.get("sha256")
+    hashes, sizes = manifest.get("sha256"), manifest.get("bytes")
+    size = sizes.get(path.name) if isinstance(sizes, dict) else LARGEST
+    data = read_bytes(path, most=size if isinstance(size, int) else 0)
     if not isinstance(hashes, dict) or hashlib.sha256(data).hexdigest() != hashes.get(path.name):
         raise CheckpointError(f"{path} is damaged: its SHA-256 is not the one in {MANIFEST}")
     return data
@@ -153,10 +185,9 @@ def _read_checked(path: Path, manifest: Mapping[str, Any]) -> bytes:
 
 def _merit(folder: Path) -> float | None:
     try:
-        merit = read_json(folder / MANIFEST).get("merit")
+        return _manifest(folder)["merit"]
     except CheckpointError:
         return None
-    return merit if isinstance(merit, float | int) else None
 
 
 def _prune(parent: Path) -> None:

@@ -1,6 +1,7 @@
 """config.json: what rebuilds a net and its preprocessing. It is data: it never names code to import."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from striate.errors import CheckpointError
+from striate.errors import CheckpointError, told
 from striate.models import catalog
-from striate.runs.folder import read_json, write_json
+from striate.runs.folder import read_json, unsealed, write_sealed
 from striate.runs.preprocessing import Preprocessing
 
-FORMAT = 1
+FORMAT = 2
+UNSEALED = 1  # the format before, which had no hash of itself
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Config:
 
     def write(self, folder: Path) -> None:
         """Write config.json of a run folder."""
-        write_json(folder / "config.json", self.as_dict())
+        write_sealed(folder / "config.json", self.as_dict())
 
     @classmethod
     def read(cls, folder: Path) -> "Config":
@@ -89,7 +91,11 @@ class Config:
         Raises:
             CheckpointError: no run folder, damaged, or of a newer version.
         """
-        return cls.parse(read_json(folder / "config.json"), folder)
+        path = folder / "config.json"
+        content = read_json(path)
+        if content.get("format") in (UNSEALED, FORMAT):
+            content = unsealed(content, path, needed=content["format"] == FORMAT)
+        return cls.parse(content, folder)
 
     @classmethod
     def parse(cls, content: dict[str, Any], folder: Path) -> "Config":
@@ -103,7 +109,7 @@ class Config:
             CheckpointError: damaged, or of a newer version.
         """
         version = content.pop("format", None)
-        if version != FORMAT:
+        if version not in (UNSEALED, FORMAT):
             newer = isinstance(version, int) and version > FORMAT
             raise CheckpointError(
                 f"{folder}/config.json has format {version!r}, this version of striate reads {FORMAT}: "
@@ -111,11 +117,73 @@ class Config:
             )
         try:
             content["net"] = NetSpec(**_tuples(content["net"]))
-            content["classes"] = tuple(str(name) for name in content["classes"])
+            content["classes"] = _names(content["classes"])
             content["preprocessing"] = Preprocessing.from_dict(content["preprocessing"])
-            return cls(**content)
-        except (KeyError, TypeError) as error:
-            raise CheckpointError(f"{folder}/config.json is damaged: {error}") from error
+            found = cls(**content)
+            _check(found)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(f"{folder}/config.json is damaged: {reason}") from error
+        return found
+
+
+def _names(classes: object) -> tuple[str, ...]:
+    if not isinstance(classes, list | tuple):
+        raise TypeError(f"classes is {told(classes)}")
+    return tuple(classes)
+
+
+def _check(config: Config) -> None:
+    """Refuse values of other kinds than the fields have.
+
+    Raises:
+        KeyError: what the data were is not told.
+        ValueError: naming the first field.
+    """
+    checked(Config, config.as_dict() | {"format": None})
+    for key, kind in (("origin", dict), ("fingerprint", str), ("splits", dict)):
+        if not isinstance(config.data[key], kind):
+            raise ValueError(f"data.{key} is {config.data[key]!r}")  # noqa: TRY004 - one kind of error
+
+
+def checked(kind: Any, content: Any) -> Any:
+    """Plain values as a type of ours, dataclasses within it too.
+
+    Raises:
+        ValueError: a value is of another kind; the first is named.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_json(json.dumps(content), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{place} is {told(first['input'])}: {first['msg'].lower()}") from None
+
+
+def check_tensors(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
+    """Refuse tensors that are not those of a net: other names, shapes, or kinds of numbers.
+
+    Args:
+        found: by name.
+        wanted: the state of the net.
+        path: of what holds them, named in messages.
+
+    Raises:
+        CheckpointError: naming the first.
+    """
+    for name in {**wanted, **found}:
+        was, now = (
+            f"{tuple(t.shape)} {str(t.dtype).removeprefix('torch.')}"
+            if isinstance(t, torch.Tensor)
+            else "nothing"
+            for t in (wanted.get(name), found.get(name))
+        )
+        if was != now:
+            raise CheckpointError(
+                f"{path} does not fit the net: {name} is {now}, expected {was}; train anew"
+            )
 
 
 def _tuples(net: Mapping[str, Any]) -> dict[str, Any]:

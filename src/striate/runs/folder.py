@@ -2,16 +2,21 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from striate.errors import CheckpointError, UsageError
+from striate.data import files
+from striate.errors import CheckpointError, DataError, UsageError
+
+LARGEST = 64 * 2**20  # bytes of a JSON, YAML or CSV file of a run
+SEAL = "seal"  # the key under which a file has the SHA-256 of all its other values
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -33,17 +38,48 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def cannot_write(path: Path, error: Exception, *, needed: int = 0) -> CheckpointError:
-    """The error that says why a file of the run could not be written and how to mend it."""
+    """The error that says why a file could not be written and how to mend it."""
+    way = _way_on(path)
     with contextlib.suppress(OSError):
         free = shutil.disk_usage(path.parent).free
         if free < needed + 65536:
             return CheckpointError(
-                f"{path}: the disk is full ({needed:,} bytes needed, {free:,} free); "
-                "what was written before is kept: free some room and go on with --resume"
+                f"{path}: the disk is full ({needed:,} bytes needed, {free:,} free); free some room and {way}"
             )
-    return CheckpointError(
-        f"{path}: cannot be written ({error}); mend that and go on with --resume"
-    )
+    return CheckpointError(f"{path}: cannot be written ({error}); mend that and {way}")
+
+
+def can_go_on(run: Path) -> bool:
+    """Whether a training of this folder can be resumed: from a checkpoint, or from its start if no epoch ended."""
+    if not (run / "config.json").exists() or (run / "summary.json").exists():
+        return False
+    return any(run.glob("checkpoints/step-*")) or not (run / "results.csv").exists()
+
+
+def _way_on(path: Path) -> str:
+    """What to do once a file can be written: what will work, and nothing else."""
+    run = next((p for p in path.parents if (p / "config.json").exists()), None)
+    if run is None or (run / "summary.json").exists():
+        return "try again"
+    return f"go on with striate train --resume {run}" if can_go_on(run) else "train anew"
+
+
+def check_name(name: str | None) -> None:
+    """Refuse what cannot name a folder.
+
+    Raises:
+        UsageError: it is empty, hidden, too long, or holds a sign that is not allowed.
+    """
+    if name is not None and (
+        not name or name[0] == "." or set(name) & set("/:\n\0") or len(os.fsencode(name)) > 200
+    ):
+        raise UsageError(f"--name {name!r} cannot name a folder: use letters, digits, - and _")
+
+
+def taken(folder: Path) -> UsageError:
+    """The error that says that a run folder is there already, and what to do."""
+    way = f"go on with --resume {folder}, or " if can_go_on(folder) else ""
+    return UsageError(f"{folder} is there already: {way}choose another --name")
 
 
 def write_text(path: Path, content: str) -> None:
@@ -56,21 +92,73 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
+def read_bytes(path: Path, *, most: int = LARGEST) -> bytes:
+    """The bytes of a regular file of a run; a pipe or a device is refused, not waited for.
+
+    Raises:
+        CheckpointError: the file is missing, cannot be read, or has more bytes than `most`.
+    """
+    try:
+        return files.read(path, most=most)
+    except DataError as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            raise CheckpointError(f"{path} is missing") from error
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """An object from a JSON file.
 
     Raises:
         CheckpointError: the file is missing or damaged.
     """
+    if not path.exists():
+        raise CheckpointError(f"{path.parent} is no run folder: it holds no {path.name}")
+    data = read_bytes(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path.parent} is no run folder: it holds no {path.name}") from error
-    except (OSError, ValueError, RecursionError) as error:
+        content = json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} is damaged: it holds no JSON object")
     return content
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Values for a JSON file with their hash beside them, so that a changed byte is noticed."""
+    rest = {key: value for key, value in content.items() if key != SEAL}
+    return {**rest, SEAL: _digest(rest)}
+
+
+def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
+    """`write_json` of values with their hash."""
+    write_json(path, sealed(content))
+
+
+def unsealed(content: dict[str, Any], path: Path, *, needed: bool) -> dict[str, Any]:
+    """The values of a sealed file, without their hash.
+
+    Args:
+        content: as JSON gave it.
+        path: of the file, named in messages.
+        needed: False for a file of a format that had no hash.
+
+    Raises:
+        CheckpointError: the hash is another one, is missing, or is there where the format has none.
+    """
+    rest = {key: value for key, value in content.items() if key != SEAL}
+    if (SEAL in content) != needed or (needed and content[SEAL] != _digest(rest)):
+        raise CheckpointError(
+            f"{path} is damaged: its content is not what its SHA-256 was taken of; "
+            "put the file back as it was written, or train anew"
+        )
+    return rest
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """SHA-256 of values as JSON, whatever their order."""
+    plain = json.loads(json.dumps(content))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def make(out: Path, task: str, name: str | None, default: str) -> Path:
@@ -79,10 +167,7 @@ def make(out: Path, task: str, name: str | None, default: str) -> Path:
     Raises:
         UsageError: the name is taken or malformed, or the folder cannot be made.
     """
-    if name is not None and (
-        not name or name[0] == "." or set(name) & set("/:\n") or len(name) > 200
-    ):
-        raise UsageError(f"--name {name!r} cannot name a folder: use letters, digits, - and _")
+    check_name(name)
     parent = out / task
     tries = [name] if name else [default, *(f"{default}-{i}" for i in range(2, 10_000))]
     for candidate in tries:
@@ -101,10 +186,7 @@ def make(out: Path, task: str, name: str | None, default: str) -> Path:
                 f"--out {out}: no run folder can be made there ({error.strerror}); name another --out"
             ) from error
         return folder
-    raise UsageError(
-        f"{parent / tries[0]} is there already: go on with --resume {parent / tries[0]}, "
-        "or choose another --name"
-    )
+    raise taken(parent / tries[0])
 
 
 def check_parent(out: Path) -> None:

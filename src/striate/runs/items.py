@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data import Arrays, Data, Form, Split, as_rgb
+from striate.errors import CheckpointError
 from striate.metrics import Scores
 from striate.metrics.scores import harmless
 from striate.runs.answers import Answered, Net
-from striate.runs.folder import write_text
+from striate.runs.folder import read_bytes, write_text
 from striate.tasks import Item, Meter
+
+LARGEST_TABLE = 2**33  # bytes of a CSV file with a row an item
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,19 +78,40 @@ def natural_sizes(split: Split) -> NDArray[np.int64]:
 
 
 def read_table(path: Path) -> list[dict[str, float]]:
-    """Rows of a CSV file of numbers; empty cells are left out."""
-    with path.open(newline="", encoding="utf-8") as file:
+    """Rows of a CSV file of numbers; empty cells are left out.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    try:
         return [
-            {key: float(value) for key, value in row.items() if value}
-            for row in csv.DictReader(file)
+            {key: float(value) for key, value in row.items() if value} for row in read_rows(path)
         ]
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV file with a header, by the names there.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    try:
+        text = read_bytes(path, most=LARGEST_TABLE).decode("utf-8")
+        if "\0" in text:
+            raise ValueError("it holds zero bytes")  # noqa: TRY301
+        header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+        return [dict(zip(header, row, strict=True)) for row in rows]
+    except (csv.Error, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write a CSV file whole; words that a table program would take for a formula are quoted by an apostrophe."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
+    writer.writerow([harmless(cell) for cell in header])
     writer.writerows([harmless(cell) for cell in row] for row in rows)
     write_text(path, text.getvalue())
 

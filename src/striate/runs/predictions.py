@@ -5,6 +5,7 @@ OUT/predictions.json       the weights and settings that all of it was made with
 OUT/...                    what people use beside it: masks, overlays, and the same in another format if asked for
 """
 
+import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate import data as data_room
-from striate.data import workers
+from striate.data import files, workers
 from striate.data.pillow import without_warnings
 from striate.errors import DataError, ShapeError, UsageError
 from striate.report import Result
@@ -174,8 +175,8 @@ def _read(used: Net, file: Path, max_pixels: int) -> Read | str:
 def _array(file: Path, shape: tuple[int, ...]) -> Read | str:
     """An input that is no picture, from a .npy file, or why there is none."""
     try:
-        found = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        found = np.load(io.BytesIO(files.read(file)), allow_pickle=False)
+    except (DataError, *files.UNSOUND) as error:
         return f"no array of NumPy ({' '.join(str(error).split())})"
     if not isinstance(found, np.ndarray) or found.shape != shape:
         came = list(found.shape) if isinstance(found, np.ndarray) else type(found).__name__

@@ -1,5 +1,6 @@
 """From stored inputs to what a net takes. N items, H W pixels, C channels."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -89,17 +90,23 @@ class Preprocessing:
             CheckpointError: a field is missing or of the wrong kind.
         """
         try:
-            size, resize = (tuple(int(v) for v in content[key]) for key in ("size", "resize"))
-            mean, std = (tuple(float(v) for v in content[key]) for key in ("mean", "std"))
-            color, fit = str(content["color"]), str(content.get("fit", "cover"))
-            levels = tuple(float(v) for v in content.get("levels") or ())
+            size, resize = (_counts(content[key], key) for key in ("size", "resize"))
+            mean, std = (_numbers(content[key], key) for key in ("mean", "std"))
+            color, fit = (_word(content.get(key, "cover"), key) for key in ("color", "fit"))
+            levels = _numbers(content.get("levels") or (), "levels")
         except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"config.json: its preprocessing is damaged ({error!r})"
-            ) from error
+            raise CheckpointError(f"config.json: its preprocessing is damaged ({error})") from error
         if color and (len(size) != 2 or len(resize) not in (0, 2)):
             raise CheckpointError(
                 "config.json: its preprocessing has sizes that are no height and width"
+            )
+        if len(mean) != len(std) or min(std, default=0) <= 0:
+            raise CheckpointError(
+                f"config.json: its preprocessing is damaged (mean {mean}, std {std})"
+            )
+        if color and len(mean) != channels(color):
+            raise CheckpointError(
+                f"config.json: its preprocessing has {len(mean)} means for color={color}"
             )
         if levels and (len(levels) != 2 or not levels[0] < levels[1]):
             raise CheckpointError("config.json: its preprocessing has levels that are no range")
@@ -181,6 +188,24 @@ def _of_floats(images: Images, count: int) -> tuple[F64, F64]:
         pixels = total
     std = np.sqrt(squares / max(1, pixels))
     return mean, np.where(std > _STEP, std, 1.0)  # as above; values may use little of their range
+
+
+def _counts(values: Any, key: str) -> tuple[int, ...]:
+    if any(type(v) is not int or v < 1 for v in values):
+        raise ValueError(f"{key} is {values}")
+    return tuple(values)
+
+
+def _numbers(values: Any, key: str) -> tuple[float, ...]:
+    if any(type(v) not in (int, float) or not math.isfinite(v) for v in values):
+        raise ValueError(f"{key} is {values}")
+    return tuple(float(v) for v in values)
+
+
+def _word(value: Any, key: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{key} is {value!r}")
+    return value
 
 
 def _moments(values: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -4,7 +4,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from striate import data as data_room
 from striate import plan as plan_room
@@ -24,11 +24,36 @@ from striate.plan import Plan
 from striate.plan.tiles import Tiling
 from striate.report import Result, text_table
 from striate.runs.answers import Net, answered
-from striate.runs.config import Config, structure
-from striate.runs.folder import read_json, write_json
+from striate.runs.config import Config, check_tensors, checked, structure
+from striate.runs.folder import SEAL, read_bytes, read_json, unsealed, write_json
 from striate.runs.items import Held, natural_sizes, read_table, write_items
 from striate.runs.predictions import Folder, Prediction, predicted
+from striate.runs.trained import seen
 from striate.tasks import Task, named
+
+HEADER = 2**25  # bytes that a file of weights may have beside them
+
+
+@dataclass(frozen=True)
+class Part:
+    """What summary.json says of a test split."""
+
+    items: int
+    scores: Mapping[str, Mapping[str, float | None]]
+
+
+@dataclass(frozen=True)
+class Summary(Part):
+    """What summary.json says."""
+
+    run: str
+    task: str
+    net: str
+    epochs: int
+    kept: int
+    seconds: float
+    split: str
+    test: Part | None = None
 
 
 class Run(Result):
@@ -83,10 +108,18 @@ class Run(Result):
     def plan(self) -> Plan:
         """How the net runs: as trained where the device is there, else the default."""
         try:
-            plan_room.device(str(self.config.plan["device"]))
+            given = Plan.from_dict(self.config.plan)
+            checked(Plan, given.as_dict())
+            named_device = given.device
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.path}/config.json has a damaged plan ({error})"
+            ) from error
+        try:
+            plan_room.device(named_device)
         except UsageError:
             return Plan(plan_room.device())
-        return Plan.from_dict(self.config.plan)
+        return given
 
     @cached_property
     def net(self) -> nn.Module:
@@ -103,7 +136,11 @@ class Run(Result):
                 f"{self.path}: the net differs from the one that was trained ({spec.name}): "
                 "other names, shapes or dtypes of weights; give the same factory"
             )
-        net.load_state_dict(_weights(self.path / "model.safetensors", self.config.weights))
+        path = self.path / "model.safetensors"
+        wanted = net.state_dict()
+        tensors = _weights(path, self.config.weights, most=_bytes(wanted) + HEADER)
+        check_tensors(tensors, wanted, path)
+        net.load_state_dict(tensors)
         return self.plan.place(net).eval()
 
     def _built(self) -> nn.Module:
@@ -119,7 +156,15 @@ class Run(Result):
     @cached_property
     def summary(self) -> dict[str, Any]:
         """Content of summary.json: how the training ended."""
-        return read_json(self.path / "summary.json")
+        path = self.path / "summary.json"
+        content = read_json(path)
+        content = unsealed(content, path, needed=bool({SEAL, "format"} & set(content)))
+        try:
+            checked(Summary, content)
+        except ValueError as error:
+            raise CheckpointError(f"{path} is damaged: {error}") from error
+        rest = {key: value for key, value in content.items() if key != "format"}
+        return {**rest, "run": str(self.path)}  # where it is now
 
     def history(self) -> list[dict[str, float]]:
         """Rows of results.csv, one an epoch."""
@@ -153,14 +198,44 @@ class Run(Result):
         split = split or _evaluated(opened)
         if leaks == "stop" and split != "train":
             _refuse_leaks(opened)
+        learned = self._learned(opened, split)
+        if learned and leaks == "stop":
+            raise GateError(
+                f"{opened.path}: {_counted(learned, opened, split)}, so what is scored was learned from: take them "
+                "out, or score them all the same with --leaks keep"
+            )
         held = self.held(opened, split)
+        if learned:
+            note = f"{_counted(learned, opened, split)}, which flatters these scores"
+            scores = replace(held.scores, notes=(*held.scores.notes, note))
+            held = replace(held, scores=scores)
+        return self._with_evaluation(held, opened, split)
+
+    def _learned(self, opened: Data, split: str) -> list[int]:
+        """Items of a split that the net learned from, found by content; none of the training split itself.
+
+        A run of a version that did not keep what it learned from tells by its own data alone.
+        """
+        trained = self.config.data.get("trained")
+        own = opened.fingerprint == self.config.data["fingerprint"]
+        if not isinstance(trained, str) or own or split not in opened.splits:
+            return []
+        return seen(self.path, trained, opened.splits[split])
+
+    def _with_evaluation(self, held: Held, opened: Data, split: str) -> Scores:
+        """Scores, kept in the run's folder where that can be written; where it cannot, they say so."""
         out = self.path / "evaluations"
-        out.mkdir(exist_ok=True)
         own = opened.fingerprint == self.config.data["fingerprint"]
         mark = "" if own else f"-{opened.fingerprint[:8]}"  # other data may have the same name
         stem = f"{Path(opened.path).name}{mark}-{split}"
-        write_items(out / f"{stem}.csv", held)
-        write_json(out / f"{stem}.json", held.scores.as_dict())
+        try:
+            out.mkdir(exist_ok=True)
+            write_items(out / f"{stem}.csv", held)
+            where = {"run": str(self.path.absolute())}  # whatever folder it is read from
+            write_json(out / f"{stem}.json", {**held.scores.as_dict(), **where})
+        except (OSError, CheckpointError) as error:
+            note = f"these scores are not kept: {error}"
+            return replace(held.scores, notes=(*held.scores.notes, note))
         return held.scores
 
     @property
@@ -373,20 +448,23 @@ def _table(split: str, part: dict[str, Any]) -> str:
     return text_table([f"{split}, {part['items']:,} items", "value", "low", "high"], rows)
 
 
-def _weights(path: Path, sha256: str) -> dict[str, torch.Tensor]:
-    """Read model.safetensors, checked against the hash in config.json."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
+def _weights(path: Path, sha256: str, *, most: int) -> dict[str, torch.Tensor]:
+    """Read model.safetensors, checked against the hash in config.json and the size of the net."""
+    if not path.exists():
         raise CheckpointError(
             f"{path} is missing: the training did not end; go on with striate train --resume {path.parent}"
-        ) from error
+        )
+    content = read_bytes(path, most=most)
     if hashlib.sha256(content).hexdigest() != sha256:
         raise CheckpointError(f"{path} is damaged: its SHA-256 is not the one in config.json")
     try:
         return safetensors.torch.load(content)
     except (SafetensorError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
+
+
+def _bytes(tensors: Mapping[str, Any]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors.values() if isinstance(t, Tensor))
 
 
 def _evaluated(data: Data) -> str:
@@ -400,6 +478,13 @@ def _refuse_leaks(data: Data) -> None:
             f"{data.path}: {len(data.leaks):,} pictures are in more than one split ({pairs}), so what is scored "
             "was learned from: take them out and train anew, or score them all the same with --leaks keep"
         )
+
+
+def _counted(learned: list[int], data: Data, split: str) -> str:
+    """How many items of a split the net learned from, and the first of them."""
+    names = data.splits[split].names
+    some = ", ".join(names[i] for i in learned[:5])
+    return f"{len(learned):,} of {len(names):,} items of {split} are what this run was trained on ({some})"
 
 
 def _files(paths: Iterable[str | Path]) -> Iterator[Path]:

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from striate.data import Arrays
+from striate.errors import Terminated
 from striate.metrics.scores import shown
 from striate.training.distributed import Signals
 from striate.training.failures import Guard, catch_signals
 from striate.training.logs import Health
 from striate.training.loop import Setting
 from striate.training.record import Job, Record
-from striate.training.state import BrokenStepError, State
+from striate.training.state import State
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Callbacks:
         job, epochs = self.job, self.job.recipe.epochs
         row = self.record.after_epoch(state, epoch, self.held, job)
         share = self.setting.place(state).share
-        left = row["seconds"] * (1 - share) / share
+        left = self.record.spent() * (1 - share) / share
         job.progress.say(
             f"epoch {epoch + 1}{f'/{epochs}' if epochs else ''}  "
             f"loss {row['train_loss']:.4f}  {job.data.held_out} {_held_out_scores(row)}  "
@@ -58,6 +59,7 @@ def of_training(job: Job, state: State, record: Record) -> Generator[Callbacks]:
 
     Raises:
         NumericError: a step was broken; failure.json says how.
+        UsageError: the user's own net raised something.
     """
     held = job.held_out()
     health, guard = _logs(job, state, record)
@@ -66,10 +68,8 @@ def of_training(job: Job, state: State, record: Record) -> Generator[Callbacks]:
         setting = Setting(
             job.batches, job.task, job.recipe, job.plan, health, signals.spent, guard, job.ranks
         )
-        try:
+        with record.explained(state, own=job.config.net.own):
             yield Callbacks(job, record, setting, signals, held)
-        except BrokenStepError as error:
-            raise record.broken(error) from error
     if state.course.over(job.recipe):
         patience = job.recipe.patience
         job.progress.say(f"ended: no smaller loss for {patience} epoch{'s' * (patience != 1)}")
@@ -80,8 +80,9 @@ def interruptible(state: State, record: Record) -> Generator[None]:
     """Say at Ctrl-C how to go on, before the loop and after it; within it a signal is waited for."""
     try:
         yield
-    except KeyboardInterrupt:
-        raise record.stopped(state, signal.SIGINT) from None
+    except KeyboardInterrupt as error:
+        signum = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
+        raise record.stopped(state, signum) from None
 
 
 def _logs(job: Job, state: State, record: Record) -> tuple[Health, Guard]:

@@ -12,17 +12,20 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable, Generator, Mapping
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from striate import plan as plan_room
+from striate.errors import Stopped, Terminated
 from striate.runs.checkpoint import Checkpoint
 from striate.tasks import Learned
 from striate.training.failures import Interrupt
@@ -182,6 +185,41 @@ def launched() -> bool:
 
 
 @contextmanager
+def terminable(begun: Sequence[Path] = ()) -> Generator[list[Path]]:
+    """Let SIGTERM end the block as an exception, so that what is half made is removed.
+
+    Args:
+        begun: the run folder, where it is there already; the block adds the one that it makes.
+
+    Raises:
+        Stopped: SIGTERM came, and nothing within the block made more of it.
+    """
+    folders = list(begun)
+    # A launcher ends the others by SIGTERM when one process is lost, and starts all again: that must stay quick.
+    if threading.current_thread() is not threading.main_thread() or launched():
+        yield folders
+        return
+    before = signal.getsignal(signal.SIGTERM)
+
+    def end(_signum: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield folders
+    except Terminated:
+        for path in folders:
+            if not (path / "config.json").exists():  # from which nothing can go on
+                shutil.rmtree(path, ignore_errors=True)
+        ways = [f"go on with: striate train --resume {p}" for p in folders if p.exists()]
+        said = ways[0] if ways else "nothing is left of it"
+        raise Stopped(f"stopped before the first step; {said}", signal.SIGTERM) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def joined() -> Generator[Alone]:
     """This process and, where a launcher started several, its connection to the others.
 
@@ -219,7 +257,11 @@ def find_marked_run(out: Path) -> Path | None:
     """
     if not launched():
         return None
-    marks = [m for m in out.glob(f"*/*/{MARK}") if m.read_text(encoding="utf-8") == _launch()]
+    marks = [
+        m
+        for m in out.glob(f"*/*/{MARK}")
+        if m.read_text(encoding="utf-8", errors="replace") == _launch()
+    ]
     for folder in (m.parent for m in marks):
         if (folder / "config.json").exists():
             return folder

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from traceback import walk_tb
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -20,11 +21,22 @@ from torch import Tensor
 from striate.errors import CheckpointError, NumericError, out_of_memory
 from striate.probe import scales
 from striate.runs import folder
+from striate.runs.config import checked
+from striate.training.optimizers import recipe_rate
 from striate.training.state import BrokenStepError, State
 
 ROLLBACKS = 3  # after which rollback stops too
 SLOWER = 0.5  # factor on the learning rate after each
 MISHAPS = "mishaps.json"
+FORMAT = 2  # of that file; the one before had no hash
+
+
+@dataclass(frozen=True)
+class Mishap:
+    """What is needed of a step that was not taken; its file has more, for people."""
+
+    step: int
+    back_to: int | None = None
 
 
 @dataclass
@@ -52,13 +64,15 @@ class Guard:
     mishaps: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
 
     def __post_init__(self) -> None:
-        """Read what happened before the training was resumed.
-
-        Raises:
-            CheckpointError: mishaps.json is damaged.
-        """
-        if self.path and (self.path / MISHAPS).exists():
-            self.mishaps = list(folder.read_json(self.path / MISHAPS)["steps"])
+        """Read what happened before the training was resumed; what cannot be read is said, and forgotten."""
+        if not (self.path and (self.path / MISHAPS).exists()):
+            return
+        try:
+            self.mishaps = _remembered(self.path / MISHAPS)
+        except CheckpointError as error:
+            self.say(
+                f"{error}; which steps were left out before is not known any more, the training goes on"
+            )
 
     def attempts(self, state: State, x: Tensor, index: Tensor) -> "Attempts":
         """A step tried until it is taken, left out, or undone by going back to an earlier one.
@@ -107,7 +121,8 @@ class Guard:
     def _write(self) -> None:
         if self.path:
             try:
-                folder.write_json(self.path / MISHAPS, {"steps": self.mishaps})
+                content = {"format": FORMAT, "steps": self.mishaps}
+                folder.write_sealed(self.path / MISHAPS, content)
             except CheckpointError as error:  # on a full disk the training is worth more
                 self.say(str(error))
 
@@ -130,6 +145,20 @@ class Guard:
             raise NumericError(f"{what} ({reason}): {ways}")
         state.parts = parts
         self.say(f"{what}: computed in {parts} parts from here on, with the same result")
+
+
+def _remembered(path: Path) -> list[Mapping[str, Any]]:
+    """The steps of a mishaps.json.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    content = folder.read_json(path)
+    known = folder.unsealed(content, path, needed=bool({folder.SEAL, "format"} & set(content)))
+    try:
+        return checked(list[Mishap], known.get("steps")) and list(known["steps"])
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
 
 
 class Attempts:
@@ -200,7 +229,7 @@ def broken_step(state: State, x: Tensor, loss: float, norm: float) -> BrokenStep
     """
     gradients = {n: p.grad for n, p in state.net.named_parameters() if p.grad is not None}
     bad = [name for name, grad in gradients.items() if not torch.isfinite(grad).all()]
-    lr = state.opt.param_groups[0]["lr"]
+    lr = recipe_rate(state.opt)
     first = bad[-1] if bad else "none of the parameters alone"
     layer = first_broken_layer(state.net, x)
     within = f", the output of {layer} too" if layer else ""
@@ -230,6 +259,23 @@ def first_broken_layer(net: torch.nn.Module, x: Tensor) -> str | None:
     return next((path for path, s in found.items() if not torch.isfinite(s.size)), None)
 
 
+def failed_layer(error: BaseException, net: torch.nn.Module) -> str | None:
+    """Path of the innermost layer of a net in which an exception was raised, with its kind; None outside of all."""
+    paths = {id(module): path for path, module in net.named_modules()}
+    found = None
+    for frame, _ in walk_tb(error.__traceback__):
+        module = frame.f_locals.get("self")
+        if isinstance(module, torch.nn.Module) and id(module) in paths:
+            found = f"{paths[id(module)] or 'its forward'} ({type(module).__name__})"
+    return found
+
+
+def before_update(error: BaseException) -> bool:
+    """Whether a step failed in its forward or backward pass, so that the weights are those before it."""
+    frames = walk_tb(error.__traceback__)
+    return not any(isinstance(f.f_locals.get("self"), torch.optim.Optimizer) for f, _ in frames)
+
+
 def check_weights(state: State) -> None:
     """Refuse weights that are no numbers, before they are kept.
 
@@ -238,7 +284,7 @@ def check_weights(state: State) -> None:
     """
     for name, tensor in state.net.state_dict().items():
         if isinstance(tensor, Tensor) and not torch.isfinite(tensor).all():
-            lr = state.opt.param_groups[0]["lr"]
+            lr = recipe_rate(state.opt)
             raise BrokenStepError(
                 f"step {state.step}: {name} holds values that are no finite numbers "
                 f"(learning rate {lr:.3g}). Train anew with a smaller lr, or clip=1",

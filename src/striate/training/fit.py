@@ -21,7 +21,7 @@ from striate.runs.config import Config, structure
 from striate.tasks import named
 from striate.training import callbacks, loop, reproducibility
 from striate.training.defaults import with_defaults
-from striate.training.distributed import ALONE, Alone, mark_run
+from striate.training.distributed import ALONE, Alone, mark_run, terminable
 from striate.training.logs import tensorboard
 from striate.training.prepare import (
     Estimate,
@@ -66,6 +66,9 @@ def fit(
         StriateError: of the kinds in `striate.errors`; what was written before stays.
     """
     progress = progress or Progress()
+    folder.check_name(name)
+    if name is not None and (out / data.task / name).exists():
+        raise folder.taken(out / data.task / name)
     if "train" not in data.splits:
         raise DataError(
             f"{data.path} has no training {named(data.task).noun}, only {', '.join(data.splits)}: "
@@ -75,20 +78,26 @@ def fit(
     recipe = with_defaults(recipe, data, own_net=net is not None)
     check(recipe, out)
     named(data.task).refuse(recipe, own_net=net is not None)
+    if recipe.class_weights == recipe.sampling == "balanced":
+        progress.say(
+            "class_weights=balanced and sampling=balanced both make up for rare classes, which is done "
+            "twice now: leave one of them out"
+        )
     spec, trained = chosen_net(net, recipe, data)
     estimated = estimate(trained, recipe, data) if estimate else Estimate()
     for line in estimated.findings:
         progress.say(line)
-    path = folder.make(out, data.task, name, f"{_stem(data.path)}-{spec.name}")
-    with (
-        folder.lock(path),
-        reproducibility.fork_rng(),
-        plan_room.kept_pages(),
-        deterministic(recipe.deterministic),
-    ):
+    with ExitStack() as around:
+        folders = around.enter_context(terminable())
+        path = folder.make(out, data.task, name, f"{_stem(data.path)}-{spec.name}")
+        folders.append(path)
+        around.enter_context(folder.lock(path))
+        around.enter_context(reproducibility.fork_rng())
+        around.enter_context(plan_room.kept_pages())
+        around.enter_context(deterministic(recipe.deterministic))
         with _removed_on_failure(path):
             mark_run(path)
-            first_weights(trained, recipe, progress)
+            first_weights(trained, recipe, progress, data.classes)
             start = copy.deepcopy(trained)
             job = prepare(path, data, recipe, spec, trained, progress, estimated, ranks)
             folder.write_text(path / "args.yaml", recipe.as_yaml())
@@ -128,6 +137,7 @@ def resume(
     run = Run(path, net)
     config = run.config
     with (
+        terminable([path]),
         folder.lock(path),
         reproducibility.fork_rng(),
         plan_room.kept_pages(),
@@ -154,14 +164,14 @@ def resume(
                 f"{layer} (1x1 with a stride, few channels); train anew with plan=default"
             )
         saved, warnings = checkpoint.newest(path)
-        if saved is None and (path / "results.csv").exists():
+        if saved is None and not folder.can_go_on(path):
             raise CheckpointError(
                 f"{path}: its checkpoints are gone, so it cannot go on; train anew"
             )
         for line in warnings:
             progress.say(line)
         job = _restored(path, data, recipe, config, plan, progress, ranks)
-        start = _start(trained, recipe, progress, needed=saved is None)
+        start = _start(trained, recipe, progress, data.classes, needed=saved is None)
         state, record = initial_state(job, trained, saved)
         progress.say(f"going on after step {state.step:,}" + job.of_all())
         record.say = progress.say
@@ -189,10 +199,17 @@ def check(recipe: Recipe, out: Path) -> None:
     folder.check_parent(out)
 
 
-def _start(net: nn.Module, recipe: Recipe, progress: Progress, *, needed: bool) -> nn.Module | None:
+def _start(
+    net: nn.Module,
+    recipe: Recipe,
+    progress: Progress,
+    classes: Sequence[str] = (),
+    *,
+    needed: bool,
+) -> nn.Module | None:
     """The net as the training began; None where its first weights are gone and a checkpoint has newer ones."""
     try:
-        first_weights(net, recipe, progress)
+        first_weights(net, recipe, progress, classes)
     except StriateError:
         if needed:
             raise
@@ -212,7 +229,9 @@ def _finished(run: Run) -> Fitted:
     start = None
     if not run.config.net.own:
         recipe = same_recipe(run.path, run.config)
-        start = _start(chosen_net(None, recipe, data)[1], recipe, Progress(), needed=False)
+        start = _start(
+            chosen_net(None, recipe, data)[1], recipe, Progress(), data.classes, needed=False
+        )
     return Fitted(run, data, run.held(data, data.held_out), test, start)
 
 

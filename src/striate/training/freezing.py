@@ -41,9 +41,9 @@ def is_frozen(net: nn.Module, words: tuple[str, ...]) -> Callable[[str], bool]:
     on_backbone = isinstance(net, Backbone) and bool(net.backbone_name)
 
     def frozen(path: str) -> bool:
-        if any(_within(path, word) for word in words):
+        if any(within(path, word) for word in words):
             return True
-        body = _within(path, "backbone") if on_backbone else not any(_within(path, e) for e in ends)
+        body = within(path, "backbone") if on_backbone else not any(within(path, e) for e in ends)
         return FEATURES in words and body
 
     return frozen
@@ -85,5 +85,6 @@ def begin_epoch(net: nn.Module, opt: torch.optim.Optimizer, recipe: Recipe, epoc
     hold_norm(net)
 
 
-def _within(name: str, path: str) -> bool:
+def within(name: str, path: str) -> bool:
+    """Whether a path is another or lies below it, by whole components: 10 is not below 1."""
     return name == path or name.startswith(f"{path}.")

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from striate import extras
+from striate.errors import CheckpointError
 from striate.plan import Plan
 from striate.probe import Scale, leaves, scales
-from striate.runs.folder import write_text
+from striate.runs.folder import read_bytes, write_text
 from striate.training.state import State
 
 COLUMNS = ("step", "layer", "output", "dead", "weight", "gradient")
@@ -140,10 +141,16 @@ class Health:
         Args:
             step: how many are done.
         """
-        if self.path.exists():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                rows = [row for row in csv.DictReader(file) if int(row["step"]) < step]
-            write_text(self.path, _table(rows, header=True))
+        if not self.path.exists():
+            return
+        rows, lost = _whole(self.path)
+        try:
+            earlier = [row for row in rows if int(row["step"]) < step]
+            write_text(self.path, _table(earlier, header=True))
+        except CheckpointError as error:
+            lost, self.every = f"{error}; the training goes on without it", 0
+        if lost:
+            self.say(lost)
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
         try:
@@ -158,6 +165,32 @@ class Health:
             for row in rows:
                 for key in COLUMNS[2:]:
                     self.board.add(f"{key}/{row['layer']}", row[key], row["step"])
+
+
+def _whole(path: Path) -> tuple[list[dict[str, str]], str]:
+    """The rows of a health.csv that can be read, and what is to be said of the others."""
+    try:
+        text = read_bytes(path).decode("utf-8", "replace")
+    except CheckpointError as error:
+        return [], f"{error}; its rows are lost, the training goes on"
+    rows: list[dict[str, str]] = []
+    lines = text.splitlines()[1:]
+    for line in lines:
+        cells = line.split(",")
+        if len(cells) == len(COLUMNS) and cells[0].isascii() and cells[0].isdecimal():
+            rows.append(dict(zip(COLUMNS, cells, strict=True)))
+    lost = len(lines) - len(rows)
+    cut = bool(text) and not text.endswith(
+        "\n"
+    )  # a process or a machine that stopped while it wrote
+    if cut and rows and not lost:
+        rows, lost = rows[:-1], 1
+    if lost or not text.startswith(",".join(COLUMNS)):
+        return (
+            rows,
+            f"{path} was damaged: {max(lost, 1)} of its lines are lost, the training goes on",
+        )
+    return rows, ""
 
 
 def _size(tensor: Tensor) -> Tensor:

@@ -115,7 +115,7 @@ def find_rate(
     recipe = with_defaults(recipe, data, own_net=net is not None)
     spec, tried = chosen_net(net, recipe, data)
     with reproducibility.fork_rng():
-        first_weights(tried, recipe, progress)
+        first_weights(tried, recipe, progress, data.classes)
         job = prepare(Path(), data, recipe, spec, tried, progress)
         state = State.begin(copy.deepcopy(tried), recipe.model_copy(update={"ema": None}), job.plan)
         setting = loop.Setting(job.batches, job.task, recipe, job.plan, spent=lambda: 0.0)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from striate.models.backbone import freeze_norm
-from striate.training.freezing import head, is_frozen
+from striate.training.freezing import head, is_frozen, within
 from striate.training.recipe import Recipe
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # a x + b x^3 + c x^5 drives singular values towards 1
@@ -67,6 +67,13 @@ def set_rate(opt: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group["scale"]
 
 
+def recipe_rate(opt: torch.optim.Optimizer) -> float:
+    """The rate that `set_rate` gave last, whatever the factors of the groups."""
+    rates = {group["scale"]: group["lr"] for group in opt.param_groups}
+    scale = 1.0 if 1.0 in rates else next(iter(rates))
+    return float(rates[scale] / scale)
+
+
 def blocks(net: nn.Module) -> list[str]:
     """Paths of a net's blocks, from the pictures to the head: its parts, and the parts of a sequence."""
     found: list[str] = []
@@ -83,7 +90,7 @@ def _by_depth(net: nn.Module, recipe: Recipe) -> Iterator[tuple[float, list[nn.P
     if recipe.lr_decay == 1:
         yield 1.0, list(trained.values())
         return
-    paths = [path for path in blocks(net) if not head(net).startswith(path)]
+    paths = [path for path in blocks(net) if not within(head(net), path)]
     for depth, path in enumerate(reversed(paths), 1):
         names = [name for name in trained if name.startswith(f"{path}.")]
         yield recipe.lr_decay**depth, [trained.pop(name) for name in names]

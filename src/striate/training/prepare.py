@@ -1,9 +1,10 @@
 """What happens before the first step: data decoded and measured, the net built, the plan chosen."""
 
 import copy
+import hashlib
 import math
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -18,13 +19,14 @@ from striate import plan as plan_room
 from striate import weights
 from striate.augment import read
 from striate.data import Arrays, Data, Streamed
-from striate.errors import RecipeError, UsageError
+from striate.errors import CheckpointError, RecipeError, StriateError, UsageError, out_of_memory
 from striate.models.backbone import BATCH_NORMS, Backbone
 from striate.models.unsupervised import Unsupervised
 from striate.plan import Plan
 from striate.plan.tiles import Tiling
 from striate.runs.config import Config, NetSpec, structure
 from striate.runs.preprocessing import Preprocessing
+from striate.runs.trained import write_trained
 from striate.tasks import Task, named
 from striate.training import freezing, reproducibility
 from striate.training.batches import Batches, Stream, padded, read_shards, why_streamed
@@ -155,6 +157,7 @@ def prepare(
             "layout": data.layout,
             "fingerprint": data.fingerprint,
             "splits": {name: len(split) for name, split in data.splits.items()},
+            "trained": write_trained(path, data),
         },
         plan=plan.as_dict(),
         tiling=estimate.tiling.as_dict() if estimate.tiling else {},
@@ -190,19 +193,80 @@ def chosen_net(net: nn.Module | None, recipe: Recipe, data: Data) -> tuple[NetSp
     return replace(spec, structure=structure(built)), built
 
 
-def first_weights(net: nn.Module, recipe: Recipe, progress: Progress) -> None:
+def first_weights(
+    net: nn.Module, recipe: Recipe, progress: Progress, classes: Sequence[str] = ()
+) -> None:
     """Put the recipe's `weights` into a net, say what was adapted, and refuse to freeze what is not there.
+
+    The head of a run is taken over by the names of its classes: those in another order change places, and where the
+    names are others it starts anew.
+
+    Args:
+        net: changed in place.
+        recipe: its weights and what it freezes.
+        progress: who is told.
+        classes: of the data.
 
     Raises:
         StriateError: of the kinds in `striate.errors`; see `striate.weights.load`.
     """
     if recipe.weights:
-        loaded = weights.load(
-            net, recipe.weights, generator=reproducibility.generator(recipe.seed, "init")
-        )
+        known = _classes_of(Path(recipe.weights))
+        same = not known or not classes or set(known) == set(classes)
+        generator = reproducibility.generator(recipe.seed, "init")
+        loaded = weights.load(net, recipe.weights, generator=generator, head=same)
         for line in loaded.as_text().splitlines():
             progress.say(line)
+        if not same and not isinstance(net, Backbone):
+            progress.say(
+                f"the classes of {recipe.weights} were {listed(known)}, here they are {listed(classes)}: "
+                "its last layer answers in those until it has learned these"
+            )
+        elif known and same and tuple(known) != tuple(classes) and classes:
+            order = torch.tensor([known.index(name) for name in classes])
+            _reordered(net, order)
+            progress.say(f"the head's classes are put in the order {listed(classes)}")
     freezing.check(net, recipe)
+
+
+def _classes_of(run: Path) -> tuple[str, ...]:
+    """The classes of a run folder whose weights are whole; none of anything else.
+
+    Raises:
+        CheckpointError: it is a run, and damaged.
+    """
+    if not (run / "config.json").exists():
+        return ()
+    config = Config.read(run)
+    path = run / "model.safetensors"
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path} cannot be read: it is no regular file")
+    if path.exists():
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != config.weights:
+            raise CheckpointError(f"{path} is damaged: its SHA-256 is not the one in config.json")
+    return config.classes
+
+
+def _reordered(net: nn.Module, order: torch.Tensor) -> None:
+    """Put the outputs of a net's last layers into another order, where each is a class."""
+    for path in freezing.heads(net):
+        layer = net.get_submodule(path)
+        for tensor in (getattr(layer, "weight", None), getattr(layer, "bias", None)):
+            if isinstance(tensor, torch.Tensor) and len(tensor) == len(order):
+                with torch.no_grad():
+                    tensor.copy_(tensor[order])
+
+
+def listed(classes: Sequence[str], most: int = 5) -> str:
+    """Classes by name, of many the first.
+
+    >>> listed(["a", "b"])
+    'a, b'
+    """
+    more = f" and {len(classes) - most} more" if len(classes) > most else ""
+    return ", ".join(classes[:most]) + more
 
 
 def training_batches(
@@ -261,20 +325,22 @@ def _plan(
     _check_outputs(net, x, task)
     _check_loss(net, x[:2], target[:2], task, recipe)
     batch = (recipe.batch or 1) / world
-    if recipe.plan != "auto" or recipe.deterministic:  # what is fastest may change between repeats
-        plan = _explicit(net, "default" if recipe.plan == "auto" else recipe.plan, device)
-        return plan_room.timed(plan, net, x, target, task.learn, scale=batch / len(index))
-    steps = batches.steps * recipe.most_epochs * batch / len(index)
-    plan = plan_room.choose(
-        net,
-        x,
-        target,
-        task.learn,
-        device=device,
-        steps=steps,
-        seconds=recipe.budget or math.inf,
-        slow=lambda first: slow(first * batch / len(index)),
-    )
+    ours = isinstance(net, Backbone)  # whose failures are faults of this package
+    with nullcontext() if ours else _of_the_user("the net fails while ways to run it are timed"):
+        if recipe.plan != "auto" or recipe.deterministic:  # what is fastest may change between runs
+            plan = _explicit(net, "default" if recipe.plan == "auto" else recipe.plan, device)
+            return plan_room.timed(plan, net, x, target, task.learn, scale=batch / len(index))
+        steps = batches.steps * recipe.most_epochs * batch / len(index)
+        plan = plan_room.choose(
+            net,
+            x,
+            target,
+            task.learn,
+            device=device,
+            steps=steps,
+            seconds=recipe.budget or math.inf,
+            slow=lambda first: slow(first * batch / len(index)),
+        )
     return replace(plan, step_ms=(plan.step_ms or 0) * batch / len(index))
 
 
@@ -352,7 +418,11 @@ def _of_the_user(what: str) -> Generator[None]:
     """Turn whatever a net of the user's own raises into one line that names it."""
     try:
         yield
+    except StriateError:
+        raise
     except Exception as error:
+        if out_of_memory(error):
+            raise
         reason = " ".join(str(error).split())
         raise UsageError(f"{what}: {type(error).__name__}: {reason}; mend the net") from error
 

@@ -6,10 +6,10 @@ from textwrap import wrap
 from types import NoneType
 from typing import Any, get_args
 
-import yaml
 from pydantic import ValidationError
 
-from striate.errors import RecipeError, StriateError, nearest
+from striate.data import documents
+from striate.errors import DataError, RecipeError, StriateError, nearest
 from striate.models import catalog
 from striate.training.recipe import NAMED, Recipe
 
@@ -97,19 +97,20 @@ def _typed(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return yaml.safe_load(f"[{value}]" if "," in value and value[:1] not in "[{" else value)
-    except yaml.YAMLError:
+        return documents.parse_yaml(
+            f"[{value}]" if "," in value and value[:1] not in "[{" else value
+        )
+    except DataError:
         return value
 
 
 def _file(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise RecipeError(f"recipe={path}: there is no such file")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RecipeError(f"recipe={path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise RecipeError(f"recipe={path} cannot be read as YAML: {reason}") from None
+        content = documents.read_yaml(path)
+    except DataError as error:
+        raise RecipeError(f"recipe={path} cannot be read as YAML: {error}") from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise RecipeError(
             f"recipe={path} holds {type(content).__name__}; expected one 'key: value' a line, "

@@ -1,7 +1,8 @@
 """What a training writes down: checkpoints, one row an epoch, and at the end the finished run folder."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from torch import nn
 
 from striate.data import Arrays, Data
-from striate.errors import CheckpointError, NumericError, Stopped
+from striate.errors import CheckpointError, NumericError, Stopped, StriateError, UsageError
 from striate.plan import Plan
 from striate.plan.tiles import Tiling
 from striate.runs import Run, checkpoint, folder
@@ -20,9 +21,10 @@ from striate.runs.checkpoint import Checkpoint
 from striate.runs.config import Config
 from striate.runs.items import Held, natural_sizes, write_items, write_table
 from striate.tasks import Task
+from striate.training import optimizers
 from striate.training.batches import Batches
 from striate.training.distributed import ALONE, Alone
-from striate.training.failures import check_weights
+from striate.training.failures import before_update, check_weights, failed_layer
 from striate.training.logs import Board
 from striate.training.recipe import Recipe
 from striate.training.state import BrokenStepError, State, Totals, kept
@@ -92,6 +94,7 @@ class Record:
     path: Path
     rows: list[Row] = field(default_factory=list[Row])
     seconds: float = 0.0  # spent before `started`
+    ended: float = 0.0  # what had been spent when the last epoch ended
     started: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
     saved_step: int = -1
@@ -121,7 +124,9 @@ class Record:
         if not self.ranks.first:
             return
         check_weights(state)
-        memory = {**state.memory(), "rows": self.rows, "seconds": self.spent()}
+        memory = {
+            **state.memory(), "rows": self.rows, "seconds": self.spent(), "ended": self.ended,
+        }  # fmt: skip
         self.saved = time.monotonic()
         try:
             checkpoint.save(self.path, Checkpoint(state.step, state.tensors(), memory, merit))
@@ -136,11 +141,12 @@ class Record:
     @classmethod
     def restore(cls, path: Path, found: Checkpoint, state: State, ranks: Alone) -> "Record":
         """Put a checkpoint back into a training's state, and give the record that goes with it."""
-        state.restore(found.step, found.tensors, found.state)
-        record = cls(path, list(found.state["rows"]), found.state["seconds"], ranks=ranks)
+        memory = state.go_back(path, found)
+        record = cls(path, memory.rows, memory.seconds, ranks=ranks, ended=memory.epochs_ended)
         record.saved_step = found.step
         if record.rows and ranks.first:  # a crash between checkpoint and table leaves it short
-            write_results(path / "results.csv", record.rows)
+            with contextlib.suppress(CheckpointError):  # it is said when the next row is due
+                write_results(path / "results.csv", record.rows)
         return record
 
     def back(self, state: State) -> None:
@@ -153,8 +159,8 @@ class Record:
         found = self.ranks.same(found, state.net)
         if found is None:
             raise CheckpointError(f"{self.path}: its checkpoints are gone; train anew")
-        state.restore(found.step, found.tensors, found.state)
-        self.rows, self.saved_step = list(found.state["rows"]), found.step
+        memory = state.go_back(self.path, found)
+        self.rows, self.saved_step, self.ended = memory.rows, found.step, memory.epochs_ended
         if self.rows:
             self._write_table()
 
@@ -196,6 +202,7 @@ class Record:
     def after_epoch(self, state: State, epoch: int, held: Arrays, job: Job) -> Row:
         """Answer the held-out items, add a row to results.csv, write a checkpoint."""
         found = _answered(state, held, job)
+        spent = self.spent()
         values = found.meter.values()
         totals, items = (
             state.totals,
@@ -203,18 +210,19 @@ class Record:
         )  # of none where every step was left out
         row = {
             "epoch": epoch + 1,
-            "lr": state.opt.param_groups[0]["lr"],
+            "lr": optimizers.recipe_rate(state.opt),
             "train_loss": totals.loss / items,
             **{f"train_{name}": value / items for name, value in totals.counts.items()},
             **{f"train_{name}": value / items for name, value in totals.parts.items()},
             **({"val_loss": found.loss / found.items} if job.task.held_loss else {}),
             **{f"val_{name}": value for name, value in values.items()},
-            "seconds": self.spent(),
+            "seconds": spent - self.ended,
             "items_per_second": totals.items / max(totals.seconds, 1e-9),
             "waiting": totals.waited / max(totals.seconds, 1e-9),
             **({"skipped": state.scale.skipped} if state.scale else {}),
         }
         self.rows.append(row)
+        self.ended = spent
         # A test split is watched, never chosen by: without a validation split there is no merit, and what
         # waits for a smaller loss looks at the training's own.
         chosen_by = job.data.held_out == "val"
@@ -227,10 +235,51 @@ class Record:
             self.board.epoch(row, state.step)
         return row
 
+    @contextlib.contextmanager
+    def explained(self, state: State, *, own: bool) -> Generator[None]:
+        """Say of a step that fails within the block which it was, and keep what was learned before it.
+
+        Args:
+            state: of the training.
+            own: whether the net is the user's own; what another raises is a fault of this package, and stays.
+
+        Raises:
+            NumericError: a loss, a gradient or a weight is no number.
+            UsageError: the user's own net raised something.
+        """
+        try:
+            yield
+        except BrokenStepError as error:
+            raise self.broken(error) from error
+        except StriateError:
+            raise
+        except Exception as error:
+            ended = self._kept_before(state, error)
+            if not own:
+                raise
+            layer = failed_layer(error, state.net)
+            reason = " ".join(str(error).split())[:300]
+            raise UsageError(
+                f"step {state.step + 1}: the net fails{f' in {layer}' if layer else ''}: {type(error).__name__}: {reason}; "
+                f"{ended}. Mend the net, then go on with: striate train --resume {self.path} --net package.module:factory"
+            ) from error
+
+    def _kept_before(self, state: State, error: Exception) -> str:
+        """Keep what was learned before a step that failed, and say whether it is kept."""
+        if not before_update(error):  # half of the weights may have been changed
+            return "the last checkpoint is kept"
+        if state.step != self.saved_step:
+            try:
+                self.save(state, last=True)
+            except (CheckpointError, NumericError) as lost:
+                return f"the steps before it could not be kept ({lost})"
+        return "the steps before it are kept"
+
     def broken(self, error: BrokenStepError) -> NumericError:
         """Write failure.json, and say where the last good weights are."""
         if self.ranks.first:
-            folder.write_json(self.path / "failure.json", error.details)
+            with contextlib.suppress(CheckpointError):  # a full disk must not hide what went wrong
+                folder.write_json(self.path / "failure.json", error.details)
         good = sorted((self.path / "checkpoints").glob("step-*"))
         kept = f"the last good checkpoint is {good[-1]}" if good else "no epoch had ended before"
         return NumericError(f"{error}; {kept}")
@@ -255,14 +304,15 @@ class Record:
         held = run.held(job.data, job.data.held_out)
         test = run.held(job.data, "test") if {"val", "test"} <= set(job.data.splits) else None
         write_items(self.path / "items.csv", held)
-        folder.write_json(self.path / "summary.json", self._summary(job, epoch, held, test))
+        folder.write_sealed(self.path / "summary.json", self._summary(job, epoch, held, test))
         return Fitted(run, job.data, held, test)
 
     def _summary(self, job: Job, epoch: int, held: Held, test: Held | None) -> dict[str, Any]:
         """The JSON shape `train`."""
         scored = held.scores.as_dict()
-        summary = {
-            "run": str(self.path),
+        summary: dict[str, Any] = {
+            "format": 2,
+            "run": str(self.path.absolute()),
             "task": job.task.name,
             "net": job.config.net.name,
             "epochs": len(self.rows),

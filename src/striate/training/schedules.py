@@ -30,7 +30,7 @@ class Course:
 
     def judge(self, loss: float, recipe: Recipe) -> None:
         """Take in the loss of an epoch."""
-        if self.lowest is None or loss < self.lowest:
+        if not math.isnan(loss) and (self.lowest is None or not self.lowest <= loss):
             self.lowest, self.stale, self.waited = loss, 0, 0
             return
         self.stale += 1

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from striate.errors import NumericError
+from striate.errors import CheckpointError, NumericError
 from striate.plan import Plan
+from striate.runs.checkpoint import Checkpoint
+from striate.runs.config import check_tensors, checked
 from striate.training import optimizers
 from striate.training.optimizers import EMA
 from striate.training.recipe import Recipe
@@ -82,6 +85,27 @@ class LossScale:
 
 
 @dataclass
+class Memory:
+    """What state.json of a checkpoint holds; `rows` and `seconds` are the record's."""
+
+    totals: Totals
+    course: Course
+    scale: LossScale | None
+    parts: int
+    rows: list[dict[str, float]]
+    seconds: float
+    ended: float | None = (
+        None  # None in a checkpoint of an earlier version, whose rows added the seconds up
+    )
+
+    @property
+    def epochs_ended(self) -> float:
+        """Seconds that had been spent when the last epoch ended."""
+        last = self.rows[-1].get("seconds", 0.0) if self.rows else 0.0
+        return last if self.ended is None else self.ended
+
+
+@dataclass
 class State:
     """Where a training stands.
 
@@ -145,6 +169,63 @@ class State:
         self.course = Course(**memory["course"])
         if self.scale:
             self.scale = LossScale(**memory["scale"])
+
+    def go_back(self, path: Path, found: Checkpoint) -> Memory:
+        """`restore` a checkpoint of this training, and give what else it remembers.
+
+        Args:
+            path: of the run folder, named in messages.
+            found: the checkpoint.
+
+        Raises:
+            CheckpointError: it is not of such a training.
+        """
+        place = path / "checkpoints" / f"step-{found.step:08d}"
+        check_tensors(part(found.tensors, "net."), _tensors(self.net), place)
+        if self.average:
+            check_tensors(part(found.tensors, "ema."), _tensors(self.average.net), place)
+        try:
+            memory: Memory = checked(Memory, dict(found.state))
+            _check_memory(self.opt, part(found.tensors, "opt."))
+            self.restore(found.step, found.tensors, found.state)
+        except (IndexError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(
+                f"{place} is not of this training ({reason}); train anew"
+            ) from error
+        return memory
+
+
+def _check_memory(opt: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse an optimiser's memory that is not of these parameters.
+
+    Raises:
+        ValueError: naming the first tensor.
+    """
+    parameters = [p for group in opt.param_groups for p in group["params"]]
+    found: dict[int, set[str]] = {}  # its keys; matrices may have others than vectors
+    for name, tensor in tensors.items():
+        index, _, key = name.partition(".")
+        parameter = parameters[int(index)]
+        found.setdefault(int(index), set()).add(key)
+        if (
+            tensor.shape not in (parameter.shape, torch.Size())
+            or not tensor.is_floating_point()
+            or tensor.dtype not in (parameter.dtype, torch.float32)
+        ):
+            raise ValueError(
+                f"opt.{name} is {tuple(tensor.shape)} {tensor.dtype} "
+                f"for weights of {tuple(parameter.shape)} {parameter.dtype}"
+            )
+    for index, keys in found.items():
+        matrix = parameters[index].ndim > 1
+        alike = [known for i, known in found.items() if (parameters[i].ndim > 1) == matrix]
+        if missing := set[str]().union(*alike) - keys:
+            raise ValueError(f"opt.{index}.{min(missing)} is missing")
+
+
+def _tensors(net: nn.Module) -> dict[str, Tensor]:
+    return {name: t for name, t in net.state_dict().items() if isinstance(t, Tensor)}
 
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -103,6 +103,7 @@ def load(
     *,
     generator: torch.Generator | None = None,
     source: str | None = None,
+    head: bool = True,
 ) -> Loaded:
     """Put weights into a net, in place.
 
@@ -112,6 +113,7 @@ def load(
         weights: a file, a run folder or a published name.
         generator: source of the first weights of what the file does not hold.
         source: what messages call the weights; as given if not said.
+        head: False where the file's classes are others, so that the heads of a net of ours start anew.
 
     Raises:
         CheckpointError: a tensor missing, left over or of another shape, or a value that is no number.
@@ -126,10 +128,11 @@ def load(
         fit = _below(net, tensors)
     else:
         fit = _Fit(have, renamed(tensors, have, net))
+    fit.kinds(source)
     if isinstance(net, Backbone):
         fit.auxiliary({path.partition(".")[0] for path in type(net).auxiliary_heads})
         fit.headless(net.head)
-        fit.classes((net.head, *net.auxiliary_heads))
+        fit.classes((net.head, *net.auxiliary_heads), keep=head)
         fit.channels(f"{net.stem}.weight")
     fit.check(source)
     if fit.anew and isinstance(net, Backbone):
@@ -138,6 +141,10 @@ def load(
         for name, tensor in fit.given.items():
             have[name].copy_(tensor)
     return Loaded(source, len(fit.given), tuple(fit.notes))
+
+
+PLAIN = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def _own(names: Iterable[str]) -> bool:
@@ -175,6 +182,23 @@ class _Fit:
         """What was done to the names is said too."""
         self.notes += getattr(self.given, "notes", ())
 
+    def kinds(self, source: str) -> None:
+        """Refuse numbers of a kind that cannot be copied without being changed: before they are looked at.
+
+        Raises:
+            CheckpointError: naming the first such tensor.
+        """
+        for name, tensor in self.given.items():
+            like = self.have.get(name)
+            if tensor.dtype in PLAIN or (like is not None and like.dtype == tensor.dtype):
+                continue
+            if like is None or like.is_floating_point() or tensor.dtype not in WHOLE:
+                wanted = "float32" if like is None else str(like.dtype).removeprefix("torch.")
+                raise CheckpointError(
+                    f"{source}: {name} holds {str(tensor.dtype).removeprefix('torch.')} numbers, expected {wanted}: "
+                    "save the weights as float32 (quantised ones first turned back)"
+                )
+
     def auxiliary(self, roots: set[str]) -> None:
         """Heads that only training uses may be on one side alone."""
         extra, lacking = (
@@ -201,15 +225,20 @@ class _Fit:
             self.notes.append(f"the file has no {head}: it starts anew, the rest is loaded")
             self.anew |= lacking
 
-    def classes(self, heads: Iterable[str]) -> None:
-        """A head with another number of outputs starts anew."""
+    def classes(self, heads: Iterable[str], *, keep: bool = True) -> None:
+        """A head with another number of outputs, or for other classes, starts anew."""
         for head in heads:
             old, new = (side.get(f"{head}.weight") for side in (self.given, self.have))
-            if old is None or new is None or old.shape[1:] != new.shape[1:] or len(old) == len(new):
+            if old is None or new is None or old.shape[1:] != new.shape[1:]:
                 continue
-            self.notes.append(
-                f"{head} has {len(new)} outputs, the file's {len(old)}: it starts anew, the rest is loaded"
+            if keep and len(old) == len(new):
+                continue
+            why = (
+                f"{head} has {len(new)} outputs, the file's {len(old)}"
+                if len(old) != len(new)
+                else f"{head} has outputs for other classes than the file's"
             )
+            self.notes.append(f"{why}: it starts anew, the rest is loaded")
             self.anew |= {name for name in self.have if name.startswith(f"{head}.")}
             self.given = {name: t for name, t in self.given.items() if name not in self.anew}
 

@@ -1,6 +1,5 @@
 """Which of several runs is better on the same items: paired differences with intervals."""
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.errors import ArgumentError, DataError
+from striate.errors import ArgumentError, CheckpointError, DataError
 from striate.metrics.compare import Difference, paired
 from striate.metrics.scores import number, shown
 from striate.report import Result, text_table
 from striate.runs import Run
+from striate.runs.items import read_rows
 
 Columns = Mapping[str, NDArray[np.float64]]
 
@@ -150,8 +150,9 @@ def _scores(run: Run, split: str) -> tuple[list[str], Columns]:
         path = run.path / "evaluations" / stem
         if not path.exists():
             run.evaluate(split=split)
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(path)
+    if any("file" not in row for row in rows[:1]):
+        raise CheckpointError(f"{path} is damaged: it has no column file")
     words = ("file", "truth", "answer", "confidence")
     keys = [key for key in (rows[0] if rows else {}) if key not in words]
     columns = {key: np.array([_value(row[key]) for row in rows]) for key in keys}

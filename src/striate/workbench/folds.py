@@ -1,47 +1,118 @@
-"""Cross-validation: the same training once for every part of the data that is held out in turn."""
+"""Cross-validation: the same training once for every part of the data that is held out in turn.
 
+OUT/folds/NAME/
+  folds.json       data, recipe and number of parts: what a second call goes on with
+  <task>/1ofK ...  the run of each part
+  items.csv        a row an item, answered by the net that did not see it; of classes the probability of each
+  answers.npz      the same as arrays, as the task counts them
+  summary.json     scores of all items together with intervals, and those of each part
+  report.html
+"""
+
+import shutil
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from striate.errors import UsageError
-from striate.report import Result, text_table
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.data import Data
+from striate.errors import CheckpointError, DataError, UsageError
+from striate.metrics import Interval
+from striate.metrics.scores import cells, number, shown
+from striate.report import Result, html_page, html_table, text_table
+from striate.runs import Run, folder
+from striate.runs.items import Held, write_table
+from striate.tasks import Meter
 from striate.training import Progress, Recipe
-from striate.workbench.train import train_recipe
+from striate.workbench import nets
+from striate.workbench.train import open_data, resume, train_recipe
+
+STATE = "folds.json"
+FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Folds(Result):
-    """Scores of every fold: of each part, by a net that did not see it."""
+    """Scores of every fold, of each part by a net that did not see it, and of all items together.
+
+    Attributes:
+        runs: a folder a fold.
+        scores: of each fold, by name; those that its items do not give are left out.
+        path: of the folder that holds all.
+        items: that were answered, each once.
+        pooled: scores of all of them together.
+        notes: what a reader of the scores must know.
+    """
 
     runs: tuple[str, ...]
     scores: Mapping[str, tuple[float, ...]]
+    path: str = ""
+    items: int = 0
+    pooled: Mapping[str, Interval] | None = None
+    notes: Sequence[str] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Runs, and for every score the mean, the deviation between folds and the values."""
+        """Runs; for every score the mean, the deviation between folds and the values; the scores of all items."""
+        pooled = {name: interval.as_dict() for name, interval in (self.pooled or {}).items()}
         return {
+            "folder": self.path,
             "runs": list(self.runs),
             "scores": {
                 name: {
-                    "mean": statistics.fmean(values),
-                    "std": statistics.stdev(values),
+                    "mean": number(statistics.fmean(values)),
+                    "std": number(statistics.stdev(values)) if len(values) > 1 else None,
                     "values": list(values),
                 }
                 for name, values in self.scores.items()
             },
+            "items": self.items,
+            "pooled": pooled,
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
 
     def as_text(self) -> str:
         """A row a score. The deviation is that between folds, which share most of their training items."""
-        rows = [
-            [name, f"{score['mean']:.4f}", f"{score['std']:.4f}"]
-            + [f"{value:.4f}" for value in score["values"]]
-            for name, score in self.as_dict()["scores"].items()
-        ]
-        numbers = [f"fold {i + 1}" for i in range(len(self.runs))]
-        return text_table(["score", "mean", "std", *numbers], rows)
+        pooled, by_fold = self._tables()
+        head = f"{self.items:,} items, each answered by the net that did not see it, 95 % intervals: {self.path}"
+        return "\n\n".join([head, text_table(*pooled), text_table(*by_fold), *self.notes])
+
+    def page(self) -> str:
+        """The same as a page that needs nothing else."""
+        pooled, by_fold = self._tables()
+        runs = "".join(
+            f'<li><a href="{Path(run).parent.name}/{Path(run).name}/report.html">{Path(run).name}</a></li>'
+            for run in self.runs
+        )
+        body = (
+            f"<h1>{len(self.runs)} folds</h1><p>{self.items:,} items, each answered by the net that did not see it; "
+            f"95 % intervals.</p>{html_table(*pooled)}<h2>Fold by fold</h2><p>The deviation is that between folds, "
+            f"which share most of their training items.</p>{html_table(*by_fold)}<ul>{runs}</ul>"
+        )
+        return html_page(f"{len(self.runs)} folds", body)
+
+    def _tables(
+        self,
+    ) -> tuple[tuple[list[str], list[list[str]]], tuple[list[str], list[list[str]]]]:
+        pooled = [[name, *cells(name, interval)] for name, interval in (self.pooled or {}).items()]
+        rows: list[list[str]] = []
+        for name, values in self.scores.items():
+            deviation = f"{statistics.stdev(values):.4f}" if len(values) > 1 else "-"
+            rows.append(
+                [name, shown(name, statistics.fmean(values)), deviation]
+                + [shown(name, value) for value in values]
+            )
+        most = max((len(values) for values in self.scores.values()), default=0)
+        numbers = [f"fold {i + 1}" for i in range(most)]
+        padded = [row + ["-"] * (len(numbers) + 3 - len(row)) for row in rows]
+        return (
+            (["score of all items", "value", "low", "high"], pooled),
+            (["score", "mean", "std", *numbers], padded),
+        )
 
 
 def train_folds(
@@ -53,27 +124,215 @@ def train_folds(
     name: str | None = None,
     progress: Progress,
 ) -> Folds:
-    """Train `count` times, each time with another part held out.
+    """Train `count` times, each time with another part held out; called again it goes on where it ended.
+
+    Args:
+        data: what is opened for each fold.
+        recipe: of all trainings.
+        count: of the parts.
+        out: below which the folder `folds/NAME` is made.
+        name: of that folder; found if not given.
+        progress: who is told.
 
     Raises:
-        UsageError: fewer than two parts, or a `val` beside them.
+        UsageError: fewer than two parts, a `val` beside them, or a name that other folds have.
+        DataError: a fold that cannot be made; nothing is trained.
     """
     if count < 2:
         raise UsageError(f"--folds {count}: expected at least 2 parts")
     if recipe.val is not None:
         raise UsageError(f"val={recipe.val}: --folds {count} says what is held out; leave val out")
-    runs: list[str] = []
-    scores: dict[str, list[float]] = {}
-    for number in range(1, count + 1):
-        progress.say(f"fold {number} of {count}")
-        fitted = train_recipe(
-            data,
-            recipe.model_copy(update={"val": f"{number}of{count}"}),
-            out=out,
-            name=f"{name}-{number}of{count}" if name else None,
-            progress=progress,
+    folder.check_name(name)
+    folder.check_parent(out)
+    _check_each(data, recipe, count, progress)
+    asked = {
+        "format": FORMAT,
+        "data": str(data) if _is_name(data) else str(Path(data).absolute()),
+        "recipe": recipe.model_dump(mode="json", exclude_unset=True),
+        "folds": count,
+    }
+    path = _folder(out, name, f"{Path(data).name.split('.')[0] or 'data'}-{count}", asked, progress)
+    return _trained(path, data, recipe, count, progress)
+
+
+def is_folds(path: Path) -> bool:
+    """Whether a folder holds the folds of a training, rather than one run."""
+    return (path / STATE).exists()
+
+
+def resume_folds(path: Path, *, progress: Progress) -> Folds:
+    """Go on with the folds of a folder.
+
+    Args:
+        path: of the folder.
+        progress: who is told.
+
+    Raises:
+        CheckpointError: folds.json is damaged.
+    """
+    asked = _asked(path)
+    recipe = Recipe.model_validate(asked["recipe"])
+    if (path / "summary.json").exists():
+        progress.say(f"{path} is finished, there is nothing to do")
+    return _trained(path, asked["data"], recipe, int(asked["folds"]), progress)
+
+
+def _is_name(data: str | Path) -> bool:
+    """Whether it is a built-in name or an address, and no path."""
+    return isinstance(data, str) and not Path(data).exists()
+
+
+def _asked(path: Path) -> dict[str, Any]:
+    content = folder.unsealed(folder.read_json(path / STATE), path / STATE, needed=True)
+    if content.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path / STATE} has format {content.get('format')!r}, this version reads {FORMAT}: update striate"
         )
-        runs.append(str(fitted.run.path))
-        for key, interval in fitted.held.scores.scores.items():
-            scores.setdefault(key, []).append(interval.value)
-    return Folds(tuple(runs), {key: tuple(values) for key, values in scores.items()})
+    return content
+
+
+def _folder(
+    out: Path, name: str | None, default: str, asked: Mapping[str, Any], progress: Progress
+) -> Path:
+    """The folder of these folds: one that an earlier call began, or a new one."""
+    home = out / "folds"
+    places = [home / name] if name else sorted(home.glob(f"{default}*"))
+    for path in places:
+        if not (path / STATE).exists():
+            continue
+        same = _asked(path) == asked
+        if same and not (path / "summary.json").exists():
+            progress.say(f"going on with {path}")
+            return path
+        if name:
+            raise UsageError(
+                f"{path} is there already{'' if same else ', with other settings'}: choose another --name"
+            )
+    path = folder.make(out, "folds", name, default)
+    folder.write_sealed(path / STATE, asked)
+    return path
+
+
+def _fold(recipe: Recipe, i: int, count: int) -> Recipe:
+    return recipe.model_copy(update={"val": f"{i}of{count}"})
+
+
+def _check_each(data: str | Path, recipe: Recipe, count: int, progress: Progress) -> None:
+    """Refuse a fold that cannot be trained or scored, before the first one is.
+
+    Raises:
+        DataError: naming it.
+    """
+    for i in range(1, count + 1):
+        progress.bar("looking at the folds", i, count)
+        split = open_data(data, _fold(recipe, i, count))
+        reason = _impossible(split)
+        if reason:
+            raise DataError(
+                f"{split.path}: fold {i} of {count} {reason}; use fewer folds, or add what is missing"
+            )
+
+
+def _impossible(split: Data) -> str | None:
+    """Why a fold cannot be trained or scored."""
+    for name, what in (("val", "holds nothing out"), ("train", "has nothing to learn from")):
+        if name not in split.splits or not len(split.splits[name]):
+            return f"{what} (fewer groups or different items than folds)"
+    trained = split.counts("train") or []
+    held = split.counts("val") or [0] * len(trained)
+    for label, many, few in zip(split.classes, trained, held, strict=False):
+        if few and not many:
+            return f"has no training item of the class {label}: all {few} are held out together"
+    return None
+
+
+def _trained(path: Path, data: str | Path, recipe: Recipe, count: int, progress: Progress) -> Folds:
+    """Train the folds that are not trained yet, and put all of them together."""
+    with folder.lock(path):
+        held: list[Held] = []
+        for i in range(1, count + 1):
+            progress.say(f"fold {i} of {count}")
+            held.append(_one(path, data, _fold(recipe, i, count), f"{i}of{count}", progress))
+        return _together(path, held)
+
+
+def _one(path: Path, data: str | Path, recipe: Recipe, name: str, progress: Progress) -> Held:
+    """The answers of one fold, trained, gone on with, or read again."""
+    for run in path.glob(f"*/{name}"):
+        own = nets.own(recipe.net) if recipe.net and ":" in recipe.net else None
+        if (run / "summary.json").exists() and (run / "report.html").exists():
+            done = Run.load(run, net=own)
+            again = done.open_data()
+            return done.held(again, again.held_out)
+        if folder.can_go_on(run) or (run / "summary.json").exists():
+            return resume(run, own=own, progress=progress).held
+        shutil.rmtree(run)  # nothing in it can be gone on with
+    return train_recipe(data, recipe, out=path, name=name, progress=progress).held
+
+
+def _together(path: Path, held: Sequence[Held]) -> Folds:
+    """Scores, answers and report of all folds."""
+    whole = held[0].used.task.meter(whole=True)
+    for each in held:
+        whole.merge(each.meter.state())
+    groups = _groups(held)
+    scores: dict[str, list[float]] = {}
+    for each in held:
+        for key, interval in each.scores.scores.items():
+            if not np.isnan(interval.value):
+                scores.setdefault(key, []).append(interval.value)
+    found = Folds(
+        tuple(each.scores.run for each in held),
+        {key: tuple(values) for key, values in scores.items()},
+        str(path),
+        sum(each.scores.items for each in held),
+        whole.scores(groups),
+        tuple(whole.notes(groups)),
+    )
+    _write(path, held, whole, found)
+    return found
+
+
+def _groups(held: Sequence[Held]) -> NDArray[np.int64] | None:
+    """Which of all items belong together, where the split has groups."""
+    parts = [
+        None if each.split.part.groups is None else each.split.part.groups[each.arrays.numbers]
+        for each in held
+    ]
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if len(known) == len(parts) else None
+
+
+def _write(path: Path, held: Sequence[Held], whole: Meter, found: Folds) -> None:
+    state = whole.state()
+    names = [name for each in held for name in each.names]
+    folds = [i + 1 for i, each in enumerate(held) for _ in each.names]
+    rows = [row for each in held for row in each.rows]
+    classes = held[0].data.classes
+    header = list(dict.fromkeys(key for row in rows for key in row))
+    shares = [
+        array
+        for array in state.values()
+        if array.dtype.kind == "f" and array.shape == (len(names), len(classes)) and classes
+    ]
+    labels = [f"p {label}" for label in classes] if shares else []
+    write_table(
+        path / "items.csv",
+        ["file", "fold", *header, *labels],
+        (
+            [name, fold, *(_cell(row.get(key, "")) for key in header)]
+            + [f"{p:.6g}" for array in shares[:1] for p in array[i]]
+            for i, (name, fold, row) in enumerate(zip(names, folds, rows, strict=True))
+        ),
+    )
+    answers = BytesIO()
+    arrays: dict[str, Any] = {"files": np.array(names), "folds": np.array(folds), **state}
+    np.savez(answers, **arrays)
+    folder.write_bytes(path / "answers.npz", answers.getvalue())
+    folder.write_text(path / "report.html", found.page())
+    here = {"folder": ".", "runs": [str(Path(run).relative_to(path)) for run in found.runs]}
+    folder.write_sealed(path / "summary.json", {"format": FORMAT, **found.as_dict(), **here})
+
+
+def _cell(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else value

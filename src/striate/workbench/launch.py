@@ -7,13 +7,15 @@ launch, whatever the launcher still starts. A process that is killed has none, s
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,20 @@ from torch import nn
 from striate import errors
 from striate import plan as plan_room
 from striate.data import Data
-from striate.errors import ArgumentError, PeerError, RecipeError, Stopped, StriateError, UsageError
+from striate.errors import (
+    ArgumentError,
+    CheckpointError,
+    PeerError,
+    RecipeError,
+    Stopped,
+    StriateError,
+    UsageError,
+)
 from striate.runs import Run
+from striate.runs import folder as folder_of
 from striate.runs.folder import write_json
 from striate.training import Recipe, check, distributed, read_recipe
+from striate.training.distributed import MARK, terminable
 
 RESTARTS = 3
 WORKER = "striate.workbench.worker"
@@ -108,14 +120,26 @@ def launch(job: Mapping[str, Any], count: int, device: str) -> Path:
         StriateError: what a single process would raise.
     """
     _check(count, plan_room.device(device))
-    with tempfile.TemporaryDirectory(prefix="striate-") as name:
+    begun = time.time()
+    with terminable(), tempfile.TemporaryDirectory(prefix="striate-") as name:
         folder = Path(name)
         write_json(folder / JOB, dict(job))
         with _environment(count), _handlers():
             ended = _run(folder, count)
         if not (folder / OUTCOME).exists():
+            _sweep(Path(job.get("out", "")), begun)
             raise ended
         return _read(json.loads((folder / OUTCOME).read_text(encoding="utf-8")))
+
+
+def _sweep(out: Path, begun: float) -> None:
+    """Remove run folders that the processes of this launch began and from which nothing can go on."""
+    for mark in out.glob(f"*/*/{MARK}"):
+        path = mark.parent
+        if (path / "config.json").exists() or mark.stat().st_mtime < begun - 1:
+            continue
+        with suppress(UsageError, CheckpointError), folder_of.lock(path):  # nobody else's either
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _check(count: int, device: str) -> None:
@@ -129,7 +153,7 @@ def _check(count: int, device: str) -> None:
 
 def _run(folder: Path, count: int) -> StriateError:
     """Run all processes to their end; what is to be said where they left no outcome."""
-    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -143,6 +167,7 @@ def _run(folder: Path, count: int) -> StriateError:
         rdzv_endpoint="localhost:0",
         local_addr="localhost",
         max_restarts=RESTARTS,
+        logs_specs=DefaultLogsSpecs(log_dir=str(folder)),  # else it leaves a folder of its own
     )
     try:
         elastic_launch(config, sys.executable)("-m", WORKER, str(folder))
@@ -152,7 +177,7 @@ def _run(folder: Path, count: int) -> StriateError:
         rank, failure = error.get_first_failure()
         return PeerError(
             f"processes were lost {RESTARTS + 1} times, last number {rank} of {count} with status {failure.exitcode} (-9: "
-            "killed, often because the memory ran out); everything up to the last checkpoint is kept: go on with --resume"
+            "killed, often because the memory ran out); a training that had begun goes on from its last checkpoint with --resume"
         )
     return PeerError("the processes ended without a word")
 

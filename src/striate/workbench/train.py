@@ -1,5 +1,6 @@
 """The main job: data in; a trained, measured, reported net out."""
 
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -9,8 +10,9 @@ from torch import nn
 from striate import data as data_room
 from striate import training
 from striate.data import Data
-from striate.errors import ArgumentError
+from striate.errors import ArgumentError, CheckpointError
 from striate.runs import Run, folder
+from striate.runs.config import Config
 from striate.training import (
     Fitted,
     Progress,
@@ -146,9 +148,12 @@ def train_recipe(
     """
     if own is None and recipe.net is not None and ":" in recipe.net:
         own, recipe = nets.own(recipe.net), recipe.model_copy(update={"net": None})
+    if recipe.weights and Path(recipe.weights).exists():  # a run is resumed from any folder
+        recipe = recipe.model_copy(update={"weights": str(Path(recipe.weights).absolute())})
     with distributed.joined() as ranks:
         if ranks.first:
             check(recipe, out)
+            _check_name(out, name, data, recipe)
             restarted = distributed.find_marked_run(out)
             if restarted is not None:
                 progress.say(f"started again, with {restarted}")
@@ -166,6 +171,30 @@ def train_recipe(
             return _with_report(fitted, progress)
         path = run_peer(ranks, net=own)
     raise distributed.PeerFinished(path=path)
+
+
+def _check_name(out: Path, name: str | None, data: str | Path | Data, recipe: Recipe) -> None:
+    """Refuse a name before the data are opened, where it cannot be one or is that of a run on the same data.
+
+    Raises:
+        UsageError: saying which.
+    """
+    folder.check_name(name)
+    if name is None or distributed.launched():
+        return
+    for taken in out.glob(f"*/{glob.escape(name)}"):
+        if recipe.task == taken.parent.name or _same_data(taken, data):
+            raise folder.taken(taken)
+
+
+def _same_data(run: Path, data: str | Path | Data) -> bool:
+    if isinstance(data, Data):
+        return False
+    try:
+        where = Config.read(run).data["origin"].get("path")
+    except CheckpointError:
+        return False
+    return where in (str(data), str(Path(data).absolute()))
 
 
 def _resume_after_restart(
@@ -250,6 +279,19 @@ def resume(
             return _with_report(fitted, progress)
         finished = run_peer(ranks, net=own)
     raise distributed.PeerFinished(path=finished)
+
+
+def finished(path: Path, progress: Progress) -> Run | None:
+    """A run whose training and report are done; None of any other."""
+    if not ((path / "summary.json").exists() and (path / "report.html").exists()):
+        return None
+    run = Run(path)
+    _ = run.config, run.summary  # damaged ones are said
+    progress.say(
+        f"{path} is finished, there is nothing to do: evaluate it (striate evaluate {path}), or train further "
+        f"from its weights (striate train DATA weights={path})"
+    )
+    return run
 
 
 def find_rate(data: str, recipe: Recipe, *, out: Path, progress: Progress) -> Rates:

@@ -7,7 +7,6 @@ whose names differ in the words train, val and test only.
 
 import re
 import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -104,7 +103,7 @@ def _shapes(path: Path) -> Shapes:
                         read = np.lib.format.read_array_header_2_0
                     shape, _, dtype = read(file)
                     found[name.removesuffix(".npy")] = shape, dtype
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+    except files.UNSOUND as error:
         if files.is_pointer(path):
             raise DataError(f"{shown(path)} is {files.POINTED}") from error
         raise DataError(f"{shown(path)} is no sound .npz file ({error})") from error
@@ -125,7 +124,7 @@ def _load(path: Path, key: str, shapes: Shapes) -> Array:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return archive[key]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except files.UNSOUND as error:
         raise DataError(f"{shown(path)}: {shown(key)} cannot be read ({error})") from error
 
 
