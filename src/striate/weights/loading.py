@@ -190,12 +190,12 @@ class _Fit:
         """
         for name, tensor in self.given.items():
             like = self.have.get(name)
-            if tensor.dtype in PLAIN or (like is not None and like.dtype == tensor.dtype):
+            if like is None or tensor.dtype in PLAIN or tensor.dtype == like.dtype:
                 continue
-            if like is None or like.is_floating_point() or tensor.dtype not in WHOLE:
-                wanted = "float32" if like is None else str(like.dtype).removeprefix("torch.")
+            if like.is_floating_point() or tensor.dtype not in WHOLE:
+                came, wanted = (str(t.dtype).removeprefix("torch.") for t in (tensor, like))
                 raise CheckpointError(
-                    f"{source}: {name} holds {str(tensor.dtype).removeprefix('torch.')} numbers, expected {wanted}: "
+                    f"{source}: {name} holds {came} numbers, expected {wanted}: "
                     "save the weights as float32 (quantised ones first turned back)"
                 )
 
