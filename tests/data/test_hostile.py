@@ -184,7 +184,7 @@ from striate.workbench import progress
 data.picture(open(sys.argv[1] + "/b/000.png", "rb").read())
 taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (taken + int(sys.argv[2]) * 2**20,) * 2)
-cli.main(["data", sys.argv[1], "--json"])
+sys.exit(cli.main(["data", sys.argv[1], "--json"]))
 """
 
 

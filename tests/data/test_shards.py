@@ -520,7 +520,7 @@ def npy(k: int) -> bytes:
         {"ending": ".npy", "label": npy},
         {"label": "\ufeff{k}\r\n"},
     ],
-    ids=str,
+    ids=lambda how: "-".join(str(v) if isinstance(v, str) else k for k, v in how.items()),
 )
 def test_keys_orders_and_classes_as_common_writers_have_them(cache, encoded, tmp_path, how):
     wds(tmp_path / "wds" / "0.tar", encoded, **how)

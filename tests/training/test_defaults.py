@@ -83,7 +83,8 @@ def test_weights_of_a_run_bring_their_net_with_its_width_and_options(shapes, tmp
     data = striate.open(shapes)
     spec = NetSpec("resnet18", width=0.25, options={"drop_rate": 0.2})
     fed = Preprocessing((28, 28), (28, 28), "grey", (0.5,), (0.5,))
-    Config(spec, "classify", data.classes, fed, {}, {}, {}, "now").write(tmp_path)
+    about = {"origin": {}, "fingerprint": "", "splits": {}}
+    Config(spec, "classify", data.classes, fed, about, {}, {}, "now").write(tmp_path)
 
     def settled(**said):
         done = with_defaults(read_recipe("finetune", {"weights": str(tmp_path), **said}), data)

@@ -22,6 +22,7 @@ from striate.errors import (
     ArgumentError,
     CheckpointError,
     DataError,
+    GateError,
     NumericError,
     RecipeError,
     ShapeError,
@@ -117,7 +118,9 @@ def test_other_data_are_scored_whole_and_other_classes_refused(fitted, shapes, t
     other = tmp_path / "other"
     for label in ("bar", "noise"):
         shutil.copytree(shapes / label, other / label)
-    assert Run.load(fitted.run.path).evaluate(other).items == 60
+    with pytest.raises(GateError, match="48 of 60 items of all are what this run was trained on"):
+        Run.load(fitted.run.path).evaluate(other)
+    assert Run.load(fitted.run.path).evaluate(other, leaks="keep").items == 60
     (other / "noise").rename(other / "noize")
     with pytest.raises(DataError) as caught:
         Run.load(fitted.run.path).evaluate(other)
