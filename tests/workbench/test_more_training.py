@@ -155,7 +155,8 @@ def test_folds_hold_out_everything_once(shapes, tmp_path):
         train_folds(shapes, recipe, 1, progress=Progress())
 
 
-def test_rates_are_tried_and_drawn(shapes, tmp_path):
+def test_rates_are_tried_and_drawn(shapes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # in which nothing may be left
     before = torch.random.get_rng_state()
     rates = find_rate(striate.open(shapes), read_recipe("quick", QUICK), steps=60)
     assert torch.equal(before, torch.random.get_rng_state())

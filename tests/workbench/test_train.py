@@ -123,7 +123,7 @@ def test_other_data_are_scored_whole_and_other_classes_refused(fitted, shapes, t
     assert Run.load(fitted.run.path).evaluate(other, leaks="keep").items == 60
     (other / "noise").rename(other / "noize")
     with pytest.raises(DataError) as caught:
-        Run.load(fitted.run.path).evaluate(other)
+        Run.load(fitted.run.path).evaluate(other, leaks="keep")
     assert str(caught.value) == (
         "the data have classes that this run does not know: noize; it knows bar, box, noise"
     )

@@ -18,19 +18,18 @@ BYTES = 16  # of each digest: two of a billion items that are alike by chance ar
 LARGEST = 2**33
 
 
-def write_trained(run: Path, data: Data) -> str:
-    """Write the file for what `data` trains on.
+def sha256_of(data: Data) -> str:
+    """SHA-256 of the file of what `data` trains on."""
+    return hashlib.sha256(_content(data)).hexdigest()
 
-    Args:
-        run: the run folder.
-        data: with a split `train`.
 
-    Returns:
-        Its SHA-256.
-    """
-    content = np.unique(_digests(data.splits["train"])).tobytes()
-    write_bytes(run / FILE, content)
-    return hashlib.sha256(content).hexdigest()
+def write_trained(run: Path, data: Data) -> None:
+    """Write the file of what `data`, which has a split `train`, trains on."""
+    write_bytes(run / FILE, _content(data))
+
+
+def _content(data: Data) -> bytes:
+    return np.unique(_digests(data.splits["train"])).tobytes()
 
 
 def seen(run: Path, sha256: str, split: Split) -> list[int]:

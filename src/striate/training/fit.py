@@ -18,6 +18,7 @@ from striate.plan import Plan
 from striate.runs import Run, checkpoint, folder
 from striate.runs.checkpoint import Checkpoint
 from striate.runs.config import Config, structure
+from striate.runs.trained import write_trained
 from striate.tasks import named
 from striate.training import callbacks, loop, reproducibility
 from striate.training.defaults import with_defaults
@@ -101,6 +102,7 @@ def fit(
             start = copy.deepcopy(trained)
             job = prepare(path, data, recipe, spec, trained, progress, estimated, ranks)
             folder.write_text(path / "args.yaml", recipe.as_yaml())
+            write_trained(path, data)
             job.config.write(path)
         state, record = initial_state(job, trained, None)
         state.parts = estimated.parts

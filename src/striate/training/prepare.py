@@ -26,7 +26,7 @@ from striate.plan import Plan
 from striate.plan.tiles import Tiling
 from striate.runs.config import Config, NetSpec, structure
 from striate.runs.preprocessing import Preprocessing
-from striate.runs.trained import write_trained
+from striate.runs.trained import sha256_of
 from striate.tasks import Task, named
 from striate.training import freezing, reproducibility
 from striate.training.batches import Batches, Stream, padded, read_shards, why_streamed
@@ -157,7 +157,7 @@ def prepare(
             "layout": data.layout,
             "fingerprint": data.fingerprint,
             "splits": {name: len(split) for name, split in data.splits.items()},
-            "trained": write_trained(path, data),
+            "trained": sha256_of(data),
         },
         plan=plan.as_dict(),
         tiling=estimate.tiling.as_dict() if estimate.tiling else {},
