@@ -370,6 +370,10 @@ def meaning(found: ValueCounts, names: ClassNames | None, void: str | None) -> M
         )
     if given is not None:
         table = (*table, (given, IGNORE))
+    elif names is None and void is None and len(classes) > 2:
+        notes.append(
+            "no classes.txt names the values; one that counts nowhere is left out with layout=masks:ignore=VALUE"
+        )
     return Meaning(Coding(colors, tuple(table)), classes, tuple(notes))
 
 
