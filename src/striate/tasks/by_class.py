@@ -81,13 +81,16 @@ def _class_cells(
     return cells
 
 
-def pairs_table(counts: NDArray[np.int64], names: Sequence[str], *, of: str) -> Table | None:
+def pairs_table(
+    counts: NDArray[np.int64], names: Sequence[str], *, of: str, nothing: int | None = None
+) -> Table | None:
     """The most frequent mistakes by truth and answer; None where there are none.
 
     Args:
         counts: [K, K], rows truth, columns answers.
         names: of rows and columns.
         of: what is counted, plural.
+        nothing: the row of what is no class, which has no share of a class.
     """
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     found = [
@@ -95,7 +98,10 @@ def pairs_table(counts: NDArray[np.int64], names: Sequence[str], *, of: str) -> 
         for t, a in np.argwhere(counts > 0).tolist()
         if t != a
     ]
-    rows = [[names[t], names[a], n, part] for n, part, t, a in sorted(found, reverse=True)[:PAIRS]]
+    rows = [
+        [names[t], names[a], n, None if t == nothing else part]
+        for n, part, t, a in sorted(found, reverse=True)[:PAIRS]
+    ]
     columns = [
         Column("truth", "name"),
         Column("answer", "wrong"),

@@ -367,7 +367,8 @@ class Detect(Task):
             "An answer to the background is a box where there is nothing; a truth answered background was missed."
         )
         figure = confusion_figure(counts, names, caption=caption)
-        pairs = pairs_table(counts, names, of="boxes") or Text("No box was taken for another.")
+        pairs = pairs_table(counts, names, of="boxes", nothing=len(self.classes))
+        pairs = pairs or Text("No box was taken for another.")
         parts = [Beside([figure, pairs], "uneven")]
         return Section("What is taken for what", parts=parts, name="Confusion")
 
