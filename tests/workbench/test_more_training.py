@@ -137,6 +137,13 @@ def test_a_budget_ends_in_time_with_the_rate_brought_down(shapes, tmp_path):
     assert any(line.startswith("epoch 1  loss") for line in said)
 
 
+def test_a_budget_that_ends_before_the_epochs_says_so(shapes, tmp_path):
+    _, said = trained(shapes, tmp_path, budget="0.8s", epochs=100_000)
+    (line,) = (line for line in said if line.startswith("ended: "))
+    assert line.startswith("ended: the time of budget= is over after ")
+    assert line.endswith(" of 100000 epochs")
+
+
 def test_patience_ends_early(shapes, tmp_path):
     done, said = trained(shapes, tmp_path, patience=1, lr=1e-12, epochs=30, schedule="constant")
     assert done.run.summary["epochs"] < 30

@@ -73,6 +73,11 @@ def of_training(job: Job, state: State, record: Record) -> Generator[Callbacks]:
     if state.course.over(job.recipe):
         patience = job.recipe.patience
         job.progress.say(f"ended: no smaller loss for {patience} epoch{'s' * (patience != 1)}")
+    elif job.recipe.epochs and state.step < job.batches.steps * job.recipe.epochs:
+        done = state.step / job.batches.steps
+        job.progress.say(
+            f"ended: the time of budget= is over after {done:.1f} of {job.recipe.epochs} epochs"
+        )
 
 
 @contextmanager
