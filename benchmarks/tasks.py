@@ -14,6 +14,7 @@ import shutil
 import statistics
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -118,12 +119,13 @@ def steps(task: str, folder: Path, rounds: int) -> list[turns.Row]:
         with torch.inference_mode(), job.plan.autocast():
             job.task.outputs(state.net, job.plan.batch(x))
 
-    def decode() -> None:
-        job.task.decode(answer, sizes)
-
-    times = turns.in_turns({"forward": forward, "decoding": decode}, 5 * rounds)
-    work = f"{task}: decoding of {len(x)} pictures, {turns.plan_words(job)}"
-    return [*rows, share(work, times["decoding"], times["forward"], 0.1)]
+    ways = {"scored": job.task, "predicted": job.task.tuned({})}
+    calls = {name: partial(way.decode, answer, sizes) for name, way in ways.items()}
+    times = turns.in_turns({"forward": forward, **calls}, 5 * rounds)
+    for name in ways:
+        work = f"{task}: decoding of {len(x)} pictures as they are {name}, {turns.plan_words(job)}"
+        rows.append(share(work, times[name], times["forward"], 0.1))
+    return rows
 
 
 def folder_of(root: Path, count: int) -> list[Path]:

@@ -197,10 +197,16 @@ def nms(
 
     Returns:
         Indices into `boxes`.
+
+    Raises:
+        ShapeError: a last axis of boxes that is no 4.
+        ArgumentError: integers among boxes.
     """
+    _check(boxes, boxes, "nms")
     order = scores.argsort(descending=True, stable=True)
     sorted_boxes = boxes[order]
-    over = box_iou(sorted_boxes[:, None], sorted_boxes) > iou
+    shared, union = _shared(sorted_boxes[:, None], sorted_boxes)
+    over = shared > iou * union
     if labels is not None:
         over &= labels[order][:, None] == labels[order]
     over = over.triu(1).to(boxes.dtype)  # [better, lesser]
