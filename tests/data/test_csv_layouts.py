@@ -280,7 +280,7 @@ def test_any_names_of_columns(root):
         ],
     )
     assert refused(root) == (
-        "labels.csv has several columns that may hold labels (a, c, d): say which with layout=csv:label=a, or label=a+c "
+        "labels.csv has several columns that may hold labels (a, c, d): say which with layout=csv:label=a, or layout=csv:label=a+c "
         "for several"
     )
     opened = data.open(root, layout="csv:path=b,label=c,group=d", val="1of2")
@@ -500,3 +500,12 @@ def test_a_row_of_a_split_table_that_may_mean_two_pictures(root):
     )
     path.write_text("file,who\na/0.jpg,p\na/0.jpg,q\n")
     assert refused(root, split=f"{path}:who") == f"{path}: lines 2 and 3 say p and q of a/0.jpg"
+
+
+def test_a_table_that_was_not_understood_is_named_where_its_folder_alone_is_no_data(root):
+    names = pictures(root, [f"pics/{name}" for name in NAMES])
+    table(root, "file,wide,high", [f"{n},{k}.5,{k}.25" for k, n in enumerate(names)])
+    said = refused(root)
+    assert "has one class only (pics)" in said
+    assert said.endswith("or layout=csv:label=wide+high for several")
+    assert data.open(root, layout="csv:label=wide+high").task == "regress"

@@ -134,6 +134,7 @@ class Listing:
         note: a line about how the path was understood.
         read_as: the name of the layout, and why it was taken.
         others: the other ways to read it: the layout's name and how many items it would give.
+        doubts: what speaks against further ways, which are not taken unless they are asked for.
         task: what nets learn from such targets, by its name.
         outputs: names of the numbers of a target, where it is numbers.
         faults: what was wrong with parts of targets.
@@ -152,6 +153,7 @@ class Listing:
     outputs: tuple[str, ...] = ()
     read_as: tuple[str, str] = ("", "")
     others: tuple[tuple[str, int], ...] = ()
+    doubts: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     groups: Mapping[str, str] = field(default_factory=dict[str, str])
     tables: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -80,8 +80,9 @@ def open(  # noqa: PLR0913 - all of them are settings by name
     listing = _listing(path, options)
     if listing.task == "classify" and len(listing.classes) < 2:
         name = listing.classes[0] if listing.classes else "none"
+        instead = f", unless something else is meant: {listing.doubts[0]}" if listing.doubts else ""
         raise DataError(
-            f"{shown(path)} has one class only ({name}): at least two are needed to tell apart"
+            f"{shown(path)} has one class only ({name}): at least two are needed to tell apart{instead}"
         )
     listing, used = depth.of_set(with_splits(listing, val, split, seed), options.levels)
     named = path in builtin.NAMES or is_address(path)

@@ -363,7 +363,7 @@ def _labels(table: LabelTable, rest: list[int], words: list[str]) -> tuple[int, 
     listed = ", ".join(shown(header[k]) for k in rest[:8])
     raise DataError(
         f"{file} has several columns that may hold labels ({listed}): say which with layout=csv:label="
-        f"{shown(header[rest[0]])}, or label={'+'.join(shown(header[k]) for k in rest[:2])} for several"
+        f"{shown(header[rest[0]])}, or layout=csv:label={'+'.join(shown(header[k]) for k in rest[:2])} for several"
     )
 
 

@@ -157,7 +157,9 @@ def _folder(root: Path, options: Options, name: Path | None = None) -> Listing:
 def _read(taken: str, found: Found) -> Listing:
     """The layout that was taken, why, and what else it could have been."""
     others = tuple((key, c.count) for key, c in found.items() if key != taken and not c.doubt)
-    return replace(found[taken].read(), read_as=(taken, found[taken].why), others=others)
+    doubts = tuple(c.doubt for key, c in found.items() if key != taken and c.doubt)
+    read_as = (taken, found[taken].why)
+    return replace(found[taken].read(), read_as=read_as, others=others, doubts=doubts)
 
 
 def _entered(tree: Tree) -> Tree:
