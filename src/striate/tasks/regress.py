@@ -17,7 +17,17 @@ from striate.metrics import Interval
 from striate.metrics.regress import RegressMeter
 from striate.svg import Axis, plot
 from striate.tasks.classify import whole_pictures
-from striate.tasks.section import Column, Figure, Gallery, Headline, Measure, Section, Table, Tile
+from striate.tasks.section import (
+    Beside,
+    Column,
+    Figure,
+    Gallery,
+    Headline,
+    Measure,
+    Section,
+    Table,
+    Tile,
+)
 from striate.tasks.task import HeldOut, Meter, Settings, Size, Task, answered
 from striate.text import number
 
@@ -167,7 +177,10 @@ class Regress(Task):
         order = sorted(range(len(held.rows)), key=lambda i: -held.rows[i].get("mae", -1.0))[:WORST]
         tiles = [self._tile(item) for item in held.items(order)]
         return [
-            Section("Answers and truths", parts=[*self._scatters(held), self._table(held)]),
+            Section(
+                "Answers and truths",
+                parts=[Beside(self._scatters(held), "grid"), self._table(held)],
+            ),
             Section("The furthest off", parts=[Gallery(tiles)], name="Furthest off"),
         ]
 
@@ -186,7 +199,7 @@ class Regress(Task):
             )
             drawn = plot(ideal, axis, axis, label=label, names=("truth", "answer"), points=points)
             figures.append(
-                Figure(drawn, f"{name}: {len(points):,} held-out {self.noun}.", widths=(220, 420))
+                Figure(drawn, f"{name}: {len(points):,} held-out {self.noun}.", widths=(180, 280))
             )
         return figures
 

@@ -86,11 +86,9 @@ def _table(content: Content, title: str, items: int, scores: Mapping[str, Score]
     rows: list[list[Any]] = []
     for key in _ordered(content, scores):
         found, measure = Interval.of(scores[key]), content.measure(key)
-        ends = [
-            written(key, end, items) if found.known else DASH for end in (found.low, found.high)
-        ]
+        low, high = (written(key, end, items) for end in (found.low, found.high))
         drawn = found if key in SHARES else "lower is better" if measure.lower else ""
-        span = f"{ends[0].removesuffix(f'{SPACE}%')} {DASH} {ends[1]}"
+        span = f"{low.removesuffix(f'{SPACE}%')} {DASH} {high}" if found.known else DASH
         rows.append([measure.title, written(key, found.value, items), drawn, span])
     columns = [
         Column("score"),
