@@ -3,10 +3,13 @@
 As nnU-Net does for medical volumes (Isensee et al. 2021), what is chosen follows from a fingerprint of the data: how many
 pictures, how large, grey or coloured, and from the time there is and the speed of this machine.
 
-1. Pictures are never enlarged, and a net is never taken whose strides leave nothing of them.
-2. Grey pictures of at most 32 pixels: LeNet-5. Others of at most 48: ResNet-20 for CIFAR, at their own size.
-3. Larger ones: ResNet-18, at the first row of `FORMS` in which the time is enough for `EPOCHS` epochs; else its last.
-4. So many epochs that the time is used, but no more looks at pictures than `LOOKS`.
+1. Pictures of at most 48 pixels are seen at their own size, by ResNet-20 for CIFAR. Grey ones of at most 32 are left to
+   LeNet-5 where they are so many that ResNet-20 would need more than two minutes, or smaller than 16.
+2. Larger ones are seen by ResNet-18 at the first row of `FORMS` in which there is time for `EPOCHS` epochs, or at its last.
+   They are not enlarged.
+3. As many epochs as there is time for, from 4 to 100.
+4. Small pictures are moved by a pixel or two, of coloured ones the colours change too and half are mirrored; grey ones, which
+   may be letters, never are. Large ones are seen through windows.
 """
 
 import math
@@ -18,32 +21,28 @@ from striate.data import Data
 from striate.errors import ShapeError
 from striate.models import catalog
 from striate.tasks.task import Settings, Size
-from striate.text import duration
+from striate.text import rough
 
-LENET = 32  # pixels of the longer side up to which grey pictures get LeNet-5, and
-SMALL = 48  # up to which pictures keep their own size
+LENET = (
+    16,
+    32,
+)  # pixels of the longer side below which, and up to which, grey pictures may get LeNet-5;
+SMALL = 48  # up to which they keep their own size
 KEPT = 64  # up to which pictures are kept whole; larger ones are cropped
 OWN = 512  # pictures up to this side reach a net of the user's own as they are, others at:
 PUBLISHED = (224, 224)
 
-TIME = 600.0  # seconds that a training takes at most if no budget= is given
+TIME = 600.0  # seconds that a training takes at most if no budget= is given, and
+SHORT = 120.0  # what a more accurate net than LeNet-5 may take
 OVERHEAD = 15.0  # of a budget: imports, reading, the report
 EFFICIENCY = 0.6  # of a net's learning against that of one convolution
 SPEEDS = {"lenet5": 0.1}  # of nets that are slower than that for their multiply-adds
 EPOCHS = 40  # that a net should have the time for
-MOST = 100  # epochs, and
-LOOKS = 240_000  # at training pictures, repeats counted, after which little is gained
-FEWEST = 4  # epochs of any training
+LEAST, MOST = 4, 100  # epochs of any training
+LOOKS, ROUNDS = 240_000, 20  # at training pictures, and epochs, after which LeNet-5 gains little
 
-# Size, and width of ResNet-18, the most accurate first, each with its multiply-adds an item.
-FORMS: tuple[tuple[int, float], ...] = (
-    (224, 1.0),
-    (160, 1.0),
-    (128, 1.0),
-    (96, 1.0),
-    (96, 0.5),
-    (64, 0.5),
-)
+# Side of the pictures, and width of ResNet-18, the most accurate first.
+FORMS = ((224, 1.0), (160, 1.0), (128, 1.0), (96, 1.0), (96, 0.5), (64, 0.5))
 
 
 def whole_pictures(data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
@@ -56,30 +55,33 @@ def whole_pictures(data: Data, recipe: Settings, *, own_net: bool) -> dict[str, 
     """
     native = data.native_size
     color = recipe.color or data.color
-    views = _views(max(native) if native else None, color)
-    usual: dict[str, Any] = {"color": color, "augment": views}
+    longer = max(native) if native else None
     if own_net or recipe.net:
         own = native if native is not None and max(native) <= OWN else PUBLISHED
         size = recipe.size or (_size(recipe.net, native) if recipe.net else own)
-        return {**usual, "net": recipe.net, "size": size}
+        views = _views(None, longer, color)
+        return {"net": recipe.net, "size": size, "color": color, "augment": views}
     found = Fingerprint.of(data, recipe)
     best = chosen(found)
     size = recipe.size or _size(best.net, best.size)
     return {
-        **usual,
+        "color": color,
+        "augment": _views(best.net, max(size), color),
         "net": best.net,
         "size": size,
         "width": best.width,
         "epochs": best.epochs,
-        "why": best.reason(found, data),
+        "why": best.reason(found, data, exact=recipe.budget is None),
     }
 
 
-def _views(longer: int | None, color: str) -> str:
-    """Views that keep small pictures whole."""
-    if longer is not None and longer <= KEPT:
+def _views(net: str | None, longer: int | None, color: str) -> str:
+    """Random views that suit pictures whose longer side is known if all have the same."""
+    if longer is None or longer > KEPT:
+        return "crop+flip" if color == "rgb" else "crop"
+    if net in (None, "lenet5"):
         return "shift"
-    return "crop+flip" if color == "rgb" else "crop"
+    return "flip+translate:0.12+color:0.2" if color == "rgb" else "translate:0.1+rotate:10"
 
 
 def _size(net: str, native: Size | None) -> Size:
@@ -129,10 +131,6 @@ class Fingerprint:
             speed=plan.learning_speed(plan.device(recipe.device)),
         )
 
-    def epoch(self, macs: float) -> float:
-        """Seconds of an epoch of a net with so many multiply-adds an item."""
-        return self.items * macs / (EFFICIENCY * self.speed)
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -144,14 +142,20 @@ class Choice:
     epochs: int
     seconds: float
 
-    def reason(self, data: Fingerprint, opened: Data) -> str:
-        """One line: what was chosen, why, and how to choose otherwise."""
+    @property
+    def least(self) -> float:
+        """Seconds of `EPOCHS` epochs."""
+        return self.seconds / self.epochs * EPOCHS
+
+    def reason(self, data: Fingerprint, opened: Data, *, exact: bool) -> str:
+        """One line: what was chosen, why, and how to choose otherwise; `exact`: the epochs are counted, not timed."""
         width = "" if self.width == 1 else f", width {self.width:g}"
         size = f"{data.size[0]}x{data.size[1]}" + ("" if data.same else " in the middle")
         color = {"grey": "grey", "rgb": "colour"}.get(data.color, data.color)
         classes = f", {len(opened.classes)} classes" if opened.classes else ""
+        epochs = f"{self.epochs} epochs" if exact else f"about {self.epochs} epochs"
         return (
-            f"chosen: {self.net} at {self.size[0]}x{self.size[1]}{width}, {self.epochs} epochs, about {duration(self.seconds)} here, for "
+            f"chosen: {self.net} at {self.size[0]}x{self.size[1]}{width}, {epochs}, about {rough(self.seconds)} here, for "
             f"{data.items:,} {color} pictures of {size}{classes}; --net, size= and epochs= change it"
         )
 
@@ -159,25 +163,25 @@ class Choice:
 def chosen(data: Fingerprint) -> Choice:
     """The net for pictures with this fingerprint, by the rules above."""
     longer = max(data.size)
-    if data.color == "grey" and longer <= LENET:
-        return _timed(data, "lenet5", data.size)
     if longer <= SMALL:
-        return _timed(data, "resnet20_cifar", data.size)
-    forms = [
-        _timed(data, "resnet18", (side, side), width)
-        for side, width in FORMS
-        if side <= max(min(data.size), FORMS[-1][0])
-    ]
-    enough = (form for form in forms if form.seconds / form.epochs * EPOCHS <= data.seconds)
-    return next(enough, forms[-1])
+        small = _timed(data, "resnet20_cifar", data.size)
+        slow = small.least > min(SHORT, data.seconds)
+        light = data.color == "grey" and (longer < LENET[0] or (longer <= LENET[1] and slow))
+        return _timed(data, "lenet5", data.size) if light else small
+    sides = max(min(data.size), FORMS[-1][0])
+    forms = [_timed(data, "resnet18", (n, n), width) for n, width in FORMS if n <= sides]
+    return next((form for form in forms if form.least <= data.seconds), forms[-1])
 
 
 def _timed(data: Fingerprint, net: str, size: Size, width: float = 1.0) -> Choice:
-    """A net with the epochs for which there is time, at least `FEWEST`."""
+    """A net with the epochs for which there is time."""
     entry = catalog.entry(net)
-    height, width_of = entry.input[-2:]
-    share = size[0] * size[1] / (height * width_of) * width**2
-    epoch = data.epoch((entry.macs or 0) * share / SPEEDS.get(net, 1.0))
-    most = min(MOST, math.ceil(LOOKS / data.items))
-    epochs = max(FEWEST, min(most, int(data.seconds / epoch)))
+    published = entry.input[-2] * entry.input[-1]
+    pixels = (
+        published if net == "lenet5" else size[0] * size[1]
+    )  # which smaller ones are brought to
+    macs = entry.macs * pixels / published * width**2
+    epoch = data.items * macs / (EFFICIENCY * SPEEDS.get(net, 1.0) * data.speed)
+    most = min(ROUNDS, math.ceil(LOOKS / data.items)) if net == "lenet5" else MOST
+    epochs = max(LEAST, min(most, int(data.seconds / epoch)))
     return Choice(net, size, width, epochs, epochs * epoch)

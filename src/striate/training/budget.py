@@ -14,8 +14,7 @@ from striate.training.record import Job, Progress, Record
 REPORT = (
     4.0  # seconds that tables, pictures and costs of a report take beside the answers, on two cores
 )
-LEAST = 0.15  # of the budget, and
-STEPS = 2  # steps of a training that is worth its beginning
+LEAST = 1.0  # seconds of training that are worth its beginning
 
 
 class Budget:
@@ -83,8 +82,7 @@ def check_budget(job: Job) -> None:
     if job.recipe.budget is None:
         return
     budget = Budget(job, Record(job.path))
-    steps = STEPS * (job.plan.step_ms or 0.0) / 1000
-    least = (budget.before + budget.after + steps) / (1 - LEAST)
+    least = budget.before + budget.after + LEAST
     if least > budget.seconds:
         raise RecipeError(
             f"budget={budget.seconds:g}s: reading, timing, the answers and the report alone take about "
