@@ -83,6 +83,15 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60}{SPACE}h {minutes % 60:02d}{SPACE}min"
 
 
+def rough(seconds: float) -> str:
+    """An estimate of seconds for a reader.
+
+    >>> rough(7.3), rough(183)
+    ('7 s', '3 min')
+    """
+    return f"{seconds / 60:.0f} min" if seconds > 120 else f"{max(1.0, seconds):.0f} s"
+
+
 def moment(text: str) -> str:
     """An ISO time to the minute; other text as it is."""
     try:

@@ -164,7 +164,7 @@ def test_sets_that_are_too_large_are_not_compared_and_it_is_said(scenes, monkeyp
 def test_classes_of_very_different_sizes_are_said(cache, pictures):
     opened = data.open(pictures({"common": 66, "rare": 3}))
     assert opened.as_dict()["warnings"] == [
-        "train has 53 of common and 2 of rare: the rare class counts little unless it is weighted",
+        "train has 53 of common and 2 of rare: the rare class counts little unless it is weighted, by class_weights=balanced",
         "val has a single item of rare: scores of it mean little",
     ]
     assert data.open(pictures({"a": 20, "b": 30}, root="even")).as_dict()["warnings"] == []

@@ -1,8 +1,10 @@
 """What a recipe leaves open is settled from the data."""
 
+import numpy as np
 import pytest
 
 import striate
+from striate import plan
 from striate.errors import ArgumentError
 from striate.runs.config import Config, NetSpec
 from striate.runs.preprocessing import Preprocessing
@@ -23,7 +25,8 @@ def test_digits_get_lenet5():
     assert with_defaults(done, striate.open("digits")) == done
 
 
-def test_photos_get_resnet18_crops_and_flips(shared):
+def test_photos_get_resnet18_crops_and_flips(shared, monkeypatch):
+    monkeypatch.setattr(plan, "learning_speed", lambda _device: 1e11)
     data = striate.open(shared / "data" / "clothing")
     done = with_defaults(read_recipe(), data)
     assert (done.net, done.size, done.color, done.augment) == (
@@ -39,12 +42,14 @@ def test_photos_get_resnet18_crops_and_flips(shared):
 def test_auto_may_be_one_word_of_several(shapes):
     data = striate.open(shapes)
     assert (
-        with_defaults(read_recipe("quick", {"augment": "auto+mixup"}), data).augment
+        with_defaults(
+            read_recipe("quick", {"augment": "auto+mixup", "net": "lenet5"}), data
+        ).augment
         == "shift+mixup"
     )
     assert read_recipe("strong").augment == "auto+mixup:0.2"
     with pytest.raises(ArgumentError, match=r"shift\+crop: shift moves a batch as one"):
-        with_defaults(read_recipe("quick", {"augment": "auto+crop"}), data)
+        with_defaults(read_recipe("quick", {"augment": "auto+crop", "net": "lenet5"}), data)
 
 
 def test_what_is_said_stays(shapes):
@@ -55,6 +60,7 @@ def test_what_is_said_stays(shapes):
         "color": "rgb",
         "batch": 4,
         "epochs": 3,
+        "validation_freq": 2,
         "optimizer": "adamw",
         "lr": 0.1,
         "augment": "none",
@@ -94,3 +100,15 @@ def test_weights_of_a_run_bring_their_net_with_its_width_and_options(shapes, tmp
     assert settled(net="resnet18") == ("resnet18", 0.25, {"drop_rate": 0.2})
     assert settled(width=0.5, options={"drop_rate": 0.1}) == ("resnet18", 0.5, {"drop_rate": 0.1})
     assert settled(net="resnet34") == ("resnet34", 1.0, {})
+
+
+@pytest.mark.parametrize(("train", "val", "every"), [(100, 20, 1), (40, 40, 1), (20, 100, 5)])
+def test_many_held_out_items_are_answered_seldom(tmp_path, train, val, every):
+    rng = np.random.default_rng(0)
+    held = {}
+    for split, count in (("train", train), ("val", val)):
+        held[f"x_{split}"] = rng.integers(0, 256, (count, 28, 28), np.uint8)
+        held[f"y_{split}"] = np.arange(count) % 2
+    np.savez(tmp_path / "some.npz", **held)
+    data = striate.open(tmp_path / "some.npz")
+    assert with_defaults(read_recipe("quick", {"net": "lenet5"}), data).validation_freq == every

@@ -89,7 +89,8 @@ def test_time_and_memory_are_one_line():
     )
     assert ahead.as_text(None, recipe) == "20 MiB of memory, 9.0 GiB are free"
     budget = read_recipe("quick", {"budget": "30s"})
-    assert Estimate().as_text(20.0, budget) == "30 s of training, as asked for: about 1.5 epochs"
+    assert Estimate().as_text(20.0, budget) == "30 s in all, as asked for: about 1.5 epochs"
+    assert Estimate().as_text(2.0, budget, 20.0) == "30 s in all, as asked for: about 10.0 epochs"
     assert Estimate().as_text(None, recipe) == ""
     once = read_recipe("quick", {"epochs": 1})
     assert Estimate().as_text(3.0, once) == "about 3 s of training: 1 epoch of 3.0 s"

@@ -127,23 +127,6 @@ def test_other_colours_train_and_predict(shapes, tmp_path, color):
     assert striate.Run.load(done.run.path).predict(shapes / "bar" / "00.png")[0].error is None
 
 
-def test_a_budget_ends_in_time_with_the_rate_brought_down(shapes, tmp_path):
-    done, said = trained(shapes, tmp_path, budget="0.8s", epochs=None)
-    rows = done.run.history()
-    assert (
-        0.5 < sum(row["seconds"] for row in rows) < 10
-    )  # of what would go on for a million epochs
-    assert rows[-1]["lr"] < 0.5 * max(row["lr"] for row in rows)
-    assert any(line.startswith("epoch 1  loss") for line in said)
-
-
-def test_a_budget_that_ends_before_the_epochs_says_so(shapes, tmp_path):
-    _, said = trained(shapes, tmp_path, budget="0.8s", epochs=100_000)
-    (line,) = (line for line in said if line.startswith("ended: "))
-    assert line.startswith("ended: the time of budget= is over after ")
-    assert line.endswith(" of 100000 epochs")
-
-
 def test_patience_ends_early(shapes, tmp_path):
     done, said = trained(shapes, tmp_path, patience=1, lr=1e-12, epochs=30, schedule="constant")
     assert done.run.summary["epochs"] < 30

@@ -110,7 +110,7 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
         raise UsageError(f"striate train takes one DATA, got {' '.join(names) or 'none'}")
     options.check(launched=distributed.launched())
     out, name, result = Path(options.out), options.name, None
-    with progress.display() as bars:
+    with progress.display(began=progress.process_began()) as bars:
         if options.find_lr:
             result = find_rate(names[0], recipe, out=out, progress=bars)
         elif options.folds is not None:

@@ -29,7 +29,7 @@ def class_warnings(classes: Sequence[str], counts: Mapping[str, Sequence[int] | 
         if name in ("train", "all") and of_classes[most] > IMBALANCE * max(1, of_classes[least]):
             lines.append(
                 f"{name} has {of_classes[most]:,} of {classes[most]} and {of_classes[least]:,} of {classes[least]}: "
-                "the rare class counts little unless it is weighted"
+                "the rare class counts little unless it is weighted, by class_weights=balanced"
             )
         if single := [label for label, n in zip(classes, of_classes, strict=True) if n == 1]:
             lines.append(f"{name} has a single item of {_few(single)}: scores of it mean little")

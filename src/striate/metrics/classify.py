@@ -25,6 +25,7 @@ from striate.errors import ShapeError
 from striate.metrics.intervals import FEWEST, Z, freedom, mean_ratio, quantile, too_few, unit_sums
 from striate.metrics.scores import Interval, Scores, number
 
+UNEVEN = 3  # times as many items of one class as of another
 CALIBRATION_BINS = 15
 DRAWS = 1000  # of calibration errors that an interval is read from
 LEAST_FREEDOM = 15.0  # degrees of freedom of a share: its variance follows from its value, so it is known better
@@ -80,9 +81,34 @@ def score(
         scores["auroc"] = area
     scores["ece"] = calibration_error(probs.max(1), right, groups)
     scores["loss"] = mean_loss(probs, truth_N, groups)
-    notes = _without_intervals(scores, truth_N, classes, groups)
+    notes = [
+        *_without_intervals(scores, truth_N, classes, groups),
+        *_constant_answer(truth_N, classes),
+    ]
     rows = per_class(confusion, classes, recalls(truth_N, right, len(classes), groups))
     return Scores(run, data, split, len(right), scores, rows, confusion, notes=notes)
+
+
+def uneven(counts: Sequence[int] | Ints) -> bool:
+    """Whether classes of so many items are too uneven for accuracy alone: the largest over three times the smallest.
+
+    Classes without items do not count.
+    """
+    held = [int(count) for count in counts if count]
+    return len(held) > 1 and max(held) > UNEVEN * min(held)
+
+
+def _constant_answer(truth_N: Ints, classes: Sequence[str]) -> list[str]:
+    """What always answering the commonest class would score, where classes are uneven."""
+    counts = np.bincount(truth_N, minlength=len(classes))
+    if not uneven(counts):
+        return []
+    answer, held = classes[int(counts.argmax())], int((counts > 0).sum())
+    said = (
+        f"classes are uneven: always answering {answer} would have accuracy {counts.max() / counts.sum():.1%} and "
+        f"balanced accuracy {1 / held:.1%}; class_weights=balanced weighs them alike in training"
+    )
+    return [said]
 
 
 def confusion_matrix(truth_N: Ints, answer_N: Ints, k: int) -> Ints:

@@ -4,6 +4,7 @@ from striate.plan.choosing import Learn, choose, timed
 from striate.plan.faults import crashing_layer
 from striate.plan.form import LAYOUTS, PRECISIONS, Plan, device, explicit
 from striate.plan.pages import kept_pages
+from striate.plan.speed import learning_speed
 
 __all__ = [
     "LAYOUTS",
@@ -15,5 +16,6 @@ __all__ = [
     "device",
     "explicit",
     "kept_pages",
+    "learning_speed",
     "timed",
 ]

@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -34,15 +34,16 @@ from striate.tasks import Task, named
 HEADER = 2**25  # bytes that a file of weights may have beside them
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Part:
     """What summary.json says of a test split."""
 
     items: int
     scores: Mapping[str, Mapping[str, float | None]]
+    notes: Sequence[str] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Summary(Part):
     """What summary.json says."""
 
@@ -445,7 +446,8 @@ def _table(split: str, part: dict[str, Any]) -> str:
     """The scores of a split, with what they are of."""
     scores = {name: Interval.of(interval) for name, interval in part["scores"].items()}
     rows = [[name, *cells(name, interval)] for name, interval in scores.items()]
-    return text_table([f"{split}, {part['items']:,} items", "value", "low", "high"], rows)
+    table = text_table([f"{split}, {part['items']:,} items", "value", "low", "high"], rows)
+    return "\n".join([table, *part.get("notes", ())])
 
 
 def _weights(path: Path, sha256: str, *, most: int) -> dict[str, torch.Tensor]:

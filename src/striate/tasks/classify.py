@@ -17,9 +17,9 @@ from striate.augment import read
 from striate.data import Data
 from striate.errors import RecipeError, ShapeError
 from striate.metrics import Interval, Scores
-from striate.metrics.classify import confusion_matrix, score
-from striate.models import catalog
+from striate.metrics.classify import confusion_matrix, score, uneven
 from striate.tasks.by_class import class_table, confusion_figure, pairs_table, with_training
+from striate.tasks.default_net import whole_pictures
 from striate.tasks.section import (
     Beside,
     Gallery,
@@ -35,10 +35,6 @@ from striate.tasks.section import (
 from striate.tasks.task import HeldOut, Item, Meter, Settings, Size, Task, answered
 from striate.text import percent, short
 
-SMALL = 64  # pictures up to this side are kept whole; larger ones are cropped
-LENET = 32  # grey pictures up to this side get LeNet-5
-OWN = 512  # pictures up to this side reach a net of the user's own as they are, others at:
-PUBLISHED = (224, 224)
 MISTAKES = 20  # shown in the report
 
 Probabilities = NDArray[np.float32]
@@ -53,6 +49,7 @@ class Classify(Task):
         smoothing: of the labels, in cross-entropy.
         spelled: the loss as `striate.losses.read` takes it.
         class_weights: a factor for the items of each class, in cross-entropy and focal loss.
+        uneven: whether classes are so uneven that balanced accuracy chooses the epoch.
         top: how many labels an answer lists.
     """
 
@@ -86,6 +83,7 @@ class Classify(Task):
     smoothing: float = 0.0
     spelled: str = "cross_entropy"
     class_weights: tuple[float, ...] | None = None
+    uneven: bool = False
     top: int = 5
 
     @classmethod
@@ -94,7 +92,13 @@ class Classify(Task):
         weights = None
         if recipe.class_weights == "balanced":
             weights = balanced_weights(data.counts("train") or [])
-        return cls(data.classes, recipe.smoothing, recipe.loss or cls.usual_loss, weights)
+        return cls(
+            data.classes,
+            recipe.smoothing,
+            recipe.loss or cls.usual_loss,
+            weights,
+            uneven=uneven(data.counts("train") or []),
+        )
 
     @classmethod
     def restored(cls, classes: Sequence[str], config: Mapping[str, Any]) -> Self:
@@ -195,7 +199,7 @@ class Classify(Task):
     def meter(self, *, whole: bool = False) -> "Labelled":
         """A meter of probabilities."""
         del whole
-        return Labelled(self.classes)
+        return Labelled(self.classes, uneven=self.uneven)
 
     # -------------------------------------------------------------------------------------- predicting
 
@@ -316,8 +320,8 @@ class Classify(Task):
 class Labelled(Meter):
     """Probabilities of items and their classes. N items, K classes."""
 
-    def __init__(self, classes: Sequence[str]) -> None:
-        self.classes = classes
+    def __init__(self, classes: Sequence[str], *, uneven: bool = False) -> None:
+        self.classes, self.uneven = classes, uneven
         self._probs: list[Probabilities] = []
         self._truth: list[NDArray[np.int64]] = []
         self._found: tuple[object, Scores] | None = None
@@ -347,10 +351,12 @@ class Labelled(Meter):
         self.add(state["probs"], state["truth"])
 
     def values(self) -> dict[str, float]:
-        """Mean loss in nats and the share that is right."""
+        """Mean loss in nats and the share that is right, of uneven classes the mean over them before it."""
         probs, truth = self.probs, self.truth
         chance = probs[np.arange(len(truth)), truth].clip(1e-12)
-        return {"loss": float(-np.log(chance).mean()), "accuracy": self.merit}
+        right = {"accuracy": float((probs.argmax(1) == truth).mean())}
+        balanced = {"balanced_accuracy": self.merit} if self.uneven else {}
+        return {"loss": float(-np.log(chance).mean()), **balanced, **right}
 
     def scores(self, groups: NDArray[np.int64] | None = None) -> dict[str, Interval]:
         """Accuracy, averages over classes, calibration, loss."""
@@ -370,8 +376,13 @@ class Labelled(Meter):
 
     @property
     def merit(self) -> float:
-        """The share that is right."""
-        return float((self.probs.argmax(1) == self.truth).mean())
+        """The share that is right, of uneven classes the mean over those that occur."""
+        right = self.probs.argmax(1) == self.truth
+        if not self.uneven:
+            return float(right.mean())
+        counts = np.bincount(self.truth, minlength=len(self.classes))
+        hits = np.bincount(self.truth[right], minlength=len(self.classes))
+        return float((hits[counts > 0] / counts[counts > 0]).mean())
 
     def confusion(self) -> NDArray[np.int64]:
         """Counts, rows truth, columns answers."""
@@ -390,38 +401,3 @@ def balanced_weights(counts: Sequence[int]) -> tuple[float, ...]:
     """
     held = torch.tensor(counts, dtype=torch.int64)
     return tuple((int(held.sum()) / (len(counts) * held.clamp_min(1).double())).tolist())
-
-
-def whole_pictures(data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
-    """Settings of nets that see whole pictures.
-
-    LeNet-5 for small grey pictures, else ResNet-18; views that keep small pictures whole.
-    """
-    native = data.native_size
-    color = recipe.color or data.color
-    net = recipe.net or ("" if own_net else _net(native, color))
-    own = native if native is not None and max(native) <= OWN else PUBLISHED
-    small = native is not None and max(native) <= SMALL
-    return {
-        "net": net or None,
-        "size": recipe.size or (own if own_net else _size(net, native)),
-        "color": color,
-        "augment": "shift" if small else "crop+flip" if color == "rgb" else "crop",
-    }
-
-
-def _net(native: Size | None, color: str) -> str:
-    small = color == "grey" and native is not None and max(native) <= LENET
-    return "lenet5" if small else "resnet18"
-
-
-def _size(net: str, native: Size | None) -> Size:
-    """The pictures' own size where the net takes it and was not published for less, else the published one."""
-    height, width = catalog.entry(net).input[-2:]
-    if native is None or native[0] > height or native[1] > width:
-        return (height, width)
-    try:
-        catalog.build(net, size=native, init=False)
-    except ShapeError:
-        return (height, width)
-    return native

@@ -16,7 +16,7 @@ from striate.errors import ShapeError
 from striate.metrics import Interval
 from striate.metrics.regress import RegressMeter
 from striate.svg import Axis, plot
-from striate.tasks.classify import whole_pictures
+from striate.tasks.default_net import whole_pictures
 from striate.tasks.section import (
     Beside,
     Column,

@@ -5,6 +5,7 @@
 
 from striate.training import loop
 from striate.training.batches import Batches
+from striate.training.budget import check_soon
 from striate.training.fit import check, fit, resume, run_peer
 from striate.training.loop import Setting, take_step
 from striate.training.lr_finder import Rates, find_rate
@@ -30,6 +31,7 @@ __all__ = [
     "State",
     "Supervised",
     "check",
+    "check_soon",
     "check_whole",
     "find_rate",
     "fit",

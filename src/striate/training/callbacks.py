@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from striate.data import Arrays
 from striate.errors import Terminated
 from striate.metrics.scores import shown
+from striate.training.budget import Budget
 from striate.training.distributed import Signals
 from striate.training.failures import Guard, catch_signals
 from striate.training.logs import Health
@@ -36,12 +37,14 @@ class Callbacks:
         if recipe.epochs:
             job.progress.bar("training", state.step, job.steps)
         else:
-            job.progress.bar("training", int(self.record.spent()), int(recipe.budget or 0))
+            job.progress.bar("training", int(self.setting.spent()), int(recipe.budget or 0))
         self.record.after_step(state, self.signals.signum)
 
-    def epoch(self, state: State, epoch: int) -> None:
-        """After an epoch: answer the held-out items, write the row and a checkpoint, print a line."""
+    def epoch(self, state: State, epoch: int) -> bool:
+        """After an epoch: answer the held-out items, write the row and a checkpoint, print a line; or none of it yet."""
         job, epochs = self.job, self.job.recipe.epochs
+        if (epoch + 1) % (job.recipe.validation_freq or 1) and not self.setting.over(state):
+            return False
         row = self.record.after_epoch(state, epoch, self.held, job)
         share = self.setting.place(state).share
         left = self.record.spent() * (1 - share) / share
@@ -51,6 +54,7 @@ class Callbacks:
             f"{row['seconds']:.0f} s, {row['items_per_second']:,.0f}/s"
             + (f", {left:.0f} s left" if left >= 1 else "")
         )
+        return True
 
 
 @contextmanager
@@ -64,7 +68,10 @@ def of_training(job: Job, state: State, record: Record) -> Generator[Callbacks]:
     held = job.held_out()
     health, guard = _logs(job, state, record)
     with catch_signals() as interrupt:
-        signals = job.ranks.listen(interrupt, record.spent)
+        clock = record.spent
+        if job.recipe.budget and job.ranks.first:
+            clock = Budget(job, record).spent
+        signals = job.ranks.listen(interrupt, clock)
         setting = Setting(
             job.batches, job.task, job.recipe, job.plan, health, signals.spent, guard, job.ranks
         )

@@ -1,5 +1,6 @@
 """Defaults of a recipe that depend on the data: net, size, epochs, batch, learning rate, augmentation."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from striate.augment import AUTO, read
@@ -16,13 +17,20 @@ EPOCHS = (4, 20)
 LIGHT = 1_000_000  # parameters up to which a net stands the larger rate
 
 
-def with_defaults(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recipe:
+def with_defaults(
+    recipe: Recipe,
+    data: Data,
+    *,
+    own_net: bool = False,
+    say: Callable[[str], None] = lambda _line: None,
+) -> Recipe:
     """Fill in what the recipe leaves to the data: net, size, colour, epochs, batch, rate, augmentation.
 
     Args:
         recipe: as the user wrote it.
         data: what will be trained on.
         own_net: the user brings a net, so none is chosen and its size is the data's or 224.
+        say: gets a line on why a net was chosen.
     """
     if not own_net:
         recipe = _like(recipe, _spec_of(recipe.weights))
@@ -30,6 +38,8 @@ def with_defaults(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recip
     task = named(data.task)
     usual = task.defaults(data, recipe, own_net=own_net)
     net = usual.get("net")
+    if why := usual.get("why"):
+        say(why)
     batch = (
         recipe.batch or usual.get("batch") or 2 ** max(3, min(8, (items // 20).bit_length() - 1))
     )
@@ -47,6 +57,7 @@ def with_defaults(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recip
             if "width" in recipe.model_fields_set
             else usual.get("width", recipe.width),
             "loss": recipe.loss or usual.get("loss") or task.usual_loss,
+            "validation_freq": recipe.validation_freq or _validation_freq(data),
             "epochs": recipe.epochs or _epochs(recipe, items, usual.get("epochs")),
             "batch": batch,
             "lr": recipe.lr
@@ -83,6 +94,11 @@ def _epochs(recipe: Recipe, items: int, usual: int | None) -> int | None:
     if recipe.budget:
         return None
     return usual or max(EPOCHS[0], min(EPOCHS[1], -(-SEEN // items)))
+
+
+def _validation_freq(data: Data) -> int:
+    """One, or so many epochs that answering the held-out items takes no longer than a third of learning does."""
+    return max(1, len(data.splits[data.held_out]) // len(data.splits["train"]))
 
 
 def _spec_of(weights: str | None) -> NetSpec | None:

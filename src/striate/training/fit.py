@@ -21,6 +21,7 @@ from striate.runs.config import Config, structure
 from striate.runs.trained import write_trained
 from striate.tasks import named
 from striate.training import callbacks, loop, reproducibility
+from striate.training.budget import check_budget
 from striate.training.defaults import with_defaults
 from striate.training.distributed import ALONE, Alone, mark_run, terminable
 from striate.training.logs import tensorboard
@@ -76,7 +77,7 @@ def fit(
             "put them into a folder named train"
         )
     named(data.task).refuse(recipe, own_net=net is not None)
-    recipe = with_defaults(recipe, data, own_net=net is not None)
+    recipe = with_defaults(recipe, data, own_net=net is not None, say=progress.say)
     check(recipe, out)
     named(data.task).refuse(recipe, own_net=net is not None)
     if recipe.class_weights == recipe.sampling == "balanced":
@@ -101,6 +102,7 @@ def fit(
             first_weights(trained, recipe, progress, data.classes)
             start = copy.deepcopy(trained)
             job = prepare(path, data, recipe, spec, trained, progress, estimated, ranks)
+            check_budget(job)
             folder.write_text(path / "args.yaml", recipe.as_yaml())
             write_trained(path, data)
             job.config.write(path)

@@ -124,7 +124,7 @@ def run(
     setting: Setting,
     *,
     after_step: Callable[[State], None] = lambda _state: None,
-    after_epoch: Callable[[State, int], None] = lambda _state, _epoch: None,
+    after_epoch: Callable[[State, int], bool | None] = lambda _state, _epoch: None,
 ) -> None:
     """Train until it is over, from wherever the state stands.
 
@@ -132,7 +132,8 @@ def run(
         state: changed step by step.
         setting: what is trained on and how; its recipe is settled, without `None` in what is used here.
         after_step: called after every step; what it raises ends the training.
-        after_epoch: called with the number of the epoch that ended, from zero.
+        after_epoch: called with the number of the epoch that ended, from zero; False lets the sums of the training go on
+            over the next one. It is called once more at the end where they do.
 
     Raises:
         BrokenStepError: a loss or gradient is no finite number; weights stay as before that step.
@@ -160,11 +161,17 @@ def run(
             state.step += 1
             ended = state.step % batches.steps == 0 or setting.place(state).share >= 1
             if ended:  # before anything can end the training here
-                after_epoch(state, epoch)
-                state.totals = Totals()
+                _sum_up(state, epoch, after_epoch)
             after_step(state)
             if ended:
                 break
+    if state.totals.items:
+        _sum_up(state, (state.step - 1) // batches.steps, after_epoch)
+
+
+def _sum_up(state: State, epoch: int, after_epoch: Callable[[State, int], bool | None]) -> None:
+    if after_epoch(state, epoch) is not False:
+        state.totals = Totals()
 
 
 def take_step(

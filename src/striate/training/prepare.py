@@ -28,7 +28,8 @@ from striate.runs.config import Config, NetSpec, structure
 from striate.runs.preprocessing import Preprocessing
 from striate.runs.trained import sha256_of
 from striate.tasks import Task, named
-from striate.training import freezing, reproducibility
+from striate.text import rough
+from striate.training import budget, freezing, reproducibility
 from striate.training.batches import Batches, Stream, padded, read_shards, why_streamed
 from striate.training.defaults import stored_fit, stored_size
 from striate.training.distributed import ALONE, Alone
@@ -67,27 +68,28 @@ class Estimate:
     close: bool = False
     tiling: Tiling | None = None
 
-    def as_text(self, seconds: float | None, recipe: Recipe) -> str:
+    def as_text(self, seconds: float | None, recipe: Recipe, left: float | None = None) -> str:
         """One line: time, memory, and what a smaller form would take where this one is long or large.
 
         Args:
             seconds: of an epoch, if it was timed.
             recipe: settled.
+            left: seconds of its budget that are left for training; all of it if not given.
         """
+        left = recipe.budget if left is None else left
         epochs = recipe.most_epochs
         whole = None if seconds is None else seconds * epochs
         words = [self.memory] if self.memory else []
-        if seconds is not None and recipe.budget and epochs * seconds > recipe.budget:
+        if seconds is not None and recipe.budget and left is not None and epochs * seconds > left:
             whole = None  # ends when the budget does
             words.insert(
                 0,
-                f"{recipe.budget:.0f} s of training, as asked for: about {recipe.budget / seconds:.1f} epochs",
+                f"{recipe.budget:.0f} s in all, as asked for: about {max(0.0, left) / seconds:.1f} epochs",
             )
         elif seconds is not None and whole is not None:
-            time = f"{whole / 60:.0f} min" if whole > 120 else f"{whole:.0f} s"
             words.insert(
                 0,
-                f"about {time} of training: {epochs} epoch{'s' * (epochs != 1)} of {seconds:.1f} s",
+                f"about {rough(whole)} of training: {epochs} epoch{'s' * (epochs != 1)} of {seconds:.1f} s",
             )
         long = whole is not None and whole > LONG
         if long:
@@ -137,7 +139,8 @@ def prepare(
     _check_norm(net, batches, recipe, ranks.world)
 
     def expected_words(step_seconds: float | None) -> str:
-        return estimate.as_text(step_seconds * batches.steps if step_seconds else None, recipe)
+        seconds = step_seconds * batches.steps if step_seconds else None
+        return estimate.as_text(seconds, recipe, budget.left(recipe, progress))
 
     plan = _plan(
         net, batches, task, recipe, device, ranks.world,

@@ -97,7 +97,8 @@ class Recipe(BaseModel):
     lr: float | None = Field(default=None, gt=0, description="largest learning rate")
     accumulate: int = Field(default=1, ge=1, description="parts in which a batch is computed")
     budget: Duration | None = Field(
-        default=None, description="time it may take: 90s, 10m, 2h; ends there, never bit-equal"
+        default=None,
+        description="time the whole command may take: 90s, 10m, 2h; never bit-equal",
     )
     optimizer: Literal["adamw", "muon", "sgd"] | None = Field(
         default=None, description="how gradients become steps; muon for light nets, else adamw"
@@ -126,6 +127,11 @@ class Recipe(BaseModel):
     )
     patience: int | None = Field(
         default=None, ge=1, description="epochs without a new minimum after which it ends"
+    )
+    validation_freq: int | None = Field(
+        default=None,
+        ge=1,
+        description="epochs after which held-out items are answered; 1, or more where they are many",
     )
     ema: float | None = Field(
         default=None, gt=0, lt=1, description="running average of the weights, such as 0.999"

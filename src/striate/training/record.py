@@ -31,6 +31,7 @@ from striate.training.state import BrokenStepError, State, Totals, kept
 
 FAILURES = 3  # checkpoints in a row that may fail to be written
 SUMS = "sums"  # the name of loss and items beside the state of a meter
+PARTS = ("items", "scores", "notes")  # of scores that summary.json keeps
 SAVE_EVERY = 300.0  # seconds between checkpoints within a long epoch
 
 Row = dict[str, float]
@@ -38,10 +39,17 @@ Row = dict[str, float]
 
 @dataclass(frozen=True)
 class Progress:
-    """Who is told how a training goes: `say` gets lines; `bar` a name, what is done and of how much."""
+    """Who is told how a training goes, and when it began.
+
+    Attributes:
+        say: gets lines.
+        bar: gets a name, what is done and of how much.
+        began: when the command did, by `time.monotonic`; a `budget=` is counted from there.
+    """
 
     say: Callable[[str], None] = lambda _line: None
     bar: Callable[[str, int, int], None] = lambda _name, _done, _total: None
+    began: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,7 @@ class Record:
     deaf: bool = False  # the table could not be written, which was said
     ranks: Alone = ALONE  # of which the first writes
     merit: float | None = None  # of the last epoch
+    answering: float = 0.0  # seconds in which the held-out items were answered last
 
     def spent(self) -> float:
         """Seconds of training so far, those before an interruption included."""
@@ -201,13 +210,16 @@ class Record:
 
     def after_epoch(self, state: State, epoch: int, held: Arrays, job: Job) -> Row:
         """Answer the held-out items, add a row to results.csv, write a checkpoint."""
+        before = self.spent()
         found = _answered(state, held, job)
         spent = self.spent()
+        self.answering = spent - before
         values = found.meter.values()
         totals, items = (
             state.totals,
             max(1, state.totals.items),
         )  # of none where every step was left out
+        since = epoch + 1 - (int(self.rows[-1]["epoch"]) if self.rows else 0)
         row = {
             "epoch": epoch + 1,
             "lr": optimizers.recipe_rate(state.opt),
@@ -226,7 +238,7 @@ class Record:
         # A test split is watched, never chosen by: without a validation split there is no merit, and what
         # waits for a smaller loss looks at the training's own.
         chosen_by = job.data.held_out == "val"
-        state.course.judge(row["val_loss" if chosen_by else "train_loss"], job.recipe)
+        state.course.judge(row["val_loss" if chosen_by else "train_loss"], job.recipe, since)
         state.totals = Totals()
         self.merit = found.meter.merit
         self.save(state, self.merit if chosen_by else None)
@@ -315,15 +327,16 @@ class Record:
             "run": str(self.path.absolute()),
             "task": job.task.name,
             "net": job.config.net.name,
-            "epochs": len(self.rows),
+            "epochs": int(self.rows[-1]["epoch"]),
             "kept": epoch,  # the epoch whose weights these are
             "seconds": round(self.spent(), 3),
             "split": job.data.held_out,
             "items": scored["items"],
-            "scores": scored["scores"],
+            **{key: scored[key] for key in PARTS[1:] if key in scored},
         }
         if test is not None:
-            summary["test"] = {key: test.scores.as_dict()[key] for key in ("items", "scores")}
+            tested = test.scores.as_dict()
+            summary["test"] = {key: tested[key] for key in PARTS if key in tested}
         return summary
 
 

@@ -28,13 +28,13 @@ class Course:
     waited: int = 0
     lowered: int = 0
 
-    def judge(self, loss: float, recipe: Recipe) -> None:
-        """Take in the loss of an epoch."""
+    def judge(self, loss: float, recipe: Recipe, epochs: int = 1) -> None:
+        """Take in a loss, so many epochs after the one before."""
         if not math.isnan(loss) and (self.lowest is None or not self.lowest <= loss):
             self.lowest, self.stale, self.waited = loss, 0, 0
             return
-        self.stale += 1
-        self.waited += 1
+        self.stale += epochs
+        self.waited += epochs
         if recipe.schedule == "plateau" and self.waited >= recipe.plateau:
             self.lowered += 1
             self.waited = 0

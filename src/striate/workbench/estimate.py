@@ -19,6 +19,7 @@ from striate.errors import NumericError, ShapeError, StriateError
 from striate.measuring import Cost, measure, training_cost
 from striate.models import catalog
 from striate.tasks import named
+from striate.text import rough
 from striate.training import Estimate, Recipe
 from striate.training.defaults import stored_size
 from striate.workbench.tiling import runs, tiling_of
@@ -202,7 +203,7 @@ class StepNeeds:
         found: list[str] = []
         for words, cost in self._forms():
             share = (cost.forward + cost.backward) / max(now.forward + now.backward, 1)
-            time = f"{_time(seconds * share)}, " if seconds else ""
+            time = f"{rough(seconds * share)}, " if seconds else ""
             found.append(f"{words} {time}{_amount(self.need(cost))}")
         parts = 2 * self.recipe.accumulate
         if (self.recipe.batch or 1) >= 2 * parts:
@@ -264,7 +265,3 @@ def _refusal(needs: StepNeeds, need: int, left: FreeMemory) -> str:
 
 def _amount(count: int) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{max(count, 0) / 2**20:.0f} MiB"
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds > 120 else f"{seconds:.0f} s"

@@ -11,8 +11,9 @@ OUT/folds/NAME/
 
 import shutil
 import statistics
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -267,6 +268,7 @@ def _one(path: Path, data: str | Path, recipe: Recipe, name: str, progress: Prog
         if folder.can_go_on(run) or (run / "summary.json").exists():
             return resume(run, own=own, progress=progress).held
         shutil.rmtree(run)  # nothing in it can be gone on with
+    progress = replace(progress, began=time.monotonic())  # a budget is that of a fold
     return train_recipe(data, recipe, out=path, name=name, progress=progress).held
 
 

@@ -68,7 +68,13 @@ def train(
             "them (package.module:factory, a path), or start your script with torchrun"
         )
     check(recipe, out)
-    job = {"data": str(data), "recipe": recipe.as_yaml(), "out": str(out), "name": name}
+    job = {
+        "data": str(data),
+        "recipe": recipe.as_yaml(),
+        "out": str(out),
+        "name": name,
+        "began": time.monotonic(),
+    }
     return Run(launch(job, recipe.devices or 1, recipe.device))
 
 

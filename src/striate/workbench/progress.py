@@ -1,9 +1,12 @@
 """Progress on standard error: a bar where a person looks, plain lines where a file does."""
 
+import os
 import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.training import Progress
@@ -17,15 +20,31 @@ QUIET = 0.25  # seconds between drawings, each of which takes milliseconds
 
 
 @contextmanager
-def display() -> Generator[Progress]:
-    """Progress that is drawn while the block runs."""
+def display(*, began: float | None = None) -> Generator[Progress]:
+    """Progress that is drawn while the block runs.
+
+    Args:
+        began: when the command did, by `time.monotonic`; now if not given.
+    """
+    began = time.monotonic() if began is None else began
     if not sys.stderr.isatty():
-        yield Progress(say=lambda line: print(line, file=sys.stderr, flush=True))
+        yield Progress(lambda line: print(line, file=sys.stderr, flush=True), began=began)
         return
     from rich.console import Console
 
     with draw(Console(stderr=True)) as progress:
-        yield progress
+        yield replace(progress, began=began)
+
+
+def process_began() -> float:
+    """When this process started, by `time.monotonic`: before Python and PyTorch were imported."""
+    try:
+        stat = Path("/proc/self/stat").read_text(encoding="ascii", errors="replace")
+        ticks = int(stat.rpartition(")")[2].split()[19])
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, AttributeError):  # no Linux
+        return time.monotonic()
+    return time.monotonic() - max(0.0, age)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from striate.training import (
     Rates,
     Recipe,
     check,
+    check_soon,
     check_whole,
     distributed,
     fit,
@@ -48,6 +49,7 @@ class Settings(TypedDict, total=False):
     milestones: Sequence[float]
     plateau: int
     patience: int
+    validation_freq: int
     ema: float
     loss: str
     smoothing: float
@@ -153,6 +155,7 @@ def train_recipe(
     with distributed.joined() as ranks:
         if ranks.first:
             check(recipe, out)
+            check_soon(recipe, progress)
             _check_name(out, name, data, recipe)
             restarted = distributed.find_marked_run(out)
             if restarted is not None:

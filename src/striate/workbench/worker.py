@@ -56,7 +56,7 @@ def main(folder: Path) -> int:
 
 def _work(folder: Path) -> Run:
     job: dict[str, Any] = json.loads((folder / JOB).read_text(encoding="utf-8"))
-    with progress.display() as bars:
+    with progress.display(began=job.get("began")) as bars:
         again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
         if again and os.environ.get("RANK") == "0":
             bars.say(

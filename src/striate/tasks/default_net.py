@@ -1,0 +1,187 @@
+"""Which net, size and number of epochs suit a folder of pictures where nobody said: rules on one page.
+
+As nnU-Net does for medical volumes (Isensee et al. 2021), what is chosen follows from a fingerprint of the data: how many
+pictures, how large, grey or coloured, and from the time there is and the speed of this machine.
+
+1. Pictures of at most 48 pixels are seen at their own size, by ResNet-20 for CIFAR. Grey ones of at most 32 are left to
+   LeNet-5 where they are so many that ResNet-20 would need more than two minutes, or smaller than 16.
+2. Larger ones are seen by ResNet-18 at the first row of `FORMS` in which there is time for `EPOCHS` epochs, or at its last.
+   They are not enlarged.
+3. As many epochs as there is time for, from 4 to 100.
+4. Small pictures are moved by a pixel or two, of coloured ones the colours change too and half are mirrored; grey ones, which
+   may be letters, never are. Large ones are seen through windows.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from striate import plan
+from striate.data import Data
+from striate.errors import ShapeError
+from striate.models import catalog
+from striate.tasks.task import Settings, Size
+from striate.text import rough
+
+LENET = (
+    16,
+    32,
+)  # pixels of the longer side below which, and up to which, grey pictures may get LeNet-5;
+SMALL = 48  # up to which they keep their own size
+KEPT = 64  # up to which pictures are kept whole; larger ones are cropped
+OWN = 512  # pictures up to this side reach a net of the user's own as they are, others at:
+PUBLISHED = (224, 224)
+
+TIME = 600.0  # seconds that a training takes at most if no budget= is given, and
+SHORT = 120.0  # what a more accurate net than LeNet-5 may take
+OVERHEAD = 15.0  # of a budget: imports, reading, the report
+EFFICIENCY = 0.6  # of a net's learning against that of one convolution
+SPEEDS = {"lenet5": 0.1}  # of nets that are slower than that for their multiply-adds
+EPOCHS = 40  # that a net should have the time for
+LEAST, MOST = 4, 100  # epochs of any training
+LOOKS, ROUNDS = 240_000, 20  # at training pictures, and epochs, after which LeNet-5 gains little
+
+# Side of the pictures, and width of ResNet-18, the most accurate first.
+FORMS = ((224, 1.0), (160, 1.0), (128, 1.0), (96, 1.0), (96, 0.5), (64, 0.5))
+
+
+def whole_pictures(data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
+    """Settings of nets that see whole pictures, such as net, size and epochs, with the reason for them as "why".
+
+    Args:
+        data: opened.
+        recipe: as written; what it says stays.
+        own_net: the user brings a net.
+    """
+    native = data.native_size
+    color = recipe.color or data.color
+    longer = max(native) if native else None
+    if own_net or recipe.net:
+        own = native if native is not None and max(native) <= OWN else PUBLISHED
+        size = recipe.size or (_size(recipe.net, native) if recipe.net else own)
+        views = _views(None, longer, color)
+        return {"net": recipe.net, "size": size, "color": color, "augment": views}
+    found = Fingerprint.of(data, recipe)
+    best = chosen(found)
+    size = recipe.size or _size(best.net, best.size)
+    return {
+        "color": color,
+        "augment": _views(best.net, max(size), color),
+        "net": best.net,
+        "size": size,
+        "width": best.width,
+        "epochs": best.epochs,
+        "why": best.reason(found, data, exact=recipe.budget is None),
+    }
+
+
+def _views(net: str | None, longer: int | None, color: str) -> str:
+    """Random views that suit pictures whose longer side is known if all have the same."""
+    if longer is None or longer > KEPT:
+        return "crop+flip" if color == "rgb" else "crop"
+    if net in (None, "lenet5"):
+        return "shift"
+    return "flip+translate:0.12+color:0.2" if color == "rgb" else "translate:0.1+rotate:10"
+
+
+def _size(net: str, native: Size | None) -> Size:
+    """The pictures' own size where the net takes it and was not published for less, else the published one."""
+    height, width = catalog.entry(net).input[-2:]
+    if native is None or native[0] > height or native[1] > width:
+        return (height, width)
+    try:
+        catalog.build(net, size=native, init=False)
+    except ShapeError:
+        return (height, width)
+    return native
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What of the data decides.
+
+    Attributes:
+        items: for training.
+        size: of all pictures where they have the same, else the median height and width.
+        same: whether they have the same.
+        color: grey, rgb or another space.
+        seconds: that the training may take.
+        speed: multiply-adds a second of a convolution that learns, see `striate.plan.learning_speed`.
+    """
+
+    items: int
+    size: Size
+    same: bool
+    color: str
+    seconds: float
+    speed: float
+
+    @classmethod
+    def of(cls, data: Data, recipe: Settings) -> "Fingerprint":
+        """Of opened data, of which the headers are read."""
+        native = data.native_size
+        height, width = native or tuple(max(1, round(side)) for side in data.median_size)
+        budget = recipe.budget
+        return cls(
+            items=len(data.splits["train"]),
+            size=(height, width),
+            same=native is not None,
+            color=recipe.color or data.color,
+            seconds=TIME if budget is None else max(budget / 2, budget - OVERHEAD),
+            speed=plan.learning_speed(plan.device(recipe.device)),
+        )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A net with its width and input size, the epochs that suit, and the seconds these will take about."""
+
+    net: str
+    size: Size
+    width: float
+    epochs: int
+    seconds: float
+
+    @property
+    def least(self) -> float:
+        """Seconds of `EPOCHS` epochs."""
+        return self.seconds / self.epochs * EPOCHS
+
+    def reason(self, data: Fingerprint, opened: Data, *, exact: bool) -> str:
+        """One line: what was chosen, why, and how to choose otherwise; `exact`: the epochs are counted, not timed."""
+        width = "" if self.width == 1 else f", width {self.width:g}"
+        size = f"{data.size[0]}x{data.size[1]}" + ("" if data.same else " in the middle")
+        color = {"grey": "grey", "rgb": "colour"}.get(data.color, data.color)
+        classes = f", {len(opened.classes)} classes" if opened.classes else ""
+        epochs = f"{self.epochs} epochs" if exact else f"about {self.epochs} epochs"
+        return (
+            f"chosen: {self.net} at {self.size[0]}x{self.size[1]}{width}, {epochs}, about {rough(self.seconds)} here, for "
+            f"{data.items:,} {color} pictures of {size}{classes}; --net, size= and epochs= change it"
+        )
+
+
+def chosen(data: Fingerprint) -> Choice:
+    """The net for pictures with this fingerprint, by the rules above."""
+    longer = max(data.size)
+    if longer <= SMALL:
+        small = _timed(data, "resnet20_cifar", data.size)
+        slow = small.least > min(SHORT, data.seconds)
+        light = data.color == "grey" and (longer < LENET[0] or (longer <= LENET[1] and slow))
+        return _timed(data, "lenet5", data.size) if light else small
+    sides = max(min(data.size), FORMS[-1][0])
+    forms = [_timed(data, "resnet18", (n, n), width) for n, width in FORMS if n <= sides]
+    return next((form for form in forms if form.least <= data.seconds), forms[-1])
+
+
+def _timed(data: Fingerprint, net: str, size: Size, width: float = 1.0) -> Choice:
+    """A net with the epochs for which there is time."""
+    entry = catalog.entry(net)
+    published = entry.input[-2] * entry.input[-1]
+    pixels = (
+        published if net == "lenet5" else size[0] * size[1]
+    )  # which smaller ones are brought to
+    macs = entry.macs * pixels / published * width**2
+    epoch = data.items * macs / (EFFICIENCY * SPEEDS.get(net, 1.0) * data.speed)
+    most = min(ROUNDS, math.ceil(LOOKS / data.items)) if net == "lenet5" else MOST
+    epochs = max(LEAST, min(most, int(data.seconds / epoch)))
+    return Choice(net, size, width, epochs, epochs * epoch)

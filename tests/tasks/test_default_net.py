@@ -1,0 +1,91 @@
+"""Net, size and epochs follow from the data and the time."""
+
+import numpy as np
+import pytest
+
+import striate
+from striate import plan
+from striate.models import catalog
+from striate.tasks.default_net import EPOCHS, FORMS, MOST, SMALL, Fingerprint, chosen
+from striate.training import read_recipe
+from striate.training.defaults import with_defaults
+
+SPEED = 3e10
+
+
+def of(items, side, *, color="rgb", seconds=600.0, speed=SPEED, same=True):
+    return Fingerprint(items, (side, side), same, color, seconds, speed)
+
+
+@pytest.mark.parametrize(
+    ("data", "net", "size", "width"),
+    [
+        (of(1437, 8, color="grey"), "lenet5", 8, 1.0),
+        (of(60_000, 28, color="grey"), "lenet5", 28, 1.0),
+        (of(1_000, 28, color="grey"), "resnet20_cifar", 28, 1.0),
+        (of(1_000, 28, color="grey", seconds=30), "lenet5", 28, 1.0),
+        (of(2_750, 28), "resnet20_cifar", 28, 1.0),
+        (of(50_000, 32), "resnet20_cifar", 32, 1.0),
+        (of(5_000, 48, color="grey"), "resnet20_cifar", 48, 1.0),
+        (of(150, 300), "resnet18", 160, 1.0),
+        (of(50, 300), "resnet18", 224, 1.0),
+        (of(150, 300, seconds=45), "resnet18", 96, 0.5),
+        (of(150, 100), "resnet18", 96, 1.0),
+        (of(5_000, 300), "resnet18", 64, 0.5),
+        (of(50_000, 300, speed=3e13), "resnet18", 224, 1.0),
+    ],
+)
+def test_rules(data, net, size, width):
+    found = chosen(data)
+    assert (found.net, found.size, found.width) == (net, (size, size), width)
+
+
+@pytest.mark.parametrize("side", [5, 28, 33, 49, 64, 100, 223, 1000])
+@pytest.mark.parametrize(("items", "seconds"), [(10, 600.0), (150, 30.0), (100_000, 600.0)])
+def test_never_too_much(side, items, seconds):
+    data = of(items, side, seconds=seconds)
+    found = chosen(data)
+    assert max(found.size) <= (side if side <= SMALL else max(side, FORMS[-1][0]))
+    catalog.build(found.net, size=found.size, width=found.width, init=False)
+    smallest = (found.size[0], found.width) == FORMS[-1]
+    assert side <= SMALL or smallest or found.epochs >= EPOCHS
+    assert found.epochs <= MOST
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "learning_speed", lambda _device: SPEED)
+    x = np.random.default_rng(0).integers(0, 256, (40, 28, 28, 3), np.uint8)
+    y = np.arange(40) % 4
+    np.savez(tmp_path / "small.npz", x_train=x, y_train=y, x_test=x[:8], y_test=y[:8])
+    return striate.open(tmp_path / "small.npz")
+
+
+def test_the_choice_is_said_with_its_reasons(small):
+    said = []
+    done = with_defaults(read_recipe(), small, say=said.append)
+    assert (done.net, done.size, done.epochs) == ("resnet20_cifar", (28, 28), 100)
+    (line,) = said
+    assert line == (
+        "chosen: resnet20_cifar at 28x28, 100 epochs, about 7 s here, for 40 colour pictures of 28x28, 4 classes; "
+        "--net, size= and epochs= change it"
+    )
+
+
+def test_a_net_that_is_named_is_not_argued_with(small):
+    said = []
+    done = with_defaults(read_recipe("quick", {"net": "nin_cifar10"}), small, say=said.append)
+    assert (done.net, done.epochs, said) == ("nin_cifar10", 20, [])
+
+
+def test_with_a_budget_the_clock_counts_the_epochs(small):
+    said = []
+    done = with_defaults(read_recipe("quick", {"budget": "60s"}), small, say=said.append)
+    assert (done.epochs, done.budget) == (None, 60)
+    assert "about 100 epochs" in said[0]
+
+
+def test_the_speed_is_that_of_a_convolution():
+    found = plan.learning_speed("cpu")
+    assert 1e8 < found < 1e13
+    assert plan.learning_speed("cpu") == found
