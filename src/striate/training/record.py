@@ -226,7 +226,7 @@ class Record:
         # A test split is watched, never chosen by: without a validation split there is no merit, and what
         # waits for a smaller loss looks at the training's own.
         chosen_by = job.data.held_out == "val"
-        state.course.judge(row["val_loss" if chosen_by else "train_loss"], job.recipe)
+        state.course.judge(row.get("val_loss" if chosen_by else "train_loss"), job.recipe)
         state.totals = Totals()
         self.merit = found.meter.merit
         self.save(state, self.merit if chosen_by else None)
@@ -316,6 +316,7 @@ class Record:
             "task": job.task.name,
             "net": job.config.net.name,
             "epochs": len(self.rows),
+            "steps": job.batches.steps,  # of an epoch
             "kept": epoch,  # the epoch whose weights these are
             "seconds": round(self.spent(), 3),
             "split": job.data.held_out,

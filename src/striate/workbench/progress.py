@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from striate.text import plain
 from striate.training import Progress
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ QUIET = 0.25  # seconds between drawings, each of which takes milliseconds
 def display() -> Generator[Progress]:
     """Progress that is drawn while the block runs."""
     if not sys.stderr.isatty():
-        yield Progress(say=lambda line: print(line, file=sys.stderr, flush=True))
+        yield Progress(say=lambda line: print(plain(line), file=sys.stderr, flush=True))
         return
     from rich.console import Console
 
@@ -42,7 +43,9 @@ def draw(console: "Console") -> Generator[Progress]:
     )
     with Bars(*columns, console=console, transient=True, auto_refresh=False) as bars:
         bar = _Bar(bars)
-        yield Progress(lambda line: console.print(line, markup=False, highlight=False), bar.update)
+        yield Progress(
+            lambda line: console.print(plain(line), markup=False, highlight=False), bar.update
+        )
 
 
 class _Bar:
