@@ -74,9 +74,5 @@ def html_page(title: str, body: str) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    return cell.replace(",", "").replace(".", "").replace("%", "").lstrip(
-        "-"
-    ).isdigit() or cell in (
-        "",
-        "-",
-    )
+    bare = cell.translate({ord(c): "" for c in ",.%\N{NO-BREAK SPACE}"}).lstrip("-")
+    return bare.isdigit() or cell in ("", "-")

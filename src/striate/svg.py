@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from striate.text import SPACE, printable
+from striate.text import SPACE, percent, printable
 
 # name -> colours on light and on dark paper; s1, s2, ... tell the lines of one chart apart
 COLORS = {
@@ -86,21 +86,23 @@ def amount(value: object) -> str:
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: its name, its CSS class and one value an epoch."""
+    """One curve: its name, its CSS class and one value an epoch; `points`, where it is known between them too."""
 
     name: str
     kind: str
     values: Sequence[float | None]
+    points: Sequence[tuple[float, float]] = ()
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A range of values and how they are written; `log` spaces them by their ratio."""
+    """A range of values: `form` writes those beside ticks, `exact` any other; `log` spaces them by their ratio."""
 
     low: float
     high: float
     form: Callable[[float], str]
     log: bool = False
+    exact: Callable[[float], str] = "{:.4f}".format
 
     def share(self, value: float) -> float:
         """Where a value lies between low (0) and high (1)."""
@@ -121,10 +123,11 @@ def share_axis(values: Sequence[float]) -> Axis:
     low, high = max(0.0, min(values)), min(1.0, max(values))
     step = round_step((1.0 if high > 0.8 else high + 0.01) - low, 4)
     end = 1.0 if high > 0.8 else min(1.0, math.ceil(high / step - 1e-9) * step)
-    return Axis(max(0.0, math.floor(low / step + 1e-9) * step), end, _percents)
+    return Axis(max(0.0, math.floor(low / step + 1e-9) * step), end, _percents, exact=percent)
 
 
 def _percents(share: float) -> str:
+    """A round share beside a tick."""
     return f"{round(100 * share, 6):g}{SPACE}%"
 
 
@@ -222,7 +225,8 @@ def curves(
         label: what a reader who cannot see is told.
         width: of the drawing, whose height is 200.
     """
-    frame = Frame(Axis(min(epochs), max(epochs), str), axis, width)
+    first = min([float(min(epochs)), *(x for line in lines for x, _ in line.points)])
+    frame = Frame(Axis(first, max(epochs), str), axis, width)
     top, bottom = frame.top, frame.bottom
     parts = [frame.levels()]
     parts += [
@@ -281,7 +285,7 @@ def plot(
 
 
 def _told(value: float | None, axis: Axis) -> str:
-    return "-" if value is None else axis.form(value)
+    return "-" if value is None else axis.exact(value)
 
 
 def _epoch_ticks(epochs: Sequence[int], most: int) -> list[int]:
@@ -290,6 +294,9 @@ def _epoch_ticks(epochs: Sequence[int], most: int) -> list[int]:
 
 
 def _curve(line: Line, epochs: Sequence[int], frame: Frame) -> str:
+    if line.points:
+        through = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in line.points)
+        return tag("polyline", "", {"points": through, "class": f"line {line.kind}"})
     pieces: list[list[str]] = [[]]
     for epoch, value in zip(epochs, line.values, strict=True):
         if value is None or not math.isfinite(value):
@@ -328,7 +335,7 @@ def whisker(value: float, low: float, high: float, axis: Axis) -> str:
             "line", "", {"x1": f"{a:.2f}%", "x2": f"{c:.2f}%", "y1": 8, "y2": 8, "class": "whisker"}
         ),
         tag("circle", "", {"cx": f"{b:.2f}%", "cy": 8, "r": 4, "class": "dot held"}),
-        tip(f"{axis.form(value)}, 95 % interval {axis.form(low)} to {axis.form(high)}"),
+        tip(f"{_told(value, axis)}, 95 % interval {_told(low, axis)} to {_told(high, axis)}"),
     ]
     return tag("svg", "".join(parts), {"class": "track", "height": 16, "aria-hidden": "true"})
 

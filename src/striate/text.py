@@ -35,18 +35,23 @@ def short(name: str, limit: int) -> str:
     return name if len(name) <= limit else f"{name[: limit - 1]}…"
 
 
-def percent(share: float | None, items: int = 0) -> str:
-    r"""A share as a percentage: two digits from 2,000 items on, and never 100 % for less than all.
+def percent(share: float | None) -> str:
+    r"""A share as a percentage with one digit, and never 100 % for less than all.
 
-    >>> percent(0.98888), percent(0.98888, 10_000), percent(0.99996), percent(1.0)
-    ('98.9\\xa0%', '98.89\\xa0%', '99.996\\xa0%', '100.0\\xa0%')
+    >>> percent(0.98888), percent(0.99996), percent(1.0)
+    ('98.9\\xa0%', '99.996\\xa0%', '100.0\\xa0%')
     """
     if share is None or not math.isfinite(share):
         return DASH
-    digits = 2 if items >= 2000 else 1
+    digits = 1
     while share < 1 and digits < 6 and float(f"{100 * share:.{digits}f}") >= 100:
         digits += 1
     return f"{100 * share:.{digits}f}{SPACE}%"
+
+
+def plain(text: str) -> str:
+    """The same for a terminal, where lines are not broken for a reader: with common spaces."""
+    return text.replace(SPACE, " ")
 
 
 def number(value: float | None) -> str:

@@ -123,7 +123,10 @@ def test_a_predicted_line_has_as_many_labels_as_were_asked_for():
     top = [["cat", 0.5], ["dog", 0.2], ["cow", 0.1], ["hen", 0.1], ["pig", 0.1]]
     task = Classify(("cat", "dog", "cow", "hen", "pig"))
     answer = {"label": "cat", "confidence": 0.5, "top": top}
-    assert task.line(answer) == "cat 50.0% (dog 20.0%, cow 10.0%, hen 10.0%, pig 10.0%)"
+    assert (
+        task.line(answer)
+        == "cat 50.0\xa0% (dog 20.0\xa0%, cow 10.0\xa0%, hen 10.0\xa0%, pig 10.0\xa0%)"
+    )
 
 
 def test_nets(status):
@@ -544,13 +547,13 @@ def test_the_demo_reads_digits_well(status, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, err = status("demo")
     assert code == 0
-    share, items = re.search(r"([\d.]+)% of (\d+) held-out digits are right", out).groups()  # pyright: ignore[reportOptionalMemberAccess]
+    share, items = re.search(r"([\d.]+) % of (\d+) held-out digits are right", out).groups()  # pyright: ignore[reportOptionalMemberAccess]
     assert float(share) >= 98.0
     assert "the kept epoch was chosen by these same items, which flatters the figure" in out
     assert int(items) >= 300
     assert f"open file://{tmp_path}/runs/classify/digits-lenet5/report.html" in out
     assert (tmp_path / "runs" / "classify" / "digits-lenet5" / "report.html").exists()
-    assert len(re.findall(r"read +\d \d+\.\d%", out)) == 5
+    assert len(re.findall(r"read +\d \d+\.\d+ %", out)) == 5
     assert "epoch 20/20" in err
 
 

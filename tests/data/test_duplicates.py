@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from striate import cli, data
 from striate.data import duplicates, summary
@@ -69,7 +69,9 @@ def test_near_copies_are_found(scenes, change):
     opened = data.open(scenes, val=0)
     assert opened.near_duplicates == (("a/04.png", "a/copy.png"),)
     assert opened.duplicates == ()
-    assert "near duplicates: 1\n  a/04.png ~ a/copy.png" in opened.as_text()
+    assert (
+        "near duplicates, alike at 32 x 32 pixels: 1\n  a/04.png ~ a/copy.png" in opened.as_text()
+    )
     assert opened.as_dict()["near_duplicates"] == [["a/04.png", "a/copy.png"]]
 
 
@@ -94,7 +96,108 @@ def test_near_copies_across_splits_are_a_leak(scenes, tmp_path):
     CHANGES["jpeg"](scene(4)).save(tmp_path / "new" / "test" / "a" / "y.png")
     opened = data.open(tmp_path / "new")
     assert opened.near_leaks == 1
-    assert "near duplicates: 1; 1 across splits, which is a leak" in opened.as_text()
+    assert (
+        "near duplicates, alike at 32 x 32 pixels: 1; 1 across splits, a leak where both show the same\n"
+        in opened.as_text()
+    )
+
+
+def apart(root: Path, split: str = "stratified") -> tuple[data.Data, int]:
+    """Opened, and how many near copies a drawn split parts from what they are copies of."""
+    opened = data.open(root, val=0.5, split=split)
+    return opened, opened.near_leaks
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_near_copies_stay_on_one_side_where_that_is_asked(scenes, deep):
+    for k in range(16):
+        CHANGES["jpeg"](scene(k)).save(scenes / "ab"[k % 2] / f"{k:02}_saved_again.png")
+    if deep:  # 12 bits in 16, of which 8 bits would leave 16 levels
+        for path in scenes.rglob("*.png"):
+            values = np.asarray(Image.open(path).convert("L")).astype(np.uint16)
+            Image.fromarray(values).save(path)
+    plain, leaks = apart(scenes)
+    assert leaks > 2
+    command = f"striate train {scenes} split=similar"
+    assert (
+        f"{leaks} across splits, a leak where both show the same; to keep them on one side: {command}\n"
+        in (plain.as_text())
+    )
+    together, none = apart(scenes, "similar")
+    assert none == 0
+    assert len(together.near_duplicates or ()) == 16
+    assert together.note.startswith("16 near duplicates stay on the side of what they are like")
+    assert "one side" not in together.as_text()
+    assert {len(split) for split in together.splits.values()} == {28}
+    assert data.again(together.origin).splits["val"].names == together.splits["val"].names
+
+
+def test_near_copies_and_folders_stay_together_at_once(scenes):
+    for k in range(40):
+        here = scenes / "ab"[k % 2] / f"{k:02}.png"
+        below = here.parent / f"day{k // 4}"
+        below.mkdir(exist_ok=True)
+        here.rename(below / here.name)
+    CHANGES["jpeg"](scene(4)).save(scenes / "a" / "day9" / "copy.png")
+    opened = data.open(scenes, val=0.3, split="similar+folder")
+    assert opened.near_leaks == 0
+    days = [{Path(name).parent.name for name in split.names} for split in opened.splits.values()]
+    assert not days[0] & days[1]
+    assert any({"day1", "day9"} <= of for of in days)
+
+
+def test_what_similar_cannot_do_is_said(scenes, tmp_path, monkeypatch):
+    table = tmp_path / "who.csv"
+    rows = [
+        f"{p.parent.name}/{p.name},{'val' if p.stem > '30' else 'train'}"
+        for p in scenes.rglob("*.png")
+    ]
+    table.write_text("\n".join(["file,part", *rows]))
+    with pytest.raises(
+        DataError, match="the table says which split each item is in, so none can be moved"
+    ):
+        data.open(scenes, split=f"similar+{table}:part")
+    with monkeypatch.context() as patched:
+        patched.setattr(duplicates, "MOST", 10)
+        with pytest.raises(
+            DataError, match="compares up to 10 pictures, these are 40 pictures: use"
+        ):
+            data.open(scenes, split="similar")
+    for split in ("train", "val"):
+        (tmp_path / "own" / split).mkdir(parents=True)
+        for label in "ab":
+            (tmp_path / "own" / split / label).mkdir()
+            scene(len(split)).save(tmp_path / "own" / split / label / "x.png")
+    assert data.open(tmp_path / "own", split="similar").note == (
+        "split=similar has no effect: the data have splits of their own"
+    )
+
+
+def drawn(shape: str, centre: tuple[int, int], radius: int) -> Image.Image:
+    """One shape on a plain ground."""
+    im = Image.new("L", (64, 64), 255)
+    (x, y), pen = centre, ImageDraw.Draw(im)
+    box = (x - radius, y - radius, x + radius, y + radius)
+    if shape == "circle":
+        pen.ellipse(box, fill=0)
+    elif shape == "square":
+        pen.rectangle(box, fill=0)
+    else:
+        pen.line(box, fill=0, width=3)
+    return im
+
+
+@pytest.mark.parametrize("shape", ["circle", "square", "line"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_plain_shapes_that_were_drawn_apart_are_no_near_copies(shape, seed):
+    rng = np.random.default_rng(seed)
+    every = [((x, y), r) for x in range(21, 44) for y in range(21, 44) for r in range(8, 17)]
+    chosen = [every[i] for i in rng.choice(len(every), 200, replace=False)]
+    large = [np.asarray(drawn(shape, *each)) for each in chosen]
+    small = np.stack([np.asarray(Image.fromarray(x).resize((32, 32))) for x in large])
+    assert duplicates.similar(small) == []
+    saved = np.asarray(jpeg(Image.fromarray(large[7]), 60).resize((32, 32)))
+    assert duplicates.similar(np.concatenate([small, saved[None]])) == [(7, 200)]
 
 
 @pytest.mark.parametrize("change", ["exact", "jpeg"])

@@ -1,5 +1,7 @@
 """Shares, nets side by side and the same maps fully connected, by hand."""
 
+import re
+
 import pytest
 from torch import nn
 
@@ -16,17 +18,17 @@ def test_alexnet_keeps_its_weights_in_its_dense_layers():
     assert found["fully connected"]["params"] == pytest.approx(58_631_144 / 61_100_840)
     assert sum(share["params"] for share in found.values()) == pytest.approx(1)
     assert sum(share["macs"] for share in found.values()) == pytest.approx(1)
-    assert "Of the parameters: fully connected 96.0%, convolution 4.0%." in str(sheet)
+    assert "Of the parameters: fully connected 96.0\xa0%, convolution 4.0\xa0%." in str(sheet)
 
 
 def test_nets_side_by_side():
     first, second = measure("lenet5"), measure("lenet5", (1, 32, 32))
     text = Comparison((first, second)).as_text()
-    lines = {line.split("  ")[0]: line.split() for line in text.splitlines()}
+    lines = {line.split("  ")[0]: re.split(r"  +", line) for line in text.splitlines()}
     assert text.splitlines()[0].split("  ")[-1] == "ratio"
     assert lines["parameters"][-3:] == ["61,706", "61,706", "1.00"]
     assert lines["MACs"][-3:] == ["416,520", "416,520", "1.00"]
-    assert "95.8%" in lines["parameters: fully connected"]
+    assert "95.8\xa0%" in lines["parameters: fully connected"]
     three = Comparison((first, second, first))
     assert not three.as_text().splitlines()[0].endswith("ratio")
     assert [each["net"] for each in three.as_list()] == ["lenet5"] * 3

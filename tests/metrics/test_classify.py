@@ -175,8 +175,8 @@ def test_per_class_and_confusion():
         "confusion",
         "notes",
     }
-    assert "75.00%" in found.as_text()
-    assert "75.00%" in found._repr_html_()
+    assert "75.0\xa0%" in found.as_text()
+    assert "75.0\xa0%" in found._repr_html_()
 
 
 def test_nothing_right_of_few_is_not_certain():

@@ -212,7 +212,7 @@ def test_boxes_are_confused_with_each_other_and_with_the_background():
     rows = {tuple(map(str, row[:2])): row[2] for row in pairs.rows}
     assert rows == {("dog", "cat"): 1, ("background", "dog"): 1, ("cat", "background"): 1}
     figure = next(f for f in found(sections, Figure) if "Rows are the truth" in f.caption)
-    assert "truth background, answered dog: 1 (100.0 % of the row)" in figure.svg
+    assert "truth background, answered dog: 1 (100.0\xa0% of the row)" in figure.svg
 
 
 def test_classes_of_boxes_have_precision_over_recall():

@@ -2,8 +2,9 @@
 
 import pytest
 
-from striate.training import read_recipe
-from striate.training.schedules import Course, Place, rate
+import striate
+from striate.training import optimizers, read_recipe
+from striate.training.schedules import Course, Place, curve, rate
 
 
 def recipe(**settings):
@@ -71,3 +72,56 @@ def test_the_clock_takes_the_place_of_steps():
     assert (half.share, half.epoch) == (0.5, 7)
     assert rate(recipe(warmup=0), half) == pytest.approx(0.5, abs=1e-3)
     assert rate(recipe(warmup=0), Place.by_clock(1.3, 7)) == 0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"schedule": "cosine", "warmup": 0.3},
+        {"schedule": "exponential", "gamma": 0.5},
+        {"schedule": "step"},
+        {"schedule": "constant"},
+        {"schedule": "plateau", "plateau": 1},
+        {"head_epochs": 1, "lr_decay": 0.5},
+        {"budget": "600s"},
+    ],
+)
+def test_the_curve_of_a_run_is_the_rate_of_every_step(shapes, tmp_path, monkeypatch, settings):
+    taken = []
+
+    def recorded(opt, value):
+        taken.append(value)
+        return set_rate(opt, value)
+
+    set_rate = optimizers.set_rate
+    monkeypatch.setattr(optimizers, "set_rate", recorded)
+    run = striate.train(
+        shapes, "linear", out=tmp_path, epochs=4, batch=4, size=8, lr=0.1, **settings
+    )
+    summary, rows = run.summary, run.history()
+    chosen = read_recipe(str(run.path / "args.yaml"))
+    assert summary["steps"] * 4 == len(taken)
+    points = curve(chosen, summary["steps"], rows)
+    assert len(points) == len(taken)
+    assert [x * summary["steps"] for x, _ in points] == pytest.approx(
+        list(range(1, len(taken) + 1))
+    )
+    assert [rate for _, rate in points] == pytest.approx(
+        taken, rel=1e-4, abs=2e-3 * ("budget" in settings)
+    )
+    page = (run.path / "report.html").read_text()
+    assert page.count('class="line rate"') == 1
+    drawn = page.partition('class="line rate"')[0].rpartition('points="')[2].split()
+    assert len(drawn) == len(taken)
+
+
+def test_the_curve_is_cut_to_so_many_points_and_keeps_to_what_was_written_down():
+    rows = [{"lr": at({}, step, steps=2000), "seconds": 1.0} for step in (999, 1999)]
+    points = curve(recipe(epochs=2), 1000, rows, most=100)
+    assert (len(points), points[0][0], points[-1][0]) == (100, 0.001, 2.0)
+    rows[0]["lr"] = 0.03  # at half the rate, since it was allowed to change
+    points = curve(recipe(epochs=2), 1000, rows, most=100)
+    assert points[0] == (1.0, 0.03)
+    assert len(points) == 51
+    assert curve(recipe(epochs=2), 1000, []) == []

@@ -289,6 +289,15 @@ def test_changed_settings_are_told_field_by_field_and_allowed_by_name(shapes, tm
     assert striate.Run(path).summary["epochs"] == 2
 
 
+def test_a_rate_that_changes_under_way_is_said(shapes, tmp_path):
+    path = stopped(shapes, tmp_path, at=5, lr=0.01, schedule="constant")
+    args = path / "args.yaml"
+    args.write_text(args.read_text().replace("lr: 0.01", "lr: 0.002"))
+    said = resumed(path, allow=("lr",))
+    assert "lr was 0.01, is 0.002: the next step's learning rate is 0.002" in said
+    assert striate.Run(path).history()[-1]["lr"] == 0.002
+
+
 def test_another_version_is_refused_and_another_machine_is_said(shapes, tmp_path):
     path = stopped(shapes, tmp_path, at=5)
     config = json.loads((path / "config.json").read_text())

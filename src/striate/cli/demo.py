@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from striate.cli.output import emit, with_json
+from striate.text import percent, plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,8 +31,8 @@ def demo(json: bool) -> None:
     accuracy = scores.scores["accuracy"]
     text = (
         f"\n{fitted.run.as_text()}\n\n"
-        f"{accuracy.value:.1%} of {scores.items} held-out digits are right "
-        f"(95 % interval {accuracy.low:.1%} to {accuracy.high:.1%});\n"
+        f"{plain(percent(accuracy.value))} of {scores.items} held-out digits are right "
+        f"(95 % interval {plain(percent(accuracy.low))} to {plain(percent(accuracy.high))});\n"
         "the kept epoch was chosen by these same items, which flatters the figure a little\n"
         f"open {(fitted.run.path / 'report.html').absolute().as_uri()}\n\n{drawn_digits(fitted.held)}"
     )
@@ -47,7 +48,7 @@ def drawn_digits(held: "Held", *, count: int = 5, seed: int = 0) -> str:
     rows = [held.rows[i] for i in picked]
     captions = [
         [f"truth {row['truth']}" for row in rows],
-        [f"read  {row['answer']} {float(row['confidence']):.1%}" for row in rows],
+        [f"read  {row['answer']} {plain(percent(float(row['confidence'])))}" for row in rows],
     ]
     lines = [*zip(*drawings, strict=True), *captions]
     return "\n".join("   ".join(part.ljust(COLUMNS) for part in line).rstrip() for line in lines)

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 import click
 
 from striate.errors import UsageError
+from striate.text import plain
 
 FOLDER = click.Path(path_type=Path)
 
@@ -72,8 +73,8 @@ def emit(document: Mapping[str, Any] | Sequence[Any], text: str, *, json: bool) 
         UsageError: it cannot be written.
     """
     stream = click.get_current_context().obj
-    plain = not str(getattr(stream, "encoding", None) or "").lower().startswith("utf")
-    line = json_module.dumps(document, ensure_ascii=plain) if json else text
+    ascii_only = not str(getattr(stream, "encoding", None) or "").lower().startswith("utf")
+    line = json_module.dumps(document, ensure_ascii=ascii_only) if json else plain(text)
     try:
         print(line, file=stream, flush=True)
     except BrokenPipeError:

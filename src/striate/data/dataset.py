@@ -19,7 +19,7 @@ from striate.data.cache import Broken, Store
 from striate.data.colors import channels
 from striate.data.decoding import Progress, Split
 from striate.data.duplicates import Pair
-from striate.data.index import Fault, command, pick
+from striate.data.index import Fault, command, pick, quoted
 from striate.data.modes import U8
 from striate.data.pillow import without_warnings
 from striate.data.shards import Sharded
@@ -80,6 +80,7 @@ class Data(Result):
         task: what nets learn from it, by its name.
         outputs: names of the numbers of a target, where it is numbers.
         faults: what was wrong with parts of targets, such as single boxes.
+        drawn: whether a split of it was drawn by us, and is not the data's own.
     """
 
     origin: Mapping[str, Any]
@@ -97,6 +98,7 @@ class Data(Result):
     read_as: tuple[str, str] = ("", "")
     others: tuple[tuple[str, int], ...] = ()
     faults: tuple[Fault, ...] = ()
+    drawn: bool = False
     _broken: dict[str, Broken] = field(default_factory=dict[str, Broken], init=False)
     _thumbs: dict[str, U8] = field(default_factory=dict[str, U8], init=False)
     _last: dict[tuple[str, str], tuple[Form, Decoded]] = field(
@@ -248,6 +250,14 @@ class Data(Result):
     def near_leaks(self) -> int:
         """How many of `near_duplicates` are in different splits."""
         return sum(a[0] != b[0] for a, b in self._near_pairs or ())
+
+    def _near_mend(self) -> str:
+        """The command that keeps near duplicates on one side of a split of ours; "" where there is nothing to mend."""
+        if not (self.near_leaks and self.drawn):
+            return ""
+        rule = self.origin["split"]
+        rule = "similar" if rule == "stratified" else f"similar+{rule}"
+        return f"striate train {quoted(self.path)} split={quoted(rule)}"
 
     @cached_property
     def _near_pairs(self) -> list[Pair] | None:
@@ -447,6 +457,7 @@ class Data(Result):
             if self.near_duplicates is None
             else [list(pair) for pair in self.near_duplicates],
             "near_leaks": self.near_leaks,
+            "near_mend": self._near_mend(),
             "contradictions": [list(pair) for pair in self.contradictions],
             "warnings": [*self.warnings, *summary.class_warnings(self.classes, counts)],
             "color": self.color if self.pictures else "",

@@ -142,6 +142,7 @@ class Listing:
         tables: SHA-256 of the files that say what belongs to the items, by name.
         levels: values that became 0 and 255 where inputs of more than 8 bits lie in memory, or as shards say it.
         warnings: lines about what may spoil a training.
+        drawn: whether we drew a split of it.
     """
 
     layout: str
@@ -159,6 +160,7 @@ class Listing:
     tables: Mapping[str, str] = field(default_factory=dict[str, str])
     levels: Levels | None = None
     warnings: tuple[str, ...] = ()
+    drawn: bool = False
 
 
 @dataclass(frozen=True)

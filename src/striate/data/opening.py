@@ -47,7 +47,8 @@ def open(  # noqa: PLR0913 - all of them are settings by name
             five parts that are alike and share no picture.
         split: what stays on one side of it beside pictures of the same content: "stratified" (nothing else),
             "folder", "name:PATTERN" or "FILE.csv:COLUMN"; see `striate.data.splits`. A column that holds train,
-            val, test and none alone assigns instead.
+            val, test and none alone assigns instead. "similar", and "similar+folder" and so on, keep near
+            duplicates together too, for which every picture is decoded.
         seed: of the split that we make.
         ignore: patterns of file, folder or class names to leave out, such as "*.bmp" or "draft*".
         broken: "stop" stops past 1 % and more than five broken pictures, "skip" goes on, a number
@@ -117,6 +118,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
         read_as=listing.read_as,
         others=listing.others,
         faults=listing.faults,
+        drawn=listing.drawn,
     )
 
 

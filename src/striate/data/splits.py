@@ -2,7 +2,7 @@
 
 A split of ours is stratified by class and seeded. Items that belong together stay on one side of it: those of the same
 content, those whose names say that they are copies, and the groups that a rule or the data name (a patient, a day, a
-camera). Items that are known to be broken take no part in it; they are listed with those that are trained on. A rule may also name a column of a table that assigns every item to train, val, test or none.
+camera); by "similar" pictures that are nearly the same too. Items that are known to be broken take no part in it; they are listed with those that are trained on. A rule may also name a column of a table that assigns every item to train, val, test or none.
 """
 
 import re
@@ -15,20 +15,24 @@ import numpy as np
 import numpy.typing as npt
 
 from striate.data import documents
+from striate.data import levels as depth
 from striate.data.broken import known_broken
 from striate.data.cache import Broken
-from striate.data.duplicates import copies_by_name, exact_groups
+from striate.data.duplicates import copies_by_name, exact_groups, similar_groups
 from striate.data.files import expanded, shown
 from striate.data.index import ASSIGNED, WHOLE, Fault, Listing, Part
 from striate.data.layouts.file_lists import Lookup
-from striate.data.sources import I64
+from striate.data.sources import I64, Source
 from striate.errors import ArgumentError, DataError
 
 UNDIVIDED = ""  # the class of items that have none
 OUT = -1  # the class number of items that take no part in a split
 VAL = 0.2  # the share held out where nobody asked for another
 _PLACES = 5  # of a fault that are named
-RULES = "stratified, folder, name:PATTERN or FILE.csv:COLUMN"
+SIMILAR = "similar"
+RULES = (
+    "stratified, folder, name:PATTERN or FILE.csv:COLUMN, or similar, or similar+ and one of them"
+)
 
 
 def with_splits(listing: Listing, val: float | str | None, rule: str, seed: int) -> Listing:
@@ -48,18 +52,39 @@ def with_splits(listing: Listing, val: float | str | None, rule: str, seed: int)
         parts = {"all" if name == WHOLE else name: part for name, part in listing.parts.items()}
         return replace(listing, parts=parts)
     whole = listing.parts.get(WHOLE) or listing.parts.get("train")
+    similar, rule = _separated(rule)
     column = None if whole is None else read_column(whole.names, rule)
     if whole is not None and column is not None:
         listing = replace(listing, tables={**listing.tables, column.table: column.sha256})
         if column.assigns:
-            listing = _assigned(listing, whole, column)
+            listing = _assigned(listing, whole, column, similar=similar)
             whole, column, rule = listing.parts["train"], None, "stratified"
     if val is not None and "val" in listing.parts:
         raise ArgumentError("val: the data have a val split of their own; leave val out")
     if whole is None or (val is None and listing.parts.keys() & {"val", "test"}):
-        return _with_copies_apart(listing)
+        return _with_copies_apart(_without_effect(listing, rule, similar=similar))
     weights = whole.source.weights()
-    exact = exact_groups(whole.source, weights)
+    listing, whole, together = _kept_together(
+        listing,
+        whole,
+        rule,
+        column=column,
+        similar=similar,
+        exact=exact_groups(whole.source, weights),
+    )
+    broken = known_broken(whole, weights)
+    if len(broken) == len(whole):
+        broken = {}  # data of which nothing can be read are refused as a whole, when they are looked at
+    train, held_out = _halves(whole, broken, listing.classes, together, val=val, seed=seed)
+    test = {"test": listing.parts["test"]} if "test" in listing.parts else {}
+    parts = {"train": whole.take(train), "val": whole.take(held_out), **test}
+    return replace(listing, parts=parts, drawn=True)
+
+
+def _kept_together(
+    listing: Listing, whole: Part, rule: str, *, column: "Column | None", similar: bool, exact: I64
+) -> tuple[Listing, Part, I64]:
+    """With notes of what stays on one side of a split, the part with its groups, and the groups of all items [N]."""
     together = groups(whole.names, rule, exact, column=column, known=listing.groups)
     copies = copies_by_name(whole.names)
     if copies is not None:
@@ -69,15 +94,38 @@ def with_splits(listing: Listing, val: float | str | None, rule: str, seed: int)
             f"{copies.count:,} names are copies of {copies.originals:,} pictures (such as {copies.example}): those of one "
             "stay on one side of the split",
         )
-    if copies is not None or listing.groups or rule != "stratified":
+    if similar:
+        near = similar_groups(_with_levels(listing, whole))
+        together = joined(near, together)
+        more = len(whole) - len(np.unique(near))
+        listing = _noted(
+            listing, f"{more:,} near duplicates stay on the side of what they are like"
+        )
+    if copies is not None or listing.groups or similar or rule != "stratified":
         whole = replace(whole, groups=together)
-    broken = known_broken(whole, weights)
-    if len(broken) == len(whole):
-        broken = {}  # data of which nothing can be read are refused as a whole, when they are looked at
-    train, held_out = _halves(whole, broken, listing.classes, together, val=val, seed=seed)
-    test = {"test": listing.parts["test"]} if "test" in listing.parts else {}
-    parts = {"train": whole.take(train), "val": whole.take(held_out), **test}
-    return replace(listing, parts=parts)
+    return listing, whole, together
+
+
+def _separated(rule: str) -> tuple[bool, str]:
+    """Whether near duplicates are kept together, and the rest of a rule."""
+    if rule == SIMILAR:
+        return True, "stratified"
+    similar = rule.startswith(f"{SIMILAR}+")
+    return similar, rule[len(SIMILAR) + 1 :] if similar else rule
+
+
+def _with_levels(listing: Listing, whole: Part) -> Source:
+    """Its inputs, deep ones by their range of values, so that they can be compared at all."""
+    return depth.of_set(replace(listing, parts={"train": whole}), None)[0].parts["train"].source
+
+
+def _without_effect(listing: Listing, rule: str, *, similar: bool) -> Listing:
+    """With a note where a rule was given and the data have splits of their own."""
+    given = [SIMILAR] * similar + [rule] * (rule != "stratified")
+    if not given:
+        return listing
+    note = f"split={'+'.join(given)} has no effect: the data have splits of their own"
+    return _noted(listing, note)
 
 
 def _noted(listing: Listing, note: str) -> Listing:
@@ -85,17 +133,21 @@ def _noted(listing: Listing, note: str) -> Listing:
     return replace(listing, note="; ".join(filter(None, [listing.note, note])))
 
 
-def _assigned(listing: Listing, whole: Part, column: "Column") -> Listing:
+def _assigned(listing: Listing, whole: Part, column: "Column", *, similar: bool) -> Listing:
     """With the splits that a table says; items that it gives to none are left out.
 
     Raises:
-        DataError: the data have splits of their own.
+        DataError: the data have splits of their own, or near duplicates were to be moved.
     """
     own = sorted(listing.parts.keys() & {"val", "test"})
     where = f"{shown(column.table)} column {shown(column.column)}"
     if own:
         raise DataError(
             f"split={where}: it assigns splits, and the data have {' and '.join(own)} of their own"
+        )
+    if similar:
+        raise DataError(
+            f"split={SIMILAR}+{where}: the table says which split each item is in, so none can be moved; leave one out"
         )
     words = np.array(column.splits(), np.str_)
     parts = {
@@ -227,6 +279,7 @@ def check_rule(rule: str) -> None:
     Raises:
         ArgumentError: naming the rule.
     """
+    rule = _separated(rule)[1]
     kind, colon, rest = rule.partition(":")
     if rule in ("stratified", "folder") or _of_table(rule):
         return
@@ -251,8 +304,10 @@ def _of_table(rule: str) -> tuple[Path, str] | None:
 
 def absolute(rule: str) -> str:
     """The same rule wherever it is read from."""
-    found = _of_table(rule)
-    return rule if found is None else f"{expanded(found[0]).absolute()}:{found[1]}"
+    similar, rest = _separated(rule)
+    found = _of_table(rest)
+    before = f"{SIMILAR}+" if similar else ""
+    return rule if found is None else f"{before}{expanded(found[0]).absolute()}:{found[1]}"
 
 
 @dataclass(frozen=True)

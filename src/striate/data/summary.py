@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from striate.data.duplicates import SIDE
 from striate.report import text_table
 
 IMBALANCE = 10  # times as many items of one class as of another
@@ -157,11 +158,12 @@ def _near(data: dict[str, Any]) -> list[str]:
     if found is None and data["sizes"]:
         lines.append("near duplicates: not looked for among so many")
     if found:
-        leak = (
-            f"; {data['near_leaks']:,} across splits, which is a leak" if data["near_leaks"] else ""
-        )
+        leak = ""
+        if data["near_leaks"]:
+            mend = f"; to keep them on one side: {data['near_mend']}" if data["near_mend"] else ""
+            leak = f"; {data['near_leaks']:,} across splits, a leak where both show the same{mend}"
         lines += [
-            f"near duplicates: {len(found):,}{leak}",
+            f"near duplicates, alike at {SIDE} x {SIDE} pixels: {len(found):,}{leak}",
             *_cut([f"  {a} ~ {b}" for a, b in found]),
         ]
     pairs: list[list[str]] = data["contradictions"]

@@ -12,6 +12,7 @@ from striate.measuring.sheet import Sheet, shares
 from striate.probe import settled, trace
 from striate.report import Result, text_table
 from striate.shapes import dense_cost
+from striate.text import percent
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ class Comparison(Result):
             for name in kinds:
                 parts = [shares(sheet.layers).get(name, {}).get(what, 0.0) for sheet in self.sheets]
                 if max(parts) >= 0.001:
-                    rows.append([f"{words}: {name}", *(f"{p:.1%}" for p in parts), *self._blank()])
+                    rows.append(
+                        [f"{words}: {name}", *(f"{percent(p)}" for p in parts), *self._blank()]
+                    )
         rows.append(["field", *(_field(sheet) for sheet in self.sheets), *self._blank()])
         header = ["", *(_named(sheet) for sheet in self.sheets)]
         return text_table([*header, *(["ratio"] if len(self.sheets) == 2 else [])], rows)

@@ -17,6 +17,7 @@ from striate.measuring.inputs import times
 from striate.measuring.misfits import Unfinished
 from striate.measuring.operations import operation
 from striate.report import Result, text_table
+from striate.text import percent
 
 HEADER = (
     "layer",
@@ -263,7 +264,9 @@ def shares_text(layers: Sequence[Layer]) -> str:
 
     def listed(what: str) -> str:
         parts = sorted(((share[what], name) for name, share in found.items()), reverse=True)
-        return ", ".join(f"{name} {part:.1%}" for part, name in parts if part >= 0.001) or "none"
+        return (
+            ", ".join(f"{name} {percent(part)}" for part, name in parts if part >= 0.001) or "none"
+        )
 
     return f"Of the parameters: {listed('params')}. Of the MACs: {listed('macs')}."
 

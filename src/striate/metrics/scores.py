@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.report import Result, html_table, text_table
+from striate.text import percent
 
 RISKY = ("=", "+", "-", "@", "\t", "\r")  # with which a table program would begin a formula
 SHARES = frozenset(  # printed as percentages
@@ -146,27 +147,21 @@ def cells(name: str, interval: Interval) -> list[str]:
 
 
 def shown(name: str, value: float) -> str:
-    """One score as text, a dash where it is not known."""
+    """One score as text, the same everywhere: shares as percentages, others to four digits, a dash where it is not known."""
     if math.isnan(value):
         return "-"
-    return f"{value:.2%}" if name in SHARES else f"{value:.4f}"
+    return percent(value) if name in SHARES else f"{value:.4f}"
 
 
 def number(value: float) -> float | None:
-    """A number as JSON has it: None for what is not known."""
-    return None if math.isnan(value) else float(value)
+    """A number as JSON has it: None for what is not known, and for an infinite one, which JSON cannot say."""
+    return float(value) if math.isfinite(value) else None
 
 
 def _cell(key: str, value: float | None) -> str:
     if value is None:
         return "-"
-    return (
-        f"{value:,}"
-        if isinstance(value, int)
-        else f"{value:.1%}"
-        if key in SHARES
-        else f"{value:.4g}"
-    )
+    return f"{value:,}" if isinstance(value, int) else shown(key, value)
 
 
 def harmless(cell: Any) -> Any:

@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class Checkpoint:
     merit: float | None = (
         None  # larger is better; None where nothing was measured, or what was is no number
     )
+    code: str = ""  # version of striate that measured the merit; "" of this one
 
 
 def save(root: Path, checkpoint: Checkpoint) -> Path:
@@ -63,6 +65,7 @@ def save(root: Path, checkpoint: Checkpoint) -> Path:
             "format": FORMAT,
             "step": checkpoint.step,
             "merit": _number(checkpoint.merit),
+            "code": version("striate"),
             "sha256": hashes,
             "bytes": {name: len(data) for name, data in content.items()},
         }
@@ -108,13 +111,14 @@ def newest(root: Path) -> tuple[Checkpoint | None, list[str]]:
 def best(root: Path) -> tuple[Checkpoint | None, list[str]]:
     """The whole checkpoint with the highest merit, the newest of equals, and a line for each damaged one.
 
-    None where no checkpoint has a merit.
+    None where no checkpoint has a merit. Merits that another version measured may mean something else: they are left
+    out.
     """
     warnings: list[str] = []
     rated: list[tuple[float, Path]] = []
     for folder in sorted((root / "checkpoints").glob("step-*")):
         try:
-            merit = _manifest(folder)["merit"]
+            merit = _comparable(_manifest(folder))
         except CheckpointError as error:
             warnings.append(f"{error}; how good it was is not known, taking the best of the others")
         else:
@@ -142,7 +146,18 @@ def load(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{folder} is damaged: {error!r}") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{folder / STATE} is damaged: it holds no JSON object")
-    return Checkpoint(manifest["step"], tensors, state, manifest["merit"])
+    return Checkpoint(
+        manifest["step"], tensors, state, manifest["merit"], str(manifest.get("code", ""))
+    )
+
+
+def _comparable(manifest: Mapping[str, Any]) -> float | None:
+    """The merit, unless another version of this package measured it."""
+    return (
+        manifest["merit"]
+        if manifest.get("code", version("striate")) == version("striate")
+        else None
+    )
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -153,14 +168,14 @@ def _manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     content = read_json(path)
-    version = content.get("format")
-    if version not in (UNSEALED, FORMAT) or isinstance(version, bool | float):
-        older = isinstance(version, int) and version < FORMAT
+    form = content.get("format")
+    if form not in (UNSEALED, FORMAT) or isinstance(form, bool | float):
+        older = isinstance(form, int) and form < FORMAT
         raise CheckpointError(
-            f"{folder}: format {version!r}, this version reads {FORMAT}; "
+            f"{folder}: format {form!r}, this version reads {FORMAT}; "
             + ("go on with the striate that wrote it, or train anew" if older else "update striate")
         )
-    manifest = unsealed(content, path, needed=version == FORMAT)
+    manifest = unsealed(content, path, needed=form == FORMAT)
     step, merit = manifest.get("step"), manifest.get("merit")
     if type(step) is not int or folder.name != f"step-{step:08d}":
         raise CheckpointError(f"{path} is damaged: its step is {step!r}")
@@ -185,7 +200,7 @@ def _read_checked(path: Path, manifest: Mapping[str, Any]) -> bytes:
 
 def _merit(folder: Path) -> float | None:
     try:
-        return _manifest(folder)["merit"]
+        return _comparable(_manifest(folder))
     except CheckpointError:
         return None
 

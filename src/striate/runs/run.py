@@ -30,6 +30,7 @@ from striate.runs.items import Held, natural_sizes, read_table, write_items
 from striate.runs.predictions import Folder, Prediction, predicted
 from striate.runs.trained import seen
 from striate.tasks import Task, named
+from striate.text import duration
 
 HEADER = 2**25  # bytes that a file of weights may have beside them
 
@@ -436,7 +437,7 @@ class Run(Result):
         done = self.summary
         parts = [(done["split"], done), *([("test", done["test"])] if "test" in done else [])]
         head = (
-            f"{done['net']}, {done['epochs']} epoch{'s' * (done['epochs'] != 1)} in {done['seconds']:.1f} s, "
+            f"{done['net']}, {done['epochs']} epoch{'s' * (done['epochs'] != 1)} in {duration(done['seconds'])}, "
             f"epoch {done['kept']} kept: {self.path}"
         )
         return "\n".join([head, *(_table(split, part) for split, part in parts)])

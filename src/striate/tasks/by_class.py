@@ -71,7 +71,7 @@ def _class_cells(
     for key, (_, kind) in columns.items():
         value = row.get(key) if row["support"] or kind == "number" else None
         if kind == "interval" and value is not None:
-            cells.append(percent(value, row["support"]))
+            cells.append(percent(value))
         else:
             cells.append(value)
         if kind == "interval" and not row["support"]:
@@ -194,7 +194,7 @@ def _cell(
     kind = ("right" if right else "wrong") + (" strong" if strength > 0.6 else "")
     spot = {"x": left + answer * cell, "y": top + truth * cell, "width": cell, "height": cell}
     said = "right" if right else f"answered {classes[answer]}"
-    words = tip(f"truth {classes[truth]}, {said}: {n:,} ({100 * share:.1f} % of the row)")
+    words = tip(f"truth {classes[truth]}, {said}: {n:,} ({percent(share)} of the row)")
     drawn = tag("rect", words, spot | {"class": kind, "fill-opacity": f"{strength:.2f}"})
     if cell < 18 or len(str(n)) * 6 > cell:
         return drawn

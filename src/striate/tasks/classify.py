@@ -216,8 +216,10 @@ class Classify(Task):
 
     def line(self, answer: Mapping[str, Any]) -> str:
         """The label, and the others in brackets."""
-        others = ", ".join(f"{label} {p:.1%}" for label, p in answer["top"][1:])
-        return f"{answer['label']} {answer['confidence']:.1%}" + (f" ({others})" if others else "")
+        others = ", ".join(f"{label} {percent(p)}" for label, p in answer["top"][1:])
+        return f"{answer['label']} {percent(answer['confidence'])}" + (
+            f" ({others})" if others else ""
+        )
 
     # -------------------------------------------------------------------------------------- the report
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from striate import losses
 from striate.data import Data
@@ -97,6 +97,28 @@ class Regress(Task):
     def head(self) -> dict[str, Any]:
         """An output a number."""
         return {"num_classes": len(self.numbers)}
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The names of the numbers."""
+        return self.numbers
+
+    @torch.no_grad()
+    def adopt(self, layer: nn.Module, was: Task) -> bool:
+        """Scale the outputs of a layer that learned numbers of another mean and deviation."""
+        if not isinstance(was, Regress) or (was.mean, was.std) == (self.mean, self.std):
+            return False
+        weight, bias = getattr(layer, "weight", None), getattr(layer, "bias", None)
+        if not isinstance(weight, Tensor) or not isinstance(bias, Tensor):
+            return False
+        order = [was.numbers.index(name) for name in self.numbers]
+        mean, std = (
+            weight.new_tensor([values[i] for i in order]) for values in (was.mean, was.std)
+        )
+        now = weight.new_tensor(self.std)
+        weight.mul_((std / now).view(-1, *[1] * (weight.ndim - 1)))
+        bias.copy_((bias * std + mean - bias.new_tensor(self.mean)) / now)
+        return True
 
     # ---------------------------------------------------------------------------------- a step of it
 

@@ -239,7 +239,7 @@ class Segment(Task):
     def line(self, answer: Mapping[str, Any]) -> str:
         """The classes that are there, the largest first."""
         shares = sorted(answer["classes"].items(), key=lambda pair: -pair[1])
-        return ", ".join(f"{name} {share:.1%}" for name, share in shares if share > 0)
+        return ", ".join(f"{name} {percent(share)}" for name, share in shares if share > 0)
 
     def draw(self, picture: U8, answer: Mask) -> U8:
         """The classes in colours over the picture."""

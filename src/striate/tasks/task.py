@@ -248,6 +248,24 @@ class Task(ABC):
         """What the losses of this task are of, in a message."""
         return f"{cls.noun} to {cls.name}"
 
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """What the outputs of a net stand for, by name: the classes, if nothing else."""
+        return self.classes
+
+    def adopt(self, layer: nn.Module, was: "Task") -> bool:
+        """Change a last layer that learned under the settings of another task of this kind, so that it answers the same here.
+
+        Args:
+            layer: its outputs are `answers`, in this order.
+            was: with the same answers.
+
+        Returns:
+            Whether there was anything to change.
+        """
+        del layer, was
+        return False
+
     # ---------------------------------------------------------------------------------- a step of it
 
     @abstractmethod

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from striate.data import Arrays
 from striate.errors import Terminated
 from striate.metrics.scores import shown
+from striate.text import duration
 from striate.training.budget import Budget
 from striate.training.distributed import Signals
 from striate.training.failures import Guard, catch_signals
@@ -51,8 +52,8 @@ class Callbacks:
         job.progress.say(
             f"epoch {epoch + 1}{f'/{epochs}' if epochs else ''}  "
             f"loss {row['train_loss']:.4f}  {job.data.held_out} {_held_out_scores(row)}  "
-            f"{row['seconds']:.0f} s, {row['items_per_second']:,.0f}/s"
-            + (f", {left:.0f} s left" if left >= 1 else "")
+            f"{duration(row['seconds'])}, {row['items_per_second']:,.0f}/s"
+            + (f", {duration(left)} left" if left >= 1 else "")
         )
         return True
 
@@ -117,7 +118,7 @@ def _logs(job: Job, state: State, record: Record) -> tuple[Health, Guard]:
 
 
 def _held_out_scores(row: Mapping[str, float]) -> str:
-    """The held-out loss and the score that chooses the epoch."""
-    first, *_ = [key for key in row if key.startswith("val_") and key != "val_loss"]
-    name = first.removeprefix("val_")
-    return f"loss {row['val_loss']:.4f}  {name} {shown(name, row[first])}"
+    """The held-out loss and the score that chooses the epoch, as far as they are measured."""
+    keys = sorted((key for key in row if key.startswith("val_")), key=lambda key: key != "val_loss")
+    names = [key.removeprefix("val_") for key in keys[:2]]
+    return "  ".join(f"{name} {shown(name, row[f'val_{name}'])}" for name in names)

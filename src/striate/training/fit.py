@@ -35,7 +35,7 @@ from striate.training.prepare import (
 from striate.training.recipe import Recipe
 from striate.training.record import Fitted, Job, Progress, Record
 from striate.training.reproducibility import deterministic
-from striate.training.resumed import same_code, same_recipe
+from striate.training.resumed import of_this_code, rate_after, same_code, same_recipe
 from striate.training.state import State
 
 Estimator = Callable[[nn.Module, Recipe, Data], Estimate]
@@ -99,7 +99,7 @@ def fit(
         around.enter_context(deterministic(recipe.deterministic))
         with _removed_on_failure(path):
             mark_run(path)
-            first_weights(trained, recipe, progress, data.classes)
+            first_weights(trained, recipe, progress, data)
             start = copy.deepcopy(trained)
             job = prepare(path, data, recipe, spec, trained, progress, estimated, ranks)
             check_budget(job)
@@ -153,7 +153,8 @@ def resume(
             return _finished(run)
         same_code(config, allow, progress.say)
         recipe = same_recipe(path, config, allow)
-        config = run.config = Config.read(path)
+        was, config = config.settings, Config.read(path)
+        run.config = config
         around.enter_context(deterministic(recipe.deterministic))
         data = run.open_data()
         _, trained = chosen_net(net, recipe, data)
@@ -175,9 +176,12 @@ def resume(
         for line in warnings:
             progress.say(line)
         job = _restored(path, data, recipe, config, plan, progress, ranks)
-        start = _start(trained, recipe, progress, data.classes, needed=saved is None)
+        saved = of_this_code(saved, progress.say)
+        start = _start(trained, recipe, progress, data, needed=saved is None)
         state, record = initial_state(job, trained, saved)
         progress.say(f"going on after step {state.step:,}" + job.of_all())
+        for line in rate_after(state, job, was):
+            progress.say(line)
         record.say = progress.say
         with callbacks.interruptible(state, record):
             with callbacks.of_training(job, state, record) as after:
@@ -207,13 +211,13 @@ def _start(
     net: nn.Module,
     recipe: Recipe,
     progress: Progress,
-    classes: Sequence[str] = (),
+    data: Data,
     *,
     needed: bool,
 ) -> nn.Module | None:
     """The net as the training began; None where its first weights are gone and a checkpoint has newer ones."""
     try:
-        first_weights(net, recipe, progress, classes)
+        first_weights(net, recipe, progress, data)
     except StriateError:
         if needed:
             raise
@@ -233,9 +237,7 @@ def _finished(run: Run) -> Fitted:
     start = None
     if not run.config.net.own:
         recipe = same_recipe(run.path, run.config)
-        start = _start(
-            chosen_net(None, recipe, data)[1], recipe, Progress(), data.classes, needed=False
-        )
+        start = _start(chosen_net(None, recipe, data)[1], recipe, Progress(), data, needed=False)
     return Fitted(run, data, run.held(data, data.held_out), test, start)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from striate.data import Data
+from striate.errors import NumericError
 from striate.report import Result
 from striate.svg import tag, text
 from striate.training import loop, reproducibility
@@ -115,7 +116,7 @@ def find_rate(
     recipe = with_defaults(recipe, data, own_net=net is not None)
     spec, tried = chosen_net(net, recipe, data)
     with reproducibility.fork_rng():
-        first_weights(tried, recipe, progress, data.classes)
+        first_weights(tried, recipe, progress, data)
         job = prepare(Path(), data, recipe, spec, tried, progress)
         state = State.begin(copy.deepcopy(tried), recipe.model_copy(update={"ema": None}), job.plan)
         setting = loop.Setting(job.batches, job.task, recipe, job.plan, spent=lambda: 0.0)
@@ -143,4 +144,9 @@ def _climb(state: State, setting: loop.Setting, steps: int, progress: Progress) 
             break
         rates.append(rate)
         losses.append(value)
-    return Rates(tuple(rates), tuple(losses)) if losses else Rates((LOW,), (math.inf,))
+    if not losses:
+        raise NumericError(
+            f"the loss of the first step is no number, at a learning rate of {LOW:g} already: the data or the net are at "
+            "fault, not the rate; striate data shows what is wrong with the data"
+        )
+    return Rates(tuple(rates), tuple(losses))

@@ -196,50 +196,58 @@ def chosen_net(net: nn.Module | None, recipe: Recipe, data: Data) -> tuple[NetSp
     return replace(spec, structure=structure(built)), built
 
 
-def first_weights(
-    net: nn.Module, recipe: Recipe, progress: Progress, classes: Sequence[str] = ()
-) -> None:
+def first_weights(net: nn.Module, recipe: Recipe, progress: Progress, data: Data) -> None:
     """Put the recipe's `weights` into a net, say what was adapted, and refuse to freeze what is not there.
 
-    The head of a run is taken over by the names of its classes: those in another order change places, and where the
-    names are others it starts anew.
+    The head of a run is taken over by what its outputs stand for: classes in another order change places, numbers are
+    scaled as they are here, and where the names are others it starts anew.
 
     Args:
         net: changed in place.
         recipe: its weights and what it freezes.
         progress: who is told.
-        classes: of the data.
+        data: what it is to learn.
 
     Raises:
         StriateError: of the kinds in `striate.errors`; see `striate.weights.load`.
     """
     if recipe.weights:
-        known = _classes_of(Path(recipe.weights))
-        same = not known or not classes or set(known) == set(classes)
+        was = _task_of(Path(recipe.weights))
+        task = named(data.task).of(data, recipe) if was else None
+        known, wanted = (each.answers if each else () for each in (was, task))
+        same = was is None or set(known) == set(wanted)
         generator = reproducibility.generator(recipe.seed, "init")
         loaded = weights.load(net, recipe.weights, generator=generator, head=same)
         for line in loaded.as_text().splitlines():
             progress.say(line)
         if not same and not isinstance(net, Backbone):
             progress.say(
-                f"the classes of {recipe.weights} were {listed(known)}, here they are {listed(classes)}: "
-                "its last layer answers in those until it has learned these"
+                f"the outputs of {recipe.weights} stood for {listed(known)}, here for {listed(wanted)}: "
+                "its last layer answers those until it has learned these"
             )
-        elif known and same and tuple(known) != tuple(classes) and classes:
-            order = torch.tensor([known.index(name) for name in classes])
-            _reordered(net, order)
-            progress.say(f"the head's classes are put in the order {listed(classes)}")
+        elif was and task and same:
+            if known != wanted:
+                _reordered(net, torch.tensor([known.index(name) for name in wanted]))
+                progress.say(f"the head's outputs are put in the order {listed(wanted)}")
+            layers = [
+                net.get_submodule(p) for p in freezing.heads(net) if isinstance(net, Backbone)
+            ]
+            adopted = [task.adopt(layer, was) for layer in layers]
+            if any(adopted):
+                progress.say(
+                    "the head's outputs are scaled to the mean and deviation of these numbers"
+                )
     freezing.check(net, recipe)
 
 
-def _classes_of(run: Path) -> tuple[str, ...]:
-    """The classes of a run folder whose weights are whole; none of anything else.
+def _task_of(run: Path) -> Task | None:
+    """What a run folder whose weights are whole was trained for; None of anything else.
 
     Raises:
         CheckpointError: it is a run, and damaged.
     """
     if not (run / "config.json").exists():
-        return ()
+        return None
     config = Config.read(run)
     path = run / "model.safetensors"
     if path.exists() and not path.is_file():
@@ -249,7 +257,7 @@ def _classes_of(run: Path) -> tuple[str, ...]:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != config.weights:
             raise CheckpointError(f"{path} is damaged: its SHA-256 is not the one in config.json")
-    return config.classes
+    return named(config.task).restored(config.classes, config.task_settings)
 
 
 def _reordered(net: nn.Module, order: torch.Tensor) -> None:

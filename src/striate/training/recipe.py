@@ -177,7 +177,7 @@ class Recipe(BaseModel):
     )
     split: str = Field(
         default="stratified",
-        description="kept together: folder, name:PATTERN, or FILE.csv:COLUMN",
+        description="kept together: folder, name:PATTERN, FILE.csv:COLUMN; similar: near duplicates",
     )
     task: str | None = Field(
         default=None, description="what is learned, where the data could be several"

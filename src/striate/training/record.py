@@ -238,7 +238,7 @@ class Record:
         # A test split is watched, never chosen by: without a validation split there is no merit, and what
         # waits for a smaller loss looks at the training's own.
         chosen_by = job.data.held_out == "val"
-        state.course.judge(row["val_loss" if chosen_by else "train_loss"], job.recipe, since)
+        state.course.judge(row.get("val_loss" if chosen_by else "train_loss"), job.recipe, since)
         state.totals = Totals()
         self.merit = found.meter.merit
         self.save(state, self.merit if chosen_by else None)
@@ -328,6 +328,7 @@ class Record:
             "task": job.task.name,
             "net": job.config.net.name,
             "epochs": int(self.rows[-1]["epoch"]),
+            "steps": job.batches.steps,  # of an epoch
             "kept": epoch,  # the epoch whose weights these are
             "seconds": round(self.spent(), 3),
             "split": job.data.held_out,

@@ -10,9 +10,13 @@ from pathlib import Path
 import torch
 
 from striate.errors import CheckpointError, RecipeError, UsageError, nearest
+from striate.runs.checkpoint import Checkpoint
 from striate.runs.config import Config
 from striate.training.reading import read_recipe
 from striate.training.recipe import Recipe
+from striate.training.record import Job
+from striate.training.schedules import Place, rate
+from striate.training.state import State
 
 # Settings that steer only what is still to come.
 FREE = ("epochs", "lr", "patience", "clip", "on_nan", "oom", "health")
@@ -78,6 +82,40 @@ def same_recipe(path: Path, config: Config, allow: Sequence[str] = ()) -> Recipe
         )
     remembered(recipe, config).write(path)
     return recipe
+
+
+def of_this_code(saved: Checkpoint | None, say: Callable[[str], None]) -> Checkpoint | None:
+    """A checkpoint without the smallest loss so far, where another version of this package measured it.
+
+    What such a version counted may mean something else, so that values of its epochs and of those to come are not
+    compared; `striate.runs.checkpoint.best` leaves its merits out for the same reason.
+    """
+    if saved is None or saved.code in ("", version(CODE)):
+        return saved
+    say(
+        f"{saved.code} of striate measured the epochs so far: the best epoch is chosen among those to come, and patience "
+        "and plateau count from here"
+    )
+    course: dict[str, object] = dict(saved.state.get("course") or {})
+    course |= {"lowest": None, "stale": 0, "waited": 0}
+    return replace(saved, state={**saved.state, "course": course})
+
+
+def rate_after(state: State, job: Job, was: Mapping[str, object]) -> list[str]:
+    """A line about the learning rate of the next step, where settings that it follows from were changed.
+
+    Args:
+        state: as restored.
+        job: with the new recipe.
+        was: the settings before.
+    """
+    changed = differences(was, job.recipe.model_dump(mode="json")) if was else {}
+    if not changed.keys() & {"lr", "epochs"} or job.recipe.budget is not None:
+        return []
+    now = Place(state.step, job.steps, state.step // job.batches.steps)
+    return [
+        f"{'; '.join(changed.values())}: the next step's learning rate is {rate(job.recipe, now, state.course):.3g}"
+    ]
 
 
 def remembered(recipe: Recipe, config: Config) -> Config:

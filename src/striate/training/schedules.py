@@ -4,7 +4,10 @@ The rate is a function of how far a training is; what depends on its results (pl
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from striate.training.recipe import Recipe
 
@@ -28,9 +31,13 @@ class Course:
     waited: int = 0
     lowered: int = 0
 
-    def judge(self, loss: float, recipe: Recipe, epochs: int = 1) -> None:
-        """Take in a loss, so many epochs after the one before."""
-        if not math.isnan(loss) and (self.lowest is None or not self.lowest <= loss):
+    def judge(self, loss: float | None, recipe: Recipe, epochs: int = 1) -> None:
+        """Take in a loss, so many epochs after the one before; one that is not known, or no number, is no new minimum."""
+        if (
+            loss is not None
+            and not math.isnan(loss)
+            and (self.lowest is None or not self.lowest <= loss)
+        ):
             self.lowest, self.stale, self.waited = loss, 0, 0
             return
         self.stale += epochs
@@ -84,6 +91,41 @@ def rate(recipe: Recipe, place: Place, course: Course | None = None) -> float:
     if len(gamma) == 1:
         return top * gamma[0] ** times
     return top * math.prod(gamma[:times])
+
+
+def curve(
+    recipe: Recipe, steps: int, rows: Sequence[Mapping[str, float | None]], most: int = 400
+) -> list[tuple[float, float]]:
+    """The learning rate of a training that is over, by step: how many epochs were done after a step, and its rate.
+
+    Where the schedule does not end an epoch at the rate that was written down, because the recipe was changed under
+    way or a step was taken again at a lower rate, only the end of that epoch is given.
+
+    Args:
+        recipe: settled.
+        steps: of an epoch.
+        rows: of results.csv, of which `lr` and `seconds` are read.
+        most: points; of more steps some are left out.
+    """
+    each = max(2, most // max(1, len(rows)))
+    within = np.unique(np.linspace(0, steps - 1, min(steps, each)).astype(np.int64)).tolist()
+    points: list[tuple[float, float]] = []
+    spent = 0.0
+    for epoch, row in enumerate(rows):
+        seconds, last = row.get("seconds") or 0.0, row.get("lr")
+        found: list[tuple[float, float]] = []
+        for i in within:
+            place = Place(epoch * steps + i, steps * recipe.most_epochs, epoch)
+            if recipe.budget is not None:
+                share = (spent + seconds * i / steps) / recipe.budget
+                place = Place.by_clock(max(place.share, share), epoch)
+            value = last if recipe.schedule == "plateau" else rate(recipe, place)
+            found += [] if value is None else [(epoch + (i + 1) / steps, value)]
+        if last is not None and found and abs(found[-1][1] - last) > 0.01 * (recipe.lr or last):
+            found = [(epoch + 1.0, last)]
+        points += found
+        spent += seconds
+    return points
 
 
 def _wave(recipe: Recipe, place: Place) -> float:

@@ -9,8 +9,8 @@ OUT/folds/NAME/
   report.html
 """
 
+import math
 import shutil
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -65,9 +65,9 @@ class Folds(Result):
             "runs": list(self.runs),
             "scores": {
                 name: {
-                    "mean": number(statistics.fmean(values)),
-                    "std": number(statistics.stdev(values)) if len(values) > 1 else None,
-                    "values": list(values),
+                    "mean": number(_mean(values)),
+                    "std": number(_deviation(values)),
+                    "values": [number(value) for value in values],
                 }
                 for name, values in self.scores.items()
             },
@@ -102,9 +102,9 @@ class Folds(Result):
         pooled = [[name, *cells(name, interval)] for name, interval in (self.pooled or {}).items()]
         rows: list[list[str]] = []
         for name, values in self.scores.items():
-            deviation = f"{statistics.stdev(values):.4f}" if len(values) > 1 else "-"
+            deviation = shown(name, _deviation(values))
             rows.append(
-                [name, shown(name, statistics.fmean(values)), deviation]
+                [name, shown(name, _mean(values)), deviation]
                 + [shown(name, value) for value in values]
             )
         most = max((len(values) for values in self.scores.values()), default=0)
@@ -114,6 +114,17 @@ class Folds(Result):
             (["score of all items", "value", "low", "high"], pooled),
             (["score", "mean", "std", *numbers], padded),
         )
+
+
+def _mean(values: Sequence[float]) -> float:
+    with np.errstate(invalid="ignore"):  # infinite ones of both signs have none
+        return float(np.mean(values))
+
+
+def _deviation(values: Sequence[float]) -> float:
+    """Of the scores of folds, from their mean; nan of one alone, or where one is no finite number."""
+    known = len(values) > 1 and np.isfinite(values).all()
+    return float(np.std(values, ddof=1)) if known else math.nan
 
 
 def train_folds(

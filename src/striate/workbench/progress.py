@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from striate.text import plain
 from striate.training import Progress
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def display(*, began: float | None = None) -> Generator[Progress]:
     """
     began = time.monotonic() if began is None else began
     if not sys.stderr.isatty():
-        yield Progress(lambda line: print(line, file=sys.stderr, flush=True), began=began)
+        yield Progress(lambda line: print(plain(line), file=sys.stderr, flush=True), began=began)
         return
     from rich.console import Console
 
@@ -61,7 +62,9 @@ def draw(console: "Console") -> Generator[Progress]:
     )
     with Bars(*columns, console=console, transient=True, auto_refresh=False) as bars:
         bar = _Bar(bars)
-        yield Progress(lambda line: console.print(line, markup=False, highlight=False), bar.update)
+        yield Progress(
+            lambda line: console.print(plain(line), markup=False, highlight=False), bar.update
+        )
 
 
 class _Bar:

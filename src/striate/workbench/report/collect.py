@@ -19,6 +19,7 @@ from striate.runs.items import Held, write_table
 from striate.runs.run import Run
 from striate.training import Fitted, Progress, Recipe, read_recipe
 from striate.training.defaults import with_defaults
+from striate.training.schedules import curve
 from striate.workbench.report import page
 from striate.workbench.report.content import Content
 from striate.workbench.report.outcome import counted
@@ -54,6 +55,7 @@ def content(fitted: Fitted) -> Content:
         command=_command(fitted, recipe),
         data=data.as_dict(),
         history=run.history(),
+        rates=curve(recipe, summary["steps"], run.history()) if "steps" in summary else (),
         held_out=data.held_out,
         items=held.scores.items,
         scores=scored["scores"],

@@ -24,6 +24,7 @@ class Content:
         data: the JSON shape `data`.
         history: one row an epoch: epoch, lr, train_loss, val_loss, seconds, val_ of every score, train_ of those
             that are `counted` and of the parts of the loss; a value may be missing or None.
+        rates: the learning rate by step: epochs that are done, and the rate; none where the steps are not known.
         held_out: the split that scores and the task's sections are of: "val" or "test".
         items: how many items that split has.
         scores: name -> {value, low, high}.
@@ -64,6 +65,7 @@ class Content:
     measures: Mapping[str, Measure] = field(default_factory=dict[str, Measure])
     counted: Sequence[str] = ()
     curve_words: Mapping[str, str] = field(default_factory=dict[str, str])
+    rates: Sequence[tuple[float, float]] = ()
     classes: Sequence[str] = ()
     own: bool = False
     noun: str = "pictures"

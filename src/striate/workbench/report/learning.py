@@ -7,7 +7,7 @@ from striate.metrics.scores import SHARES
 from striate.svg import SERIES, Axis, Line, curves, finite, share_axis, value_axis
 from striate.tasks import Section
 from striate.tasks.section import Beside, Column, Figure, Fold, Legend, Part, Table
-from striate.text import percent
+from striate.text import duration, number
 from striate.workbench.report.content import Content
 from striate.workbench.report.outcome import written
 
@@ -91,10 +91,10 @@ def _score_figure(content: Content, key: str) -> Figure | None:
     svg = _pair(content, key, shares=key in SHARES)
     measure, row = content.measure(key), best(content)
     said = [f"{measure.says[:1].upper()}{measure.says[1:]}, by epoch." if measure.says else ""]
-    sides = [("train", "train", 0)] if key in content.counted else []
+    sides = [("train", "train")] if key in content.counted else []
     told = [
-        f"{name} {written(key, row[f'{side}_{key}'], items)}"
-        for name, side, items in (*sides, ("held-out", "val", content.items))
+        f"{name} {written(key, row[f'{side}_{key}'])}"
+        for name, side in (*sides, ("held-out", "val"))
         if row.get(f"{side}_{key}") is not None
     ]
     said += [f"At epoch {content.best_epoch}: {', '.join(told)}."] if told else []
@@ -110,10 +110,15 @@ def _rates(content: Content) -> Figure | None:
     epochs = [int(row["epoch"]) for row in content.history]
     svg = curves(
         epochs,
-        [Line("learning rate", "rate", rates)],
-        Axis(0.0, max(found) * 1.05 or 1.0, "{:g}".format),
+        [Line("learning rate", "rate", rates, content.rates)],
+        Axis(
+            0.0,
+            max([*found, *(rate for _, rate in content.rates)]) * 1.05 or 1.0,
+            "{:g}".format,
+            exact=number,
+        ),
         best=content.best_epoch if best(content) else None,
-        label="learning rate by epoch",
+        label="learning rate by step, the epochs below it",
         width=200,
     )
     return Figure(svg, title="Learning rate")
@@ -167,15 +172,18 @@ def _epochs(content: Content) -> Table:
 
 def _cell(content: Content, key: str, value: float | None) -> Any:
     side, _, score = key.partition("_")
-    if score in SHARES and (side == "val" or score in content.counted):
-        return percent(value, content.items if side == "val" else 0)
-    return value
+    if key == "seconds":
+        return duration(value)
+    if side not in ("train", "val"):
+        return value
+    part = side == "train" and score not in content.counted  # may have a score's name, and is none
+    return written("loss" if part else score, value)
 
 
 def _heading(content: Content, key: str) -> str:
     side, _, score = key.partition("_")
     if side not in ("train", "val"):
-        return {"lr": "learning rate"}.get(key, key)
+        return {"lr": "learning rate", "seconds": "time"}.get(key, key)
     if side == "train" and score in _loss_parts(content):
         return score
     title = content.measure(score).title

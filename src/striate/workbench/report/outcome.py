@@ -5,33 +5,29 @@ from collections.abc import Mapping
 from typing import Any
 
 from striate.metrics import Interval
-from striate.metrics.scores import SHARES
+from striate.metrics.scores import SHARES, shown
 from striate.tasks import Section
 from striate.tasks.section import Beside, Column, Table, Text
-from striate.text import DASH, SPACE, percent
+from striate.text import DASH, SPACE
 from striate.workbench.report.content import Content, Score
 
 
-def written(score: str, value: float | None, items: int = 0) -> str:
-    """A score: shares as percentages, others to four digits, a dash for what is not known."""
-    if value is None or math.isnan(value):
-        return DASH
-    return percent(value, items) if score in SHARES else f"{value:.4f}"
+def written(score: str, value: float | None) -> str:
+    """A score as it is shown everywhere; a dash for what is not known."""
+    return DASH if value is None or math.isnan(value) else shown(score, value)
 
 
 def head(content: Content) -> dict[str, Any]:
     """The one result, and what it means: `value`, `words`, `interval`, `meaning`."""
-    scores, items = content.test or content.scores, content.items
-    if content.test:
-        items = content.test_items or 0
+    scores = content.test or content.scores
     led = content.headline
     score = scores.get(led.score)
     if score is None:
         return {"value": DASH, "words": led.words, "interval": "", "meaning": []}
     found = Interval.of(score)
-    low, high = (written(led.score, end, items) for end in (found.low, found.high))
+    low, high = (written(led.score, end) for end in (found.low, found.high))
     return {
-        "value": written(led.score, found.value, items),
+        "value": written(led.score, found.value),
         "words": led.words,
         "interval": f"95{SPACE}% interval {low} to {high}"
         if found.known
@@ -86,10 +82,10 @@ def _table(content: Content, title: str, items: int, scores: Mapping[str, Score]
     rows: list[list[Any]] = []
     for key in _ordered(content, scores):
         found, measure = Interval.of(scores[key]), content.measure(key)
-        low, high = (written(key, end, items) for end in (found.low, found.high))
+        low, high = (written(key, end) for end in (found.low, found.high))
         drawn = found if key in SHARES else "lower is better" if measure.lower else ""
         span = f"{low.removesuffix(f'{SPACE}%')} {DASH} {high}" if found.known else DASH
-        rows.append([measure.title, written(key, found.value, items), drawn, span])
+        rows.append([measure.title, written(key, found.value), drawn, span])
     columns = [
         Column("score"),
         Column("value", "number"),
