@@ -61,6 +61,7 @@ class Classify(Task):
     loss_names: ClassVar[tuple[str, ...]] = tuple(losses.LABELS)
     usual_loss: ClassVar[str] = "cross_entropy"
     mixes: ClassVar[bool] = True
+    linear: ClassVar[bool] = True
     held_loss: ClassVar[bool] = False
     counted: ClassVar[tuple[str, ...]] = ("accuracy",)
     columns: ClassVar[Mapping[str, str]] = {
@@ -418,7 +419,7 @@ def _net(native: Size | None, color: str) -> str:
 def _size(net: str, native: Size | None) -> Size:
     """The pictures' own size where the net takes it and was not published for less, else the published one."""
     height, width = catalog.entry(net).input[-2:]
-    if native is None or native[0] > height or native[1] > width:
+    if native is None or native[0] > height or native[1] > width or catalog.is_library(net):
         return (height, width)
     try:
         catalog.build(net, size=native, init=False)

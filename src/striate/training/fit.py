@@ -17,10 +17,10 @@ from striate.errors import CheckpointError, DataError, RecipeError, StriateError
 from striate.plan import Plan
 from striate.runs import Run, checkpoint, folder
 from striate.runs.checkpoint import Checkpoint
-from striate.runs.config import Config, structure
+from striate.runs.config import Config, NetSpec, structure
 from striate.runs.trained import write_trained
 from striate.tasks import named
-from striate.training import callbacks, loop, reproducibility
+from striate.training import callbacks, linear_probe, loop, pretrained, reproducibility
 from striate.training.defaults import with_defaults
 from striate.training.distributed import ALONE, Alone, mark_run, terminable
 from striate.training.logs import tensorboard
@@ -35,7 +35,7 @@ from striate.training.recipe import Recipe
 from striate.training.record import Fitted, Job, Progress, Record
 from striate.training.reproducibility import deterministic
 from striate.training.resumed import same_code, same_recipe
-from striate.training.state import State
+from striate.training.state import State, Totals
 
 Estimator = Callable[[nn.Module, Recipe, Data], Estimate]
 
@@ -76,7 +76,9 @@ def fit(
             "put them into a folder named train"
         )
     named(data.task).refuse(recipe, own_net=net is not None)
-    recipe = with_defaults(recipe, data, own_net=net is not None)
+    recipe = with_defaults(
+        pretrained.settled(recipe, data, net, progress.say), data, own_net=net is not None
+    )
     check(recipe, out)
     named(data.task).refuse(recipe, own_net=net is not None)
     if recipe.class_weights == recipe.sampling == "balanced":
@@ -85,12 +87,15 @@ def fit(
             "twice now: leave one of them out"
         )
     spec, trained = chosen_net(net, recipe, data)
+    recipe = _begins_with(spec, trained, recipe, data, progress)
     estimated = estimate(trained, recipe, data) if estimate else Estimate()
     for line in estimated.findings:
         progress.say(line)
     with ExitStack() as around:
         folders = around.enter_context(terminable())
-        path = folder.make(out, data.task, name, f"{_stem(data.path)}-{spec.name}")
+        path = folder.make(
+            out, data.task, name, f"{_stem(data.path)}-{spec.name.replace('/', '-')}"
+        )
         folders.append(path)
         around.enter_context(folder.lock(path))
         around.enter_context(reproducibility.fork_rng())
@@ -104,8 +109,9 @@ def fit(
             folder.write_text(path / "args.yaml", recipe.as_yaml())
             write_trained(path, data)
             job.config.write(path)
+            probed = _probed(trained, job)
         state, record = initial_state(job, trained, None)
-        state.parts = estimated.parts
+        state.parts, state.totals = estimated.parts, probed
         record.say = progress.say
         with callbacks.interruptible(state, record):
             with callbacks.of_training(job, state, record) as after:
@@ -174,13 +180,32 @@ def resume(
             progress.say(line)
         job = _restored(path, data, recipe, config, plan, progress, ranks)
         start = _start(trained, recipe, progress, data.classes, needed=saved is None)
+        probed = Totals() if saved else _probed(trained, job)
         state, record = initial_state(job, trained, saved)
+        state.totals = state.totals if saved else probed
         progress.say(f"going on after step {state.step:,}" + job.of_all())
         record.say = progress.say
         with callbacks.interruptible(state, record):
             with callbacks.of_training(job, state, record) as after:
                 loop.run(state, after.setting, after_step=after.step, after_epoch=after.epoch)
             return replace(record.finish(state, job), start=start)
+
+
+def _begins_with(
+    spec: NetSpec, net: nn.Module, recipe: Recipe, data: Data, progress: Progress
+) -> Recipe:
+    """Say what the net begins with, and give the recipe without a linear probe where there can be none."""
+    shape = data.shape(recipe.size, recipe.color)
+    recipe, without_probe = linear_probe.settled(net, recipe, named(data.task), shape)
+    for line in (pretrained.hint(recipe, data), spec.head_words(), without_probe):
+        if line:
+            progress.say(line)
+    return recipe
+
+
+def _probed(net: nn.Module, job: Job) -> Totals:
+    """What the training items cost a linear probe, which the net has for its last layer then; nothing without one."""
+    return Totals() if job.recipe.linear_probe == "none" else linear_probe.fit_head(net, job)
 
 
 def check(recipe: Recipe, out: Path) -> None:
