@@ -37,6 +37,8 @@ from striate.training.reproducibility import deterministic
 from striate.training.resumed import same_code, same_recipe
 from striate.training.state import State, Totals
 
+JUDGED = 30  # held-out items from which scores say something
+
 Estimator = Callable[[nn.Module, Recipe, Data], Estimate]
 
 
@@ -70,11 +72,7 @@ def fit(
     folder.check_name(name)
     if name is not None and (out / data.task / name).exists():
         raise folder.taken(out / data.task / name)
-    if "train" not in data.splits:
-        raise DataError(
-            f"{data.path} has no training {named(data.task).noun}, only {', '.join(data.splits)}: "
-            "put them into a folder named train"
-        )
+    _check_data(data, progress)
     named(data.task).refuse(recipe, own_net=net is not None)
     recipe = with_defaults(
         pretrained.settled(recipe, data, net, progress.say), data, own_net=net is not None
@@ -206,6 +204,28 @@ def _begins_with(
 def _probed(net: nn.Module, job: Job) -> Totals:
     """What the training items cost a linear probe, which the net has for its last layer then; nothing without one."""
     return Totals() if job.recipe.linear_probe == "none" else linear_probe.fit_head(net, job)
+
+
+def _check_data(data: Data, progress: Progress) -> None:
+    """Refuse data from which nothing can be learned, and say where too few are held out to judge by.
+
+    Raises:
+        DataError: no training items, or pictures of a single pixel.
+    """
+    noun = named(data.task).noun
+    if "train" not in data.splits:
+        raise DataError(
+            f"{data.path} has no training {noun}, only {', '.join(data.splits)}: "
+            "put them into a folder named train"
+        )
+    if data.pictures and data.native_size == (1, 1):
+        raise DataError(f"{data.path}: every picture is a single pixel (1x1), expected larger ones")
+    held = len(data.splits[data.held_out])
+    if held < JUDGED and not named(data.task).maps:  # a mask has a score for every place
+        progress.say(
+            f"note: nothing can be judged by {held} held-out {noun}, too few to tell a good net from a bad one; "
+            f"hold out {JUDGED} or more"
+        )
 
 
 def check(recipe: Recipe, out: Path) -> None:
