@@ -137,7 +137,9 @@ def test_alone_it_changes_the_last_layer_and_leaves_an_ordinary_run(shapes, tmp_
     run, said = trained(shapes, tmp_path, weights="own", linear_probe="only", augment="flip")
     assert "the last layer of brought gets 3 outputs, one a class: it starts anew" in said
     (line,) = (line for line in said if line.startswith("linear probe: "))
-    assert line.startswith("linear probe: fc fitted to 128 features of 144 views")  # of 72, mirrored
+    assert line.startswith(
+        "linear probe: fc fitted to 128 features of 144 views"
+    )  # of 72, mirrored
     for name, tensor in Brought().state_dict().items():
         assert torch.equal(run.net.state_dict()[name], tensor) == (not name.startswith("fc.")), name
     with (run.path / "results.csv").open() as file:

@@ -366,9 +366,8 @@ NAMED: dict[str, Named] = {
         goes_on=True,
     ),
     "finetune": Named(
-        "after Kumar et al. 2022, arXiv 2202.10054, section 4: a linear probe first, then all layers; smaller rates for "
-        "earlier layers as in Howard and Ruder 2018, arXiv 1801.06146, section 3.2; the numbers are ours. The probe is "
-        "kept where no epoch after it answers held-out items better. Give it weights=",
+        "after Kumar et al. 2022, arXiv 2202.10054, section 4: a linear probe first, then all layers together; the "
+        "numbers are ours. The probe is kept where no epoch after it answers held-out items better. Give it weights=",
         {
             "linear_probe": "first",
             "optimizer": "adamw",

@@ -26,7 +26,7 @@ class Weights(enum.Enum):
 
     IMAGENET1K_V1 = "small-00000000.pth"
     IMAGENET1K_V2 = "small-11111111.pth"
-    DEFAULT = "small-11111111.pth"
+    DEFAULT = IMAGENET1K_V2
 
     @property
     def url(self) -> str:
