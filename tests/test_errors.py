@@ -1,5 +1,6 @@
 """The exit status of every error, and the words that help."""
 
+import pytest
 import torch
 
 from striate import errors
@@ -39,3 +40,27 @@ def test_a_value_is_told_in_one_short_line():
     assert errors.told("a\nb") == "'a\\nb'"
     assert errors.told(torch.ones(())) == "tensor(1.)"
     assert errors.told(torch.ones(2, 3)) == "Tensor [2, 3]"
+
+
+@pytest.mark.parametrize(
+    ("word", "first"),
+    [
+        ("resnet20", "resnet20_cifar"),
+        ("densenet", "densenet121"),
+        ("unet3d", "unet"),
+        ("resnet", "resnet18"),
+        ("ResNet18", "resnet18"),
+        ("inceptionv3", "inception_v3"),
+        ("vgg", "vgg11"),
+        ("cifar", "resnet20_cifar"),
+        ("resnet81", "resnet18"),
+    ],
+)
+def test_half_a_name_finds_its_relatives(word, first):
+    known = [
+        "densenet121", "densenet161", "enet", "inception_v3", "inception_v4", "resnet101", "resnet18",
+        "resnet20_cifar", "resnet50", "unet", "vgg11", "vgg16", "xception",
+    ]  # fmt: skip
+    assert errors.nearest(word, known).startswith(f"did you mean {first}?")
+    many = [*known, *(f"other{i}" for i in range(30))]
+    assert errors.nearest(word, many).startswith(f"did you mean {first}")

@@ -22,6 +22,8 @@ import difflib
 from collections.abc import Iterable
 
 LISTED = 24  # names that a message spells out
+NEAR = 6  # names that it takes for near
+SHARED = 3  # letters that one name must hold of another
 SHOWN = 120  # letters of a value that it shows
 
 
@@ -125,12 +127,31 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
     >>> nearest("resnet81", ["lenet5", "resnet18"])
     'did you mean resnet18? There are: lenet5, resnet18'
+    >>> nearest("resnet20", ["resnet20_cifar", "resnet50"])
+    'did you mean resnet20_cifar? There are: resnet20_cifar, resnet50'
     """
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=6)
+    close = _near(word, names)
     if len(names) > LISTED:
         others = f"; also near: {', '.join(close[1:])}" if close[1:] else ""
         return f"did you mean {close[0]}{others}?" if close else f"it is none of {len(names)}"
     if close:
         return f"did you mean {close[0]}? There are: {', '.join(names)}"
     return f"there are: {', '.join(names)}"
+
+
+def _near(word: str, names: list[str]) -> list[str]:
+    """The likeliest names first: those that begin with the word, that it begins with, spelt alike, that hold it."""
+    low = word.lower()
+    plain = {name: name.lower() for name in names}
+    begun = [name for name in names if low and plain[name].startswith(low)]
+    alike = difflib.get_close_matches(low, list(plain.values()), n=NEAR)
+    longer = [name for name in names if len(name) >= SHARED and low.startswith(plain[name])]
+    within = [name for name in names if len(low) >= SHARED and low in plain[name]]
+    found = [
+        *sorted(begun, key=lambda name: (len(name), name)),
+        *sorted(longer, key=len, reverse=True),
+        *(name for each in alike for name in names if plain[name] == each),
+        *within,
+    ]
+    return list(dict.fromkeys(found))[:NEAR]

@@ -154,7 +154,7 @@ def test_measure(status, run):
     assert code == 2
     assert err == (
         f"striate: no net is called 'lenet6'; {nearest('lenet6', CATALOG)}; "
-        "or name a run folder, or package.module:factory\n"
+        "or name a run folder, package.module:factory, timm/NAME or torchvision/NAME\n"
     )
     assert status("measure", "lenet5", "--input", "big")[0] == 2
 
@@ -530,8 +530,8 @@ def test_finetune_wants_weights_before_any_data_are_read(status, tmp_path):
     assert (code, err) == (
         2,
         (
-            "striate: recipe=finetune needs weights=: a run folder, a file or a published name; without them "
-            "it would train the head on layers that have learnt nothing\n"
+            "striate: recipe=finetune needs weights=: published, a run folder, a file or a published name; without "
+            "them it would train the head on layers that have learnt nothing\n"
         ),
     )
     assert status("train", *words, "--show")[0] == 0

@@ -3,10 +3,12 @@
 import pytest
 from PIL import Image
 from safetensors.torch import save_file
+from torch import nn
 
 from striate.models import catalog
-from striate.runs.preprocessing import Preprocessing
-from striate.training import Progress, prepare, read_recipe
+from striate.training import Progress, pretrained, read_recipe
+from striate.training.pretrained import Prepared
+from striate.training.recipe import Recipe
 from striate.weights import published
 from striate.workbench.train import train_recipe
 
@@ -22,22 +24,22 @@ def trained(data, out, **settings):
 
 
 def test_published_weights_say_their_mean():
-    known = prepare.expected(WEIGHTS)
+    known = pretrained.expected(Recipe(weights=WEIGHTS), nn.Identity())
     assert known is not None
     assert known.mean == pytest.approx(IMAGENET[0])
     assert known.std == pytest.approx(IMAGENET[1])
-    half = prepare.expected("timm/xception.tf_in1k")
+    half = pretrained.expected(Recipe(weights="timm/xception.tf_in1k"), nn.Identity())
     assert half is not None
     assert half.mean == half.std == (127.5,) * 3
 
 
 def test_between_grey_and_rgb_channels_count_the_same():
-    rgb = Preprocessing((8, 8), (8, 8), "rgb", (1.0, 2.0, 6.0), (2.0, 2.0, 5.0))
-    grey = Preprocessing((8, 8), (8, 8), "grey", (7.0,), (2.0,))
-    assert prepare.in_color(rgb, "rgb") == ((1, 2, 6), (2, 2, 5))
-    assert prepare.in_color(rgb, "grey") == ((3.0,), (3.0,))
-    assert prepare.in_color(grey, "rgb") == ((7.0,) * 3, (2.0,) * 3)
-    assert prepare.in_color(rgb, "hsv") is None
+    rgb = Prepared("", "rgb", (1.0, 2.0, 6.0), (2.0, 2.0, 5.0))
+    grey = Prepared("", "grey", (7.0,), (2.0,))
+    assert pretrained.in_color(rgb, "rgb") == ((1, 2, 6), (2, 2, 5))
+    assert pretrained.in_color(rgb, "grey") == ((3.0,), (3.0,))
+    assert pretrained.in_color(grey, "rgb") == ((7.0,) * 3, (2.0,) * 3)
+    assert pretrained.in_color(rgb, "hsv") is None
 
 
 @pytest.mark.slow

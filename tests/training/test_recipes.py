@@ -25,7 +25,7 @@ def test_a_named_recipe_prints_itself_with_its_source(name, tmp_path):
 
 def test_there_are_the_named_ones():
     assert list(NAMED) == [
-        "quick", "lecture", "lenet1998", "alexnet2012", "resnet2015", "strong", "finetune",
+        "quick", "lecture", "lenet1998", "alexnet2012", "resnet2015", "strong", "linear_probe", "finetune",
     ]  # fmt: skip
 
 

@@ -10,13 +10,14 @@ from torch import nn
 
 from striate.errors import RecipeError
 from striate.models import catalog
+from striate.models.backbone import last_layer
 from striate.plan import Plan
 from striate.probe import scales
 from striate.runs.preprocessing import Preprocessing
 from striate.tasks.classify import Classify, balanced_weights
 from striate.training import logs, loop, optimizers, read_recipe
 from striate.training.batches import Batches, balanced_order
-from striate.training.freezing import begin_epoch, check, head
+from striate.training.freezing import begin_epoch, check
 from striate.training.logs import Health, LayerStatistics
 from striate.training.optimizers import EMA
 from striate.training.state import BrokenStepError, LossScale, State, Totals
@@ -151,7 +152,7 @@ def test_features_are_all_but_the_head(tmp_path):
     moved = {name for name, t in net.state_dict().items() if not torch.equal(t, before[name])}
     # the statistics of frozen normalisation stay too
     assert moved == {"4.weight", "4.bias"}
-    assert head(net) == "4"
+    assert last_layer(net) == "4"
 
 
 def test_a_prefix_is_frozen_with_all_below_it():

@@ -64,7 +64,11 @@ def run(arguments: Sequence[str]) -> int:
 
 @app.command(context_settings={"ignore_unknown_options": True})
 @click.argument("words", nargs=-1, metavar="DATA [KEY=VALUE ...]")
-@click.option("--net", metavar="NET", help="Catalogue name or package.module:factory.")
+@click.option(
+    "--net",
+    metavar="NET",
+    help="Catalogue name, package.module:factory, timm/NAME, torchvision/NAME.",
+)
 @click.option("--recipe", default="quick", show_default=True, help="Named recipe or YAML file.")
 @click.option("--out", type=FOLDER, default="runs", show_default=True, help="Where runs are made.")
 @click.option("--name", help="Name of the run folder.")

@@ -128,6 +128,30 @@ class Backbone(nn.Module, ABC):
             self.set_submodule(path, nn.Identity())
 
 
+def last_layer(net: nn.Module) -> str:
+    """Path of the last layer: the one a net of ours names, else the last that has a matrix of weights."""
+    if isinstance(net, Backbone):
+        return net.head
+    names = [name for name, p in net.named_parameters() if p.ndim > 1]
+    return names[-1].rpartition(".")[0] if names else ""
+
+
+def with_outputs(net: nn.Module, outputs: int, generator: torch.Generator) -> bool:
+    """Give any net a new last layer of so many outputs, in place; whether it had another number.
+
+    Args:
+        net: any net; only its last layer is changed, which has to be linear or a convolution.
+        outputs: of the new layer.
+        generator: source of its weights.
+    """
+    path = last_layer(net)
+    old = net.get_submodule(path) if path else None
+    if not isinstance(old, nn.Linear | nn.Conv1d | nn.Conv2d) or len(old.weight) == outputs:
+        return False
+    net.set_submodule(path, _resized(old, outputs, generator))
+    return True
+
+
 def freeze_norm(net: nn.Module, which: Callable[[str], bool]) -> None:
     """Mark the batch normalisation of any net that stays as it is; `hold_norm` puts the marks to work.
 

@@ -7,7 +7,7 @@ import fnmatch
 import math
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.models.facts import Entry, Request, Value
@@ -75,14 +75,25 @@ AXES = {
     "volume": "channels, depth, height, width",
 }
 REGRESS = "regress"  # the task that no row lists
+LIBRARIES = ("timm", "torchvision")  # packages whose nets open by name where they are installed
+
+
+def is_library(name: str) -> bool:
+    """Whether a word is `timm/NAME` or `torchvision/NAME`: a net of those packages, or weights of one."""
+    return name.partition("/")[0] in LIBRARIES and "/" in name
 
 
 def entry(name: str) -> Entry:
-    """One row of the catalogue.
+    """One row of the catalogue, or what corresponds to it of a net of timm or torchvision.
 
     Raises:
         ArgumentError: no net has this name; the message ends with the nearest.
+        MissingExtraError: the package that has it is not installed.
     """
+    if is_library(name):
+        from striate.models import libraries
+
+        return libraries.entry(name)
     if name not in CATALOG:
         raise ArgumentError(f"no net is called {name!r}; {nearest(name, CATALOG)}")
     return CATALOG[name]
@@ -108,7 +119,12 @@ def able(task: str, axes: int) -> list[str]:
     tasks = {*(task for row in CATALOG.values() for task in row.tasks), REGRESS}
     if task not in tasks:
         raise ArgumentError(f"no net does {task!r}; {nearest(task, tasks)}")
-    return [row.name for row in CATALOG.values() if len(row.input) == axes and _does(row, task)]
+    return [row.name for row in CATALOG.values() if does(row, task, axes)]
+
+
+def does(row: Entry, task: str, axes: int) -> bool:
+    """Whether a net can do a task on items of so many axes, channels included."""
+    return len(row.input) == axes and _does(row, task)
 
 
 def _does(row: Entry, task: str) -> bool:
@@ -128,8 +144,10 @@ def build(
 ) -> "Backbone":
     """A net of the catalogue, in training mode on the CPU; whatever is not said is as published.
 
+    A net of timm or torchvision is a plain module, whose first weights PyTorch's global generator draws.
+
     Args:
-        name: a key of `CATALOG`.
+        name: a key of `CATALOG`, or `timm/NAME`, `torchvision/NAME`.
         in_channels: channels of a picture.
         num_classes: logits of an item; 0 leaves the head of a classifier out, and what it would have read is
             the answer.
@@ -152,6 +170,10 @@ def build(
         width=width,
         options=options,
     )
+    if is_library(name):
+        from striate.models import libraries
+
+        return cast("Backbone", libraries.build(request))
     import torch
 
     from striate.models.init import skipped

@@ -1,5 +1,6 @@
 """config.json: what rebuilds a net and its preprocessing. It is data: it never names code to import."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from torch import nn
 
 from striate.errors import CheckpointError, told
 from striate.models import catalog
+from striate.models.backbone import with_outputs
 from striate.runs.folder import read_json, unsealed, write_sealed
 from striate.runs.preprocessing import Preprocessing
 
@@ -21,9 +23,10 @@ UNSEALED = 1  # the format before, which had no hash of itself
 
 @dataclass(frozen=True)
 class NetSpec:
-    """Which net: a row of the catalogue with its arguments, or `own`, a user's net that is named again.
+    """Which net: by its name with its arguments, or `own`, a user's net that is named again.
 
-    `structure` is a hash over names, shapes and dtypes of all weights and buffers.
+    `structure` is a hash over names, shapes and dtypes of all weights and buffers. Where a user's net was given a last
+    layer of another number of outputs, `num_classes` says of how many.
     """
 
     name: str
@@ -35,8 +38,24 @@ class NetSpec:
     width: float = 1.0
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
+    def head_words(self) -> str:
+        """What is to be said of the last layer of a user's net; mostly nothing."""
+        if not (self.own and self.num_classes):
+            return ""
+        return f"the last layer of {self.name} gets {self.num_classes} outputs, one a class: it starts anew"
+
+    def own_net(self, net: nn.Module) -> nn.Module:
+        """A copy of the user's net as it was trained."""
+        net = copy.deepcopy(net)
+        if self.num_classes:
+            with_outputs(net, self.num_classes, torch.Generator())
+        return net
+
     def build(self, generator: torch.Generator | None = None) -> nn.Module:
-        """The net of the catalogue that this describes; its weights are unset without a generator."""
+        """The net of this name; its weights are unset without a generator.
+
+        First weights of a net of timm or torchvision come from PyTorch's global generator.
+        """
         return catalog.build(
             self.name,
             in_channels=self.in_channels,

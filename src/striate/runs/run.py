@@ -1,6 +1,5 @@
 """A run: one training's folder, opened again to evaluate and to predict."""
 
-import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +16,15 @@ from torch import Tensor, nn
 from striate import data as data_room
 from striate import plan as plan_room
 from striate.data import Data
-from striate.errors import LISTED, ArgumentError, CheckpointError, DataError, GateError, UsageError
+from striate.errors import (
+    LISTED,
+    ArgumentError,
+    CheckpointError,
+    DataError,
+    GateError,
+    MissingExtraError,
+    UsageError,
+)
 from striate.metrics import Interval, Scores
 from striate.metrics.scores import cells
 from striate.plan import Plan
@@ -132,7 +139,7 @@ class Run(Result):
                 f"{self.path} trained a net of your own ({spec.name}): name it again, "
                 "--net package.module:factory, or Run.load(path, net=MyNet())"
             )
-        net = self._built() if self._given is None else copy.deepcopy(self._given)
+        net = self._built() if self._given is None else spec.own_net(self._given)
         if structure(net) != spec.structure:
             raise CheckpointError(
                 f"{self.path}: the net differs from the one that was trained ({spec.name}): "
@@ -149,6 +156,8 @@ class Run(Result):
         """The net that config.json describes: a row of the catalogue, whatever else it may name."""
         try:
             return self.config.net.build()
+        except MissingExtraError:
+            raise
         except (UsageError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise CheckpointError(
@@ -436,9 +445,10 @@ class Run(Result):
         """What was trained, and how well it does: on what chose the epoch, and on a test split if there is one."""
         done = self.summary
         parts = [(done["split"], done), *([("test", done["test"])] if "test" in done else [])]
+        kept = f"epoch {done['kept']}" if done["kept"] else "linear probe"
         head = (
             f"{done['net']}, {done['epochs']} epoch{'s' * (done['epochs'] != 1)} in {duration(done['seconds'])}, "
-            f"epoch {done['kept']} kept: {self.path}"
+            f"{kept} kept: {self.path}"
         )
         return "\n".join([head, *(_table(split, part) for split, part in parts)])
 

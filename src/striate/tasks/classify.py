@@ -58,6 +58,7 @@ class Classify(Task):
     loss_names: ClassVar[tuple[str, ...]] = tuple(losses.LABELS)
     usual_loss: ClassVar[str] = "cross_entropy"
     mixes: ClassVar[bool] = True
+    linear: ClassVar[bool] = True
     held_loss: ClassVar[bool] = False
     counted: ClassVar[tuple[str, ...]] = ("accuracy",)
     columns: ClassVar[Mapping[str, str]] = {

@@ -87,7 +87,7 @@ def _views(net: str | None, longer: int | None, color: str) -> str:
 def _size(net: str, native: Size | None) -> Size:
     """The pictures' own size where the net takes it and was not published for less, else the published one."""
     height, width = catalog.entry(net).input[-2:]
-    if native is None or native[0] > height or native[1] > width:
+    if native is None or native[0] > height or native[1] > width or catalog.is_library(net):
         return (height, width)
     try:
         catalog.build(net, size=native, init=False)

@@ -50,6 +50,7 @@ class Regress(Task):
     kinds: ClassVar[tuple[str, ...]] = ("values",)
     loss_names: ClassVar[tuple[str, ...]] = ("l1", "l2", "huber")
     usual_loss: ClassVar[str] = "huber"
+    linear: ClassVar[bool] = True
     main: ClassVar[str] = "mae"
     measures: ClassVar[Mapping[str, Measure]] = {
         "mae": Measure("Mean absolute error", "in the unit of the numbers", lower=True),

@@ -174,6 +174,7 @@ class Task(ABC):
         mixes: whether two items may be blended into one.
         held_loss: whether the loss of the held-out items is to be computed as in training; else its meter has it.
         maps: whether outputs are maps [B, K, H, W] of the picture's places, so that large ones are answered in tiles.
+        linear: whether a last linear layer can be fitted to features alone, its loss having one minimum.
         formats: in which predictions can be written.
         columns: what of a row a class is shown on a terminal, with its heading; the worst by the first are listed.
         classes: their names; () of a task without.
@@ -193,6 +194,7 @@ class Task(ABC):
     mixes: ClassVar[bool] = False
     held_loss: ClassVar[bool] = True
     maps: ClassVar[bool] = False
+    linear: ClassVar[bool] = False
     formats: ClassVar[tuple[str, ...]] = ("json", "csv")
     counted: ClassVar[tuple[str, ...]] = ()
     columns: ClassVar[Mapping[str, str]] = {}
@@ -448,12 +450,13 @@ def refuse_net(task: type[Task], name: str) -> None:
     Raises:
         UsageError: with those that do this one.
     """
-    tasks = catalog.entry(name).tasks
+    row = catalog.entry(name)
+    tasks = row.tasks
     try:
         able = catalog.able(task.name, task.axes)
     except ArgumentError:
         able = []
-    if name in able or tasks == ("unsupervised",):
+    if (able and catalog.does(row, task.name, task.axes)) or tasks == ("unsupervised",):
         return
     listed = ", ".join(able[:8]) + (f" and {len(able) - 8} more" if len(able) > 8 else "")
     does = " or ".join(tasks) if task.name not in tasks else f"{task.name} other inputs"

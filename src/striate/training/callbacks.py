@@ -41,6 +41,11 @@ class Callbacks:
             job.progress.bar("training", int(self.setting.spent()), int(recipe.budget or 0))
         self.record.after_step(state, self.signals.signum)
 
+    def begin(self, state: State) -> None:
+        """Before the first step of a net whose last layer is a linear probe: the row of epoch 0."""
+        row = self.record.after_epoch(state, -1, self.held, self.job)
+        self.job.progress.say(f"linear probe  {self.job.data.held_out} {_held_out_scores(row)}")
+
     def epoch(self, state: State, epoch: int) -> bool:
         """After an epoch: answer the held-out items, write the row and a checkpoint, print a line; or none of it yet."""
         job, epochs = self.job, self.job.recipe.epochs
@@ -77,10 +82,15 @@ def of_training(job: Job, state: State, record: Record) -> Generator[Callbacks]:
             job.batches, job.task, job.recipe, job.plan, health, signals.spent, guard, job.ranks
         )
         with record.explained(state, own=job.config.net.own):
-            yield Callbacks(job, record, setting, signals, held)
+            after = Callbacks(job, record, setting, signals, held)
+            if job.recipe.linear_probe != "none" and not (state.step or record.rows):
+                after.begin(state)
+            yield after
     if state.course.over(job.recipe):
         patience = job.recipe.patience
         job.progress.say(f"ended: no smaller loss for {patience} epoch{'s' * (patience != 1)}")
+    elif job.recipe.linear_probe == "only":
+        return
     elif job.recipe.epochs and state.step < job.batches.steps * job.recipe.epochs:
         done = state.step / job.batches.steps
         job.progress.say(

@@ -17,10 +17,10 @@ from striate.errors import CheckpointError, DataError, RecipeError, StriateError
 from striate.plan import Plan
 from striate.runs import Run, checkpoint, folder
 from striate.runs.checkpoint import Checkpoint
-from striate.runs.config import Config, structure
+from striate.runs.config import Config, NetSpec, structure
 from striate.runs.trained import write_trained
 from striate.tasks import named
-from striate.training import callbacks, loop, reproducibility
+from striate.training import callbacks, linear_probe, loop, pretrained, reproducibility
 from striate.training.budget import check_budget
 from striate.training.defaults import with_defaults
 from striate.training.distributed import ALONE, Alone, mark_run, terminable
@@ -36,7 +36,9 @@ from striate.training.recipe import Recipe
 from striate.training.record import Fitted, Job, Progress, Record
 from striate.training.reproducibility import deterministic
 from striate.training.resumed import of_this_code, rate_after, same_code, same_recipe
-from striate.training.state import State
+from striate.training.state import State, Totals
+
+JUDGED = 30  # held-out items from which scores say something
 
 Estimator = Callable[[nn.Module, Recipe, Data], Estimate]
 
@@ -71,27 +73,18 @@ def fit(
     folder.check_name(name)
     if name is not None and (out / data.task / name).exists():
         raise folder.taken(out / data.task / name)
-    if "train" not in data.splits:
-        raise DataError(
-            f"{data.path} has no training {named(data.task).noun}, only {', '.join(data.splits)}: "
-            "put them into a folder named train"
-        )
-    named(data.task).refuse(recipe, own_net=net is not None)
-    recipe = with_defaults(recipe, data, own_net=net is not None, say=progress.say)
-    check(recipe, out)
-    named(data.task).refuse(recipe, own_net=net is not None)
-    if recipe.class_weights == recipe.sampling == "balanced":
-        progress.say(
-            "class_weights=balanced and sampling=balanced both make up for rare classes, which is done "
-            "twice now: leave one of them out"
-        )
+    _check_data(data, progress)
+    recipe = _settled(recipe, data, net, out, progress)
     spec, trained = chosen_net(net, recipe, data)
+    recipe = _begins_with(spec, trained, recipe, data, progress)
     estimated = estimate(trained, recipe, data) if estimate else Estimate()
     for line in estimated.findings:
         progress.say(line)
     with ExitStack() as around:
         folders = around.enter_context(terminable())
-        path = folder.make(out, data.task, name, f"{_stem(data.path)}-{spec.name}")
+        path = folder.make(
+            out, data.task, name, f"{_stem(data.path)}-{spec.name.replace('/', '-')}"
+        )
         folders.append(path)
         around.enter_context(folder.lock(path))
         around.enter_context(reproducibility.fork_rng())
@@ -106,13 +99,31 @@ def fit(
             folder.write_text(path / "args.yaml", recipe.as_yaml())
             write_trained(path, data)
             job.config.write(path)
+            probed = _probed(trained, job)
         state, record = initial_state(job, trained, None)
-        state.parts = estimated.parts
+        state.parts, state.totals = estimated.parts, probed
         record.say = progress.say
         with callbacks.interruptible(state, record):
             with callbacks.of_training(job, state, record) as after:
                 loop.run(state, after.setting, after_step=after.step, after_epoch=after.epoch)
             return replace(record.finish(state, job), start=start)
+
+
+def _settled(
+    recipe: Recipe, data: Data, net: nn.Module | None, out: Path, progress: Progress
+) -> Recipe:
+    """The recipe with everything that the data decide; what cannot work is refused."""
+    named(data.task).refuse(recipe, own_net=net is not None)
+    recipe = pretrained.settled(recipe, data, net, progress.say)
+    recipe = with_defaults(recipe, data, own_net=net is not None, say=progress.say)
+    check(recipe, out)
+    named(data.task).refuse(recipe, own_net=net is not None)
+    if recipe.class_weights == recipe.sampling == "balanced":
+        progress.say(
+            "class_weights=balanced and sampling=balanced both make up for rare classes, which is done "
+            "twice now: leave one of them out"
+        )
+    return recipe
 
 
 def resume(
@@ -178,7 +189,9 @@ def resume(
         job = _restored(path, data, recipe, config, plan, progress, ranks)
         saved = of_this_code(saved, progress.say)
         start = _start(trained, recipe, progress, data, needed=saved is None)
+        probed = Totals() if saved else _probed(trained, job)
         state, record = initial_state(job, trained, saved)
+        state.totals = state.totals if saved else probed
         progress.say(f"going on after step {state.step:,}" + job.of_all())
         for line in rate_after(state, job, was):
             progress.say(line)
@@ -187,6 +200,45 @@ def resume(
             with callbacks.of_training(job, state, record) as after:
                 loop.run(state, after.setting, after_step=after.step, after_epoch=after.epoch)
             return replace(record.finish(state, job), start=start)
+
+
+def _begins_with(
+    spec: NetSpec, net: nn.Module, recipe: Recipe, data: Data, progress: Progress
+) -> Recipe:
+    """Say what the net begins with, and give the recipe without a linear probe where there can be none."""
+    shape = data.shape(recipe.size, recipe.color)
+    recipe, without_probe = linear_probe.settled(net, recipe, named(data.task), shape)
+    for line in (pretrained.hint(recipe, data), spec.head_words(), without_probe):
+        if line:
+            progress.say(line)
+    return recipe
+
+
+def _probed(net: nn.Module, job: Job) -> Totals:
+    """What the training items cost a linear probe, which the net has for its last layer then; nothing without one."""
+    return Totals() if job.recipe.linear_probe == "none" else linear_probe.fit_head(net, job)
+
+
+def _check_data(data: Data, progress: Progress) -> None:
+    """Refuse data from which nothing can be learned, and say where too few are held out to judge by.
+
+    Raises:
+        DataError: no training items, or pictures of a single pixel.
+    """
+    noun = named(data.task).noun
+    if "train" not in data.splits:
+        raise DataError(
+            f"{data.path} has no training {noun}, only {', '.join(data.splits)}: "
+            "put them into a folder named train"
+        )
+    if data.pictures and data.native_size == (1, 1):
+        raise DataError(f"{data.path}: every picture is a single pixel (1x1), expected larger ones")
+    held = len(data.splits[data.held_out])
+    if held < JUDGED and not named(data.task).maps:  # a mask has a score for every place
+        progress.say(
+            f"note: nothing can be judged by {held} held-out {noun}, too few to tell a good net from a bad one; "
+            f"hold out {JUDGED} or more"
+        )
 
 
 def check(recipe: Recipe, out: Path) -> None:

@@ -6,23 +6,15 @@ import torch
 from torch import nn
 
 from striate.errors import RecipeError, nearest
-from striate.models.backbone import Backbone, freeze_norm, hold_norm
+from striate.models.backbone import Backbone, freeze_norm, hold_norm, last_layer
 from striate.training.recipe import Recipe
 
 FEATURES = "features"  # the word for all but the head; of a net that stands on a backbone, for the backbone
 
 
-def head(net: nn.Module) -> str:
-    """Path of the last layer: the one a net of ours names, else the last that has weights."""
-    if isinstance(net, Backbone):
-        return net.head
-    names = [name for name, p in net.named_parameters() if p.ndim > 1]
-    return names[-1].rpartition(".")[0] if names else ""
-
-
 def heads(net: nn.Module) -> tuple[str, ...]:
     """The last layer and those of auxiliary classifiers."""
-    return (head(net), *(net.auxiliary_heads if isinstance(net, Backbone) else ()))
+    return (last_layer(net), *(net.auxiliary_heads if isinstance(net, Backbone) else ()))
 
 
 def is_frozen(net: nn.Module, words: tuple[str, ...]) -> Callable[[str], bool]:

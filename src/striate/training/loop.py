@@ -109,7 +109,9 @@ class Setting:
         return replace(self, recipe=self.recipe.model_copy(update=fixed))
 
     def over(self, state: State) -> bool:
-        """Whether the training is done: all steps, the time, or the patience."""
+        """Whether the training is done: all steps, the time, or the patience; at once where a linear probe is all."""
+        if self.recipe.linear_probe == "only":
+            return True
         return self.place(state).share >= 1 or state.course.over(self.recipe)
 
     def plain(self, state: State, epoch: int) -> bool:

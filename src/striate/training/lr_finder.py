@@ -12,7 +12,7 @@ from striate.data import Data
 from striate.errors import NumericError
 from striate.report import Result
 from striate.svg import tag, text
-from striate.training import loop, reproducibility
+from striate.training import loop, pretrained, reproducibility
 from striate.training.defaults import with_defaults
 from striate.training.prepare import chosen_net, first_weights, prepare
 from striate.training.recipe import Recipe
@@ -113,6 +113,7 @@ def find_rate(
         StriateError: of the kinds in `striate.errors`, as for a training.
     """
     progress = progress or Progress()
+    recipe = pretrained.settled(recipe, data, net, progress.say)
     recipe = with_defaults(recipe, data, own_net=net is not None)
     spec, tried = chosen_net(net, recipe, data)
     with reproducibility.fork_rng():

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from striate.models.backbone import freeze_norm
-from striate.training.freezing import head, is_frozen, within
+from striate.models.backbone import freeze_norm, last_layer
+from striate.training.freezing import is_frozen, within
 from striate.training.recipe import Recipe
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # a x + b x^3 + c x^5 drives singular values towards 1
@@ -90,7 +90,7 @@ def _by_depth(net: nn.Module, recipe: Recipe) -> Iterator[tuple[float, list[nn.P
     if recipe.lr_decay == 1:
         yield 1.0, list(trained.values())
         return
-    paths = [path for path in blocks(net) if not within(head(net), path)]
+    paths = [path for path in blocks(net) if not within(last_layer(net), path)]
     for depth, path in enumerate(reversed(paths), 1):
         names = [name for name in trained if name.startswith(f"{path}.")]
         yield recipe.lr_decay**depth, [trained.pop(name) for name in names]

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from torch import nn
 from striate import plan as plan_room
 from striate import weights
 from striate.augment import read
-from striate.data import Arrays, Data, Streamed
+from striate.data import Data, Streamed
 from striate.errors import CheckpointError, RecipeError, StriateError, UsageError, out_of_memory
 from striate.models.backbone import BATCH_NORMS, Backbone
 from striate.models.unsupervised import Unsupervised
@@ -29,20 +28,16 @@ from striate.runs.preprocessing import Preprocessing
 from striate.runs.trained import sha256_of
 from striate.tasks import Task, named
 from striate.text import rough
-from striate.training import budget, freezing, reproducibility
+from striate.training import budget, freezing, pretrained, reproducibility
 from striate.training.batches import Batches, Stream, padded, read_shards, why_streamed
 from striate.training.defaults import stored_fit, stored_size
 from striate.training.distributed import ALONE, Alone
-from striate.training.recipe import Recipe
+from striate.training.recipe import OWN, Recipe
 from striate.training.record import Job, Progress
 from striate.training.reproducibility import check_deterministic
 from striate.training.resumed import remembered, versions
-from striate.weights import PUBLISHED
 
 PLAN_VALUES = 500_000  # input values of the batch on which candidates are timed
-
-
-Levels = tuple[float, ...]
 
 
 LONG = 600.0  # seconds from which smaller forms are named
@@ -80,6 +75,8 @@ class Estimate:
         epochs = recipe.most_epochs
         whole = None if seconds is None else seconds * epochs
         words = [self.memory] if self.memory else []
+        if recipe.linear_probe == "only":
+            return self.memory
         if seconds is not None and recipe.budget and left is not None and epochs * seconds > left:
             whole = None  # ends when the budget does
             words.insert(
@@ -129,7 +126,7 @@ def prepare(
     for split, arrays in decoded.items():
         if isinstance(arrays.inputs, Streamed):
             progress.say(why_streamed(split, arrays.inputs, data))
-    fed = choose_normalization(decoded["train"], recipe, progress.say, fit=fit)
+    fed = pretrained.choose_normalization(decoded["train"], recipe, net, progress.say, fit=fit)
     fed = replace(fed, levels=data.levels)
     for line in data.warnings:
         progress.say(f"note: {line}")
@@ -177,7 +174,9 @@ def chosen_net(net: nn.Module | None, recipe: Recipe, data: Data) -> tuple[NetSp
         name = type(net).__name__.lower()
         with _of_the_user(f"the net {name} cannot be copied and read"):
             own = copy.deepcopy(net)
-            spec = NetSpec(name, structure(own), own=True)
+            generator = reproducibility.generator(recipe.seed, "init")
+            outputs = pretrained.with_classes(own, recipe, data, generator)
+            spec = NetSpec(name, structure(own), own=True, num_classes=outputs)
         if not any(p.requires_grad for p in own.parameters()):
             raise UsageError(f"the net {name} has no parameter that can be trained")
         return spec, own
@@ -190,7 +189,9 @@ def chosen_net(net: nn.Module | None, recipe: Recipe, data: Data) -> tuple[NetSp
         width=recipe.width,
         options=recipe.options,
     )
-    built = spec.build(reproducibility.generator(recipe.seed, "init"))
+    with reproducibility.fork_rng():
+        reproducibility.seed_everything(recipe.seed, "init")  # nets of other packages draw from it
+        built = spec.build(reproducibility.generator(recipe.seed, "init"))
     if isinstance(built, Unsupervised):
         raise built.refusal()
     return replace(spec, structure=structure(built)), built
@@ -211,7 +212,7 @@ def first_weights(net: nn.Module, recipe: Recipe, progress: Progress, data: Data
     Raises:
         StriateError: of the kinds in `striate.errors`; see `striate.weights.load`.
     """
-    if recipe.weights:
+    if recipe.weights and recipe.weights != OWN:
         was = _task_of(Path(recipe.weights))
         task = named(data.task).of(data, recipe) if was else None
         known, wanted = (each.answers if each else () for each in (was, task))
@@ -436,62 +437,3 @@ def _of_the_user(what: str) -> Generator[None]:
             raise
         reason = " ".join(str(error).split())
         raise UsageError(f"{what}: {type(error).__name__}: {reason}; mend the net") from error
-
-
-def choose_normalization(
-    items: Arrays, recipe: Recipe, say: Callable[[str], None], *, fit: str = "cover"
-) -> Preprocessing:
-    """Mean and deviation of the recipe's weights where they are known, else measured on the training items.
-
-    Args:
-        items: of the training, as they are stored.
-        recipe: settled.
-        say: gets a line on how inputs are normalised.
-        fit: how pictures were brought to the size they are stored in.
-    """
-    size, color = recipe.size or (), recipe.color or ""
-    measured = Preprocessing.measured(items.inputs, size, color, fit=fit)
-    if not recipe.weights or not color:
-        return measured
-    known = expected(recipe.weights)
-    if known is None:
-        say(f"{recipe.weights} does not say how its pictures were normalised: done by these data")
-        return measured
-    levels = in_color(known, color)
-    if levels is None:
-        say(
-            f"{recipe.weights} learned from {known.color} pictures: {color} is normalised by these data"
-        )
-        return measured
-    mean, std = levels
-    say(
-        f"normalised as for {recipe.weights}: mean {_written(mean)}, deviation {_written(std)} of 0..255"
-        + ("" if color == known.color else f" ({color} from {known.color})")
-    )
-    return replace(measured, mean=mean, std=std)
-
-
-def expected(weights: str) -> Preprocessing | None:
-    """How pictures were prepared for weights: those of a run and published ones say so, a file does not."""
-    path = Path(weights)
-    if (path / "config.json").exists():
-        return Config.read(path).preprocessing
-    if path.exists() or weights not in PUBLISHED:
-        return None
-    row = PUBLISHED[weights]
-    mean, std = (tuple(255 * value for value in levels) for levels in (row.mean, row.std))
-    return Preprocessing((row.crop, row.crop), (row.resize, row.resize), "rgb", mean, std)
-
-
-def in_color(known: Preprocessing, color: str) -> tuple[Levels, Levels] | None:
-    """Mean and deviation for pictures of a colour space; between grey and rgb each channel counts the same."""
-    if known.color == color:
-        return known.mean, known.std
-    if {known.color, color} != {"grey", "rgb"}:
-        return None
-    channels = 3 if color == "rgb" else 1
-    return (fmean(known.mean),) * channels, (fmean(known.std),) * channels
-
-
-def _written(levels: Levels) -> str:
-    return " ".join(f"{level:.1f}" for level in levels)

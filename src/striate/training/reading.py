@@ -11,8 +11,11 @@ from pydantic import ValidationError
 from striate.data import documents
 from striate.errors import DataError, RecipeError, StriateError, nearest
 from striate.models import catalog
-from striate.training.recipe import NAMED, Recipe
+from striate.training.recipe import NAMED, OWN, Recipe
+from striate.weights import published
+from striate.weights.loading import WORD
 
+FINETUNE = "finetune"
 WIDTH = 98  # of the comment above a printed recipe
 
 
@@ -27,7 +30,7 @@ def read_recipe(name: str = "quick", settings: Mapping[str, Any] | None = None) 
         RecipeError: an unknown recipe, key or value, or a value of the wrong type.
     """
     if name in NAMED:
-        base = NAMED[name].settings
+        base = NAMED[_meant(name, settings or {})].settings
     elif name.endswith((".yaml", ".yml")):
         base = _file(Path(name))
     else:
@@ -37,6 +40,13 @@ def read_recipe(name: str = "quick", settings: Mapping[str, Any] | None = None) 
         return Recipe.model_validate({key: _plain(key, value) for key, value in merged.items()})
     except ValidationError as error:
         raise RecipeError(_explain(error)) from None
+
+
+def _meant(name: str, settings: Mapping[str, Any]) -> str:
+    """The recipe that a name means: weights that learned elsewhere are fine-tuned where no other is named."""
+    weights = str(settings.get("weights"))
+    trained = weights in (OWN, WORD) or published.known(weights)
+    return FINETUNE if name == "quick" and trained else name
 
 
 def check_whole(name: str, recipe: Recipe) -> None:
@@ -52,7 +62,7 @@ def check_whole(name: str, recipe: Recipe) -> None:
     own = ":" in (recipe.net or "")
     if name in NAMED and NAMED[name].goes_on and not recipe.weights and not own:
         raise RecipeError(
-            f"recipe={name} needs weights=: a run folder, a file or a published name; without them it would "
+            f"recipe={name} needs weights=: published, a run folder, a file or a published name; without them it would "
             "train the head on layers that have learnt nothing"
         )
 

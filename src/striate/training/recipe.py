@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from striate import augment, losses
 from striate.errors import RecipeError
 
+OWN = "own"  # of weights=: those that a net of the user's own brings
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -160,7 +161,12 @@ class Recipe(BaseModel):
         default=None, description="channels; the data's if not given"
     )
     weights: str | None = Field(
-        default=None, description="first weights: a run folder, a file or a published name"
+        default=None,
+        description="first weights: published, a run folder, a file, a published name; own: the net brings them",
+    )
+    linear_probe: Literal["none", "first", "only"] = Field(
+        default="none",
+        description="fit the last layer to features computed once, before the first epoch; only: nothing else",
     )
     freeze: Words = Field(
         default=(), description="layers that stay as they are; features: all but the head"
@@ -359,16 +365,21 @@ NAMED: dict[str, Named] = {
         },
         "no distillation; views are those that suit the data; the last epoch is neither augmented nor mixed",
     ),
+    "linear_probe": Named(
+        "Alain and Bengio 2016, arXiv 1610.01644: the net stays as it is, its features are computed once, and a "
+        "logistic regression on them, of the strength that suits the held-out items, becomes its last layer",
+        {"linear_probe": "only", "freeze": ("features",)},
+        goes_on=True,
+    ),
     "finetune": Named(
-        "after Howard and Ruder 2018, arXiv 1801.06146, sections 3.2 and 3.3: the head first, then all, smaller "
-        "rates for earlier layers; the numbers are ours. Give it weights=",
+        "after Kumar et al. 2022, arXiv 2202.10054, section 4: a linear probe first, then all layers together; the "
+        "numbers are ours. The probe is kept where no epoch after it answers held-out items better. Give it weights=",
         {
+            "linear_probe": "first",
             "optimizer": "adamw",
-            "lr": 1e-3,
+            "lr": 3e-4,
             "schedule": "cosine",
             "warmup": 0.1,
-            "head_epochs": 1,
-            "lr_decay": 0.7,
         },
         goes_on=True,
     ),

@@ -309,6 +309,10 @@ class Record:
         if best is not None:
             net.load_state_dict(kept(best.tensors))
         epoch = -(-(best.step if best else state.step) // job.batches.steps)
+        if not epoch and state.step:
+            job.progress.say(
+                f"the linear probe is kept: no epoch after it answered {job.data.held_out} items better"
+            )
         content = checkpoint.pack(net.state_dict())
         folder.write_bytes(self.path / "model.safetensors", content)
         replace(job.config, weights=sha256(content).hexdigest()).write(self.path)
@@ -327,7 +331,7 @@ class Record:
             "run": str(self.path.absolute()),
             "task": job.task.name,
             "net": job.config.net.name,
-            "epochs": int(self.rows[-1]["epoch"]),
+            "epochs": int(self.rows[-1]["epoch"]),  # a linear probe comes before the first
             "steps": job.batches.steps,  # of an epoch
             "kept": epoch,  # the epoch whose weights these are
             "seconds": round(self.spent(), 3),

@@ -20,13 +20,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate.errors import CheckpointError, nearest
-from striate.models import catalog
-from striate.models.backbone import Backbone
+from striate.errors import ArgumentError, CheckpointError, nearest
+from striate.models import catalog, libraries
+from striate.models.backbone import Backbone, last_layer
 from striate.report import Result
 from striate.weights import published
 from striate.weights.files import read
 
+WORD = "published"  # for the best published weights of a net
 BELOW = "backbone."  # what the names of a net begin with on which another stands
 COUNT = "num_batches_tracked"  # which files from before 2018 lack
 SPELT_OUT = 4  # tensors that a message names
@@ -75,8 +76,9 @@ def build(name: str, *, weights: str | Path | None = None, **settings: Any) -> B
 
     Args:
         name: a key of the catalogue.
-        weights: a file (safetensors, or a PyTorch state dict), a run folder, or a published name such as
-            "torchvision/resnet50.IMAGENET1K_V2". What was adapted is logged as a warning of "striate".
+        weights: a file (safetensors, or a PyTorch state dict), a run folder, a published name such as
+            "torchvision/resnet50.IMAGENET1K_V2", or "published" for the best that there are of this net. What was
+            adapted is logged as a warning of "striate".
         settings: in_channels, num_classes, size, width, generator, init, and the family's own.
 
     Raises:
@@ -88,13 +90,32 @@ def build(name: str, *, weights: str | Path | None = None, **settings: Any) -> B
     if weights is None:
         return catalog.build(name, **settings)
     catalog.entry(name)  # a wrong name must not wait for a download
-    path = published.found(weights)
+    weights = of_net(name, weights)
+    published.found(weights)
     settings.setdefault("init", False)
     net = catalog.build(name, **settings)
-    loaded = load(net, path, generator=settings.get("generator"), source=str(weights))
+    loaded = load(net, weights, generator=settings.get("generator"))
     for note in loaded.notes:
         _log.warning("%s: %s", name, note)
     return net
+
+
+def of_net(name: str, weights: str | Path) -> str | Path:
+    """The weights that a word means for a net: of `published` their name, else as they were given.
+
+    Raises:
+        ArgumentError: none are published for this net.
+    """
+    if weights != WORD:
+        return weights
+    found = published.best(name)
+    if found is None:
+        nets = sorted({row.net for row in published.PUBLISHED.values()})
+        raise ArgumentError(
+            f"weights={WORD}: none are known for {name}; there are for {', '.join(nets)}, and for "
+            "timm/NAME and torchvision/NAME where those are installed"
+        )
+    return found
 
 
 def load(
@@ -108,8 +129,8 @@ def load(
     """Put weights into a net, in place.
 
     Args:
-        net: any net; of one of the catalogue the head and the input channels may differ from the file's, and
-            one that stands on a backbone takes the weights of that net alone too.
+        net: any net; its last layer and its input channels may differ from the file's, and one of the catalogue
+            that stands on a backbone takes the weights of that net alone too.
         weights: a file, a run folder or a published name.
         generator: source of the first weights of what the file does not hold.
         source: what messages call the weights; as given if not said.
@@ -123,7 +144,7 @@ def load(
     """
     path, source = published.found(weights), source or str(weights)
     have: dict[str, Tensor] = net.state_dict()
-    tensors = read(path)
+    tensors = _published_tensors(str(weights), path) or read(path)
     if isinstance(net, Backbone) and net.backbone_name and not _own(tensors):
         fit = _below(net, tensors)
     else:
@@ -134,6 +155,11 @@ def load(
         fit.headless(net.head)
         fit.classes((net.head, *net.auxiliary_heads), keep=head)
         fit.channels(f"{net.stem}.weight")
+    else:
+        if published.known(str(weights)):
+            fit.auxiliary(libraries.AUXILIARY_HEADS)
+        fit.classes((last_layer(net),))
+        fit.channels(f"{libraries.first_convolution(net)}.weight")
     fit.check(source)
     if fit.anew and isinstance(net, Backbone):
         net.initialise(generator or torch.Generator())
@@ -141,6 +167,13 @@ def load(
         for name, tensor in fit.given.items():
             have[name].copy_(tensor)
     return Loaded(source, len(fit.given), tuple(fit.notes))
+
+
+def _published_tensors(weights: str, path: Path) -> Mapping[str, Tensor] | None:
+    """Those of a package whose nets open by name, where it reads its own file; None of any other file."""
+    if weights in published.PUBLISHED or Path(weights).exists() or not catalog.is_library(weights):
+        return None
+    return libraries.own_reading(weights, path)
 
 
 PLAIN = (torch.float16, torch.bfloat16, torch.float32, torch.float64)

@@ -47,7 +47,7 @@ def find(text: str, shape: tuple[int, ...] | None = None, *, init: bool = False)
     """
     if ":" in text:
         return Named(text, own(text), shape)
-    if text in catalog.CATALOG:
+    if text in catalog.CATALOG or catalog.is_library(text):
         return Named(
             text, catalog.outline(text, shape, init=init), shape or catalog.entry(text).input
         )
@@ -59,7 +59,7 @@ def find(text: str, shape: tuple[int, ...] | None = None, *, init: bool = False)
         raise ArgumentError(f"{text} is no run folder: it holds no config.json")
     raise ArgumentError(
         f"no net is called {text!r}; {nearest(text, catalog.CATALOG)}; "
-        "or name a run folder, or package.module:factory"
+        "or name a run folder, package.module:factory, timm/NAME or torchvision/NAME"
     )
 
 

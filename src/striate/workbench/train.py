@@ -29,6 +29,8 @@ from striate.training import (
 from striate.workbench import launch, nets, progress, report
 from striate.workbench.estimate import estimate
 
+WORDS = ("published", "own")  # of weights=, which name no file
+
 
 class Settings(TypedDict, total=False):
     """The settings of a recipe, as `striate.training.Recipe` describes them."""
@@ -61,6 +63,7 @@ class Settings(TypedDict, total=False):
     crop: int | str | tuple[int, int]
     color: str
     weights: str
+    linear_probe: str
     freeze: str | Sequence[str]
     freeze_norm: bool
     head_epochs: int
@@ -104,7 +107,8 @@ def train(
 
     Args:
         data: a folder, an archive, an array file, a built-in name, or what `striate.open` gave.
-        net: a name of the catalogue, `package.module:factory`, or a net of your own (a copy is trained).
+        net: a name of the catalogue, `timm/NAME`, `torchvision/NAME`, `package.module:factory`, or a net of your own
+            (a copy is trained).
         recipe: a named recipe or a YAML file.
         out: below which folder the run folder is made.
         name: of the run folder; made from data and net if not given.
@@ -150,8 +154,9 @@ def train_recipe(
     """
     if own is None and recipe.net is not None and ":" in recipe.net:
         own, recipe = nets.own(recipe.net), recipe.model_copy(update={"net": None})
-    if recipe.weights and Path(recipe.weights).exists():  # a run is resumed from any folder
-        recipe = recipe.model_copy(update={"weights": str(Path(recipe.weights).absolute())})
+    file = recipe.weights if recipe.weights not in WORDS else None
+    if file and Path(file).exists():  # a run is resumed from any folder
+        recipe = recipe.model_copy(update={"weights": str(Path(file).absolute())})
     with distributed.joined() as ranks:
         if ranks.first:
             check(recipe, out)

@@ -1,0 +1,3 @@
+"""A stand-in for torchvision in tests."""
+
+__version__ = "0.0"
