@@ -111,7 +111,6 @@ def templates(net: nn.Module, shape: Given | None) -> Inputs:
 
 
 def _names(net: nn.Module) -> Sequence[str]:
-    """The arguments of `forward` that can be given by name."""
     try:
         known = inspect.signature(net.forward).parameters.values()
     except (TypeError, ValueError):  # scripted or built in
@@ -140,7 +139,6 @@ def _is_shape(given: object) -> bool:
 
 
 def _argument(given: object, dtype: torch.dtype) -> object:
-    """One argument: a tensor for a shape or a tensor, inside of lists and dictionaries too; all else as it is."""
     if isinstance(given, str):
         # What looks like a shape and is none is a slip, and no word that the net takes.
         shaped = re.fullmatch(r"(\w+:)?[\dx*,. ]*|(number|text|none):.*", given.strip().lower())

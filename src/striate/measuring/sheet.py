@@ -227,7 +227,6 @@ def _layer_dict(layer: Layer) -> dict[str, Any]:
 
 
 def _seen(field: Field | None) -> list[str]:
-    """Size, stride and start as they stand in the table."""
     return (
         ["", "", ""]
         if field is None
@@ -240,7 +239,6 @@ def _seen(field: Field | None) -> list[str]:
 
 
 def _figures(row: Layer | Totals, size: int, *, counted: bool) -> list[str]:
-    """Parameters, connections (- if they are not counted), MACs and bytes as they stand in the table."""
     connections = f"{row.connections:,}" if counted else "-"
     return [f"{row.params:,}", connections, f"{row.macs:,}", f"{size:,}"]
 
@@ -413,7 +411,6 @@ def _csv(layers: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _parameters(layers: Sequence[Layer], total: int, trainable: int) -> str:
-    """How many parameters are trained, and which layers hold the others."""
     if total == trainable:
         return f"Parameters: {total:,}, all trainable."
     frozen = [layer.path or "(net)" for layer in layers if layer.params > layer.trainable]

@@ -114,7 +114,6 @@ class FCN(Backbone):
         self.upscore = Upsample(spec.stride)
 
     def _score(self, num_classes: int) -> None:
-        """The layers as wide as the answer."""
         self.score_fr = nn.Conv2d(self.widths[2], num_classes, 1)
         for skip, width in zip(self.skips, self.widths[1::-1], strict=False):
             up = nn.ConvTranspose2d(num_classes, num_classes, 4, stride=2, bias=False)
@@ -180,7 +179,6 @@ class FCN(Backbone):
 
 
 def _cut(x: Tensor, first: int, like: Tensor) -> Tensor:
-    """As many rows and columns as `like` has, from `first` on."""
     return crop(x, top=first, left=first, size=(like.shape[2], like.shape[3]))
 
 

@@ -151,7 +151,6 @@ def _check_sides(name: str, size: tuple[int, ...]) -> None:
 
 
 def _nearest_sides(side: int) -> tuple[int, ...]:
-    """The side itself where it fits, else the next smaller and the next larger that do."""
     coarsest, rest = divmod(side - 124, 16)
     near = (coarsest,) if rest == 0 else (coarsest, coarsest + 1)
     return tuple(sorted({16 * max(n, SMALLEST) + 124 for n in near}))

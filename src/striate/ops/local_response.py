@@ -55,18 +55,15 @@ def _power(d: Tensor, beta: float) -> Tensor:
 
 
 def _around(x: Tensor, below: int, above: int) -> Tensor:
-    """Sum over the channels around each."""
     padded = F.pad(x, [0, 0] * (x.ndim - 2) + [below, above])
     return _window_sum(padded, below + 1 + above)
 
 
 def _scale(x: Tensor, size: int, a: float, k: float) -> Tensor:
-    """The d of every value."""
     return _around(x * x, *_reach(x, size)) * a + k
 
 
 def _slope(g: Tensor, x: Tensor, size: int, a: float, beta: float, k: float) -> Tensor:
-    """The gradient by x, differentiable in turn."""
     below, above = _reach(x, size)
     d = _scale(x, size, a, k)
     direct = g * _to_minus(d, beta)
@@ -99,7 +96,6 @@ def _forward(x: Tensor, size: int, a: float, beta: float, k: float) -> tuple[Ten
 
 
 def _backward(g: Tensor, x: Tensor, d: Tensor, size: int, a: float, beta: float) -> Tensor:
-    """The gradient by x, run by run of items."""
     back = torch.empty_like(x)
     below, above = _reach(x, size)
     for run in in_cache(x):

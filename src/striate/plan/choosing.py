@@ -107,7 +107,6 @@ def timed(
 def _row(
     plan: Plan, errors: Mapping[Plan, float], times: Mapping[Plan, float]
 ) -> Mapping[str, Any]:
-    """What the run keeps of one candidate."""
     return {
         "layout": plan.layout,
         "precision": plan.precision,
@@ -139,7 +138,6 @@ def _pick(plain: Plan, times: Mapping[Plan, float], table: tuple[Mapping[str, An
 
 
 def _outputs(net: nn.Module, batch: Tensor, plan: Plan) -> Tensor:
-    """What the net answers under a plan, without dropout."""
     trial = plan.compile(plan.place(copy.deepcopy(net)).eval())
     try:
         with torch.inference_mode(), plan.autocast():
@@ -151,7 +149,6 @@ def _outputs(net: nn.Module, batch: Tensor, plan: Plan) -> Tensor:
 def _step(
     net: nn.Module, batch: Tensor, target: Tensor, learn: Learn, plan: Plan
 ) -> Callable[[], None]:
-    """A function that does one forward and backward pass under a plan."""
     trial = plan.compile(plan.place(copy.deepcopy(net)).train())
     target = target.to(torch.device(plan.device))
 

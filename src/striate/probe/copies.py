@@ -139,7 +139,6 @@ def lazy(net: nn.Module) -> bool:
 
 
 def _by_parts(net: nn.Module, memo: dict[int, object]) -> nn.Module:
-    """Every module made anew, its attributes copied one by one where they can be."""
     modules = list(net.modules())
     for module in modules:
         memo[id(module)] = object.__new__(type(module))

@@ -125,7 +125,6 @@ def _matches(kind: str, declared: str) -> bool:
 
 
 def _loose(schema: torch.FunctionSchema, kinds: Sequence[str]) -> int:
-    """How many numbers stand where a list may."""
     positional = [each for each in schema.arguments if not each.kwarg_only]
     pairs = zip(kinds, positional, strict=False)
     return sum(kind == "number" and "List" in str(each.type) for kind, each in pairs)

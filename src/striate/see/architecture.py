@@ -127,7 +127,6 @@ def architecture(
 
 
 def _joined(stage: Stage) -> str:
-    """The last column of the text."""
     if stage.join is None:
         return ""
     return str(stage.join) + "".join(f" with stage {i}" for i in stage.skips)
@@ -178,14 +177,12 @@ def _stage(segment: Sequence[Call], skips: tuple[int, ...]) -> Stage:
 
 
 def _join(call: Call) -> Join | None:
-    """What a call joins; a product joins nothing, it gates."""
     kind = JOINS.get(call.op.rstrip("_"))
     ways = len({value.index for value in call.inputs if value.live})
     return Join(kind, ways) if kind and ways > 1 else None
 
 
 def _both(a: Join | None, b: Join | None) -> Join | None:
-    """The joins of two stages that are drawn as one."""
     if a is None or b is None:
         return a or b
     return Join(a.kind, max(a.ways, b.ways), a.times + b.times)
@@ -212,7 +209,6 @@ def _merged(stages: Sequence[Stage]) -> list[Stage]:
 
 
 def _needed(run: Trace) -> list[Call]:
-    """The calls that the answer depends on, in order."""
     wanted = {value.index for value in run.outputs}
     kept: list[Call] = []
     for call in reversed(run.calls):
@@ -279,7 +275,6 @@ def _per_item(run: Trace, call: Call) -> bool:
 
 
 def _extend(stages: list[Stage], new: Stage) -> None:
-    """Add a stage, or count its layers to the last one if the maps keep their shape; a block is a stage."""
     last = stages[-1]
     block = new.join is not None and new.layers > 0
     begins = new.layers and (last.layers == 0 or last.join is not None)

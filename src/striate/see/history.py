@@ -230,7 +230,6 @@ def _spot(
 
 
 def _nearest(box: Box, x: float, y: float) -> tuple[float, float]:
-    """The place in a box that lies nearest to a point."""
     return min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3])
 
 

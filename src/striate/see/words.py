@@ -42,7 +42,6 @@ def label(segment: Sequence[Call]) -> str:
 
 
 def _over_maps(call: Call) -> bool:
-    """Whether a reduction leaves one number a map."""
     before = call.inputs[0].shape
     return len(before) > (2 if call.op == "mean" else 3) and call.outputs[0].count == prod(
         before[:2]

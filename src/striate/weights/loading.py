@@ -148,7 +148,6 @@ WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def _own(names: Iterable[str]) -> bool:
-    """Whether the tensors are of a net that stands on a backbone itself."""
     return any(BELOW in name for name in names)
 
 

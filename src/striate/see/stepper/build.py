@@ -22,8 +22,6 @@ MOST_STEPS, MOST_CELLS = 400, 32  # that a picture can hold; cells an axis
 
 
 class _Slide(NamedTuple):
-    """How the window slides, one entry an axis of the two."""
-
     kernel: tuple[int, ...]
     stride: tuple[int, ...]
     pad: tuple[int, ...]
@@ -93,7 +91,6 @@ def convolution(  # noqa: PLR0913 - every option of the operation
 
 
 def _input(x: Tensor | Sequence[int], groups: int) -> tuple[Tensor, bool]:
-    """The input [C, H, W] in float64, and whether it has one axis only."""
     if isinstance(x, Tensor):
         if x.ndim not in (2, 3):
             raise ShapeError(f"x: got shape {tuple(x.shape)}, expected (channels, height, width)")
@@ -137,7 +134,6 @@ def _whole(size: Sequence[int], low: int, high: int, *, seed: int) -> Tensor:
 
 
 def _two(value: Ints, name: str, *, flat: bool, neutral: int = 1) -> tuple[int, ...]:
-    """One entry for each of two axes; of one axis alone the other stays as it is."""
     if not flat:
         return per_axis(value, 2, name, least=neutral)
     return (neutral, *per_axis(value, 1, name, least=neutral))
@@ -183,7 +179,6 @@ def _drawn(plane: Plane, rows: Axis, columns: Axis, nothing: float) -> Plane:
 
 
 def _kernels(weight: Tensor, op: str, groups: int) -> list[list[Plane]]:
-    """Planes [O][C / groups] of K rows."""
     if op != "transposed":
         return weight.tolist()
     per_group = weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
