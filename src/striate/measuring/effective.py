@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError, ShapeError
-from striate.measuring.inputs import times
 from striate.probe import as_eval, watch
 from striate.report import Result
+from striate.text import times
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.measuring import window_tables
-from striate.measuring.inputs import counted, times
 from striate.measuring.operations import operation
 from striate.measuring.operations.arithmetic import (
     Arithmetic,
@@ -25,6 +24,7 @@ from striate.measuring.operations.pointwise import explain_batch_norm
 from striate.measuring.window_tables import short
 from striate.probe import Recording, Value, record
 from striate.report import Result, html_table, text_table
+from striate.text import counted, times
 
 CHANNELS, TERMS = 3, 8  # shown in full; of the rest the sum
 MARKS = {
@@ -358,7 +358,7 @@ def _as_html(explanation: Explanation, *, folded: bool = False) -> str:
 
 
 def _title(explanation: Explanation) -> str:
-    size = "x".join(map(str, explanation.shape)) or "1"
+    size = times(explanation.shape)
     return f"{explanation.path or '(net)'} ({explanation.op}) at {_shown_at(explanation.at)} of {size} = {explanation.value:.9g}"
 
 

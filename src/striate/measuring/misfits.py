@@ -14,10 +14,10 @@ from torch import nn
 
 from striate.errors import ShapeError, StriateError, UsageError
 from striate.measuring.fields import fields
-from striate.measuring.inputs import counted, times
 from striate.measuring.operations import operation
 from striate.measuring.operations.arguments import kernel_of, settings
 from striate.probe import Call, Trace, Value, runs, trace
+from striate.text import counted, times
 
 Kind = Literal["features", "channels", "axes", "small", "joined", "values", "width"]
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from striate.measuring.fields import NONE_UNREAD, Field, Unread
 from striate.measuring.findings import Finding
-from striate.measuring.inputs import times
 from striate.measuring.misfits import Unfinished
 from striate.measuring.operations import operation
 from striate.report import Result, text_table
+from striate.text import times
 
 HEADER = (
     "layer",
@@ -231,7 +231,7 @@ def _seen(field: Field | None) -> list[str]:
         ["", "", ""]
         if field is None
         else [
-            "x".join(map(str, field.size)),
+            times(field.size),
             "x".join(f"{step:.4g}" for step in field.stride),
             ",".join(map(str, field.start)),
         ]
@@ -405,7 +405,7 @@ def _csv(layers: Sequence[Mapping[str, Any]]) -> str:
             "frozen": layer["params"] - layer["trainable"],
         }
         field = layer["field"] or {}
-        seen = ["x".join(map(str, field[part])) if field else "" for part in FIELD]
+        seen = [times(field[part]) if field else "" for part in FIELD]
         writer.writerow([*(given[column] for column in COLUMNS), *seen])
     return out.getvalue()
 

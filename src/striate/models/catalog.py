@@ -14,6 +14,7 @@ from striate.errors import ArgumentError, ShapeError, nearest
 from striate.models.facts import Entry, Request, Value
 from striate.models.rows import ROWS as CATALOG
 from striate.report import Result, html_table, text_table
+from striate.text import times
 
 if TYPE_CHECKING:
     import torch
@@ -136,9 +137,9 @@ def outline(name: str, shape: Sequence[int] | None = None, *, init: bool = False
     channels, *size = shape or row.input
     if len(size) + 1 != len(row.input):
         axes = AXES[row.kind]
-        such = "x".join(map(str, row.input))
+        such = times(row.input)
         raise ShapeError(
-            f"{name} reads one {row.kind}, such as {such} ({axes}); got {'x'.join(map(str, shape or ()))}"
+            f"{name} reads one {row.kind}, such as {such} ({axes}); got {times(shape or ())}"
         )
     bare: dict[str, Any] = {"auxiliary": False} if "auxiliary" in row.options else {}
     return build(name, in_channels=channels, size=tuple(size), init=init, **bare)
@@ -170,7 +171,7 @@ class NetTable(Result):
             [
                 entry.name,
                 entry.year,
-                "x".join(str(side) for side in entry.input),
+                times(entry.input),
                 f"{entry.params:,}",
                 f"{entry.macs:,}",
                 ", ".join(entry.tasks),

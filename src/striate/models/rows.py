@@ -326,7 +326,7 @@ ROWS = rows(
         published=Published("derived: the convolutions of vgg16, and a score of each map of strides 8, 16 and 32"),
         tasks=("segment",), options={"backbone": Net("vgg16"), **drop_rate(0.5)},
         note="any backbone by backbone=; scores of its three coarsest maps added",
-        small=Small(size=40, width=0.0625), file="fcn_backbone"),
+        small=Small(size=40, width=0.0625)),
     # A path down, a path up, and copies across.
     _unet("unet", input=(1, 572, 572), macs=150_428_424_448,
         published=Published("agreed by independent reimplementations; the paper prints no total", 31_030_658),
@@ -349,7 +349,7 @@ ROWS = rows(
     _yolo("yolo_grid", params=13_552_222, macs=7_719_677_952,
         published=Published("derived: resnet18 without its linear layer, and a head of two convolutions"),
         options={"backbone": Net("resnet18", strides=(16, 32)), "stride": Choice(("32", "16")), "boxes": Counts((2,)), **drop_rate()},
-        note="fully convolutional on any backbone", small=Small(size=64, width=0.25), file="yolo_grid"),
+        note="fully convolutional on any backbone", small=Small(size=64, width=0.25)),
     # With the decoder, as the paper counts: a trained net is asked to draw too.
     Entry("capsnet", family="capsnet", year=2017, paper="Sabour et al. 2017, arXiv 1710.09829", input=DIGITS,
         classes=10, params=8_215_568, macs=201_793_536,

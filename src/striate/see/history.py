@@ -16,7 +16,7 @@ from striate.models.catalog import build, entry
 from striate.probe import trace
 from striate.probe.calls import Trace
 from striate.report import Result, text_table
-from striate.see.words import WEIGHTED
+from striate.see.architecture import WEIGHTED
 
 # year, winner, top-5 error in percent, net of the catalogue that shows its depth
 WINNERS = (

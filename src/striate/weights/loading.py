@@ -24,6 +24,7 @@ from striate.errors import CheckpointError, nearest
 from striate.models import catalog
 from striate.models.backbone import Backbone
 from striate.report import Result
+from striate.text import times
 from striate.weights import published
 from striate.weights.files import read
 
@@ -292,7 +293,7 @@ def _near(name: str, others: list[str]) -> str:
 
 
 def _shape(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "1"
+    return times(tensor.shape)
 
 
 def adapted(kernels: Tensor, channels: int) -> Tensor:

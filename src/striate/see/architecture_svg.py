@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from math import sqrt
 
+from striate.text import times
+
 TALLEST, WIDEST = 150.0, 46.0  # pixels of the largest map and of the most channels
 SLANT = 0.32  # of the side, drawn backwards
 STEP = 30.0  # between boxes
@@ -56,15 +58,6 @@ class _Placed:
     height: float
     slant: float
     middle: float
-
-
-def times(shape: Sequence[int]) -> str:
-    """6x28x28.
-
-    >>> times((6, 28, 28))
-    '6x28x28'
-    """
-    return "x".join(map(str, shape)) or "1"
 
 
 def draw(title: str, stages: Sequence[Box]) -> str:
