@@ -81,6 +81,32 @@ def amount(value: object) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
+def drawing(content: str, width: float, height: float, label: str, style: str = "") -> str:
+    """A drawing that stands by itself, in a file or a notebook: the palette is in it.
+
+    Args:
+        content: elements; words have the classes `title`, `soft`, `mid` and `end`.
+        width: of the drawing, in pixels.
+        height: likewise.
+        label: what a reader who cannot see is told.
+        style: further rules; its elements are inside of `.drawing`.
+    """
+    rules = (
+        f".drawing{{{variables()}}}@media(prefers-color-scheme:dark){{.drawing{{{variables(dark=True)}}}}}"
+        ".drawing text{font:11px system-ui,sans-serif;fill:var(--ink)}.drawing .title{font-weight:600;font-size:13px}"
+        ".drawing .soft{font-size:10px;fill:var(--soft)}.drawing .mid{text-anchor:middle}.drawing .end{text-anchor:end}"
+    )
+    box = {
+        "xmlns": "http://www.w3.org/2000/svg",
+        "class": "drawing",
+        "viewBox": f"0 0 {amount(width)} {amount(height)}",
+        "width": width,
+        "role": "img",
+        "aria-label": label,
+    }
+    return tag("svg", tag("style", rules + style) + content, box)
+
+
 # ------------------------------------------------------------------------------------------- curves
 
 

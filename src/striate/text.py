@@ -110,6 +110,16 @@ def size(shape: Sequence[object]) -> str:
     return TIMES.join(DASH if n is None else str(n) for n in shape)
 
 
+def times(shape: Sequence[int]) -> str:
+    """A shape as it is written: 3x224x224, and 1 for none."""
+    return "x".join(map(str, shape)) or "1"
+
+
+def counted(n: int, word: str) -> str:
+    """A number with its word: 1 channel, 2 channels."""
+    return f"{n:,} {word}{'' if n == 1 else 's'}"
+
+
 def setting(value: object) -> str:
     """A value of a recipe, a plan or a machine."""
     if value is None or value in ("", [], (), {}):

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from striate.measuring import measure
 from striate.measuring.operations import OPERATIONS
 from striate.probe import Value, trace
-from striate.probe.signatures import bind
+from striate.probe.calls import bind
 
 PLACEHOLDERS = {
     "int": 1,

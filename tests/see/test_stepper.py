@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from striate.errors import ArgumentError, ShapeError
-from striate.see.stepper import animation, convolution, like, style
+from striate.see.stepper import animation, convolution, drawing, like
 from striate.see.stepper.layout import CELL, Layout, Words, number_text
 from striate.see.stepper.steps import TIMES
 
@@ -247,7 +247,7 @@ def test_the_animation_has_a_frame_a_step(tmp_path):
             _, y, x = steps.steps[i].at
             place = (66 + y * CELL + 8, round(layout.output_x + x * CELL + 6))
             corner = np.asarray(gif.convert("RGB"))[place].tolist()
-            near = [int(style.LIGHT["now"][k : k + 2], 16) for k in (1, 3, 5)]
+            near = [int(drawing.LIGHT["now"][k : k + 2], 16) for k in (1, 3, 5)]
             assert all(abs(a - b) < 12 for a, b in zip(corner, near, strict=True))
 
 
@@ -261,7 +261,7 @@ def test_light_and_dark_can_be_read():
 
     pairs = [("ink", "cell"), ("ink", "kernel"), ("ink", "read"), ("ink", "done"), ("ink", "taken"),
              ("soft", "paper"), ("soft", "pad"), ("accent", "read"), ("on", "now")]  # fmt: skip
-    for theme in (style.LIGHT, style.DARK):
+    for theme in (drawing.LIGHT, drawing.DARK):
         for word, ground in pairs:
             low, high = sorted((luminance(theme[word]), luminance(theme[ground])))
             assert (high + 0.05) / (low + 0.05) >= 4.5, (word, ground)

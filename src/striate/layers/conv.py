@@ -45,7 +45,7 @@ def _begin(weight: Tensor, bias: Tensor | None, generator: torch.Generator | Non
 
 
 class _Conv(_Layer):
-    """A convolution over `rank` axes; the checks.settings are those of `striate.ops.conv.conv`.
+    """A convolution over `rank` axes; the settings are those of `striate.ops.conv.conv`.
 
     `in_channels` come in and `out_channels` go out, each with a number added where there is a `bias`.
 
@@ -130,7 +130,7 @@ class TrueConv3d(_TrueConv, rank=3):
 
 
 class _ConvTranspose(_Layer):
-    """A transposed convolution over `rank` axes; the checks.settings are those of `striate.ops.transposed.conv_transpose`.
+    """A transposed convolution over `rank` axes; the settings are those of `striate.ops.transposed.conv_transpose`.
 
     `in_channels` come in and `out_channels` go out, each with a number added where there is a `bias`.
 
@@ -220,7 +220,7 @@ class ConvTranspose3d(_ConvTranspose, rank=3):
 class _DepthwiseSeparableConv(nn.Module):
     """A depthwise convolution over `rank` axes, then one of kernel 1 over all channels (arXiv 1704.04861).
 
-    Every channel has `multiplier` kernels of its own; the other checks.settings are those of `Conv2d`.
+    Every channel has `multiplier` kernels of its own; the other settings are those of `Conv2d`.
 
     Raises:
         ArgumentError: a setting out of range.

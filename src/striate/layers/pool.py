@@ -54,8 +54,6 @@ class _Pool(nn.Module):
 
 
 class _MaxPool(_Pool):
-    """The largest value of every window."""
-
     operation: ClassVar[Callable[..., Tensor]]
 
     def forward(self, x: Num[Tensor, "n c *space"]) -> Num[Tensor, "n c *out"]:

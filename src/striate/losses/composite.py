@@ -71,10 +71,6 @@ class Composite:
         total = values[0] if len(values) == 1 else sum(values[1:], values[0])
         return total, parts if len(parts) > 1 else {}
 
-    def of_labels(self) -> bool:
-        """Whether every part compares scores with class numbers."""
-        return all(term.name in LABELS for term in self.terms)
-
     def of_boxes(self) -> bool:
         """Whether every part compares the answer of a grid with objects [B, M, 5] of class and box."""
         return all(term.name in BOXES for term in self.terms)
@@ -186,7 +182,6 @@ def _term(term: str, whole: str) -> Term:
 
 
 def _option(name: str, loss: Loss, word: str, whole: str) -> tuple[str, Any]:
-    """One `key=value`, converted to the type of the option's default."""
     key, _, text = word.partition("=")
     offered = {
         p.name: p.default

@@ -123,7 +123,6 @@ def _check(objects: Tensor) -> None:
 
 
 def _owner(objects: Tensor, grid: tuple[int, int], *, beside: bool) -> Int[Tensor, "b h w"]:
-    """Which of the objects each cell has; the last stands for none."""
     most, (rows, columns) = objects.shape[1], grid
     cells = objects.new_tensor((columns, rows))
     centers = (objects[..., 1:3] + objects[..., 3:]) / 2 * cells

@@ -95,13 +95,11 @@ class Spans:
 
 
 def _cover(spans: Iterable[Span]) -> Span:
-    """The smallest interval that holds all."""
     real = [span for span in spans if span]
     return (min(low for low, _ in real), max(high for _, high in real)) if real else None
 
 
 def _union_of_spans(parts: Sequence[Spans]) -> Spans | None:
-    """The union of intervals cell by cell; None if they drift apart."""
     if len({part.stride for part in parts}) > 1:
         return None
     period = lcm(*(part.period for part in parts))

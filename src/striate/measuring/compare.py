@@ -6,13 +6,13 @@ from typing import Any
 
 from torch import nn
 
-from striate.measuring.inputs import Given, templates, times
+from striate.measuring.inputs import Given, templates
 from striate.measuring.operations import formula
 from striate.measuring.sheet import Sheet, shares
 from striate.probe import settled, trace
 from striate.report import Result, text_table
 from striate.shapes import dense_cost
-from striate.text import percent
+from striate.text import percent, times
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _named(sheet: Sheet) -> str:
 
 def _field(sheet: Sheet) -> str:
     field = sheet.as_dict()["field"]
-    return "x".join(map(str, field["size"])) if field else "no bound"
+    return times(field["size"]) if field else "no bound"
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from striate.plan import Plan
 from striate.plan import device as known_device
 from striate.probe import Call, Inputs, copied, saved_bytes, settled, tensors, trace
 from striate.report import Result, text_table
+from striate.text import times
 
 OPTIMIZERS = {"sgd": 0, "momentum": 1, "adamw": 2}  # numbers kept beside each parameter
 STEP_BYTES = 4  # AdamW counts its steps, a float32 a tensor
@@ -314,7 +315,7 @@ class Forecast(Result):
         rows = [
             [
                 f"{option.width:g}",
-                "x".join(map(str, option.input)),
+                times(option.input),
                 f"{option.params:,}",
                 f"{option.cost.forward + option.cost.backward:,}",
                 f"{option.cost.peak / 2**20:,.0f}",

@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError, ShapeError
-from striate.measuring.inputs import times
 from striate.probe import as_eval, watch
 from striate.report import Result
+from striate.text import times
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,6 @@ def _place(maps: Tensor, layer: str, at: Sequence[int] | None) -> tuple[int, ...
 def _moments(
     strength: Float[Tensor, "*space"],
 ) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
-    """Mean and standard deviation of the pixels, each weighted by its gradient."""
     total = strength.sum()
     if not total > 0:
         return None, None

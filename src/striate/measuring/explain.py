@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.measuring import window_tables
-from striate.measuring.inputs import counted, times
 from striate.measuring.operations import operation
 from striate.measuring.operations.arithmetic import (
     Arithmetic,
@@ -25,6 +24,7 @@ from striate.measuring.operations.pointwise import explain_batch_norm
 from striate.measuring.window_tables import short
 from striate.probe import Recording, Value, record
 from striate.report import Result, html_table, text_table
+from striate.text import counted, times
 
 CHANNELS, TERMS = 3, 8  # shown in full; of the rest the sum
 MARKS = {
@@ -269,18 +269,15 @@ def _explained(recording: Recording, place: Place) -> Explanation | None:
 
 
 def _arithmetic(step: Step) -> Arithmetic:
-    """One number of one call; of a function that is not understood the terms are empty."""
     rule = operation(step.call.op).explain
     return (rule(step) if rule else None) or smooth(step) or unknown(step)
 
 
 def _alone(op: str) -> bool:
-    """Whether a function makes a number out of the one at the same place: normalisation and activations."""
     return operation(op).explain in (explain_batch_norm, pointwise, exact_pointwise)
 
 
 def _after(recording: Recording, place: Place) -> list[After]:
-    """Normalisations and activations of the number alone, one after the other."""
     found: list[After] = []
     value = place.value
     while len(readers := recording.reading(value)) == 1:
@@ -323,12 +320,10 @@ def _name(recording: Recording, place: Place | None) -> str:
 
 
 def _shown_at(at: Sequence[int]) -> str:
-    """Coordinates as they are typed: 0,3,4."""
     return ",".join(map(str, at)) or "0"
 
 
 def _misplaced(shape: Sequence[int], at: Sequence[int], item: int, layer: str) -> str:
-    """What is wrong with a place in an output [items, ...]."""
     count, *sides = shape
     if not 0 <= item < count:
         return f"item {item}: {layer} gives {counted(count, 'item')}, numbered from 0"
@@ -340,7 +335,6 @@ def _misplaced(shape: Sequence[int], at: Sequence[int], item: int, layer: str) -
 
 
 def _as_text(explanation: Explanation) -> str:
-    """Terms, sum, comparison, and what follows."""
     lines = [_title(explanation), explanation.done.rule]
     if explanation.done.terms:
         lines += ["", *_terms_text(explanation, explanation.done), ""]
@@ -349,7 +343,6 @@ def _as_text(explanation: Explanation) -> str:
 
 
 def _as_html(explanation: Explanation, *, folded: bool = False) -> str:
-    """The same as tables in a block that folds."""
     parts = [f"<p>{html.escape(explanation.done.rule)}</p>"]
     if explanation.done.terms:
         parts.append(_terms_html(explanation, explanation.done))
@@ -365,7 +358,7 @@ def _as_html(explanation: Explanation, *, folded: bool = False) -> str:
 
 
 def _title(explanation: Explanation) -> str:
-    size = "x".join(map(str, explanation.shape)) or "1"
+    size = times(explanation.shape)
     return f"{explanation.path or '(net)'} ({explanation.op}) at {_shown_at(explanation.at)} of {size} = {explanation.value:.9g}"
 
 

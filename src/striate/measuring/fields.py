@@ -160,7 +160,6 @@ def fields(run: Trace) -> Fields:
 
 
 def _follow(call: Call, state: Following) -> None:
-    """Add what the outputs of one call read; one answer of a rule stands for all of them."""
     if not any(state.depends(value) for value in call.inputs):
         return
     lost = len(state.lost)

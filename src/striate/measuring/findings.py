@@ -12,11 +12,12 @@ from torch import nn
 
 from striate.measuring.axes import Misaligned
 from striate.measuring.fields import Fields, Unread, fields
-from striate.measuring.inputs import counted, times
 from striate.measuring.misfits import Tries
 from striate.measuring.operations import operation
 from striate.measuring.operations.arguments import kernel_of, setting
+from striate.models.backbone import BATCH_NORMS
 from striate.probe import Call, Trace, Value, copied, trace
+from striate.text import counted, times
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,6 @@ def _softmax(case: Case) -> list[Finding]:
 
 
 def _softmax_calls(run: Trace) -> list[Call]:
-    """The calls that made the outputs, if all of them are probabilities of classes."""
     makers = {out.index: call for call in run.calls for out in call.outputs}
     last = [makers.get(out.index) for out in run.outputs]
     found = [call for call in last if call and call.op in ("softmax", "log_softmax")]
@@ -112,7 +112,6 @@ def _over_classes(call: Call) -> bool:
 
 
 def _biases(run: Trace) -> list[Finding]:
-    """Biases that batch normalisation subtracts again."""
     readers: dict[int, list[Call]] = {}
     for call in run.calls:
         for value in call.inputs:
@@ -161,11 +160,10 @@ def _single_values(case: Case) -> list[Finding]:
 
 
 def _frozen(net: nn.Module) -> list[Finding]:
-    """Normalisation whose weights are frozen and whose statistics are not."""
     found = [
         path
         for path, module in net.named_modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm)  # pyright: ignore[reportPrivateUsage]
+        if isinstance(module, BATCH_NORMS)
         and module.training
         and module.track_running_stats
         and module.affine
@@ -230,7 +228,6 @@ def _read(run: Trace) -> set[str]:
 
 
 def _learning(run: Trace) -> set[str]:
-    """Parameters from which a way leads to an output that gradients can go back."""
     reached = {out.index for out in run.outputs}
     learning: set[str] = set()
     for call in reversed(run.calls):
@@ -251,7 +248,6 @@ MOST = 3  # findings of one kind that stand one by one
 
 
 def _by_owner(case: Case, kind: str, names: Sequence[str], what: str, fix: str) -> list[Finding]:
-    """One finding a module, or a whole branch of them; many together as one."""
     counts: dict[str, int] = {}
     for name in names:
         owner = _branch(case, name, set(names))
@@ -280,7 +276,6 @@ def _branch(case: Case, name: str, among: set[str]) -> str:
 
 
 def _merged(found: Sequence[Finding]) -> list[Finding]:
-    """One cause that shows in many places is one finding."""
     if len(found) <= 1:
         return list(found)
     places = ", ".join(each.path or "(net)" for each in found[1:4]) + (
@@ -322,7 +317,6 @@ def _gaps(net: nn.Module, run: Trace) -> str:
 
 
 def _reads_more(net: nn.Module, run: Trace, path: str, kernel: tuple[int, ...]) -> bool:
-    """Whether the net reads more of its picture with another kernel in one of its convolutions."""
     changed = copied(net, "meta")
     layer = changed.get_submodule(path)
     weight = getattr(layer, "weight", None)
@@ -410,7 +404,6 @@ def _apart(join: Misaligned, seen: Fields, makers: Mapping[int, Call]) -> bool:
 
 
 def _narrows(join: Misaligned, seen: Fields, ways: Sequence[Sequence[int]]) -> bool:
-    """Whether maps become coarser between the point where the branches part and the join."""
     shared = set(ways[0]).intersection(*ways[1:]) if ways else set[int]()
     fork = max(shared, default=None)
     axis = seen.state.found[fork][join.axis] if fork in seen.state.found else None
@@ -425,7 +418,6 @@ def _period(seen: Fields, index: int, number: int) -> int:
 
 
 def _before(index: int, makers: Mapping[int, Call]) -> list[int]:
-    """A value and all that it was made of, the latest first."""
     found, left = {index}, [index]
     while left:
         call = makers.get(left.pop())
@@ -488,7 +480,6 @@ def _one(numbers: Sequence[int]) -> str:
 
 
 def _unfollowed(case: Case) -> list[Finding]:
-    """What could not be followed: functions, and outputs."""
     run = case.run
     read = {value.index for call in run.calls for value in call.inputs}
     read.update(out.index for out in run.outputs)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.probe import Inputs
+from striate.text import times
 
 # A shape, as numbers, as text or that of a tensor; or by name, in lists and dictionaries, beside numbers and text.
 Shape = Sequence[int] | Tensor | str
@@ -111,7 +112,6 @@ def templates(net: nn.Module, shape: Given | None) -> Inputs:
 
 
 def _names(net: nn.Module) -> Sequence[str]:
-    """The arguments of `forward` that can be given by name."""
     try:
         known = inspect.signature(net.forward).parameters.values()
     except (TypeError, ValueError):  # scripted or built in
@@ -140,7 +140,6 @@ def _is_shape(given: object) -> bool:
 
 
 def _argument(given: object, dtype: torch.dtype) -> object:
-    """One argument: a tensor for a shape or a tensor, inside of lists and dictionaries too; all else as it is."""
     if isinstance(given, str):
         # What looks like a shape and is none is a slip, and no word that the net takes.
         shaped = re.fullmatch(r"(\w+:)?[\dx*,. ]*|(number|text|none):.*", given.strip().lower())
@@ -170,13 +169,3 @@ def _template(shape: Sequence[int] | Tensor, dtype: torch.dtype) -> Tensor:
     if any(side < 1 for side in shape):
         raise ShapeError(f"every side of an input is at least 1; got {times(shape)}")
     return torch.empty((1, *shape), dtype=dtype, device="meta")
-
-
-def times(shape: Sequence[int]) -> str:
-    """A shape as it is written: 3x224x224, and 1 for none."""
-    return "x".join(map(str, shape)) or "1"
-
-
-def counted(n: int, word: str) -> str:
-    """A number with its word: 1 channel, 2 channels."""
-    return f"{n:,} {word}{'' if n == 1 else 's'}"

@@ -14,10 +14,10 @@ from torch import nn
 
 from striate.errors import ShapeError, StriateError, UsageError
 from striate.measuring.fields import fields
-from striate.measuring.inputs import counted, times
 from striate.measuring.operations import operation
 from striate.measuring.operations.arguments import kernel_of, settings
 from striate.probe import Call, Trace, Value, runs, trace
+from striate.text import counted, times
 
 Kind = Literal["features", "channels", "axes", "small", "joined", "values", "width"]
 
@@ -93,7 +93,6 @@ def _wrong_channels(call: Call, x: Value, expected: int, got: int) -> Misfit:
 
 
 def _normalised(call: Call) -> Misfit | None:
-    """Normalisation with stored numbers for another count of channels."""
     places = {"batch_norm": 1, "instance_norm": 1, "group_norm": 2}
     x, per_channel = call.arg("input"), call.arg("weight", places.get(call.op, 0))
     if call.op == "batch_norm":
@@ -134,7 +133,6 @@ def _built_for(call: Call) -> int | None:
 
 
 def _product(call: Call) -> Misfit | None:
-    """Matrices whose inner sides differ."""
     if call.op not in ("matmul", "mm", "bmm") or len(call.inputs) < 2:
         return None
     x, other = call.inputs[:2]
@@ -148,7 +146,6 @@ def _product(call: Call) -> Misfit | None:
 
 
 def _small(call: Call) -> Misfit | None:
-    """A window that is larger than the maps."""
     x = call.arg("input")
     if not isinstance(x, Value):
         return None
@@ -165,7 +162,6 @@ def _small(call: Call) -> Misfit | None:
 
 
 def _joined(call: Call) -> Misfit | None:
-    """Branches of unequal sizes."""
     parts = [value for value in call.inputs if value.live or value.params]
     if not operation(call.op).joins or len(parts) < 2:
         return None
@@ -174,7 +170,6 @@ def _joined(call: Call) -> Misfit | None:
 
 
 def _values(call: Call) -> Misfit | None:
-    """A view to a shape that holds another number of values."""
     if call.op not in ("view", "reshape") or not call.inputs:
         return None
     asked = call.args[1:] if len(call.args) != 2 else call.args[1]
@@ -331,7 +326,6 @@ def failure(net: nn.Module, run: Trace) -> StriateError | None:
 
 
 def _called_wrongly(said: str) -> str:
-    """What helps where a net was called with other arguments than it takes; "" if it was not."""
     if "keyword-only argument" in said:
         return (
             "give it by name, such as measure(net, {'mask': (1, 32, 32)}), or --input mask=1x32x32"
@@ -395,7 +389,6 @@ def _maps_before(run: Trace, misfit: Misfit) -> Value | None:
 
 
 def _rewritten(misfit: Misfit) -> list[str]:
-    """The number to write into the net."""
     rule = REWRITTEN.get(misfit.kind)
     return rule(misfit) if rule else []
 
@@ -415,7 +408,6 @@ def _channels_written(misfit: Misfit) -> list[str]:
 
 
 def _matched(misfit: Misfit) -> list[str]:
-    """How branches are brought to one size."""
     parts = [v.shape for v in misfit.call.inputs if v.live or v.params]
     weights = any(value.params for value in misfit.call.inputs)
     if weights or len({len(shape) for shape in parts}) > 1 or len(parts[0]) < 3:
@@ -456,7 +448,6 @@ def _pooled(misfit: Misfit, maps: Value | None) -> list[str]:
 
 
 def _other_input(net: nn.Module, run: Trace, misfit: Misfit, maps: Value | None) -> list[str]:
-    """An input at which the net runs."""
     picture = picture_of(run)
     if misfit.kind == "channels":
         again = picture and misfit.value is picture and _with_channels(net, run, misfit.expected)
@@ -513,6 +504,5 @@ def _to_expected(misfit: Misfit, maps: Value, stride: int) -> list[int]:
 
 
 def _stride(run: Trace, value: Value) -> int:
-    """Pixels of the input from one cell of a map to the next."""
     field = fields(run).of(value)
     return max(1, int(max(field.stride))) if field else 1

@@ -13,11 +13,10 @@ from typing import Any
 
 from striate.measuring.fields import NONE_UNREAD, Field, Unread
 from striate.measuring.findings import Finding
-from striate.measuring.inputs import times
 from striate.measuring.misfits import Unfinished
 from striate.measuring.operations import operation
 from striate.report import Result, text_table
-from striate.text import percent
+from striate.text import percent, times
 
 HEADER = (
     "layer",
@@ -228,12 +227,11 @@ def _layer_dict(layer: Layer) -> dict[str, Any]:
 
 
 def _seen(field: Field | None) -> list[str]:
-    """Size, stride and start as they stand in the table."""
     return (
         ["", "", ""]
         if field is None
         else [
-            "x".join(map(str, field.size)),
+            times(field.size),
             "x".join(f"{step:.4g}" for step in field.stride),
             ",".join(map(str, field.start)),
         ]
@@ -241,7 +239,6 @@ def _seen(field: Field | None) -> list[str]:
 
 
 def _figures(row: Layer | Totals, size: int, *, counted: bool) -> list[str]:
-    """Parameters, connections (- if they are not counted), MACs and bytes as they stand in the table."""
     connections = f"{row.connections:,}" if counted else "-"
     return [f"{row.params:,}", connections, f"{row.macs:,}", f"{size:,}"]
 
@@ -410,13 +407,12 @@ def _csv(layers: Sequence[Mapping[str, Any]]) -> str:
             "frozen": layer["params"] - layer["trainable"],
         }
         field = layer["field"] or {}
-        seen = ["x".join(map(str, field[part])) if field else "" for part in FIELD]
+        seen = [times(field[part]) if field else "" for part in FIELD]
         writer.writerow([*(given[column] for column in COLUMNS), *seen])
     return out.getvalue()
 
 
 def _parameters(layers: Sequence[Layer], total: int, trainable: int) -> str:
-    """How many parameters are trained, and which layers hold the others."""
     if total == trainable:
         return f"Parameters: {total:,}, all trainable."
     frozen = [layer.path or "(net)" for layer in layers if layer.params > layer.trainable]

@@ -271,7 +271,6 @@ def _least_area(area: float, m: int, n: int) -> float:
 
 
 def _area(score_N: Floats, positive_N: NDArray[np.bool_]) -> tuple[float, Floats]:
-    """The area of one class and what each item adds to its error."""
     beats = _midranks(score_N)
     beats[positive_N] -= _midranks(score_N[positive_N])
     beats[~positive_N] -= _midranks(score_N[~positive_N])
@@ -469,7 +468,6 @@ def _count(groups: NDArray[np.integer]) -> int:
 def _without_intervals(
     scores: dict[str, Interval], truth_N: Ints, classes: Sequence[str], groups: Groups
 ) -> list[str]:
-    """Take the intervals off scores of too few items, and say so."""
     units, word = (len(truth_N), "items") if groups is None else (_count(groups), "groups")
     if note := too_few(len(truth_N), groups):
         scores.update({name: Interval(found.value) for name, found in scores.items()})

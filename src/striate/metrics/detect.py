@@ -336,7 +336,6 @@ class Matched(NamedTuple):
 
 
 def _surest(scores: Floats, labels: Ints) -> Ints:
-    """Places of the detections that are kept, the surest first, equals as they came; at most KEPT a class."""
     order = np.argsort(-scores.astype(np.float64), kind="stable")
     if len(order) <= KEPT:
         return order
@@ -384,7 +383,6 @@ def _partners(iou_DG: Floats) -> tuple[NDArray[np.uint16], Ints]:
 
 
 def _bits(iou: Floats) -> NDArray[np.uint16]:
-    """A bit for each of IOUS that is reached."""
     return ((iou[:, None] >= IOUS) << np.arange(len(IOUS))).sum(1).astype(np.uint16)
 
 
@@ -479,8 +477,6 @@ class _Ranked:
 
 
 class _Ranks:
-    """The detections of a meter, class by class."""
-
     def __init__(self, rows: Mapping[str, NDArray[Any]], items: int, classes: int) -> None:
         self.truths_NK = np.zeros((items, classes))
         self.truths_NK[rows["truth_item"], rows["truth_label"]] = rows["truth_count"]
@@ -518,7 +514,6 @@ def _interval(ap_T: Floats, unbiased_T: Floats, pulls_G: Floats, truths_G: Float
 
 
 def _falling(values: Floats) -> Floats:
-    """Each value, or the greatest behind it."""
     return np.maximum.accumulate(values[::-1])[::-1]
 
 
@@ -544,6 +539,5 @@ def _share(part: int, whole: int) -> float:
 
 
 def _mean(values: Floats) -> float:
-    """The mean of the values that are numbers, nan if there are none."""
     there = values[~np.isnan(values)]
     return float(there.mean()) if len(there) else math.nan

@@ -181,7 +181,6 @@ def quantile(df: float) -> float:
 
 
 def _around(value: float, found: Interval) -> tuple[float, float]:
-    """The ends, drawn out to the value where it lies beyond one."""
     if not found.known:
         return math.nan, math.nan
     return min(found.low, value), max(found.high, value)

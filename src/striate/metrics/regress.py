@@ -139,7 +139,6 @@ def scores(answers_NK: Floats, targets_NK: Floats, groups: Groups = None) -> dic
 
 
 def _root(squares_NK: Floats, there_NK: NDArray[np.bool_], groups: Groups) -> Interval:
-    """The mean over outputs of the root of the mean square."""
     squares, counts = (unit_sums(each, groups) for each in (squares_NK, there_NK))
     some = counts.sum(0) > 0
     squares, counts = squares[:, some], counts[:, some]

@@ -125,7 +125,6 @@ class Scores(Result):
         return "\n\n".join([*parts, *(["\n".join(self.notes)] if self.notes else [])])
 
     def _worst(self) -> str:
-        """The five classes that do worst; those with nothing to score last."""
         first = next(iter(self.columns))
         worst = sorted(self.per_class, key=lambda row: (row[first] is None, row[first] or 0.0))[:5]
         return text_table(

@@ -347,7 +347,6 @@ def rand_scores(sums_N3: Floats) -> Floats:
 
 
 def _objects(mask: NDArray[np.bool_]) -> Ints:
-    """A number from one for each part that hangs together, 0 elsewhere."""
     from scipy import ndimage
 
     labelled: Any = ndimage.label(mask)
@@ -355,7 +354,6 @@ def _objects(mask: NDArray[np.bool_]) -> Ints:
 
 
 def _parts(counts_NK3: Ints) -> tuple[Ints, Ints, Ints, Ints]:
-    """True positives, union, sum of both sizes, pixels of the truth; each [N, K]."""
     true, extra, missed = np.moveaxis(counts_NK3, -1, 0)
     return true, true + extra + missed, 2 * true + extra + missed, true + missed
 
@@ -381,7 +379,6 @@ def _unknown(name: str, ids: Ids, classes: int, ignore: int | None) -> ArgumentE
 
 
 def _changes(ids: Ids, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels beside one of another class, where both are known."""
     found = np.zeros(ids.shape, np.bool_)
     for before, after in (np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:]):
         change = (ids[before] != ids[after]) & known[before] & known[after]
@@ -407,6 +404,5 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def _mean(values: Floats) -> float:
-    """The mean of the values that are numbers, nan if there are none."""
     there = values[~np.isnan(values)]
     return float(there.mean()) if len(there) else math.nan

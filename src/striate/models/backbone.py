@@ -183,7 +183,6 @@ def dropout(rate: float) -> nn.Module:
 
 
 def _resized(old: nn.Module, outputs: int, generator: torch.Generator) -> nn.Module:
-    """A layer like `old` with another number of outputs and new weights."""
     if isinstance(old, nn.Identity):
         raise ArgumentError(
             "the head was left out; build the net with the classes that it shall have"

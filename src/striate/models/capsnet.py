@@ -173,7 +173,6 @@ def intensities(x: Tensor) -> Tensor:
 
 
 def _decoder(sizes: tuple[int, ...]) -> nn.Sequential:
-    """Fully connected layers, ReLU between them and a sigmoid at the end."""
     layers = OrderedDict[str, nn.Module]()
     for i in range(1, len(sizes)):
         layers[f"fc{i}"] = nn.Linear(sizes[i - 1], sizes[i])

@@ -6,36 +6,15 @@ Figures are for one item at `input`; `macs` counts one multiply-add as one and p
 import fnmatch
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.models.facts import Entry, Request, Value
-from striate.models.rows import (
-    alexnet,
-    allcnn,
-    capsnet,
-    cdbn,
-    densenet,
-    enet,
-    fcn,
-    googlenet,
-    graph,
-    highway,
-    inception,
-    lenet,
-    linear,
-    neocognitron,
-    nin,
-    preresnet,
-    resnet,
-    squeezenet,
-    tdnn,
-    unet,
-    vgg,
-    yolo,
-)
-from striate.models.table import NetTable
+from striate.models.rows import ROWS as CATALOG
+from striate.report import Result, html_table, text_table
+from striate.text import times
 
 if TYPE_CHECKING:
     import torch
@@ -43,30 +22,7 @@ if TYPE_CHECKING:
     from striate.models.backbone import Backbone
 
 
-CATALOG: dict[str, Entry] = {
-    **linear.ROWS,
-    **neocognitron.ROWS,
-    **tdnn.ROWS,
-    **lenet.ROWS,
-    **cdbn.ROWS,
-    **alexnet.ROWS,
-    **nin.ROWS,
-    **allcnn.ROWS,
-    **vgg.ROWS,
-    **googlenet.ROWS,
-    **inception.ROWS,
-    **resnet.ROWS,
-    **preresnet.ROWS,
-    **highway.ROWS,
-    **densenet.ROWS,
-    **squeezenet.ROWS,
-    **enet.ROWS,
-    **fcn.ROWS,
-    **unet.ROWS,
-    **yolo.ROWS,
-    **capsnet.ROWS,
-    **graph.ROWS,
-}
+__all__ = ["CATALOG", "NetTable", "able", "backbones", "build", "entry", "nets", "outline"]
 
 AXES = {
     "series": "channels, frames",
@@ -203,12 +159,51 @@ def outline(name: str, shape: Sequence[int] | None = None, *, init: bool = False
     channels, *size = shape or row.input
     if len(size) + 1 != len(row.input):
         axes = AXES[row.kind]
-        such = "x".join(map(str, row.input))
+        such = times(row.input)
         raise ShapeError(
-            f"{name} reads one {row.kind}, such as {such} ({axes}); got {'x'.join(map(str, shape or ()))}"
+            f"{name} reads one {row.kind}, such as {such} ({axes}); got {times(shape or ())}"
         )
     bare: dict[str, Any] = {"auxiliary": False} if "auxiliary" in row.options else {}
     return build(name, in_channels=channels, size=tuple(size), init=init, **bare)
+
+
+HEADER = ("net", "year", "input", "params", "MACs", "tasks", "note")
+
+
+@dataclass(frozen=True)
+class NetTable(Result):
+    """The nets that a pattern matches, in the order of the catalogue."""
+
+    entries: tuple[Entry, ...]
+
+    def as_list(self) -> list[dict[str, object]]:
+        """The JSON shape `nets`: one object a net."""
+        return [entry.as_dict() for entry in self.entries]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same rows under one key, as every result gives a dictionary."""
+        return {"nets": self.as_list()}
+
+    def as_text(self) -> str:
+        """One line a net; params at inference, MACs of one item at the input shown."""
+        return text_table(HEADER, self._rows())
+
+    def _rows(self) -> list[list[object]]:
+        return [
+            [
+                entry.name,
+                entry.year,
+                times(entry.input),
+                f"{entry.params:,}",
+                f"{entry.macs:,}",
+                ", ".join(entry.tasks),
+                entry.note,
+            ]
+            for entry in self.entries
+        ]
+
+    def _repr_html_(self) -> str:
+        return html_table(HEADER, self._rows())
 
 
 def nets(pattern: str | None = None) -> NetTable:

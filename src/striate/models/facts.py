@@ -190,7 +190,6 @@ class Entry:
 
     Attributes:
         name: what people type.
-        file: the module of `striate.models` whose `build` takes a `Request` for it.
         family: the architecture it is a variant of.
         year: of the paper.
         paper: authors, year, where to find it.
@@ -209,10 +208,10 @@ class Entry:
         options: settings of its own, with what stands when they are not given.
         note: what tells it from its neighbours.
         small: a form that a CPU trains in minutes.
+        file: the module of `striate.models` whose `build` takes a `Request` for it; as the family if not given.
     """
 
     name: str
-    file: str
     family: str
     year: int
     paper: str
@@ -229,9 +228,11 @@ class Entry:
     options: Mapping[str, Option] = field(default_factory=dict[str, Option])
     note: str = ""
     small: Small = Small()
+    file: str = ""
 
     def __post_init__(self) -> None:
         """A net without auxiliary heads trains what it infers with; what it reads is told by its axes."""
+        object.__setattr__(self, "file", self.file or self.family)
         object.__setattr__(self, "params_train", self.params_train or self.params)
         object.__setattr__(self, "kind", self.kind or KINDS[len(self.input)])
 

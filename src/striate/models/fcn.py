@@ -2,6 +2,9 @@
 
 B batch, C channels, H W pixels, K classes. Long, Shelhamer and Darrell 2015, arXiv 1411.4038, fig. 3 and
 section 4; layers, paddings and crops are those of the authors' released nets, and so are the names.
+
+`FCNBackbone` scores the three coarsest maps of any backbone, with linear interpolation for every upsampling
+(section 4.2) and without the linear layers of the backbone.
 """
 
 from dataclasses import dataclass
@@ -13,12 +16,15 @@ from torch import Tensor, nn
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
 from striate.models.facts import Request
+from striate.models.trunk import OnBackbone, fitted, strides_below
 from striate.ops.padding import crop
 
 VGG16 = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # maps and convolutions of each level
 UNITS = 4096
 # The first convolution is padded so far that the 7x7 of fc6 fits into the maps of any picture.
 PADDING = 100
+SCORED = 3  # maps of a backbone that are scored
+COARSEST = 32  # stride of the coarsest of them
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,6 @@ class FCN(Backbone):
         self.upscore = Upsample(spec.stride)
 
     def _score(self, num_classes: int) -> None:
-        """The layers as wide as the answer."""
         self.score_fr = nn.Conv2d(self.widths[2], num_classes, 1)
         for skip, width in zip(self.skips, self.widths[1::-1], strict=False):
             up = nn.ConvTranspose2d(num_classes, num_classes, 4, stride=2, bias=False)
@@ -180,10 +185,64 @@ class FCN(Backbone):
 
 
 def _cut(x: Tensor, first: int, like: Tensor) -> Tensor:
-    """As many rows and columns as `like` has, from `first` on."""
     return crop(x, top=first, left=first, size=(like.shape[2], like.shape[3]))
 
 
+class FCNBackbone(OnBackbone):
+    """A backbone, a 1x1 convolution to the classes on each of its coarsest maps, interpolation."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request, strides_below(request, COARSEST)[-SCORED:])
+        self.drop = dropout(request.number("drop_rate"))
+        self.score = nn.ModuleList(nn.Conv2d(w, request.num_classes, 1) for w in self.widths)
+        self.head = f"score.{len(self.widths) - 1}"
+
+    @property
+    def class_layers(self) -> tuple[str, ...]:
+        """Paths of the scores of finer maps."""
+        return tuple(f"score.{level}" for level in range(len(self.widths) - 1))
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """The backbone as its family does, zeros for the scores."""
+        self.backbone.initialise(generator)
+        self._begin()
+
+    def _begin(self) -> None:
+        for parameter in self.score.parameters():
+            init.constant(parameter, 0)
+
+    def reset_head(self, num_classes: int, *, generator: torch.Generator | None = None) -> None:  # noqa: ARG002 - nothing is drawn
+        """New scores; they begin at zero."""
+        place = next(self.score.parameters())
+        with init.skipped():
+            layers = (nn.Conv2d(width, num_classes, 1) for width in self.widths)
+            self.score = nn.ModuleList(layers).to(place.device, place.dtype)
+        self._begin()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pictures [B, C, H, W] of any size the backbone takes to logits [B, K, H, W]."""
+        *finer, coarse = self.features(x)
+        y, stride = self.score[-1](self.drop(coarse)), self.strides[-1]
+        for level in reversed(range(len(finer))):
+            maps, before = finer[level], stride
+            stride = self.strides[level]
+            y = fitted(_enlarged(y, before // stride), maps) + self.score[level](maps)
+        return fitted(_enlarged(y, stride), x)
+
+
+def _enlarged(scores: Tensor, factor: int) -> Tensor:
+    """Linear interpolation by a whole factor, so that a part of a picture gives the same as the whole."""
+    if factor == 1:
+        return scores
+    return F.interpolate(scores, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
 def build(request: Request) -> Backbone:
-    """A row of `SPECS` at the sizes asked for; any picture fits."""
+    """A row of `SPECS` at the sizes asked for, which any picture fits, or scores on the backbone asked for.
+
+    Raises:
+        ShapeError: a size that the backbone cannot take.
+    """
+    if request.name == "fcn":
+        return FCNBackbone(request)
     return FCN(SPECS[request.name], request)

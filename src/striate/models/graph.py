@@ -28,7 +28,6 @@ class GraphNet(Backbone, ABC):
     laplacian: Tensor
 
     def _prepare(self, request: Request) -> None:
-        """What a constructor does first: a ring of nodes until `set_graph` gives the graph."""
         self.input_shape = (request.in_channels, *request.size)
         graph = laplacian(ring(request.size[1]))
         self.register_buffer("laplacian", graph.to(torch.empty(0).device))

@@ -111,7 +111,9 @@ def lecun(net: nn.Module, generator: torch.Generator) -> None:
             _fill(layer.bias, Tensor.zero_)
 
 
-Weighted = nn.modules.conv._ConvNd | nn.Linear  # pyright: ignore[reportPrivateUsage]
+Conv = nn.Conv1d | nn.Conv2d | nn.Conv3d
+Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
+Weighted = Conv | Transposed | nn.Linear
 
 
 def _weighted(net: nn.Module) -> "list[Weighted]":

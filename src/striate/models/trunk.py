@@ -110,7 +110,6 @@ def _net(name: str, request: Request) -> Backbone:
 
 
 def _needed(net: Backbone, levels: Sequence[int]) -> set[str]:
-    """Names of the parameters that some of the maps are computed from."""
     with torch.enable_grad():
         maps = net.eval().features(torch.empty(1, *net.input_shape, device="meta"))
         torch.stack([maps[level].sum() for level in levels]).sum().backward()

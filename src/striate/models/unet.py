@@ -3,6 +3,10 @@
 B batch, C channels, H W pixels, K classes. Ronneberger, Fischer and Brox 2015, arXiv 1505.04597, fig. 1.
 Where the figure leaves a choice the authors' released net decides: dropout closes the last two levels of
 the path down, an activation follows every up-convolution, and its maps stand before the copied ones.
+
+`UNetBackbone` puts a net of the catalogue in the place of the way down: every doubling has the backbone's map of the
+same stride beside it, where there is one. Batch normalisation, and half as many maps at each finer stride down to
+16, are ours.
 """
 
 from dataclasses import dataclass
@@ -14,9 +18,13 @@ from striate.errors import ShapeError
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
 from striate.models.facts import Request
+from striate.models.trunk import OnBackbone, fitted, strides_below
 from striate.ops.padding import crop
 
 WIDTHS = (64, 128, 256, 512, 1024)
+FINEST = 16  # on a backbone: maps at the size of the picture
+WIDEST = 256
+COARSEST = 32  # stride of the coarsest maps of a backbone that are read
 SMALLEST = 4  # side of the coarsest maps from which one pixel is left on the way up
 
 
@@ -121,6 +129,59 @@ class UNet(Backbone):
         return self.score(x)
 
 
+class Rise(nn.Module):
+    """A 2x2 up-convolution, maps of the way down beside it if there are any, two 3x3 convolutions."""
+
+    def __init__(self, inputs: int, beside: int, width: int, *, norm: bool) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(inputs, width, 2, stride=2)
+        self.relu = nn.ReLU(inplace=True)
+        self.convs = Double(width + beside, width, padded=True, norm=norm)
+
+    def forward(self, x: Tensor, beside: Tensor | None) -> Tensor:
+        """Coarse maps [B, inputs, h, w] and finer ones [B, beside, H, W] to [B, width, H, W]."""
+        x = self.relu(self.up(x))
+        if beside is not None:
+            x = torch.cat((fitted(x, beside), beside), 1)
+        return self.convs(x)
+
+
+class UNetBackbone(OnBackbone):
+    """A backbone, doublings back to the size of the picture, a 1x1 convolution to the classes."""
+
+    head = "score"
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request, strides_below(request, COARSEST))
+        norm = request.flag("batch_norm") if "batch_norm" in request.options else True
+        beside = dict(zip(self.strides[:-1], self.widths, strict=False))
+        # The map that each doubling has beside it, counted from the finest; -1 is none.
+        self.places: list[int] = []
+        self.up = nn.ModuleList()
+        inputs, stride = self.widths[-1], self.strides[-1] // 2
+        while stride:
+            width = request.scaled(min(WIDEST, FINEST * stride))
+            self.up.append(Rise(inputs, beside.get(stride, 0), width, norm=norm))
+            self.places.append(self.strides.index(stride) if stride in beside else -1)
+            inputs, stride = width, stride // 2
+        self.drop = dropout(request.number("drop_rate"))
+        self.score = nn.Conv2d(inputs, request.num_classes, 1)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """The backbone as its family does, the way up He's."""
+        self.backbone.initialise(generator)
+        init.he_inputs(self.up, generator)
+        init.he_inputs(self.score, generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pictures [B, C, H, W] of any size the backbone takes to logits [B, K, H, W]."""
+        maps = self.features(x)
+        y = self.drop(maps[-1])
+        for up, place in zip(self.up, self.places, strict=True):
+            y = up(y, maps[place] if place >= 0 else None)
+        return self.score(fitted(y, x))
+
+
 def build(request: Request) -> Backbone:
     """A row of `SPECS` at the sizes asked for, or the way up on the backbone asked for.
 
@@ -129,9 +190,7 @@ def build(request: Request) -> Backbone:
             the backbone cannot take.
     """
     if request.word("backbone") != "own":
-        from striate.models import unet_backbone  # built of the parts of this one
-
-        return unet_backbone.build(request)
+        return UNetBackbone(request)
     spec = SPECS[request.name]
     if not spec.padded:
         _check_sides(request.name, request.size)
@@ -151,7 +210,6 @@ def _check_sides(name: str, size: tuple[int, ...]) -> None:
 
 
 def _nearest_sides(side: int) -> tuple[int, ...]:
-    """The side itself where it fits, else the next smaller and the next larger that do."""
     coarsest, rest = divmod(side - 124, 16)
     near = (coarsest,) if rest == 0 else (coarsest, coarsest + 1)
     return tuple(sorted({16 * max(n, SMALLEST) + 124 for n in near}))

@@ -3,6 +3,8 @@
 B batch, C channels, H W pixels, n boxes a cell, K classes. Redmon, Divvala, Girshick and Farhadi 2016,
 arXiv 1506.02640, fig. 3. The figure prints the maps before the last convolutions of a size: 56x56x256 and
 28x28x512 where its layers end with 512 and 1024.
+
+`YoloGrid` has no linear layers: two convolutions on the maps of any backbone, whose grid is whatever these are.
 """
 
 from abc import ABC
@@ -16,9 +18,11 @@ from striate.errors import ArgumentError, ShapeError
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
 from striate.models.facts import Request
+from striate.models.trunk import cut
 
 STRIDE = 64  # pixels of a cell
 SLOPE = 0.1  # of the leaky ReLU, equation 2
+WIDTH = 512  # maps of the 3x3 convolution of `YoloGrid`
 
 
 class Detector(Backbone, ABC):
@@ -173,13 +177,48 @@ class Yolo(Detector):
         return self.fc(self.drop(x)).unflatten(1, (-1, *self.grid))
 
 
+class YoloGrid(Detector):
+    """A backbone up to the maps of one stride, a 3x3 convolution, a 1x1 convolution to boxes and classes."""
+
+    head = "score"
+
+    def __init__(self, backbone: Backbone, request: Request) -> None:
+        super().__init__()
+        self.input_shape = (request.in_channels, *request.size)
+        self.boxes = boxes_of(request)
+        self.widths, self.strides = backbone.widths, backbone.strides
+        self.stem = f"backbone.{backbone.stem}"
+        self.backbone, self.backbone_name = backbone, request.word("backbone")
+        width = request.scaled(WIDTH)
+        self.neck = conv(self.widths[-1], width, 3, norm=True)
+        self.drop = dropout(request.number("drop_rate"))
+        self.score = nn.Conv2d(width, self.channels(request.num_classes), 1)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """The backbone as its family does, the head He's."""
+        self.backbone.initialise(generator)
+        init.he_inputs(self.neck, generator)
+        init.he_inputs(self.score, generator)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Those of the backbone down to the maps that the head reads."""
+        return self.backbone.features(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pictures [B, C, H, W] to [B, 5 n + K, H / stride, W / stride]; see `Detector`."""
+        return self.score(self.drop(self.neck(self.features(x)[-1])))
+
+
 def build(request: Request) -> Backbone:
-    """A row of `SPECS` at the sizes asked for.
+    """A row of `SPECS` at the sizes asked for, or a head on the backbone asked for.
 
     Raises:
-        ArgumentError: more than one number of boxes.
-        ShapeError: a side that is no multiple of 64.
+        ArgumentError: more than one number of boxes, or a backbone without maps of the stride.
+        ShapeError: a side that is no multiple of 64, or a size that the backbone cannot take.
     """
+    if request.name == "yolo_grid":
+        backbone, _ = cut(request, [int(request.word("stride"))])
+        return YoloGrid(backbone, request)
     if any(side % STRIDE for side in request.size):
         height, width = request.size
         near = " and ".join(_near(side) for side in dict.fromkeys(request.size) if side % STRIDE)

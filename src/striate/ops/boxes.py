@@ -291,7 +291,6 @@ def _area(corner: Tensor, opposite: Tensor) -> Tensor:
 
 
 def _shared(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Areas of intersection and union."""
     # Coordinate by coordinate: what all pairs of boxes need then lies one after the other in memory.
     left, top, right, bottom = a.movedim(-1, 0).contiguous().unbind()
     left2, top2, right2, bottom2 = b.movedim(-1, 0).contiguous().unbind()

@@ -137,7 +137,6 @@ def bias(bias: Tensor | None, size: Sequence[int], x: Tensor, who: str) -> None:
 
 
 def _is_cast(x: Tensor) -> bool:
-    """Whether PyTorch brings tensors to one type by itself."""
     return x.device.type != "meta" and torch.is_autocast_enabled(x.device.type)
 
 

@@ -159,7 +159,7 @@ def tabled_conv(
 
     Raises:
         ShapeError: sizes that do not fit together.
-        ArgumentError: a table with a map that is not there or is checks.named twice, a setting out of range.
+        ArgumentError: a table with a map that is not there or is named twice, a setting out of range.
     """
     checks.space(x, "tabled_conv")
     checks.weight(weight, x, "tabled_conv")
@@ -189,7 +189,7 @@ def table_places(table: Sequence[Sequence[int]], channels: int) -> list[int]:
     """Of every connection: its place in the dense weight, outputs by inputs, row by row.
 
     Raises:
-        ArgumentError: a map that is not there or is checks.named twice.
+        ArgumentError: a map that is not there or is named twice.
     """
     with checks.named("tabled_conv"):
         check_table(table, channels)

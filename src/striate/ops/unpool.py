@@ -89,7 +89,6 @@ def max_unpool(
 
 
 def _unpooled(x: Tensor, kernel_size: Ints, stride: Ints, padding: Padding) -> tuple[int, ...]:
-    """Least size that the pooling takes to that of `x`."""
     rank = x.ndim - 2
     kernel, step = per_axis(kernel_size, rank, "kernel_size"), per_axis(stride, rank, "stride")
     if isinstance(padding, str) and padding != "valid":

@@ -1,9 +1,8 @@
 """How a net is executed here: device, memory layout, precision, compiled; chosen by measuring, not by belief."""
 
-from striate.plan.choosing import Learn, choose, timed
-from striate.plan.faults import crashing_layer
-from striate.plan.form import LAYOUTS, PRECISIONS, Plan, device, explicit
-from striate.plan.pages import kept_pages
+from striate.plan.choosing import Learn, choose, crashing_layer, timed
+from striate.plan.malloc import kept_pages
+from striate.plan.plan import LAYOUTS, PRECISIONS, Plan, device, explicit
 from striate.plan.speed import learning_speed
 
 __all__ = [

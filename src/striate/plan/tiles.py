@@ -234,7 +234,6 @@ def answer(read: Read, size: tuple[int, int], tiling: Tiling, rows: Span, column
 
 
 def _extended(axis: Axis, sides: Sides, n: int) -> tuple[int, int]:
-    """First and last place of the whole extended picture."""
     return -axis.lost[0], sides.fitting(n + sum(axis.lost)) - axis.lost[0]
 
 
@@ -319,7 +318,6 @@ def _ramp(span: Span, n: int, among: list[Span], like: Tensor) -> Tensor:
 
 
 def _cut(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Rows and columns of pictures [B, C, H, W]; those in one piece are not copied."""
     return _taken(_taken(x, 2, rows), 3, columns)
 
 

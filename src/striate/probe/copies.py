@@ -82,12 +82,12 @@ def saved_bytes(net: nn.Module, inputs: Inputs | Sequence[Tensor], *, device: st
         UsageError: the net does not run there.
     """
     twin = copied(net, device).train()
-    own = {_memory(t) for t in [*twin.parameters(), *twin.buffers()]}
+    own = {storage_id(t) for t in [*twin.parameters(), *twin.buffers()]}
     kept: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        if _memory(tensor) not in own:
-            kept.setdefault(_memory(tensor), tensor)
+        if storage_id(tensor) not in own:
+            kept.setdefault(storage_id(tensor), tensor)
         return tensor
 
     fed = as_inputs(inputs).mapped(lambda t: t.to(device).contiguous())
@@ -107,9 +107,12 @@ def saved_bytes(net: nn.Module, inputs: Inputs | Sequence[Tensor], *, device: st
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
 
-def _memory(tensor: Tensor) -> int:
-    # Storages of meta tensors all lie at address 0; only this tells them apart.
-    return tensor.untyped_storage()._cdata  # pyright: ignore[reportPrivateUsage]
+def storage_id(tensor: Tensor) -> int:
+    """A number for the memory that a tensor, or a view of it, lies in, as long as it is there.
+
+    Addresses do not tell: those of meta tensors are all 0. PyTorch gives the same object for the same memory.
+    """
+    return id(tensor.untyped_storage())
 
 
 def settled(net: nn.Module, inputs: Inputs | Sequence[Tensor]) -> nn.Module:
@@ -139,7 +142,6 @@ def lazy(net: nn.Module) -> bool:
 
 
 def _by_parts(net: nn.Module, memo: dict[int, object]) -> nn.Module:
-    """Every module made anew, its attributes copied one by one where they can be."""
     modules = list(net.modules())
     for module in modules:
         memo[id(module)] = object.__new__(type(module))
@@ -177,7 +179,7 @@ def _move_scripted(module: ScriptModule, device: str) -> None:
     """Its copy ignores the memo, and `to` refuses to take it to the meta device."""
     own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
     for name, tensor in own:
-        module._c.setattr(name, _moved(tensor, device))  # pyright: ignore[reportPrivateUsage]
+        setattr(module, name, _moved(tensor, device))
 
 
 def _drop_hooks_of_callers(hooks: dict[int, Callable[..., object]]) -> None:

@@ -6,6 +6,7 @@ stands for, and an arc for each way beside the first. Connections that leap over
 are arcs from box to box.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from math import prod
@@ -17,7 +18,8 @@ from striate.errors import ShapeError
 from striate.probe import Call, trace
 from striate.probe.calls import Trace, Value
 from striate.report import Result, text_table
-from striate.see import boxes, words
+from striate.see import architecture_svg as drawing
+from striate.text import times
 
 JOINS = {"add": "add", "cat": "cat", "concat": "cat", "lerp": "gate", "max_unpool2d": "indices"}
 MOST = 24  # stages drawn one by one
@@ -76,30 +78,30 @@ class Architecture(Result):
     def as_text(self) -> str:
         """A line a stage."""
         rows = [
-            [i, boxes.times(stage.shape), stage.layers, stage.label, _joined(stage)]
+            [i, times(stage.shape), stage.layers, stage.label, _joined(stage)]
             for i, stage in enumerate(self.stages)
         ]
         return f"{self.net}\n" + text_table(["stage", "maps", "layers", "made by", "ways"], rows)
 
     def as_svg(self) -> str:
         """The picture: one file that needs nothing else, in light and dark."""
-        return boxes.draw(
+        return drawing.draw(
             self.net,
             [
-                boxes.Box(stage.shape, stage.label, self._arcs(index))
+                drawing.Box(stage.shape, stage.label, self._arcs(index))
                 for index, stage in enumerate(self.stages)
             ],
         )
 
-    def _arcs(self, index: int) -> tuple[boxes.Arc, ...]:
+    def _arcs(self, index: int) -> tuple[drawing.Arc, ...]:
         stage = self.stages[index]
         if stage.skips:
-            return tuple(boxes.Arc(i, _carried(self.stages[i], stage)) for i in stage.skips)
+            return tuple(drawing.Arc(i, _carried(self.stages[i], stage)) for i in stage.skips)
         if stage.join is None:
             return ()
         beside = min(stage.join.ways, 5) - 1  # more would be a blot; the words above say how many
         return tuple(
-            boxes.Arc(index - 1, str(stage.join) if way == beside else "", way)
+            drawing.Arc(index - 1, str(stage.join) if way == beside else "", way)
             for way in range(1, beside + 1)
         )
 
@@ -127,7 +129,6 @@ def architecture(
 
 
 def _joined(stage: Stage) -> str:
-    """The last column of the text."""
     if stage.join is None:
         return ""
     return str(stage.join) + "".join(f" with stage {i}" for i in stage.skips)
@@ -169,23 +170,21 @@ def _stages(run: Trace) -> list[Stage]:
 
 
 def _stage(segment: Sequence[Call], skips: tuple[int, ...]) -> Stage:
-    weighted = sum(words.is_weighted(call) for call in segment)
+    weighted = sum(_is_weighted(call) for call in segment)
     joins = [join for call in segment if (join := _join(call))] if weighted or skips else []
     alike = [join for join in joins if join.kind == joins[-1].kind]
     found = replace(joins[-1], times=len(alike)) if joins else None
     shape = segment[-1].outputs[0].shape[1:]
-    return Stage(shape, words.label(segment), weighted, skips, found)
+    return Stage(shape, _label(segment), weighted, skips, found)
 
 
 def _join(call: Call) -> Join | None:
-    """What a call joins; a product joins nothing, it gates."""
     kind = JOINS.get(call.op.rstrip("_"))
     ways = len({value.index for value in call.inputs if value.live})
     return Join(kind, ways) if kind and ways > 1 else None
 
 
 def _both(a: Join | None, b: Join | None) -> Join | None:
-    """The joins of two stages that are drawn as one."""
     if a is None or b is None:
         return a or b
     return Join(a.kind, max(a.ways, b.ways), a.times + b.times)
@@ -212,7 +211,6 @@ def _merged(stages: Sequence[Stage]) -> list[Stage]:
 
 
 def _needed(run: Trace) -> list[Call]:
-    """The calls that the answer depends on, in order."""
     wanted = {value.index for value in run.outputs}
     kept: list[Call] = []
     for call in reversed(run.calls):
@@ -279,7 +277,6 @@ def _per_item(run: Trace, call: Call) -> bool:
 
 
 def _extend(stages: list[Stage], new: Stage) -> None:
-    """Add a stage, or count its layers to the last one if the maps keep their shape; a block is a stage."""
     last = stages[-1]
     block = new.join is not None and new.layers > 0
     begins = new.layers and (last.layers == 0 or last.join is not None)
@@ -295,5 +292,68 @@ def _again(last: Stage, new: Stage) -> str:
     if not new.layers:
         return last.label
     base, total = last.label.partition(" x")[0], last.layers + new.layers
-    same = words.kernel_of(base) == words.kernel_of(new.label.partition(" x")[0])
+    same = _kernel_of(base) == _kernel_of(new.label.partition(" x")[0])
     return f"{base} x{total}" if same else f"{total} layers"
+
+
+WEIGHTED = (
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear", "bmm",
+)  # fmt: skip
+
+
+def _is_weighted(call: Call) -> bool:
+    return call.op in WEIGHTED and bool(call.params)
+
+
+def _kernel_of(words: str) -> str:
+    return words.split(" /", maxsplit=1)[0]
+
+
+def _label(segment: Sequence[Call]) -> str:
+    """What made the last value of a segment of calls."""
+    weighted = [call for call in segment if _is_weighted(call)]
+    if len(weighted) == 1:
+        return _named(weighted[0])
+    if weighted:
+        names = {_kernel_of(_named(call)) for call in weighted}
+        return f"{names.pop()} x{len(weighted)}" if len(names) == 1 else f"{len(weighted)} layers"
+    pools = [call for call in segment if "pool" in call.op and "unpool" not in call.op]
+    if pools:
+        return _pooling(pools[-1])
+    if any(call.op in ("mean", "sum") and _over_maps(call) for call in segment):
+        return "global average"
+    first, last = segment[0].inputs, segment[-1].outputs[0]
+    if first and first[0].count == last.count:
+        return "flatten" if len(last.shape) == 2 else "reshape"
+    return re.sub("[123]d$", "", segment[-1].op.rstrip("_")).replace("_", " ")
+
+
+def _over_maps(call: Call) -> bool:
+    before = call.inputs[0].shape
+    return len(before) > (2 if call.op == "mean" else 3) and call.outputs[0].count == prod(
+        before[:2]
+    )
+
+
+def _named(call: Call) -> str:
+    if call.op in ("linear", "bmm"):
+        return "linear"
+    weight = next(value for value in call.inputs if value.params)
+    kind = "up-conv" if "transpose" in call.op else "conv"
+    words = f"{kind} {times(weight.shape[2:])}"
+    stride = _first(call.arg("stride", 1))
+    return f"{words} /{stride}" if stride > 1 and kind == "conv" else words
+
+
+def _pooling(call: Call) -> str:
+    kind = call.op.replace("_with_indices", "").rstrip("0123456789d").replace("_", " ").strip()
+    if call.op.startswith("adaptive"):
+        return kind.replace("adaptive avg pool", "global average").replace("adaptive ", "global ")
+    kernel = _first(call.arg("kernel_size", 0))
+    stride = _first(call.arg("stride") or kernel)
+    return f"{kind} {kernel}x{kernel} /{stride}"
+
+
+def _first(value: object) -> int:
+    item = value[0] if isinstance(value, Sequence) and value else value
+    return item if isinstance(item, int) else 1

@@ -17,6 +17,7 @@ from striate.errors import ArgumentError, ShapeError
 from striate.probe import as_eval, watch
 from striate.report import Result, text_table
 from striate.see import paint
+from striate.text import times
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -92,7 +93,7 @@ class Maps(Result):
             [
                 f["path"],
                 f["op"],
-                "x".join(map(str, f["shape"])),
+                times(f["shape"]),
                 f"{f['min']:.3f}",
                 f"{f['max']:.3f}",
             ]

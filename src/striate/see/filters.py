@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.report import Result, text_table
 from striate.see import paint
+from striate.text import times
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -80,7 +81,7 @@ class Kernels(Result):
 
     def as_text(self) -> str:
         """One row a kernel: its range, mean and length."""
-        size = "x".join(str(n) for n in self.shape[1:])
+        size = times(self.shape[1:])
         shown = f"{len(self.weights)} of {self.shape[0]} kernels of {size}"
         head = f"{self.path or 'the net'}: {self.op}, {shown}"
         rows = [

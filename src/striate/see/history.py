@@ -4,7 +4,6 @@ Accuracies are published ones: the winners of ILSVRC as in the course's chart "R
 ImageNet top-1 of torchvision 0.29's weights (one crop). Depth, parameters and multiply-adds are counted.
 """
 
-import html
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import cos, hypot, log10, radians, sin, sqrt
@@ -12,11 +11,12 @@ from typing import Any
 
 import torch
 
+from striate import svg
 from striate.models.catalog import build, entry
 from striate.probe import trace
 from striate.probe.calls import Trace
 from striate.report import Result, text_table
-from striate.see.words import WEIGHTED
+from striate.see.architecture import WEIGHTED
 
 # year, winner, top-5 error in percent, net of the catalogue that shows its depth
 WINNERS = (
@@ -57,11 +57,9 @@ FLOOR, WIDTH = 345, 790
 LETTER, HEIGHT = 5.9, 10  # pixels of a name: of a letter, and of its line
 GAPS, TURNS = (2, 9, 16, 24, 34, 46, 60), (0, 180, 90, 270, 45, 315, 135, 225)
 STYLE = (
-    "text{font:11px system-ui,sans-serif;fill:var(--ink)}.t{font-weight:600;font-size:13px}.s{fill:var(--soft);font-size:10px}"
-    ".bar{fill:var(--bar)}.deep{fill:none;stroke:var(--arc);stroke-width:2}.dot{fill:var(--arc)}.ring{fill:var(--bar);fill-opacity:.45;stroke:var(--edge)}"
-    "line{stroke:var(--soft);stroke-width:.5;stroke-dasharray:2 3}.to{fill:none;stroke:var(--soft);stroke-width:.6}"
-    "svg{--ink:#1b2430;--soft:#5a6573;--bar:#7fa8d6;--edge:#39597d;--arc:#c2561a}"
-    "@media(prefers-color-scheme:dark){svg{--ink:#e8edf3;--soft:#a3afbd;--bar:#48719f;--edge:#8fb3da;--arc:#f0965a}}"
+    ".drawing .bar{fill:var(--right)}.drawing .deep{fill:none;stroke:var(--wrong);stroke-width:2}"
+    ".drawing .dot{fill:var(--wrong)}.drawing .ring{fill:var(--right);fill-opacity:.3;stroke:var(--held)}"
+    ".drawing line{stroke:var(--soft);stroke-width:.5;stroke-dasharray:2 3}.drawing .to{stroke-width:.6;stroke-dasharray:none}"
 )
 
 
@@ -107,10 +105,21 @@ class Depths(Result):
         for i, winner in enumerate(self.winners):
             x, height = 40 + 84 * i, 6.4 * winner.top5_error
             bars.append(
-                f'<rect class="bar" x="{x}" y="{FLOOR - height:.1f}" width="44" height="{height:.1f}" rx="2"/>'
-                + _text(x + 22, FLOOR - 4 - height, f"{winner.top5_error:g} %")
-                + _text(x + 22, FLOOR + 16, winner.name)
-                + _text(x + 22, FLOOR + 30, str(winner.year), "s")
+                svg.tag(
+                    "rect",
+                    "",
+                    {
+                        "class": "bar",
+                        "x": x,
+                        "y": FLOOR - height,
+                        "width": 44,
+                        "height": height,
+                        "rx": 2,
+                    },
+                )
+                + svg.text(f"{winner.top5_error:g} %", x + 22, FLOOR - 4 - height, "mid")
+                + svg.text(winner.name, x + 22, FLOOR + 16, "mid")
+                + svg.text(str(winner.year), x + 22, FLOOR + 30, "mid soft")
             )
             if winner.layers:
                 points.append((x + 22, 145 - 0.55 * winner.layers))
@@ -118,14 +127,15 @@ class Depths(Result):
         labels = [w.layers for w in self.winners if w.layers]
         below = [16] * (len(labels) - 1) + [-9]  # the line comes to the last from below
         dots = "".join(
-            f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>'
-            + _text(x, y + off, f"{layers} layers", "s")
+            svg.tag("circle", "", {"class": "dot", "cx": x, "cy": y, "r": 3.5})
+            + svg.text(f"{layers} layers", x, y + off, "mid soft")
             for (x, y), layers, off in zip(points, labels, below, strict=True)
         )
         title = "Top-5 error of the ImageNet winners, and the layers of their nets"
-        return _svg(title, 40 + 84 * len(self.winners) + 20, FLOOR + 45, [
-            *bars, f'<polyline class="deep" points="{line}"/>', dots,
-        ])  # fmt: skip
+        line = svg.tag("polyline", "", {"class": "deep", "points": line})
+        return _drawn(
+            title, 40 + 84 * len(self.winners) + 20, FLOOR + 45, "".join(bars) + line + dots
+        )
 
     def _repr_html_(self) -> str:
         return self.as_svg()
@@ -162,16 +172,17 @@ class Costs(Result):
     def as_svg(self) -> str:
         """A disc a net: its area is its parameters."""
         parts = [_grid(52 + i * 60, f"{65 + (5 - i) * 5 - 10} %") for i in range(6)]
-        parts += [_text(_x(macs * 1e9), 395, f"{macs:g} G", "s") for macs in (0.3, 1, 3, 10, 20)]
+        parts += [
+            svg.text(f"{macs:g} G", _x(macs * 1e9), 395, "mid soft") for macs in (0.3, 1, 3, 10, 20)
+        ]
         discs = [
             (_x(net.macs), _y(net.top1), 2.2 * sqrt(net.params / 1e6), net)
             for net in sorted(self.nets, key=lambda net: -net.params)
         ]
         for x, y, radius, net in discs:
             words = f"{net.name}: {net.top1:.1f} %, {net.macs / 1e9:.2f} G MACs, {net.params / 1e6:.1f} M parameters"
-            parts.append(
-                f'<circle class="ring" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"><title>{html.escape(words)}</title></circle>'
-            )
+            ring = {"class": "ring", "cx": x, "cy": y, "r": radius}
+            parts.append(svg.tag("circle", svg.tip(words), ring))
         round_ones = [disc[:3] for disc in discs]
         placed: list[Box] = []
         for x, y, radius, net in discs:
@@ -179,12 +190,13 @@ class Costs(Result):
             placed.append(box)
             if start is not None:
                 (fx, fy), (tx, ty) = start, _nearest(box, *start)
-                parts.append(f'<path class="to" d="M{fx:.1f} {fy:.1f}L{tx:.1f} {ty:.1f}"/>')
-            parts.append(_text((box[0] + box[2]) / 2, box[3] - 2, net.name, "s"))
-        parts.append(
-            _text(380, 412, "multiply-adds of one picture; area of a disc: parameters", "s")
-        )
-        return _svg("Top-1 accuracy, multiply-adds and parameters", WIDTH, 424, parts)
+                parts.append(
+                    svg.tag("line", "", {"class": "to", "x1": fx, "y1": fy, "x2": tx, "y2": ty})
+                )
+            parts.append(svg.text(net.name, (box[0] + box[2]) / 2, box[3] - 2, "mid soft"))
+        below = "multiply-adds of one picture; area of a disc: parameters"
+        parts.append(svg.text(below, 380, 412, "mid soft"))
+        return _drawn("Top-1 accuracy, multiply-adds and parameters", WIDTH, 424, "".join(parts))
 
     def _repr_html_(self) -> str:
         return self.as_svg()
@@ -230,7 +242,6 @@ def _spot(
 
 
 def _nearest(box: Box, x: float, y: float) -> tuple[float, float]:
-    """The place in a box that lies nearest to a point."""
     return min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3])
 
 
@@ -257,17 +268,9 @@ def _y(top1: float) -> float:
 
 
 def _grid(y: float, words: str) -> str:
-    return f'<line x1="48" x2="740" y1="{y}" y2="{y}"/>' + _text(40, y + 4, words, "s", "end")
+    line = svg.tag("line", "", {"x1": 48, "x2": 740, "y1": y, "y2": y})
+    return line + svg.text(words, 40, y + 4, "end soft")
 
 
-def _text(x: float, y: float, words: str, kind: str = "", anchor: str = "middle") -> str:
-    css = f' class="{kind}"' if kind else ""
-    return f'<text{css} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{html.escape(words)}</text>'
-
-
-def _svg(title: str, width: int, height: int, parts: Sequence[str]) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img" '
-        f'aria-label="{html.escape(title)}"><style>{STYLE}</style><text class="t" x="12" y="22">{html.escape(title)}</text>'
-        f"{''.join(parts)}</svg>"
-    )
+def _drawn(title: str, width: int, height: int, content: str) -> str:
+    return svg.drawing(svg.text(title, 12, 22, "title") + content, width, height, title, STYLE)

@@ -3,7 +3,6 @@
 A layer whose weights still correlate with the first ones was taken over; one that does not was learned anew.
 """
 
-import html
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from striate import svg
 from striate.errors import ArgumentError
 from striate.report import Result, text_table
 
 ROW, LABEL, BAR = 18, 150, 300  # pixels of the drawing
+STYLE = ".drawing rect{fill:var(--held)}"
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,11 @@ class Movement(Result):
 
     def as_svg(self) -> str:
         """A bar a layer, full where it stayed where it was."""
-        rows = [self._bar(i, moved) for i, moved in enumerate(self.layers)]
         width, height = LABEL + BAR + 60, ROW * len(self.layers) + 24
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-            'role="img" aria-label="correlation of every layer with its first weights">'
-            "<style>text{font:11px sans-serif;fill:currentColor}rect{fill:#2f6db3}</style>"
-            f'<text x="{LABEL}" y="12">correlation with the first weights</text>{"".join(rows)}</svg>'
-        )
+        head = svg.text("correlation with the first weights", LABEL, 12)
+        rows = [self._bar(i, moved) for i, moved in enumerate(self.layers)]
+        label = "correlation of every layer with its first weights"
+        return svg.drawing(head + "".join(rows), width, height, label, STYLE)
 
     def _repr_html_(self) -> str:
         return self.as_svg()
@@ -65,12 +63,10 @@ class Movement(Result):
         y = 20 + ROW * i
         length = BAR * max(0.0, moved.correlation)
         tip = f"{moved.layer}: correlation {moved.correlation:.4f}, distance {moved.distance:.4f}"
-        return (
-            f"<g><title>{html.escape(tip)}</title>"
-            f'<text x="{LABEL - 6}" y="{y + 12}" text-anchor="end">{html.escape(moved.layer[-24:])}</text>'
-            f'<rect x="{LABEL}" y="{y + 2}" width="{length:.1f}" height="{ROW - 5}"/>'
-            f'<text x="{LABEL + length + 5:.1f}" y="{y + 12}">{moved.correlation:.3f}</text></g>'
-        )
+        name = svg.text(moved.layer[-24:], LABEL - 6, y + 12, "end")
+        bar = svg.tag("rect", "", {"x": LABEL, "y": y + 2, "width": length, "height": ROW - 5})
+        value = svg.text(f"{moved.correlation:.3f}", LABEL + length + 5, y + 12)
+        return svg.tag("g", svg.tip(tip) + name + bar + value)
 
 
 def movement(

@@ -75,7 +75,6 @@ def spread(kernel: int, dilation: int = 1) -> int:
 
 
 def _spread(kernel: int, dilation: int) -> int:
-    """`spread` of what is checked already."""
     return (kernel - 1) * dilation + 1
 
 
@@ -181,7 +180,6 @@ def out_size(
 
 
 def _pair(padding: int | tuple[int, int]) -> tuple[int, int]:
-    """Cells before and after one axis."""
     one = is_whole(padding)
     before, after = per_axis((padding, padding) if one else padding, 2, "padding", least=0)
     return before, after

@@ -24,6 +24,7 @@ from striate.errors import ArgumentError, CheckpointError, nearest
 from striate.models import catalog, libraries
 from striate.models.backbone import Backbone, last_layer
 from striate.report import Result
+from striate.text import times
 from striate.weights import published
 from striate.weights.files import read
 
@@ -181,7 +182,6 @@ WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def _own(names: Iterable[str]) -> bool:
-    """Whether the tensors are of a net that stands on a backbone itself."""
     return any(BELOW in name for name in names)
 
 
@@ -326,7 +326,7 @@ def _near(name: str, others: list[str]) -> str:
 
 
 def _shape(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "1"
+    return times(tensor.shape)
 
 
 def adapted(kernels: Tensor, channels: int) -> Tensor:

@@ -45,6 +45,7 @@ def _marks(name: str) -> frozenset[object]:
         return frozenset()
     overloads = [getattr(packet, each) for each in packet.overloads()]
     tags = {tag for overload in overloads for tag in overload.tags}
+    # As in `probe.calls`, no public name: github.com/pytorch/pytorch, issue 65997 and pull request 72729.
     returns = [given for overload in overloads for given in overload._schema.returns]
     views = any(given.alias_info and not given.alias_info.is_write for given in returns)
     return frozenset([*tags, *([VIEW] if views else [])])

@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor
 
-from striate.measuring.operations.arguments import setting, tensor
+from striate.measuring.operations.arguments import tensor
 from striate.probe import Call, Recording, Value, tensors
 
 Mark = Literal["", "padding", "gap", "taken"]
@@ -121,11 +121,6 @@ class Step:
     def tensor(self, name: str) -> Value:
         """A tensor argument that has to be one (see `tensor`)."""
         return tensor(self.call, name)
-
-    def ints(self, name: str, axes: int, default: int) -> tuple[int, ...]:
-        """An argument that is one integer or one an axis."""
-        given = self.call.arg(name)
-        return tuple(setting(given, axis, default) for axis in range(axes))
 
 
 def gamma(n: int, unit: float) -> float:

@@ -23,7 +23,6 @@ from striate.shapes.index_maps import IndexMap
 
 
 def _dim(call: Call, rank: int, name: str = "dim", default: int = 0) -> int:
-    """One axis, counted from the left."""
     return whole(call, name, default) % rank
 
 
@@ -77,14 +76,12 @@ def _last_two(_call: Call, rank: int) -> Sequence[int]:
 
 
 def _expanded(call: Call, state: Following) -> Axes:
-    """Broadcast to a larger shape."""
     value, after = first(call), call.outputs[0].shape
     more = len(after) - len(value.shape)
     return state.each(value, lambda axis: broadcast(state, axis, more, after))
 
 
 def _broadcast(call: Call, state: Following) -> list[Axes]:
-    """Several tensors, each to the shape of all."""
     found: list[Axes] = []
     for value, out in zip(call.inputs, call.outputs, strict=True):
         by, after = len(out.shape) - len(value.shape), out.shape
@@ -98,7 +95,6 @@ def _broadcast(call: Call, state: Following) -> list[Axes]:
 
 
 def _sliced(state: Following, axis: Axis, dim: int, index: slice, shape: Sequence[int]) -> Axis:
-    """Cut along one axis of the tensor that the axis lies on."""
     n = shape[dim]
     if index == slice(None) or index.indices(n) == (0, n, 1):
         return axis
@@ -127,7 +123,6 @@ def _boolean(item: object) -> bool:
 
 
 def _indexed(call: Call, state: Following) -> Axes:
-    """`x[...]` with numbers, slices, None and at most one list of places."""
     value = first(call)
     index = index_of(call, len(value.shape))
     if index is None or _picks_freely(state, value, index):
@@ -143,7 +138,6 @@ def _picks_freely(state: Following, value: Value, index: Sequence[object]) -> bo
 
 
 def _picked(state: Following, axis: Axis, index: Sequence[object], shape: Sequence[int]) -> Axis:
-    """One axis after indexing: where its axes went, and what was cut off them."""
     was = new = 0
     places: dict[int, int] = {}
     for item in index:
@@ -196,7 +190,6 @@ def _one_of(state: Following, value: Value, dim: int, at: object) -> Axes:
 
 
 def _split(call: Call, state: Following) -> list[Axes]:
-    """Pieces along one axis, from the sizes that came out."""
     value = first(call)
     dim = _dim(call, len(value.shape))
     at, parts = 0, list[Axes]()
@@ -314,7 +307,6 @@ def _end_to_end(call: Call, state: Following) -> Axes:
 def _joined(
     state: Following, axes: Sequence[Axis | None], parts: Sequence[Value], dim: int
 ) -> Axis | None:
-    """All of one axis of the picture end to end, if it is along that axis that they are joined."""
     if not any(axis and axis.dim == dim for axis in axes):
         return None
     cells: list[Cells] = []

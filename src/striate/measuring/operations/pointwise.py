@@ -45,12 +45,10 @@ def _same(call: Call, state: Following) -> Axes:
 
 
 def _nothing(_call: Call, state: Following) -> Axes:
-    """A new tensor in the shape of another."""
     return (None,) * state.rank
 
 
 def _reduced(call: Call, state: Following) -> Axes:
-    """Summed, averaged or sorted out along some axes; all of them if none is named."""
     value = first(call)
     if isinstance(call.arg("other"), Value):  # the larger of two tensors, not of one
         return _cell_by_cell(call, state)
@@ -72,7 +70,6 @@ def _reduced(call: Call, state: Following) -> Axes:
 
 
 def _differences(call: Call, state: Following) -> Axes:
-    """`diff`: each cell and its next ones."""
     value, count = first(call), whole(call, "n", 1)
     dim = whole(call, "dim", -1) % len(value.shape)
     if call.arg("prepend") is not None or call.arg("append") is not None:
@@ -82,7 +79,6 @@ def _differences(call: Call, state: Following) -> Axes:
 
 
 def _mixed(call: Call, state: Following, over: Iterable[int]) -> Axes:
-    """Every cell reads all cells along some axes."""
     over = set(over)
     return state.each(first(call), lambda axis: state.mixed(axis, over))
 
@@ -101,7 +97,6 @@ def _along(default: int | None = None) -> Callable[[Call, Following], Axes]:
 
 
 def _normalised(call: Call, state: Following) -> Axes:
-    """Layer and RMS normalisation over the last axes."""
     rank, shape = len(first(call).shape), call.arg("normalized_shape", [])
     return _mixed(call, state, range(rank - len(cast("Sequence[int]", shape)), rank))
 
@@ -151,7 +146,6 @@ def explain_product(step: Step) -> Arithmetic:
 
 
 def _turned(step: Step) -> bool:
-    """Whether the operands stand the other way round, as in 1 - x."""
     name = getattr(step.recording.functions[step.index], "__name__", "")
     return name in ("__rsub__", "rsub")
 

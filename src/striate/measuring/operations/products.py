@@ -188,7 +188,6 @@ def _tensordot(call: Call, state: Following) -> Axes:
 
 
 def _placed(state: Following, value: Value, place: Sequence[int | None]) -> Axes:
-    """Summed over the axes without a place, the others at theirs."""
     gone = [dim for dim, to in enumerate(place) if to is None]
     return state.each(
         value, lambda axis: state.summed(axis, gone).moved(lambda dim: place[dim] or 0)

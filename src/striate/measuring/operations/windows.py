@@ -60,7 +60,6 @@ def biased(macs: Callable[[Call], int]) -> Callable[[Call], int]:
 
 
 def _axes(call: Call) -> int:
-    """Axes of space, which stand in the name."""
     return int(next(letter for letter in call.op if letter.isdigit()))
 
 
@@ -94,7 +93,6 @@ def _convolution(call: Call, axis: int, _n: int, _m: int) -> IndexMap:
 
 
 def _spread(call: Call, axis: int) -> tuple[int, int, int, int]:
-    """Kernel, stride, padding, dilation of a transposed convolution."""
     stride, dilation = (setting(call.arg(name), axis) for name in ("stride", "dilation"))
     return kernel_of(call)[axis], stride, setting(call.arg("padding", 0), axis), dilation
 
@@ -203,7 +201,6 @@ def _shuffled(call: Call, state: Following) -> Axes:
 
 
 def _patches(call: Call) -> list[tuple[int, int, int, int]]:
-    """Kernel, stride, padding and dilation of `unfold` and `fold`, one entry an axis."""
     numbers = [
         settings(call, name, 2, default)
         for name, default in (("kernel_size", 1), ("stride", 1), ("padding", 0), ("dilation", 1))
@@ -212,7 +209,6 @@ def _patches(call: Call) -> list[tuple[int, int, int, int]]:
 
 
 def _places(sides: Sequence[int], windows: Sequence[tuple[int, int, int, int]]) -> list[int]:
-    """How many places the window has along each axis of the maps."""
     return [
         out_size(n, kernel=k, stride=s, padding=p, dilation=d)
         for n, (k, s, p, d) in zip(sides, windows, strict=True)
@@ -326,7 +322,6 @@ def _read(step: Step, axes: int, mapping: Mapping) -> Windows:
 
 
 def _taps(windows: Windows) -> list[tuple[tuple[int, ...], tuple[int | None, ...]]]:
-    """Every cell of the kernel and the input cell it meets, the last axis fastest."""
     kernel = [range(len(cells)) for cells in windows]
     return list(zip(product(*kernel), product(*windows), strict=True))
 
@@ -349,7 +344,6 @@ def _products(
 def _term(
     plane: Tensor, cells: Sequence[int | None], factor: float, at: Place, nothing: float = 0.0
 ) -> Term:
-    """What one cell of a kernel reads of a map."""
     real = [cell for cell in cells if cell is not None]
     # Beyond the edge counts before lying between two inputs does.
     if len(real) < len(cells) and all(
@@ -426,7 +420,6 @@ def explain_adaptive_average(step: Step) -> Arithmetic:
 
 
 def _inside(step: Step, windows: Windows, reach: Sequence[int]) -> int:
-    """Cells of a window that lie in the input, or in so much padding."""
     sides = zip(windows, first(step.call).shape[-len(windows) :], reach, strict=True)
     return prod(
         sum(cell is not None and -p <= cell < n + p for cell in cells) for cells, n, p in sides

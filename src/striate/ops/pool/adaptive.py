@@ -142,7 +142,7 @@ def kmax_pool(x: Num[Tensor, "*axes"], *, k: int, dim: int = -1) -> Num[Tensor, 
 
 
 class _Taken(torch.autograd.Function):
-    """`x.gather` of places of which none is checks.named twice: the gradient is put there, not added up."""
+    """`x.gather` of places of which none is named twice: the gradient is put there, not added up."""
 
     generate_vmap_rule = True
 

@@ -102,7 +102,6 @@ def _averaged(x: Tensor, w: Window, ceil_mode: bool, count_include_pad: bool) ->
 
 
 def _lacking(x: Tensor, w: Window) -> bool:
-    """Whether PyTorch refuses this average over three axes."""
     narrow = x.dtype in (torch.float16, torch.bfloat16)
     large = any(k > n for k, n in zip(w.kernel, w.size, strict=True))
     return len(w.size) == 3 and (narrow or large)

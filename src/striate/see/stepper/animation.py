@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from striate.see.stepper import style
+from striate.see.stepper import drawing
 from striate.see.stepper.layout import INFINITY, MINUS, Box, Layout, Part
 from striate.see.stepper.steps import TIMES, Steps
 
@@ -24,7 +24,7 @@ def frames(steps: Steps) -> "list[Image]":
 
     layout = Layout(steps)
     size = round(layout.width), round(layout.height)
-    still = Image.new("RGB", size, style.LIGHT["paper"])
+    still = Image.new("RGB", size, drawing.LIGHT["paper"])
     _draw(ImageDraw.Draw(still), layout.still())
     made: list[Image.Image] = []
     for i in range(len(steps.steps)):
@@ -46,18 +46,18 @@ def write(steps: Steps, path: Path) -> None:
 def _draw(on: "ImageDraw", parts: Iterable[Part]) -> None:
     for part in parts:
         if isinstance(part, Box):
-            fill, edge, width = style.BOXES[part.kind]
+            fill, edge, width = drawing.BOXES[part.kind]
             ends = (part.x, part.y, part.x + part.width, part.y + part.height)
-            colour = None if fill == "none" else style.LIGHT[fill]
-            on.rounded_rectangle(ends, 3, colour, style.LIGHT[edge], round(width))
+            colour = None if fill == "none" else drawing.LIGHT[fill]
+            on.rounded_rectangle(ends, 3, colour, drawing.LIGHT[edge], round(width))
         else:
-            colour, size, bold = style.WORDS[part.kind]
+            colour, size, bold = drawing.WORDS[part.kind]
             place = (part.x, part.y)
             # Pillow's own letters have one weight; a thin outline stands for bold.
             on.text(
                 place,
                 part.text.translate(SPELLED),
-                style.LIGHT[colour],
+                drawing.LIGHT[colour],
                 _font(size),
                 ANCHORS[part.anchor],
                 stroke_width=0.35 if bold else 0,

@@ -108,9 +108,9 @@ class Steps(Result):
 
     def page(self) -> str:
         """A page with play, pause and step that needs nothing else."""
-        from striate.see.stepper import player
+        from striate.see.stepper import drawing
 
-        return player.page(self)
+        return drawing.page(self)
 
     def save(self, path: str | Path) -> Path:
         """Write an .svg with every step, an animated .gif, or an .html page.

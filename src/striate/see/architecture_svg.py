@@ -5,25 +5,26 @@ their height; what would be thinner than a line is drawn as a line. The straight
 first way through the net, arcs are the others.
 """
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from math import sqrt
+
+from striate import svg
+from striate.text import TIMES, times
 
 TALLEST, WIDEST = 150.0, 46.0  # pixels of the largest map and of the most channels
 SLANT = 0.32  # of the side, drawn backwards
 STEP = 30.0  # between boxes
 CELL = 74.0  # least room of a box with its words
 LETTER = 5.2  # of a label
+FACES = "--front:{};--top:{};--side:{}"  # of a box, three shades of one colour
 STYLE = (
-    "text{font:11px system-ui,sans-serif;fill:var(--ink)}.t{font-weight:600;font-size:13px}"
-    ".s{font-size:9.5px;fill:var(--soft)}.f{fill:var(--front)}.u{fill:var(--top)}.r{fill:var(--side)}"
-    ".l{fill:none;stroke:var(--soft)}#to path{fill:var(--soft);stroke:none}"
-    "path,line{stroke:var(--edge);stroke-width:.7;stroke-linejoin:round}.a{fill:none;stroke:var(--arc);stroke-width:1.4}"
-    "svg{--ink:#1b2430;--soft:#5a6573;--front:#cfe0f3;--top:#e6effa;--side:#a9c5e5;--edge:#39597d;--arc:#c2561a}"
-    "@media(prefers-color-scheme:dark){svg{--ink:#e8edf3;--soft:#a3afbd;--front:#2e4a6b;--top:#3d6089;--side:#223850;"
-    "--edge:#8fb3da;--arc:#f0965a}}"
+    f".drawing{{{FACES.format('#cfe0f3', '#e6effa', '#a9c5e5')}}}"
+    f"@media(prefers-color-scheme:dark){{.drawing{{{FACES.format('#2e4a6b', '#3d6089', '#223850')}}}}}"
+    ".drawing .f{fill:var(--front)}.drawing .u{fill:var(--top)}.drawing .r{fill:var(--side)}"
+    ".drawing path{stroke:var(--held);stroke-width:.7;stroke-linejoin:round}.drawing .l{fill:none;stroke:var(--soft)}"
+    ".drawing .a{fill:none;stroke:var(--wrong);stroke-width:1.4}.drawing #to path{fill:var(--soft);stroke:none}"
 )
 HEAD = (
     '<defs><marker id="to" viewBox="0 0 6 6" refX="5" refY="3" markerWidth="5" markerHeight="5" '
@@ -58,30 +59,17 @@ class _Placed:
     middle: float
 
 
-def times(shape: Sequence[int]) -> str:
-    """6x28x28.
-
-    >>> times((6, 28, 28))
-    '6x28x28'
-    """
-    return "x".join(map(str, shape)) or "1"
-
-
 def draw(title: str, stages: Sequence[Box]) -> str:
     """One SVG of all stages in a row."""
     placed, total = _place(stages)
     base = 64 + TALLEST * (1 + SLANT) + 22 * any(box.arcs for box in stages)
-    parts = [HEAD, f'<text class="t" x="12" y="22">{html.escape(title)}</text>']
+    parts = [HEAD, svg.text(title, 12, 22, "title")]
     parts += [_line(before, after, base) for before, after in pairwise(placed)]
     for box, at in zip(stages, placed, strict=True):
         parts.append(_box(box, at, base))
     for index, box in enumerate(stages):
         parts += [_arc(arc, placed[arc.source], placed[index], base) for arc in box.arcs]
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total:.0f} {base + 52:.0f}" '
-        f'width="{total:.0f}" role="img" aria-label="{html.escape(title)}">'
-        f"<style>{STYLE}</style>{''.join(parts)}</svg>"
-    )
+    return svg.drawing("".join(parts), round(total), round(base + 52), title, STYLE)
 
 
 def _place(stages: Sequence[Box]) -> tuple[list[_Placed], float]:
@@ -113,15 +101,15 @@ def _box(box: Box, at: _Placed, base: float) -> str:
     bottom = middle + at.height / 2 + at.slant / 2
     top, right = bottom - at.height, at.left + at.width
     back = f"l{at.slant:.1f} {-at.slant:.1f}"
-    words = " &#215; ".join(map(str, box.shape[1:])) if len(box.shape) > 1 else "units"
+    words = f" {TIMES} ".join(map(str, box.shape[1:])) if len(box.shape) > 1 else "units"
     return (
-        f"<g><title>{html.escape(f'{box.label}: {times(box.shape)}')}</title>"
+        f"<g>{svg.tip(f'{box.label}: {times(box.shape)}')}"
         f'<path class="f" d="M{at.left:.1f} {top:.1f}H{right:.1f}V{bottom:.1f}H{at.left:.1f}Z"/>'
         f'<path class="u" d="M{at.left:.1f} {top:.1f}{back}h{at.width:.1f}L{right:.1f} {top:.1f}Z"/>'
         f'<path class="r" d="M{right:.1f} {top:.1f}{back}v{at.height:.1f}L{right:.1f} {bottom:.1f}Z"/></g>'
-        f'<text x="{at.middle:.1f}" y="{base + 8:.1f}" text-anchor="middle">{box.shape[0] if box.shape else 1}</text>'
-        f'<text class="s" x="{at.middle:.1f}" y="{base + 21:.1f}" text-anchor="middle">{words}</text>'
-        f'<text class="s" x="{at.middle:.1f}" y="{base + 36:.1f}" text-anchor="middle">{html.escape(box.label)}</text>'
+        + svg.text(str(box.shape[0] if box.shape else 1), at.middle, base + 8, "mid")
+        + svg.text(words, at.middle, base + 21, "mid soft")
+        + svg.text(box.label, at.middle, base + 36, "mid soft")
     )
 
 
@@ -142,5 +130,5 @@ def _arc(arc: Arc, source: _Placed, target: _Placed, base: float) -> str:
     return (
         f'<path class="a" marker-end="url(#to)" d="M{x:.1f} {y:.1f}C{x:.1f} {peak:.1f} '
         f'{end:.1f} {peak:.1f} {end:.1f} {goal:.1f}"/>'
-        f'<text class="s" x="{(x + end) / 2:.1f}" y="{top:.1f}" text-anchor="middle">{html.escape(arc.label)}</text>'
+        + svg.text(arc.label, (x + end) / 2, top, "mid soft")
     )

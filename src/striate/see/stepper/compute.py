@@ -4,8 +4,8 @@ C input channels, O outputs, H W cells, K kernel. Along one axis only, H is 1.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -13,17 +13,96 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError, ShapeError, nearest
-from striate.see.stepper.axes import Axis, forward, transposed, worst
 from striate.see.stepper.steps import Plane, Step, Steps, Term
-from striate.shapes import Ints, in_group, in_size, per_axis
+from striate.shapes import Ints, in_group, in_size, out_size, per_axis, spread, transposed_size
+from striate.shapes.index_maps import FILLS, sliding
+from striate.text import times
 
+WORDS = ("zeros", *FILLS)
 OPS = ("convolution", "transposed", "max", "average")
 MOST_STEPS, MOST_CELLS = 400, 32  # that a picture can hold; cells an axis
 
 
-class _Slide(NamedTuple):
-    """How the window slides, one entry an axis of the two."""
+# One axis: a transposed convolution is drawn as the same sliding window over its input, spread by the stride, with the
+# kernel turned round: Dumoulin and Visin, arXiv 1603.07285, section 4.
 
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis.
+
+    Attributes:
+        sources: for every drawn cell the input cell it holds; None where it holds none.
+        marks: for every drawn cell "", "padding", or "gap" between inputs that are spread.
+        reads: for every output the drawn cell that each cell of the kernel meets.
+    """
+
+    sources: tuple[int | None, ...]
+    marks: tuple[str, ...]
+    reads: tuple[tuple[int, ...], ...]
+
+
+def forward(n: int, *, kernel: int, stride: int, pad: int, dilation: int, fill: str) -> Axis:
+    """The axis of a convolution or pooling.
+
+    Raises:
+        ArgumentError: an unknown fill.
+        ShapeError: the kernel does not fit, or there are too few cells to reflect or wrap round.
+    """
+    if fill not in WORDS:
+        raise ArgumentError(f"fill={fill!r}: unknown; {nearest(fill, WORDS)}")
+    most = {"reflect": n - 1, "circular": n}.get(fill, pad)
+    if pad > most:
+        raise ShapeError(f"pad={pad}: {fill} padding of {n} cells is at most {most}")
+    out = out_size(n, kernel=kernel, stride=stride, padding=pad, dilation=dilation)
+    cells = range(-pad, n + pad)
+    return Axis(
+        tuple(_source(cell, n, fill) for cell in cells),
+        tuple("" if 0 <= cell < n else "padding" for cell in cells),
+        tuple(sliding(kernel, stride, 0, dilation).at(y) for y in range(out)),
+    )
+
+
+def _source(cell: int, n: int, fill: str) -> int | None:
+    inside = 0 <= cell < n
+    return cell if inside else FILLS[fill](cell, n) if fill in FILLS else None
+
+
+def transposed(n: int, *, kernel: int, stride: int, pad: int, dilation: int, extra: int) -> Axis:
+    """The axis of a transposed convolution: output y meets the spread input at y + pad - k dilation.
+
+    Raises:
+        ShapeError: nothing is left after `pad` is cut off.
+    """
+    full = transposed_size(n, kernel=kernel, stride=stride, dilation=dilation, output_padding=extra)
+    out = full - 2 * pad  # may be nothing, which is told in words of its own
+    if out < 1:
+        raise ShapeError(f"pad={pad} cuts all of {out + 2 * pad} cells off; take a smaller one")
+    turned = sliding(kernel, 1, spread(kernel, dilation) - 1 - pad, dilation)
+    low = min(turned.at(0)[0], 0)
+    wide = (n - 1) * stride + 1
+    cells = range(low, max(wide, out + pad))
+    real = [0 <= cell < wide and cell % stride == 0 for cell in cells]
+    return Axis(
+        tuple(cell // stride if held else None for cell, held in zip(cells, real, strict=True)),
+        tuple(_mark(cell, wide, held=held) for cell, held in zip(cells, real, strict=True)),
+        tuple(tuple(cell - low for cell in reversed(turned.at(y))) for y in range(out)),
+    )
+
+
+def _mark(cell: int, wide: int, *, held: bool) -> str:
+    if held:
+        return ""
+    return "gap" if 0 <= cell < wide else "padding"
+
+
+def worst(marks: Iterable[str]) -> str:
+    """The mark of a cell from those of its rows and columns: padding hides a gap."""
+    found = set(marks)
+    return next((mark for mark in ("padding", "gap") if mark in found), "")
+
+
+class _Slide(NamedTuple):
     kernel: tuple[int, ...]
     stride: tuple[int, ...]
     pad: tuple[int, ...]
@@ -93,7 +172,6 @@ def convolution(  # noqa: PLR0913 - every option of the operation
 
 
 def _input(x: Tensor | Sequence[int], groups: int) -> tuple[Tensor, bool]:
-    """The input [C, H, W] in float64, and whether it has one axis only."""
     if isinstance(x, Tensor):
         if x.ndim not in (2, 3):
             raise ShapeError(f"x: got shape {tuple(x.shape)}, expected (channels, height, width)")
@@ -137,7 +215,6 @@ def _whole(size: Sequence[int], low: int, high: int, *, seed: int) -> Tensor:
 
 
 def _two(value: Ints, name: str, *, flat: bool, neutral: int = 1) -> tuple[int, ...]:
-    """One entry for each of two axes; of one axis alone the other stays as it is."""
     if not flat:
         return per_axis(value, 2, name, least=neutral)
     return (neutral, *per_axis(value, 1, name, least=neutral))
@@ -183,7 +260,6 @@ def _drawn(plane: Plane, rows: Axis, columns: Axis, nothing: float) -> Plane:
 
 
 def _kernels(weight: Tensor, op: str, groups: int) -> list[list[Plane]]:
-    """Planes [O][C / groups] of K rows."""
     if op != "transposed":
         return weight.tolist()
     per_group = weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
@@ -191,16 +267,12 @@ def _kernels(weight: Tensor, op: str, groups: int) -> list[list[Plane]]:
 
 
 def _said(op: str, x_CHW: Tensor, slide: _Slide, groups: int, fill: str) -> str:
-    words = [op, f"input {_times(x_CHW.shape)}", f"kernel {_times(slide.kernel)}"]
-    words += [f"stride {_times(slide.stride)}", f"padding {_times(slide.pad)}"]
-    words += [f"dilation {_times(slide.dilation)}"] * (max(slide.dilation) > 1)
-    words += [f"output padding {_times(slide.extra)}"] * any(slide.extra)
+    words = [op, f"input {times(x_CHW.shape)}", f"kernel {times(slide.kernel)}"]
+    words += [f"stride {times(slide.stride)}", f"padding {times(slide.pad)}"]
+    words += [f"dilation {times(slide.dilation)}"] * (max(slide.dilation) > 1)
+    words += [f"output padding {times(slide.extra)}"] * any(slide.extra)
     words += [f"groups {groups}"] * (groups > 1) + [f"{fill} fill"] * (fill != "zeros")
     return ", ".join(words)
-
-
-def _times(sizes: Sequence[int]) -> str:
-    return "x".join(map(str, sizes))
 
 
 def _step(made: Steps, rows: Axis, columns: Axis, at: tuple[int, int, int]) -> Step:
