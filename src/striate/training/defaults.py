@@ -58,26 +58,6 @@ def with_defaults(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recip
     )
 
 
-def stored_size(recipe: Recipe, fit: str = "cover") -> tuple[int, int] | None:
-    """The size at which pictures are decoded: with an eighth more around where they will be cropped.
-
-    Args:
-        recipe: settled.
-        fit: of the task; with `crop` every picture keeps its own size, None.
-    """
-    if recipe.size is None or recipe.crop:
-        return None
-    h, w = recipe.size
-    if fit == "cover" and "crop" in dict(read(recipe.augment).steps):
-        return (-(-h * 8 // 7), -(-w * 8 // 7))
-    return (h, w)
-
-
-def stored_fit(recipe: Recipe, fit: str) -> str:
-    """How pictures are brought to that size; see `Data.arrays`."""
-    return "native" if recipe.crop else fit
-
-
 def _epochs(recipe: Recipe, items: int, usual: int | None) -> int | None:
     """None where the clock ends the training."""
     if recipe.budget:
