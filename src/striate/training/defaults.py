@@ -1,6 +1,7 @@
 """Defaults of a recipe that depend on the data: net, size, epochs, batch, learning rate, augmentation."""
 
 from pathlib import Path
+from typing import Any
 
 from striate.augment import AUTO, read
 from striate.data import Data
@@ -39,6 +40,7 @@ def with_defaults(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recip
     recipe = recipe.model_copy(update={"optimizer": recipe.optimizer or _optimizer(light=light)})
     return recipe.model_copy(
         update={
+            **_open(recipe, usual),
             "net": net,
             "size": usual.get("size"),
             "color": usual.get("color"),
@@ -56,6 +58,12 @@ def with_defaults(recipe: Recipe, data: Data, *, own_net: bool = False) -> Recip
             "weight_decay": decay(recipe),
         }
     )
+
+
+def _open(recipe: Recipe, usual: dict[str, Any]) -> dict[str, Any]:
+    """What suits the data, for the settings that the recipe leaves open."""
+    known = {key: value for key, value in usual.items() if key in Recipe.model_fields}
+    return {key: value for key, value in known.items() if getattr(recipe, key) is None}
 
 
 def _epochs(recipe: Recipe, items: int, usual: int | None) -> int | None:
