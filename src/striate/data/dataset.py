@@ -462,7 +462,6 @@ class Data(Result):
             "items": sum(splits.values()),
             "splits": splits,
             "classes": list(self.classes),
-            "inputs": self.modality,
             "sizes": self.sizes,
             "problems": [{"file": p.file, "reason": p.reason} for p in problems],
             "ignored": dict(self.ignored),
@@ -494,6 +493,7 @@ class Data(Result):
                 {"layout": name, "items": count, "command": command(self.path, name)}
                 for name, count in self.others
             ],
+            "inputs": self.modality,
         }
 
     def as_text(self) -> str:
