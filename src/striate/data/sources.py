@@ -216,14 +216,7 @@ class Files(Encoded):
     def weights(self) -> I64:
         """Sizes of the files."""
         root = os.fspath(self.root)
-        return np.fromiter((_size(f"{root}/{name}") for name in self.names), np.int64, len(self))
-
-
-def _size(path: str) -> int:
-    try:
-        return os.lstat(path).st_size
-    except OSError:
-        return -1
+        return np.fromiter((files.size(f"{root}/{name}") for name in self.names), np.int64, len(self))
 
 
 @dataclass(frozen=True, eq=False)
