@@ -300,7 +300,7 @@ def fitted(wave: I16, samples: int) -> I16:
 
 
 @dataclass(frozen=True)
-class Sounds(Source):
+class SoundFiles(Source):
     """Sound files below one folder, by their names relative to it."""
 
     root: Path
@@ -311,9 +311,9 @@ class Sounds(Source):
     def __len__(self) -> int:
         return len(self.names)
 
-    def take(self, index: I64) -> "Sounds":
+    def take(self, index: I64) -> "SoundFiles":
         """The same, with only these numbers."""
-        return Sounds(self.root, tuple(self.names[i] for i in index.tolist()))
+        return SoundFiles(self.root, tuple(self.names[i] for i in index.tolist()))
 
     def named(self, i: int) -> str:
         """Its path."""

@@ -216,7 +216,9 @@ class Files(Encoded):
     def weights(self) -> I64:
         """Sizes of the files."""
         root = os.fspath(self.root)
-        return np.fromiter((files.size(f"{root}/{name}") for name in self.names), np.int64, len(self))
+        return np.fromiter(
+            (files.size(f"{root}/{name}") for name in self.names), np.int64, len(self)
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,10 +10,12 @@ from striate.errors import CheckpointError
 from striate.inputs.arrays import AsGiven
 from striate.inputs.pictures import Pictures
 from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Views
+from striate.inputs.sounds import Sounds
 
 INPUTS: dict[str, type[Preprocessing]] = {
     "picture": Pictures,
     "array": AsGiven,
+    "sound": Sounds,
 }
 
 
@@ -42,6 +44,7 @@ __all__ = [
     "Pictures",
     "Preprocessing",
     "Read",
+    "Sounds",
     "Views",
     "from_dict",
     "of",

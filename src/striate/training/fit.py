@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from striate import data as data_room
+from striate import inputs
 from striate import plan as plan_room
 from striate.data import Data
 from striate.errors import CheckpointError, DataError, RecipeError, StriateError, UsageError
@@ -77,6 +78,7 @@ def fit(
         )
     named(data.task).refuse(recipe, own_net=net is not None)
     recipe = with_defaults(recipe, data, own_net=net is not None)
+    inputs.of(data.modality).refuse(recipe)
     check(recipe, out)
     named(data.task).refuse(recipe, own_net=net is not None)
     if recipe.class_weights == recipe.sampling == "balanced":
