@@ -300,7 +300,9 @@ class Own(nn.Module):
 
 @pytest.mark.slow
 def test_from_a_folder_to_windows_of_a_recording(tones, tmp_path):
-    run = striate.train(tones, "resnet20_cifar", out=tmp_path, name="run", width=0.25, **{**SETTINGS, "epochs": 8})
+    run = striate.train(
+        tones, "resnet20_cifar", out=tmp_path, name="run", width=0.25, **{**SETTINGS, "epochs": 8}
+    )
     assert run.summary["scores"]["accuracy"]["value"] > 0.9
     config = json.loads((run.path / "config.json").read_text())["preprocessing"]
     assert (config["inputs"], config["rate"], config["representation"]) == ("sound", RATE, "mel")

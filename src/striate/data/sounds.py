@@ -8,6 +8,7 @@ sounds are cut to their middle, shorter ones are laid into the middle of silence
 import hashlib
 import os
 import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from io import BytesIO
@@ -33,6 +34,7 @@ RATES = (1_000, 768_000)  # Hz that a header may state
 _FULL = 32_767.0  # a stored sample of 1.0
 _UNKNOWN = (0, 0xFFFFFFFF)  # sizes that programs write which do not know the length yet
 _EXTENSIBLE = 0xFFFE
+_FIRST = 5  # silent sounds that are named
 _NEAREST = 1000  # largest denominator of a ratio of rates: pitch is kept to a millionth
 
 
@@ -351,9 +353,22 @@ class SoundFiles(Source):
         digest = hashlib.sha256(data).digest()
         try:
             length, rate, channels = seconds(data)
+            facts = {"seconds": length, "rate": rate, "channels": channels}
+            if header(data):  # others take long to decode
+                facts["peak"] = float(np.abs(sampled(data).values).max())
         except DataError:
             return Look(digest)
-        return Look(digest, facts={"seconds": length, "rate": rate, "channels": channels})
+        return Look(digest, facts=facts)
+
+    def remarks(self, names: Sequence[str], facts: Sequence[Mapping[str, float]]) -> list[str]:
+        """Which are silent."""
+        silent = [n for n, each in zip(names, facts, strict=True) if each.get("peak") == 0]
+        more = f" and {len(silent) - _FIRST:,} more" if len(silent) > _FIRST else ""
+        return (
+            [f"{len(silent):,} sounds are silent: {', '.join(silent[:_FIRST])}{more}"]
+            if silent
+            else []
+        )
 
     def decode(self, i: int, form: AnyForm) -> I16:
         """Its wave [T]; in the form for checking it is read in full and not resampled."""

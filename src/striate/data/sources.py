@@ -7,7 +7,7 @@ import hashlib
 import os
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -128,6 +128,11 @@ class Source(ABC):
         Raises:
             DataError: the picture cannot be read; with the reason alone.
         """
+
+    def remarks(self, names: Sequence[str], facts: Sequence[Mapping[str, float]]) -> list[str]:
+        """Lines about what may spoil a training, from the names and the facts of all items."""
+        del names, facts
+        return []
 
     @abstractmethod
     def weights(self) -> I64:

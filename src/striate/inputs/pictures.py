@@ -50,6 +50,7 @@ class Pictures(Preprocessing):
     """
 
     modality: ClassVar[str] = "picture"
+    settings: ClassVar[tuple[str, ...]] = ("size", "crop", "color", "levels")
     size: tuple[int, ...]
     resize: tuple[int, ...]
     color: str

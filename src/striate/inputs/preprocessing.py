@@ -116,11 +116,21 @@ class Preprocessing(ABC):
 
     Attributes:
         modality: of `striate.data.sources.MODALITIES`.
+        axes: of an input as a net reads it, channels included: a picture has three.
+        settings: of a recipe that such inputs alone have.
     """
 
     modality: ClassVar[str]
+    axes: ClassVar[int] = 3
+    settings: ClassVar[tuple[str, ...]] = ()
 
     # ------------------------------------------------------------------- before anything is decoded
+
+    @classmethod
+    def axes_of(cls, recipe: Settings) -> int:
+        """`axes` where they depend on the settings."""
+        del recipe
+        return cls.axes
 
     @classmethod
     def noun(cls) -> str:

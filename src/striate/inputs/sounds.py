@@ -61,6 +61,14 @@ class Sounds(Preprocessing):
     """
 
     modality: ClassVar[str] = "sound"
+    settings: ClassVar[tuple[str, ...]] = (
+        "seconds",
+        "rate",
+        "representation",
+        "mels",
+        "win_ms",
+        "hop_ms",
+    )
     rate: int
     samples: int
     stored: int
@@ -93,6 +101,12 @@ class Sounds(Preprocessing):
             "hop_ms": max(HOP, math.ceil(1000 * length / FRAMES)),
             "augment": views,
         }
+
+    @classmethod
+    def axes_of(cls, recipe: Settings) -> int:
+        """Three of spectra as maps; two with bands as channels, of waves, and of nets over time."""
+        kind = recipe.representation or _representation(recipe.net)
+        return cls.axes if kind == "mel" else 2
 
     @classmethod
     def refuse(cls, recipe: Settings) -> None:
@@ -166,7 +180,7 @@ class Sounds(Preprocessing):
         if made.representation != "wave":
             windows = " and ".join(f"{ms:g}" for ms in recipe.win_ms or ())
             heard += f", {made.mels} mel bands, windows of {windows} ms every {recipe.hop_ms:g} ms"
-        lines = [heard]
+        lines = [heard, *data.remarks]
         long = sum(length > (recipe.seconds or 0) + 1e-3 for length in lengths)
         if long:
             lines.append(

@@ -21,6 +21,7 @@ from striate.runs.checkpoint import Checkpoint
 from striate.runs.config import Config, structure
 from striate.runs.trained import write_trained
 from striate.tasks import named
+from striate.tasks.task import refuse_net
 from striate.training import callbacks, loop, reproducibility
 from striate.training.defaults import with_defaults
 from striate.training.distributed import ALONE, Alone, mark_run, terminable
@@ -76,11 +77,12 @@ def fit(
             f"{data.path} has no training {named(data.task).noun or data.noun}, only {', '.join(data.splits)}: "
             "put them into a folder named train"
         )
-    named(data.task).refuse(recipe, own_net=net is not None)
+    inputs.refuse_settings(data.modality, recipe)
+    _refuse(recipe, data, own_net=net is not None)
     recipe = with_defaults(recipe, data, own_net=net is not None)
     inputs.of(data.modality).refuse(recipe)
     check(recipe, out)
-    named(data.task).refuse(recipe, own_net=net is not None)
+    _refuse(recipe, data, own_net=net is not None)
     if recipe.class_weights == recipe.sampling == "balanced":
         progress.say(
             "class_weights=balanced and sampling=balanced both make up for rare classes, which is done "
@@ -113,6 +115,13 @@ def fit(
             with callbacks.of_training(job, state, record) as after:
                 loop.run(state, after.setting, after_step=after.step, after_epoch=after.epoch)
             return replace(record.finish(state, job), start=start)
+
+
+def _refuse(recipe: Recipe, data: Data, *, own_net: bool) -> None:
+    """Refuse a net of the catalogue or a setting that cannot learn these data, before anything is decoded."""
+    if recipe.net and not own_net:
+        refuse_net(named(data.task), recipe.net, inputs.of(data.modality).axes_of(recipe))
+    named(data.task).refuse(recipe, own_net=own_net)
 
 
 def resume(
