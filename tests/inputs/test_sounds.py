@@ -6,6 +6,7 @@ import math
 import re
 import wave
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,14 +128,14 @@ def test_several_windows_are_several_channels_of_the_same_frames():
 
 
 def pre(**changes) -> Sounds:
-    values = {"rate": RATE, "samples": 800, "stored": 1000, "representation": "mel", "mels": 10, "windows": (100,), "hop": 40}  # fmt: skip
+    values: dict[str, Any] = {"rate": RATE, "samples": 800, "stored": 1000, "representation": "mel", "mels": 10, "windows": (100,), "hop": 40}  # fmt: skip
     made = {**values, **changes}
     count = 1 if made["representation"] == "wave" else made["mels"] * len(made["windows"])
     return Sounds(**{"mean": (-3.0,) * count, "std": (2.0,) * count, **made})
 
 
 def views(policy: str, n: int = 4, **changes) -> Views:
-    given = {"kind": "label", "index": torch.arange(n), "policy": augment.read(policy), "seed": 5, "generator": torch.Generator}  # fmt: skip
+    given: dict[str, Any] = {"kind": "label", "index": torch.arange(n), "policy": augment.read(policy), "seed": 5, "generator": torch.Generator}  # fmt: skip
     return Views(**{**given, **changes})
 
 
@@ -170,6 +171,18 @@ def test_a_mask_hides_the_same_of_all_spectra():
     hidden = (x != plain).unflatten(1, (2, 10))
     assert hidden.any()
     assert torch.equal(hidden[:, 0], hidden[:, 1])
+
+
+def test_a_window_lies_in_what_sounds():
+    short = torch.zeros(6, 1000, dtype=torch.int16)
+    short[:, 450:470] = 1000  # laid into silence: a window anywhere would mostly miss it
+    made = pre(samples=100, windows=(50,))
+    waves, _ = made.view(short, torch.zeros(6), views("crop", n=6))
+    assert ((waves != 0).sum(1) == 20).all()
+    long = torch.arange(1, 1001, dtype=torch.int16).repeat(6, 1)
+    parts, _ = made.view(long, torch.zeros(6), views("crop", n=6))
+    assert len({float(part[0]) for part in parts}) > 1
+    assert (parts[:, 0] > 0).all()
 
 
 def settled(tones: Path, own: bool = False, **settings):
@@ -283,7 +296,14 @@ def test_a_drawing_is_a_spectrum_and_a_sound_to_play():
     assert drawn.sound[:4] == b"RIFF"
 
 
-SETTINGS = {"epochs": 3, "plan": "default", "health": 0, "batch": 8, "mels": 16, "seed": 1}
+SETTINGS: dict[str, Any] = {
+    "epochs": 3,
+    "plan": "default",
+    "health": 0,
+    "batch": 8,
+    "mels": 16,
+    "seed": 1,
+}
 
 
 class Own(nn.Module):

@@ -35,6 +35,7 @@ TALKS = 16_000  # Hz from which on a sound gets more bands
 BANDS = (40, 64)
 SHARE = 0.95  # of the sounds that are whole in the usual length
 SECONDS = 10.0  # the longest usual length
+LONG = 1.5  # times the length that a net hears: longer sounds are answered in windows
 WINDOW, HOP = 25.0, 10.0  # ms, as is usual of speech
 FRAMES = 250  # of the usual length at most: longer sounds get a larger hop
 LOOKED_AT = 1000  # sounds from which mean and deviation are measured
@@ -88,7 +89,7 @@ class Sounds(Preprocessing):
         rate = recipe.rate or _usual_rate(data)
         length = recipe.seconds or _usual_seconds(data)
         views = "delay+speed+mask"
-        if max(data.facts.get("seconds", (length,))) > 1.5 * length:
+        if float(np.median(data.facts.get("seconds", (length,)))) > LONG * length:
             views = f"crop+{views}"
         return {
             "net": net,
@@ -286,9 +287,17 @@ class Sounds(Preprocessing):
         return waves, targets
 
     def _windows(self, stored: Tensor, draws: Draws) -> Tensor:
-        """A part of each wave, anywhere."""
-        first = (draws.uniform() * (self.stored - self.samples + 1)).long()
-        at = first[:, None].to(stored.device) + torch.arange(self.samples, device=stored.device)
+        """A part of each wave, anywhere in it; where that is short its middle, with the silence that it was laid into."""
+        sounding = stored != 0
+        first = sounding.int().argmax(1)
+        last = self.stored - sounding.flip(1).int().argmax(1)
+        spare = last - first - self.samples
+        start = torch.where(
+            spare > 0,
+            first + (draws.uniform().to(stored.device) * (spare + 1)).long(),
+            first + spare // 2,
+        ).clamp(0, self.stored - self.samples)
+        at = start[:, None] + torch.arange(self.samples, device=stored.device)
         return stored.gather(1, at)
 
     def batch(self, stored: Tensor, targets: Tensor, views: Views) -> tuple[Tensor, Tensor]:
@@ -333,7 +342,7 @@ class Sounds(Preprocessing):
         found = sampled(files.read(file))
         heard = stored(mono(found, self.rate))
         note = "" if heard.any() else "it is silent"
-        if len(heard) <= max(1.5 * self.samples, self.stored):
+        if len(heard) <= LONG * self.samples:
             return Read(fitted(heard, self.stored), note=note)
         last = len(heard) - self.samples
         firsts = [*range(0, last, self.samples), last]
