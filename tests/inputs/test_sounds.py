@@ -306,6 +306,10 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+def changed(**more: Any) -> dict[str, Any]:
+    return {**SETTINGS, **more}
+
+
 class Own(nn.Module):
     """Of waves: a convolution, the loudest place, a class each."""
 
@@ -321,7 +325,7 @@ class Own(nn.Module):
 @pytest.mark.slow
 def test_from_a_folder_to_windows_of_a_recording(tones, tmp_path):
     run = striate.train(
-        tones, "resnet20_cifar", out=tmp_path, name="run", width=0.25, **{**SETTINGS, "epochs": 8}
+        tones, "resnet20_cifar", out=tmp_path, name="run", width=0.25, **changed(epochs=8)
     )
     assert run.summary["scores"]["accuracy"]["value"] > 0.9
     config = json.loads((run.path / "config.json").read_text())["preprocessing"]
@@ -348,13 +352,7 @@ def test_from_a_folder_to_windows_of_a_recording(tones, tmp_path):
 
 @pytest.mark.slow
 def test_the_worst_are_to_be_heard_and_an_own_net_takes_waves(tones, tmp_path):
-    settings = {
-        **SETTINGS,
-        "epochs": 1,
-        "lr": 1e-6,
-        "representation": "wave",
-        "augment": "delay+mixup",
-    }
+    settings = changed(epochs=1, lr=1e-6, representation="wave", augment="delay+mixup")
     run = striate.train(tones, Own(), out=tmp_path, **settings)
     assert run.config.preprocessing.shape == (1, round(0.4 * RATE))
     page = (run.path / "report.html").read_text()
@@ -368,13 +366,13 @@ def test_the_worst_are_to_be_heard_and_an_own_net_takes_waves(tones, tmp_path):
 def test_a_net_over_time_and_weights_of_another_run(tones, tmp_path):
     first = striate.train(tones, "tdnn", out=tmp_path, name="first", width=4, **SETTINGS)
     assert first.config.preprocessing.shape[0] == 16
-    second = striate.train(tones, "tdnn", out=tmp_path, name="second", weights=str(first.path), **{**SETTINGS, "epochs": 1, "augment": "none"})  # fmt: skip
+    second = striate.train(tones, "tdnn", out=tmp_path, name="second", weights=str(first.path), **changed(epochs=1, augment="none"))  # fmt: skip
     assert second.config.preprocessing == first.config.preprocessing
 
 
 @pytest.mark.slow
 def test_sounds_and_pictures_are_not_taken_for_each_other(tones, shapes, tmp_path):
-    run = striate.train(tones, "tdnn", out=tmp_path, **{**SETTINGS, "epochs": 1})
+    run = striate.train(tones, "tdnn", out=tmp_path, **changed(epochs=1))
     with pytest.raises(DataError, match=r"holds pictures, .* was trained on sounds"):
         run.evaluate(shapes)
     (found,) = run.predict(next(shapes.glob("*/*.png")))

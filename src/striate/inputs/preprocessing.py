@@ -118,11 +118,15 @@ class Preprocessing(ABC):
         modality: of `striate.data.sources.MODALITIES`.
         axes: of an input as a net reads it, channels included: a picture has three.
         settings: of a recipe that such inputs alone have.
+        mean: by which what the net reads is scaled, of each channel; measured on the training items.
+        std: likewise the standard deviation.
     """
 
     modality: ClassVar[str]
     axes: ClassVar[int] = 3
     settings: ClassVar[tuple[str, ...]] = ()
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
     # ------------------------------------------------------------------- before anything is decoded
 
