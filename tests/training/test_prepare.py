@@ -5,9 +5,10 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
+from striate.inputs import Pictures
+from striate.inputs.pictures import in_color
 from striate.models import catalog
 from striate.training import Progress, pretrained, read_recipe
-from striate.training.pretrained import Prepared
 from striate.training.recipe import Recipe
 from striate.weights import published
 from striate.workbench.train import train_recipe
@@ -24,22 +25,23 @@ def trained(data, out, **settings):
 
 
 def test_published_weights_say_their_mean():
-    known = pretrained.expected(Recipe(weights=WEIGHTS), nn.Identity())
+    known, source = pretrained.expected(Recipe(weights=WEIGHTS), nn.Identity())
+    assert source == WEIGHTS
     assert known is not None
     assert known.mean == pytest.approx(IMAGENET[0])
     assert known.std == pytest.approx(IMAGENET[1])
-    half = pretrained.expected(Recipe(weights="timm/xception.tf_in1k"), nn.Identity())
+    half, _ = pretrained.expected(Recipe(weights="timm/xception.tf_in1k"), nn.Identity())
     assert half is not None
     assert half.mean == half.std == (127.5,) * 3
 
 
 def test_between_grey_and_rgb_channels_count_the_same():
-    rgb = Prepared("", "rgb", (1.0, 2.0, 6.0), (2.0, 2.0, 5.0))
-    grey = Prepared("", "grey", (7.0,), (2.0,))
-    assert pretrained.in_color(rgb, "rgb") == ((1, 2, 6), (2, 2, 5))
-    assert pretrained.in_color(rgb, "grey") == ((3.0,), (3.0,))
-    assert pretrained.in_color(grey, "rgb") == ((7.0,) * 3, (2.0,) * 3)
-    assert pretrained.in_color(rgb, "hsv") is None
+    rgb = Pictures((8, 8), (8, 8), "rgb", (1.0, 2.0, 6.0), (2.0, 2.0, 5.0))
+    grey = Pictures((8, 8), (8, 8), "grey", (7.0,), (2.0,))
+    assert in_color(rgb, "rgb") == ((1, 2, 6), (2, 2, 5))
+    assert in_color(rgb, "grey") == ((3.0,), (3.0,))
+    assert in_color(grey, "rgb") == ((7.0,) * 3, (2.0,) * 3)
+    assert in_color(rgb, "hsv") is None
 
 
 @pytest.mark.slow

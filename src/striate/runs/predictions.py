@@ -5,12 +5,10 @@ OUT/predictions.json       the weights and settings that all of it was made with
 OUT/...                    what people use beside it: masks, overlays, and the same in another format if asked for
 """
 
-import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,19 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate import data as data_room
-from striate.data import files, workers
+from striate.data import workers
 from striate.data.pillow import without_warnings
 from striate.errors import DataError, ShapeError, UsageError
+from striate.inputs import Read
 from striate.report import Result
 from striate.runs.answers import Net
 from striate.runs.folder import read_json, write_json
+from striate.tasks import Task
 
 LINES, SETTINGS = "predictions.jsonl", "predictions.json"
 AT_ONCE = 64  # files whose inputs are answered together at most
-
-Read = tuple[
-    NDArray[Any], tuple[int, int]
-]  # an input as it is stored, and the height and width of its picture
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,7 @@ def predicted(
     for i, file in enumerate(files):
         kept = done.get(str(file))
         if kept is not None:
-            yield Prediction(str(file), kept, words=used.task.line(kept))
+            yield Prediction(str(file), kept, words=_line(used.task, kept))
         else:
             yield next(answers)
         progress(i + 1, len(files))
@@ -102,9 +98,7 @@ def _answered(
 ) -> Iterator[Prediction]:
     """Answers to the files of these numbers."""
     pre = used.preprocessing
-    size = AT_ONCE if pre.form.size or not pre.color else 1
-    if pre.color and pre.form.size:
-        size = min(size, used.batch_size(np.empty((0, *pre.resize, 1), np.uint8)))
+    size = pre.at_once(AT_ONCE, used.batch_size)
 
     def read(index: NDArray[np.int64]) -> list[Read | str]:
         with without_warnings():
@@ -119,12 +113,12 @@ def _answered(
             elif isinstance(answer, ShapeError):
                 prediction = Prediction(named[i], error=str(answer))
             else:
-                words = used.task.answer(answer)
-                if note := used.note((each[0].shape[0], each[0].shape[1])):
+                words = _worded(used.task, answer, each)
+                if note := each.note or used.note(_sides(each)):
                     words["note"] = note
                 if folder:
                     words |= folder.write_files(used, files[i], answer, max_pixels)
-                prediction = Prediction(named[i], words, words=used.task.line(words))
+                prediction = Prediction(named[i], words, words=_line(used.task, words))
             if folder:
                 folder.note(prediction)
             yield prediction
@@ -136,61 +130,70 @@ def _together(used: Net, read: Sequence[Read | str]) -> list[Any]:
     Where the net cannot take a shape, the error that says so stands for each of its answers.
     """
     answers: list[Any] = []
-    for _, run in groupby(read, lambda each: None if isinstance(each, str) else each[0].shape):
+    for _, run in groupby(read, _alike):
         together = list(run)
         same = [each for each in together if not isinstance(each, str)]
         if not same:
             answers += [None] * len(together)
             continue
-        inputs, sizes = zip(*same, strict=True)
-        stored = inputs[0][None] if len(inputs) == 1 else np.stack(inputs)
         try:
-            answers.extend(used.answers(stored, sizes))
+            answers.extend(_answers(used, same))
         except ShapeError as error:
             answers += [error] * len(same)
     return answers
 
 
+def _alike(each: Read | str) -> object:
+    """Files in which this is the same are answered together: those of one shape, and each with windows by itself."""
+    if isinstance(each, str):
+        return None
+    return id(each) if each.windows else each.stored.shape
+
+
+def _answers(used: Net, same: Sequence[Read]) -> list[Any]:
+    """Answers to inputs of one shape, or to one file a list with an answer to each of its windows."""
+    (first, *others) = same
+    if not first.windows:
+        stored = np.stack([each.stored for each in same]) if others else first.stored[None]
+        return list(used.answers(stored, [each.size for each in same]))
+    size = used.batch_size(first.stored)
+    parts = [first.stored[i : i + size] for i in range(0, len(first.stored), size)]
+    return [[one for part in parts for one in used.answers(part, [first.size] * len(part))]]
+
+
+def _sides(read: Read) -> tuple[int, int]:
+    """Height and width of a stored picture; (0, 0) of what is none."""
+    return (read.stored.shape[0], read.stored.shape[1]) if read.size[0] else read.size
+
+
+def _worded(task: Task, answer: Any, read: Read) -> dict[str, Any]:
+    """The answer to a file in the JSON shape of `predict`; of a long recording a row a window."""
+    if not read.windows:
+        return task.answer(answer)
+    rows: list[dict[str, Any]] = []
+    for (start, end), one in zip(read.windows, answer, strict=True):
+        plain = {key: value for key, value in task.answer(one).items() if key != "top"}
+        rows.append({"start": round(start, 3), "end": round(end, 3), **plain})
+    return {"windows": rows}
+
+
+def _line(task: Task, words: Mapping[str, Any]) -> str:
+    """The same on one line."""
+    if "windows" not in words:
+        return task.line(words)
+    rows = (
+        f"{row['start']:g} to {row['end']:g} s {task.line({k: v for k, v in row.items() if k not in ('start', 'end')})}"
+        for row in words["windows"]
+    )
+    return "; ".join(rows)
+
+
 def _read(used: Net, file: Path, max_pixels: int) -> Read | str:
-    """An input as it is stored and its picture's own size, or why there is none."""
-    form = used.preprocessing.form
-    if not form.color:
-        return _array(file, used.preprocessing.shape)
-    levels = used.preprocessing.levels
+    """A file as it is stored, or why it cannot be."""
     try:
-        if file.suffix == ".npy":
-            return data_room.array_picture(file, form, levels)
-        return data_room.picture_and_size(
-            file,
-            size=form.size,
-            color=form.color,
-            fit=form.fit,
-            max_pixels=max_pixels,
-            levels=levels,
-        )
+        return used.preprocessing.read(file, max_pixels=max_pixels)
     except DataError as error:
-        return str(error).removeprefix(f"{file}: ")  # the prediction names it
-
-
-def _array(file: Path, shape: tuple[int, ...]) -> Read | str:
-    """An input that is no picture, from a .npy file, or why there is none."""
-    try:
-        found = np.load(io.BytesIO(files.read(file)), allow_pickle=False)
-    except (DataError, *files.UNSOUND) as error:
-        return f"no array of NumPy ({' '.join(str(error).split())})"
-    if not isinstance(found, np.ndarray) or found.shape != shape:
-        came = list(found.shape) if isinstance(found, np.ndarray) else type(found).__name__
-        return f"{came}, expected one array {list(shape)} in a .npy file"
-    return found, (0, 0)
-
-
-def _shown(used: Net, file: Path, max_pixels: int) -> NDArray[np.uint8]:
-    """The picture of a file for people, in its own size: 8 bits, in the range that the net reads it in."""
-    levels = used.preprocessing.levels
-    if file.suffix == ".npy":
-        pixels, _ = data_room.array_picture(file, data_room.Form(None, "rgb"), levels)
-        return data_room.as_rgb(pixels, "rgb")
-    return data_room.picture(file, color="rgb", max_pixels=max_pixels, levels=levels)
+        return str(error)  # the prediction names the file
 
 
 class Folder:
@@ -250,9 +253,9 @@ class Folder:
 
     def write_files(self, used: Net, file: Path, answer: Any, max_pixels: int) -> dict[str, str]:
         """What people use beside the JSON; the paths of the files by what they are."""
-        if not used.preprocessing.color:
+        picture = used.preprocessing.picture(file, max_pixels=max_pixels)
+        if picture is None:
             return {}
-        picture = partial(_shown, used, file, max_pixels)
         names = used.task.files(self._stems[file], picture, answer, self.path)
         return {what: str(self.path / name) for what, name in names.items()}
 

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from striate import losses
+from striate import inputs, losses
 from striate.augment import read
 from striate.data import Data
 from striate.errors import RecipeError, ShapeError
 from striate.metrics import Interval, Scores
 from striate.metrics.classify import confusion_matrix, score, uneven
 from striate.tasks.by_class import class_table, confusion_figure, pairs_table, with_training
-from striate.tasks.default_net import whole_pictures
 from striate.tasks.section import (
     Beside,
     Gallery,
@@ -109,8 +108,8 @@ class Classify(Task):
 
     @classmethod
     def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
-        """Of whole pictures; see `whole_pictures`."""
-        return whole_pictures(data, recipe, own_net=own_net)
+        """Those of nets that answer whole inputs."""
+        return inputs.of(data.modality).defaults(data, recipe, own_net=own_net)
 
     def head(self) -> dict[str, Any]:
         """A score a class."""
@@ -217,7 +216,7 @@ class Classify(Task):
 
     def line(self, answer: Mapping[str, Any]) -> str:
         """The label, and the others in brackets."""
-        others = ", ".join(f"{label} {percent(p)}" for label, p in answer["top"][1:])
+        others = ", ".join(f"{label} {percent(p)}" for label, p in answer.get("top", ())[1:])
         return f"{answer['label']} {percent(answer['confidence'])}" + (
             f" ({others})" if others else ""
         )
@@ -295,7 +294,7 @@ class Classify(Task):
 
     def _mistakes(self, held: HeldOut) -> Section:
         """The items that were answered wrongly with the most confidence."""
-        items, noun = f"{held.scores.items:,}", f"held-out {self.noun}"
+        items, noun = f"{held.scores.items:,}", f"held-out {held.noun}"
         wrong = [i for i, row in enumerate(held.rows) if not row["accuracy"]]
         worst = sorted(wrong, key=lambda i: -float(held.rows[i]["confidence"]))[:MISTAKES]
         if not worst:
@@ -312,7 +311,7 @@ class Classify(Task):
         truth, answer = self.classes[item.truth], self.classes[best]
         sure, other = float(item.scores["confidence"]), float(item.answer[item.truth])
         return Tile(
-            item.input,
+            item.shown,
             ["truth ", truth, ", answered ", Wrong(answer), f" ({percent(sure)})"],
             [f"{percent(other)} for the truth"],
             alt=f"truth {truth}, answered {answer}",

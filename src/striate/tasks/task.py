@@ -17,9 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from striate import losses
+from striate import inputs, losses
 from striate.data import Data
 from striate.errors import ArgumentError, RecipeError, ShapeError, UsageError
+from striate.inputs import Drawn
 from striate.metrics import Interval, Scores
 from striate.metrics.scores import harmless
 from striate.models import catalog
@@ -41,11 +42,9 @@ class Learned(NamedTuple):
     parts: Mapping[str, Tensor]
 
 
-class Settings(Protocol):
+class Settings(inputs.Settings, Protocol):
     """The settings of a training that tasks read; `striate.training.Recipe` has them."""
 
-    @property
-    def net(self) -> str | None: ...
     @property
     def loss(self) -> str | None: ...
     @property
@@ -54,20 +53,6 @@ class Settings(Protocol):
     def class_weights(self) -> str: ...
     @property
     def sampling(self) -> str: ...
-    @property
-    def augment(self) -> str: ...
-    @property
-    def size(self) -> Size | None: ...
-    @property
-    def crop(self) -> Size | None: ...
-    @property
-    def color(self) -> str | None: ...
-    @property
-    def weights(self) -> str | None: ...
-    @property
-    def budget(self) -> float | None: ...
-    @property
-    def device(self) -> str: ...
     @property
     def options(self) -> Mapping[str, Any]: ...
 
@@ -129,6 +114,7 @@ class Item:
         truth: its target.
         answer: decoded.
         scores: of this item.
+        drawn: how it is shown, where it is no picture.
     """
 
     name: str
@@ -136,6 +122,12 @@ class Item:
     truth: Any = field(repr=False)
     answer: Answer = field(repr=False)
     scores: Mapping[str, float]
+    drawn: Drawn | None = field(default=None, repr=False)
+
+    @property
+    def shown(self) -> U8 | Drawn:
+        """What a tile shows of it."""
+        return self.input if self.drawn is None else self.drawn
 
 
 class HeldOut(Protocol):
@@ -149,6 +141,11 @@ class HeldOut(Protocol):
     def rows(self) -> Sequence[Mapping[str, Any]]: ...
     @property
     def names(self) -> Sequence[str]: ...
+
+    @property
+    def noun(self) -> str:
+        """What the items are called, plural."""
+        ...
 
     @property
     def trained(self) -> Mapping[str, int]:
@@ -166,9 +163,9 @@ class Task(ABC):
     Attributes:
         name: also the folder below runs/.
         kinds: of targets that it learns from; see `striate.data.targets`.
-        axes: of an input, channels included: a picture has three.
+        axes: of an input of the nets that do it, channels included; 0 where that depends on what the inputs are.
         fit: how pictures are brought to the size the net reads; see `Data.arrays`.
-        noun: what an item is called, plural.
+        noun: what an item is called, plural; "" where that depends on what the inputs are.
         loss_names: the losses a recipe may ask for, of `striate.losses`.
         usual_loss: the one that is taken where it asks for none.
         mixes: whether two items may be blended into one.
@@ -186,9 +183,9 @@ class Task(ABC):
 
     name: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]]
-    axes: ClassVar[int] = 3
+    axes: ClassVar[int] = 0
     fit: ClassVar[str] = "cover"
-    noun: ClassVar[str] = "pictures"
+    noun: ClassVar[str] = ""
     loss_names: ClassVar[tuple[str, ...]] = ()
     usual_loss: ClassVar[str] = ""
     mixes: ClassVar[bool] = False
@@ -233,11 +230,9 @@ class Task(ABC):
         """Refuse what cannot be learned so, before anything is decoded.
 
         Raises:
-            UsageError: the net of the catalogue does another task; the message names some that do this one.
             RecipeError: a loss of other targets, or mixed items where they cannot be mixed.
         """
-        if recipe.net and not own_net:
-            refuse_net(cls, recipe.net)
+        del own_net
         spelt = recipe.loss or cls.usual_loss
         wrong = [term.name for term in losses.read(spelt).terms if term.name not in cls.loss_names]
         if wrong:
@@ -248,7 +243,7 @@ class Task(ABC):
     @classmethod
     def wanted(cls) -> str:
         """What the losses of this task are of, in a message."""
-        return f"{cls.noun} to {cls.name}"
+        return f"{cls.noun or 'items'} to {cls.name}"
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -311,7 +306,7 @@ class Task(ABC):
         """
         if not isinstance(outputs, Tensor) or len(outputs) != len(x):
             raise ShapeError(
-                f"the net answers {answered(outputs)} to {len(x)} {self.noun}, expected one tensor of {len(x)} rows"
+                f"the net answers {answered(outputs)} to {len(x)} {self.noun or 'items'}, expected one tensor of {len(x)} rows"
             )
 
     # ------------------------------------------------------------------------------------ its answers
@@ -397,6 +392,14 @@ class Task(ABC):
         del stem, picture, answer, folder
         return {}
 
+    def _rows(self, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Those of `table`; of an answer window by window those of each, with its start and end in seconds."""
+        return [
+            {**{key: one[key] for key in ("start", "end") if key in one}, **row}
+            for one in answer.get("windows", (answer,))
+            for row in self.table(one)
+        ]
+
     def table(self, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
         """One answer in the JSON shape of `predict` as rows of a table: its plain values."""
         return [{key: v for key, v in answer.items() if isinstance(v, str | int | float)}]
@@ -410,7 +413,7 @@ class Task(ABC):
             answers: in the JSON shape of `predict`, with `file`.
         """
         del form
-        rows = [{"file": one["file"], **row} for one in answers for row in self.table(one)]
+        rows = [{"file": one["file"], **row} for one in answers for row in self._rows(one)]
         header = list(dict.fromkeys(key for row in rows for key in row)) or ["file"]
         with (folder / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, header, restval="", lineterminator="\n")
@@ -432,7 +435,7 @@ class Task(ABC):
     def curve_words(self, recipe: Settings) -> dict[str, str]:
         """What is to be said of the curves of a training, by score, and by "loss"."""
         spelt = recipe.loss or self.usual_loss
-        return {"loss": f"{spelt}, mean over {self.noun}, by epoch." if spelt else ""}
+        return {"loss": f"{spelt}, mean over {self.noun or 'items'}, by epoch." if spelt else ""}
 
     @classmethod
     def measure(cls, score: str) -> Measure:
@@ -444,8 +447,13 @@ class Task(ABC):
         """What the report shows of the answers to a split, worst items first."""
 
 
-def refuse_net(task: type[Task], name: str) -> None:
+def refuse_net(task: type[Task], name: str, axes: int) -> None:
     """Refuse a net of the catalogue that does another task; one that learns without targets says so when it is built.
+
+    Args:
+        task: that is asked for.
+        name: of the net.
+        axes: of an input as a net reads it, channels included: a picture has three.
 
     Raises:
         UsageError: with those that do this one.
@@ -453,13 +461,14 @@ def refuse_net(task: type[Task], name: str) -> None:
     row = catalog.entry(name)
     tasks = row.tasks
     try:
-        able = catalog.able(task.name, task.axes)
+        able = catalog.able(task.name, task.axes or axes)
     except ArgumentError:
         able = []
     if (able and catalog.does(row, task.name, task.axes)) or tasks == ("unsupervised",):
         return
     listed = ", ".join(able[:8]) + (f" and {len(able) - 8} more" if len(able) > 8 else "")
-    does = " or ".join(tasks) if task.name not in tasks else f"{task.name} other inputs"
+    kind = catalog.entry(name).kind
+    does = " or ".join(tasks) if task.name not in tasks else f"{task.name} from a {kind} each"
     raise UsageError(
         f"net={name} learns to {does}, these data are to {task.name}; "
         + (

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from striate import data as data_room
+from striate import inputs
 from striate import plan as plan_room
 from striate.data import Data
 from striate.errors import CheckpointError, DataError, RecipeError, StriateError, UsageError
@@ -20,6 +21,7 @@ from striate.runs.checkpoint import Checkpoint
 from striate.runs.config import Config, NetSpec, structure
 from striate.runs.trained import write_trained
 from striate.tasks import named
+from striate.tasks.task import refuse_net
 from striate.training import callbacks, linear_probe, loop, pretrained, reproducibility
 from striate.training.budget import check_budget
 from striate.training.defaults import with_defaults
@@ -113,17 +115,26 @@ def _settled(
     recipe: Recipe, data: Data, net: nn.Module | None, out: Path, progress: Progress
 ) -> Recipe:
     """The recipe with everything that the data decide; what cannot work is refused."""
-    named(data.task).refuse(recipe, own_net=net is not None)
+    inputs.refuse_settings(data.modality, recipe)
+    _refuse(recipe, data, own_net=net is not None)
     recipe = pretrained.settled(recipe, data, net, progress.say)
     recipe = with_defaults(recipe, data, own_net=net is not None, say=progress.say)
+    inputs.of(data.modality).refuse(recipe)
     check(recipe, out)
-    named(data.task).refuse(recipe, own_net=net is not None)
+    _refuse(recipe, data, own_net=net is not None)
     if recipe.class_weights == recipe.sampling == "balanced":
         progress.say(
             "class_weights=balanced and sampling=balanced both make up for rare classes, which is done "
             "twice now: leave one of them out"
         )
     return recipe
+
+
+def _refuse(recipe: Recipe, data: Data, *, own_net: bool) -> None:
+    """Refuse a net of the catalogue or a setting that cannot learn these data, before anything is decoded."""
+    if recipe.net and not own_net:
+        refuse_net(named(data.task), recipe.net, inputs.of(data.modality).axes_of(recipe))
+    named(data.task).refuse(recipe, own_net=own_net)
 
 
 def resume(

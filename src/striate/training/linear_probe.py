@@ -172,7 +172,7 @@ def _held_out(net: nn.Module, job: Job) -> Features | None:
         stored = torch.from_numpy(np.asarray(arrays.inputs[start : start + CHUNK]))
         target = torch.from_numpy(np.asarray(arrays.targets[start : start + CHUNK]))
         x = pre.normalise(pre.centre(stored.to(job.batches.device)))
-        found.append(Features(_answer(net, job, x), pre.target(job.data.kind, target, pre.size)))
+        found.append(Features(_answer(net, job, x), pre.target(job.data.kind, target)))
     return _joined(found)
 
 

@@ -14,23 +14,22 @@ import numpy as np
 import torch
 from torch import nn
 
+from striate import inputs, weights
 from striate import plan as plan_room
-from striate import weights
 from striate.augment import read
 from striate.data import Data, Streamed
 from striate.errors import CheckpointError, RecipeError, StriateError, UsageError, out_of_memory
+from striate.inputs import Preprocessing
 from striate.models.backbone import BATCH_NORMS, Backbone
 from striate.models.unsupervised import Unsupervised
 from striate.plan import Plan
 from striate.plan.tiles import Tiling
 from striate.runs.config import Config, NetSpec, structure
-from striate.runs.preprocessing import Preprocessing
 from striate.runs.trained import sha256_of
 from striate.tasks import Task, named
 from striate.text import rough
 from striate.training import budget, freezing, pretrained, reproducibility
-from striate.training.batches import Batches, Stream, padded, read_shards, why_streamed
-from striate.training.defaults import stored_fit, stored_size
+from striate.training.batches import Batches, Stream, read_shards, why_streamed
 from striate.training.distributed import ALONE, Alone
 from striate.training.recipe import OWN, Recipe
 from striate.training.record import Job, Progress
@@ -109,14 +108,16 @@ def prepare(
     """Decode all items, measure those of the training, choose the plan."""
     items = sum(len(split) for split in data.splits.values())
     kind = named(data.task)
-    progress.say(f"reading {items:,} {kind.noun} for {spec.name}, then timing ways to run it")
-    fit = stored_fit(recipe, kind.fit)
+    how = inputs.of(data.modality)
+    noun = kind.noun or how.noun()
+    progress.say(f"reading {items:,} {noun} for {spec.name}, then timing ways to run it")
+    for line in how.remarks(data, recipe):
+        progress.say(line)
+    form = how.planned(data, recipe, kind.fit)
     decoded = {  # all of them now: too many broken ones must not show up after the training
         split: data.arrays(
             split,
-            size=stored_size(recipe, kind.fit),
-            color=recipe.color,
-            fit=fit,
+            form=form,
             progress=partial(progress.bar, f"decoding {split}"),
         )
         for split in data.splits
@@ -126,8 +127,8 @@ def prepare(
     for split, arrays in decoded.items():
         if isinstance(arrays.inputs, Streamed):
             progress.say(why_streamed(split, arrays.inputs, data))
-    fed = pretrained.choose_normalization(decoded["train"], recipe, net, progress.say, fit=fit)
-    fed = replace(fed, levels=data.levels)
+    measured = how.of(decoded["train"].inputs, data, recipe, form)
+    fed = pretrained.choose_normalization(measured, recipe, net, progress.say)
     for line in data.warnings:
         progress.say(f"note: {line}")
     device = ranks.device(recipe.device)
@@ -180,12 +181,12 @@ def chosen_net(net: nn.Module | None, recipe: Recipe, data: Data) -> tuple[NetSp
         if not any(p.requires_grad for p in own.parameters()):
             raise UsageError(f"the net {name} has no parameter that can be trained")
         return spec, own
-    head = named(data.task).of(data, recipe).head()
+    head, how = named(data.task).of(data, recipe).head(), inputs.of(data.modality)
     spec = NetSpec(
         recipe.net or "",
-        in_channels=head.get("in_channels") or data.shape(recipe.size, recipe.color)[0],
+        in_channels=head.get("in_channels") or how.planned_shape(data, recipe)[0],
         num_classes=head.get("num_classes"),
-        size=recipe.size,
+        size=how.planned_size(data, recipe),
         width=recipe.width,
         options=recipe.options,
     )
@@ -289,8 +290,7 @@ def training_batches(
     ranks: Alone = ALONE,
 ) -> Batches:
     """The training items on the device, at the size they are stored, with room for shifts."""
-    form = preprocessing.form
-    arrays = data.arrays("train", size=form.size, color=form.color or None, fit=form.fit)
+    arrays = data.arrays("train", form=preprocessing.form)
     masks = arrays.targets if isinstance(arrays.targets, Streamed) else None
     whole = torch.empty(0) if masks is not None else torch.from_numpy(np.asarray(arrays.targets))
     targets = whole.to(device)
@@ -310,10 +310,9 @@ def training_batches(
             workers=recipe.workers,
             mine=lambda index: index if mixed else ranks.share(index)[0],
         )
-    inputs = torch.from_numpy(arrays.inputs)
-    if preprocessing.color and read(recipe.augment).shifts:
-        inputs = padded(inputs, preprocessing.size)
-    return Batches(inputs.to(device), *settings, balanced, shards, data.kind)
+    stored = torch.from_numpy(arrays.inputs)
+    stored = preprocessing.with_room(stored, read(recipe.augment))
+    return Batches(stored.to(device), *settings, balanced, shards, data.kind)
 
 
 def _plan(

@@ -1,20 +1,19 @@
 """Trainings that go on from what others trained: which weights a word means, and how pictures were prepared for them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any, cast
 
 import torch
 from torch import nn
 
-from striate.data import Arrays, Data
+from striate.data import Data
 from striate.errors import RecipeError, UsageError, told
+from striate.inputs import Pictures, Preprocessing
 from striate.models import catalog
 from striate.models.backbone import with_outputs
 from striate.runs.config import Config
-from striate.runs.preprocessing import Preprocessing
 from striate.tasks import named
 from striate.training.recipe import OWN, Recipe
 from striate.weights import published
@@ -24,24 +23,27 @@ PHOTOS = 64  # pixels of a side from which colour pictures are taken for photos
 USUAL = "resnet18"  # where no net is named and the usual one of the data has no published weights
 ATTRIBUTES = ("pretrained_cfg", "default_cfg")  # where timm writes how pictures are prepared
 
+UNKNOWN = (
+    "the net does not say how its pictures were normalised: done by these data; its attribute pretrained_cfg = "
+    '{"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "input_size": (3, 224, 224)} would say it'
+)
+
 Levels = tuple[float, ...]
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """How pictures are prepared for a net.
+    """How a net of the user's own says that its pictures are prepared.
 
     Attributes:
         source: who says so.
-        color: of the pictures.
-        mean: a channel, of values 0..255.
+        mean: a channel, of values 0..1.
         std: likewise.
         size: height and width, where they are said.
     """
 
     source: str
-    color: str
     mean: Levels
     std: Levels
     size: tuple[int, int] | None = None
@@ -165,56 +167,33 @@ def _read(given: Mapping[str, Any], where: str) -> Prepared:
             "(0.485, 0.456, 0.406); of values 0..255 divide them by 255"
         )
     size = (sides[0], sides[1]) if len(sides) == 2 else None
-    return replace(_of_levels(where, mean, std), size=size)
+    return Prepared(where, mean, std, size)
 
 
 def choose_normalization(
-    items: Arrays, recipe: Recipe, net: nn.Module, say: Say, *, fit: str = "cover"
+    measured: Preprocessing, recipe: Recipe, net: nn.Module, say: Say
 ) -> Preprocessing:
-    """Mean and deviation that the weights or the net expect where they say so, else measured on the training items.
+    """Mean and deviation that the weights or the net expect where they say so, else as measured on the training items.
 
     Args:
-        items: of the training, as they are stored.
+        measured: on the training items.
         recipe: settled.
         net: what is trained.
         say: gets a line on how inputs are normalised.
-        fit: how pictures were brought to the size they are stored in.
     """
-    size, color = recipe.size or (), recipe.color or ""
-    measured = Preprocessing.measured(items.inputs, size, color, fit=fit)
-    if not color:
+    known, source = expected(recipe, net)
+    if known is None and recipe.weights == OWN:
+        say(UNKNOWN)
+    if known is None and recipe.weights in (None, OWN):
         return measured
-    known = expected(recipe, net)
-    if known is None:
-        if recipe.weights:
-            say(_unknown(recipe.weights))
-        return measured
-    levels = in_color(known, color)
-    if levels is None:
-        say(
-            f"{known.source} learned from {known.color} pictures: {color} is normalised by these data"
-        )
-        return measured
-    mean, std = levels
-    say(
-        f"normalised as for {known.source}: mean {_written(mean)}, deviation {_written(std)} of 0..255"
-        + ("" if color == known.color else f" ({color} from {known.color})")
-    )
-    return replace(measured, mean=mean, std=std)
+    fed, said = measured.as_learned(known, source)
+    if said:
+        say(said)
+    return fed
 
 
-def _unknown(weights: str) -> str:
-    """What is said where nothing says how pictures were prepared."""
-    if weights != OWN:
-        return f"{weights} does not say how its pictures were normalised: done by these data"
-    return (
-        "the net does not say how its pictures were normalised: done by these data; its attribute pretrained_cfg = "
-        '{"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "input_size": (3, 224, 224)} would say it'
-    )
-
-
-def expected(recipe: Recipe, net: nn.Module) -> Prepared | None:
-    """What the weights of a recipe or its net say of their pictures; a file says nothing.
+def expected(recipe: Recipe, net: nn.Module) -> tuple[Preprocessing | None, str]:
+    """What the weights of a recipe or its net say of their inputs, and who says so; a file says nothing.
 
     Args:
         recipe: settled.
@@ -222,35 +201,17 @@ def expected(recipe: Recipe, net: nn.Module) -> Prepared | None:
     """
     source = recipe.weights or ""
     if source and source != OWN and (Path(source) / "config.json").exists():
-        pre = Config.read(Path(source)).preprocessing
-        return Prepared(source, pre.color, pre.mean, pre.std)
+        return Config.read(Path(source)).preprocessing, source
     if source and not Path(source).exists() and published.known(source):
-        return _of_levels(source, *published.levels(source)[1:])
-    if recipe.net is None:
-        return of_module(net)
-    if catalog.is_library(recipe.net):
-        return _of_levels(recipe.net, *published.levels(recipe.net)[1:])
-    return None
+        return _pictures(*published.levels(source)[1:]), source
+    if recipe.net is None and (brought := of_module(net)) is not None:
+        return _pictures(brought.mean, brought.std), brought.source
+    if recipe.net is not None and catalog.is_library(recipe.net):
+        return _pictures(*published.levels(recipe.net)[1:]), recipe.net
+    return None, source
 
 
-def _of_levels(source: str, mean: Levels, std: Levels) -> Prepared:
-    """Of values 0..1."""
-    return Prepared(source, _color(mean), tuple(255 * v for v in mean), tuple(255 * v for v in std))
-
-
-def _color(mean: Levels) -> str:
-    return "grey" if len(mean) == 1 else "rgb"
-
-
-def in_color(known: Prepared, color: str) -> tuple[Levels, Levels] | None:
-    """Mean and deviation for pictures of a colour space; between grey and rgb each channel counts the same."""
-    if known.color == color:
-        return known.mean, known.std
-    if {known.color, color} != {"grey", "rgb"}:
-        return None
-    channels = 3 if color == "rgb" else 1
-    return (fmean(known.mean),) * channels, (fmean(known.std),) * channels
-
-
-def _written(levels: Levels) -> str:
-    return " ".join(f"{level:.1f}" for level in levels)
+def _pictures(mean: Levels, std: Levels) -> Pictures:
+    """Pictures with a mean and a deviation of values 0..1."""
+    color = "grey" if len(mean) == 1 else "rgb"
+    return Pictures((), (), color, tuple(255 * v for v in mean), tuple(255 * v for v in std))

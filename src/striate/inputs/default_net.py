@@ -19,8 +19,8 @@ from typing import Any
 from striate import plan
 from striate.data import Data
 from striate.errors import ShapeError
+from striate.inputs.preprocessing import Settings, Size
 from striate.models import catalog
-from striate.tasks.task import Settings, Size
 from striate.text import rough
 
 LENET = (

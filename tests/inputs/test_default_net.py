@@ -5,8 +5,8 @@ import pytest
 
 import striate
 from striate import plan
+from striate.inputs.default_net import EPOCHS, FORMS, MOST, SMALL, Fingerprint, chosen
 from striate.models import catalog
-from striate.tasks.default_net import EPOCHS, FORMS, MOST, SMALL, Fingerprint, chosen
 from striate.training import read_recipe
 from striate.training.defaults import with_defaults
 
