@@ -37,7 +37,7 @@ SHORT = 120.0  # what a more accurate net than LeNet-5 may take
 OVERHEAD = 15.0  # of a budget: imports, reading, the report
 EFFICIENCY = 0.6  # of a net's learning against that of one convolution
 SPEEDS = {"lenet5": 0.1}  # of nets that are slower than that for their multiply-adds
-EPOCHS = 40  # that a net should have the time for
+EPOCHS = 40  # that ResNet-18 should have the time for, and half of them ResNet-20
 LEAST, MOST = 4, 100  # epochs of any training
 LOOKS, ROUNDS = 240_000, 20  # at training pictures, and epochs, after which LeNet-5 gains little
 
@@ -165,7 +165,7 @@ def chosen(data: Fingerprint) -> Choice:
     longer = max(data.size)
     if longer <= SMALL:
         small = _timed(data, "resnet20_cifar", data.size)
-        slow = small.least > min(SHORT, data.seconds)
+        slow = small.least / 2 > min(SHORT, data.seconds)
         light = data.color == "grey" and (longer < LENET[0] or (longer <= LENET[1] and slow))
         return _timed(data, "lenet5", data.size) if light else small
     sides = max(min(data.size), FORMS[-1][0])

@@ -458,13 +458,13 @@ def refuse_net(task: type[Task], name: str, axes: int) -> None:
     Raises:
         UsageError: with those that do this one.
     """
-    row = catalog.entry(name)
+    row, axes = catalog.entry(name), task.axes or axes
     tasks = row.tasks
     try:
-        able = catalog.able(task.name, task.axes or axes)
+        able = catalog.able(task.name, axes)
     except ArgumentError:
         able = []
-    if (able and catalog.does(row, task.name, task.axes)) or tasks == ("unsupervised",):
+    if (able and catalog.does(row, task.name, axes)) or tasks == ("unsupervised",):
         return
     listed = ", ".join(able[:8]) + (f" and {len(able) - 8} more" if len(able) > 8 else "")
     kind = catalog.entry(name).kind

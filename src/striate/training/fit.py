@@ -217,7 +217,7 @@ def _begins_with(
     spec: NetSpec, net: nn.Module, recipe: Recipe, data: Data, progress: Progress
 ) -> Recipe:
     """Say what the net begins with, and give the recipe without a linear probe where there can be none."""
-    shape = data.shape(recipe.size, recipe.color)
+    shape = inputs.of(data.modality).planned_shape(data, recipe)
     recipe, without_probe = linear_probe.settled(net, recipe, named(data.task), shape)
     for line in (pretrained.hint(recipe, data), spec.head_words(), without_probe):
         if line:
@@ -236,7 +236,7 @@ def _check_data(data: Data, progress: Progress) -> None:
     Raises:
         DataError: no training items, or pictures of a single pixel.
     """
-    noun = named(data.task).noun
+    noun = named(data.task).noun or data.noun
     if "train" not in data.splits:
         raise DataError(
             f"{data.path} has no training {noun}, only {', '.join(data.splits)}: "

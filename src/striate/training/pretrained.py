@@ -92,7 +92,7 @@ def _named(recipe: Recipe, data: Data) -> Recipe:
     net = recipe.net
     if net is None:
         net = str(task.defaults(data, recipe, own_net=False).get("net"))
-        if published.best(net) is None and catalog.does(catalog.entry(USUAL), task.name, task.axes):
+        if published.best(net) is None and catalog.does(catalog.entry(USUAL), task.name, task.axes or 3):
             net = USUAL
     weights = of_net(str(recipe.options.get("backbone") or net), WORD)
     return recipe.model_copy(update={"net": net, "weights": str(weights)})
@@ -105,9 +105,10 @@ def hint(recipe: Recipe, data: Data) -> str:
         recipe: settled, of a net by its name.
         data: what will be trained on.
     """
+    if recipe.weights or recipe.net is None or recipe.color != "rgb":
+        return ""
     native = data.native_size
-    small = native is not None and max(native) <= PHOTOS
-    if recipe.weights or recipe.net is None or recipe.color != "rgb" or small or recipe.width != 1:
+    if native is not None and max(native) <= PHOTOS:
         return ""
     weights = published.best(str(recipe.options.get("backbone") or recipe.net))
     if weights is None:
