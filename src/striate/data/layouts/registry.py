@@ -26,6 +26,7 @@ from striate.data.layouts import (
     pairs,
     shards,
     voc,
+    volume_folders,
     webdataset,
     yolo,
 )
@@ -77,6 +78,12 @@ LAYOUTS: dict[str, Layout] = {
     "class_folders": Layout(class_folders.find, "a folder of pictures for each class"),
     "deep_folders": Layout(class_folders.find_deep, "class folders in folders, named by both"),
     "lower_folders": Layout(class_folders.find_lower, "class folders in folders that share names"),
+    "volume_folders": Layout(
+        volume_folders.find, "a folder of volumes for each class", volume_folders.SETTINGS
+    ),
+    "frames": Layout(
+        volume_folders.find_frames, "class folders of folders of frames", volume_folders.SETTINGS
+    ),
 }
 
 Found = dict[str, Candidate]
