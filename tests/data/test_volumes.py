@@ -77,7 +77,7 @@ def test_arrays_stacks_and_frames(tmp_path):
 BROKEN = {
     "header": (lambda p: (p / "a.npy").write_bytes(b"\x93NUMPY"), "no sound .npy file"),
     "cut": (lambda p: cut(p / "a.npy"), "no sound .npy file"),
-    "objects": (lambda p: np.save(p / "a.npy", np.array([{}, []])), "never unpickled"),
+    "objects": (lambda p: np.save(p / "a.npy", np.array([{}, None])), "never unpickled"),
     "picture": (lambda p: np.save(p / "a.npy", np.zeros((32, 32))), r"\[32, 32\] is one picture"),
     "nan": (lambda p: np.save(p / "a.npy", np.full((4, 4, 4), np.nan)), "64 of 64 values are no"),
     "complex": (lambda p: np.save(p / "a.npy", np.zeros((4, 4, 4), complex)), "type complex128"),
@@ -215,8 +215,7 @@ def test_spacing_of_some_alone_is_refused_where_sizes_differ():
 
 def test_very_large_volumes_are_made_smaller_by_one_factor():
     plan = planned(heads(*[((128, 256, 256), (2.0, 1.0, 1.0))] * 2))
-    depth, high, wide = plan.grid.size
-    assert (depth * high * wide <= 64**3 * 1.02, high, high) == (True, wide, 2 * depth)
+    assert plan.grid == Grid((40, 81, 81))
     assert "volumes of 128 x 256 x 256 are resampled" in plan.notes[0]
 
 
@@ -336,13 +335,19 @@ def test_values_of_a_set_are_not_rescaled_volume_by_volume(tmp_path):
     assert "become 0 to 255" not in limited.note
 
 
+def with_nan(count):
+    x = np.random.default_rng(0).normal(size=(count, 5, 6, 7))
+    x[:, 0, 0, 0] = np.nan
+    return x
+
+
 @pytest.mark.parametrize(
     ("x", "y", "words"),
     [
         (np.zeros((6, 5, 6, 7)), [0, 1] * 2, "6 volumes but 4 targets"),
         (np.zeros((6, 5, 6, 7), complex), [0, 1] * 3, "complex128"),
         (np.zeros((6, 5, 30, 6, 20)), [0, 1] * 3, r"\[N, D, H, W, C\] with up to 16 channels"),
-        (np.full((6, 5, 6, 7), np.nan), [0, 1] * 3, "none of 6 items"),
+        (with_nan(6), [0, 1] * 3, "none of 6 items"),
         (np.zeros((6, 5, 6, 7)), [0.0, np.nan] * 3, "expected finite numbers"),
     ],
 )

@@ -1,0 +1,264 @@
+"""Volumes: brought to one grid, viewed at random in training, normalised by channel. N items, C channels, D H W voxels."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from striate.inputs.fields import counts, damaged, numbers
+from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Settings, Shape, Views
+from torch import Tensor
+
+from striate.augment import Policy, read
+from striate.augment import volumes as views_of_volumes
+from striate.data import AnyForm, Data, Images
+from striate.data.targets import IGNORE
+from striate.data.volumes import Grid, VolumeFiles
+from striate.data.volumes import read as read_volume
+from striate.data.volumes.grid import fitted
+from striate.errors import DataError, RecipeError
+
+F64 = NDArray[np.float64]
+U8 = NDArray[np.uint8]
+Sides = tuple[int, int, int]
+
+NET = "voxnet"
+LOOKED_AT = 1000  # volumes at most from which mean and deviation are measured
+_APART = 2  # pixels between the slices of a tile
+
+
+@dataclass(frozen=True)
+class Volumes(Preprocessing):
+    """Volumes [N, D, H, W, C] on one grid: the mean of each channel subtracted, divided by its deviation.
+
+    Attributes:
+        size: depth, height and width that the net reads.
+        mean: a channel, in the values of the files, measured on the training items.
+        std: likewise the standard deviation.
+        spacing: of the voxels in millimetres, to which volumes are resampled; None where their sides are stretched.
+        levels: values beyond these are set to the nearer one; None where nobody said so.
+        dtype: in which they were stored for the training: uint8, int16 or float32.
+    """
+
+    modality: ClassVar[str] = "volume"
+    size: tuple[int, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    spacing: tuple[float, ...] | None = None
+    levels: tuple[float, float] | None = None
+    dtype: str = "float32"
+
+    # ------------------------------------------------------------------- before anything is decoded
+
+    @classmethod
+    def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
+        """VoxNet, and views that move each volume a little.
+
+        Raises:
+            RecipeError: a setting of pictures.
+        """
+        del data
+        for key in ("size", "color"):
+            if getattr(recipe, key):
+                instead = "grid=32x48x48 is theirs" if key == "size" else "leave it out"
+                raise RecipeError(
+                    f"{key}={getattr(recipe, key)} is of pictures, these are volumes: {instead}"
+                )
+        return {"net": recipe.net or (None if own_net else NET), "augment": "translate:0.06"}
+
+    @classmethod
+    def planned(cls, data: Data, recipe: Settings, fit: str) -> AnyForm:
+        """On the grid of the set, or the one that was asked for, which holds the same part of each volume."""
+        del fit
+        views_of_volumes.check(read(recipe.augment))
+        source = next(iter(data.splits.values())).source
+        grid = (
+            source.plan.grid
+            if isinstance(source, VolumeFiles)
+            else Grid(_sides(source.shape(None)))
+        )
+        wanted: Sides | None = getattr(recipe, "grid", None)
+        if wanted is None or wanted == grid.size or grid.size is None:
+            return grid
+        if grid.spacing is None:
+            return grid._replace(size=wanted)
+        steps = [s * n / k for s, n, k in zip(grid.spacing, grid.size, wanted, strict=True)]
+        return grid._replace(size=wanted, spacing=(steps[0], steps[1], steps[2]))
+
+    @classmethod
+    def planned_shape(cls, data: Data, recipe: Settings) -> Shape:
+        """(C, D, H, W)."""
+        source = (
+            data.splits["train"].source
+            if "train" in data.splits
+            else next(iter(data.splits.values())).source
+        )
+        form = cls.planned(data, recipe, "")
+        *sides, channels = source.shape(form)
+        return (channels, *sides)
+
+    @classmethod
+    def planned_bytes(cls, data: Data, recipe: Settings, fit: str) -> int:
+        """Of files as they are stored."""
+        train = data.splits["train"]
+        if train.source.in_memory:
+            return 0
+        return len(train) * math.prod(cls.planned_shape(data, recipe)) * train.source.dtype.itemsize
+
+    # -------------------------------------------------------------------------------- made, and kept
+
+    @classmethod
+    def of(cls, inputs: Images, data: Data, recipe: Settings, form: AnyForm) -> Self:
+        """With mean and deviation of some of the volumes, evenly picked."""
+        del recipe
+        mean, std = _moments(inputs[:: -(-len(inputs) // LOOKED_AT)])
+        grid = form if isinstance(form, Grid) else Grid(_sides(inputs.shape[1:]))
+        return cls(
+            tuple(inputs.shape[1:4]), mean, std, grid.spacing, data.levels, str(inputs.dtype)
+        )
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Read back what `as_dict` gave.
+
+        Raises:
+            CheckpointError: a field is missing or of the wrong kind.
+        """
+        with damaged():
+            size = counts(content["size"], "size")
+            mean, std = (numbers(content[key], key) for key in ("mean", "std"))
+            spacing = numbers(content["spacing"] or (), "spacing")
+            levels = numbers(content["levels"] or (), "levels")
+            dtype = str(np.dtype(content["dtype"]))
+            if len(size) != 3 or len(mean) != len(std) or not mean or min(std) <= 0:
+                raise ValueError(f"size {size}, mean {mean}, std {std}")
+            if len(spacing) not in (0, 3) or min(spacing, default=1) <= 0:
+                raise ValueError(f"spacing {spacing}")
+            if levels and (len(levels) != 2 or not levels[0] < levels[1]):
+                raise ValueError(f"levels {levels}")
+        return cls(
+            size, mean, std, spacing or None, (levels[0], levels[1]) if levels else None, dtype
+        )
+
+    # ------------------------------------------------------------------------------ what a net reads
+
+    @property
+    def form(self) -> Grid:
+        """On which grid volumes are stored."""
+        spacing = (
+            None if self.spacing is None else (self.spacing[0], self.spacing[1], self.spacing[2])
+        )
+        return Grid(_sides(self.size), spacing, self.levels)
+
+    @property
+    def shape(self) -> Shape:
+        """(C, D, H, W)."""
+        return (len(self.mean), *self.size)
+
+    @property
+    def opening(self) -> dict[str, Any]:
+        """The values beyond which they were set to the nearer."""
+        return {"levels": self.levels}
+
+    def view(self, stored: Tensor, targets: Tensor, views: Views) -> tuple[Tensor, Tensor]:
+        """Volumes as the net is to see them; masks follow them."""
+        masks = targets if views.kind == "mask" else None
+        policy = views.policy
+        if not views.plain and policy.shifts:
+            stored, masks = views_of_volumes.shifted(
+                stored, masks, views.generator(), outside=IGNORE
+            )
+        elif not views.plain and policy.views:
+            stored, masks = views_of_volumes.view(
+                stored, masks, views.index, _known(policy), seed=views.seed, outside=IGNORE
+            )
+        return stored, targets if masks is None else self.target(views.kind, masks)
+
+    def target(self, kind: str, stored: Tensor, size: Shape | None = None) -> Tensor:
+        """Class numbers [B, D, H, W] of masks [B, D, H, W, 1]; others as they are."""
+        del size
+        return stored[..., 0].long() if kind == "mask" else stored
+
+    def normalise(self, stored: Tensor) -> Tensor:
+        """Volumes [N, D, H, W, C] as [N, C, D, H, W], float32."""
+        mean = torch.tensor(self.mean, device=stored.device)
+        std = torch.tensor(self.std, device=stored.device)
+        x = stored.permute(0, 4, 1, 2, 3).to(
+            torch.float32, copy=True, memory_format=torch.contiguous_format
+        )
+        axes = (-1, 1, 1, 1)
+        return x.sub_(mean.view(axes)).div_(std.view(axes))
+
+    # ----------------------------------------------------------------------------------- for people
+
+    def read(self, file: Path, *, max_pixels: int) -> Read:
+        """A file of a volume, or a folder of slices or of frames.
+
+        Raises:
+            DataError: it cannot be read, or has other channels; with the reason alone.
+        """
+        del max_pixels
+        volume = read_volume(file)
+        came = volume.voxels.shape[3]
+        if came != len(self.mean):
+            raise DataError(f"{came} values a voxel, the net learned from {len(self.mean)}")
+        return Read(fitted(volume, self.form, np.dtype(np.float32)))
+
+    def drawn(self, stored: NDArray[Any]) -> Drawn:
+        """The middle slice along each axis side by side, from the least value to the greatest of the volume."""
+        return Drawn(slices(np.asarray(stored)))
+
+
+def slices(voxels: NDArray[Any]) -> U8:
+    """The middle slices of a volume [D, H, W, C] across depth, height and width, uint8 [H, W, 1 or 3].
+
+    Rows run against the axis of height in the first and of depth in the others, so that front and head are on top where
+    the axes of a volume are known.
+    """
+    depth, high, wide = voxels.shape[:3]
+    planes = [voxels[depth // 2, ::-1], voxels[::-1, high // 2], voxels[::-1, :, wide // 2]]
+    channels = 3 if voxels.shape[3] == 3 else 1
+    low, top = float(voxels.min()), float(voxels.max())
+    rows = max(plane.shape[0] for plane in planes)
+    room = np.full((rows, _APART, channels), 255, np.uint8)
+    row: list[U8] = []
+    for plane in planes:
+        values = plane[..., :channels].astype(np.float32)
+        shown = np.rint((values - low) * (255 / max(top - low, 1e-12))).astype(np.uint8)
+        above = (rows - shown.shape[0]) // 2
+        row += [
+            np.pad(
+                shown, ((above, rows - shown.shape[0] - above), (0, 0), (0, 0)), constant_values=255
+            ),
+            room,
+        ]
+    return np.concatenate(row[:-1], 1)
+
+
+def _known(policy: Policy) -> Policy:
+    views_of_volumes.check(policy)
+    return policy
+
+
+def _sides(shape: tuple[int, ...]) -> Sides:
+    return shape[0], shape[1], shape[2]
+
+
+def _moments(volumes: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each channel, added up volume by volume (Chan, Golub and LeVeque 1979)."""
+    channels = volumes.shape[-1]
+    count, mean, squares = 0, np.zeros(channels), np.zeros(channels)
+    for volume in volumes:
+        values: F64 = np.asarray(volume).reshape(-1, channels).astype(np.float64)
+        own = values.mean(0)
+        total = count + len(values)
+        squares += ((values - own) ** 2).sum(0) + (own - mean) ** 2 * count * len(values) / total
+        mean += (own - mean) * len(values) / total
+        count = total
+    std = np.sqrt(squares / max(1, count))
+    std = np.where(std > 0, std, 1.0)  # a channel that never changes
+    return tuple(mean.tolist()), tuple(std.tolist())
