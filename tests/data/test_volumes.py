@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.volumes import box, write_classes, write_nifti, write_series
 from striate import data
 from striate.data.volumes import Grid, Head, planned, read
 from striate.data.volumes.grid import fitted
 from striate.data.volumes.volume import Volume
 from striate.errors import DataError, MissingExtraError
-from data.volumes import box, write_classes, write_nifti, write_series
 
 
 def save_npy(path, voxels):
@@ -354,8 +354,7 @@ def with_nan(count):
 def test_arrays_that_cannot_be_used_are_refused(tmp_path, x, y, words):
     np.savez(tmp_path / "a.npz", x=x, y=np.array(y))
     with pytest.raises(DataError, match=words):
-        opened = data.open(tmp_path / "a.npz")
-        opened.check_any()
+        data.open(tmp_path / "a.npz").check_any()
 
 
 def test_channels_first_or_last(tmp_path):

@@ -10,10 +10,12 @@ from striate.errors import CheckpointError
 from striate.inputs.arrays import AsGiven
 from striate.inputs.pictures import Pictures
 from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Views
+from striate.inputs.volumes import Volumes
 
 INPUTS: dict[str, type[Preprocessing]] = {
     "picture": Pictures,
     "array": AsGiven,
+    "volume": Volumes,
 }
 
 
@@ -43,6 +45,7 @@ __all__ = [
     "Preprocessing",
     "Read",
     "Views",
+    "Volumes",
     "from_dict",
     "of",
 ]

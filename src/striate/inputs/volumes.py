@@ -9,8 +9,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from striate.inputs.fields import counts, damaged, numbers
-from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Settings, Shape, Views
 from torch import Tensor
 
 from striate.augment import Policy, read
@@ -21,6 +19,8 @@ from striate.data.volumes import Grid, VolumeFiles
 from striate.data.volumes import read as read_volume
 from striate.data.volumes.grid import fitted
 from striate.errors import DataError, RecipeError
+from striate.inputs.fields import counts, damaged, numbers
+from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Settings, Shape, Views
 
 F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
@@ -56,32 +56,29 @@ class Volumes(Preprocessing):
 
     @classmethod
     def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
-        """VoxNet, and views that move each volume a little.
+        """VoxNet on the grid of the set, and views that move each volume a little.
 
         Raises:
             RecipeError: a setting of pictures.
         """
-        del data
-        for key in ("size", "color"):
+        for key in ("size", "color", "crop"):
             if getattr(recipe, key):
                 instead = "grid=32x48x48 is theirs" if key == "size" else "leave it out"
                 raise RecipeError(
                     f"{key}={getattr(recipe, key)} is of pictures, these are volumes: {instead}"
                 )
-        return {"net": recipe.net or (None if own_net else NET), "augment": "translate:0.06"}
+        return {
+            "net": recipe.net or (None if own_net else NET),
+            "grid": recipe.grid or _grid(data).size,
+            "augment": "translate:0.06",
+        }
 
     @classmethod
     def planned(cls, data: Data, recipe: Settings, fit: str) -> AnyForm:
         """On the grid of the set, or the one that was asked for, which holds the same part of each volume."""
         del fit
         views_of_volumes.check(read(recipe.augment))
-        source = next(iter(data.splits.values())).source
-        grid = (
-            source.plan.grid
-            if isinstance(source, VolumeFiles)
-            else Grid(_sides(source.shape(None)))
-        )
-        wanted: Sides | None = getattr(recipe, "grid", None)
+        grid, wanted = _grid(data), recipe.grid
         if wanted is None or wanted == grid.size or grid.size is None:
             return grid
         if grid.spacing is None:
@@ -92,11 +89,7 @@ class Volumes(Preprocessing):
     @classmethod
     def planned_shape(cls, data: Data, recipe: Settings) -> Shape:
         """(C, D, H, W)."""
-        source = (
-            data.splits["train"].source
-            if "train" in data.splits
-            else next(iter(data.splits.values())).source
-        )
+        source = next(iter(data.splits.values())).source
         form = cls.planned(data, recipe, "")
         *sides, channels = source.shape(form)
         return (channels, *sides)
@@ -104,6 +97,7 @@ class Volumes(Preprocessing):
     @classmethod
     def planned_bytes(cls, data: Data, recipe: Settings, fit: str) -> int:
         """Of files as they are stored."""
+        del fit
         train = data.splits["train"]
         if train.source.in_memory:
             return 0
@@ -237,6 +231,14 @@ def slices(voxels: NDArray[Any]) -> U8:
             room,
         ]
     return np.concatenate(row[:-1], 1)
+
+
+def _grid(data: Data) -> Grid:
+    """That of the set."""
+    source = next(iter(data.splits.values())).source
+    if isinstance(source, VolumeFiles):
+        return source.plan.grid
+    return Grid(_sides(source.shape(None)), None, data.levels)
 
 
 def _known(policy: Policy) -> Policy:

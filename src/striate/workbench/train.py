@@ -57,6 +57,7 @@ class Settings(TypedDict, total=False):
     augment: str
     size: int | str | tuple[int, int]
     crop: int | str | tuple[int, int]
+    grid: int | str | tuple[int, int, int]
     color: str
     weights: str
     freeze: str | Sequence[str]

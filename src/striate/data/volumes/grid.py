@@ -252,14 +252,14 @@ def resampled(voxels: Voxels, sides: Sides, *, nearest: bool = False) -> Voxels:
 
     zoom = [new / old for new, old in zip(sides, voxels.shape[:3], strict=True)]
     if nearest:
-        return ndimage.zoom(voxels, [*zoom, 1], order=0, mode="nearest", grid_mode=True)
+        return np.asarray(ndimage.zoom(voxels, [*zoom, 1], order=0, mode="nearest", grid_mode=True))
     values = voxels.astype(np.float32)
     sigma = [
         max(0.0, (1 / factor - 1) / 2) for factor in zoom
     ]  # as much as the new voxel is larger
     if any(sigma):
         values = ndimage.gaussian_filter(values, [*sigma, 0], mode="nearest")
-    return ndimage.zoom(values, [*zoom, 1], order=1, mode="nearest", grid_mode=True)
+    return np.asarray(ndimage.zoom(values, [*zoom, 1], order=1, mode="nearest", grid_mode=True))
 
 
 def _about_middle(voxels: Voxels, size: Sides) -> Voxels:

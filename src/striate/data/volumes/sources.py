@@ -36,8 +36,8 @@ class VolumeFiles(Source):
         frames: whether folders hold frames, that is pictures; else DICOM slices or what the name says.
     """
 
-    modality: ClassVar[str] = "volume"
-    pictures: ClassVar[bool] = False
+    modality: ClassVar[str] = "volume"  # pyright: ignore[reportIncompatibleVariableOverride]
+    check: ClassVar[Grid] = Grid((1, 1, 1))
     root: Path
     names: tuple[str, ...]
     heads: tuple[Head | None, ...]
@@ -97,6 +97,8 @@ class VolumeFiles(Source):
         """
         volume = reading.read(self.root / self.names[i])
         _check_channels(volume, self.plan.channels)
+        if form == self.check:
+            return volume.voxels[:1, :1, :1].astype(self.dtype)
         return grids.fitted(volume, self.grid(form), self.dtype)
 
     def weights(self) -> I64:
@@ -158,8 +160,7 @@ def _weight(path: Path) -> int:
 class Grids(Source):
     """Volumes of one size in memory: [N, D, H, W, C], uint8, int16 or float32."""
 
-    modality: ClassVar[str] = "volume"
-    pictures: ClassVar[bool] = False
+    modality: ClassVar[str] = "volume"  # pyright: ignore[reportIncompatibleVariableOverride]
     in_memory: ClassVar[bool] = True
     values: npt.NDArray[Any]
 
