@@ -100,9 +100,11 @@ class Preprocessing(ABC):
 
     Attributes:
         modality: of `striate.data.sources.MODALITIES`.
+        axes: of an input as a net reads it, channels included: a picture has three.
     """
 
     modality: ClassVar[str]
+    axes: ClassVar[int] = 3
 
     # ------------------------------------------------------------------- before anything is decoded
 

@@ -45,6 +45,7 @@ class Volumes(Preprocessing):
     """
 
     modality: ClassVar[str] = "volume"
+    axes: ClassVar[int] = 4
     size: tuple[int, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]

@@ -177,7 +177,7 @@ class Task(ABC):
     Attributes:
         name: also the folder below runs/.
         kinds: of targets that it learns from; see `striate.data.targets`.
-        axes: of an input, channels included: a picture has three.
+        axes: of an input of the nets that do it, channels included; 0 where that depends on what the inputs are.
         fit: how pictures are brought to the size the net reads; see `Data.arrays`.
         noun: what an item is called, plural; "" where that depends on what the inputs are.
         loss_names: the losses a recipe may ask for, of `striate.losses`.
@@ -196,7 +196,7 @@ class Task(ABC):
 
     name: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]]
-    axes: ClassVar[int] = 3
+    axes: ClassVar[int] = 0
     fit: ClassVar[str] = "cover"
     noun: ClassVar[str] = ""
     loss_names: ClassVar[tuple[str, ...]] = ()
@@ -242,11 +242,9 @@ class Task(ABC):
         """Refuse what cannot be learned so, before anything is decoded.
 
         Raises:
-            UsageError: the net of the catalogue does another task; the message names some that do this one.
             RecipeError: a loss of other targets, or mixed items where they cannot be mixed.
         """
-        if recipe.net and not own_net:
-            refuse_net(cls, recipe.net)
+        del own_net
         spelt = recipe.loss or cls.usual_loss
         wrong = [term.name for term in losses.read(spelt).terms if term.name not in cls.loss_names]
         if wrong:
@@ -435,21 +433,27 @@ class Task(ABC):
         """What the report shows of the answers to a split, worst items first."""
 
 
-def refuse_net(task: type[Task], name: str) -> None:
+def refuse_net(task: type[Task], name: str, axes: int) -> None:
     """Refuse a net of the catalogue that does another task; one that learns without targets says so when it is built.
+
+    Args:
+        task: that is asked for.
+        name: of the net.
+        axes: of an input as a net reads it, channels included: a picture has three.
 
     Raises:
         UsageError: with those that do this one.
     """
     tasks = catalog.entry(name).tasks
     try:
-        able = catalog.able(task.name, task.axes)
+        able = catalog.able(task.name, task.axes or axes)
     except ArgumentError:
         able = []
     if name in able or tasks == ("unsupervised",):
         return
     listed = ", ".join(able[:8]) + (f" and {len(able) - 8} more" if len(able) > 8 else "")
-    does = " or ".join(tasks) if task.name not in tasks else f"{task.name} other inputs"
+    kind = catalog.entry(name).kind
+    does = " or ".join(tasks) if task.name not in tasks else f"{task.name} from a {kind} each"
     raise UsageError(
         f"net={name} learns to {does}, these data are to {task.name}; "
         + (

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from striate import data as data_room
+from striate import inputs
 from striate import plan as plan_room
 from striate.data import Data
 from striate.errors import CheckpointError, DataError, RecipeError, StriateError, UsageError
@@ -20,6 +21,7 @@ from striate.runs.checkpoint import Checkpoint
 from striate.runs.config import Config, structure
 from striate.runs.trained import write_trained
 from striate.tasks import named
+from striate.tasks.task import refuse_net
 from striate.training import callbacks, loop, reproducibility
 from striate.training.defaults import with_defaults
 from striate.training.distributed import ALONE, Alone, mark_run, terminable
@@ -75,10 +77,10 @@ def fit(
             f"{data.path} has no training {named(data.task).noun or data.noun}, only {', '.join(data.splits)}: "
             "put them into a folder named train"
         )
-    named(data.task).refuse(recipe, own_net=net is not None)
+    _refuse(recipe, data, own_net=net is not None)
     recipe = with_defaults(recipe, data, own_net=net is not None)
     check(recipe, out)
-    named(data.task).refuse(recipe, own_net=net is not None)
+    _refuse(recipe, data, own_net=net is not None)
     if recipe.class_weights == recipe.sampling == "balanced":
         progress.say(
             "class_weights=balanced and sampling=balanced both make up for rare classes, which is done "
@@ -111,6 +113,13 @@ def fit(
             with callbacks.of_training(job, state, record) as after:
                 loop.run(state, after.setting, after_step=after.step, after_epoch=after.epoch)
             return replace(record.finish(state, job), start=start)
+
+
+def _refuse(recipe: Recipe, data: Data, *, own_net: bool) -> None:
+    """Refuse a net of the catalogue or a setting that cannot learn these data, before anything is decoded."""
+    if recipe.net and not own_net:
+        refuse_net(named(data.task), recipe.net, inputs.of(data.modality).axes)
+    named(data.task).refuse(recipe, own_net=own_net)
 
 
 def resume(
