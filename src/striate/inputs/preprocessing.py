@@ -279,6 +279,11 @@ class Preprocessing(ABC):
             DataError: it cannot be read, with the reason alone.
         """
 
+    def holds(self, folder: Path) -> bool:
+        """Whether a folder is one input by itself, as the slices of a volume are."""
+        del folder
+        return False
+
     def picture(self, file: Path, *, max_pixels: int) -> Callable[[], U8] | None:
         """What reads a file in its own size for answers to be drawn over, uint8 [H, W, C]; None where it is no picture."""
         del file, max_pixels

@@ -15,7 +15,7 @@ from striate.augment import Policy, read
 from striate.augment import volumes as views_of_volumes
 from striate.data import AnyForm, Data, Images
 from striate.data.targets import IGNORE
-from striate.data.volumes import Grid, VolumeFiles
+from striate.data.volumes import Grid, VolumeFiles, is_item
 from striate.data.volumes import read as read_volume
 from striate.data.volumes.grid import fitted
 from striate.errors import DataError, RecipeError
@@ -202,6 +202,10 @@ class Volumes(Preprocessing):
         if came != len(self.mean):
             raise DataError(f"{came} values a voxel, the net learned from {len(self.mean)}")
         return Read(fitted(volume, self.form, np.dtype(np.float32)))
+
+    def holds(self, folder: Path) -> bool:
+        """Whether it holds DICOM slices, or pictures and no other volumes."""
+        return is_item(folder)
 
     def drawn(self, stored: NDArray[Any]) -> Drawn:
         """The middle slice along each axis side by side, from the least value to the greatest of the volume."""

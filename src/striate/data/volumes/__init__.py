@@ -5,7 +5,7 @@
 """
 
 from striate.data.volumes.grid import Grid, Plan, planned
-from striate.data.volumes.reading import head, kind_of, read
+from striate.data.volumes.reading import head, is_item, kind_of, read
 from striate.data.volumes.sources import Grids, VolumeFiles
 from striate.data.volumes.volume import Head, Volume
 
@@ -17,6 +17,7 @@ __all__ = [
     "Volume",
     "VolumeFiles",
     "head",
+    "is_item",
     "kind_of",
     "planned",
     "read",

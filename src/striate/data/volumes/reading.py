@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from striate.data import pictures
 from striate.data.pillow import without_warnings
 from striate.data.volumes import arrays, dicom, nifti, stacks
 from striate.data.volumes.volume import Head, Volume, checked
@@ -62,6 +63,16 @@ def kind_of(path: Path) -> Kind:
 
 def _slices(folder: Path) -> bool:
     return any(dicom.is_slice(path) for path in sorted(folder.iterdir())[:8] if path.is_file())
+
+
+def is_item(folder: Path) -> bool:
+    """Whether a folder is one volume: it holds DICOM slices, or pictures and no files that are volumes themselves."""
+    names = [path.name for path in folder.iterdir() if path.is_file()]
+    kinds = {SUFFIXES[end] for name in names if (end := suffix_of(name))}
+    if DICOM in kinds:
+        return True
+    pictured = any(Path(name).suffix.lower() in pictures.SUFFIXES for name in names)
+    return not kinds and (pictured or _slices(folder))
 
 
 def head(path: Path) -> Head:
