@@ -64,7 +64,7 @@ def test_the_padded_unet_answers_every_voxel(size):
 @pytest.mark.parametrize(
     ("name", "size", "words"),
     [
-        ("voxnet", 10, "volumes of at least 11x11x11; got 10x10x10; enlarge them with size=11"),
+        ("voxnet", 10, "volumes of at least 11x11x11; got 10x10x10; enlarge them with grid=11"),
         ("voxnet", (32, 32), "size takes one number or 3"),
         ("voxnet", (0, 32, 32), "the depth in size must be at least 1, got 0"),
         ("unet3d", 64, "sides of 92, 100, 108 and on by 8; got 64x64x64"),

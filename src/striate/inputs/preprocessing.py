@@ -72,12 +72,12 @@ class Read:
 
     Attributes:
         stored: the input; of a long recording its windows, one after the other along the first axis.
-        size: height and width of a picture itself; (0, 0) of what is none.
+        size: of the input itself, to which maps of it are brought: height and width of a picture; (0, 0) of what has none.
         windows: start and end of each window, in seconds; () where the input is answered as one.
     """
 
     stored: NDArray[Any] = field(repr=False)
-    size: Size = (0, 0)
+    size: tuple[int, ...] = (0, 0)
     windows: tuple[tuple[float, float], ...] = ()
 
 
@@ -117,6 +117,12 @@ class Preprocessing(ABC):
     @abstractmethod
     def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
         """Settings for nets that answer whole inputs, with a label or numbers: net, augment, and those of the inputs."""
+
+    @classmethod
+    def map_defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any] | None:
+        """The same for nets that answer with a map of the places of an input; None where the task knows them."""
+        del data, recipe, own_net
+        return None
 
     @classmethod
     @abstractmethod
@@ -283,6 +289,21 @@ class Preprocessing(ABC):
         """Whether a folder is one input by itself, as the slices of a volume are."""
         del folder
         return False
+
+    def write(self, file: Path, stem: str, answer: Any, folder: Path) -> dict[str, str]:
+        """Write an answer that people use beside the JSON, of an input that is no picture.
+
+        Args:
+            file: that was answered.
+            stem: what the names of the files begin with.
+            answer: decoded.
+            folder: where they are written.
+
+        Returns:
+            The names of the files by what they are.
+        """
+        del file, stem, answer, folder
+        return {}
 
     def picture(self, file: Path, *, max_pixels: int) -> Callable[[], U8] | None:
         """What reads a file in its own size for answers to be drawn over, uint8 [H, W, C]; None where it is no picture."""

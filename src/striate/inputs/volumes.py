@@ -14,8 +14,9 @@ from torch import Tensor
 from striate.augment import Policy, read
 from striate.augment import volumes as views_of_volumes
 from striate.data import AnyForm, Data, Images
+from striate.data.sources import Source
 from striate.data.targets import IGNORE
-from striate.data.volumes import Grid, VolumeFiles, is_item
+from striate.data.volumes import Grid, VolumeFiles, is_item, write_mask
 from striate.data.volumes import read as read_volume
 from striate.data.volumes.grid import fitted
 from striate.errors import DataError, RecipeError
@@ -26,7 +27,10 @@ F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
 Sides = tuple[int, int, int]
 
-NET = "voxnet"
+LEAST = 11  # voxels of a side of VoxNet
+NET, MAPS_NET = "voxnet", "unet3d_same"
+VOXELS = 4 * 64**3  # of a default batch of volumes with masks
+RATE, STEPS = 0.003, 800  # of AdamW, and of a default training of those
 LOOKED_AT = 1000  # volumes at most from which mean and deviation are measured
 _APART = 2  # pixels between the slices of a tile
 
@@ -42,6 +46,7 @@ class Volumes(Preprocessing):
         spacing: of the voxels in millimetres, to which volumes are resampled; None where their sides are stretched.
         levels: values beyond these are set to the nearer one; None where nobody said so.
         dtype: in which they were stored for the training: uint8, int16 or float32.
+        maps: whether answers lie in the voxels of each volume, which are shown then.
     """
 
     modality: ClassVar[str] = "volume"
@@ -52,6 +57,7 @@ class Volumes(Preprocessing):
     spacing: tuple[float, ...] | None = None
     levels: tuple[float, float] | None = None
     dtype: str = "float32"
+    maps: bool = False
 
     # ------------------------------------------------------------------- before anything is decoded
 
@@ -70,8 +76,27 @@ class Volumes(Preprocessing):
                 )
         return {
             "net": recipe.net or (None if own_net else NET),
-            "grid": recipe.grid or _grid(data).size,
+            "grid": recipe.grid
+            or _enlarged(_grid(data).size, recipe.net or ("" if own_net else NET)),
             "augment": "translate:0.06",
+        }
+
+    @classmethod
+    def map_defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
+        """A padded 3D U-Net of a quarter of the width where no net is named; volumes are mirrored and moved."""
+        usual = cls.defaults(data, recipe, own_net=True)
+        sides: Sides = usual["grid"] or (1, 1, 1)
+        batch = max(2, min(16, VOXELS // math.prod(sides)))
+        net = recipe.net or (None if own_net else MAPS_NET)
+        items = len(data.splits["train"]) if "train" in data.splits else 1
+        return {
+            **usual,
+            "net": net,
+            "batch": batch,
+            "lr": RATE,
+            "epochs": max(10, min(100, round(STEPS * batch / max(1, items)))),
+            "augment": "flip+translate:0.06",
+            **({"width": 0.25} if recipe.net is None and not own_net else {}),
         }
 
     @classmethod
@@ -112,9 +137,8 @@ class Volumes(Preprocessing):
         del recipe
         mean, std = _moments(inputs[:: -(-len(inputs) // LOOKED_AT)])
         grid = form if isinstance(form, Grid) else Grid(_sides(inputs.shape[1:]))
-        return cls(
-            tuple(inputs.shape[1:4]), mean, std, grid.spacing, data.levels, str(inputs.dtype)
-        )
+        size, dtype, maps = tuple(inputs.shape[1:4]), str(inputs.dtype), data.kind == "mask"
+        return cls(size, mean, std, grid.spacing, data.levels, dtype, maps)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
@@ -129,15 +153,16 @@ class Volumes(Preprocessing):
             spacing = numbers(content["spacing"] or (), "spacing")
             levels = numbers(content["levels"] or (), "levels")
             dtype = str(np.dtype(content["dtype"]))
+            if not isinstance(content["maps"], bool):
+                raise TypeError(f"maps is {content['maps']!r}")
             if len(size) != 3 or len(mean) != len(std) or not mean or min(std) <= 0:
                 raise ValueError(f"size {size}, mean {mean}, std {std}")
             if len(spacing) not in (0, 3) or min(spacing, default=1) <= 0:
                 raise ValueError(f"spacing {spacing}")
             if levels and (len(levels) != 2 or not levels[0] < levels[1]):
                 raise ValueError(f"levels {levels}")
-        return cls(
-            size, mean, std, spacing or None, (levels[0], levels[1]) if levels else None, dtype
-        )
+        limits = (levels[0], levels[1]) if levels else None
+        return cls(size, mean, std, spacing or None, limits, dtype, content["maps"])
 
     # ------------------------------------------------------------------------------ what a net reads
 
@@ -201,7 +226,19 @@ class Volumes(Preprocessing):
         came = volume.voxels.shape[3]
         if came != len(self.mean):
             raise DataError(f"{came} values a voxel, the net learned from {len(self.mean)}")
-        return Read(fitted(volume, self.form, np.dtype(np.float32)))
+        return Read(fitted(volume, self.form, np.dtype(np.float32)), volume.voxels.shape[:3])
+
+    def write(self, file: Path, stem: str, answer: Any, folder: Path) -> dict[str, str]:
+        """The class of every voxel, as NIfTI in the space of a NIfTI file, else as .npy [D, H, W]."""
+        if not (isinstance(answer, np.ndarray) and answer.ndim == 3 and answer.dtype == np.uint8):
+            return {}
+        return {"mask": write_mask(file, stem, answer, folder)}
+
+    def item(self, stored: NDArray[Any], source: Source, number: int) -> NDArray[Any]:
+        """As stored, or where answers lie in its own voxels, those."""
+        if not self.maps or source.sides() is None:
+            return stored
+        return source.decode(number, Grid(None, None, self.levels))
 
     def holds(self, folder: Path) -> bool:
         """Whether it holds DICOM slices, or pictures and no other volumes."""
@@ -213,29 +250,38 @@ class Volumes(Preprocessing):
 
 
 def slices(voxels: NDArray[Any]) -> U8:
-    """The middle slices of a volume [D, H, W, C] across depth, height and width, uint8 [H, W, 1 or 3].
+    """The middle slices of a volume [D, H, W, C] side by side, uint8 [H, W, 1 or 3], its least value black."""
+    channels = 3 if voxels.shape[3] == 3 else 1
+    low, top = float(voxels.min()), float(voxels.max())
+    planes = [plane[..., :channels].astype(np.float32) for plane in _middles(voxels)]
+    scale = 255 / max(top - low, 1e-12)
+    return _row([np.rint((plane - low) * scale).astype(np.uint8) for plane in planes])
+
+
+def slices_of_mask(numbers: U8) -> U8:
+    """The same of class numbers [D, H, W], `IGNORE` between the slices: [H, W]."""
+    return _row([np.ascontiguousarray(plane) for plane in _middles(numbers[..., None])])[..., 0]
+
+
+def _middles(voxels: NDArray[Any]) -> list[NDArray[Any]]:
+    """Slices in the middle of depth, height and width.
 
     Rows run against the axis of height in the first and of depth in the others, so that front and head are on top where
     the axes of a volume are known.
     """
     depth, high, wide = voxels.shape[:3]
-    planes = [voxels[depth // 2, ::-1], voxels[::-1, high // 2], voxels[::-1, :, wide // 2]]
-    channels = 3 if voxels.shape[3] == 3 else 1
-    low, top = float(voxels.min()), float(voxels.max())
-    rows = max(plane.shape[0] for plane in planes)
-    room = np.full((rows, _APART, channels), 255, np.uint8)
+    return [voxels[depth // 2, ::-1], voxels[::-1, high // 2], voxels[::-1, :, wide // 2]]
+
+
+def _row(planes: list[U8]) -> U8:
+    """Pictures side by side, white around them."""
+    rows, channels = max(plane.shape[0] for plane in planes), planes[0].shape[2]
     row: list[U8] = []
     for plane in planes:
-        values = plane[..., :channels].astype(np.float32)
-        shown = np.rint((values - low) * (255 / max(top - low, 1e-12))).astype(np.uint8)
-        above = (rows - shown.shape[0]) // 2
-        row += [
-            np.pad(
-                shown, ((above, rows - shown.shape[0] - above), (0, 0), (0, 0)), constant_values=255
-            ),
-            room,
-        ]
-    return np.concatenate(row[:-1], 1)
+        above = (rows - plane.shape[0]) // 2
+        room = ((above, rows - plane.shape[0] - above), (0, _APART), (0, 0))
+        row.append(np.pad(plane, room, constant_values=255))
+    return np.concatenate(row, 1)[:, :-_APART].reshape(rows, -1, channels)
 
 
 def _grid(data: Data) -> Grid:
@@ -244,6 +290,13 @@ def _grid(data: Data) -> Grid:
     if isinstance(source, VolumeFiles):
         return source.plan.grid
     return Grid(_sides(source.shape(None)), None, data.levels)
+
+
+def _enlarged(sides: Sides | None, net: str) -> Sides | None:
+    """The same with no side smaller than VoxNet needs, where that is the net."""
+    if sides is None or net != NET:
+        return sides
+    return max(LEAST, sides[0]), max(LEAST, sides[1]), max(LEAST, sides[2])
 
 
 def _known(policy: Policy) -> Policy:

@@ -110,8 +110,8 @@ def check_size(request: Request, steps: Sequence[Step], *, last: str) -> None:
     """
     least = least_side(steps)
     if min(request.size) < least:
-        what = "volumes" if len(request.size) > 2 else "pictures"
+        what, setting = ("volumes", "grid") if len(request.size) > 2 else ("pictures", "size")
         raise ShapeError(
             f"{request.name}: {last} needs {what} of at least {'x'.join([str(least)] * len(request.size))}; "
-            f"got {'x'.join(map(str, request.size))}; enlarge them with size={least}"
+            f"got {'x'.join(map(str, request.size))}; enlarge them with {setting}={least}"
         )

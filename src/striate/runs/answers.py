@@ -60,7 +60,7 @@ class Net:
         """Whether pictures of any size are brought to what the net takes."""
         return self.task.maps and bool(self.tiling.axes) and self.preprocessing.own_size
 
-    def divides(self, stored: NDArray[Any], sizes: Sequence[Size]) -> bool:
+    def divides(self, stored: NDArray[Any], sizes: Sequence[tuple[int, ...]]) -> bool:
         """Whether stored inputs are one picture in its own size that is answered part by part."""
         if not self._extends or len(stored) != 1:
             return False
@@ -92,7 +92,7 @@ class Net:
     def _batch(self, x: Tensor) -> Tensor:
         return self.plan.batch(self.preprocessing.normalise(self.preprocessing.centre(x)))
 
-    def answers(self, stored: NDArray[Any], sizes: Sequence[Size]) -> Any:
+    def answers(self, stored: NDArray[Any], sizes: Sequence[tuple[int, ...]]) -> Any:
         """Decoded answers to stored inputs; `sizes` are those of the items themselves.
 
         Raises:
@@ -147,7 +147,7 @@ def answered(
                 used.task.truth(held[k]) if stored else targets.truth(number)
                 for k, number in enumerate(place)
             ]
-            spots = [inputs.shape[1:3] if stored else tuple(sizes[i].tolist()) for i in place]
+            spots = [inputs.shape[1:-1] if stored else tuple(sizes[i].tolist()) for i in place]
             if used.divides(inputs, spots):
                 answers, loss = _in_parts(used, inputs, targets.kind, held if quick else None)
             else:

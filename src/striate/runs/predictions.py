@@ -210,9 +210,11 @@ class Folder:
     def write_files(self, used: Net, file: Path, answer: Any, max_pixels: int) -> dict[str, str]:
         """What people use beside the JSON; the paths of the files by what they are."""
         picture = used.preprocessing.picture(file, max_pixels=max_pixels)
+        stem = self._stems[file]
         if picture is None:
-            return {}
-        names = used.task.files(self._stems[file], picture, answer, self.path)
+            names = used.preprocessing.write(file, stem, answer, self.path)
+        else:
+            names = used.task.files(stem, picture, answer, self.path)
         return {what: str(self.path / name) for what, name in names.items()}
 
     def lines(self) -> Iterator[dict[str, Any]]:

@@ -158,7 +158,7 @@ class Detect(Task):
 
     # ------------------------------------------------------------------------------------ its answers
 
-    def decode(self, outputs: Tensor, sizes: Sequence[Size]) -> list[Found]:
+    def decode(self, outputs: Tensor, sizes: Sequence[tuple[int, ...]]) -> list[Found]:
         """Boxes in the pixels of each picture itself, after non-maximum suppression."""
         boxes, scores = self._composite.decode(outputs.float(), boxes=self.boxes)
         found = detections(boxes.cpu(), scores.cpu(), conf=self.conf, iou=self.iou)

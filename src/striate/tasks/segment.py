@@ -13,10 +13,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from striate import losses
+from striate import inputs, losses
 from striate.data import Data
 from striate.data.targets import IGNORE
 from striate.errors import ShapeError
+from striate.inputs.volumes import slices, slices_of_mask
 from striate.metrics import Interval
 from striate.metrics.segment import SegmentMeter, pixel_counts, pixel_scores
 from striate.models import catalog
@@ -103,6 +104,9 @@ class Segment(Task):
 
         It sees pictures as they are, those of more than `OWN` pixels a side at half of that.
         """
+        other = inputs.of(data.modality).map_defaults(data, recipe, own_net=own_net)
+        if other is not None:
+            return other
         native = data.native_size
         own = native if native is not None and max(native) <= OWN else (OWN // 2, OWN // 2)
         size = recipe.crop or recipe.size or own
@@ -178,33 +182,38 @@ class Segment(Task):
         """
         k = len(self.classes)
         good = (
-            isinstance(outputs, Tensor) and outputs.ndim == 4 and outputs.shape[:2] == (len(x), k)
+            isinstance(outputs, Tensor)
+            and outputs.ndim == x.ndim
+            and outputs.shape[:2] == (len(x), k)
+            and all(n <= m for n, m in zip(outputs.shape[2:], x.shape[2:], strict=True))
         )
-        if not good or outputs.shape[2] > x.shape[2] or outputs.shape[3] > x.shape[3]:
+        if not good:
+            what = "volume" if x.ndim == 5 else "picture"
             expected = (len(x), k, *x.shape[2:])
             raise ShapeError(
-                f"the net answers {answered(outputs)} to {len(x)} pictures, expected one tensor {expected}: "
-                f"a map for each of the {k} classes, of the picture's size or smaller around its middle"
+                f"the net answers {answered(outputs)} to {len(x)} {what}s, expected one tensor {expected}: "
+                f"a map for each of the {k} classes, of the {what}'s size or smaller around its middle"
             )
 
     # ------------------------------------------------------------------------------------ its answers
 
-    def decode(self, outputs: Tensor, sizes: Sequence[Size]) -> list[Mask]:
+    def decode(self, outputs: Tensor, sizes: Sequence[tuple[int, ...]]) -> list[Mask]:
         """Class numbers [H, W] of each picture: the likeliest class, of probabilities brought to its own size."""
         return [
             self._mask(logits, size) for logits, size in zip(outputs.float(), sizes, strict=True)
         ]
 
     @staticmethod
-    def _mask(maps: Tensor, size: Size) -> Mask:
+    def _mask(maps: Tensor, size: Sequence[int]) -> Mask:
         if tuple(maps.shape[1:]) != tuple(size):
             probs = maps.softmax(0)[None]
-            maps = F.interpolate(probs, size, mode="bilinear", align_corners=False)[0]
+            mode = "bilinear" if len(size) == 2 else "trilinear"
+            maps = F.interpolate(probs, size, mode=mode, align_corners=False)[0]
         # Two classes need one comparison, which is much faster than a search along the axis of classes.
         likeliest = maps[1] > maps[0] if len(maps) == 2 else maps.argmax(0)
         return likeliest.to(torch.uint8).cpu().numpy()
 
-    def joined(self, parts: Iterable[Piece], size: Size) -> Mask:
+    def joined(self, parts: Iterable[Piece], size: tuple[int, ...]) -> Mask:
         """Class numbers [H, W] of one picture; only one part of its maps is in memory at a time."""
         mask = np.empty(size, np.uint8)
         for rows, columns, logits in parts:
@@ -323,8 +332,12 @@ class Segment(Task):
 
     def _strip(self, item: Item) -> Gallery:
         """A picture, its truth, its answer and where they differ."""
-        picture = shrunk(item.input)
-        truth, answer = shrunk_mask(item.truth), shrunk_mask(item.answer)
+        seen, of_truth, of_answer = item.input, item.truth, item.answer
+        if of_truth.ndim == 3:
+            seen = slices(seen)
+            of_truth, of_answer = slices_of_mask(of_truth), slices_of_mask(of_answer)
+        picture = shrunk(seen)
+        truth, answer = shrunk_mask(of_truth), shrunk_mask(of_answer)
         wrong = (item.answer != item.truth) & (item.truth != IGNORE)
         share = float(wrong.sum() / max(1, (item.truth != IGNORE).sum()))
         differ = ((answer != truth) & (truth != IGNORE)).astype(np.uint8)
@@ -419,9 +432,10 @@ def _difference(picture: U8, wrong: Mask) -> U8:
 
 
 def _middle(target: Tensor, size: Sequence[int]) -> Tensor:
-    """The middle of masks [B, H, W], as large as the answer of a net without padding."""
-    top, left = ((n - k) // 2 for n, k in zip(target.shape[1:], size, strict=True))
-    return target[:, top : top + size[0], left : left + size[1]]
+    """The middle of masks [B, H, W] or [B, D, H, W], as large as the answer of a net without padding."""
+    starts = [(n - k) // 2 for n, k in zip(target.shape[1:], size, strict=True)]
+    inside = tuple(slice(at, at + k) for at, k in zip(starts, size, strict=True))
+    return target[(slice(None), *inside)]
 
 
 def _mean_of_items(costs: Tensor, known: Tensor) -> Tensor:
@@ -430,8 +444,8 @@ def _mean_of_items(costs: Tensor, known: Tensor) -> Tensor:
 
 
 def _pixels(logits: Tensor) -> Tensor:
-    """[B, K, h, w] as [B h w, K]."""
-    return logits.movedim(1, -1).flatten(0, 2)
+    """[B, K, h, w] as [B h w, K], of volumes likewise."""
+    return logits.movedim(1, -1).flatten(0, -2)
 
 
 def _of_maps(term: losses.Term) -> Callable[..., Any]:

@@ -1,6 +1,7 @@
 """Volumes in NumPy's .npz files: x [N, D, H, W], [N, D, H, W, C] or [N, C, D, H, W], and y.
 
-y is a label an item [N], which may have names in `classes`, or a number or several of type float, [N] or [N, V].
+y is a label an item [N], which may have names in `classes`, a number or several of type float, [N] or [N, V], or the
+class of every voxel [N, D, H, W].
 Values are taken as they are, in all splits alike: uint8, int16, and everything else as float32.
 """
 
@@ -11,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from striate.data.index import Listing, Part, coded, numbered
+from striate.data.masks import MOST
 from striate.data.modes import Levels
-from striate.data.targets import Labels, Targets, Values
+from striate.data.targets import IGNORE, Labels, Masks, Targets, Values
 from striate.data.volumes.grid import words
+from striate.data.volumes.masks import GridMasks
 from striate.data.volumes.sources import Grids
 from striate.data.volumes.volume import MAX_CHANNELS, check_type
 from striate.errors import DataError
@@ -38,7 +41,8 @@ def are_volumes(shape: tuple[int, ...]) -> bool:
 
 def tasks(x: tuple[int, ...], y: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[str, ...]:
     """What volumes of such a shape with such targets are good for."""
-    del x, y
+    if _are_masks(x, y):
+        return ("segment",)
     return ("regress",) if dtype.kind == "f" else ("classify",)
 
 
@@ -63,29 +67,68 @@ def listing(
     voxels = {split: _voxels(x, names[split]) for split, (x, _) in held.items()}
     for split, values in voxels.items():
         _check_alike(names[split], values, names[first], voxels[first])
-    regress = held[first][1].dtype.kind == "f"
-    labels: dict[str, Array] = {split: y for split, (_, y) in held.items()}
-    known: tuple[str, ...] = ()
-    if not regress:
-        known, labels = coded(labels, classes)  # pyright: ignore[reportAssignmentType]
+    labels = {split: y for split, (_, y) in held.items()}
+    (task,) = tasks(held[first][0].shape, labels[first].shape, labels[first].dtype)
+    known, targets_of = _targets(task, labels, voxels, names, classes)
     parts: dict[str, Part] = {}
     for split, values in voxels.items():
-        targets = _numbers(labels[split], names[split]) if regress else Labels(labels[split])
+        targets = targets_of[split]
         if len(targets) != len(values):
             raise DataError(f"{split} has {len(values)} volumes but {len(targets)} targets")
         strange = _no_numbers(values)
         stored = _stored(values, levels)
         parts[split] = Part(numbered(split, len(values)), targets, Grids(stored), strange)
-    outputs = tuple(_outputs(parts[first].targets)) if regress else ()
+    outputs = tuple(_outputs(parts[first].targets)) if task == "regress" else ()
     return Listing(
         "npz arrays",
         known,
         parts,
         note=_note(voxels[first], levels),
-        task="regress" if regress else "classify",
+        task=task,
         outputs=outputs,
         levels=levels,
     )
+
+
+def _are_masks(x: tuple[int, ...], y: tuple[int, ...]) -> bool:
+    """Whether targets have a number for each voxel: axes of x, but for those of its channels."""
+    return len(y) >= 4 and len(y) in (len(x), len(x) - 1)
+
+
+def _targets(
+    task: str,
+    labels: Mapping[str, Array],
+    voxels: Mapping[str, Array],
+    names: Mapping[str, str],
+    classes: Sequence[str] | None,
+) -> tuple[tuple[str, ...], Mapping[str, Targets]]:
+    """Names of the classes, and what belongs to the volumes of each split."""
+    if task == "regress":
+        return (), {split: _numbers(y, names[split]) for split, y in labels.items()}
+    if task == "classify":
+        known, codes = coded(labels, classes)
+        return known, {split: Labels(numbers) for split, numbers in codes.items()}
+    present = sorted({int(v) for y in labels.values() for v in np.unique(y)} - {IGNORE})
+    if present[0] < 0 or len(present) > MOST:
+        raise DataError(
+            f"masks have values from {present[0]} to {present[-1]}, expected numbers of classes from 0"
+        )
+    numbers = list(range(len(classes))) if classes else present
+    if unknown := sorted(set(present) - set(numbers)):
+        raise DataError(
+            f"masks have the value {unknown[0]}, expected 0 to {len(numbers) - 1} for {len(numbers)} classes"
+        )
+    table = np.full(max(256, numbers[-1] + 1), IGNORE, np.uint8)
+    table[numbers] = np.arange(len(numbers))
+    found: dict[str, Targets] = {}
+    for split, y in labels.items():
+        shape = voxels[split].shape
+        if y.dtype.kind not in "buif" or y.size != len(y) * int(np.prod(shape[1:4])):
+            raise DataError(
+                f"the masks of {names[split]} are {y.dtype} {list(y.shape)}, expected {list(shape[:4])}"
+            )
+        found[split] = Masks(GridMasks(table[y.astype(np.int64)].reshape(len(y), *shape[1:4], 1)))
+    return tuple(classes or map(str, present)), found
 
 
 def _voxels(array: Array, name: str) -> Array:

@@ -27,6 +27,7 @@ from striate.data.layouts import (
     shards,
     voc,
     volume_folders,
+    volume_masks,
     webdataset,
     yolo,
 )
@@ -78,6 +79,11 @@ LAYOUTS: dict[str, Layout] = {
     "class_folders": Layout(class_folders.find, "a folder of pictures for each class"),
     "deep_folders": Layout(class_folders.find_deep, "class folders in folders, named by both"),
     "lower_folders": Layout(class_folders.find_lower, "class folders in folders that share names"),
+    "volume_masks": Layout(
+        volume_masks.find,
+        "images/ beside masks/ with volumes of the same names",
+        volume_folders.SETTINGS,
+    ),
     "volume_folders": Layout(
         volume_folders.find, "a folder of volumes for each class", volume_folders.SETTINGS
     ),

@@ -15,7 +15,7 @@ import numpy as np
 from striate.data import files, workers
 from striate.data.files import shown
 from striate.data.index import IGNORED, WHOLE, Candidate, Listing, Part
-from striate.data.layouts.class_folders import ClassTree, class_names, split_folders
+from striate.data.layouts.class_folders import ClassTree, class_names, doubt, split_folders
 from striate.data.layouts.tree import Tree, below, named_like_picture
 from striate.data.sources import I64
 from striate.data.targets import Labels
@@ -43,7 +43,13 @@ def find(tree: Tree) -> Candidate | None:
         return None
     read = partial(listing, tree, found)
     return Candidate(
-        found.layout, found.count, found.uses, read, "folders hold volumes", tasks=TASKS
+        found.layout,
+        found.count,
+        found.uses,
+        read,
+        "folders hold volumes",
+        doubt(tree, found),
+        tasks=TASKS,
     )
 
 
@@ -94,10 +100,11 @@ def _volumes(tree: Tree, folder: str, *, stacks: bool) -> Iterator[tuple[str, bo
             else:
                 yield from _volumes(tree, name, stacks=stacks)
         elif entry.kind == "file":
-            yield name, not tree.options.leaves_out(name) and _is_volume(tree, name, stacks=stacks)
+            yield name, not tree.options.leaves_out(name) and is_volume(tree, name, stacks=stacks)
 
 
-def _is_volume(tree: Tree, name: str, *, stacks: bool) -> bool:
+def is_volume(tree: Tree, name: str, *, stacks: bool) -> bool:
+    """Whether a file is a volume, by the end of its name, or by its content where that has none."""
     end = suffix_of(name)
     if end:
         return stacks or not SUFFIXES[end].asked
@@ -172,14 +179,15 @@ def listing(tree: Tree, found: ClassTree) -> Listing:
 
 
 def sources_of(
-    tree: Tree, names: dict[str, tuple[str, ...]]
+    tree: Tree, names: dict[str, tuple[str, ...]], *, stretch: bool = False
 ) -> tuple[dict[str, VolumeFiles], dict[str, dict[int, str]], Plan]:
-    """Where the volumes of each split are, which cannot be read by their headers, and what they have in common."""
+    """Where the volumes of each split are, which cannot be read by their headers, and what they have in common; stretch: as `planned` has it."""
     every = [name for held in names.values() for name in held]
     found = heads(tree.root, every)
     plan = planned(
         [one if isinstance(one, Head) else None for one in found],
         size=_asked(tree),
+        stretch=stretch,
         levels=tree.options.levels,
     )
     sources: dict[str, VolumeFiles] = {}

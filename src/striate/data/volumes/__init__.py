@@ -8,6 +8,7 @@ from striate.data.volumes.grid import Grid, Plan, planned
 from striate.data.volumes.reading import head, is_item, kind_of, read
 from striate.data.volumes.sources import Grids, VolumeFiles
 from striate.data.volumes.volume import Head, Volume
+from striate.data.volumes.writing import write_mask
 
 __all__ = [
     "Grid",
@@ -21,4 +22,5 @@ __all__ = [
     "kind_of",
     "planned",
     "read",
+    "write_mask",
 ]

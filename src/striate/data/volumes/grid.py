@@ -68,6 +68,7 @@ def planned(
     *,
     size: Sides | None = None,
     levels: tuple[float, float] | None = None,
+    stretch: bool = False,
 ) -> Plan:
     """The grid of a set.
 
@@ -75,6 +76,7 @@ def planned(
         heads: of its volumes; None of those that cannot be read.
         size: depth, height and width that somebody asked for.
         levels: as in `Grid`.
+        stretch: each side of each volume by itself, so that answers go back to every voxel of it, whatever they measure.
 
     Raises:
         DataError: some volumes say their spacing, others do not, and their sizes differ.
@@ -90,7 +92,7 @@ def planned(
     }
     own = [head for i, head in known if i not in broken]
     native = own[0].sides if len({head.sides for head in own}) == 1 else None
-    spacing = _spacing(own, native)
+    spacing = None if stretch else _spacing(own, native)
     grid = _sized(own, native, spacing, size)._replace(levels=levels)
     asis = native == grid.size and (grid.spacing is None or _one_spacing(own))
     dtype = _type([head.dtype for head in own], resampled=not asis)
@@ -192,6 +194,12 @@ def _notes(
         ]
     else:
         was = words(native) if native else "different sizes"
+        said = [head.spacing for head in heads if head.spacing is not None]
+        if not _alike(said):
+            low, high = (
+                spacing_words(_of(np.array(edge))) for edge in (np.min(said, 0), np.max(said, 0))
+            )
+            was += f", whose voxels measure {low} to {high},"
         notes = [
             f"volumes of {was} are resampled to {size} voxels; layout=NAME:grid=DxHxW sets another size"
         ]

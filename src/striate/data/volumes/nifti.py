@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from striate.data import files
-from striate.data.volumes.volume import Head, Volume, check_type, oriented, shaped
+from striate.data.volumes.volume import Head, Volume, check_type, closest, oriented, shaped
 from striate.errors import DataError
 from striate.extras import need
 
@@ -115,3 +115,13 @@ def _ours(sides: tuple[int, ...], directions: Any) -> tuple[int, int, int]:
     turned = _turned(marked, directions)[0].shape[:3]
     depth, high, wide = (sides[order[side]] for side in turned)
     return depth, high, wide
+
+
+def as_stored(numbers: Any, image: Any) -> Any:
+    """Values [D, H, W] of a volume with the axes that a file has."""
+    order, forward = closest(_directions(image))
+    turned = numbers
+    for axis, stored in enumerate(order):
+        if not forward[stored]:
+            turned = np.flip(turned, axis)
+    return np.ascontiguousarray(turned.transpose(np.argsort(order)))

@@ -101,6 +101,11 @@ class VolumeFiles(Source):
             return volume.voxels[:1, :1, :1].astype(self.dtype)
         return grids.fitted(volume, self.grid(form), self.dtype)
 
+    def sides(self) -> I64:
+        """Depth, height and width of each [N, 3]; 0 where that is not known."""
+        found = [(0, 0, 0) if head is None else head.sides for head in self.heads]
+        return np.array(found, np.int64).reshape(-1, 3)
+
     def weights(self) -> I64:
         """Bytes of each, of a compressed file those of what it holds."""
         return np.fromiter((_weight(self.root / name) for name in self.names), np.int64, len(self))
@@ -176,6 +181,10 @@ class Grids(Source):
         """The grid that they have."""
         depth, high, wide = self.values.shape[1:4]
         return Grid((depth, high, wide))
+
+    def sides(self) -> I64:
+        """Depth, height and width of each [N, 3]."""
+        return np.broadcast_to(np.array(self.values.shape[1:4], np.int64), (len(self), 3))
 
     def shape(self, form: Any) -> tuple[int, ...]:
         """Of one of them, [D, H, W, C]."""

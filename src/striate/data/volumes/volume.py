@@ -122,7 +122,7 @@ def oriented(voxels: Voxels, directions: npt.NDArray[np.float64]) -> tuple[Voxel
     Raises:
         DataError: two axes that lie alike; with the reason alone.
     """
-    order, forward = _closest(directions)
+    order, forward = closest(directions)
     lengths = np.linalg.norm(directions, axis=0)
     turned = voxels.transpose(*order, 3)
     for axis, stored in enumerate(order):
@@ -132,7 +132,7 @@ def oriented(voxels: Voxels, directions: npt.NDArray[np.float64]) -> tuple[Voxel
     return np.ascontiguousarray(turned), (depth, high, wide), _words(order, forward)
 
 
-def _closest(directions: npt.NDArray[np.float64]) -> tuple[list[int], list[bool]]:
+def closest(directions: npt.NDArray[np.float64]) -> tuple[list[int], list[bool]]:
     """The stored axis that lies closest to each of ours, and whether each stored axis runs our way."""
     lengths = np.linalg.norm(directions, axis=0)
     if not (np.isfinite(directions).all() and (lengths > 0).all()):
