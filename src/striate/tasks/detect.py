@@ -164,7 +164,7 @@ class Detect(Task):
         found = detections(boxes.cpu(), scores.cpu(), conf=self.conf, iou=self.iou)
         return [self._found(*each, size) for each, size in zip(found, sizes, strict=True)]
 
-    def _found(self, boxes: Tensor, labels: Tensor, scores: Tensor, size: Size) -> Found:
+    def _found(self, boxes: Tensor, labels: Tensor, scores: Tensor, size: Sequence[int]) -> Found:
         height, width = size
         edge = np.array((width, height, width, height), np.float32)
         inside = boxes[: self.most].numpy().clip(0, 1) * edge

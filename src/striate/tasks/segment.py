@@ -25,7 +25,7 @@ from striate.plan.tiles import Piece
 from striate.tasks.by_class import class_table, with_training
 from striate.tasks.pictures import shrunk, shrunk_mask
 from striate.tasks.section import Gallery, Headline, Legend, Measure, Section, Text, Tile
-from striate.tasks.task import HeldOut, Item, Meter, Settings, Size, Task, answered, epochs_of
+from striate.tasks.task import HeldOut, Item, Meter, Settings, Task, answered, epochs_of
 from striate.text import percent, short
 
 OWN = 512  # pictures up to this side are read as they are
@@ -52,7 +52,6 @@ class Segment(Task):
     """
 
     name: ClassVar[str] = "segment"
-    noun: ClassVar[str] = "pictures"
     kinds: ClassVar[tuple[str, ...]] = ("mask",)
     fit: ClassVar[str] = "stretch"
     maps: ClassVar[bool] = True
@@ -299,10 +298,10 @@ class Segment(Task):
         """Scores a class; the pictures that do worst, with truth, answer and where they differ."""
         order = sorted(range(len(held.rows)), key=lambda i: held.rows[i].get("miou", 2.0))[:WORST]
         strips = [self._strip(item) for item in held.items(order)]
-        said = f"{len(order)} of {held.scores.items:,} held-out {self.noun}, the lowest mean IoU first."
+        said = f"{len(order)} of {held.scores.items:,} held-out {held.noun}, the lowest mean IoU first."
         colors = zip(self.classes, palette(len(self.classes)), strict=True)
         parts = [Text(said, soft=True), Legend(list(colors)), *strips]
-        return [self._classes(held), Section("The worst pictures", parts=parts, name="Worst")]
+        return [self._classes(held), Section(f"The worst {held.noun}", parts=parts, name="Worst")]
 
     def _classes(self, held: HeldOut) -> Section:
         total = max(1, sum(row["pixels"] for row in held.scores.per_class))
@@ -315,7 +314,7 @@ class Segment(Task):
             {
                 "trained": ("trained on", "number"),
                 "weight": ("weight in the loss", "number"),
-                "support": (self.noun, "number"),
+                "support": (held.noun, "number"),
                 "share": ("of the pixels", "share"),
                 "iou": ("IoU", "interval"),
                 "dice": ("Dice", "share"),
@@ -327,7 +326,7 @@ class Segment(Task):
             title="",
             empty="no pixels held out",
         )
-        said = "The lowest IoU first, over the pixels of all held-out pictures together."
+        said = f"The lowest IoU first, over the pixels of all held-out {held.noun} together."
         return Section("Class by class", parts=[Text(said, soft=True), table], name="Classes")
 
     def _strip(self, item: Item) -> Gallery:

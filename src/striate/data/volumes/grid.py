@@ -18,6 +18,7 @@ import numpy.typing as npt
 from striate.data.volumes.volume import Head, Sides, Spacing, Volume, Voxels, spacing_words
 from striate.errors import DataError
 
+OURS = "SAR"  # how axes lie where nothing is turned
 LIKE = 0.01  # share by which spacing may differ and count as the same
 REACH = 1.5  # times the median side, to which volumes are padded at most; what is beyond is cut off
 MOST = 64**3  # voxels of the grid that a set gets where none was asked for
@@ -92,7 +93,7 @@ def planned(
     }
     own = [head for i, head in known if i not in broken]
     native = own[0].sides if len({head.sides for head in own}) == 1 else None
-    spacing = None if stretch else _spacing(own, native)
+    spacing = None if stretch or size else _spacing(own, native)
     grid = _sized(own, native, spacing, size)._replace(levels=levels)
     asis = native == grid.size and (grid.spacing is None or _one_spacing(own))
     dtype = _type([head.dtype for head in own], resampled=not asis)
@@ -114,7 +115,7 @@ def _spacing(heads: Sequence[Head], native: Sides | None) -> Spacing | None:
         raise DataError(
             f"{len(said):,} of {len(heads):,} volumes say how far apart their voxels are, the others do not, and their "
             "sizes differ: they cannot be brought to one grid; save all in one form, or set the size of all with "
-            "layout=NAME:grid=DxHxW"
+            "layout=volume_folders:grid=DxHxW"
         )
     return None
 
@@ -201,13 +202,16 @@ def _notes(
             )
             was += f", whose voxels measure {low} to {high},"
         notes = [
-            f"volumes of {was} are resampled to {size} voxels; layout=NAME:grid=DxHxW sets another size"
+            f"volumes of {was} are resampled to {size} voxels; a training takes another size with grid=DxHxW"
         ]
     turned = Counter(head.turned for head in heads if head.turned)
     if turned:
         lay = ", ".join(f"{axes} in {count:,}" for axes, count in turned.most_common(4))
+        ways = "depth runs to the head, height to the front, width to the right"
         notes.append(
-            f"axes lie {lay}; all are turned so that depth runs to the head, height to the front, width to the right"
+            f"{ways} as stored"
+            if set(turned) == {OURS}
+            else f"axes lie {lay}; all are turned so that {ways}"
         )
     return tuple(notes)
 
