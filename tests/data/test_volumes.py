@@ -1,6 +1,7 @@
 """Volumes: every format gives the same voxels, spacing and axes; what is wrong is named; one grid for a set."""
 
 import gzip
+import re
 
 import numpy as np
 import pytest
@@ -374,3 +375,67 @@ def test_numbers_beside_volumes_are_regressed(tmp_path):
     )
     opened = data.open(tmp_path / "a.npz")
     assert (opened.task, opened.kind, opened.outputs) == ("regress", "values", ("y",))
+
+
+def write_pairs(root, count=12, change=lambda _i, mask: mask):
+    for i in range(count):
+        voxels = box(i, i % 2)
+        for name, values in (
+            ("images", voxels),
+            ("masks", change(i, (voxels == 900).astype(np.uint8))),
+        ):
+            (root / name).mkdir(parents=True, exist_ok=True)
+            np.save(root / name / f"v{i:02d}.npy", values)
+    return root
+
+
+def test_volumes_with_masks_of_their_names(tmp_path):
+    opened = data.open(write_pairs(tmp_path / "set"))
+    assert (opened.layout, opened.task, opened.classes) == (
+        "volumes with masks",
+        "segment",
+        ("0", "1"),
+    )
+    held = opened.arrays("train")
+    assert held.targets.shape == (*held.inputs.shape[:4], 1)
+    assert np.array_equal(held.targets == 1, held.inputs == 900)
+    assert np.array_equal(opened.splits["train"].targets.truth(0)[..., None], held.targets[0])
+    (tmp_path / "set" / "classes.txt").write_text("noise\nbox\nnothing\n")
+    assert data.open(tmp_path / "set").classes == ("noise", "box", "nothing")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            lambda i, mask: mask[:, :, 1:] if i == 3 else mask,
+            "its mask is 8 x 10 x 11 voxels, the volume 8 x 10 x 12",
+        ),
+        (lambda i, mask: mask * 0.5 if i == 3 else mask, "its mask: values that are not whole"),
+        (
+            lambda i, mask: np.stack([mask] * 2, -1) if i == 3 else mask,
+            "its mask: 2 values a voxel, the others have 1",
+        ),
+        (lambda i, mask: mask[0] if i == 3 else mask, "its mask: .* is one picture or table"),
+    ],
+    ids=["size", "shares", "channels", "picture"],
+)
+def test_a_mask_that_is_none_is_named(tmp_path, change, reason):
+    opened = data.open(write_pairs(tmp_path / "set", 40, change))
+    assert [problem.file for problem in opened.problems] == ["images/v03.npy"]
+    assert re.search(reason, opened.problems[0].reason)
+
+
+def test_masks_with_negative_or_many_values_are_refused(tmp_path):
+    with pytest.raises(DataError, match="masks have the value -1"):
+        data.open(write_pairs(tmp_path / "a", change=lambda _i, mask: mask.astype(np.int8) - 1))
+    with pytest.raises(DataError, match="different values, more than the 254 classes"):
+        data.open(
+            write_pairs(
+                tmp_path / "b", change=lambda _i, mask: np.arange(mask.size).reshape(mask.shape)
+            )
+        )
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "classes.txt").write_text("noise\n")
+    with pytest.raises(DataError, match="the value 1, for which classes.txt has no name"):
+        data.open(write_pairs(tmp_path / "c"))

@@ -10,7 +10,9 @@ from striate import data, inputs
 from striate.errors import CheckpointError, DataError, RecipeError, ShapeError, UsageError
 from striate.inputs.volumes import Volumes, slices, slices_of_mask
 
-KEPT = Volumes((4, 5, 6), (10.0, -3.0), (2.0, 4.0), (2.0, 1.0, 1.0), (-100.0, 400.0), "int16")
+KEPT = Volumes(
+    (4, 5, 6), (10.0, -3.0), (2.0, 4.0), (2.0, 1.0, 1.0), (-100.0, 400.0), "int16", patch=(4, 4, 6)
+)
 SHORT = {"plan": "default", "epochs": 1, "batch": 8, "health": 0, "width": 0.125}
 
 
@@ -30,6 +32,7 @@ def test_it_is_read_back_as_it_was():
         {"levels": [4.0, 4.0]},
         {"dtype": "nonsense"},
         {"maps": 1},
+        {"patch": [5, 5, 6]},
         {"mean": [1.0]},
     ],
 )
@@ -177,6 +180,60 @@ def test_volumes_with_masks_from_files_to_files(tmp_path):
     assert np.array_equal(written.affine, source.affine)
     page = (run.path / "report.html").read_text()
     assert "differs in" in page
+
+
+def test_windows_cover_a_volume_and_overlap():
+    pre = Volumes((20, 9, 8), (0.0,), (1.0,), patch=(8, 8, 8))
+    count = np.zeros((20, 9, 8))
+    for window in pre.parts((1, 20, 9, 8, 1)):
+        assert [part.stop - part.start for part in window] == [8, 8, 8]
+        count[window] += 1
+    assert count.min() == 1
+    assert {part[0].start for part in pre.parts((1, 20, 9, 8, 1))} == {0, 4, 8, 12}
+    assert pre.parts((1, 8, 8, 8, 1)) == []
+    assert Volumes((20, 9, 8), (0.0,), (1.0,)).parts((1, 20, 9, 8, 1)) == ()
+
+
+def masked(path, count=12):
+    x = np.stack([box(i, i % 2) for i in range(count)])
+    np.savez(path, x=x, y=(x == 900).astype(np.uint8), classes=["noise", "box"])
+    return path
+
+
+def test_masks_are_learned_from_windows_and_answered_whole(tmp_path):
+    """A net of single voxels answers the same in windows as at once."""
+    path, own = masked(tmp_path / "a.npz"), torch.nn.Conv3d(1, 2, 1)
+    settings = {
+        "plan": "default",
+        "epochs": 2,
+        "batch": 4,
+        "health": 0,
+        "lr": 0.5,
+        "optimizer": "adamw",
+    }
+    run = striate.train(path, own, out=tmp_path, patch="4x6x6", **settings)
+    pre = run.config.preprocessing
+    assert (pre.size, pre.patch, pre.shape) == ((8, 10, 12), (4, 6, 6), (1, 4, 6, 6))
+    assert run.evaluate().as_dict()["scores"]["miou"]["value"] > 0.9
+    stored = run.open_data().arrays("val").inputs[:2]
+    with torch.inference_mode():
+        at_once = run.net.eval()(pre.normalise(torch.from_numpy(stored)))
+        torch.testing.assert_close(run.used.outputs(stored), at_once, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("patch", "words"), [("9x6x6", "patch=9x6x6 is larger than the volumes, which are 8x10x12")]
+)
+def test_windows_that_do_not_fit_are_refused(tmp_path, patch, words):
+    with pytest.raises(RecipeError, match=words):
+        striate.train(masked(tmp_path / "a.npz"), out=tmp_path, patch=patch, **SHORT)
+    np.savez(
+        tmp_path / "b.npz",
+        x=np.random.default_rng(0).normal(size=(20, 12, 12, 12)),
+        y=np.arange(20) % 2,
+    )
+    with pytest.raises(RecipeError, match="windows are learned from masks alone"):
+        striate.train(tmp_path / "b.npz", out=tmp_path, patch=11, **SHORT)
 
 
 def test_a_written_mask_lies_as_the_file_does(tmp_path):

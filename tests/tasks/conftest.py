@@ -115,6 +115,17 @@ def write_volumes(root: Path) -> Path:
     return root
 
 
+def write_volume_masks(root: Path) -> Path:
+    """images/ and masks/ of arrays: where the box is."""
+    for i, path in enumerate(sorted(write_volumes(root / "source").rglob("*.npy"))):
+        voxels = np.load(path)
+        for name, values in (("images", voxels), ("masks", (voxels == 900).astype(np.uint8))):
+            (root / name).mkdir(exist_ok=True)
+            np.save(root / name / f"{i:02d}.npy", values)
+        path.unlink()
+    return root
+
+
 SHORT = {"plan": "default", "epochs": 2, "batch": 6, "health": 0, "optimizer": "adamw", "lr": 0.003}
 
 CASES = {
@@ -137,6 +148,14 @@ CASES = {
         {**SHORT, "net": "voxnet", "width": 0.125, "augment": "flip_depth+translate"},
         "accuracy",
         "label",
+        ".npy",
+    ),
+    "volumes with masks": Case(
+        "segment",
+        write_volume_masks,
+        {**SHORT, "net": "unet3d_same", "width": 0.0625, "augment": "flip+translate", "patch": 8},
+        "miou",
+        "classes",
         ".npy",
     ),
     "regress": Case(

@@ -13,6 +13,7 @@ from striate.augment.draws import Draws
 from striate.augment.policy import Policy
 from striate.errors import RecipeError
 
+_WINDOWS = 0x57494E444F57  # tells the draws of windows from those of views
 SHIFT = 1 / 28  # a shift moves a batch by up to this share of each side, as that of pictures
 # Words of a policy that volumes have; those beside `shift` and what mixes items.
 WORDS = ("flip", "flip_vertical", "flip_depth", "translate", "scale", "rotate", "noise")
@@ -73,6 +74,27 @@ def view(
     if "noise" in steps:
         volumes = _noisy(volumes, draws, steps["noise"])
     return volumes, masks
+
+
+def windows(
+    volumes: Tensor, masks: Tensor | None, items: Tensor, size: tuple[int, int, int], *, seed: int
+) -> tuple[Tensor, Tensor | None]:
+    """A window of this size anywhere in each volume, at whole voxels; a function of (seed, item) alone."""
+    draws = Draws(seed ^ _WINDOWS, items)
+    places = [
+        draws.whole(side - k + 1).tolist() for side, k in zip(volumes.shape[1:4], size, strict=True)
+    ]
+
+    def cut(x: Tensor) -> Tensor:
+        depth, high, wide = size
+        return torch.stack(
+            [
+                one[a : a + depth, b : b + high, c : c + wide]
+                for one, a, b, c in zip(x, *places, strict=True)
+            ]
+        )
+
+    return cut(volumes), masks if masks is None else cut(masks)
 
 
 def shifted(

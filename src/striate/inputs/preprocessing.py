@@ -7,7 +7,7 @@ what the net reads, in training, evaluation and prediction alike. N items, B bat
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
@@ -39,6 +39,8 @@ class Settings(Protocol):
     def crop(self) -> Size | None: ...
     @property
     def grid(self) -> tuple[int, int, int] | None: ...
+    @property
+    def patch(self) -> tuple[int, int, int] | None: ...
     @property
     def color(self) -> str | None: ...
 
@@ -224,6 +226,15 @@ class Preprocessing(ABC):
             stored: the shape of stored inputs, [N, ...].
         """
         return math.prod(stored[1:])
+
+    def parts(self, stored: Shape) -> Sequence[tuple[slice, ...]]:
+        """Windows in which an input is answered whose maps are averaged, by its axes of space; () where it is answered whole.
+
+        Args:
+            stored: the shape of stored inputs, [N, ...].
+        """
+        del stored
+        return ()
 
     def at_once(self, most: int, batch: Callable[[Any], int]) -> int:
         """How many files are decoded before they are answered.

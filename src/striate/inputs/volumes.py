@@ -1,5 +1,6 @@
 """Volumes: brought to one grid, viewed at random in training, normalised by channel. N items, C channels, D H W voxels."""
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ class Volumes(Preprocessing):
         levels: values beyond these are set to the nearer one; None where nobody said so.
         dtype: in which they were stored for the training: uint8, int16 or float32.
         maps: whether answers lie in the voxels of each volume, which are shown then.
+        patch: depth, height and width of the windows that a net learns from and answers in; None of whole volumes.
     """
 
     modality: ClassVar[str] = "volume"
@@ -58,6 +60,7 @@ class Volumes(Preprocessing):
     levels: tuple[float, float] | None = None
     dtype: str = "float32"
     maps: bool = False
+    patch: tuple[int, ...] | None = None
 
     # ------------------------------------------------------------------- before anything is decoded
 
@@ -85,7 +88,9 @@ class Volumes(Preprocessing):
     def map_defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
         """A padded 3D U-Net of a quarter of the width where no net is named; volumes are mirrored and moved."""
         usual = cls.defaults(data, recipe, own_net=True)
-        sides: Sides = usual["grid"] or (1, 1, 1)
+        if recipe.patch and not recipe.grid:
+            usual["grid"] = _whole(data)
+        sides: Sides = recipe.patch or usual["grid"] or (1, 1, 1)
         batch = max(2, min(16, VOXELS // math.prod(sides)))
         net = recipe.net or (None if own_net else MAPS_NET)
         items = len(data.splits["train"]) if "train" in data.splits else 1
@@ -118,27 +123,29 @@ class Volumes(Preprocessing):
         source = next(iter(data.splits.values())).source
         form = cls.planned(data, recipe, "")
         *sides, channels = source.shape(form)
+        if recipe.patch:
+            _check_patch(recipe.patch, tuple(sides), data.kind)
+            sides = recipe.patch
         return (channels, *sides)
 
     @classmethod
     def planned_bytes(cls, data: Data, recipe: Settings, fit: str) -> int:
         """Of files as they are stored."""
-        del fit
         train = data.splits["train"]
         if train.source.in_memory:
             return 0
-        return len(train) * math.prod(cls.planned_shape(data, recipe)) * train.source.dtype.itemsize
+        of_one = math.prod(train.source.shape(cls.planned(data, recipe, fit)))
+        return len(train) * of_one * train.source.dtype.itemsize
 
     # -------------------------------------------------------------------------------- made, and kept
 
     @classmethod
     def of(cls, inputs: Images, data: Data, recipe: Settings, form: AnyForm) -> Self:
         """With mean and deviation of some of the volumes, evenly picked."""
-        del recipe
         mean, std = _moments(inputs[:: -(-len(inputs) // LOOKED_AT)])
         grid = form if isinstance(form, Grid) else Grid(_sides(inputs.shape[1:]))
         size, dtype, maps = tuple(inputs.shape[1:4]), str(inputs.dtype), data.kind == "mask"
-        return cls(size, mean, std, grid.spacing, data.levels, dtype, maps)
+        return cls(size, mean, std, grid.spacing, data.levels, dtype, maps, recipe.patch)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
@@ -159,10 +166,13 @@ class Volumes(Preprocessing):
                 raise ValueError(f"size {size}, mean {mean}, std {std}")
             if len(spacing) not in (0, 3) or min(spacing, default=1) <= 0:
                 raise ValueError(f"spacing {spacing}")
+            patch = counts(content["patch"] or (), "patch")
+            if len(patch) not in (0, 3) or any(k > n for k, n in zip(patch, size, strict=False)):
+                raise ValueError(f"patch {patch}")
             if levels and (len(levels) != 2 or not levels[0] < levels[1]):
                 raise ValueError(f"levels {levels}")
         limits = (levels[0], levels[1]) if levels else None
-        return cls(size, mean, std, spacing or None, limits, dtype, content["maps"])
+        return cls(size, mean, std, spacing or None, limits, dtype, content["maps"], patch or None)
 
     # ------------------------------------------------------------------------------ what a net reads
 
@@ -177,7 +187,19 @@ class Volumes(Preprocessing):
     @property
     def shape(self) -> Shape:
         """(C, D, H, W)."""
-        return (len(self.mean), *self.size)
+        return (len(self.mean), *(self.patch or self.size))
+
+    def parts(self, stored: Shape) -> list[tuple[slice, ...]]:
+        """Windows of the size of those it learned from, each half over the next."""
+        if self.patch is None or tuple(stored[1:4]) == self.patch:
+            return []
+        starts = [
+            _starts(side, window) for side, window in zip(stored[1:4], self.patch, strict=True)
+        ]
+        return [
+            tuple(slice(at, at + window) for at, window in zip(place, self.patch, strict=True))
+            for place in itertools.product(*starts)
+        ]
 
     @property
     def opening(self) -> dict[str, Any]:
@@ -188,6 +210,10 @@ class Volumes(Preprocessing):
         """Volumes as the net is to see them; masks follow them."""
         masks = targets if views.kind == "mask" else None
         policy = views.policy
+        if self.patch is not None:
+            stored, masks = views_of_volumes.windows(
+                stored, masks, views.index, _sides(self.patch), seed=views.seed
+            )
         if not views.plain and policy.shifts:
             stored, masks = views_of_volumes.shifted(
                 stored, masks, views.generator(), outside=IGNORE
@@ -297,6 +323,36 @@ def _enlarged(sides: Sides | None, net: str) -> Sides | None:
     if sides is None or net != NET:
         return sides
     return max(LEAST, sides[0]), max(LEAST, sides[1]), max(LEAST, sides[2])
+
+
+def _whole(data: Data) -> Sides | None:
+    """The size of the set's volumes, however large."""
+    source = next(iter(data.splits.values())).source
+    return source.plan.whole if isinstance(source, VolumeFiles) else _grid(data).size
+
+
+def _check_patch(patch: Sides, sides: tuple[int, ...], kind: str) -> None:
+    """Refuse windows of what is no mask, or larger than a volume.
+
+    Raises:
+        RecipeError: saying so.
+    """
+    size = "x".join(map(str, patch))
+    if kind != "mask":
+        raise RecipeError(
+            f"patch={size}: windows are learned from masks alone; grid={size} makes volumes smaller"
+        )
+    came = "x".join(map(str, sides))
+    if any(window > side for window, side in zip(patch, sides, strict=True)):
+        raise RecipeError(
+            f"patch={size} is larger than the volumes, which are {came}: leave it out"
+        )
+
+
+def _starts(side: int, window: int) -> list[int]:
+    """Where windows begin along a side, so that each is half over the next at least."""
+    count = max(1, math.ceil(2 * (side - window) / window) + 1) if side > window else 1
+    return np.linspace(0, side - window, count).round().astype(int).tolist()
 
 
 def _known(policy: Policy) -> Policy:

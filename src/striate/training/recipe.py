@@ -161,6 +161,10 @@ class Recipe(BaseModel):
         default=None,
         description="voxels the net sees of volumes: 32 or 32x48x48; the set's own if not given",
     )
+    patch: Grid | None = Field(
+        default=None,
+        description="learn masks of volumes from windows of so many voxels: 64 or 32x64x64",
+    )
     color: Literal["rgb", "grey", "hsv", "ycbcr", "xyz"] | None = Field(
         default=None, description="channels; the data's if not given"
     )

@@ -58,6 +58,7 @@ class Settings(TypedDict, total=False):
     size: int | str | tuple[int, int]
     crop: int | str | tuple[int, int]
     grid: int | str | tuple[int, int, int]
+    patch: int | str | tuple[int, int, int]
     color: str
     weights: str
     freeze: str | Sequence[str]

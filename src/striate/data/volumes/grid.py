@@ -54,6 +54,7 @@ class Plan:
         notes: lines about what becomes of them.
         broken: numbers of those that do not belong to the others, and why.
         native: the size of all, where they have one.
+        whole: the size of the grid before it is made smaller for being very large.
     """
 
     grid: Grid
@@ -62,6 +63,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     broken: dict[int, str] = field(default_factory=dict[int, str])
     native: Sides | None = None
+    whole: Sides = (1, 1, 1)
 
 
 def planned(
@@ -98,7 +100,10 @@ def planned(
     asis = native == grid.size and (grid.spacing is None or _one_spacing(own))
     dtype = _type([head.dtype for head in own], resampled=not asis)
     notes = _notes(own, grid, native, asis=asis)
-    return Plan(grid, channels, dtype, notes, broken, native)
+    whole = (
+        grid.size if spacing is not None else native or _whole(np.median([h.sides for h in own], 0))
+    )
+    return Plan(grid, channels, dtype, notes, broken, native, whole or (1, 1, 1))
 
 
 def _spacing(heads: Sequence[Head], native: Sides | None) -> Spacing | None:
