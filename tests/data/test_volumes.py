@@ -437,5 +437,5 @@ def test_masks_with_negative_or_many_values_are_refused(tmp_path):
         )
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "classes.txt").write_text("noise\n")
-    with pytest.raises(DataError, match="the value 1, for which classes.txt has no name"):
+    with pytest.raises(DataError, match=r"the value 1, for which classes\.txt has no name"):
         data.open(write_pairs(tmp_path / "c"))
