@@ -90,6 +90,17 @@ def test_a_file_is_predicted_as_it_was_learned(tmp_path, suffix):
     assert "does not say how far apart its voxels are" in (answer.error or "")
 
 
+def test_values_of_another_scale_are_said(tmp_path):
+    x = np.stack([box(i, i % 2, (11, 12, 13)) for i in range(16)])
+    np.savez(tmp_path / "a.npz", x=x, y=np.arange(16) % 2)
+    run = striate.train(tmp_path / "a.npz", out=tmp_path, **SHORT)
+    np.save(tmp_path / "same.npy", x[0])
+    np.save(tmp_path / "scaled.npy", (x[0] / 1000.0).astype(np.float32))
+    same, scaled = run.predict([tmp_path / "same.npy", tmp_path / "scaled.npy"])
+    assert "note" not in (same.answer or {})
+    assert "is that the same scale?" in (scaled.answer or {})["note"]
+
+
 def test_other_data_come_to_the_grid_of_the_run(tmp_path):
     def save(path, voxels):
         np.save(path.with_suffix(".npy"), voxels)

@@ -301,6 +301,11 @@ class Preprocessing(ABC):
         del folder
         return False
 
+    def doubt(self, stored: NDArray[Any]) -> str:
+        """What speaks against an input being like those of the training; "" where nothing does."""
+        del stored
+        return ""
+
     def write(self, file: Path, stem: str, answer: Any, folder: Path) -> dict[str, str]:
         """Write an answer that people use beside the JSON, of an input that is no picture.
 

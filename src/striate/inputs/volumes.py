@@ -33,6 +33,7 @@ NET, MAPS_NET = "voxnet", "unet3d_same"
 VOXELS = 4 * 64**3  # of a default batch of volumes with masks
 RATE, STEPS = 0.003, 800  # of AdamW, and of a default training of those
 LOOKED_AT = 1000  # volumes at most from which mean and deviation are measured
+_FAR = 100  # times the deviation of the training: another scale, or an empty volume
 _APART = 2  # pixels between the slices of a tile
 
 
@@ -253,6 +254,18 @@ class Volumes(Preprocessing):
         if came != len(self.mean):
             raise DataError(f"{came} values a voxel, the net learned from {len(self.mean)}")
         return Read(fitted(volume, self.form, np.dtype(np.float32)), volume.voxels.shape[:3])
+
+    def doubt(self, stored: NDArray[Any]) -> str:
+        """Values that spread a hundredth as far as those of the training, or a hundred times as far."""
+        for channel, (mean, std) in enumerate(zip(self.mean, self.std, strict=True)):
+            values = stored[..., channel]
+            if not std / _FAR <= float(values.std()) <= std * _FAR:
+                low, high = float(values.min()), float(values.max())
+                return (
+                    f"values from {low:g} to {high:g}, the net learned from {mean:.4g} +- {std:.4g}: "
+                    "is that the same scale?"
+                )
+        return ""
 
     def write(self, file: Path, stem: str, answer: Any, folder: Path) -> dict[str, str]:
         """The class of every voxel, as NIfTI in the space of a NIfTI file, else as .npy [D, H, W]."""

@@ -113,7 +113,8 @@ def _answered(
                 prediction = Prediction(named[i], error=str(answer))
             else:
                 words = used.task.answer(answer)
-                if note := used.note((each.stored.shape[0], each.stored.shape[-2])):
+                note = used.note((each.stored.shape[0], each.stored.shape[-2]))
+                if note := note or used.preprocessing.doubt(each.stored):
                     words["note"] = note
                 if folder:
                     words |= folder.write_files(used, files[i], answer, max_pixels)
