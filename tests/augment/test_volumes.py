@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from striate.augment import read
-from striate.augment.volumes import check, shifted, view
-from striate.errors import RecipeError
+from striate.augment.volumes import shifted, view
 
 ITEMS = torch.arange(6)
 
@@ -75,11 +74,3 @@ def test_a_turn_is_about_the_axis_of_depth():
     assert seen[0, 2].sum() == pytest.approx(1600, rel=0.1)
     assert int((masks == 1).sum()) == pytest.approx(32, abs=6)
     assert not torch.equal(seen, x)
-
-
-def test_steps_of_pictures_are_refused():
-    with pytest.raises(
-        RecipeError, match=r"augment=flip\+color: color is for pictures; volumes have flip"
-    ):
-        check(read("flip+color"))
-    check(read("shift+mixup"))

@@ -116,9 +116,9 @@ def test_other_data_come_to_the_grid_of_the_run(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "error", "words"),
     [
-        ({"size": 32}, RecipeError, "size=.* is of pictures, these are volumes: grid=32x48x48"),
-        ({"color": "grey"}, RecipeError, "color=grey is of pictures"),
-        ({"augment": "color"}, RecipeError, "color is for pictures; volumes have flip"),
+        ({"size": 32}, RecipeError, "size=.* is a setting of pictures, these data are volumes"),
+        ({"color": "grey"}, RecipeError, "color=grey is a setting of pictures"),
+        ({"augment": "color"}, RecipeError, "color is no view of volumes; they have"),
         (
             {"net": "resnet18"},
             UsageError,

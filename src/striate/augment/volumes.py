@@ -11,27 +11,12 @@ from torch.nn import functional as F
 
 from striate.augment.draws import Draws
 from striate.augment.policy import Policy
-from striate.errors import RecipeError
 
 _WINDOWS = 0x57494E444F57  # tells the draws of windows from those of views
 SHIFT = 1 / 28  # a shift moves a batch by up to this share of each side, as that of pictures
-# Words of a policy that volumes have; those beside `shift` and what mixes items.
+# Words of a policy that volumes have, beside `shift` and `mixup`.
 WORDS = ("flip", "flip_vertical", "flip_depth", "translate", "scale", "rotate", "noise")
-MIXES = ("mixup", "cutmix")
 _AXES = {"flip": 3, "flip_vertical": 2, "flip_depth": 1}  # of [B, D, H, W, C]
-
-
-def check(policy: Policy) -> None:
-    """Refuse steps that volumes do not have.
-
-    Raises:
-        RecipeError: naming the step and those there are.
-    """
-    for name, _ in policy.steps:
-        if name not in (*WORDS, *MIXES):
-            raise RecipeError(
-                f"augment={policy.text}: {name} is for pictures; volumes have {', '.join(WORDS)}, shift and mixup"
-            )
 
 
 def view(
@@ -49,7 +34,7 @@ def view(
         volumes: stored [B, D, H, W, C].
         masks: class numbers of their voxels [B, D, H, W, 1] that follow them.
         items: their numbers in the data [B].
-        policy: what happens to them; `check` has seen it.
+        policy: what happens to them, of `WORDS`.
         seed: of training and epoch.
         outside: the class number of voxels from beyond the edge.
 

@@ -6,15 +6,18 @@ One file a modality, one line in the table; `preprocessing` says what each of th
 from collections.abc import Mapping
 from typing import Any
 
-from striate.errors import CheckpointError
+from striate.data.sources import MODALITIES
+from striate.errors import CheckpointError, RecipeError
 from striate.inputs.arrays import AsGiven
 from striate.inputs.pictures import Pictures
 from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Views
+from striate.inputs.sounds import Sounds
 from striate.inputs.volumes import Volumes
 
 INPUTS: dict[str, type[Preprocessing]] = {
     "picture": Pictures,
     "array": AsGiven,
+    "sound": Sounds,
     "volume": Volumes,
 }
 
@@ -22,6 +25,26 @@ INPUTS: dict[str, type[Preprocessing]] = {
 def of(modality: str) -> type[Preprocessing]:
     """What follows from a modality of `striate.data.sources.MODALITIES`."""
     return INPUTS[modality]
+
+
+def refuse_settings(modality: str, recipe: Any) -> None:
+    """Refuse settings of other inputs, which would change nothing.
+
+    Args:
+        modality: of the data.
+        recipe: as the user wrote it; what is None was left open.
+
+    Raises:
+        RecipeError: naming the first.
+    """
+    able = INPUTS[modality].settings
+    for other in INPUTS.values():
+        for key in other.settings:
+            value = getattr(recipe, key)
+            if key not in able and value is not None:
+                raise RecipeError(
+                    f"{key}={value} is a setting of {other.noun()}, these data are {MODALITIES[modality]}: leave it out"
+                )
 
 
 def from_dict(content: Mapping[str, Any]) -> Preprocessing:
@@ -44,8 +67,10 @@ __all__ = [
     "Pictures",
     "Preprocessing",
     "Read",
+    "Sounds",
     "Views",
     "Volumes",
     "from_dict",
     "of",
+    "refuse_settings",
 ]

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from striate.augment import Policy, read
 from striate.augment import volumes as views_of_volumes
+from striate.augment.policy import SHIFT
 from striate.data import AnyForm, Data, Images
 from striate.data.sources import Source
 from striate.data.targets import IGNORE
@@ -54,6 +54,7 @@ class Volumes(Preprocessing):
 
     modality: ClassVar[str] = "volume"
     axes: ClassVar[int] = 4
+    settings: ClassVar[tuple[str, ...]] = ("grid", "patch", "levels")
     size: tuple[int, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -67,23 +68,22 @@ class Volumes(Preprocessing):
 
     @classmethod
     def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
-        """VoxNet on the grid of the set, and views that move each volume a little.
-
-        Raises:
-            RecipeError: a setting of pictures.
-        """
-        for key in ("size", "color", "crop"):
-            if getattr(recipe, key):
-                instead = "grid=32x48x48 is theirs" if key == "size" else "leave it out"
-                raise RecipeError(
-                    f"{key}={getattr(recipe, key)} is of pictures, these are volumes: {instead}"
-                )
+        """VoxNet on the grid of the set, and views that move each volume a little."""
         return {
             "net": recipe.net or (None if own_net else NET),
             "grid": recipe.grid
             or _enlarged(_grid(data).size, recipe.net or ("" if own_net else NET)),
             "augment": "translate:0.06",
         }
+
+    @classmethod
+    def refuse(cls, recipe: Settings) -> None:
+        """Refuse views of other inputs.
+
+        Raises:
+            RecipeError: naming the first.
+        """
+        cls.refuse_views(recipe.augment, kinds=(), names=(*views_of_volumes.WORDS, "mixup", SHIFT))
 
     @classmethod
     def map_defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
@@ -109,7 +109,6 @@ class Volumes(Preprocessing):
     def planned(cls, data: Data, recipe: Settings, fit: str) -> AnyForm:
         """On the grid of the set, or the one that was asked for, which holds the same part of each volume."""
         del fit
-        views_of_volumes.check(read(recipe.augment))
         grid, wanted = _grid(data), recipe.grid
         if wanted is None or wanted == grid.size or grid.size is None:
             return grid
@@ -221,7 +220,7 @@ class Volumes(Preprocessing):
             )
         elif not views.plain and policy.views:
             stored, masks = views_of_volumes.view(
-                stored, masks, views.index, _known(policy), seed=views.seed, outside=IGNORE
+                stored, masks, views.index, policy, seed=views.seed, outside=IGNORE
             )
         return stored, targets if masks is None else self.target(views.kind, masks)
 
@@ -253,9 +252,10 @@ class Volumes(Preprocessing):
         came = volume.voxels.shape[3]
         if came != len(self.mean):
             raise DataError(f"{came} values a voxel, the net learned from {len(self.mean)}")
-        return Read(fitted(volume, self.form, np.dtype(np.float32)), volume.voxels.shape[:3])
+        stored = fitted(volume, self.form, np.dtype(np.float32))
+        return Read(stored, volume.voxels.shape[:3], note=self._doubt(stored))
 
-    def doubt(self, stored: NDArray[Any]) -> str:
+    def _doubt(self, stored: NDArray[Any]) -> str:
         """Values that spread a hundredth as far as those of the training, or a hundred times as far."""
         for channel, (mean, std) in enumerate(zip(self.mean, self.std, strict=True)):
             values = stored[..., channel]
@@ -366,11 +366,6 @@ def _starts(side: int, window: int) -> list[int]:
     """Where windows begin along a side, so that each is half over the next at least."""
     count = max(1, math.ceil(2 * (side - window) / window) + 1) if side > window else 1
     return np.linspace(0, side - window, count).round().astype(int).tolist()
-
-
-def _known(policy: Policy) -> Policy:
-    views_of_volumes.check(policy)
-    return policy
 
 
 def _sides(shape: tuple[int, ...]) -> Sides:

@@ -388,6 +388,14 @@ class Task(ABC):
         del stem, picture, answer, folder
         return {}
 
+    def _rows(self, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Those of `table`; of an answer window by window those of each, with its start and end in seconds."""
+        return [
+            {**{key: one[key] for key in ("start", "end") if key in one}, **row}
+            for one in answer.get("windows", (answer,))
+            for row in self.table(one)
+        ]
+
     def table(self, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
         """One answer in the JSON shape of `predict` as rows of a table: its plain values."""
         return [{key: v for key, v in answer.items() if isinstance(v, str | int | float)}]
@@ -401,7 +409,7 @@ class Task(ABC):
             answers: in the JSON shape of `predict`, with `file`.
         """
         del form
-        rows = [{"file": one["file"], **row} for one in answers for row in self.table(one)]
+        rows = [{"file": one["file"], **row} for one in answers for row in self._rows(one)]
         header = list(dict.fromkeys(key for row in rows for key in row)) or ["file"]
         with (folder / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, header, restval="", lineterminator="\n")

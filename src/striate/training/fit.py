@@ -77,8 +77,10 @@ def fit(
             f"{data.path} has no training {named(data.task).noun or data.noun}, only {', '.join(data.splits)}: "
             "put them into a folder named train"
         )
+    inputs.refuse_settings(data.modality, recipe)
     _refuse(recipe, data, own_net=net is not None)
     recipe = with_defaults(recipe, data, own_net=net is not None)
+    inputs.of(data.modality).refuse(recipe)
     check(recipe, out)
     _refuse(recipe, data, own_net=net is not None)
     if recipe.class_weights == recipe.sampling == "balanced":
@@ -118,7 +120,7 @@ def fit(
 def _refuse(recipe: Recipe, data: Data, *, own_net: bool) -> None:
     """Refuse a net of the catalogue or a setting that cannot learn these data, before anything is decoded."""
     if recipe.net and not own_net:
-        refuse_net(named(data.task), recipe.net, inputs.of(data.modality).axes)
+        refuse_net(named(data.task), recipe.net, inputs.of(data.modality).axes_of(recipe))
     named(data.task).refuse(recipe, own_net=own_net)
 
 

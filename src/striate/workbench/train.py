@@ -60,6 +60,12 @@ class Settings(TypedDict, total=False):
     grid: int | str | tuple[int, int, int]
     patch: int | str | tuple[int, int, int]
     color: str
+    seconds: float
+    rate: int
+    representation: str
+    mels: int
+    win_ms: float | Sequence[float]
+    hop_ms: float
     weights: str
     freeze: str | Sequence[str]
     freeze_norm: bool
