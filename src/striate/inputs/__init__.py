@@ -10,7 +10,7 @@ from striate.data.sources import MODALITIES
 from striate.errors import CheckpointError, RecipeError
 from striate.inputs.arrays import AsGiven
 from striate.inputs.pictures import Pictures
-from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Views
+from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Settings, Views
 from striate.inputs.sounds import Sounds
 from striate.inputs.volumes import Volumes
 
@@ -67,6 +67,7 @@ __all__ = [
     "Pictures",
     "Preprocessing",
     "Read",
+    "Settings",
     "Sounds",
     "Views",
     "Volumes",

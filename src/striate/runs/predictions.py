@@ -163,7 +163,11 @@ def _answers(used: Net, same: Sequence[Read]) -> list[Any]:
 
 def _sides(read: Read) -> tuple[int, int]:
     """Height and width of a stored picture; (0, 0) of what is none."""
-    return (read.stored.shape[0], read.stored.shape[1]) if read.size[0] else read.size
+    return (
+        (read.stored.shape[0], read.stored.shape[1])
+        if len(read.size) == 2 and read.size[0]
+        else (0, 0)
+    )
 
 
 def _worded(task: Task, answer: Any, read: Read) -> dict[str, Any]:

@@ -168,7 +168,9 @@ class Detect(Task):
         height, width = size
         edge = np.array((width, height, width, height), np.float32)
         inside = boxes[: self.most].numpy().clip(0, 1) * edge
-        return Found(inside, labels[: self.most].numpy(), scores[: self.most].numpy(), size)
+        return Found(
+            inside, labels[: self.most].numpy(), scores[: self.most].numpy(), (height, width)
+        )
 
     def item_scores(self, answer: Found, truth: Objects) -> dict[str, float]:
         """F1 at overlap 0.5 of the boxes that are sure, and how many are right, wrong and missed."""

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from striate import losses
+from striate import inputs, losses
 from striate.data import Data
 from striate.errors import ArgumentError, RecipeError, ShapeError, UsageError
 from striate.inputs import Drawn
@@ -42,11 +42,9 @@ class Learned(NamedTuple):
     parts: Mapping[str, Tensor]
 
 
-class Settings(Protocol):
+class Settings(inputs.Settings, Protocol):
     """The settings of a training that tasks read; `striate.training.Recipe` has them."""
 
-    @property
-    def net(self) -> str | None: ...
     @property
     def loss(self) -> str | None: ...
     @property
@@ -55,20 +53,6 @@ class Settings(Protocol):
     def class_weights(self) -> str: ...
     @property
     def sampling(self) -> str: ...
-    @property
-    def augment(self) -> str: ...
-    @property
-    def size(self) -> Size | None: ...
-    @property
-    def crop(self) -> Size | None: ...
-    @property
-    def grid(self) -> tuple[int, int, int] | None: ...
-    @property
-    def patch(self) -> tuple[int, int, int] | None: ...
-    @property
-    def color(self) -> str | None: ...
-    @property
-    def weights(self) -> str | None: ...
     @property
     def options(self) -> Mapping[str, Any]: ...
 
