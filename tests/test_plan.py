@@ -271,3 +271,16 @@ def test_a_slow_first_step_is_told_before_others_are_timed(monkeypatch):
     with pytest.raises(pytest.fail.Exception):
         ways(slow=told.append)
     assert [0 < seconds < 60 for seconds in told] == [True]
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_volumes_have_both_layouts(layout):
+    net = nn.Sequential(nn.Conv3d(2, 4, 3), nn.Flatten(), nn.Linear(4, 2))
+    x, form = torch.rand(2, 2, 3, 3, 3), plan.Plan(layout=layout)
+    expected = net(x)
+    placed = form.place(net)
+    weight = next(placed.parameters())
+    last = layout == "channels_last"
+    assert weight.is_contiguous(memory_format=torch.channels_last_3d) == last
+    assert form.batch(x).is_contiguous(memory_format=torch.channels_last_3d) == last
+    torch.testing.assert_close(placed(form.batch(x)), expected)

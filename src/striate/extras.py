@@ -11,6 +11,7 @@ EXTRAS = {
     "soundfile": "audio",
     "pycocotools": "detect",
     "nibabel": "volumes",
+    "pydicom": "dicom",
     "fastapi": "serve",
     "onnx": "ship",
     "onnxruntime": "ship",

@@ -194,7 +194,8 @@ def test_what_can_be_done_on_what_is_known_without_building():
     assert set(able("forecast", 3)) == {"stgcn", "tgcn3d"}
     assert set(able("unsupervised", 3)) == {"neocognitron", "cdbn"}
     assert able("classify", 2) == ["tdnn"]
-    assert able("segment", 2) == able("classify", 4) == []
+    assert able("segment", 2) == able("detect", 4) == []
+    assert able("classify", 4) == ["voxnet"]
     every = [
         name
         for task in ("classify", "segment", "detect", "forecast", "unsupervised")

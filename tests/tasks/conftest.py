@@ -22,6 +22,13 @@ class Case:
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
     score: str = ""
     answer: str = ""
+    ends: str = ".png"  # of the files that predictions are made for
+
+    def files(self, folder: Path) -> list[Path]:
+        """Those of a folder that hold items."""
+        return sorted((folder / "images").glob(f"*{self.ends}")) or sorted(
+            folder.rglob(f"*{self.ends}")
+        )
 
 
 def _pictures(count: int) -> list[tuple[np.ndarray, tuple[int, int, int, int], int]]:
@@ -94,6 +101,31 @@ def write_numbers(root: Path) -> Path:
     return root
 
 
+def write_volumes(root: Path) -> Path:
+    """Class folders of arrays: a bright box, deep or wide, in noise of 16 bits; one is smaller than the others."""
+    rng = np.random.default_rng(3)
+    for i in range(24):
+        voxels = rng.integers(-100, 100, (12, 13, 14)).astype(np.int16)
+        at = [slice(5, 7)] * 3
+        at[0 if i % 2 else 2] = slice(1, 11)
+        voxels[tuple(at)] = 900
+        folder = root / ("wide", "deep")[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / f"{i:02d}.npy", voxels[:, :, : 12 if i == 7 else None])
+    return root
+
+
+def write_volume_masks(root: Path) -> Path:
+    """images/ and masks/ of arrays: where the box is."""
+    for i, path in enumerate(sorted(write_volumes(root / "source").rglob("*.npy"))):
+        voxels = np.load(path)
+        for name, values in (("images", voxels), ("masks", (voxels == 900).astype(np.uint8))):
+            (root / name).mkdir(exist_ok=True)
+            np.save(root / name / f"{i:02d}.npy", values)
+        path.unlink()
+    return root
+
+
 SHORT = {"plan": "default", "epochs": 2, "batch": 6, "health": 0, "optimizer": "adamw", "lr": 0.003}
 
 CASES = {
@@ -109,6 +141,22 @@ CASES = {
         },
         "accuracy",
         "label",
+    ),
+    "volumes": Case(
+        "classify",
+        write_volumes,
+        {**SHORT, "net": "voxnet", "width": 0.125, "augment": "flip_depth+translate"},
+        "accuracy",
+        "label",
+        ".npy",
+    ),
+    "volumes with masks": Case(
+        "segment",
+        write_volume_masks,
+        {**SHORT, "net": "unet3d_same", "width": 0.0625, "augment": "flip+translate", "patch": 8},
+        "miou",
+        "classes",
+        ".npy",
     ),
     "regress": Case(
         "regress",

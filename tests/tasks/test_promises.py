@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 import striate
 from striate import data
-from striate.errors import NumericError, RecipeError, Stopped, UsageError
+from striate.errors import DataError, NumericError, RecipeError, Stopped, UsageError
 from striate.runs import Run
 from striate.tasks import named
 from striate.training import Progress, fit, loop, read_recipe, resume
@@ -50,7 +50,7 @@ def test_data_to_run_to_scores_to_answers(case, folder, tmp_path):
     assert len(rows) == summary["items"] == len(opened.splits["val"])
     again = Run.load(run.path).evaluate()
     assert again.as_dict()["scores"] == summary["scores"]
-    pictures = sorted((folder / "images").glob("*.png")) or sorted(folder.rglob("*.png"))
+    pictures = case.files(folder)
     out = tmp_path / "out"
     found = run.predict(pictures[:5], out=out)
     assert all(case.answer in each.as_dict() for each in found)
@@ -63,7 +63,7 @@ def test_data_to_run_to_scores_to_answers(case, folder, tmp_path):
 def test_predictions_go_on_where_they_ended(case, folder, tmp_path, monkeypatch):
     path = trained(case, folder, tmp_path, epochs=1)
     run, out = Run.load(path), tmp_path / "out"
-    pictures = sorted((folder / "images").glob("*.png")) or sorted(folder.rglob("*.png"))
+    pictures = case.files(folder)
     run.predict(pictures[:4], out=out)
     torn = (out / "predictions.jsonl").read_bytes()[:-9]
     (out / "predictions.jsonl").write_bytes(torn)
@@ -109,6 +109,10 @@ def test_a_stream_gives_the_same_bits_as_the_cache(case, folder, tmp_path, monke
 
 def test_shards_hold_the_same_items_and_train(case, folder, tmp_path, monkeypatch):
     shards, opened = tmp_path / "shards", data.open(folder)
+    if not opened.pictures:
+        with pytest.raises(DataError, match=f"shards hold pictures, these are {opened.noun}"):
+            data.pack(opened, shards)
+        return
     data.pack(opened, shards, size=8000)
     there = data.open(shards)
     assert (there.task, there.classes, there.outputs) == (case.task, opened.classes, opened.outputs)

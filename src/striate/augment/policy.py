@@ -24,6 +24,7 @@ WORDS = {
     "crop": Word("place", 1.0, 1.0, 1.0, "a window of the net's size anywhere in the stored picture"),
     "flip": Word("place", 0.5, 0.0, 1.0, "left and right exchanged, with this probability"),
     "flip_vertical": Word("place", 0.5, 0.0, 1.0, "top and bottom exchanged, with this probability"),
+    "flip_depth": Word("volume", 0.5, 0.0, 1.0, "of volumes: first and last slice exchanged, with this probability"),
     "resized": Word("warp", 0.08, 0.01, 1.0, "a window of this share of the area or more, 3:4 to 4:3, resized"),
     "translate": Word("warp", 0.1, 0.0, 1.0, "moved by up to this share of the size"),
     "scale": Word("warp", 0.2, 0.0, 0.9, "enlarged or reduced by up to this share"),
@@ -64,7 +65,7 @@ class Policy:
     steps: tuple[tuple[str, float], ...]
 
     def of(self, kind: str) -> tuple[tuple[str, float], ...]:
-        """The steps of one kind: place, warp and value of pictures, wave and spectrum of sounds, mix of any."""
+        """The steps of one kind: place, warp and value of pictures, wave and spectrum of sounds, volume, mix of any."""
         return tuple(step for step in self.steps if WORDS[step[0]].kind == kind)
 
     def within_windows(self) -> "Policy":

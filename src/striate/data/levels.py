@@ -16,7 +16,7 @@ from striate.data import pictures, workers
 from striate.data.index import Listing
 from striate.data.modes import Levels
 from striate.data.pillow import without_warnings
-from striate.data.sources import I64, Encoded
+from striate.data.sources import I64, Encoded, Pixels
 from striate.errors import ArgumentError, DataError
 
 _LOOKED_AT = 64  # pictures whose headers tell whether a set is deep
@@ -69,8 +69,9 @@ def of_set(listing: Listing, given: Levels | None) -> tuple[Listing, Levels | No
     train = listing.parts.get("train") or next(iter(listing.parts.values()))
     source = train.source
     if not isinstance(source, Encoded) or not len(source):
+        pictures_in_memory = listing.levels is not None and isinstance(source, Pixels)
         return (
-            listing if listing.levels is None else _said(listing, listing.levels)
+            _said(listing, listing.levels) if pictures_in_memory and listing.levels else listing
         ), listing.levels
     levels = given or listing.levels
     if not _any_deep(source):

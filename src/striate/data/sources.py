@@ -99,6 +99,10 @@ class Source(ABC):
     def take(self, index: I64) -> "Source":
         """The same, with only the items of these numbers, in this order."""
 
+    def sides(self) -> I64 | None:
+        """The size of each item itself [N, axes], to which maps of it are brought; None where its header says it."""
+        return None
+
     def shape(self, form: AnyForm) -> tuple[int, ...]:
         """Of one decoded item, in a form that has a size."""
         return (*(form.size or (0, 0)), channels(form.color))

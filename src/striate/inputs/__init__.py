@@ -12,11 +12,13 @@ from striate.inputs.arrays import AsGiven
 from striate.inputs.pictures import Pictures
 from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Settings, Views
 from striate.inputs.sounds import Sounds
+from striate.inputs.volumes import Volumes
 
 INPUTS: dict[str, type[Preprocessing]] = {
     "picture": Pictures,
     "array": AsGiven,
     "sound": Sounds,
+    "volume": Volumes,
 }
 
 
@@ -68,6 +70,7 @@ __all__ = [
     "Settings",
     "Sounds",
     "Views",
+    "Volumes",
     "from_dict",
     "of",
     "refuse_settings",

@@ -7,7 +7,7 @@ what the net reads, in training, evaluation and prediction alike. N items, B bat
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
@@ -39,6 +39,10 @@ class Settings(Protocol):
     def size(self) -> Size | None: ...
     @property
     def crop(self) -> Size | None: ...
+    @property
+    def grid(self) -> tuple[int, int, int] | None: ...
+    @property
+    def patch(self) -> tuple[int, int, int] | None: ...
     @property
     def color(self) -> str | None: ...
     @property
@@ -90,13 +94,13 @@ class Read:
 
     Attributes:
         stored: the input; of a long recording its windows, one after the other along the first axis.
-        size: height and width of a picture itself; (0, 0) of what is none.
+        size: of the input itself, to which maps of it are brought: height and width of a picture; (0, 0) of what has none.
         windows: start and end of each window, in seconds; () where the input is answered as one.
         note: what is to be said of it beside the answer.
     """
 
     stored: NDArray[Any] = field(repr=False)
-    size: Size = (0, 0)
+    size: tuple[int, ...] = (0, 0)
     windows: tuple[tuple[float, float], ...] = ()
     note: str = ""
 
@@ -149,6 +153,12 @@ class Preprocessing(ABC):
     @abstractmethod
     def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
         """Settings for nets that answer whole inputs, with a label or numbers: net, augment, and those of the inputs."""
+
+    @classmethod
+    def map_defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any] | None:
+        """The same for nets that answer with a map of the places of an input; None where the task knows them."""
+        del data, recipe, own_net
+        return None
 
     @classmethod
     @abstractmethod
@@ -292,6 +302,15 @@ class Preprocessing(ABC):
         """
         return math.prod(stored[1:])
 
+    def parts(self, stored: Shape) -> Sequence[tuple[slice, ...]]:
+        """Windows in which an input is answered whose maps are averaged, by its axes of space; () where it is answered whole.
+
+        Args:
+            stored: the shape of stored inputs, [N, ...].
+        """
+        del stored
+        return ()
+
     def at_once(self, most: int, batch: Callable[[Any], int]) -> int:
         """How many files are decoded before they are answered.
 
@@ -351,6 +370,26 @@ class Preprocessing(ABC):
         Raises:
             DataError: it cannot be read, with the reason alone.
         """
+
+    def holds(self, folder: Path) -> bool:
+        """Whether a folder is one input by itself, as the slices of a volume are."""
+        del folder
+        return False
+
+    def write(self, file: Path, stem: str, answer: Any, folder: Path) -> dict[str, str]:
+        """Write an answer that people use beside the JSON, of an input that is no picture.
+
+        Args:
+            file: that was answered.
+            stem: what the names of the files begin with.
+            answer: decoded.
+            folder: where they are written.
+
+        Returns:
+            The names of the files by what they are.
+        """
+        del file, stem, answer, folder
+        return {}
 
     def picture(self, file: Path, *, max_pixels: int) -> Callable[[], U8] | None:
         """What reads a file in its own size for answers to be drawn over, uint8 [H, W, C]; None where it is no picture."""

@@ -234,7 +234,7 @@ def boundary_counts(
     tolerance: float | None = None,
     ignore: int | None = None,
 ) -> Ints:
-    """Pixels on the outlines of each class: [K, 4] answered ones near a true one, answered, true near answered, true.
+    """Pixels on the outlines of each class, of volumes voxels on its surface: [K, 4] answered ones near a true one, answered, true near answered, true.
 
     An outline is the pixels of a class that touch another class above, below, left or right; the picture's rim has
     none. Near is nearer than the tolerance, which is 0.75 % of the diagonal if not given. Ignored pixels count as the
@@ -242,12 +242,14 @@ def boundary_counts(
     inside of ignored areas there are no outlines.
 
     Raises:
-        ShapeError: no [H, W], or another size than the truth's.
+        ShapeError: no [H, W] or [D, H, W], or another size than the truth's.
         ArgumentError: a class number that does not exist, or a tolerance below 0.
     """
     _check(answer, target, classes)
-    if answer.ndim != 2:
-        raise ShapeError(f"boundary F1: got {list(answer.shape)}, expected [height, width]")
+    if answer.ndim not in (2, 3):
+        raise ShapeError(
+            f"boundary F1: got {list(answer.shape)}, expected [height, width], or [depth, height, width]"
+        )
     if tolerance is None:
         tolerance = TOLERANCE * math.hypot(*answer.shape)
     if not tolerance >= 0:
@@ -380,7 +382,9 @@ def _unknown(name: str, ids: Ids, classes: int, ignore: int | None) -> ArgumentE
 
 def _changes(ids: Ids, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
     found = np.zeros(ids.shape, np.bool_)
-    for before, after in (np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:]):
+    for axis in range(ids.ndim):
+        every = (slice(None),) * axis
+        before, after = (*every, slice(None, -1)), (*every, slice(1, None))
         change = (ids[before] != ids[after]) & known[before] & known[after]
         found[before] |= change
         found[after] |= change

@@ -25,7 +25,7 @@ class Backbone(nn.Module, ABC):
     """A net whose maps other heads can use; `forward` gives its answer alone, in both modes.
 
     Attributes:
-        input_shape: (C, H, W) it was built for; (C, frames) of a net over time.
+        input_shape: (C, H, W) it was built for; (C, frames) of a net over time, (C, D, H, W) of one over volumes.
         widths: channels of each map of `features`.
         strides: input pixels between neighbouring values of each map.
         stem: path of the first layer with weights, the one whose kernels can be looked at as pictures.
@@ -187,7 +187,7 @@ def _resized(old: nn.Module, outputs: int, generator: torch.Generator) -> nn.Mod
         raise ArgumentError(
             "the head was left out; build the net with the classes that it shall have"
         )
-    if not isinstance(old, nn.Linear | nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d):
+    if not isinstance(old, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d):
         raise TypeError(f"the head is {type(old).__name__}, neither linear nor a convolution")
     bias, place = old.bias is not None, old.weight.new_empty(0)
     with init.skipped():

@@ -107,7 +107,7 @@ def build(
         in_channels: channels of a picture.
         num_classes: logits of an item; 0 leaves the head of a classifier out, and what it would have read is
             the answer.
-        size: height and width of a picture in pixels, or one side of a square.
+        size: height and width of a picture in pixels, depth, height and width of a volume, or one side of all.
         width: factor on the channels between input and output.
         generator: source of the first weights. None is a new one, so equal calls give equal
             weights; the global random state is neither read nor moved.
@@ -148,7 +148,7 @@ def outline(name: str, shape: Sequence[int] | None = None, *, init: bool = False
 
     Args:
         name: a key of `CATALOG`.
-        shape: (C, H, W) of one item, or (C, frames) of a net over time; None is as published.
+        shape: (C, H, W) of one item, (C, frames) of a net over time, (C, D, H, W) of one over volumes; None is as published.
         init: whether it gets first weights.
 
     Raises:
@@ -238,9 +238,8 @@ def _request(
         raise ShapeError(
             f"{row.name}: size takes one number or {len(published)}, as in {tuple(published)}; got {sides}"
         )
-    axes = (
-        ("the length in size",) if len(sides) == 1 else ("the height in size", "the width in size")
-    )
+    names = ("the length",) if len(sides) == 1 else ("the depth", "the height", "the width")
+    axes = [f"{name} in size" for name in names[-len(sides) :]]
     headless = num_classes == 0 and "classify" in row.tasks  # built with its head, which then goes
     counts = {
         "in_channels": channels if in_channels is None else in_channels,

@@ -196,7 +196,7 @@ class Entry:
         tasks: what it does: classify, segment, detect, forecast, or unsupervised.
         bounded: whether its answers are no free numbers but lengths, distances or behind a ReLU: it tells
             classes apart, and values of any sign it cannot learn.
-        input: (C, H, W) of one item as published; (C, frames) of a net over time.
+        input: (C, H, W) of one item as published; (C, frames) of a net over time, (C, D, H, W) of one over volumes.
         kind: of what it reads: a picture, a series, a volume, or a graph (C, steps, nodes).
         classes: outputs as published.
         strides: pixels between neighbouring values of each of its maps, where heads of other nets can stand

@@ -79,7 +79,7 @@ def he_inputs(net: nn.Module, generator: torch.Generator) -> None:
     """
     for layer in _weighted(net):
         reads = layer.weight[0].numel()
-        if isinstance(layer, nn.ConvTranspose2d):
+        if isinstance(layer, nn.ConvTranspose2d | nn.ConvTranspose3d):
             reads = layer.weight[:, 0].numel() // math.prod(layer.stride)
         normal(layer.weight, math.sqrt(2 / max(1, reads)), generator)
         _no_bias(layer)

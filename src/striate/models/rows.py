@@ -67,6 +67,9 @@ _squeezenet = partial(Entry, family="squeezenet", year=2016, paper="Iandola et a
     small=Small(size=64, width=0.25))
 _fcn = partial(Entry, family="fcn", year=2015, paper="Long, Shelhamer and Darrell 2015, arXiv 1411.4038",
     input=(3, 500, 500), classes=21, tasks=("segment",), small=Small(size=40, width=0.0625))
+_unet3d = partial(Entry, family="unet", file="unet3d", year=2016, tasks=("segment",),
+    paper="Cicek, Abdulkadir, Lienkamp, Brox and Ronneberger 2016, arXiv 1606.06650",
+    options={"batch_norm": Flag(True), **drop_rate()})
 _unet = partial(Entry, family="unet", year=2015, paper="Ronneberger, Fischer and Brox 2015, arXiv 1505.04597",
     classes=2, params=31_030_658, tasks=("segment",))
 _yolo = partial(Entry, family="yolo", year=2016, paper="Redmon et al. 2016, arXiv 1506.02640",
@@ -336,6 +339,12 @@ ROWS = rows(
         published=Published("derived: the layers of unet, padded", 31_030_658),
         options={"backbone": Net("own", others=("own",)), "batch_norm": Flag(False), **drop_rate(0.5)},
         note="padded 3x3: any size, as large out as in", small=Small(size=50, width=0.125)),
+    _unet3d("unet3d", input=(3, 116, 132, 132), classes=3, params=19_072_291, macs=266_731_018_496,
+        published=Published("Cicek et al. 2016, section 2 (a bias for each channel in place of normalisation)", 19_069_955),
+        note="volumes; valid 3x3x3, 132 x 132 x 116 in and 44 x 44 x 28 out", small=Small(size=92, width=0.03125)),
+    _unet3d("unet3d_same", input=(1, 64, 64, 64), classes=2, params=19_070_498, macs=244_234_321_920,
+        published=Published("derived: the layers of unet3d, padded"),
+        note="volumes; padded 3x3x3: any size, as large out as in", small=Small(size=12, width=0.0625)),
     # Detectors of one look: every cell of a grid tells boxes and classes.
     _yolo("yolo_v1", strides=(2, 4, 8, 16, 32, 64), params=271_703_550, macs=20_285_153_280,
         published=Published("derived: fig. 3, with biases and two boxes a cell"),
@@ -357,6 +366,11 @@ ROWS = rows(
         bounded=True, options={"routing": Counts((3,)), "decoder": Flag(True), **drop_rate()},
         note="answers are lengths of capsules; MACs without the decoder, which answering does not run",
         small=Small(width=0.0625)),
+    # Volumes that are named as one.
+    Entry("voxnet", family="voxnet", year=2015, paper="Maturana and Scherer 2015, doi 10.1109/IROS.2015.7353481",
+        input=(1, 32, 32, 32), classes=40, params=921_736, macs=59_641_600,
+        published=Published("Maturana and Scherer 2015, section III", 921_736), options=drop_rate(0.4),
+        note="occupancy grids of 32 x 32 x 32 voxels", small=Small(size=12, width=0.25)),
     # Forecasts of series on the nodes of a graph: input (C, steps, nodes), classes = steps ahead.
     Entry("stgcn", family="stgcn", year=2018, paper="Yu, Yin and Zhu 2018, arXiv 1709.04875",
         input=(1, 12, 228), classes=9, params=137_865, macs=180_313_344,

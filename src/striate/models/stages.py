@@ -103,15 +103,15 @@ def least_side(steps: Sequence[Step]) -> int:
 
 
 def check_size(request: Request, steps: Sequence[Step], *, last: str) -> None:
-    """Refuse pictures that vanish on the way; `last` names the layer that is left without a map.
+    """Refuse pictures or volumes that vanish on the way; `last` names the layer that is left without a map.
 
     Raises:
         ShapeError: a side is too small.
     """
-    height, width = request.size
     least = least_side(steps)
-    if min(height, width) < least:
+    if min(request.size) < least:
+        what, setting = ("volumes", "grid") if len(request.size) > 2 else ("pictures", "size")
         raise ShapeError(
-            f"{request.name}: {last} needs pictures of at least {least}x{least}; "
-            f"got {height}x{width}; enlarge them with size={least}"
+            f"{request.name}: {last} needs {what} of at least {'x'.join([str(least)] * len(request.size))}; "
+            f"got {'x'.join(map(str, request.size))}; enlarge them with {setting}={least}"
         )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
+from itertools import chain
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from striate.errors import ArgumentError, UsageError, nearest
 from striate.report import Result
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+# The same for volumes, by the axes of a tensor.
+OF_AXES = {4: LAYOUTS, 5: {**LAYOUTS, "channels_last": torch.channels_last_3d}}
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Largest difference from float32 in the default layout, as a share of the largest output. bfloat16 keeps
 # 8 bits of a number (0.4 %), float16 11 (0.05 %), and some ten layers add up.
@@ -41,14 +44,22 @@ class Plan(Result):
     def place(self, net: nn.Module) -> nn.Module:
         """Bring a net to the plan's device and layout, in place."""
         net = net.to(torch.device(self.device))
+        if any(
+            tensor.ndim == 5 for tensor in net.parameters()
+        ):  # of which the line below knows nothing
+            for tensor in chain(net.parameters(), net.buffers()):
+                if tensor.ndim in OF_AXES:
+                    layout = OF_AXES[tensor.ndim][self.layout]
+                    tensor.data = tensor.data.contiguous(memory_format=layout)
+            return net
         return net.to(memory_format=LAYOUTS[self.layout])  # pyright: ignore[reportCallIssue] - torch does not declare it
 
     def batch(self, x: Tensor) -> Tensor:
-        """Bring a batch of pictures [B, C, H, W] to the plan's device and layout; others have one layout."""
+        """Bring a batch of pictures or volumes [B, C, ...] to the plan's device and layout; others have one layout."""
         x = x.to(torch.device(self.device))
-        if x.ndim != 4:
+        if x.ndim not in OF_AXES:
             return x.contiguous()
-        x = x.contiguous(memory_format=LAYOUTS[self.layout])
+        x = x.contiguous(memory_format=OF_AXES[x.ndim][self.layout])
         # One channel lies in memory alike in both layouts; the strides decide which one torch goes on in.
         return x.flatten().view(x.shape) if self.layout == "contiguous" else x
 

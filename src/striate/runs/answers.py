@@ -41,10 +41,35 @@ class Net:
 
     def outputs(self, stored: NDArray[Any]) -> Any:
         """What the net says of stored inputs [B, ...], of maps of all of the picture; call it inside `used`."""
+        if parts := self.preprocessing.parts(stored.shape):
+            return self._averaged(stored, parts)
         if not self._extends:
             return self._said(torch.from_numpy(np.require(stored, requirements=["C", "W"])))
         size = (stored.shape[1], stored.shape[2])
         return gathered(self.pieces(stored), size)
+
+    def _averaged(self, stored: NDArray[Any], parts: Sequence[tuple[slice, ...]]) -> Tensor:
+        """The mean of the maps of overlapping windows of inputs [B, ..., C].
+
+        Raises:
+            ShapeError: maps of another size than the window.
+        """
+        total, count = torch.empty(0), torch.zeros(stored.shape[1:-1])
+        for window in parts:
+            cut = np.ascontiguousarray(stored[(slice(None), *window)])
+            maps = self._said(torch.from_numpy(cut)).float().cpu()
+            if maps.shape[2:] != cut.shape[1:-1]:
+                came, wanted = (
+                    "x".join(map(str, each)) for each in (maps.shape[2:], cut.shape[1:-1])
+                )
+                raise ShapeError(
+                    f"the net answers windows of {wanted} with maps of {came}: windows need a padded net, such as unet3d_same"
+                )
+            if not total.numel():
+                total = maps.new_zeros((*maps.shape[:2], *stored.shape[1:-1]))
+            total[(slice(None), slice(None), *window)] += maps
+            count[window] += 1
+        return total / count
 
     def pieces(self, stored: NDArray[Any]) -> Iterator[Piece]:
         """The same of pictures [B, H, W, C] part by part, where the task has maps and the net's tiling is known."""
@@ -60,7 +85,7 @@ class Net:
         """Whether pictures of any size are brought to what the net takes."""
         return self.task.maps and bool(self.tiling.axes) and self.preprocessing.own_size
 
-    def divides(self, stored: NDArray[Any], sizes: Sequence[Size]) -> bool:
+    def divides(self, stored: NDArray[Any], sizes: Sequence[tuple[int, ...]]) -> bool:
         """Whether stored inputs are one picture in its own size that is answered part by part."""
         if not self._extends or len(stored) != 1:
             return False
@@ -92,7 +117,7 @@ class Net:
     def _batch(self, x: Tensor) -> Tensor:
         return self.plan.batch(self.preprocessing.normalise(self.preprocessing.centre(x)))
 
-    def answers(self, stored: NDArray[Any], sizes: Sequence[Size]) -> Any:
+    def answers(self, stored: NDArray[Any], sizes: Sequence[tuple[int, ...]]) -> Any:
         """Decoded answers to stored inputs; `sizes` are those of the items themselves.
 
         Raises:
@@ -147,7 +172,7 @@ def answered(
                 used.task.truth(held[k]) if stored else targets.truth(number)
                 for k, number in enumerate(place)
             ]
-            spots = [inputs.shape[1:3] if stored else tuple(sizes[i].tolist()) for i in place]
+            spots = [inputs.shape[1:-1] if stored else tuple(sizes[i].tolist()) for i in place]
             if used.divides(inputs, spots):
                 answers, loss = _in_parts(used, inputs, targets.kind, held if quick else None)
             else:

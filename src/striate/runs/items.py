@@ -67,7 +67,7 @@ class Held:
         stored = np.asarray(self.arrays.inputs[i : i + 1])
         pre = self.used.preprocessing
         size = natural_sizes(self.split)[number].tolist()
-        (answer,) = self.used.answers(stored, [(int(size[0]), int(size[1]))])
+        (answer,) = self.used.answers(stored, [tuple(size)])
         shown = pre.item(stored[0], self.split.source, number)
         truth = self.split.targets.truth(number)
         drawn = pre.drawn(stored[0])
@@ -75,7 +75,10 @@ class Held:
 
 
 def natural_sizes(split: Split) -> NDArray[np.int64]:
-    """Height and width of every item of a split [N, 2]; 0 where it is no picture."""
+    """The size of every item of a split itself, height and width [N, 2] of pictures; 0 where it has none."""
+    own = split.source.sides()
+    if own is not None:
+        return own
     return split.natural if split.source.pictures else np.zeros((len(split), 2), np.int64)
 
 

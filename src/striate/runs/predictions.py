@@ -163,7 +163,11 @@ def _answers(used: Net, same: Sequence[Read]) -> list[Any]:
 
 def _sides(read: Read) -> tuple[int, int]:
     """Height and width of a stored picture; (0, 0) of what is none."""
-    return (read.stored.shape[0], read.stored.shape[1]) if read.size[0] else read.size
+    return (
+        (read.stored.shape[0], read.stored.shape[1])
+        if len(read.size) == 2 and read.size[0]
+        else (0, 0)
+    )
 
 
 def _worded(task: Task, answer: Any, read: Read) -> dict[str, Any]:
@@ -254,9 +258,11 @@ class Folder:
     def write_files(self, used: Net, file: Path, answer: Any, max_pixels: int) -> dict[str, str]:
         """What people use beside the JSON; the paths of the files by what they are."""
         picture = used.preprocessing.picture(file, max_pixels=max_pixels)
+        stem = self._stems[file]
         if picture is None:
-            return {}
-        names = used.task.files(self._stems[file], picture, answer, self.path)
+            names = used.preprocessing.write(file, stem, answer, self.path)
+        else:
+            names = used.task.files(stem, picture, answer, self.path)
         return {what: str(self.path / name) for what, name in names.items()}
 
     def lines(self) -> Iterator[dict[str, Any]]:

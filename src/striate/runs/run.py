@@ -354,7 +354,8 @@ class Run(Result):
             raise UsageError(f"--format {format}: {task.name} has {', '.join(task.formats)}")
         if format != "json" and out is None:
             raise UsageError(f"--format {format} is written to a folder: name it with --out")
-        files = list(_files([paths] if isinstance(paths, str | Path) else paths))
+        given_paths = [paths] if isinstance(paths, str | Path) else paths
+        files = list(_files(given_paths, self.used.preprocessing.holds))
         settings = {"weights": self.config.weights, **given}
         folder = Folder(Path(out), files, settings) if out is not None else None
         used = replace(self.used, task=task)
@@ -502,9 +503,18 @@ def _counted(learned: list[int], data: Data, split: str) -> str:
     return f"{len(learned):,} of {len(names):,} items of {split} are what this run was trained on ({some})"
 
 
-def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
+def _files(paths: Iterable[str | Path], holds: Callable[[Path], bool]) -> Iterator[Path]:
+    """Files as given and those in folders, and folders that are one input each."""
     for path in map(Path, paths):
-        if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.is_file() and p.name[0] != ".")
+        if path.is_dir() and not holds(path):
+            taken: Path | None = None
+            for below in sorted(p for p in path.rglob("*") if p.name[0] != "."):
+                if taken is not None and below.is_relative_to(taken):
+                    continue
+                if below.is_file():
+                    yield below
+                elif below.is_dir() and holds(below):
+                    taken = below
+                    yield below
         else:
             yield path

@@ -31,7 +31,7 @@ from striate.tasks.section import (
     Tile,
     Wrong,
 )
-from striate.tasks.task import HeldOut, Item, Meter, Settings, Size, Task, answered
+from striate.tasks.task import HeldOut, Item, Meter, Settings, Task, answered
 from striate.text import percent, short
 
 MISTAKES = 20  # shown in the report
@@ -175,7 +175,9 @@ class Classify(Task):
 
     # ------------------------------------------------------------------------------------ its answers
 
-    def decode(self, outputs: Float[Tensor, "b k"], sizes: Sequence[Size] = ()) -> Probabilities:
+    def decode(
+        self, outputs: Float[Tensor, "b k"], sizes: Sequence[tuple[int, ...]] = ()
+    ) -> Probabilities:
         """Probabilities [B, K]."""
         del sizes
         return outputs.float().softmax(1).cpu().numpy()

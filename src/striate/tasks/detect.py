@@ -158,17 +158,19 @@ class Detect(Task):
 
     # ------------------------------------------------------------------------------------ its answers
 
-    def decode(self, outputs: Tensor, sizes: Sequence[Size]) -> list[Found]:
+    def decode(self, outputs: Tensor, sizes: Sequence[tuple[int, ...]]) -> list[Found]:
         """Boxes in the pixels of each picture itself, after non-maximum suppression."""
         boxes, scores = self._composite.decode(outputs.float(), boxes=self.boxes)
         found = detections(boxes.cpu(), scores.cpu(), conf=self.conf, iou=self.iou)
         return [self._found(*each, size) for each, size in zip(found, sizes, strict=True)]
 
-    def _found(self, boxes: Tensor, labels: Tensor, scores: Tensor, size: Size) -> Found:
+    def _found(self, boxes: Tensor, labels: Tensor, scores: Tensor, size: Sequence[int]) -> Found:
         height, width = size
         edge = np.array((width, height, width, height), np.float32)
         inside = boxes[: self.most].numpy().clip(0, 1) * edge
-        return Found(inside, labels[: self.most].numpy(), scores[: self.most].numpy(), size)
+        return Found(
+            inside, labels[: self.most].numpy(), scores[: self.most].numpy(), (height, width)
+        )
 
     def item_scores(self, answer: Found, truth: Objects) -> dict[str, float]:
         """F1 at overlap 0.5 of the boxes that are sure, and how many are right, wrong and missed."""

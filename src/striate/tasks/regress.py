@@ -27,7 +27,7 @@ from striate.tasks.section import (
     Table,
     Tile,
 )
-from striate.tasks.task import HeldOut, Meter, Settings, Size, Task, answered
+from striate.tasks.task import HeldOut, Meter, Settings, Task, answered
 from striate.text import number
 
 WORST = 20  # items shown in the report
@@ -148,7 +148,7 @@ class Regress(Task):
 
     # ------------------------------------------------------------------------------------ its answers
 
-    def decode(self, outputs: Tensor, sizes: Sequence[Size]) -> Numbers:
+    def decode(self, outputs: Tensor, sizes: Sequence[tuple[int, ...]]) -> Numbers:
         """Numbers [B, V] in their own unit."""
         del sizes
         return outputs.double().cpu().numpy() * np.array(self.std) + np.array(self.mean)

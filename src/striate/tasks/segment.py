@@ -13,10 +13,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from striate import losses
+from striate import inputs, losses
 from striate.data import Data
 from striate.data.targets import IGNORE
 from striate.errors import ShapeError
+from striate.inputs.volumes import slices, slices_of_mask
 from striate.metrics import Interval
 from striate.metrics.segment import SegmentMeter, pixel_counts, pixel_scores
 from striate.models import catalog
@@ -24,7 +25,7 @@ from striate.plan.tiles import Piece
 from striate.tasks.by_class import class_table, with_training
 from striate.tasks.pictures import shrunk, shrunk_mask
 from striate.tasks.section import Gallery, Headline, Legend, Measure, Section, Text, Tile
-from striate.tasks.task import HeldOut, Item, Meter, Settings, Size, Task, answered, epochs_of
+from striate.tasks.task import HeldOut, Item, Meter, Settings, Task, answered, epochs_of
 from striate.text import percent, short
 
 OWN = 512  # pictures up to this side are read as they are
@@ -51,7 +52,6 @@ class Segment(Task):
     """
 
     name: ClassVar[str] = "segment"
-    noun: ClassVar[str] = "pictures"
     kinds: ClassVar[tuple[str, ...]] = ("mask",)
     fit: ClassVar[str] = "stretch"
     maps: ClassVar[bool] = True
@@ -103,6 +103,9 @@ class Segment(Task):
 
         It sees pictures as they are, those of more than `OWN` pixels a side at half of that.
         """
+        other = inputs.of(data.modality).map_defaults(data, recipe, own_net=own_net)
+        if other is not None:
+            return other
         native = data.native_size
         own = native if native is not None and max(native) <= OWN else (OWN // 2, OWN // 2)
         size = recipe.crop or recipe.size or own
@@ -178,33 +181,38 @@ class Segment(Task):
         """
         k = len(self.classes)
         good = (
-            isinstance(outputs, Tensor) and outputs.ndim == 4 and outputs.shape[:2] == (len(x), k)
+            isinstance(outputs, Tensor)
+            and outputs.ndim == x.ndim
+            and outputs.shape[:2] == (len(x), k)
+            and all(n <= m for n, m in zip(outputs.shape[2:], x.shape[2:], strict=True))
         )
-        if not good or outputs.shape[2] > x.shape[2] or outputs.shape[3] > x.shape[3]:
+        if not good:
+            what = "volume" if x.ndim == 5 else "picture"
             expected = (len(x), k, *x.shape[2:])
             raise ShapeError(
-                f"the net answers {answered(outputs)} to {len(x)} pictures, expected one tensor {expected}: "
-                f"a map for each of the {k} classes, of the picture's size or smaller around its middle"
+                f"the net answers {answered(outputs)} to {len(x)} {what}s, expected one tensor {expected}: "
+                f"a map for each of the {k} classes, of the {what}'s size or smaller around its middle"
             )
 
     # ------------------------------------------------------------------------------------ its answers
 
-    def decode(self, outputs: Tensor, sizes: Sequence[Size]) -> list[Mask]:
+    def decode(self, outputs: Tensor, sizes: Sequence[tuple[int, ...]]) -> list[Mask]:
         """Class numbers [H, W] of each picture: the likeliest class, of probabilities brought to its own size."""
         return [
             self._mask(logits, size) for logits, size in zip(outputs.float(), sizes, strict=True)
         ]
 
     @staticmethod
-    def _mask(maps: Tensor, size: Size) -> Mask:
+    def _mask(maps: Tensor, size: Sequence[int]) -> Mask:
         if tuple(maps.shape[1:]) != tuple(size):
             probs = maps.softmax(0)[None]
-            maps = F.interpolate(probs, size, mode="bilinear", align_corners=False)[0]
+            mode = "bilinear" if len(size) == 2 else "trilinear"
+            maps = F.interpolate(probs, size, mode=mode, align_corners=False)[0]
         # Two classes need one comparison, which is much faster than a search along the axis of classes.
         likeliest = maps[1] > maps[0] if len(maps) == 2 else maps.argmax(0)
         return likeliest.to(torch.uint8).cpu().numpy()
 
-    def joined(self, parts: Iterable[Piece], size: Size) -> Mask:
+    def joined(self, parts: Iterable[Piece], size: tuple[int, ...]) -> Mask:
         """Class numbers [H, W] of one picture; only one part of its maps is in memory at a time."""
         mask = np.empty(size, np.uint8)
         for rows, columns, logits in parts:
@@ -290,10 +298,10 @@ class Segment(Task):
         """Scores a class; the pictures that do worst, with truth, answer and where they differ."""
         order = sorted(range(len(held.rows)), key=lambda i: held.rows[i].get("miou", 2.0))[:WORST]
         strips = [self._strip(item) for item in held.items(order)]
-        said = f"{len(order)} of {held.scores.items:,} held-out {self.noun}, the lowest mean IoU first."
+        said = f"{len(order)} of {held.scores.items:,} held-out {held.noun}, the lowest mean IoU first."
         colors = zip(self.classes, palette(len(self.classes)), strict=True)
         parts = [Text(said, soft=True), Legend(list(colors)), *strips]
-        return [self._classes(held), Section("The worst pictures", parts=parts, name="Worst")]
+        return [self._classes(held), Section(f"The worst {held.noun}", parts=parts, name="Worst")]
 
     def _classes(self, held: HeldOut) -> Section:
         total = max(1, sum(row["pixels"] for row in held.scores.per_class))
@@ -306,7 +314,7 @@ class Segment(Task):
             {
                 "trained": ("trained on", "number"),
                 "weight": ("weight in the loss", "number"),
-                "support": (self.noun, "number"),
+                "support": (held.noun, "number"),
                 "share": ("of the pixels", "share"),
                 "iou": ("IoU", "interval"),
                 "dice": ("Dice", "share"),
@@ -318,13 +326,17 @@ class Segment(Task):
             title="",
             empty="no pixels held out",
         )
-        said = "The lowest IoU first, over the pixels of all held-out pictures together."
+        said = f"The lowest IoU first, over the pixels of all held-out {held.noun} together."
         return Section("Class by class", parts=[Text(said, soft=True), table], name="Classes")
 
     def _strip(self, item: Item) -> Gallery:
         """A picture, its truth, its answer and where they differ."""
-        picture = shrunk(item.input)
-        truth, answer = shrunk_mask(item.truth), shrunk_mask(item.answer)
+        seen, of_truth, of_answer = item.input, item.truth, item.answer
+        if of_truth.ndim == 3:
+            seen = slices(seen)
+            of_truth, of_answer = slices_of_mask(of_truth), slices_of_mask(of_answer)
+        picture = shrunk(seen)
+        truth, answer = shrunk_mask(of_truth), shrunk_mask(of_answer)
         wrong = (item.answer != item.truth) & (item.truth != IGNORE)
         share = float(wrong.sum() / max(1, (item.truth != IGNORE).sum()))
         differ = ((answer != truth) & (truth != IGNORE)).astype(np.uint8)
@@ -419,9 +431,10 @@ def _difference(picture: U8, wrong: Mask) -> U8:
 
 
 def _middle(target: Tensor, size: Sequence[int]) -> Tensor:
-    """The middle of masks [B, H, W], as large as the answer of a net without padding."""
-    top, left = ((n - k) // 2 for n, k in zip(target.shape[1:], size, strict=True))
-    return target[:, top : top + size[0], left : left + size[1]]
+    """The middle of masks [B, H, W] or [B, D, H, W], as large as the answer of a net without padding."""
+    starts = [(n - k) // 2 for n, k in zip(target.shape[1:], size, strict=True)]
+    inside = tuple(slice(at, at + k) for at, k in zip(starts, size, strict=True))
+    return target[(slice(None), *inside)]
 
 
 def _mean_of_items(costs: Tensor, known: Tensor) -> Tensor:
@@ -430,8 +443,8 @@ def _mean_of_items(costs: Tensor, known: Tensor) -> Tensor:
 
 
 def _pixels(logits: Tensor) -> Tensor:
-    """[B, K, h, w] as [B h w, K]."""
-    return logits.movedim(1, -1).flatten(0, 2)
+    """[B, K, h, w] as [B h w, K], of volumes likewise."""
+    return logits.movedim(1, -1).flatten(0, -2)
 
 
 def _of_maps(term: losses.Term) -> Callable[..., Any]:

@@ -316,7 +316,7 @@ class Task(ABC):
         return net(x)
 
     @abstractmethod
-    def decode(self, outputs: Any, sizes: Sequence[Size]) -> Answers:
+    def decode(self, outputs: Any, sizes: Sequence[tuple[int, ...]]) -> Answers:
         """An answer an item, in the item's own size and places.
 
         Args:
@@ -324,7 +324,7 @@ class Task(ABC):
             sizes: height and width of each item itself; (0, 0) where it is no picture.
         """
 
-    def joined(self, parts: Iterable[Piece], size: Size) -> Answer:
+    def joined(self, parts: Iterable[Piece], size: tuple[int, ...]) -> Answer:
         """`decode` for one large picture whose outputs come part by part, of tasks with `maps`.
 
         Args:

@@ -92,7 +92,9 @@ def _named(recipe: Recipe, data: Data) -> Recipe:
     net = recipe.net
     if net is None:
         net = str(task.defaults(data, recipe, own_net=False).get("net"))
-        if published.best(net) is None and catalog.does(catalog.entry(USUAL), task.name, task.axes or 3):
+        if published.best(net) is None and catalog.does(
+            catalog.entry(USUAL), task.name, task.axes or 3
+        ):
             net = USUAL
     weights = of_net(str(recipe.options.get("backbone") or net), WORD)
     return recipe.model_copy(update={"net": net, "weights": str(weights)})

@@ -24,6 +24,12 @@ def _pair(value: Any) -> Any:
     return value
 
 
+def _sides(value: Any) -> Any:
+    """`32`, `32x48x48`, `[32, 48, 48]` all name a depth, a height and a width."""
+    sides = _pair(value)
+    return [sides[0]] * 3 if isinstance(sides, list) and sides == [sides[0]] * 2 else sides
+
+
 def _words(value: Any) -> Any:
     """`a,b` and `[a, b]` name the same words; so do `0.1` and `[0.1]` the same numbers."""
     if isinstance(value, str) and value[:1] == "[" and value[-1:] == "]":  # as a recipe prints them
@@ -72,6 +78,7 @@ def _on_nan(text: str) -> str:
 
 
 Size = Annotated[tuple[int, int], BeforeValidator(_pair)]
+Grid = Annotated[tuple[int, int, int], BeforeValidator(_sides)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Patterns = Annotated[tuple[str, ...], BeforeValidator(_patterns)]
 Numbers = Annotated[tuple[float, ...], BeforeValidator(_words), Field(min_length=1)]
@@ -156,6 +163,14 @@ class Recipe(BaseModel):
     size: Size | None = Field(default=None, description="pixels the net sees: 28 or 28x32")
     crop: Size | None = Field(
         default=None, description="learn from windows of this size, pictures in their own: 256"
+    )
+    grid: Grid | None = Field(
+        default=None,
+        description="voxels the net sees of volumes: 32 or 32x48x48; the set's own if not given",
+    )
+    patch: Grid | None = Field(
+        default=None,
+        description="learn masks of volumes from windows of so many voxels: 64 or 32x64x64",
     )
     color: Literal["rgb", "grey", "hsv", "ycbcr", "xyz"] | None = Field(
         default=None, description="channels; the data's if not given"

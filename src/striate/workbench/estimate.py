@@ -103,7 +103,8 @@ def estimate(net: nn.Module, recipe: Recipe, data: Data) -> Estimate:
     """
     shape = inputs.of(data.modality).planned_shape(data, recipe)
     findings = _findings(net, shape, recipe.batch or 1)
-    tiling = tiling_of(net, shape) if named(data.task).maps else None
+    flat = len(shape) == 3  # only pictures are divided
+    tiling = tiling_of(net, shape) if named(data.task).maps and flat else None
     if tiling is not None and recipe.crop and not tiling.axes:
         _check_whole(net, data, shape)
     if tiling is not None and (recipe.crop or not tiling.exact):

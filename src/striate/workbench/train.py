@@ -61,6 +61,8 @@ class Settings(TypedDict, total=False):
     augment: str
     size: int | str | tuple[int, int]
     crop: int | str | tuple[int, int]
+    grid: int | str | tuple[int, int, int]
+    patch: int | str | tuple[int, int, int]
     color: str
     seconds: float
     rate: int

@@ -79,7 +79,7 @@ def class_tree(tree: Tree) -> ClassTree | None:
 
 
 def _read_class_tree(tree: Tree) -> ClassTree | None:
-    splits = _splits(tree)
+    splits = split_folders(tree)
     if splits:
         found = ClassTree("split folders", frozenset(splits.values()), {}, Counter())
     else:
@@ -152,7 +152,7 @@ def doubt(tree: Tree, found: ClassTree) -> str:
     return ""
 
 
-def _splits(tree: Tree) -> dict[str, str]:
+def split_folders(tree: Tree) -> dict[str, str]:
     """Split -> the folder that holds it, in the order train, val, test."""
     found: dict[str, str] = {}
     for name in tree.folders():
@@ -210,7 +210,7 @@ def listing(tree: Tree, found: ClassTree) -> Listing:
         DataError: a class has no pictures to train on.
     """
     root, limits = tree.root, tree.options.limits
-    classes = _class_names(found.splits)
+    classes = class_names(found.splits)
     parts: dict[str, Part] = {}
     for split, held in found.splits.items():
         names = tuple(name for c in classes for name in held.get(c, ()))
@@ -233,7 +233,7 @@ def _depth(found: ClassTree) -> list[str]:
     return ["the upper folders are taken as classes, with all folders in them"] if deep else []
 
 
-def _class_names(found: dict[str, Classes]) -> list[str]:
+def class_names(found: dict[str, Classes]) -> list[str]:
     """Sorted by name, or by number where all are numbers; every one must be trained on."""
     names = {name for held in found.values() for name in held}
     for name in sorted(names) if "train" in found else ():

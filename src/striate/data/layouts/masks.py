@@ -9,7 +9,7 @@ a mask), ignore=VALUE (pixels that count nowhere).
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -81,7 +81,7 @@ def find(tree: Tree) -> Candidate | None:
     asked = tree.options.asks_for("masks")
     settings = tree.options.settings if asked else {}
     try:
-        pairs = _pairs(list(_folders(tree, settings)), settings.get("suffix"))
+        pairs = pairs_of(list(folders(tree, settings)), settings.get("suffix"))
         pairs = _by_split_lists(tree, pairs) if len(pairs) else pairs
     except DataError as error:
         return _ambiguous(error)
@@ -113,8 +113,10 @@ def _ambiguous(error: DataError) -> Candidate:
     return Candidate(layout, 0, frozenset(), read, "", str(error), rivals=True, tasks=("segment",))
 
 
-def _folders(tree: Tree, settings: dict[str, str]) -> Iterator[Folder]:
-    """Every folder that holds pictures, as far down as data usually lie."""
+def folders(
+    tree: Tree, settings: dict[str, str], held: Callable[[str], list[str]] | None = None
+) -> Iterator[Folder]:
+    """Every folder that holds pictures, or what `held` names of it, as far down as data usually lie."""
     kinds = {
         settings[key].strip("/"): kind
         for key, kind in (("images", IMAGE), ("masks", MASK))
@@ -125,7 +127,7 @@ def _folders(tree: Tree, settings: dict[str, str]) -> Iterator[Folder]:
         path = pending.pop(0)
         if path.count("/") < _DEEPEST:
             pending += tree.folders(path)
-        pictures = tuple(tree.pictures(path))
+        pictures = tuple((held or tree.pictures)(path))
         if pictures:
             split, kind, rest = _read_path(path, kinds)
             yield Folder(path, split, kind, rest, pictures)
@@ -145,7 +147,7 @@ def _read_path(path: str, kinds: dict[str, str]) -> tuple[str, str, Names]:
     return split, kinds.get(path, kind), tuple(rest)
 
 
-def _pairs(folders: list[Folder], suffix: str | None) -> Pairs:
+def pairs_of(folders: list[Folder], suffix: str | None) -> Pairs:
     """Every mask with the picture that it belongs to."""
     pairs = Pairs()
     taken: set[str] = set()
@@ -249,6 +251,8 @@ def _by_stem(images: Iterable[str]) -> dict[str, str]:
 
 def _stem(name: str) -> str:
     base = name.rpartition("/")[2]
+    if base.lower().endswith(".nii.gz"):
+        return base[: -len(".nii.gz")]
     return base.rpartition(".")[0] or base
 
 

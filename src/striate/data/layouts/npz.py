@@ -1,6 +1,7 @@
-"""Pictures in NumPy's .npz files: ready arrays, or encoded pictures end to end. Never unpickled.
+"""Pictures and volumes in NumPy's .npz files: ready arrays, or encoded pictures end to end. Never unpickled.
 
-Arrays: x_train, y_train, [x_val, y_val], [x_test, y_test], or x, y alone; [classes].
+Arrays: x_train, y_train, [x_val, y_val], [x_test, y_test], or x, y alone; [classes]. Those that can be no pictures,
+such as [N, D, H, W], are volumes; see `npz_volumes`.
 Encoded: bytes (uint8), offsets (N + 1), labels (N), [classes]; one file, or a file for each split
 whose names differ in the words train, val and test only.
 """
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from striate.data import files
 from striate.data.files import shown
 from striate.data.index import WHOLE, Candidate, Listing, Options, Part, coded, numbered
+from striate.data.layouts import npz_volumes
 from striate.data.layouts.tree import Tree
 from striate.data.scaling import pixels, scale
 from striate.data.sources import Block, Pixels
@@ -158,6 +160,13 @@ def _arrays(tree: Tree, name: str, roles: dict[tuple[str, str], str], shapes: Sh
                 raise DataError(
                     f"{shown(path)} has {roles[split, 'x']} but no labels for it (y_{split})"
                 )
+        if npz_volumes.are_volumes(shapes[roles[splits[0], "x"]][0]):
+            held = {
+                split: tuple(_load(path, roles[split, kind], shapes) for kind in "xy")
+                for split in splits
+            }
+            names = {split: f"{shown(path)}: {roles[split, 'x']}" for split in splits}
+            return npz_volumes.listing(held, names, _class_names(path, shapes), tree.options.levels)
         labels = {split: _load(path, roles[split, "y"], shapes) for split in splits}
         classes, codes = coded(labels, _class_names(path, shapes))
         parts: dict[str, Part] = {}
@@ -175,7 +184,11 @@ def _arrays(tree: Tree, name: str, roles: dict[tuple[str, str], str], shapes: Sh
         return Listing("npz arrays", classes, parts, note=note, levels=levels, warnings=warnings)
 
     why = f"{shown(name)} holds {roles[splits[0], 'x']}"
-    return Candidate("npz arrays", count, frozenset([name]), read, why)
+    tasks = ("classify",)
+    if (splits[0], "y") in roles and npz_volumes.are_volumes(shapes[roles[splits[0], "x"]][0]):
+        x, y = (shapes[roles[splits[0], kind]] for kind in "xy")
+        tasks = npz_volumes.tasks(x[0], y[0], y[1])
+    return Candidate("npz arrays", count, frozenset([name]), read, why, tasks=tasks)
 
 
 def _same_length(split: str, pictures: int, labels: int) -> None:

@@ -27,6 +27,8 @@ from striate.data.layouts import (
     shards,
     sounds,
     voc,
+    volume_folders,
+    volume_masks,
     webdataset,
     yolo,
 )
@@ -85,6 +87,17 @@ LAYOUTS: dict[str, Layout] = {
         sounds.find_names, "sounds with the class in their names", sounds.NAME_SETTINGS
     ),
     "lower_folders": Layout(class_folders.find_lower, "class folders in folders that share names"),
+    "volume_masks": Layout(
+        volume_masks.find,
+        "images/ beside masks/ with volumes of the same names",
+        volume_folders.SETTINGS,
+    ),
+    "volume_folders": Layout(
+        volume_folders.find, "a folder of volumes for each class", volume_folders.SETTINGS
+    ),
+    "frames": Layout(
+        volume_folders.find_frames, "class folders of folders of frames", volume_folders.SETTINGS
+    ),
 }
 
 Found = dict[str, Candidate]
