@@ -46,6 +46,8 @@ class Options:
         task: the task that was asked for, if one was.
         levels: the range of values of pictures of more than 8 bits, if it was said.
         skip: whether what is damaged is done without, whatever its share.
+        history, horizon: steps of series that are read and forecast, if they were said.
+        period: of series, if it was said; see `striate.data.series.Clock.period`.
     """
 
     ignore: tuple[str, ...]
@@ -55,6 +57,9 @@ class Options:
     task: str | None = None
     levels: Levels | None = None
     skip: bool = False
+    history: int | None = None
+    horizon: int | None = None
+    period: tuple[str, ...] = ()
 
     @property
     def settings(self) -> dict[str, str]:

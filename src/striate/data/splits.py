@@ -21,6 +21,7 @@ from striate.data.duplicates import copies_by_name, exact_groups
 from striate.data.files import expanded, shown
 from striate.data.index import ASSIGNED, WHOLE, Fault, Listing, Part
 from striate.data.layouts.file_lists import Lookup
+from striate.data.series.windows import Windows, by_time
 from striate.data.sources import I64
 from striate.errors import ArgumentError, DataError
 
@@ -48,6 +49,8 @@ def with_splits(listing: Listing, val: float | str | None, rule: str, seed: int)
         parts = {"all" if name == WHOLE else name: part for name, part in listing.parts.items()}
         return replace(listing, parts=parts)
     whole = listing.parts.get(WHOLE) or listing.parts.get("train")
+    if whole is not None and isinstance(whole.source, Windows):
+        return _by_time(listing, whole, val, rule)
     column = None if whole is None else read_column(whole.names, rule)
     if whole is not None and column is not None:
         listing = replace(listing, tables={**listing.tables, column.table: column.sha256})
@@ -78,6 +81,19 @@ def with_splits(listing: Listing, val: float | str | None, rule: str, seed: int)
     test = {"test": listing.parts["test"]} if "test" in listing.parts else {}
     parts = {"train": whole.take(train), "val": whole.take(held_out), **test}
     return replace(listing, parts=parts)
+
+
+def _by_time(listing: Listing, whole: Part, val: float | str | None, rule: str) -> Listing:
+    """Windows of series with splits in the order of time.
+
+    Raises:
+        ArgumentError: a rule of what belongs together.
+    """
+    if rule != "stratified":
+        raise ArgumentError(f"split={rule}: series are split in the order of time; leave split= out")
+    parts = by_time(whole, val)
+    spans = [f"{name} {part.names[0]} to {part.names[-1]}" for name, part in parts.items()]
+    return replace(_noted(listing, f"split by time: {', '.join(spans)}"), parts=parts)
 
 
 def _noted(listing: Listing, note: str) -> Listing:
