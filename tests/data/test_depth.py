@@ -22,8 +22,8 @@ from striate.data import pictures
 from striate.data.pictures import Limits
 from striate.data.streaming import Streamed
 from striate.errors import DataError
+from striate.inputs import Pictures
 from striate.runs import Run
-from striate.runs.preprocessing import Preprocessing
 
 STEP = 255 / 4095  # one step of 12 bits in values 0 to 255
 
@@ -127,7 +127,7 @@ def test_one_step_of_12_bits_is_another_input(cache, tmp_path, kind):
     assert inputs.dtype == np.float32
     want = faint()[0][order(opened)] * STEP
     np.testing.assert_allclose(inputs, np.broadcast_to(want[..., None], inputs.shape), atol=1e-4)
-    pre = Preprocessing.measured(inputs, (8, 8), opened.color)
+    pre = Pictures.measured(inputs, (8, 8), opened.color)
     x = pre.normalise(torch.from_numpy(inputs)).numpy()
     np.testing.assert_allclose(x.mean((0, 2, 3)), 0, atol=1e-4)
     np.testing.assert_allclose(x.std((0, 2, 3)), 1, atol=1e-4)
@@ -239,7 +239,7 @@ def test_views_do_not_depend_on_how_values_are_stored(policy):
 def test_what_is_stored_is_left_as_it_is():
     inputs = torch.rand(3, 4, 4, 1) * 255
     before = inputs.clone()
-    pre = Preprocessing.measured(inputs.numpy(), (4, 4), "grey")
+    pre = Pictures.measured(inputs.numpy(), (4, 4), "grey")
     pre.normalise(inputs)
     torch.testing.assert_close(inputs, before, rtol=0, atol=0)
 
@@ -247,7 +247,7 @@ def test_what_is_stored_is_left_as_it_is():
 def test_mean_and_deviation_are_those_of_the_same_values_of_8_bits():
     images = np.random.default_rng(0).integers(0, 256, (7, 9, 5, 3), np.uint8)
     ours, theirs = (
-        Preprocessing.measured(x, (9, 5), "rgb") for x in (images.astype(np.float32), images)
+        Pictures.measured(x, (9, 5), "rgb") for x in (images.astype(np.float32), images)
     )
     assert ours.mean == pytest.approx(theirs.mean)
     assert ours.std == pytest.approx(theirs.std)

@@ -16,9 +16,9 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from striate.inputs import Pictures
 from striate.plan import Plan
 from striate.runs import checkpoint
-from striate.runs.preprocessing import Preprocessing
 from striate.tasks.classify import Classify
 from striate.training import distributed, loop, read_recipe
 from striate.training.batches import Batches
@@ -98,7 +98,7 @@ def pictures(n, batch, augment):
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (n, 8, 8, 1), dtype=torch.uint8, generator=generator)
     labels = torch.randint(0, 3, (n,), generator=generator)
-    pre = Preprocessing((8, 8), (8, 8), "grey", (128.0,), (64.0,))
+    pre = Pictures((8, 8), (8, 8), "grey", (128.0,), (64.0,))
     return Kept(images, labels, pre, batch, augment, 0)
 
 

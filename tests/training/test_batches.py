@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from striate.runs.preprocessing import Preprocessing
+from striate.inputs import Pictures
+from striate.inputs.pictures import padded
 from striate.training import reproducibility
-from striate.training.batches import Batches, padded
+from striate.training.batches import Batches
 
 SIDE = 8
 
@@ -19,9 +20,7 @@ def batches(n=21, *, batch=8, augment="none", size=SIDE, stored=SIDE, channels=1
     images += (
         torch.arange(stored, dtype=torch.uint8)[None, None, :, None] * 10
     )  # brighter to the right
-    pre = Preprocessing(
-        (size, size), (stored, stored), "grey", (0.0,) * channels, (1.0,) * channels
-    )
+    pre = Pictures((size, size), (stored, stored), "grey", (0.0,) * channels, (1.0,) * channels)
     if augment == "shift":
         images = padded(images, (size, size))
     return Batches(images, torch.arange(n), pre, batch, augment, 0)
@@ -82,7 +81,7 @@ def test_normalising_subtracts_the_mean_and_divides():
     import numpy as np
 
     images = np.random.default_rng(0).integers(0, 256, (50, 6, 6, 3), np.uint8)
-    pre = Preprocessing.measured(images, (6, 6), "rgb")
+    pre = Pictures.measured(images, (6, 6), "rgb")
     x = pre.normalise(torch.from_numpy(images))
     assert x.mean((0, 2, 3)).tolist() == pytest.approx([0] * 3, abs=1e-5)
     assert x.std((0, 2, 3), correction=0).tolist() == pytest.approx([1] * 3, abs=1e-5)

@@ -4,10 +4,11 @@ import pytest
 
 import striate
 from striate.errors import ArgumentError
+from striate.inputs import Pictures
+from striate.inputs.pictures import stored_size
 from striate.runs.config import Config, NetSpec
-from striate.runs.preprocessing import Preprocessing
 from striate.training import read_recipe
-from striate.training.defaults import stored_size, with_defaults
+from striate.training.defaults import with_defaults
 
 
 def test_digits_get_lenet5():
@@ -82,7 +83,7 @@ def test_light_nets_learn_by_muon_and_what_is_said_wins(shapes):
 def test_weights_of_a_run_bring_their_net_with_its_width_and_options(shapes, tmp_path):
     data = striate.open(shapes)
     spec = NetSpec("resnet18", width=0.25, options={"drop_rate": 0.2})
-    fed = Preprocessing((28, 28), (28, 28), "grey", (0.5,), (0.5,))
+    fed = Pictures((28, 28), (28, 28), "grey", (0.5,), (0.5,))
     about = {"origin": {}, "fingerprint": "", "splits": {}}
     Config(spec, "classify", data.classes, fed, about, {}, {}, "now").write(tmp_path)
 

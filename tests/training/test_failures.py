@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from striate.errors import NumericError, RecipeError, out_of_memory
+from striate.inputs import Pictures
 from striate.plan import Plan
 from striate.probe import running
-from striate.runs.preprocessing import Preprocessing
 from striate.tasks.classify import Classify
 from striate.training import loop, read_recipe
 from striate.training.batches import Batches
@@ -74,7 +74,7 @@ def recipe(**settings):
 def trained(net, chosen, *, guard=None, said=None):
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (24, 8, 8, 1), dtype=torch.uint8, generator=generator)
-    pre = Preprocessing((8, 8), (8, 8), "grey", (128.0,), (64.0,))
+    pre = Pictures((8, 8), (8, 8), "grey", (128.0,), (64.0,))
     batches = Batches(images, torch.arange(24) % 3, pre, 12, "none", 0)
     say = (said if said is not None else []).append
     guard = guard or Guard(chosen.on_nan, chosen.oom, say=say)

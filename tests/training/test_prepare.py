@@ -4,8 +4,9 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
+from striate.inputs import Pictures
+from striate.inputs.pictures import in_color
 from striate.models import catalog
-from striate.runs.preprocessing import Preprocessing
 from striate.training import Progress, prepare, read_recipe
 from striate.weights import published
 from striate.workbench.train import train_recipe
@@ -32,12 +33,12 @@ def test_published_weights_say_their_mean():
 
 
 def test_between_grey_and_rgb_channels_count_the_same():
-    rgb = Preprocessing((8, 8), (8, 8), "rgb", (1.0, 2.0, 6.0), (2.0, 2.0, 5.0))
-    grey = Preprocessing((8, 8), (8, 8), "grey", (7.0,), (2.0,))
-    assert prepare.in_color(rgb, "rgb") == ((1, 2, 6), (2, 2, 5))
-    assert prepare.in_color(rgb, "grey") == ((3.0,), (3.0,))
-    assert prepare.in_color(grey, "rgb") == ((7.0,) * 3, (2.0,) * 3)
-    assert prepare.in_color(rgb, "hsv") is None
+    rgb = Pictures((8, 8), (8, 8), "rgb", (1.0, 2.0, 6.0), (2.0, 2.0, 5.0))
+    grey = Pictures((8, 8), (8, 8), "grey", (7.0,), (2.0,))
+    assert in_color(rgb, "rgb") == ((1, 2, 6), (2, 2, 5))
+    assert in_color(rgb, "grey") == ((3.0,), (3.0,))
+    assert in_color(grey, "rgb") == ((7.0,) * 3, (2.0,) * 3)
+    assert in_color(rgb, "hsv") is None
 
 
 @pytest.mark.slow

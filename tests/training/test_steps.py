@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from striate.errors import RecipeError
+from striate.inputs import Pictures
 from striate.models import catalog
 from striate.plan import Plan
 from striate.probe import scales
-from striate.runs.preprocessing import Preprocessing
 from striate.tasks.classify import Classify, balanced_weights
 from striate.training import logs, loop, optimizers, read_recipe
 from striate.training.batches import Batches, balanced_order
@@ -49,7 +49,7 @@ def setting(chosen, path, *, task=None, batch=12, n=24, health=None):
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (n, 8, 8, 1), dtype=torch.uint8, generator=generator)
     labels = torch.arange(n) % 3
-    pre = Preprocessing((8, 8), (8, 8), "grey", (128.0,), (64.0,))
+    pre = Pictures((8, 8), (8, 8), "grey", (128.0,), (64.0,))
     batches = Batches(images, labels, pre, batch, "none", 0)
     task = task or Classify(CLASSES, spelled=chosen.loss or "cross_entropy")
     health = health or Health(path, 0, Plan(), print)

@@ -74,12 +74,12 @@ def test_a_streamed_training_goes_on_within_an_epoch_to_the_same_bits(
 def stream(path: Path, batch: int = 8, augment: str = "none") -> batches.Stream:
     arrays = data.open(path).arrays("train")
     assert isinstance(arrays.inputs, data.Streamed)
-    from striate.runs.preprocessing import Preprocessing
+    from striate.inputs import Pictures
 
     return batches.Stream(
         torch.empty((0, *arrays.inputs.shape[1:]), dtype=torch.uint8),
         torch.from_numpy(arrays.targets),
-        Preprocessing((28, 28), (28, 28), "grey", (0.0,), (1.0,)),
+        Pictures((28, 28), (28, 28), "grey", (0.0,), (1.0,)),
         batch,
         augment,
         0,

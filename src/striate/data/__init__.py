@@ -20,13 +20,14 @@ from striate.data.opening import again, open
 from striate.data.packing import pack, read_size
 from striate.data.pictures import FORMATS, MAX_PIXELS, picture, picture_and_size
 from striate.data.scaling import array_picture
-from striate.data.sources import Form
+from striate.data.sources import AnyForm, Form
 from striate.data.streaming import Images, Streamed
 from striate.data.targets import Targets
 
 __all__ = [
     "FORMATS",
     "MAX_PIXELS",
+    "AnyForm",
     "Arrays",
     "Data",
     "Form",

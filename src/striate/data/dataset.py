@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from striate.data import duplicates, pictures, summary, workers
 from striate.data.broken import Policy
@@ -23,7 +24,7 @@ from striate.data.index import Fault, command, pick
 from striate.data.modes import U8
 from striate.data.pillow import without_warnings
 from striate.data.shards import Sharded
-from striate.data.sources import I64, Form, Pixels, Source
+from striate.data.sources import I64, MODALITIES, AnyForm, Form, Pixels, Source
 from striate.data.streaming import Decoded, Images, decoded_or_streamed, unreadable
 from striate.errors import ArgumentError, DataError, nearest
 from striate.report import Result
@@ -99,8 +100,8 @@ class Data(Result):
     faults: tuple[Fault, ...] = ()
     _broken: dict[str, Broken] = field(default_factory=dict[str, Broken], init=False)
     _thumbs: dict[str, U8] = field(default_factory=dict[str, U8], init=False)
-    _last: dict[tuple[str, str], tuple[Form, Decoded]] = field(
-        default_factory=dict[tuple[str, str], tuple[Form, Decoded]], init=False
+    _last: dict[tuple[str, str], tuple[AnyForm, Decoded]] = field(
+        default_factory=dict[tuple[str, str], tuple[AnyForm, Decoded]], init=False
     )
 
     def __repr__(self) -> str:
@@ -116,9 +117,19 @@ class Data(Result):
         return next(iter(self.splits.values())).targets.kind
 
     @property
+    def modality(self) -> str:
+        """What the inputs are, of `striate.data.sources.MODALITIES`: "picture", "sound", "series", "volume" or "array"."""
+        return next(iter(self.splits.values())).source.modality
+
+    @property
     def pictures(self) -> bool:
         """Whether the inputs are pictures, which have a size and a colour."""
-        return next(iter(self.splits.values())).source.pictures
+        return self.modality == "picture"
+
+    @property
+    def noun(self) -> str:
+        """What the inputs are called, plural."""
+        return MODALITIES[self.modality]
 
     @property
     def levels(self) -> tuple[float, float] | None:
@@ -151,6 +162,16 @@ class Data(Result):
         return next(iter(self.splits.values())).source.shape(Form(None, ""))
 
     @cached_property
+    def facts(self) -> dict[str, list[float]]:
+        """Numbers of the readable inputs by what they say, such as the seconds of sounds, of all splits; {} of pictures."""
+        found: dict[str, list[float]] = {}
+        for split in self.splits.values():
+            for facts in split.looks.facts:
+                for name, value in facts.items():
+                    found.setdefault(name, []).append(value)
+        return found
+
+    @cached_property
     def median_size(self) -> tuple[float, float]:
         """Median height and width of the pictures, as their headers state them."""
         shapes = np.concatenate([split.shapes({}) for split in self.splits.values()])
@@ -167,19 +188,14 @@ class Data(Result):
 
     @cached_property
     def sizes(self) -> dict[str, dict[str, float]]:
-        """Least, median and greatest height and width of the readable pictures, in pixels."""
+        """Least, median and greatest height and width of the readable pictures in pixels; of other inputs their facts."""
+        if not self.pictures:
+            return {name: _spread(np.array(values)) for name, values in self.facts.items()}
         self.scan()
         shapes = np.concatenate([s.shapes(self._broken[name]) for name, s in self.splits.items()])
         if not len(shapes):
             return {}
-        return {
-            side: {
-                "min": int(values.min()),
-                "median": float(np.median(values)),
-                "max": int(values.max()),
-            }
-            for side, values in (("height", shapes[:, 0]), ("width", shapes[:, 1]))
-        }
+        return {"height": _spread(shapes[:, 0]), "width": _spread(shapes[:, 1])}
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -326,6 +342,7 @@ class Data(Result):
         size: tuple[int, int] | None = None,
         color: str | None = None,
         fit: str = "cover",
+        form: AnyForm = None,
         progress: Progress | None = None,
     ) -> Arrays:
         """The items of a split, decoded once and kept in the cache; broken ones are left out.
@@ -339,6 +356,7 @@ class Data(Result):
             color: "rgb", "hsv", "ycbcr", "xyz" (C = 3) or "grey" (C = 1); None means `self.color`.
             fit: how pictures are brought to the size: "cover" cuts off what is too much, "stretch" scales each
                 side by itself, "native" leaves each as it is: a stream where they differ.
+            form: the same in one, in place of these three; inputs that are no pictures have no other way to say it.
             progress: called with (done, total) while decoding.
 
         Returns:
@@ -350,11 +368,13 @@ class Data(Result):
             DataError: too many broken items, or no room for the cache.
         """
         held = self._split(split)
-        part, form = held.part, self._form(size, color, fit)
+        part, form = held.part, self._form(size, color, fit, form)
         inputs = self._decoded(split, "inputs", part.source, form, progress)
         masks = part.targets.source
-        form_of_masks = Form(form.size, "grey", form.fit)
-        found = self._decoded(split, "targets", masks, form_of_masks, None) if masks else None
+        found = None
+        if masks:
+            like = form._replace(color="grey") if isinstance(form, Form) else form
+            found = self._decoded(split, "targets", masks, like, None)
         lost = {} if found is None else _of_masks(found.broken)
         broken = {**lost, **inputs.broken, **held.unusable()}
         self._broken[split] = broken
@@ -401,9 +421,13 @@ class Data(Result):
             raise ArgumentError(f"{self.path} has no split {name!r}; {nearest(name, self.splits)}")
         return self.splits[name]
 
-    def _form(self, size: tuple[int, int] | None, color: str | None, fit: str) -> Form:
+    def _form(
+        self, size: tuple[int, int] | None, color: str | None, fit: str, form: AnyForm
+    ) -> AnyForm:
         if not self.pictures:
-            return Form(None, "")
+            return Form(None, "") if form is None else form
+        if form is not None:
+            size, color, fit = form.size, form.color or None, form.fit
         wanted = size or self.native_size
         if wanted is None and fit != "native":
             raise ArgumentError(
@@ -414,7 +438,7 @@ class Data(Result):
         return Form((int(wanted[0]), int(wanted[1])) if wanted else None, color, fit)
 
     def _decoded(
-        self, split: str, what: str, source: Source, form: Form, progress: Progress | None
+        self, split: str, what: str, source: Source, form: AnyForm, progress: Progress | None
     ) -> Decoded:
         """The inputs or targets of a split; those of the last form asked for are remembered, being asked for again."""
         last, found = self._last.get((split, what), (None, None))
@@ -438,7 +462,7 @@ class Data(Result):
             "items": sum(splits.values()),
             "splits": splits,
             "classes": list(self.classes),
-            "sizes": self.sizes if self.pictures else {},
+            "sizes": self.sizes,
             "problems": [{"file": p.file, "reason": p.reason} for p in problems],
             "ignored": dict(self.ignored),
             "duplicates": [list(pair) for pair in self.duplicates],
@@ -469,11 +493,18 @@ class Data(Result):
                 {"layout": name, "items": count, "command": command(self.path, name)}
                 for name, count in self.others
             ],
+            "inputs": self.modality,
         }
 
     def as_text(self) -> str:
         """A summary for a terminal: counts per class and split, sizes, and what is wrong."""
         return summary.text(self.as_dict())
+
+
+def _spread(values: npt.NDArray[Any]) -> dict[str, float]:
+    """The least, the middle and the greatest."""
+    least, greatest = values.min().item(), values.max().item()
+    return {"min": least, "median": float(np.median(values)), "max": greatest}
 
 
 def _of_masks(broken: Broken) -> Broken:

@@ -5,7 +5,7 @@ N items, H W pixels, C channels.
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,7 @@ from striate.data import workers
 from striate.data.cache import VERSION, Broken
 from striate.data.index import Part
 from striate.data.pillow import without_warnings
-from striate.data.sources import I64, Form, Look, Pixels, Source
+from striate.data.sources import I64, AnyForm, Form, Look, Pixels, Source
 from striate.data.targets import Targets
 from striate.errors import DataError
 
@@ -37,6 +37,7 @@ class Looks:
     several: how many hold more frames or pages than the one that is read. alpha: how many are laid on white by their
     transparency. more_bands: how many hold a band beside red, green and blue that is left out.
     reduced: how many have more than 8 bits of which 8 are read: the others cannot be, or all of the set are read so.
+    facts: numbers of each, where they are no pictures.
     """
 
     digests: list[bytes]
@@ -47,6 +48,7 @@ class Looks:
     alpha: int
     more_bands: int
     reduced: int
+    facts: list[Mapping[str, float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,24 +176,28 @@ def _looks(source: Source) -> Looks:
             for look in found
             if look.head is not None
         ),
+        facts=[look.facts for look in found],
     )
 
 
-def key(source: Source, digests: Sequence[bytes], form: Form) -> str:
+def key(source: Source, digests: Sequence[bytes], form: AnyForm) -> str:
     """Names what decoded items are a function of: content in order, form, and the decoder."""
-    size, color, fit = form
     how = getattr(source, "decoder", None) or getattr(source, "limits", None)
-    words = f"{VERSION} {PIL.__version__} {size} {color} {how}"
+    if isinstance(form, Form):
+        words = f"{VERSION} {PIL.__version__} {form.size} {form.color} {how}"
+    else:
+        words = f"{VERSION} {source.modality} {form.words} {how}"
     if source.dtype != np.uint8:
         words += f" {source.dtype}"
-    digest = hashlib.sha256((words if fit == "cover" else f"{words} {fit}").encode())
+    stretched = isinstance(form, Form) and form.fit != "cover"
+    digest = hashlib.sha256((f"{words} {form.fit}" if stretched else words).encode())
     for content in digests:
         digest.update(content)
     return digest.hexdigest()
 
 
 def decoded(
-    source: Source, form: Form, progress: Progress | None
+    source: Source, form: AnyForm, progress: Progress | None
 ) -> Iterator[tuple[npt.NDArray[Any], Broken]]:
     """All items in order, chunk by chunk: the sound ones as one array, the broken ones by number."""
     shape = source.shape(form)

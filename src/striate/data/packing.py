@@ -99,7 +99,7 @@ def pack(data: Data, out: Path, *, size: int = SIZE, progress: Bar | None = None
     """
     progress = progress or (lambda _word, _done, _total: None)
     if not data.pictures:
-        raise DataError(f"{data.path}: shards hold pictures, these are arrays")
+        raise DataError(f"{data.path}: shards hold pictures, these are {data.noun}")
     data.check(partial(progress, "checking"))
     problems = tuple((problem.file, problem.reason) for problem in data.problems)
     work = _Work(data, out, size)

@@ -1,4 +1,4 @@
-"""Where the inputs of a split come from: picture files, one block of encoded pictures, or arrays in memory.
+"""Where the inputs of a split come from: files, one block of encoded pictures, or arrays in memory.
 
 N items, H W pixels, C channels. All of them answer the same questions about item i.
 """
@@ -7,7 +7,8 @@ import hashlib
 import os
 import zlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -23,9 +24,22 @@ from striate.errors import DataError
 
 I64 = npt.NDArray[np.int64]
 
+# What inputs may be, and what several of them are called.
+MODALITIES = {
+    "picture": "pictures",
+    "sound": "sounds",
+    "series": "series",
+    "volume": "volumes",
+    "array": "arrays",
+}
+
+# How inputs are stored: `Form` of pictures; of others a frozen tuple of their own, with all that decides the decoding
+# and `words`, which name it in the cache.
+AnyForm = Any
+
 
 class Form(NamedTuple):
-    """How inputs are stored: height and width (None: each as it is), colour, and how a picture is brought to them.
+    """How pictures are stored: height and width (None: each as it is), colour, and how they are brought to them.
 
     fit is "cover" (scaled until it covers the size, its middle cut out) or "stretch" (each side scaled by itself,
     so that nothing is lost).
@@ -38,22 +52,36 @@ class Form(NamedTuple):
 
 @dataclass(frozen=True)
 class Look:
-    """What one reading without decoding tells: the hash of the content, and the head if it has one."""
+    """What one reading without decoding tells.
+
+    Attributes:
+        digest: the hash of the content.
+        head: of a picture, if it can be read.
+        facts: numbers of what is no picture, such as the seconds of a sound; none where it cannot be read.
+    """
 
     digest: bytes
-    head: Head | None
+    head: Head | None = None
+    facts: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 class Source(ABC):
     """The inputs of a split, asked for by number.
 
     Attributes:
-        pictures: whether they are pictures, which have a size and a colour; else arrays as they are.
+        modality: what they are, of `MODALITIES`.
         in_memory: whether they lie there decoded, so that none can be broken.
+        check: the form in which they are decoded to find out which cannot be, where they are no pictures.
     """
 
-    pictures: ClassVar[bool] = True
+    modality: str = "picture"
     in_memory: ClassVar[bool] = False
+    check: ClassVar[AnyForm] = None
+
+    @property
+    def pictures(self) -> bool:
+        """Whether they are pictures, which have a size and a colour."""
+        return self.modality == "picture"
 
     @property
     def threads(self) -> int | None:
@@ -71,7 +99,7 @@ class Source(ABC):
     def take(self, index: I64) -> "Source":
         """The same, with only the items of these numbers, in this order."""
 
-    def shape(self, form: Form) -> tuple[int, ...]:
+    def shape(self, form: AnyForm) -> tuple[int, ...]:
         """Of one decoded item, in a form that has a size."""
         return (*(form.size or (0, 0)), channels(form.color))
 
@@ -80,7 +108,7 @@ class Source(ABC):
         """Of a decoded item."""
         return np.dtype(np.uint8)
 
-    def ready(self, form: Form) -> npt.NDArray[Any] | None:
+    def ready(self, form: AnyForm) -> npt.NDArray[Any] | None:
         """All items [N, ...], where they lie in memory in this form already."""
         del form
         return None
@@ -94,7 +122,7 @@ class Source(ABC):
         """The same, and what the header says; never raises for a broken picture."""
 
     @abstractmethod
-    def decode(self, i: int, form: Form) -> npt.NDArray[Any]:
+    def decode(self, i: int, form: AnyForm) -> npt.NDArray[Any]:
         """Item i; of a picture pixels [H, W, C], as `pictures.picture` describes.
 
         Raises:
@@ -284,18 +312,18 @@ class Pixels(Source):
 class Values(Source):
     """Arrays of one shape and any type, in memory: [N, ...]; they are taken as they are."""
 
-    pictures: ClassVar[bool] = False
     in_memory: ClassVar[bool] = True
     values: npt.NDArray[Any]
+    modality: str = "array"
 
     def __len__(self) -> int:
         return len(self.values)
 
     def take(self, index: I64) -> "Values":
         """A copy of these numbers."""
-        return Values(self.values[index])
+        return Values(self.values[index], self.modality)
 
-    def shape(self, form: Form) -> tuple[int, ...]:
+    def shape(self, form: AnyForm) -> tuple[int, ...]:
         """Of one of them."""
         del form
         return self.values.shape[1:]
@@ -305,7 +333,7 @@ class Values(Source):
         """Of all of them."""
         return self.values.dtype
 
-    def ready(self, form: Form) -> npt.NDArray[Any]:
+    def ready(self, form: AnyForm) -> npt.NDArray[Any]:
         """All of them."""
         del form
         return self.values
@@ -317,9 +345,9 @@ class Values(Source):
 
     def look(self, i: int) -> Look:
         """Hash alone."""
-        return Look(self.digest(i), None)
+        return Look(self.digest(i))
 
-    def decode(self, i: int, form: Form) -> npt.NDArray[Any]:
+    def decode(self, i: int, form: AnyForm) -> npt.NDArray[Any]:
         """The array."""
         del form
         return self.values[i]

@@ -16,7 +16,7 @@ from striate.data.decoding import CHECK, Progress, decoded, key
 from striate.data.index import pick
 from striate.data.pillow import without_warnings
 from striate.data.shards import Sharded
-from striate.data.sources import I64, Form, Source
+from striate.data.sources import I64, AnyForm, Source
 from striate.errors import DataError
 
 _IN_MEMORY = 256 * 2**20  # bytes; arrays that are only resized go through the disk above it
@@ -33,7 +33,7 @@ class Streamed:
 
     source: Source
     names: Sequence[str]
-    form: Form
+    form: AnyForm
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -123,7 +123,7 @@ def decoded_or_streamed(
     names: Sequence[str],
     digests: Callable[[], Sequence[bytes]],
     store: Store,
-    form: Form,
+    form: AnyForm,
     progress: Progress | None,
 ) -> Decoded:
     """The items of a source in a form: from memory, from the cache, or as a stream.
@@ -168,5 +168,5 @@ def unreadable(source: Source, progress: Progress | None) -> Broken:
     """The items that cannot be read, found by decoding every one fully."""
     if source.in_memory:
         return {}
-    chunks = decoded(source, CHECK, progress)
+    chunks = decoded(source, CHECK if source.pictures else source.check, progress)
     return {i: reason for _, broken in chunks for i, reason in broken.items()}

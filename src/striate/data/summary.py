@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from striate.data.sources import MODALITIES
 from striate.report import text_table
 
 IMBALANCE = 10  # times as many items of one class as of another
@@ -49,10 +50,12 @@ def text(data: dict[str, Any]) -> str:
     what = f"in {len(data['classes'])} classes" if data["classes"] else "with numbers"
     if data["outputs"]:
         what = f"with {', '.join(data['outputs'])}"
-    head = f"{data['path']}: {data['items']:,} pictures {what}, {data['layout']}"
+    noun = MODALITIES[data["inputs"]]
+    head = f"{data['path']}: {data['items']:,} {noun} {what}, {data['layout']}"
     parts = [head, *([data["note"]] if data["note"] else []), *_other_layouts(data)]
     parts += ["", _table(data), "", _sizes(data)]
-    parts += _problems(data["problems"]) + _faults(data["faults"]) + _duplicates(data)
+    said = "every picture was" if data["inputs"] == "picture" else f"all {noun} were"
+    parts += _problems(data["problems"], said) + _faults(data["faults"]) + _duplicates(data)
     parts += _near(data) + [f"note: {line}" for line in data["warnings"]]
     if data["alpha"]:
         parts.append(f"alpha: {data['alpha']:,} are transparent in places and are laid on white")
@@ -109,6 +112,8 @@ def _listed(classes: list[str]) -> str:
 def _sizes(data: dict[str, Any]) -> str:
     if not data["sizes"]:
         return "sizes: unknown"
+    if data["inputs"] != "picture":
+        return "; ".join(f"{name} {_range(v)}" for name, v in data["sizes"].items())
     sides = [
         f"{side} {v['min']}"
         if v["min"] == v["max"]
@@ -118,9 +123,15 @@ def _sizes(data: dict[str, Any]) -> str:
     return f"sizes: {', '.join(sides)} pixels, {data['color']}"
 
 
-def _problems(problems: list[dict[str, str]]) -> list[str]:
+def _range(v: dict[str, float]) -> str:
+    if v["min"] == v["max"]:
+        return f"{v['min']:g}"
+    return f"{v['min']:g} to {v['max']:g} (median {v['median']:g})"
+
+
+def _problems(problems: list[dict[str, str]], said: str) -> list[str]:
     if not problems:
-        return ["problems: none, every picture was decoded"]
+        return [f"problems: none, {said} decoded"]
     rows = [f"  {p['file']}: {p['reason']}" for p in problems]
     return [f"problems: {len(problems):,} cannot be read and are skipped", *_cut(rows)]
 
@@ -154,7 +165,7 @@ def _near(data: dict[str, Any]) -> list[str]:
     """Near duplicates and contradictions, if there are any, or that they were not looked for."""
     found: list[list[str]] | None = data["near_duplicates"]
     lines: list[str] = []
-    if found is None and data["sizes"]:
+    if found is None and data["sizes"] and data["inputs"] == "picture":
         lines.append("near duplicates: not looked for among so many")
     if found:
         leak = (

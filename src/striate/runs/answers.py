@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from striate.data import Arrays, Targets
 from striate.errors import ShapeError, out_of_memory
+from striate.inputs import Preprocessing
 from striate.plan import Plan
 from striate.plan.tiles import UNKNOWN, Piece, Tiling, gathered, pieces
 from striate.probe import as_eval
-from striate.runs.preprocessing import Preprocessing
 from striate.tasks import Meter, Task
 from striate.tasks.task import Size
 
@@ -36,10 +36,7 @@ class Net:
 
     def batch_size(self, inputs: Any) -> int:
         """Items that are answered together; one where they differ in size."""
-        sides = inputs.shape[1:3] if self.preprocessing.color else inputs.shape[1:]
-        if self.preprocessing.fit == "cover" and self.preprocessing.color:
-            sides = self.preprocessing.size
-        values = math.prod(sides)
+        values = self.preprocessing.values(inputs.shape)
         return max(1, min(MOST, VALUES_A_BATCH // values)) if values else 1
 
     def outputs(self, stored: NDArray[Any]) -> Any:
@@ -61,7 +58,7 @@ class Net:
     @property
     def _extends(self) -> bool:
         """Whether pictures of any size are brought to what the net takes."""
-        return self.task.maps and bool(self.tiling.axes) and self.preprocessing.fit != "cover"
+        return self.task.maps and bool(self.tiling.axes) and self.preprocessing.own_size
 
     def divides(self, stored: NDArray[Any], sizes: Sequence[Size]) -> bool:
         """Whether stored inputs are one picture in its own size that is answered part by part."""
@@ -82,7 +79,7 @@ class Net:
             with self.plan.autocast():
                 return self.task.outputs(self.net, batch)
         except RuntimeError as error:
-            trained = self.preprocessing.size
+            trained = self.preprocessing.shape[1:]
             if tuple(batch.shape[2:]) == trained or not self.task.maps or out_of_memory(error):
                 raise
             came, known = ("x".join(map(str, size)) for size in (batch.shape[2:], trained))
@@ -207,5 +204,5 @@ def _loss(used: Net, outputs: Any, kind: str, held: Any) -> float:
     if not used.task.held_loss:
         return 0.0
     stored = torch.from_numpy(np.asarray(held))
-    target = used.preprocessing.target(kind, stored, used.preprocessing.resize)
+    target = used.preprocessing.target(kind, stored)
     return float(used.task.criterion(outputs, target.to(used.plan.device))[0])

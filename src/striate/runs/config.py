@@ -3,17 +3,18 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from striate import inputs
 from striate.errors import CheckpointError, told
+from striate.inputs import Preprocessing
 from striate.models import catalog
 from striate.runs.folder import read_json, unsealed, write_sealed
-from striate.runs.preprocessing import Preprocessing
 
 FORMAT = 2
 UNSEALED = 1  # the format before, which had no hash of itself
@@ -78,7 +79,8 @@ class Config:
 
     def as_dict(self) -> dict[str, Any]:
         """The content of config.json."""
-        return {"format": FORMAT, **asdict(self)}
+        content = {**asdict(self), "preprocessing": self.preprocessing.as_dict()}
+        return {"format": FORMAT, **content}
 
     def write(self, folder: Path) -> None:
         """Write config.json of a run folder."""
@@ -118,7 +120,7 @@ class Config:
         try:
             content["net"] = NetSpec(**_tuples(content["net"]))
             content["classes"] = _names(content["classes"])
-            content["preprocessing"] = Preprocessing.from_dict(content["preprocessing"])
+            content["preprocessing"] = inputs.from_dict(content["preprocessing"])
             found = cls(**content)
             _check(found)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -140,14 +142,22 @@ def _check(config: Config) -> None:
         KeyError: what the data were is not told.
         ValueError: naming the first field.
     """
-    checked(Config, config.as_dict() | {"format": None})
+    content = config.as_dict()
+    for each in fields(Config):
+        if each.name != "preprocessing":  # which has checked itself
+            checked(each.type, content[each.name], each.name)
     for key, kind in (("origin", dict), ("fingerprint", str), ("splits", dict)):
         if not isinstance(config.data[key], kind):
             raise ValueError(f"data.{key} is {config.data[key]!r}")  # noqa: TRY004 - one kind of error
 
 
-def checked(kind: Any, content: Any) -> Any:
+def checked(kind: Any, content: Any, name: str = "") -> Any:
     """Plain values as a type of ours, dataclasses within it too.
+
+    Args:
+        kind: the type.
+        content: the values.
+        name: of what they are, for the message.
 
     Raises:
         ValueError: a value is of another kind; the first is named.
@@ -158,7 +168,7 @@ def checked(kind: Any, content: Any) -> Any:
         return TypeAdapter(kind).validate_json(json.dumps(content), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
+        place = ".".join(map(str, ([name] if name else []) + [*first["loc"]]))
         raise ValueError(f"{place} is {told(first['input'])}: {first['msg'].lower()}") from None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data import Arrays, Data, Form, Split, as_rgb
+from striate.data import Arrays, Data, Split
 from striate.errors import CheckpointError
 from striate.metrics import Scores
 from striate.metrics.scores import harmless
@@ -48,6 +48,11 @@ class Held:
         return self.arrays.names
 
     @property
+    def noun(self) -> str:
+        """What the items are called, plural."""
+        return self.used.task.noun or self.used.preprocessing.noun()
+
+    @property
     def trained(self) -> Mapping[str, int]:
         """How often each class occurs in what was trained on; nothing where that is not known."""
         counts = self.data.counts("train") if "train" in self.data.splits else None
@@ -63,13 +68,10 @@ class Held:
         pre = self.used.preprocessing
         size = natural_sizes(self.split)[number].tolist()
         (answer,) = self.used.answers(stored, [(int(size[0]), int(size[1]))])
-        shown: NDArray[Any] = stored[0]
-        if pre.color and pre.fit == "cover":
-            shown = as_rgb(shown, pre.color)
-        elif pre.color:  # answers lie in the places of the picture itself
-            shown = as_rgb(self.split.source.decode(number, Form(None, "rgb")), "rgb")
+        shown = pre.item(stored[0], self.split.source, number)
         truth = self.split.targets.truth(number)
-        return Item(self.arrays.names[i], shown, truth, answer, self.rows[i])
+        drawn = pre.drawn(stored[0])
+        return Item(self.arrays.names[i], shown, truth, answer, self.rows[i], drawn)
 
 
 def natural_sizes(split: Split) -> NDArray[np.int64]:

@@ -5,12 +5,10 @@ OUT/predictions.json       the weights and settings that all of it was made with
 OUT/...                    what people use beside it: masks, overlays, and the same in another format if asked for
 """
 
-import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,19 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate import data as data_room
-from striate.data import files, workers
+from striate.data import workers
 from striate.data.pillow import without_warnings
 from striate.errors import DataError, ShapeError, UsageError
+from striate.inputs import Read
 from striate.report import Result
 from striate.runs.answers import Net
 from striate.runs.folder import read_json, write_json
 
 LINES, SETTINGS = "predictions.jsonl", "predictions.json"
 AT_ONCE = 64  # files whose inputs are answered together at most
-
-Read = tuple[
-    NDArray[Any], tuple[int, int]
-]  # an input as it is stored, and the height and width of its picture
 
 
 @dataclass(frozen=True)
@@ -102,9 +97,7 @@ def _answered(
 ) -> Iterator[Prediction]:
     """Answers to the files of these numbers."""
     pre = used.preprocessing
-    size = AT_ONCE if pre.form.size or not pre.color else 1
-    if pre.color and pre.form.size:
-        size = min(size, used.batch_size(np.empty((0, *pre.resize, 1), np.uint8)))
+    size = pre.at_once(AT_ONCE, used.batch_size)
 
     def read(index: NDArray[np.int64]) -> list[Read | str]:
         with without_warnings():
@@ -120,7 +113,7 @@ def _answered(
                 prediction = Prediction(named[i], error=str(answer))
             else:
                 words = used.task.answer(answer)
-                if note := used.note((each[0].shape[0], each[0].shape[1])):
+                if note := used.note((each.stored.shape[0], each.stored.shape[-2])):
                     words["note"] = note
                 if folder:
                     words |= folder.write_files(used, files[i], answer, max_pixels)
@@ -136,61 +129,27 @@ def _together(used: Net, read: Sequence[Read | str]) -> list[Any]:
     Where the net cannot take a shape, the error that says so stands for each of its answers.
     """
     answers: list[Any] = []
-    for _, run in groupby(read, lambda each: None if isinstance(each, str) else each[0].shape):
+    for _, run in groupby(read, lambda each: None if isinstance(each, str) else each.stored.shape):
         together = list(run)
         same = [each for each in together if not isinstance(each, str)]
         if not same:
             answers += [None] * len(together)
             continue
-        inputs, sizes = zip(*same, strict=True)
+        inputs = [each.stored for each in same]
         stored = inputs[0][None] if len(inputs) == 1 else np.stack(inputs)
         try:
-            answers.extend(used.answers(stored, sizes))
+            answers.extend(used.answers(stored, [each.size for each in same]))
         except ShapeError as error:
             answers += [error] * len(same)
     return answers
 
 
 def _read(used: Net, file: Path, max_pixels: int) -> Read | str:
-    """An input as it is stored and its picture's own size, or why there is none."""
-    form = used.preprocessing.form
-    if not form.color:
-        return _array(file, used.preprocessing.shape)
-    levels = used.preprocessing.levels
+    """A file as it is stored, or why it cannot be."""
     try:
-        if file.suffix == ".npy":
-            return data_room.array_picture(file, form, levels)
-        return data_room.picture_and_size(
-            file,
-            size=form.size,
-            color=form.color,
-            fit=form.fit,
-            max_pixels=max_pixels,
-            levels=levels,
-        )
+        return used.preprocessing.read(file, max_pixels=max_pixels)
     except DataError as error:
-        return str(error).removeprefix(f"{file}: ")  # the prediction names it
-
-
-def _array(file: Path, shape: tuple[int, ...]) -> Read | str:
-    """An input that is no picture, from a .npy file, or why there is none."""
-    try:
-        found = np.load(io.BytesIO(files.read(file)), allow_pickle=False)
-    except (DataError, *files.UNSOUND) as error:
-        return f"no array of NumPy ({' '.join(str(error).split())})"
-    if not isinstance(found, np.ndarray) or found.shape != shape:
-        came = list(found.shape) if isinstance(found, np.ndarray) else type(found).__name__
-        return f"{came}, expected one array {list(shape)} in a .npy file"
-    return found, (0, 0)
-
-
-def _shown(used: Net, file: Path, max_pixels: int) -> NDArray[np.uint8]:
-    """The picture of a file for people, in its own size: 8 bits, in the range that the net reads it in."""
-    levels = used.preprocessing.levels
-    if file.suffix == ".npy":
-        pixels, _ = data_room.array_picture(file, data_room.Form(None, "rgb"), levels)
-        return data_room.as_rgb(pixels, "rgb")
-    return data_room.picture(file, color="rgb", max_pixels=max_pixels, levels=levels)
+        return str(error)  # the prediction names the file
 
 
 class Folder:
@@ -250,9 +209,9 @@ class Folder:
 
     def write_files(self, used: Net, file: Path, answer: Any, max_pixels: int) -> dict[str, str]:
         """What people use beside the JSON; the paths of the files by what they are."""
-        if not used.preprocessing.color:
+        picture = used.preprocessing.picture(file, max_pixels=max_pixels)
+        if picture is None:
             return {}
-        picture = partial(_shown, used, file, max_pixels)
         names = used.task.files(self._stems[file], picture, answer, self.path)
         return {what: str(self.path / name) for what, name in names.items()}
 

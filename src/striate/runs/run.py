@@ -271,9 +271,12 @@ class Run(Result):
                 f"{data.path} holds {data.kind} targets, {self.path} was trained to {self.task.name}, "
                 f"on {' or '.join(self.task.kinds)} targets"
             )
+        if data.modality != self.config.preprocessing.modality:
+            raise DataError(
+                f"{data.path} holds {data.noun}, {self.path} was trained on {self.config.preprocessing.noun()}"
+            )
         data = data.with_classes(self.config.classes)
-        form = self.config.preprocessing.form
-        arrays = data.arrays(split, size=form.size, color=form.color or None, fit=form.fit)
+        arrays = data.arrays(split, form=self.config.preprocessing.form)
         part = data.splits[split]
         found = answered(self.used, arrays, part.targets, natural_sizes(part))
         groups = None if part.part.groups is None else part.part.groups[arrays.numbers]
@@ -400,7 +403,6 @@ class Run(Result):
     def _other(self, data: str | Path, broken: str | float, max_pixels: int) -> Data:
         """Other data, understood as those of the training were, or by themselves where that fails."""
         trained = self.config.data["origin"]
-        levels = self.config.preprocessing.levels
         asked = (trained.get("layout"), trained.get("task"))
         ways: list[tuple[str | None, str | None]] = [asked, (None, None), (None, self.config.task)]
         first: DataError | ArgumentError | None = None
@@ -412,7 +414,7 @@ class Run(Result):
                     val=0,
                     broken=broken,
                     max_pixels=max_pixels,
-                    levels=levels,
+                    **self.config.preprocessing.opening,
                     layout=layout,
                     task=task,
                 )

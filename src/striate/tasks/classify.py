@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from striate import losses
+from striate import inputs, losses
 from striate.augment import read
 from striate.data import Data
 from striate.errors import RecipeError, ShapeError
 from striate.metrics import Interval, Scores
 from striate.metrics.classify import confusion_matrix, score
-from striate.models import catalog
 from striate.tasks.by_class import class_table, confusion_figure, pairs_table, with_training
 from striate.tasks.section import (
     Beside,
@@ -35,10 +34,6 @@ from striate.tasks.section import (
 from striate.tasks.task import HeldOut, Item, Meter, Settings, Size, Task, answered
 from striate.text import percent, short
 
-SMALL = 64  # pictures up to this side are kept whole; larger ones are cropped
-LENET = 32  # grey pictures up to this side get LeNet-5
-OWN = 512  # pictures up to this side reach a net of the user's own as they are, others at:
-PUBLISHED = (224, 224)
 MISTAKES = 20  # shown in the report
 
 Probabilities = NDArray[np.float32]
@@ -104,8 +99,8 @@ class Classify(Task):
 
     @classmethod
     def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
-        """Of whole pictures; see `whole_pictures`."""
-        return whole_pictures(data, recipe, own_net=own_net)
+        """Those of nets that answer whole inputs."""
+        return inputs.of(data.modality).defaults(data, recipe, own_net=own_net)
 
     def head(self) -> dict[str, Any]:
         """A score a class."""
@@ -288,7 +283,7 @@ class Classify(Task):
 
     def _mistakes(self, held: HeldOut) -> Section:
         """The items that were answered wrongly with the most confidence."""
-        items, noun = f"{held.scores.items:,}", f"held-out {self.noun}"
+        items, noun = f"{held.scores.items:,}", f"held-out {held.noun}"
         wrong = [i for i, row in enumerate(held.rows) if not row["accuracy"]]
         worst = sorted(wrong, key=lambda i: -float(held.rows[i]["confidence"]))[:MISTAKES]
         if not worst:
@@ -305,7 +300,7 @@ class Classify(Task):
         truth, answer = self.classes[item.truth], self.classes[best]
         sure, other = float(item.scores["confidence"]), float(item.answer[item.truth])
         return Tile(
-            item.input,
+            item.shown,
             ["truth ", truth, ", answered ", Wrong(answer), f" ({percent(sure)})"],
             [f"{percent(other)} for the truth"],
             alt=f"truth {truth}, answered {answer}",
@@ -390,38 +385,3 @@ def balanced_weights(counts: Sequence[int]) -> tuple[float, ...]:
     """
     held = torch.tensor(counts, dtype=torch.int64)
     return tuple((int(held.sum()) / (len(counts) * held.clamp_min(1).double())).tolist())
-
-
-def whole_pictures(data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
-    """Settings of nets that see whole pictures.
-
-    LeNet-5 for small grey pictures, else ResNet-18; views that keep small pictures whole.
-    """
-    native = data.native_size
-    color = recipe.color or data.color
-    net = recipe.net or ("" if own_net else _net(native, color))
-    own = native if native is not None and max(native) <= OWN else PUBLISHED
-    small = native is not None and max(native) <= SMALL
-    return {
-        "net": net or None,
-        "size": recipe.size or (own if own_net else _size(net, native)),
-        "color": color,
-        "augment": "shift" if small else "crop+flip" if color == "rgb" else "crop",
-    }
-
-
-def _net(native: Size | None, color: str) -> str:
-    small = color == "grey" and native is not None and max(native) <= LENET
-    return "lenet5" if small else "resnet18"
-
-
-def _size(net: str, native: Size | None) -> Size:
-    """The pictures' own size where the net takes it and was not published for less, else the published one."""
-    height, width = catalog.entry(net).input[-2:]
-    if native is None or native[0] > height or native[1] > width:
-        return (height, width)
-    try:
-        catalog.build(net, size=native, init=False)
-    except ShapeError:
-        return (height, width)
-    return native

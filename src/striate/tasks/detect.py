@@ -64,6 +64,7 @@ class Detect(Task):
     """
 
     name: ClassVar[str] = "detect"
+    noun: ClassVar[str] = "pictures"
     kinds: ClassVar[tuple[str, ...]] = ("boxes",)
     fit: ClassVar[str] = "stretch"
     loss_names: ClassVar[tuple[str, ...]] = tuple(losses.BOXES)

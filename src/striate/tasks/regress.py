@@ -10,13 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from striate import losses
+from striate import inputs, losses
 from striate.data import Data
 from striate.errors import ShapeError
 from striate.metrics import Interval
 from striate.metrics.regress import RegressMeter
 from striate.svg import Axis, plot
-from striate.tasks.classify import whole_pictures
 from striate.tasks.section import (
     Beside,
     Column,
@@ -86,8 +85,8 @@ class Regress(Task):
 
     @classmethod
     def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
-        """Of whole pictures; see `whole_pictures`."""
-        return whole_pictures(data, recipe, own_net=own_net)
+        """Those of nets that answer whole inputs."""
+        return inputs.of(data.modality).defaults(data, recipe, own_net=own_net)
 
     @classmethod
     def wanted(cls) -> str:
@@ -120,7 +119,7 @@ class Regress(Task):
         expected = (len(x), len(self.numbers))
         if not isinstance(outputs, Tensor) or tuple(outputs.shape) != expected:
             raise ShapeError(
-                f"the net answers {answered(outputs)} to {expected[0]} {self.noun}, expected one tensor {expected}: "
+                f"the net answers {answered(outputs)} to {expected[0]} items, expected one tensor {expected}: "
                 f"an output for each of {', '.join(self.numbers)}"
             )
 
@@ -199,7 +198,7 @@ class Regress(Task):
             )
             drawn = plot(ideal, axis, axis, label=label, names=("truth", "answer"), points=points)
             figures.append(
-                Figure(drawn, f"{name}: {len(points):,} held-out {self.noun}.", widths=(180, 280))
+                Figure(drawn, f"{name}: {len(points):,} held-out {held.noun}.", widths=(180, 280))
             )
         return figures
 
@@ -216,7 +215,7 @@ class Regress(Task):
             f"{name}: truth {_written(truth) or 'not given'}, answered {_written(answer)}"
             for name, truth, answer in pairs
         ]
-        return Tile(item.input, lines[0], lines[1:], code=item.name)
+        return Tile(item.shown, lines[0], lines[1:], code=item.name)
 
 
 def _written(value: float) -> str:

@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.inputs import Drawn
+
 U8 = NDArray[np.uint8]
 
 # What the cells of a column are, and how they are written. None is a dash everywhere, and text stays as it is.
@@ -105,7 +107,7 @@ class Wrong(str):
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """A picture of a gallery: uint8 [H, W, C].
+    """A picture of a gallery: uint8 [H, W, C], or how what is no picture is drawn.
 
     Attributes:
         picture: is made smaller by the page where it is large.
@@ -115,7 +117,7 @@ class Tile:
         code: a last line, such as the name of a file.
     """
 
-    picture: U8 = field(repr=False)
+    picture: U8 | Drawn = field(repr=False)
     title: str | Sequence[str] = ""
     lines: Sequence[str] = ()
     alt: str = ""

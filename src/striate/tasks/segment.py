@@ -51,6 +51,7 @@ class Segment(Task):
     """
 
     name: ClassVar[str] = "segment"
+    noun: ClassVar[str] = "pictures"
     kinds: ClassVar[tuple[str, ...]] = ("mask",)
     fit: ClassVar[str] = "stretch"
     maps: ClassVar[bool] = True

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from striate import losses
 from striate.data import Data
 from striate.errors import ArgumentError, RecipeError, ShapeError, UsageError
+from striate.inputs import Drawn
 from striate.metrics import Interval, Scores
 from striate.metrics.scores import harmless
 from striate.models import catalog
@@ -125,6 +126,7 @@ class Item:
         truth: its target.
         answer: decoded.
         scores: of this item.
+        drawn: how it is shown, where it is no picture.
     """
 
     name: str
@@ -132,6 +134,12 @@ class Item:
     truth: Any = field(repr=False)
     answer: Answer = field(repr=False)
     scores: Mapping[str, float]
+    drawn: Drawn | None = field(default=None, repr=False)
+
+    @property
+    def shown(self) -> U8 | Drawn:
+        """What a tile shows of it."""
+        return self.input if self.drawn is None else self.drawn
 
 
 class HeldOut(Protocol):
@@ -145,6 +153,11 @@ class HeldOut(Protocol):
     def rows(self) -> Sequence[Mapping[str, Any]]: ...
     @property
     def names(self) -> Sequence[str]: ...
+
+    @property
+    def noun(self) -> str:
+        """What the items are called, plural."""
+        ...
 
     @property
     def trained(self) -> Mapping[str, int]:
@@ -164,7 +177,7 @@ class Task(ABC):
         kinds: of targets that it learns from; see `striate.data.targets`.
         axes: of an input, channels included: a picture has three.
         fit: how pictures are brought to the size the net reads; see `Data.arrays`.
-        noun: what an item is called, plural.
+        noun: what an item is called, plural; "" where that depends on what the inputs are.
         loss_names: the losses a recipe may ask for, of `striate.losses`.
         usual_loss: the one that is taken where it asks for none.
         mixes: whether two items may be blended into one.
@@ -183,7 +196,7 @@ class Task(ABC):
     kinds: ClassVar[tuple[str, ...]]
     axes: ClassVar[int] = 3
     fit: ClassVar[str] = "cover"
-    noun: ClassVar[str] = "pictures"
+    noun: ClassVar[str] = ""
     loss_names: ClassVar[tuple[str, ...]] = ()
     usual_loss: ClassVar[str] = ""
     mixes: ClassVar[bool] = False
@@ -242,7 +255,7 @@ class Task(ABC):
     @classmethod
     def wanted(cls) -> str:
         """What the losses of this task are of, in a message."""
-        return f"{cls.noun} to {cls.name}"
+        return f"{cls.noun or 'items'} to {cls.name}"
 
     # ---------------------------------------------------------------------------------- a step of it
 
@@ -287,7 +300,7 @@ class Task(ABC):
         """
         if not isinstance(outputs, Tensor) or len(outputs) != len(x):
             raise ShapeError(
-                f"the net answers {answered(outputs)} to {len(x)} {self.noun}, expected one tensor of {len(x)} rows"
+                f"the net answers {answered(outputs)} to {len(x)} {self.noun or 'items'}, expected one tensor of {len(x)} rows"
             )
 
     # ------------------------------------------------------------------------------------ its answers
@@ -408,7 +421,7 @@ class Task(ABC):
     def curve_words(self, recipe: Settings) -> dict[str, str]:
         """What is to be said of the curves of a training, by score, and by "loss"."""
         spelt = recipe.loss or self.usual_loss
-        return {"loss": f"{spelt}, mean over {self.noun}, by epoch." if spelt else ""}
+        return {"loss": f"{spelt}, mean over {self.noun or 'items'}, by epoch." if spelt else ""}
 
     @classmethod
     def measure(cls, score: str) -> Measure:

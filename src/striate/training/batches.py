@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from striate.augment import Colors, colors, cut, follow, read, view
+from striate.augment import Colors, colors, cut, read
 from striate.augment.draws import Draws
 from striate.data import Data, Streamed
 from striate.data.cache import gb
@@ -28,11 +28,8 @@ from striate.data.pillow import without_warnings
 from striate.data.targets import IGNORE
 from striate.data.workers import PATIENCE, Job, available, dismiss, exhausted, hangs, served
 from striate.errors import ShapeError
-from striate.runs.preprocessing import Preprocessing
+from striate.inputs import AsGiven, Preprocessing, Views
 from striate.training import reproducibility
-
-SHIFT = 1 / 28  # a shift moves by up to this share of the size: one pixel of an MNIST digit
-
 
 Size = tuple[int, int]
 
@@ -129,19 +126,13 @@ class Batches:
             raise ShapeError(
                 f"{len(inputs)} inputs and {len(targets)} targets: expected as many of both, and at least one"
             )
-        as_given = Preprocessing(tuple(inputs.shape[1:]), (), "", (0.0,), (1.0,))
+        as_given = AsGiven(tuple(inputs.shape[1:]), (0.0,), (1.0,))
         return cls(inputs, targets, as_given, batch, "none", seed)
 
     @property
     def steps(self) -> int:
         """Steps of one epoch."""
         return math.ceil(self.count / self.batch)
-
-    @property
-    def cropped(self) -> bool:
-        """Whether pictures are stored in their own size, of which the net sees windows in training."""
-        pre = self.preprocessing
-        return pre.fit != "cover" and bool(pre.resize) and pre.resize != pre.size
 
     @property
     def count(self) -> int:
@@ -176,27 +167,16 @@ class Batches:
             plain: the middle of each picture instead of a random view.
         """
         inputs, targets = self.stored(index, epoch, step)
-        if self.preprocessing.color:
-            inputs, targets = self._viewed(inputs, targets, index, epoch, step, plain=plain)
-            targets = self.preprocessing.target(self.kind, targets, tuple(inputs.shape[1:3]))
-        return self.preprocessing.normalise(inputs), targets
-
-    def _viewed(
-        self, images: Tensor, targets: Tensor, index: Tensor, epoch: int, step: int, *, plain: bool
-    ) -> tuple[Tensor, Tensor]:
-        """Pictures as the net is to see them, and their targets in the places of those."""
-        policy = read(self.augment)
-        if self.cropped:  # a whole picture may be far larger than the window that is asked for
-            policy = read("crop") if plain else policy.within_windows()
-        elif plain or not (policy.shifts or policy.views):
-            return self._middle(images, targets)
-        if policy.shifts:
-            generator = reproducibility.generator(self.seed, "view", epoch, step)
-            return self._shifted(images, targets, generator)
-        seed = reproducibility.derive(self.seed, "view", epoch)
-        size = (self.preprocessing.size[0], self.preprocessing.size[1])
-        images, where = view(images, index, policy, seed=seed, size=size, seen=self._colors)
-        return images, follow(self.kind, targets, where)
+        views = Views(
+            self.kind,
+            index,
+            read(self.augment),
+            reproducibility.derive(self.seed, "view", epoch),
+            lambda: reproducibility.generator(self.seed, "view", epoch, step),
+            plain=plain,
+            colors=lambda: self._colors,
+        )
+        return self.preprocessing.batch(inputs, targets, views)
 
     def stored(self, index: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:  # noqa: ARG002 - of a stream
         """The items of one step as they are kept, pictures [B, H, W, C], and their targets."""
@@ -205,36 +185,8 @@ class Batches:
 
     @cached_property
     def _colors(self) -> Colors | None:
-        """The colours of the items, where views move along them; of a stream nothing is kept to measure."""
-        along = "pca" in dict(read(self.augment).steps)
-        return colors(self.inputs) if along and len(self.inputs) else None
-
-    def _shifted(
-        self, images: Tensor, targets: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """A small shift of the batch as one, which costs nothing."""
-        (h, w), (high, wide) = self.preprocessing.size, images.shape[1:3]
-        top, left = (
-            int(torch.randint(room + 1, (), generator=generator)) for room in (high - h, wide - w)
-        )
-        rows, columns = self._margin(images)
-        moved = cut(self.kind, targets, top=top - rows, left=left - columns, size=(h, w))
-        return images[:, top : top + h, left : left + w], moved
-
-    def _margin(self, images: Tensor) -> tuple[int, int]:
-        """Rows above and columns to the left that were added for shifts."""
-        high, wide = self.preprocessing.resize or images.shape[1:3]
-        return (images.shape[1] - high) // 2, (images.shape[2] - wide) // 2
-
-    def _middle(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """What evaluation sees: nothing of what was added, and of pictures that cover their size the middle."""
-        pre = self.preprocessing
-        top, left = self._margin(images)
-        high, wide = pre.resize or images.shape[1:3]
-        images = pre.centre(images[:, top : top + high, left : left + wide])
-        h, w = images.shape[1:3]
-        top, left = (high - h) // 2, (wide - w) // 2
-        return images, cut(self.kind, targets, top=top, left=left, size=(h, w))
+        """The colours of the items; of a stream nothing is kept to measure."""
+        return colors(self.inputs) if len(self.inputs) else None
 
 
 def balanced_order(labels: Tensor, generator: torch.Generator) -> Tensor:
@@ -257,19 +209,6 @@ def balanced_order(labels: Tensor, generator: torch.Generator) -> Tensor:
         drawn.append(torch.cat(rounds)[:wanted] if wanted else mine[:0])
     order = torch.cat(drawn)
     return order[torch.randperm(n, generator=generator)]
-
-
-def padded(images: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Pictures [N, H, W, C] with their edges repeated, to have room for shifts of `size`."""
-    down, right = (max(1, round(SHIFT * side)) for side in size)
-    n, high, wide, channels = images.shape
-    room = torch.empty((n, high + 2 * down, wide + 2 * right, channels), dtype=images.dtype)
-    room[:, down : down + high, right : right + wide] = images
-    room[:, :down] = room[:, down : down + 1]
-    room[:, down + high :] = room[:, down + high - 1 : down + high]
-    room[:, :, :right] = room[:, :, right : right + 1]
-    room[:, :, right + wide :] = room[:, :, right + wide - 1 : right + wide]
-    return room
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,8 +254,7 @@ class Stream(Batches):
     @property
     def window(self) -> Size | None:
         """What is cut out of pictures as they are decoded, where each keeps a size of its own."""
-        pre = self.preprocessing
-        return None if pre.resize or not pre.color else (pre.size[0], pre.size[1])
+        return self.preprocessing.window
 
     def stored(self, index: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """The items of one step, pictures [B, H, W, C], while those of the next are being decoded.
@@ -330,9 +268,7 @@ class Stream(Batches):
             found = self._begin(index, epoch)
         self._look_ahead(epoch, step)
         self._wait(found)
-        inputs = found.inputs
-        if read(self.augment).shifts:
-            inputs = padded(inputs, self.preprocessing.size)
+        inputs = self.preprocessing.with_room(found.inputs, read(self.augment))
         if self.masks is not None:
             return inputs.to(self.device), found.masks.to(self.device)
         targets = self.targets.index_select(0, index)

@@ -72,7 +72,7 @@ def fit(
         raise folder.taken(out / data.task / name)
     if "train" not in data.splits:
         raise DataError(
-            f"{data.path} has no training {named(data.task).noun}, only {', '.join(data.splits)}: "
+            f"{data.path} has no training {named(data.task).noun or data.noun}, only {', '.join(data.splits)}: "
             "put them into a folder named train"
         )
     named(data.task).refuse(recipe, own_net=net is not None)

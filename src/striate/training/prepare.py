@@ -9,28 +9,26 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 
 import numpy as np
 import torch
 from torch import nn
 
+from striate import inputs, weights
 from striate import plan as plan_room
-from striate import weights
 from striate.augment import read
-from striate.data import Arrays, Data, Streamed
+from striate.data import Data, Streamed
 from striate.errors import CheckpointError, RecipeError, StriateError, UsageError, out_of_memory
+from striate.inputs import Pictures, Preprocessing
 from striate.models.backbone import BATCH_NORMS, Backbone
 from striate.models.unsupervised import Unsupervised
 from striate.plan import Plan
 from striate.plan.tiles import Tiling
 from striate.runs.config import Config, NetSpec, structure
-from striate.runs.preprocessing import Preprocessing
 from striate.runs.trained import sha256_of
 from striate.tasks import Task, named
 from striate.training import freezing, reproducibility
-from striate.training.batches import Batches, Stream, padded, read_shards, why_streamed
-from striate.training.defaults import stored_fit, stored_size
+from striate.training.batches import Batches, Stream, read_shards, why_streamed
 from striate.training.distributed import ALONE, Alone
 from striate.training.recipe import Recipe
 from striate.training.record import Job, Progress
@@ -110,14 +108,14 @@ def prepare(
     """Decode all items, measure those of the training, choose the plan."""
     items = sum(len(split) for split in data.splits.values())
     kind = named(data.task)
-    progress.say(f"reading {items:,} {kind.noun} for {spec.name}, then timing ways to run it")
-    fit = stored_fit(recipe, kind.fit)
+    how = inputs.of(data.modality)
+    noun = kind.noun or how.noun()
+    progress.say(f"reading {items:,} {noun} for {spec.name}, then timing ways to run it")
+    form = how.planned(data, recipe, kind.fit)
     decoded = {  # all of them now: too many broken ones must not show up after the training
         split: data.arrays(
             split,
-            size=stored_size(recipe, kind.fit),
-            color=recipe.color,
-            fit=fit,
+            form=form,
             progress=partial(progress.bar, f"decoding {split}"),
         )
         for split in data.splits
@@ -127,8 +125,9 @@ def prepare(
     for split, arrays in decoded.items():
         if isinstance(arrays.inputs, Streamed):
             progress.say(why_streamed(split, arrays.inputs, data))
-    fed = choose_normalization(decoded["train"], recipe, progress.say, fit=fit)
-    fed = replace(fed, levels=data.levels)
+    fed = choose_normalization(
+        how.of(decoded["train"].inputs, data, recipe, form), recipe, progress.say
+    )
     for line in data.warnings:
         progress.say(f"note: {line}")
     device = ranks.device(recipe.device)
@@ -178,12 +177,12 @@ def chosen_net(net: nn.Module | None, recipe: Recipe, data: Data) -> tuple[NetSp
         if not any(p.requires_grad for p in own.parameters()):
             raise UsageError(f"the net {name} has no parameter that can be trained")
         return spec, own
-    head = named(data.task).of(data, recipe).head()
+    head, how = named(data.task).of(data, recipe).head(), inputs.of(data.modality)
     spec = NetSpec(
         recipe.net or "",
-        in_channels=head.get("in_channels") or data.shape(recipe.size, recipe.color)[0],
+        in_channels=head.get("in_channels") or how.planned_shape(data, recipe)[0],
         num_classes=head.get("num_classes"),
-        size=recipe.size,
+        size=how.planned_size(data, recipe),
         width=recipe.width,
         options=recipe.options,
     )
@@ -277,8 +276,7 @@ def training_batches(
     ranks: Alone = ALONE,
 ) -> Batches:
     """The training items on the device, at the size they are stored, with room for shifts."""
-    form = preprocessing.form
-    arrays = data.arrays("train", size=form.size, color=form.color or None, fit=form.fit)
+    arrays = data.arrays("train", form=preprocessing.form)
     masks = arrays.targets if isinstance(arrays.targets, Streamed) else None
     whole = torch.empty(0) if masks is not None else torch.from_numpy(np.asarray(arrays.targets))
     targets = whole.to(device)
@@ -298,10 +296,9 @@ def training_batches(
             workers=recipe.workers,
             mine=lambda index: index if mixed else ranks.share(index)[0],
         )
-    inputs = torch.from_numpy(arrays.inputs)
-    if preprocessing.color and read(recipe.augment).shifts:
-        inputs = padded(inputs, preprocessing.size)
-    return Batches(inputs.to(device), *settings, balanced, shards, data.kind)
+    stored = torch.from_numpy(arrays.inputs)
+    stored = preprocessing.with_room(stored, read(recipe.augment))
+    return Batches(stored.to(device), *settings, balanced, shards, data.kind)
 
 
 def _plan(
@@ -428,36 +425,21 @@ def _of_the_user(what: str) -> Generator[None]:
 
 
 def choose_normalization(
-    items: Arrays, recipe: Recipe, say: Callable[[str], None], *, fit: str = "cover"
+    measured: Preprocessing, recipe: Recipe, say: Callable[[str], None]
 ) -> Preprocessing:
-    """Mean and deviation of the recipe's weights where they are known, else measured on the training items.
+    """Mean and deviation of the recipe's weights where they are known, else as measured on the training items.
 
     Args:
-        items: of the training, as they are stored.
+        measured: on the training items.
         recipe: settled.
         say: gets a line on how inputs are normalised.
-        fit: how pictures were brought to the size they are stored in.
     """
-    size, color = recipe.size or (), recipe.color or ""
-    measured = Preprocessing.measured(items.inputs, size, color, fit=fit)
-    if not recipe.weights or not color:
+    if not recipe.weights:
         return measured
-    known = expected(recipe.weights)
-    if known is None:
-        say(f"{recipe.weights} does not say how its pictures were normalised: done by these data")
-        return measured
-    levels = in_color(known, color)
-    if levels is None:
-        say(
-            f"{recipe.weights} learned from {known.color} pictures: {color} is normalised by these data"
-        )
-        return measured
-    mean, std = levels
-    say(
-        f"normalised as for {recipe.weights}: mean {_written(mean)}, deviation {_written(std)} of 0..255"
-        + ("" if color == known.color else f" ({color} from {known.color})")
-    )
-    return replace(measured, mean=mean, std=std)
+    fed, said = measured.as_learned(expected(recipe.weights), recipe.weights)
+    if said:
+        say(said)
+    return fed
 
 
 def expected(weights: str) -> Preprocessing | None:
@@ -469,18 +451,4 @@ def expected(weights: str) -> Preprocessing | None:
         return None
     row = PUBLISHED[weights]
     mean, std = (tuple(255 * value for value in levels) for levels in (row.mean, row.std))
-    return Preprocessing((row.crop, row.crop), (row.resize, row.resize), "rgb", mean, std)
-
-
-def in_color(known: Preprocessing, color: str) -> tuple[Levels, Levels] | None:
-    """Mean and deviation for pictures of a colour space; between grey and rgb each channel counts the same."""
-    if known.color == color:
-        return known.mean, known.std
-    if {known.color, color} != {"grey", "rgb"}:
-        return None
-    channels = 3 if color == "rgb" else 1
-    return (fmean(known.mean),) * channels, (fmean(known.std),) * channels
-
-
-def _written(levels: Levels) -> str:
-    return " ".join(f"{level:.1f}" for level in levels)
+    return Pictures((row.crop, row.crop), (row.resize, row.resize), "rgb", mean, std)

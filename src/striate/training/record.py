@@ -69,8 +69,7 @@ class Job:
 
     def held_out(self) -> Arrays:
         """The items that are answered after every epoch."""
-        size, color, fit = self.config.preprocessing.form
-        return self.data.arrays(self.data.held_out, size=size, color=color or None, fit=fit)
+        return self.data.arrays(self.data.held_out, form=self.config.preprocessing.form)
 
 
 @dataclass(frozen=True)

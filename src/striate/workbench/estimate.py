@@ -7,12 +7,11 @@ import os
 import resource
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import prod
 from pathlib import Path
 
 from torch import nn
 
-from striate import augment
+from striate import augment, inputs
 from striate import plan as plan_room
 from striate.data import Data
 from striate.errors import NumericError, ShapeError, StriateError
@@ -20,7 +19,6 @@ from striate.measuring import Cost, measure, training_cost
 from striate.models import catalog
 from striate.tasks import named
 from striate.training import Estimate, Recipe
-from striate.training.defaults import stored_size
 from striate.workbench.tiling import runs, tiling_of
 
 CLOSE = 0.8  # share of the room from which a smaller form is named
@@ -102,7 +100,7 @@ def estimate(net: nn.Module, recipe: Recipe, data: Data) -> Estimate:
         ShapeError: a layer does not fit the pictures; the message names it and both sizes.
         NumericError: the memory cannot suffice.
     """
-    shape = data.shape(recipe.size, recipe.color)
+    shape = inputs.of(data.modality).planned_shape(data, recipe)
     findings = _findings(net, shape, recipe.batch or 1)
     tiling = tiling_of(net, shape) if named(data.task).maps else None
     if tiling is not None and recipe.crop and not tiling.axes:
@@ -129,7 +127,7 @@ def _check_whole(net: nn.Module, data: Data, shape: tuple[int, ...]) -> None:
 
 def _memory(net: nn.Module, recipe: Recipe, data: Data, findings: tuple[str, ...]) -> Estimate:
     """The memory that a training takes against what is there."""
-    shape = data.shape(recipe.size, recipe.color)
+    shape = inputs.of(data.modality).planned_shape(data, recipe)
     try:
         needs = StepNeeds(net, recipe, data, shape)
         need = needs.need(needs.cost(recipe.accumulate))
@@ -177,11 +175,8 @@ class StepNeeds:
     @property
     def pictures(self) -> int:
         """Bytes of the decoded pictures of the training, which are mapped from a file."""
-        if not self.data.pictures:
-            return 0  # they lie in memory already
-        size = stored_size(self.recipe, named(self.data.task).fit) or self.shape[1:]
-        train = self.data.splits["train"]
-        return len(train) * self.shape[0] * prod(size) * train.source.dtype.itemsize
+        fit = named(self.data.task).fit
+        return inputs.of(self.data.modality).planned_bytes(self.data, self.recipe, fit)
 
     def free(self, left: FreeMemory) -> int:
         """What is left of a room once the pictures are mapped, where that counts."""

@@ -98,8 +98,7 @@ def read_picture(file: Path, named: Named) -> Tensor:
     folder = Path(named.name)
     if (folder / "config.json").exists():
         pre = Run.load(folder, net=named.net).config.preprocessing
-        size, color, fit = pre.form
-        stored, _ = data.picture_and_size(file, size=size, color=color, fit=fit, levels=pre.levels)
+        stored = pre.read(file, max_pixels=data.MAX_PIXELS).stored
         return pre.normalise(pre.centre(torch.from_numpy(stored.copy())[None]))
     shape = named.known_shape()
     if len(shape) != 3 or shape[0] not in (1, 3):

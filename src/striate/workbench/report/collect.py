@@ -44,7 +44,7 @@ def content(fitted: Fitted) -> Content:
     x, names = _examples(run, held)
     task = type(run.task).of(data, recipe)  # as it learned: what the run keeps is what answers
     leading = fitted.test or held
-    of = counted(leading.scores.items, task.noun, test=fitted.test is not None)
+    of = counted(leading.scores.items, held.noun, test=fitted.test is not None)
     return Content(
         title=f"{config.net.name} on {Path(data.path).name}",
         run=str(run.path),
@@ -62,7 +62,7 @@ def content(fitted: Fitted) -> Content:
         counted=task.counted,
         curve_words=task.curve_words(recipe),
         classes=config.classes,
-        noun=task.noun,
+        noun=held.noun,
         chosen=data.held_out == "val",
         best_epoch=summary["kept"],
         test=fitted.test.scores.as_dict()["scores"] if fitted.test else None,

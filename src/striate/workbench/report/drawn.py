@@ -1,5 +1,6 @@
 """From the parts of sections to what the template writes: cells as text, intervals and bars as drawings, pictures with their data."""
 
+import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from striate.inputs import Drawn
 from striate.metrics import Interval
 from striate.see import paint
 from striate.svg import Axis, bar, finite, share_axis, whisker
@@ -31,6 +33,7 @@ PIXELATED = 64  # pictures smaller than this are enlarged without smoothing
 THUMBNAIL = 192  # pixels of the longer side of an embedded picture
 ROW = 360  # the same of the views of one item, which are larger
 CHANNEL = 64
+WIDE = 320  # the same of what is drawn in place of a picture
 MATRIX = 4096  # of pixels that are cells
 RIGHT = ("number", "share")  # kinds of cells that stand at the right
 
@@ -165,7 +168,19 @@ def _tile(tile: Tile, form: str) -> dict[str, Any]:
         "pieces": [(piece, isinstance(piece, Wrong)) for piece in pieces if piece],
         "alt": tile.alt or "".join(pieces) or "picture",
         "hint": tile.alt if form in ("small", "channels") else "",
-        "picture": picture_tag(tile.picture, limit),
+        **_shown(tile.picture, limit),
+    }
+
+
+def _shown(picture: NDArray[np.uint8] | Drawn, limit: int) -> dict[str, Any]:
+    """A picture, or the drawing and the sound of what is none."""
+    if not isinstance(picture, Drawn):
+        return {"picture": picture_tag(picture, limit), "svg": "", "sound": ""}
+    sound = base64.b64encode(picture.sound).decode()
+    return {
+        "picture": picture_tag(picture.picture, max(limit, WIDE)),
+        "svg": Markup(picture.svg),  # noqa: S704 - of striate.svg, which escapes every text
+        "sound": Markup(f"data:audio/wav;base64,{sound}") if sound else "",  # noqa: S704 - base64
     }
 
 

@@ -1,0 +1,48 @@
+"""What an item may be, and what follows from it: how it is stored, augmented, normalised, read and drawn.
+
+One file a modality, one line in the table; `preprocessing` says what each of them answers.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from striate.errors import CheckpointError
+from striate.inputs.arrays import AsGiven
+from striate.inputs.pictures import Pictures
+from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Views
+
+INPUTS: dict[str, type[Preprocessing]] = {
+    "picture": Pictures,
+    "array": AsGiven,
+}
+
+
+def of(modality: str) -> type[Preprocessing]:
+    """What follows from a modality of `striate.data.sources.MODALITIES`."""
+    return INPUTS[modality]
+
+
+def from_dict(content: Mapping[str, Any]) -> Preprocessing:
+    """Read back what `Preprocessing.as_dict` gave; without `inputs` it is of a picture, or of an array without colour.
+
+    Raises:
+        CheckpointError: a modality that there is not, or a field that is missing or of the wrong kind.
+    """
+    values = dict(content)
+    modality = values.pop("inputs", "picture" if values.get("color", "-") else "array")
+    if not isinstance(modality, str) or modality not in INPUTS:
+        raise CheckpointError(f"config.json: its preprocessing is of {modality!r}: update striate")
+    return INPUTS[modality].from_dict(values)
+
+
+__all__ = [
+    "INPUTS",
+    "AsGiven",
+    "Drawn",
+    "Pictures",
+    "Preprocessing",
+    "Read",
+    "Views",
+    "from_dict",
+    "of",
+]

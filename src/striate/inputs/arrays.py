@@ -1,0 +1,114 @@
+"""Arrays that are taken as they are, but for mean and deviation. N items, C channels."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate.data import AnyForm, Data, Form, Images, files
+from striate.errors import DataError
+from striate.inputs.fields import counts, damaged, moments, numbers, word
+from striate.inputs.preprocessing import Preprocessing, Read, Settings, Shape
+
+LOOKED_AT = 5000  # inputs at most from which mean and deviation are measured
+
+
+@dataclass(frozen=True)
+class AsGiven(Preprocessing):
+    """Arrays [N, C, ...]: the mean of each channel subtracted, divided by its deviation.
+
+    Attributes:
+        size: the whole shape of one.
+        mean: a channel, measured on the training items.
+        std: likewise the standard deviation.
+        fit: of the task; arrays are brought to no size.
+    """
+
+    modality: ClassVar[str] = "array"
+    size: tuple[int, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fit: str = "cover"
+
+    @classmethod
+    def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
+        """A net of the user's own, and no augmentation."""
+        del data, own_net
+        return {"net": recipe.net, "augment": "none"}
+
+    @classmethod
+    def planned(cls, data: Data, recipe: Settings, fit: str) -> AnyForm:
+        """As they are."""
+        del data, recipe
+        return Form(None, "", fit)
+
+    @classmethod
+    def planned_shape(cls, data: Data, recipe: Settings) -> Shape:
+        """As they are."""
+        del recipe
+        return next(iter(data.splits.values())).source.shape(Form(None, ""))
+
+    @classmethod
+    def of(cls, inputs: Images, data: Data, recipe: Settings, form: AnyForm) -> Self:
+        """With mean and deviation of some of the inputs, evenly picked."""
+        del data, recipe
+        some = inputs[:: -(-len(inputs) // LOOKED_AT)]
+        mean, std = moments(np.asarray(some, np.float64))
+        return cls(tuple(inputs.shape[1:]), mean, std, form.fit)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Read back what `as_dict` gave.
+
+        Raises:
+            CheckpointError: a field is missing or of the wrong kind.
+        """
+        with damaged():
+            size = counts(content["size"], "size")
+            mean, std = (numbers(content[key], key) for key in ("mean", "std"))
+            if len(mean) != len(std) or min(std, default=0) <= 0:
+                raise ValueError(f"mean {mean}, std {std}")
+            return cls(size, mean, std, word(content.get("fit", "cover"), "fit"))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for config.json, in the words of pictures without colour."""
+        return {**asdict(self), "resize": (), "color": "", "levels": None}
+
+    @property
+    def form(self) -> AnyForm:
+        """As they are."""
+        return Form(None, "", self.fit)
+
+    @property
+    def shape(self) -> Shape:
+        """Of one."""
+        return self.size
+
+    def normalise(self, stored: Tensor) -> Tensor:
+        """They lie as they did, [N, C, ...]."""
+        mean = torch.tensor(self.mean, device=stored.device)
+        std = torch.tensor(self.std, device=stored.device)
+        x = stored.float()
+        axes = (-1, *(1,) * (x.ndim - 2))
+        return (x - mean.view(axes)) / std.view(axes) if x.ndim > 1 else (x - mean) / std
+
+    def read(self, file: Path, *, max_pixels: int) -> Read:
+        """One array from a .npy file.
+
+        Raises:
+            DataError: it holds none, or one of another shape; with the reason alone.
+        """
+        del max_pixels
+        try:
+            found = np.load(io.BytesIO(files.read(file)), allow_pickle=False)
+        except (DataError, *files.UNSOUND) as error:
+            raise DataError(f"no array of NumPy ({' '.join(str(error).split())})") from error
+        if not isinstance(found, np.ndarray) or found.shape != self.shape:
+            came = list(found.shape) if isinstance(found, np.ndarray) else type(found).__name__
+            raise DataError(f"{came}, expected one array {list(self.shape)} in a .npy file")
+        return Read(found)
