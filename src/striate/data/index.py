@@ -34,6 +34,12 @@ WHOLE = "all"  # the part of a layout that knows no splits: we make them
 IGNORED = "(ignored)"
 
 
+def layout_settings(layout: str | None) -> dict[str, str]:
+    """What stands behind the colon of a layout: "csv:path=file,label=kind" gives path and label."""
+    pairs = (layout or "").partition(":")[2].split(",")
+    return {key.strip(): value.strip() for key, _, value in (p.partition("=") for p in pairs)}
+
+
 @dataclass(frozen=True)
 class Options:
     """How `open` was asked to look.
@@ -64,8 +70,7 @@ class Options:
     @property
     def settings(self) -> dict[str, str]:
         """Those of the layout that was asked for: "csv:path=file,label=kind" gives path and label."""
-        pairs = (self.layout or "").partition(":")[2].split(",")
-        return {key.strip(): value.strip() for key, _, value in (p.partition("=") for p in pairs)}
+        return layout_settings(self.layout)
 
     def asks_for(self, name: str) -> bool:
         """Whether this layout was asked for."""

@@ -202,6 +202,14 @@ class Preprocessing(ABC):
         """Arguments of `striate.data.open` with which other data are opened as the training's were."""
         return {}
 
+    def matched(self, data: Data) -> Data:
+        """Other data as this reads them, such as series in the order of the training's.
+
+        Raises:
+            DataError: they do not fit; with the reason alone.
+        """
+        return data
+
     @property
     def window(self) -> Size | None:
         """What is cut out of streamed inputs as they are decoded, where each keeps a size of its own."""

@@ -83,6 +83,7 @@ class Scores(Result):
         confusion: [t, a] counts the items of truth t that were answered a; None where the task has no such table.
         columns: what of `per_class` is shown beside the label, with its heading; the classes are sorted by the first.
         notes: what a reader of the scores must know, a line each.
+        verdict: what they say in one line, where the task has one to give.
     """
 
     run: str
@@ -96,6 +97,7 @@ class Scores(Result):
         default_factory=lambda: {"recall": "recall", "precision": "precision", "support": "items"}
     )
     notes: Sequence[str] = ()
+    verdict: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON shape `evaluate`, with the split and, where there are any, the confusion matrix and notes added."""
@@ -112,6 +114,8 @@ class Scores(Result):
             found["confusion"] = self.confusion.tolist()
         if self.notes:
             found["notes"] = list(self.notes)
+        if self.verdict:
+            found["verdict"] = self.verdict
         return found
 
     def as_text(self) -> str:
@@ -119,6 +123,8 @@ class Scores(Result):
         head = f"{self.items:,} items of {self.data} ({self.split}), 95 % intervals"
         rows = [[name, *cells(name, interval)] for name, interval in self.scores.items()]
         parts = [head, text_table(["score", "value", "low", "high"], rows)]
+        if self.verdict:
+            parts[0] = f"{self.verdict}\n{head}"
         if self.per_class:
             parts.append(self._worst())
         return "\n\n".join([*parts, *(["\n".join(self.notes)] if self.notes else [])])

@@ -99,6 +99,7 @@ def fit(
         with _removed_on_failure(path):
             mark_run(path)
             first_weights(trained, recipe, progress, data.classes)
+            named(data.task).of(data, recipe).set_up(trained)
             start = copy.deepcopy(trained)
             job = prepare(path, data, recipe, spec, trained, progress, estimated, ranks)
             folder.write_text(path / "args.yaml", recipe.as_yaml())

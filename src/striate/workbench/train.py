@@ -73,6 +73,9 @@ class Settings(TypedDict, total=False):
     broken: str | float
     max_pixels: int
     levels: Sequence[float]
+    history: int
+    horizon: int
+    period: str | Sequence[str]
     on_nan: str
     oom: str
     deterministic: bool
@@ -229,6 +232,9 @@ def open_data(data: str | Path | Data, recipe: Recipe) -> Data:
             "task",
             "max_pixels",
             "levels",
+            "history",
+            "horizon",
+            "period",
         ):
             if key in recipe.model_fields_set:
                 raise ArgumentError(
@@ -247,6 +253,9 @@ def open_data(data: str | Path | Data, recipe: Recipe) -> Data:
         task=recipe.task,
         max_pixels=data_room.MAX_PIXELS if recipe.max_pixels is None else recipe.max_pixels,
         levels=recipe.levels,
+        history=recipe.history,
+        horizon=recipe.horizon,
+        period=recipe.period or (),
     )
 
 

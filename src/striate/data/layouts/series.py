@@ -16,14 +16,14 @@ import numpy as np
 
 from striate.data import documents
 from striate.data.files import shown
-from striate.data.index import WHOLE, Candidate, Listing, Options
+from striate.data.index import WHOLE, Candidate, Listing, layout_settings
 from striate.data.layouts import npz
 from striate.data.layouts.tree import Tree
 from striate.data.series import reading
 from striate.data.series.clock import guessed
 from striate.data.series.reading import HDF5, SUFFIXES, TABLES, Settings
 from striate.data.series.table import Series
-from striate.data.series.windows import HISTORY, HORIZON, windows
+from striate.data.series.windows import HISTORY, HORIZON, TEST, VAL, windows
 from striate.errors import ArgumentError, DataError
 
 SETTINGS = ("values", "graph", "missing", "distances", "feature")
@@ -42,7 +42,7 @@ def find(tree: Tree) -> Candidate | None:
         DataError: the one that was named, as this layout, holds none; or a setting that cannot be read.
     """
     asked = tree.options.asks_for("series")
-    settings = read_settings(tree.options) if asked else Settings()
+    settings = read_settings(tree.options.layout if asked else None, skip=tree.options.skip)
     named = [tree.given] if tree.given else [n for n in tree.files() if not GRAPHS.search(n)]
     able = [n for n in named if n.lower().endswith(SUFFIXES)]
     counts = {n: count for n in able if (count := _steps(tree.root / n, settings)) or (asked and n == tree.given)}
@@ -68,22 +68,26 @@ def _rivals(tree: Tree, name: str, counts: Mapping[str, int]) -> str:
     )
 
 
-def read_settings(options: Options) -> Settings:
+def read_settings(layout: str | None, *, skip: bool) -> Settings:
     """The settings of the layout.
+
+    Args:
+        layout: as `layout=` has it.
+        skip: text in the place of a number is a missing value.
 
     Raises:
         ArgumentError: a value that cannot be read.
     """
-    given = options.settings
+    given = layout_settings(layout)
     try:
         missing = float(given["missing"]) if "missing" in given else None
         feature = int(given.get("feature", 0))
         distances = {"true": True, "false": False, "": None}[given.get("distances", "").lower()]
     except (ValueError, KeyError) as error:
         raise ArgumentError(
-            f"layout={options.layout}: {error}: missing= and feature= take numbers, distances= true or false"
+            f"layout={layout}: {error}: missing= and feature= take numbers, distances= true or false"
         ) from None
-    return Settings(given.get("values", ""), given.get("graph", ""), missing, distances, feature, options.skip)
+    return Settings(given.get("values", ""), given.get("graph", ""), missing, distances, feature, skip)
 
 
 def _steps(path: Path, settings: Settings) -> int:
@@ -163,10 +167,11 @@ def with_periods(series: Series, asked: tuple[str, ...]) -> Series:
         for word in words:
             series.clock.period(word)
         return replace(series, periods=words)
-    usual = series.clock.usual(len(series))
+    trained = series.values[: round(len(series) * (1 - VAL - TEST))]  # what comes later decides nothing
+    usual = series.clock.usual(len(trained))
     if usual:
         return replace(series, periods=usual).noted(f"period: {', '.join(usual)}, by the time stamps")
-    found = guessed(series.values)
+    found = guessed(trained)
     if not found:
         return series.noted("no period is known: period= says one, in steps")
     listed = ", ".join(f"{word} steps (autocorrelation {like:.2f})" for word, like in found.items())

@@ -24,7 +24,7 @@ DAY, WEEK, YEAR = 86_400, 7 * 86_400, 31_556_952  # seconds; the mean Gregorian 
 MONDAY = 4 * DAY  # the first one of 1970
 LENGTHS = {"day": DAY, "week": WEEK, "year": YEAR}
 FEWEST_STEPS = 4  # of a period, that a step can tell its parts apart
-CYCLES = 3  # of a period that a series must hold before it is used: two of them are trained on
+CYCLES = 2  # of a period that are needed in what is trained on before it is used
 # fmt: off
 FORMS = (
     "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d", "%Y/%m/%d %H:%M:%S",
@@ -120,7 +120,7 @@ class Clock:
         raise ArgumentError(f"period={word}: expected {known} such as 24 of a series {self.words()}")
 
     def usual(self, steps: int) -> tuple[str, ...]:
-        """The periods of time that a series of so many steps holds three times or more."""
+        """The periods of time that so many steps hold twice or more."""
         if not self.unit:
             return ()
         words = LENGTHS if self.unit == "s" else ("year",)
@@ -138,7 +138,7 @@ def channels(periods: Sequence[Period], steps: NDArray[Any]) -> F32:
 def guessed(values_TN: F32) -> dict[str, float]:
     """The number of steps after which the mean of all series is most like itself, and shorter ones in it, with autocorrelations.
 
-    Nothing where it is below `REPEATS`, or nothing is held three times.
+    Nothing where it is below `REPEATS`, or nothing is held twice.
     """
     known = ~np.isnan(values_TN)
     mean = np.where(known, values_TN, 0.0).sum(1) / np.maximum(known.sum(1), 1)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.index import Part
-from striate.data.series.clock import Clock, Period
+from striate.data.series.clock import Clock
 from striate.data.series.table import Series
 from striate.data.sources import I64, Form, Look, Source
 from striate.data.targets import Targets
@@ -97,6 +97,11 @@ class Cut:
         first = self.first + (int(index[0]) if len(index) else 0)
         return replace(self, first=first, count=len(index))
 
+    @property
+    def trained(self) -> F32:
+        """The values of all its steps, [T, N]."""
+        return self.series.values[self.first : self.first + self.count + self.history + self.horizon - 1]
+
     @cached_property
     def digests(self) -> list[bytes]:
         """SHA-256 of each window with its time, from those of its steps."""
@@ -116,8 +121,8 @@ class Cut:
 class Windows(Source):
     """What a net reads of each window."""
 
-    pictures: ClassVar[bool] = False
     in_memory: ClassVar[bool] = True
+    modality = "window"
     cut: Cut
 
     def __len__(self) -> int:
@@ -147,8 +152,9 @@ class Windows(Source):
         return self.cut.digests[i]
 
     def look(self, i: int) -> Look:
-        """Hash alone."""
-        return Look(self.digest(i), None)
+        """Hash, and the share of values that are missing."""
+        missing = np.isnan(self.cut.inputs[i]).mean()
+        return Look(self.digest(i), facts={"missing share": float(missing)})
 
     def decode(self, i: int, form: Form) -> F32:
         """[history, N + 2 P]."""
@@ -225,10 +231,11 @@ def windows(series: Series, history: int, horizon: int) -> Part:
             f"{series.name} has {len(series):,} steps, and one window takes {history + horizon:,} (history={history} + "
             f"horizon={horizon}): ask for fewer"
         )
-    return _part(Cut(series, series.table(), 0, count, history, horizon))
+    return of_series(Cut(series, series.table(), 0, count, history, horizon))
 
 
-def _part(cut: Cut) -> Part:
+def of_series(cut: Cut) -> Part:
+    """Windows as the items of a split."""
     first = cut.first + cut.history
     names = Times(cut.series.clock, range(first, first + cut.count))
     return Part(names, Ahead(cut), Windows(cut))
@@ -250,7 +257,7 @@ def by_time(whole: Part, val: float | str | None) -> dict[str, Part]:
     cut = whole.source.cut
     borders = _borders(len(cut.series), val)
     return {
-        name: _part(_within(cut, name, first, last)) for name, (first, last) in borders.items()
+        name: of_series(_within(cut, name, first, last)) for name, (first, last) in borders.items()
     }
 
 
@@ -275,6 +282,12 @@ def _within(cut: Cut, name: str, first: int, last: int) -> Cut:
     return replace(cut, first=first, count=count)
 
 
-def cycles(part: Part) -> list[Period]:
-    """The periods of the series that a part is of."""
-    return part.source.cut.series.cycles if isinstance(part.source, Windows) else []
+def moments(values_TN: F32) -> tuple[F32, F32]:
+    """Mean and deviation of every column over its known values, 0 and 1 where there is none; a constant one has deviation 1."""
+    known = ~np.isnan(values_TN)
+    count = np.maximum(known.sum(0), 1)
+    mean = np.where(known, values_TN, 0.0).sum(0, dtype=np.float64) / count
+    square = np.where(known, (values_TN - mean) ** 2, 0.0).sum(0, dtype=np.float64) / count
+    std = np.sqrt(square)
+    tiny = std <= 1e-6 * np.maximum(np.abs(mean), 1e-6)
+    return mean.astype(np.float32), np.where(tiny, 1.0, std).astype(np.float32)
