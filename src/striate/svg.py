@@ -295,13 +295,22 @@ def timeline(
     low, high = min(known), max(known)
     room = 0.05 * (high - low) or 1.0
     steps = list(range(len(stamps)))
-    frame = Frame(Axis(0, max(1, len(stamps) - 1), str), Axis(low - room, high + room, "{:g}".format), 640, 170)
+    frame = Frame(
+        Axis(0, max(1, len(stamps) - 1), str),
+        Axis(low - room, high + room, "{:g}".format),
+        640,
+        170,
+    )
     parts = [frame.levels()]
     if mark is not None:
         at = {"x1": frame.x(mark), "x2": frame.x(mark), "y1": frame.top, "y2": frame.bottom}
         parts.append(tag("line", "", {**at, "class": "best"}))
     places = {0: "", len(stamps) // 2: "mid", len(stamps) - 1: "end"}
-    parts += [text(stamps[i], frame.x(i), frame.height - 8, kind) for i, kind in places.items() if stamps[i]]
+    parts += [
+        text(stamps[i], frame.x(i), frame.height - 8, kind)
+        for i, kind in places.items()
+        if stamps[i]
+    ]
     parts += [_curve(line, steps, frame) for line in lines]
     return chart("".join(parts), frame.width, frame.height, label)
 

@@ -22,6 +22,18 @@ class Case:
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
     score: str = ""
     answer: str = ""
+    files: str = "*.png"  # that are answered
+    packs: bool = True  # whether they can lie in shards
+    rolling: bool = False  # whether folds follow each other in time
+
+    def some(self, folder: Path, count: int) -> list[Path]:
+        """Files to answer, some of them twice under another name where there are too few."""
+        found = sorted((folder / "images").glob(self.files)) or sorted(folder.rglob(self.files))
+        for k in range(len(found), count):
+            copy = folder.parent / f"copy{k}{found[0].suffix}"
+            copy.write_bytes(found[0].read_bytes())
+            found.append(copy)
+        return found[:count]
 
 
 def _pictures(count: int) -> list[tuple[np.ndarray, tuple[int, int, int, int], int]]:
@@ -94,6 +106,29 @@ def write_numbers(root: Path) -> Path:
     return root
 
 
+def write_series(root: Path) -> Path:
+    """speeds.csv, hours of five sensors on a ring with the day in them, some values missing; edges.csv; now.csv to answer."""
+    root.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(5)
+    hours = np.arange(480)
+    values = 10 + 3 * np.sin(2 * np.pi * (hours[:, None] / 24 + np.arange(5) / 5))
+    values = values + rng.normal(0, 0.3, values.shape)
+    start = np.datetime64("2024-03-04T00:00")
+    lines = ["time,a,b,c,d,e"]
+    for hour, row in zip(hours.tolist(), values, strict=True):
+        cells = [
+            "" if (hour, k) in {(30, 1), (31, 1), (200, 3)} else f"{v:.3f}"
+            for k, v in enumerate(row)
+        ]
+        stamp = str(start + np.timedelta64(hour, "h")).replace("T", " ")
+        lines.append(",".join([stamp, *cells]))
+    (root / "speeds.csv").write_text("\n".join(lines) + "\n")
+    pairs = [("a", "b"), ("b", "c"), ("c", "d"), ("d", "e"), ("e", "a")]
+    links = [f"{a},{b}" for a, b in pairs] + [f"{b},{a}" for a, b in pairs]
+    (root / "edges.csv").write_text("\n".join(["from,to", *links]) + "\n")
+    return root
+
+
 SHORT = {"plan": "default", "epochs": 2, "batch": 6, "health": 0, "optimizer": "adamw", "lr": 0.003}
 
 CASES = {
@@ -116,6 +151,16 @@ CASES = {
         {**SHORT, "net": "resnet20_cifar", "width": 0.25, "size": SIDE, "augment": "none"},
         "mae",
         "value",
+    ),
+    "forecast": Case(
+        "forecast",
+        write_series,
+        {**SHORT, "net": "stgcn", "width": 0.125, "batch": 64},
+        "mae",
+        "forecast",
+        files="speeds.csv",
+        packs=False,
+        rolling=True,
     ),
     "segment": Case(
         "segment",

@@ -90,7 +90,9 @@ def _by_time(listing: Listing, whole: Part, val: float | str | None, rule: str) 
         ArgumentError: a rule of what belongs together.
     """
     if rule != "stratified":
-        raise ArgumentError(f"split={rule}: series are split in the order of time; leave split= out")
+        raise ArgumentError(
+            f"split={rule}: series are split in the order of time; leave split= out"
+        )
     parts = by_time(whole, val)
     spans = [f"{name} {part.names[0]} to {part.names[-1]}" for name, part in parts.items()]
     return replace(_noted(listing, f"split by time: {', '.join(spans)}"), parts=parts)

@@ -21,12 +21,14 @@ from striate.data.series import Clock, Series, Windows
 from striate.data.series.clock import channels
 from striate.data.series.reading import read_series
 from striate.data.series.windows import Cut, moments, of_series
-from striate.errors import DataError, ShapeError
+from striate.errors import DataError, RecipeError, ShapeError
 from striate.inputs.fields import counts, damaged, numbers, word
 from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Settings, Shape
 from striate.svg import Line, timeline
 
 BATCH = 32  # windows a step
+STEPS = 800  # of a training, in 10 to 100 epochs
+RATE = 2e-3
 KNOWN = 1  # says in the place of a size that a step number is given
 
 
@@ -57,12 +59,25 @@ class SeriesWindows(Preprocessing):
 
     @classmethod
     def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
-        """STGCN on windows as the data were opened."""
+        """STGCN on windows as the data were opened.
+
+        Raises:
+            RecipeError: the recipe asks for other windows.
+        """
         cut = cut_of(data)
+        for key, opened in (("history", cut.history), ("horizon", cut.horizon)):
+            asked = getattr(recipe, key)
+            if asked not in (None, opened):
+                raise RecipeError(
+                    f"{key}={asked}: these data are opened with {opened} already: say it to striate.open"
+                )
         return {
             "net": recipe.net or (None if own_net else "stgcn"),
             "augment": "none",
             "batch": BATCH,
+            "optimizer": "adamw",
+            "lr": RATE,
+            "epochs": max(10, min(100, round(STEPS * BATCH / cut.count))),
             "history": cut.history,
             "horizon": cut.horizon,
             "period": cut.series.periods or ("none",),
@@ -223,7 +238,9 @@ class SeriesWindows(Preprocessing):
         known = ~np.isnan(values)
         count = np.maximum(known.sum(1), 1)
         mean = np.where(known, values, 0.0).sum(1) / count
-        svg = timeline([""] * len(mean), [Line("mean", "held", mean.tolist())], label="mean of all series")
+        svg = timeline(
+            [""] * len(mean), [Line("mean", "held", mean.tolist())], label="mean of all series"
+        )
         return Drawn(np.zeros((1, 1, 1), np.uint8), svg)
 
 

@@ -117,7 +117,9 @@ class ForecastMeter:
     def values(self) -> dict[str, float]:
         """Mean absolute, root mean square and mean absolute percentage error, without intervals."""
         return {
-            kind: _rooted(kind, _share(self._rows[key][:, 0, 0].sum(), self._whole(key)[:, 0].sum()))
+            kind: _rooted(
+                kind, _share(self._rows[key][:, 0, 0].sum(), self._whole(key)[:, 0].sum())
+            )
             for kind, key in KINDS.items()
         }
 

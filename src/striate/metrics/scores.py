@@ -155,7 +155,12 @@ def shown(name: str, value: float) -> str:
     """One score as text, a dash where it is not known."""
     if math.isnan(value):
         return "-"
-    return f"{value:.2%}" if name in SHARES else f"{value:.4f}"
+    return f"{value:.2%}" if is_share(name) else f"{value:.4f}"
+
+
+def is_share(name: str) -> bool:
+    """Whether a score is printed as a percentage; "mape@3" is one of "mape" at step 3."""
+    return name.partition("@")[0] in SHARES
 
 
 def number(value: float) -> float | None:

@@ -56,7 +56,10 @@ class Baselines:
         if not self.periods:
             return "the mean of the series"
         word, slots = self.periods[-1], len(self.seasons)
-        known = {("week", 168): "the mean of the hour of the week", ("day", 24): "the mean of the hour of the day"}
+        known = {
+            ("week", 168): "the mean of the hour of the week",
+            ("day", 24): "the mean of the hour of the day",
+        }
         if (word, slots) in known:
             return known[word, slots]
         if word.isdecimal():
@@ -85,7 +88,9 @@ class Baselines:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for config.json."""
-        arrays = {name: _packed(getattr(self, name)) for name in ("mean", "std", "seasons", "weights")}
+        arrays = {
+            name: _packed(getattr(self, name)) for name in ("mean", "std", "seasons", "weights")
+        }
         return {"periods": list(self.periods), **arrays}
 
     @classmethod
@@ -100,7 +105,10 @@ class Baselines:
             _unpacked(content[name]) for name in ("mean", "std", "seasons", "weights")
         )
         periods = tuple(str(word) for word in content["periods"])
-        if not (mean.shape == std.shape == seasons.shape[1:] == weights.shape[:1]) or weights.ndim != 3:
+        if (
+            not (mean.shape == std.shape == seasons.shape[1:] == weights.shape[:1])
+            or weights.ndim != 3
+        ):
             raise ValueError("baselines of other sizes")
         return cls(mean, std, periods, seasons, weights)
 
@@ -115,7 +123,9 @@ def fitted(cut: Cut) -> Baselines:
     # A period that is not seen twice has no mean of its parts.
     words = [w for w in words if 2 * cut.series.clock.period(w).steps <= len(steps)]
     seasons = _seasons(values, steps, _cycles(cut.series.clock, words), mean)
-    made = Baselines(mean, std, tuple(words), seasons, np.empty((nodes, 0, cut.horizon), np.float32))
+    made = Baselines(
+        mean, std, tuple(words), seasons, np.empty((nodes, 0, cut.horizon), np.float32)
+    )
     return Baselines(mean, std, tuple(words), seasons, _weights(cut, made))
 
 
@@ -127,7 +137,7 @@ def filled(history_nhN: F64, mean_N: F32) -> F64:
     steps = np.arange(history_nhN.shape[1])[None, :, None]
     last = np.maximum.accumulate(np.where(missing, -1, steps), axis=1)
     taken = np.take_along_axis(history_nhN, np.maximum(last, 0), 1)
-    return np.where(last < 0, mean_N.astype(np.float64), taken)
+    return np.where(last < 0, mean_N.astype(np.float64), taken).astype(np.float64)
 
 
 def _cycles(clock: Clock, words: Sequence[str]) -> list[Period]:
@@ -154,7 +164,11 @@ def _seasons(values: F32, steps: NDArray[Any], cycles: Sequence[Period], mean: F
         np.add.at(counts, slots, known)
         # The middle of each part, in steps of this period, says which part of the shorter one it is.
         middle = (np.arange(count) + 0.5) / count * period.steps - period.phase
-        shorter = found[_slots(cycles[k - 1 : k], middle, len(found))] if k else np.repeat(found, count, 0)
+        shorter = (
+            found[_slots(cycles[k - 1 : k], middle, len(found))]
+            if k
+            else np.repeat(found, count, 0)
+        )
         found = np.where(counts > 0, sums / np.maximum(counts, 1), shorter)
     return found.astype(np.float32)
 
@@ -180,7 +194,7 @@ def _weights(cut: Cut, base: Baselines) -> F32:
         steps = np.arange(rows.start, rows.stop) + cut.first + cut.history
         x = _features((raw - base.mean) / base.std, channels(cycles, steps))
         y = (cut.targets[rows] - base.mean) / base.std
-        known = ~np.isnan(y).any(1)
+        known = np.isfinite(y).all(1)
         x = x * known[:, :, None]
         y = np.where(known[:, None], y, 0.0)
         inner += np.einsum("bnf,bng->nfg", x, x, optimize=True)

@@ -201,7 +201,10 @@ class Forecast(Task):
 
     def line(self, answer: Mapping[str, Any]) -> str:
         """The mean of all series at the first and last step."""
-        rows, times = np.array(answer["forecast"]), answer.get("times", [1, len(answer["forecast"])])
+        rows, times = (
+            np.array(answer["forecast"]),
+            answer.get("times", [1, len(answer["forecast"])]),
+        )
         what = f"{answer['nodes'][0]} " if rows.shape[1] == 1 else "mean of all series "
         first, last = rows.mean(1)[[0, -1]]
         return f"{what}{first:.6g} at {times[0]} to {last:.6g} at {times[-1]}"
@@ -226,12 +229,19 @@ class Forecast(Task):
         kind, _, method = score.partition("_")
         called = SHORT.get(method, method)
         if kind == "gain":
-            return Measure(f"Gain over {called}", "its mean absolute error less that of the net, on the same windows")
+            return Measure(
+                f"Gain over {called}",
+                "its mean absolute error less that of the net, on the same windows",
+            )
         return Measure(f"Mean absolute error of {called}", lower=True) if called else Measure(score)
 
     def verdict(self, scores: Mapping[str, Interval]) -> str:
         """Whether the net is better than each baseline, in one line; "" where they were not scored."""
-        gains = {name: scores[f"gain_{key}"] for key, name in self.baselines.names.items() if f"gain_{key}" in scores}
+        gains = {
+            name: scores[f"gain_{key}"]
+            for key, name in self.baselines.names.items()
+            if f"gain_{key}" in scores
+        }
         if not gains:
             return ""
         worse = {name: gain for name, gain in gains.items() if gain.value <= 0}
@@ -258,22 +268,32 @@ class Forecast(Task):
 
     def _against(self, meter: "Errors") -> Section:
         columns = [Column("forecast"), Column("mean absolute error", "number")]
-        columns += [Column(word, "number") for word in ("low", "high", "RMSE", "gain of the net", "low", "high")]
-        columns += [Column(f"error at step {step}", "number", minor=True) for step in meter.counted.steps]
+        columns += [
+            Column(word, "number")
+            for word in ("low", "high", "RMSE", "gain of the net", "low", "high")
+        ]
+        columns += [
+            Column(f"error at step {step}", "number", minor=True) for step in meter.counted.steps
+        ]
         rows: list[list[Any]] = []
         names = ["the net", *(self.baselines.names.values() if meter.whole else ())]
         for k, name in enumerate(names):
             found, gain = meter.counted.scores(k), meter.counted.difference(k)
             row: list[Any] = [name, *_ends(found["mae"]), number(found["rmse"].value)]
             row += _ends(gain) if k else [None, None, None]
-            rows.append([*row, *(number(found[f"mae@{step}"].value) for step in meter.counted.steps)])
+            rows.append(
+                [*row, *(number(found[f"mae@{step}"].value) for step in meter.counted.steps)]
+            )
         said = (
             "All on the same windows. A gain above 0 is in favour of the net; where its interval holds 0, chance alone may "
             "have made it. The baselines know the same history and the same periods."
         )
         notes = " ".join(f"{line[0].upper()}{line[1:]}." for line in meter.notes())
         return Section(
-            "Against forecasts without a net", said, [Table(columns, rows), Text(notes, soft=True)], "Baselines"
+            "Against forecasts without a net",
+            said,
+            [Table(columns, rows), Text(notes, soft=True)],
+            "Baselines",
         )
 
     def _worst(self, held: HeldOut) -> Section:
@@ -312,12 +332,10 @@ SHORT = {"last_value": "the last value", "season": "the seasonal mean", "linear"
 
 def _gap(gain: Interval) -> str:
     """The size of a difference with its interval."""
-    value, low, high = (number(abs(v)) for v in (gain.value, gain.low, gain.high))
     if not gain.known:
-        return value
-    if gain.low < 0 < gain.high:
-        return f"{value}, interval {number(gain.low)} to {number(gain.high)}"
-    return f"{value}, interval {min(low, high, key=len) if low == high else low} to {high}"
+        return number(abs(gain.value))
+    low, high = (gain.low, gain.high) if gain.value > 0 else (-gain.high, -gain.low)
+    return f"{number(abs(gain.value))}, 95 % interval {number(low)} to {number(high)}"
 
 
 def _ends(found: Interval) -> list[str | None]:

@@ -31,7 +31,10 @@ FORECAST = "forecast"
 GRAPHS = re.compile(r"adj|edge|graph|dist|link|network|(^|[-_])w([-_.]|$)|cost", re.IGNORECASE)
 GRAPH_SUFFIXES = (*TABLES, ".npz", ".npy")
 _FEWEST = 3  # rows of a table of series
-_ZEROS, _FAR = (0.001, 0.5), 0.1  # a share of zeros, and the share of the median above which others lie, that are suspect
+_ZEROS, _FAR = (
+    (0.001, 0.5),
+    0.1,
+)  # a share of zeros, and the share of the median above which others lie, that are suspect
 _NAMED = 5
 
 
@@ -45,13 +48,17 @@ def find(tree: Tree) -> Candidate | None:
     settings = read_settings(tree.options.layout if asked else None, skip=tree.options.skip)
     named = [tree.given] if tree.given else [n for n in tree.files() if not GRAPHS.search(n)]
     able = [n for n in named if n.lower().endswith(SUFFIXES)]
-    counts = {n: count for n in able if (count := _steps(tree.root / n, settings)) or (asked and n == tree.given)}
+    counts = {
+        n: count
+        for n in able
+        if (count := _steps(tree.root / n, settings)) or (asked and n == tree.given)
+    }
     if not counts:
         return None
     name = max(counts, key=lambda n: counts[n])
     graph = _graph_file(tree, name, settings)
     read = partial(_listing, tree, name, graph, settings)
-    uses = frozenset([name, *([graph] if graph else [])])
+    uses = frozenset(each for each in (name, graph) if each)
     why = f"{shown(name)} holds numbers step by step"
     doubt = _rivals(tree, name, counts) if not asked and not tree.given else ""
     return Candidate("series", max(1, counts[name]), uses, read, why, doubt, tasks=(FORECAST,))
@@ -87,7 +94,9 @@ def read_settings(layout: str | None, *, skip: bool) -> Settings:
         raise ArgumentError(
             f"layout={layout}: {error}: missing= and feature= take numbers, distances= true or false"
         ) from None
-    return Settings(given.get("values", ""), given.get("graph", ""), missing, distances, feature, skip)
+    return Settings(
+        given.get("values", ""), given.get("graph", ""), missing, distances, feature, skip
+    )
 
 
 def _steps(path: Path, settings: Settings) -> int:
@@ -103,9 +112,9 @@ def _steps(path: Path, settings: Settings) -> int:
         if suffix == ".json":
             content = documents.read_json(path)
             return len(content["FX"]) if reading.is_temporal(content) else 0
-        return 1 if suffix in HDF5 else 0
     except DataError:
         return 0
+    return 1 if suffix in HDF5 else 0
 
 
 def _rows_of(path: Path) -> int:
@@ -130,7 +139,11 @@ def _graph_file(tree: Tree, name: str, settings: Settings) -> str:
     if settings.graph:
         there = (tree.root / settings.graph).is_file()
         return settings.graph if there else ""
-    found = [n for n in tree.files() if n != name and GRAPHS.search(n) and n.lower().endswith(GRAPH_SUFFIXES)]
+    found = [
+        n
+        for n in tree.files()
+        if n != name and GRAPHS.search(n) and n.lower().endswith(GRAPH_SUFFIXES)
+    ]
     return found[0] if found else ""
 
 
@@ -143,7 +156,9 @@ def _listing(tree: Tree, name: str, graph: str, settings: Settings) -> Listing:
     options = tree.options
     series = reading.read_series(tree.root / name, settings, tree.root / graph if graph else None)
     if settings.graph and series.adjacency is None:
-        raise DataError(f"{shown(tree.root / name)}: there is no graph {shown(settings.graph)}, as a file or a key")
+        raise DataError(
+            f"{shown(tree.root / name)}: there is no graph {shown(settings.graph)}, as a file or a key"
+        )
     if graph:
         series = series.noted(f"graph: {shown(graph)}")
     series = checked(with_periods(series, options.period))
@@ -167,10 +182,14 @@ def with_periods(series: Series, asked: tuple[str, ...]) -> Series:
         for word in words:
             series.clock.period(word)
         return replace(series, periods=words)
-    trained = series.values[: round(len(series) * (1 - VAL - TEST))]  # what comes later decides nothing
+    trained = series.values[
+        : round(len(series) * (1 - VAL - TEST))
+    ]  # what comes later decides nothing
     usual = series.clock.usual(len(trained))
     if usual:
-        return replace(series, periods=usual).noted(f"period: {', '.join(usual)}, by the time stamps")
+        return replace(series, periods=usual).noted(
+            f"period: {', '.join(usual)}, by the time stamps"
+        )
     found = guessed(trained)
     if not found:
         return series.noted("no period is known: period= says one, in steps")
@@ -199,7 +218,9 @@ def checked(series: Series) -> Series:
         high = np.where(known, series.values, -np.inf).max(0)
     still = [node for node, a, b in zip(series.nodes, low, high, strict=True) if not a < b]
     if still:
-        warnings.append(f"{len(still):,} of {len(series.nodes):,} series never change: {_few(still)}")
+        warnings.append(
+            f"{len(still):,} of {len(series.nodes):,} series never change: {_few(still)}"
+        )
     if zero := _zeros(series):
         warnings.append(zero)
     return series.noted(warnings=warnings)

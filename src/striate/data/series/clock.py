@@ -117,7 +117,9 @@ class Clock:
         if word.isdecimal() and int(word) > 1:
             return Period(word, int(word), 0.0)
         known = "day, week, year, or a number of steps" if self.unit else "a number of steps"
-        raise ArgumentError(f"period={word}: expected {known} such as 24 of a series {self.words()}")
+        raise ArgumentError(
+            f"period={word}: expected {known} such as 24 of a series {self.words()}"
+        )
 
     def usual(self, steps: int) -> tuple[str, ...]:
         """The periods of time that so many steps hold twice or more."""
@@ -238,7 +240,10 @@ def spaced(times: I64, clock: Clock, name: str) -> Spaced:
     order = np.arange(len(times))
     notes: list[str] = []
     if len(times) > 1 and (np.diff(times) <= 0).all() and times[0] > times[-1]:
-        order, notes = order[::-1], ["the rows run backwards in time: read from the last to the first"]
+        order, notes = (
+            order[::-1],
+            ["the rows run backwards in time: read from the last to the first"],
+        )
     times = times[order]
 
     def shown(i: int) -> str:

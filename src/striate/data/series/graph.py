@@ -70,19 +70,27 @@ def _check_square(matrix: NDArray[np.float64], name: str, nodes: int) -> None:
     if np.isnan(matrix).any() or (matrix < 0).any():
         wrong = "is missing" if np.isnan(matrix).any() else "is below 0"
         i, j = np.argwhere(np.isnan(matrix) | (matrix < 0))[0].tolist()
-        raise DataError(f"{name}: the adjacency in row {i + 1}, column {j + 1} {wrong}: expected 0 or more")
+        raise DataError(
+            f"{name}: the adjacency in row {i + 1}, column {j + 1} {wrong}: expected 0 or more"
+        )
 
 
 def _of_table(matrix: NDArray[np.float64], links: Links) -> tuple[NDArray[np.float64], str]:
     """Weights of a full table; distances where it says so, or where few are 0 and many above 1."""
     apart = ~np.eye(len(matrix), dtype=np.bool_)
     there = (matrix > 0) & np.isfinite(matrix) & apart
-    dense = there.sum() > apart.sum() / 2 and (matrix[there] > 1).mean() > 0.5 if there.any() else False
+    dense = (
+        there.sum() > apart.sum() / 2 and (matrix[there] > 1).mean() > 0.5 if there.any() else False
+    )
     distances = bool(dense) if links.distances is None else links.distances
     if not distances:
         return np.where(np.isfinite(matrix), matrix, 0.0), ""
     found = np.where(there, _near(matrix, there), 0.0)
-    said = "" if links.distances else ", since few are 0 and most above 1 (graph_weights= or graph_distances= says which)"
+    said = (
+        ""
+        if links.distances
+        else ", since few are 0 and most above 1 (graph_weights= or graph_distances= says which)"
+    )
     return np.where(found < FAINT, 0.0, found), f"{links.name} holds distances{said}"
 
 
@@ -147,10 +155,10 @@ def _symmetric(weights: NDArray[np.float64], name: str, note: str) -> Graph:
         return Graph(
             weights.astype(np.float32), notes, (f"{name} has no link between two different nodes",)
         )
-    one_way = int(((weights > 0) & (weights.T != weights)).sum())
-    warnings = (
+    one_way = int(((weights > 0) & (weights != weights.T)).sum())
+    said = (
         f"{name} is directed: {one_way:,} of {links:,} links have no equal one back; the larger weight counts both ways, "
-        "as the graph convolutions here need it",
+        "as the graph convolutions here need it"
     )
     both = np.maximum(weights, weights.T).astype(np.float32)
-    return Graph(both, notes, warnings if one_way else ())
+    return Graph(both, notes, (said,) if one_way else ())

@@ -158,7 +158,9 @@ def _of_table(path: Path, *, skip: bool) -> Raw:
             )
         stamps.append(row.cells[0])
         block.append(reader.row(row))
-    notes = tuple(f"the column {shown(names[k])} holds words and is left out" for k in sorted(words))
+    notes = tuple(
+        f"the column {shown(names[k])} holds words and is left out" for k in sorted(words)
+    )
     nodes = tuple(shown(names[k]) for k in columns)
     if not header:
         nodes = tuple(map(str, range(len(columns))))
@@ -264,7 +266,9 @@ class _Numbers:
         if not self.count:
             return ()
         return (
-            Fault("text in the place of numbers", "taken as missing", self.count, tuple(self.places)),
+            Fault(
+                "text in the place of numbers", "taken as missing", self.count, tuple(self.places)
+            ),
         )
 
 
@@ -306,7 +310,9 @@ def values_key(shapes: Mapping[str, tuple[int, ...]], wanted: str = "") -> str:
 
 def _is_graph(key: str, shape: tuple[int, ...]) -> bool:
     square = len(shape) == 2 and shape[0] == shape[1]
-    return key in EDGES or (square and any(word == key or (len(word) > 1 and word in key) for word in SQUARE))
+    return key in EDGES or (
+        square and any(word == key or (len(word) > 1 and word in key) for word in SQUARE)
+    )
 
 
 def _of_arrays(name: str, arrays: Mapping[str, NDArray[Any]], settings: Settings) -> Raw:
@@ -318,7 +324,9 @@ def _of_arrays(name: str, arrays: Mapping[str, NDArray[Any]], settings: Settings
     values, notes = numeric[key], list[str]()
     if values.ndim == 3:
         if not 0 <= settings.feature < values.shape[2]:
-            raise DataError(f"{name}: {key} is {list(values.shape)}: there is no feature {settings.feature}")
+            raise DataError(
+                f"{name}: {key} is {list(values.shape)}: there is no feature {settings.feature}"
+            )
         notes.append(
             f"{shown(key)} is {list(values.shape)}: feature {settings.feature} of {values.shape[2]} is taken (feature= of the layout)"
         )
@@ -394,7 +402,9 @@ def _of_json(path: Path) -> Raw:
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
     if not is_temporal(content):
-        raise DataError(f"{name} has no FX [steps][nodes] and edges, as PyTorch Geometric Temporal writes them")
+        raise DataError(
+            f"{name} has no FX [steps][nodes] and edges, as PyTorch Geometric Temporal writes them"
+        )
     try:
         values = np.array(content["FX"], np.float32)
         ends = [(str(int(a)), str(int(b))) for a, b in content["edges"]]
@@ -403,8 +413,18 @@ def _of_json(path: Path) -> Raw:
     if values.ndim != 2:
         raise DataError(f"{name}: FX is {list(values.shape)}, expected [steps, nodes]")
     weights = content.get("weights")
-    given = np.array(weights, np.float64) if isinstance(weights, list) and len(weights) == len(ends) else None
-    return Raw(name, values, _json_nodes(content, values.shape[1]), None, Links(f"{name}: edges", None, ends, given, None))
+    given = (
+        np.array(weights, np.float64)
+        if isinstance(weights, list) and len(weights) == len(ends)
+        else None
+    )
+    return Raw(
+        name,
+        values,
+        _json_nodes(content, values.shape[1]),
+        None,
+        Links(f"{name}: edges", None, ends, given, None),
+    )
 
 
 def is_temporal(content: Any) -> bool:
@@ -417,10 +437,14 @@ def is_temporal(content: Any) -> bool:
 
 
 def _json_nodes(content: Mapping[str, Any], count: int) -> tuple[str, ...]:
-    given = content.get("node_ids")
-    if isinstance(given, dict) and sorted(given.values(), key=str) == sorted(range(count), key=str):
-        return tuple(shown(str(word)) for word, _ in sorted(given.items(), key=lambda pair: pair[1]))
-    return tuple(map(str, range(count)))
+    given: Any = content.get("node_ids")
+    named = (
+        {str(place): str(word) for word, place in given.items()} if isinstance(given, dict) else {}
+    )
+    numbers = [str(k) for k in range(count)]
+    return (
+        tuple(shown(named[k]) for k in numbers) if named.keys() == set(numbers) else tuple(numbers)
+    )
 
 
 def _of_hdf5(path: Path, settings: Settings) -> Raw:
@@ -430,7 +454,11 @@ def _of_hdf5(path: Path, settings: Settings) -> Raw:
     frames: list[str] = []
 
     def visit(key: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiubSU" and item.size * item.dtype.itemsize <= _MOST:
+        if (
+            isinstance(item, h5py.Dataset)
+            and item.dtype.kind in "fiubSU"
+            and item.size * item.dtype.itemsize <= _MOST
+        ):
             arrays[key] = item[()]
         if key.endswith("block0_values"):
             frames.append(key.rpartition("/")[0])
@@ -440,7 +468,9 @@ def _of_hdf5(path: Path, settings: Settings) -> Raw:
             file.visititems(visit)
             nanos = [k for k in arrays if str(file[k].attrs.get("kind", b"")).find("datetime") >= 0]
     except (OSError, RuntimeError, KeyError, TypeError) as error:
-        raise DataError(f"{name} is no sound HDF5 file ({' '.join(str(error).split())[:200]})") from error
+        raise DataError(
+            f"{name} is no sound HDF5 file ({' '.join(str(error).split())[:200]})"
+        ) from error
     if frames:
         return _of_frame(name, arrays, frames[0], set(nanos))
     return _of_arrays(name, {key.rpartition("/")[2]: v for key, v in arrays.items()}, settings)
@@ -451,11 +481,15 @@ def _of_frame(name: str, arrays: Mapping[str, NDArray[Any]], frame: str, nanos: 
     prefix = f"{frame}/" if frame else ""
     values = arrays[f"{prefix}block0_values"]
     if f"{prefix}block1_values" in arrays or values.ndim != 2:
-        raise DataError(f"{name}: its data frame has columns of several types; write one of numbers alone")
+        raise DataError(
+            f"{name}: its data frame has columns of several types; write one of numbers alone"
+        )
     axis = arrays.get(f"{prefix}axis0")
     nodes = tuple(map(str, range(values.shape[1])))
     if axis is not None and axis.shape == (values.shape[1],):
-        items = (v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in axis.tolist())
+        items = (
+            v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in axis.tolist()
+        )
         nodes = tuple(map(shown, items))
     stamps = arrays.get(f"{prefix}axis1") if f"{prefix}axis1" in nanos else None
     return Raw(name, np.array(values, np.float32), nodes, stamps)
@@ -468,7 +502,9 @@ def _on_clock(raw: Raw) -> Series:
     """Rows in the order of time, with rows of nan where there are gaps."""
     timed = _times(raw)
     if timed is None:
-        return Series(raw.values, raw.nodes, Clock(), name=raw.name, faults=raw.faults, notes=raw.notes)
+        return Series(
+            raw.values, raw.nodes, Clock(), name=raw.name, faults=raw.faults, notes=raw.notes
+        )
     found = spaced(*timed, raw.name)
     values = raw.values[found.used]
     if len(found.place) and found.place[-1] + 1 != len(values):
@@ -505,7 +541,9 @@ def _times(raw: Raw) -> tuple[NDArray[np.int64], Clock] | None:
     if abs(numbers[0]) >= _EPOCH:
         return np.rint(numbers / scale).astype(np.int64), Clock(0, 1, "s", "%Y-%m-%d %H:%M:%S")
     if (numbers % 1).any():
-        raise DataError(f"{raw.name}: the times in the first column are no whole numbers: write time stamps, or leave them out")
+        raise DataError(
+            f"{raw.name}: the times in the first column are no whole numbers: write time stamps, or leave them out"
+        )
     return numbers.astype(np.int64), Clock()
 
 
@@ -525,9 +563,13 @@ def read_links(path: Path, settings: Settings) -> Links:
         if found is None and len(arrays) == 1:
             ((key, array),) = arrays.items()
             if array.ndim == 2 and array.dtype.kind in "fiub":
-                found = Links(f"{shown(path)}: {key}", array.astype(np.float64), (), None, settings.distances)
+                found = Links(
+                    f"{shown(path)}: {key}", array.astype(np.float64), (), None, settings.distances
+                )
         if found is None:
-            raise DataError(f"{shown(path)} holds {', '.join(arrays)}: expected an adjacency [N, N], or edges [2, E]")
+            raise DataError(
+                f"{shown(path)} holds {', '.join(arrays)}: expected an adjacency [N, N], or edges [2, E]"
+            )
         return found
     if suffix == ".npy":
         try:
@@ -536,7 +578,9 @@ def read_links(path: Path, settings: Settings) -> Links:
             raise DataError(f"{shown(path)} is no array of numbers ({error})") from error
         return Links(shown(path), matrix, (), None, settings.distances)
     if suffix not in TABLES and suffix != ".txt":
-        raise DataError(f"{shown(path)}: a graph is read from .csv, .npz or .npy; pickled ones are never read")
+        raise DataError(
+            f"{shown(path)}: a graph is read from .csv, .npz or .npy; pickled ones are never read"
+        )
     return _links_of_table(documents.read_table(path), settings)
 
 

@@ -30,7 +30,7 @@ class Series:
 
     values: F32 = field(repr=False)
     nodes: tuple[str, ...]
-    clock: Clock = Clock()
+    clock: Clock = field(default_factory=Clock)
     adjacency: F32 | None = field(default=None, repr=False)
     periods: tuple[str, ...] = ()
     name: str = "series"
@@ -48,11 +48,13 @@ class Series:
 
     def noted(self, *notes: str, warnings: Sequence[str] = ()) -> "Series":
         """With more to be said of it."""
-        return replace(
-            self, notes=(*self.notes, *notes), warnings=(*self.warnings, *warnings)
-        )
+        return replace(self, notes=(*self.notes, *notes), warnings=(*self.warnings, *warnings))
 
     def table(self) -> F32:
         """Values, then sine and cosine of each period, [T, N + 2 P]."""
         waves = channels(self.cycles, np.arange(len(self)))
-        return np.ascontiguousarray(np.concatenate([self.values, waves], 1)) if waves.size else self.values
+        return (
+            np.ascontiguousarray(np.concatenate([self.values, waves], 1))
+            if waves.size
+            else self.values
+        )

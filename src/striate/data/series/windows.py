@@ -100,17 +100,23 @@ class Cut:
     @property
     def trained(self) -> F32:
         """The values of all its steps, [T, N]."""
-        return self.series.values[self.first : self.first + self.count + self.history + self.horizon - 1]
+        return self.series.values[
+            self.first : self.first + self.count + self.history + self.horizon - 1
+        ]
 
     @cached_property
     def digests(self) -> list[bytes]:
         """SHA-256 of each window with its time, from those of its steps."""
         last = self.first + self.count + self.history + self.horizon
         each = [
-            hashlib.sha256(self.series.clock.stamp(t).encode() + self.series.values[t].tobytes()).digest()
+            hashlib.sha256(
+                self.series.clock.stamp(t).encode() + self.series.values[t].tobytes()
+            ).digest()
             for t in range(self.first, min(last, len(self.series)))
         ]
-        return [hashlib.sha256(b"".join(each[i : i + self.history])).digest() for i in range(self.count)]
+        return [
+            hashlib.sha256(b"".join(each[i : i + self.history])).digest() for i in range(self.count)
+        ]
 
     def content(self, i: int) -> str:
         """A word that differs where the target of window i does."""
