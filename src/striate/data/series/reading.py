@@ -454,14 +454,14 @@ def _of_hdf5(path: Path, settings: Settings) -> Raw:
     frames: list[str] = []
 
     def visit(key: str, item: Any) -> None:
-        if (
-            isinstance(item, h5py.Dataset)
-            and item.dtype.kind in "fiubSU"
-            and item.size * item.dtype.itemsize <= _MOST
-        ):
-            arrays[key] = item[()]
         if key.endswith("block0_values"):
             frames.append(key.rpartition("/")[0])
+        if not isinstance(item, h5py.Dataset) or item.size * item.dtype.itemsize > _MOST:
+            return
+        if item.dtype.kind in "fiubSU":
+            arrays[key] = item[()]
+        elif h5py.check_string_dtype(item.dtype) is not None and item.shape:
+            arrays[key] = np.array(item.asstr()[()].tolist(), np.str_)
 
     try:
         with h5py.File(path, "r") as file:

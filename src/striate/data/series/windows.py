@@ -24,6 +24,10 @@ from striate.errors import ArgumentError, DataError
 F32 = NDArray[np.float32]
 
 HISTORY, HORIZON = 12, 12  # steps, where nobody asked for others
+ROOM, MOST = (
+    1.5,
+    0.3,
+)  # windows that a part of short series is to be long, within this share of them
 VAL, TEST = 0.1, 0.2  # shares of the steps, as usual for traffic (Li et al. 2018, arXiv 1707.01926)
 
 
@@ -252,7 +256,8 @@ def by_time(whole: Part, val: float | str | None) -> dict[str, Part]:
 
     Args:
         whole: from `windows`.
-        val: share of the steps before the test that is held out; 0.1 of all steps, with 0.2 for the test, where None.
+        val: share of the steps before the test that is held out; 0.1 of all steps where None. The test has 0.2 of all
+            steps. Of short series both have more, so that windows fit.
             "2of5" cuts the time into six blocks, trains on the first two and holds out the third (rolling origin).
 
     Raises:
@@ -261,21 +266,26 @@ def by_time(whole: Part, val: float | str | None) -> dict[str, Part]:
     if not isinstance(whole.source, Windows):
         raise ArgumentError("only windows of series are split by time")
     cut = whole.source.cut
-    borders = _borders(len(cut.series), val)
+    borders = _borders(len(cut.series), val, cut.history + cut.horizon)
     return {
         name: of_series(_within(cut, name, first, last)) for name, (first, last) in borders.items()
     }
 
 
-def _borders(steps: int, val: float | str | None) -> dict[str, tuple[int, int]]:
+def _borders(steps: int, val: float | str | None, window: int) -> dict[str, tuple[int, int]]:
     """First step and the one after the last of each part."""
     if isinstance(val, str):
         number, count = (int(word) for word in val.split("of"))
         edges = [round(steps * k / (count + 1)) for k in range(count + 2)]
         return {"train": (0, edges[number]), "val": (edges[number], edges[number + 1])}
-    test = round(steps * (1 - TEST))
-    first = round(steps * (1 - TEST - VAL)) if val is None else round(test * (1 - val))
-    return {"train": (0, first), "val": (first, test), "test": (test, steps)}
+    test = round(steps * (1 - _share(TEST, steps, window)))
+    held = round(steps * _share(VAL, steps, window)) if val is None else round(test * val)
+    return {"train": (0, test - held), "val": (test - held, test), "test": (test, steps)}
+
+
+def _share(usual: float, steps: int, window: int) -> float:
+    """A share of short series that still has some windows, if it can be had."""
+    return min(max(usual, ROOM * window / steps), MOST)
 
 
 def _within(cut: Cut, name: str, first: int, last: int) -> Cut:
