@@ -10,11 +10,13 @@ from striate.errors import CheckpointError
 from striate.inputs.arrays import AsGiven
 from striate.inputs.pictures import Pictures
 from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Views
+from striate.inputs.series import SeriesItems
 from striate.inputs.windows import SeriesWindows
 
 INPUTS: dict[str, type[Preprocessing]] = {
     "picture": Pictures,
     "array": AsGiven,
+    "series": SeriesItems,
     "window": SeriesWindows,
 }
 

@@ -25,6 +25,7 @@ from striate.data.layouts import (
     npz,
     pairs,
     series,
+    series_items,
     shards,
     voc,
     webdataset,
@@ -56,6 +57,12 @@ LAYOUTS: dict[str, Layout] = {
     "shards": Layout(shards.find, "index.json, index.bin and tars, as --shards writes them"),
     "idx": Layout(idx.find, "the four idx files of MNIST"),
     "cifar": Layout(cifar.find, "the binary batches of CIFAR"),
+    "series_items": Layout(
+        series_items.find,
+        "series with a label or numbers each",
+        (),
+        (*reading.TABLES, ".npz"),
+    ),
     "npz": Layout(
         npz.find, "an .npz file with x_train and y_train, or bytes and offsets", (), (".npz",)
     ),
