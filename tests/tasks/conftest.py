@@ -129,6 +129,18 @@ def write_series(root: Path) -> Path:
     return root
 
 
+def write_items(root: Path) -> Path:
+    """A folder a class, a file a series of two channels: rises and falls in noise, one of them shorter."""
+    rng = np.random.default_rng(7)
+    for i in range(24):
+        folder = root / ("rise", "fall")[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        course = np.linspace(-1, 1, 32) * (1, -1)[i % 2]
+        series = np.stack([course, -course]) + rng.normal(0, 0.2, (2, 32))
+        np.savetxt(folder / f"{i:02d}.csv", series.T[: 32 - 3 * (i == 5)], "%.4f", delimiter=",")
+    return root
+
+
 SHORT = {"plan": "default", "epochs": 2, "batch": 6, "health": 0, "optimizer": "adamw", "lr": 0.003}
 
 CASES = {
@@ -161,6 +173,15 @@ CASES = {
         files="speeds.csv",
         packs=False,
         rolling=True,
+    ),
+    "series": Case(
+        "classify",
+        write_items,
+        {**SHORT, "net": "fcn1d", "width": 0.0625},
+        "accuracy",
+        "label",
+        files="*.csv",
+        packs=False,
     ),
     "segment": Case(
         "segment",

@@ -31,6 +31,7 @@ class Answers:
     answers: list[Any]
     truths: list[Any]
     trained: dict[str, int] = field(default_factory=dict)
+    noun: str = "pictures"
 
     def __post_init__(self):
         self.meter = self.task.meter(whole=True)

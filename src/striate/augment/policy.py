@@ -38,6 +38,10 @@ WORDS = {
     "blur": Word("value", 1.0, 0.0, 8.0, "Gaussian of up to this many pixels"),
     "noise": Word("value", 0.05, 0.0, 1.0, "Gaussian of up to this share of the range"),
     "erase": Word("value", 0.5, 0.0, 1.0, "a rectangle of noise, with this probability (Zhong 2017)"),
+    "delay": Word("wave", 0.1, 0.0, 1.0, "a sound moved in time by up to this share of its length"),
+    "speed": Word("wave", 0.1, 0.0, 1.0, "a sound faster or slower by up to this share; its pitch moves too"),
+    "snr": Word("wave", 20.0, -20.0, 100.0, "white noise, so many decibels or up to 20 more below the sound"),
+    "mask": Word("spectrum", 0.15, 0.0, 1.0, "a band and a span of a spectrum hidden, up to this share (Park 2019)"),
     "mixup": Word("mix", 0.2, 0.01, 8.0, "two pictures blended, Beta(a, a) (Zhang 2018)"),
     "cutmix": Word("mix", 1.0, 0.01, 8.0, "a window of another picture, Beta(a, a) (Yun 2019)"),
 }  # fmt: skip
@@ -60,7 +64,7 @@ class Policy:
     steps: tuple[tuple[str, float], ...]
 
     def of(self, kind: str) -> tuple[tuple[str, float], ...]:
-        """The steps of one kind: place, warp, value or mix."""
+        """The steps of one kind: place, warp and value of pictures, wave and spectrum of sounds, mix of any."""
         return tuple(step for step in self.steps if WORDS[step[0]].kind == kind)
 
     def within_windows(self) -> "Policy":

@@ -172,6 +172,16 @@ class Data(Result):
         return found
 
     @cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """Lines about inputs that may spoil a training, which one reading of them tells."""
+        each = (
+            s.source.remarks(s.names, s.looks.facts)
+            for s in self.splits.values()
+            if not self.pictures
+        )
+        return tuple(line for lines in each for line in lines)
+
+    @cached_property
     def median_size(self) -> tuple[float, float]:
         """Median height and width of the pictures, as their headers state them."""
         shapes = np.concatenate([split.shapes({}) for split in self.splits.values()])
@@ -472,7 +482,11 @@ class Data(Result):
             else [list(pair) for pair in self.near_duplicates],
             "near_leaks": self.near_leaks,
             "contradictions": [list(pair) for pair in self.contradictions],
-            "warnings": [*self.warnings, *summary.class_warnings(self.classes, counts)],
+            "warnings": [
+                *self.warnings,
+                *self.remarks,
+                *summary.class_warnings(self.classes, counts),
+            ],
             "color": self.color if self.pictures else "",
             "counts": {
                 label: {name: held[k] for name, held in counts.items() if held is not None}

@@ -122,6 +122,14 @@ def is_pointer(path: Path) -> bool:
         return False
 
 
+def size(path: str) -> int:
+    """Bytes of a file; -1 where it cannot be looked at."""
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return -1
+
+
 def read(path: Path, *, most: int = LARGEST, first: int = -1) -> bytes:
     """The bytes of a regular file; a pipe or a device is refused without waiting for it.
 

@@ -7,7 +7,7 @@ import hashlib
 import os
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -130,6 +130,11 @@ class Source(ABC):
             DataError: the picture cannot be read; with the reason alone.
         """
 
+    def remarks(self, names: Sequence[str], facts: Sequence[Mapping[str, float]]) -> list[str]:
+        """Lines about what may spoil a training, from the names and the facts of all items."""
+        del names, facts
+        return []
+
     @abstractmethod
     def weights(self) -> I64:
         """A number for each picture that equal pictures share: enough to rule out most twins."""
@@ -217,14 +222,9 @@ class Files(Encoded):
     def weights(self) -> I64:
         """Sizes of the files."""
         root = os.fspath(self.root)
-        return np.fromiter((_size(f"{root}/{name}") for name in self.names), np.int64, len(self))
-
-
-def _size(path: str) -> int:
-    try:
-        return os.lstat(path).st_size
-    except OSError:
-        return -1
+        return np.fromiter(
+            (files.size(f"{root}/{name}") for name in self.names), np.int64, len(self)
+        )
 
 
 @dataclass(frozen=True, eq=False)

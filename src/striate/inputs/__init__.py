@@ -6,11 +6,13 @@ One file a modality, one line in the table; `preprocessing` says what each of th
 from collections.abc import Mapping
 from typing import Any
 
-from striate.errors import CheckpointError
+from striate.data.sources import MODALITIES
+from striate.errors import CheckpointError, RecipeError
 from striate.inputs.arrays import AsGiven
 from striate.inputs.pictures import Pictures
 from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Views
 from striate.inputs.series import SeriesItems
+from striate.inputs.sounds import Sounds
 from striate.inputs.windows import SeriesWindows
 
 INPUTS: dict[str, type[Preprocessing]] = {
@@ -18,12 +20,33 @@ INPUTS: dict[str, type[Preprocessing]] = {
     "array": AsGiven,
     "series": SeriesItems,
     "window": SeriesWindows,
+    "sound": Sounds,
 }
 
 
 def of(modality: str) -> type[Preprocessing]:
     """What follows from a modality of `striate.data.sources.MODALITIES`."""
     return INPUTS[modality]
+
+
+def refuse_settings(modality: str, recipe: Any) -> None:
+    """Refuse settings of other inputs, which would change nothing.
+
+    Args:
+        modality: of the data.
+        recipe: as the user wrote it; what is None was left open.
+
+    Raises:
+        RecipeError: naming the first.
+    """
+    able = INPUTS[modality].settings
+    for other in INPUTS.values():
+        for key in other.settings:
+            value = getattr(recipe, key)
+            if key not in able and value is not None:
+                raise RecipeError(
+                    f"{key}={value} is a setting of {other.noun()}, these data are {MODALITIES[modality]}: leave it out"
+                )
 
 
 def from_dict(content: Mapping[str, Any]) -> Preprocessing:
@@ -46,7 +69,9 @@ __all__ = [
     "Pictures",
     "Preprocessing",
     "Read",
+    "Sounds",
     "Views",
     "from_dict",
     "of",
+    "refuse_settings",
 ]

@@ -42,6 +42,15 @@ class AsGiven(Preprocessing):
         return {"net": recipe.net, "augment": "none"}
 
     @classmethod
+    def refuse(cls, recipe: Settings) -> None:
+        """Refuse all random views but those that mix two items.
+
+        Raises:
+            RecipeError: naming the first.
+        """
+        cls.refuse_views(recipe.augment, kinds=("mix",))
+
+    @classmethod
     def planned(cls, data: Data, recipe: Settings, fit: str) -> AnyForm:
         """As they are."""
         del data, recipe

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from striate import data as data_room
 from striate.augment import Policy, cut, follow, read, view
+from striate.augment.policy import SHIFT
 from striate.data import AnyForm, Data, Form, Images, as_rgb, channels
 from striate.data.sources import Source
 from striate.errors import CheckpointError, DataError, ShapeError
@@ -30,7 +31,7 @@ SMALL = 64  # pictures up to this side are kept whole; larger ones are cropped
 LENET = 32  # grey pictures up to this side get LeNet-5
 OWN = 512  # pictures up to this side reach a net of the user's own as they are, others at:
 PUBLISHED = (224, 224)
-SHIFT = 1 / 28  # a shift moves by up to this share of the size: one pixel of an MNIST digit
+MOVED = 1 / 28  # a shift moves by up to this share of the size: one pixel of an MNIST digit
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Pictures(Preprocessing):
     """
 
     modality: ClassVar[str] = "picture"
+    settings: ClassVar[tuple[str, ...]] = ("size", "crop", "color", "levels")
     size: tuple[int, ...]
     resize: tuple[int, ...]
     color: str
@@ -73,6 +75,15 @@ class Pictures(Preprocessing):
             "color": color,
             "augment": "shift" if small else "crop+flip" if color == "rgb" else "crop",
         }
+
+    @classmethod
+    def refuse(cls, recipe: Settings) -> None:
+        """Refuse views of sounds.
+
+        Raises:
+            RecipeError: naming the first.
+        """
+        cls.refuse_views(recipe.augment, kinds=("place", "warp", "value", "mix"), names=(SHIFT,))
 
     @classmethod
     def planned(cls, data: Data, recipe: Settings, fit: str) -> AnyForm:
@@ -357,7 +368,7 @@ def stored_size(recipe: Settings, fit: str = "cover") -> Size | None:
 
 def padded(images: Tensor, size: tuple[int, ...]) -> Tensor:
     """Pictures [N, H, W, C] with their edges repeated, to have room for shifts of `size`."""
-    down, right = (max(1, round(SHIFT * side)) for side in size)
+    down, right = (max(1, round(MOVED * side)) for side in size)
     n, high, wide, planes = images.shape
     room = torch.empty((n, high + 2 * down, wide + 2 * right, planes), dtype=images.dtype)
     room[:, down : down + high, right : right + wide] = images

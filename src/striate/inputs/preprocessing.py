@@ -17,9 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from striate.augment import Colors, Policy
+from striate.augment import Colors, Policy, read
+from striate.augment.policy import SHIFT, WORDS
 from striate.data import AnyForm, Data, Images
 from striate.data.sources import MODALITIES, Source
+from striate.errors import RecipeError
 
 Size = tuple[int, int]
 U8 = NDArray[np.uint8]
@@ -43,6 +45,19 @@ class Settings(Protocol):
     def history(self) -> int | None: ...
     @property
     def horizon(self) -> int | None: ...
+    def weights(self) -> str | None: ...
+    @property
+    def seconds(self) -> float | None: ...
+    @property
+    def rate(self) -> int | None: ...
+    @property
+    def representation(self) -> str | None: ...
+    @property
+    def mels(self) -> int | None: ...
+    @property
+    def win_ms(self) -> tuple[float, ...] | None: ...
+    @property
+    def hop_ms(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -76,11 +91,13 @@ class Read:
         stored: the input; of a long recording its windows, one after the other along the first axis.
         size: height and width of a picture itself; (0, 0) of what is none.
         windows: start and end of each window, in seconds; () where the input is answered as one.
+        note: what is to be said of it beside the answer.
     """
 
     stored: NDArray[Any] = field(repr=False)
     size: Size = (0, 0)
     windows: tuple[tuple[float, float], ...] = ()
+    note: str = ""
 
 
 class Drawn(NamedTuple):
@@ -102,11 +119,21 @@ class Preprocessing(ABC):
 
     Attributes:
         modality: of `striate.data.sources.MODALITIES`.
+        axes: of an input as a net reads it, channels included: a picture has three.
+        settings: of a recipe that such inputs alone have.
     """
 
     modality: ClassVar[str]
+    axes: ClassVar[int] = 3
+    settings: ClassVar[tuple[str, ...]] = ()
 
     # ------------------------------------------------------------------- before anything is decoded
+
+    @classmethod
+    def axes_of(cls, recipe: Settings) -> int:
+        """`axes` where they depend on the settings."""
+        del recipe
+        return cls.axes
 
     @classmethod
     def noun(cls) -> str:
@@ -117,6 +144,47 @@ class Preprocessing(ABC):
     @abstractmethod
     def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
         """Settings for nets that answer whole inputs, with a label or numbers: net, augment, and those of the inputs."""
+
+    @classmethod
+    @abstractmethod
+    def refuse(cls, recipe: Settings) -> None:
+        """Refuse settings that such inputs do not have, before anything is decoded.
+
+        Args:
+            recipe: settled.
+
+        Raises:
+            RecipeError: naming the setting.
+        """
+
+    @classmethod
+    def refuse_views(
+        cls, augment: str, *, kinds: tuple[str, ...], names: tuple[str, ...] = ()
+    ) -> None:
+        """Refuse random views that are of other inputs.
+
+        Args:
+            augment: the policy.
+            kinds: of the steps that these inputs have; see `striate.augment.policy.WORDS`.
+            names: further steps.
+
+        Raises:
+            RecipeError: naming the first step that is of others.
+        """
+        policy = read(augment)
+        given = [name for name, _ in policy.steps] + ([SHIFT] if policy.shifts else [])
+        able = [name for name, row in WORDS.items() if row.kind in kinds or name in names]
+        able += [name for name in names if name not in WORDS]
+        for name in given:
+            if name not in able:
+                said = f"; they have {', '.join(able)}" if able else ""
+                raise RecipeError(f"augment={augment}: {name} is no view of {cls.noun()}{said}")
+
+    @classmethod
+    def remarks(cls, data: Data, recipe: Settings) -> list[str]:
+        """What is to be said of how a settled recipe takes the inputs, a line each."""
+        del data, recipe
+        return []
 
     @classmethod
     @abstractmethod

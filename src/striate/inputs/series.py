@@ -34,6 +34,7 @@ class SeriesItems(Preprocessing):
     """
 
     modality: ClassVar[str] = "series"
+    axes: ClassVar[int] = 2
     size: tuple[int, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -50,6 +51,15 @@ class SeriesItems(Preprocessing):
             "lr": RATE,
             "epochs": max(10, min(100, round(STEPS * BATCH / max(1, count)))),
         }
+
+    @classmethod
+    def refuse(cls, recipe: Settings) -> None:
+        """Refuse all random views but those that mix two items.
+
+        Raises:
+            RecipeError: naming the first.
+        """
+        cls.refuse_views(recipe.augment, kinds=("mix",))
 
     @classmethod
     def planned(cls, data: Data, recipe: Settings, fit: str) -> AnyForm:

@@ -47,6 +47,7 @@ class SeriesWindows(Preprocessing):
     """
 
     modality: ClassVar[str] = "window"
+    settings: ClassVar[tuple[str, ...]] = ("history", "horizon", "period")
     history: int
     horizon: int
     nodes: tuple[str, ...] = field(repr=False)
@@ -82,6 +83,15 @@ class SeriesWindows(Preprocessing):
             "horizon": cut.horizon,
             "period": cut.series.periods or ("none",),
         }
+
+    @classmethod
+    def refuse(cls, recipe: Settings) -> None:
+        """Refuse random views, of which series have none.
+
+        Raises:
+            RecipeError: naming the first.
+        """
+        cls.refuse_views(recipe.augment, kinds=())
 
     @classmethod
     def planned(cls, data: Data, recipe: Settings, fit: str) -> AnyForm:

@@ -53,7 +53,7 @@ class FCN1d(Backbone):
 def _block(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
     """A convolution that keeps the length, zeros around it; of an even kernel one more behind."""
     room = nn.ZeroPad1d(((kernel - 1) // 2, kernel // 2))
-    conv = nn.Conv1d(inputs, outputs, kernel)
+    conv = nn.Conv1d(inputs, outputs, kernel, bias=False)  # the normalisation after it has one
     layers = {"pad": room, "conv": conv, "norm": nn.BatchNorm1d(outputs), "relu": nn.ReLU()}
     return nn.Sequential(OrderedDict(layers))
 

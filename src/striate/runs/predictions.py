@@ -24,6 +24,7 @@ from striate.inputs import Read
 from striate.report import Result
 from striate.runs.answers import Net
 from striate.runs.folder import read_json, write_json
+from striate.tasks import Task
 
 LINES, SETTINGS = "predictions.jsonl", "predictions.json"
 AT_ONCE = 64  # files whose inputs are answered together at most
@@ -82,7 +83,7 @@ def predicted(
     for i, file in enumerate(files):
         kept = done.get(str(file))
         if kept is not None:
-            yield Prediction(str(file), kept, words=used.task.line(kept))
+            yield Prediction(str(file), kept, words=_line(used.task, kept))
         else:
             yield next(answers)
         progress(i + 1, len(files))
@@ -112,12 +113,12 @@ def _answered(
             elif isinstance(answer, ShapeError):
                 prediction = Prediction(named[i], error=str(answer))
             else:
-                words = used.task.answer(answer)
-                if note := used.note((each.stored.shape[0], each.stored.shape[-2])):
+                words = _worded(used.task, answer, each)
+                if note := each.note or used.note(_sides(each)):
                     words["note"] = note
                 if folder:
                     words |= folder.write_files(used, files[i], answer, max_pixels)
-                prediction = Prediction(named[i], words, words=used.task.line(words))
+                prediction = Prediction(named[i], words, words=_line(used.task, words))
             if folder:
                 folder.note(prediction)
             yield prediction
@@ -129,19 +130,62 @@ def _together(used: Net, read: Sequence[Read | str]) -> list[Any]:
     Where the net cannot take a shape, the error that says so stands for each of its answers.
     """
     answers: list[Any] = []
-    for _, run in groupby(read, lambda each: None if isinstance(each, str) else each.stored.shape):
+    for _, run in groupby(read, _alike):
         together = list(run)
         same = [each for each in together if not isinstance(each, str)]
         if not same:
             answers += [None] * len(together)
             continue
-        inputs = [each.stored for each in same]
-        stored = inputs[0][None] if len(inputs) == 1 else np.stack(inputs)
         try:
-            answers.extend(used.answers(stored, [each.size for each in same]))
+            answers.extend(_answers(used, same))
         except ShapeError as error:
             answers += [error] * len(same)
     return answers
+
+
+def _alike(each: Read | str) -> object:
+    """Files in which this is the same are answered together: those of one shape, and each with windows by itself."""
+    if isinstance(each, str):
+        return None
+    return id(each) if each.windows else each.stored.shape
+
+
+def _answers(used: Net, same: Sequence[Read]) -> list[Any]:
+    """Answers to inputs of one shape, or to one file a list with an answer to each of its windows."""
+    (first, *others) = same
+    if not first.windows:
+        stored = np.stack([each.stored for each in same]) if others else first.stored[None]
+        return list(used.answers(stored, [each.size for each in same]))
+    size = used.batch_size(first.stored)
+    parts = [first.stored[i : i + size] for i in range(0, len(first.stored), size)]
+    return [[one for part in parts for one in used.answers(part, [first.size] * len(part))]]
+
+
+def _sides(read: Read) -> tuple[int, int]:
+    """Height and width of a stored picture; (0, 0) of what is none."""
+    return (read.stored.shape[0], read.stored.shape[1]) if read.size[0] else read.size
+
+
+def _worded(task: Task, answer: Any, read: Read) -> dict[str, Any]:
+    """The answer to a file in the JSON shape of `predict`; of a long recording a row a window."""
+    if not read.windows:
+        return task.answer(answer)
+    rows: list[dict[str, Any]] = []
+    for (start, end), one in zip(read.windows, answer, strict=True):
+        plain = {key: value for key, value in task.answer(one).items() if key != "top"}
+        rows.append({"start": round(start, 3), "end": round(end, 3), **plain})
+    return {"windows": rows}
+
+
+def _line(task: Task, words: Mapping[str, Any]) -> str:
+    """The same on one line."""
+    if "windows" not in words:
+        return task.line(words)
+    rows = (
+        f"{row['start']:g} to {row['end']:g} s {task.line({k: v for k, v in row.items() if k not in ('start', 'end')})}"
+        for row in words["windows"]
+    )
+    return "; ".join(rows)
 
 
 def _read(used: Net, file: Path, max_pixels: int) -> Read | str:

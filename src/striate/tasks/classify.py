@@ -207,7 +207,7 @@ class Classify(Task):
 
     def line(self, answer: Mapping[str, Any]) -> str:
         """The label, and the others in brackets."""
-        others = ", ".join(f"{label} {p:.1%}" for label, p in answer["top"][1:])
+        others = ", ".join(f"{label} {p:.1%}" for label, p in answer.get("top", ())[1:])
         return f"{answer['label']} {answer['confidence']:.1%}" + (f" ({others})" if others else "")
 
     # -------------------------------------------------------------------------------------- the report

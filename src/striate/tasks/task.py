@@ -175,7 +175,7 @@ class Task(ABC):
     Attributes:
         name: also the folder below runs/.
         kinds: of targets that it learns from; see `striate.data.targets`.
-        axes: of an input, channels included: a picture has three.
+        axes: of an input of the nets that do it, channels included; 0 where that depends on what the inputs are.
         fit: how pictures are brought to the size the net reads; see `Data.arrays`.
         noun: what an item is called, plural; "" where that depends on what the inputs are.
         loss_names: the losses a recipe may ask for, of `striate.losses`.
@@ -194,7 +194,7 @@ class Task(ABC):
 
     name: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]]
-    axes: ClassVar[int] = 3
+    axes: ClassVar[int] = 0
     fit: ClassVar[str] = "cover"
     noun: ClassVar[str] = ""
     loss_names: ClassVar[tuple[str, ...]] = ()
@@ -244,11 +244,9 @@ class Task(ABC):
         """Refuse what cannot be learned so, before anything is decoded.
 
         Raises:
-            UsageError: the net of the catalogue does another task; the message names some that do this one.
             RecipeError: a loss of other targets, or mixed items where they cannot be mixed.
         """
-        if recipe.net and not own_net:
-            refuse_net(cls, recipe.net)
+        del own_net
         spelt = recipe.loss or cls.usual_loss
         wrong = [term.name for term in losses.read(spelt).terms if term.name not in cls.loss_names]
         if wrong:
@@ -390,6 +388,14 @@ class Task(ABC):
         del stem, picture, answer, folder
         return {}
 
+    def _rows(self, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Those of `table`; of an answer window by window those of each, with its start and end in seconds."""
+        return [
+            {**{key: one[key] for key in ("start", "end") if key in one}, **row}
+            for one in answer.get("windows", (answer,))
+            for row in self.table(one)
+        ]
+
     def table(self, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
         """One answer in the JSON shape of `predict` as rows of a table: its plain values."""
         return [{key: v for key, v in answer.items() if isinstance(v, str | int | float)}]
@@ -403,7 +409,7 @@ class Task(ABC):
             answers: in the JSON shape of `predict`, with `file`.
         """
         del form
-        rows = [{"file": one["file"], **row} for one in answers for row in self.table(one)]
+        rows = [{"file": one["file"], **row} for one in answers for row in self._rows(one)]
         header = list(dict.fromkeys(key for row in rows for key in row)) or ["file"]
         with (folder / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, header, restval="", lineterminator="\n")
@@ -442,21 +448,27 @@ class Task(ABC):
         """What the report shows of the answers to a split, worst items first."""
 
 
-def refuse_net(task: type[Task], name: str) -> None:
+def refuse_net(task: type[Task], name: str, axes: int) -> None:
     """Refuse a net of the catalogue that does another task; one that learns without targets says so when it is built.
+
+    Args:
+        task: that is asked for.
+        name: of the net.
+        axes: of an input as a net reads it, channels included: a picture has three.
 
     Raises:
         UsageError: with those that do this one.
     """
     tasks = catalog.entry(name).tasks
     try:
-        able = catalog.able(task.name, task.axes)
+        able = catalog.able(task.name, task.axes or axes)
     except ArgumentError:
         able = []
     if name in able or tasks == ("unsupervised",):
         return
     listed = ", ".join(able[:8]) + (f" and {len(able) - 8} more" if len(able) > 8 else "")
-    does = " or ".join(tasks) if task.name not in tasks else f"{task.name} other inputs"
+    kind = catalog.entry(name).kind
+    does = " or ".join(tasks) if task.name not in tasks else f"{task.name} from a {kind} each"
     raise UsageError(
         f"net={name} learns to {does}, these data are to {task.name}; "
         + (

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from striate import data as data_room
+from striate import inputs
 from striate import plan as plan_room
 from striate.data import Data
 from striate.errors import CheckpointError, DataError, RecipeError, StriateError, UsageError
@@ -20,6 +21,7 @@ from striate.runs.checkpoint import Checkpoint
 from striate.runs.config import Config, structure
 from striate.runs.trained import write_trained
 from striate.tasks import named
+from striate.tasks.task import refuse_net
 from striate.training import callbacks, loop, reproducibility
 from striate.training.defaults import with_defaults
 from striate.training.distributed import ALONE, Alone, mark_run, terminable
@@ -75,10 +77,12 @@ def fit(
             f"{data.path} has no training {named(data.task).noun or data.noun}, only {', '.join(data.splits)}: "
             "put them into a folder named train"
         )
-    named(data.task).refuse(recipe, own_net=net is not None)
+    inputs.refuse_settings(data.modality, recipe)
+    _refuse(recipe, data, own_net=net is not None)
     recipe = with_defaults(recipe, data, own_net=net is not None)
+    inputs.of(data.modality).refuse(recipe)
     check(recipe, out)
-    named(data.task).refuse(recipe, own_net=net is not None)
+    _refuse(recipe, data, own_net=net is not None)
     if recipe.class_weights == recipe.sampling == "balanced":
         progress.say(
             "class_weights=balanced and sampling=balanced both make up for rare classes, which is done "
@@ -98,8 +102,7 @@ def fit(
         around.enter_context(deterministic(recipe.deterministic))
         with _removed_on_failure(path):
             mark_run(path)
-            first_weights(trained, recipe, progress, data.classes)
-            named(data.task).of(data, recipe).set_up(trained)
+            _begin(trained, recipe, progress, data)
             start = copy.deepcopy(trained)
             job = prepare(path, data, recipe, spec, trained, progress, estimated, ranks)
             folder.write_text(path / "args.yaml", recipe.as_yaml())
@@ -112,6 +115,13 @@ def fit(
             with callbacks.of_training(job, state, record) as after:
                 loop.run(state, after.setting, after_step=after.step, after_epoch=after.epoch)
             return replace(record.finish(state, job), start=start)
+
+
+def _refuse(recipe: Recipe, data: Data, *, own_net: bool) -> None:
+    """Refuse a net of the catalogue or a setting that cannot learn these data, before anything is decoded."""
+    if recipe.net and not own_net:
+        refuse_net(named(data.task), recipe.net, inputs.of(data.modality).axes_of(recipe))
+    named(data.task).refuse(recipe, own_net=own_net)
 
 
 def resume(
@@ -174,7 +184,7 @@ def resume(
         for line in warnings:
             progress.say(line)
         job = _restored(path, data, recipe, config, plan, progress, ranks)
-        start = _start(trained, recipe, progress, data.classes, needed=saved is None)
+        start = _start(trained, recipe, progress, data, needed=saved is None)
         state, record = initial_state(job, trained, saved)
         progress.say(f"going on after step {state.step:,}" + job.of_all())
         record.say = progress.say
@@ -202,17 +212,23 @@ def check(recipe: Recipe, out: Path) -> None:
     folder.check_parent(out)
 
 
+def _begin(net: nn.Module, recipe: Recipe, progress: Progress, data: Data) -> None:
+    """Give a net its first weights, and what it takes from the data."""
+    first_weights(net, recipe, progress, data.classes)
+    named(data.task).of(data, recipe).set_up(net)
+
+
 def _start(
     net: nn.Module,
     recipe: Recipe,
     progress: Progress,
-    classes: Sequence[str] = (),
+    data: Data,
     *,
     needed: bool,
 ) -> nn.Module | None:
     """The net as the training began; None where its first weights are gone and a checkpoint has newer ones."""
     try:
-        first_weights(net, recipe, progress, classes)
+        _begin(net, recipe, progress, data)
     except StriateError:
         if needed:
             raise
@@ -232,9 +248,7 @@ def _finished(run: Run) -> Fitted:
     start = None
     if not run.config.net.own:
         recipe = same_recipe(run.path, run.config)
-        start = _start(
-            chosen_net(None, recipe, data)[1], recipe, Progress(), data.classes, needed=False
-        )
+        start = _start(chosen_net(None, recipe, data)[1], recipe, Progress(), data, needed=False)
     return Fitted(run, data, run.held(data, data.held_out), test, start)
 
 

@@ -111,6 +111,8 @@ def prepare(
     how = inputs.of(data.modality)
     noun = kind.noun or how.noun()
     progress.say(f"reading {items:,} {noun} for {spec.name}, then timing ways to run it")
+    for line in how.remarks(data, recipe):
+        progress.say(line)
     form = how.planned(data, recipe, kind.fit)
     decoded = {  # all of them now: too many broken ones must not show up after the training
         split: data.arrays(

@@ -153,6 +153,32 @@ class Recipe(BaseModel):
     color: Literal["rgb", "grey", "hsv", "ycbcr", "xyz"] | None = Field(
         default=None, description="channels; the data's if not given"
     )
+    seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="length of a sound that the net hears; that of most if not given",
+    )
+    rate: int | None = Field(
+        default=None,
+        ge=1000,
+        le=768_000,
+        description="samples a second of sounds; the data's, 22050 at most",
+    )
+    representation: Literal["mel", "frames", "wave"] | None = Field(
+        default=None, description="of sounds: spectra as maps, their bands as channels, or waves"
+    )
+    mels: int | None = Field(
+        default=None,
+        ge=2,
+        le=1024,
+        description="bands of the spectra of sounds; 40 or 64 by the rate",
+    )
+    win_ms: Numbers | None = Field(
+        default=None, description="windows of those, in ms: 25, or 12,25,50 for three channels"
+    )
+    hop_ms: float | None = Field(
+        default=None, gt=0, description="ms from one frame of those to the next; 10 or more"
+    )
     weights: str | None = Field(
         default=None, description="first weights: a run folder, a file or a published name"
     )

@@ -208,10 +208,9 @@ class StepNeeds:
         """Half the channels, or half the sides, of a net of the catalogue."""
         half = tuple(max(1, side // 2) for side in self.shape[1:])
         size = "x".join(map(str, half if len(set(half)) > 1 else half[:1]))
-        forms = [
-            (f"width={self.recipe.width / 2:g}", self.shape[1:], self.recipe.width / 2),
-            (f"size={size}", half, self.recipe.width),
-        ]
+        forms = [(f"width={self.recipe.width / 2:g}", self.shape[1:], self.recipe.width / 2)]
+        if self.recipe.size:
+            forms.append((f"size={size}", half, self.recipe.width))
         found: list[tuple[str, Cost]] = []
         task = named(self.data.task).of(self.data, self.recipe)
         for words, sides, width in forms if self.recipe.net else []:

@@ -58,6 +58,12 @@ class Settings(TypedDict, total=False):
     size: int | str | tuple[int, int]
     crop: int | str | tuple[int, int]
     color: str
+    seconds: float
+    rate: int
+    representation: str
+    mels: int
+    win_ms: float | Sequence[float]
+    hop_ms: float
     weights: str
     freeze: str | Sequence[str]
     freeze_norm: bool

@@ -27,6 +27,7 @@ from striate.data.layouts import (
     series,
     series_items,
     shards,
+    sounds,
     voc,
     webdataset,
     yolo,
@@ -91,6 +92,13 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "class_folders": Layout(class_folders.find, "a folder of pictures for each class"),
     "deep_folders": Layout(class_folders.find_deep, "class folders in folders, named by both"),
+    "sound_table": Layout(
+        sounds.find_table, "a table of sounds and what belongs to them", sounds.TABLE_SETTINGS
+    ),
+    "sound_folders": Layout(sounds.find_folders, "a folder of sounds for each class"),
+    "sound_names": Layout(
+        sounds.find_names, "sounds with the class in their names", sounds.NAME_SETTINGS
+    ),
     "lower_folders": Layout(class_folders.find_lower, "class folders in folders that share names"),
 }
 

@@ -11,7 +11,7 @@ ROWS = rows(
         paper="Wang, Yan and Oates 2017, arXiv 1611.06455",
         input=(1, 128),
         classes=2,
-        params=264_962,
+        params=264_450,
         macs=33_685_760,
         published=Published(
             "derived: kernels of 8, 5 and 3 over 128, 256 and 128 channels, batch normalisation, a linear layer"
