@@ -29,7 +29,7 @@ def test_scores_are_sums_over_what_is_known():
         found = meter.scores(k)
         assert found["mae"].value == pytest.approx(np.nanmean(error[:, k]))
         assert found["rmse"].value == pytest.approx(np.sqrt(np.nanmean(error[:, k] ** 2)))
-        share = np.where(truths == 0, np.nan, error[:, k] / np.abs(truths))
+        share = error[:, k] / np.where(truths == 0, np.nan, np.abs(truths))
         assert found["mape"].value == pytest.approx(np.nanmean(share))
         for step in (1, 2, 4):
             assert found[f"mae@{step}"].value == pytest.approx(np.nanmean(error[:, k, step - 1]))

@@ -7,6 +7,7 @@ periods, the same for every node. A missing value is the last known one of its w
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -202,6 +203,10 @@ class SeriesWindows(Preprocessing):
             )
         return [place[name] for name in self.nodes]
 
+    @cached_property
+    def _scale(self) -> tuple[Tensor, Tensor]:
+        return torch.tensor(self.mean), torch.tensor(self.std)
+
     def normalise(self, stored: Tensor) -> Tensor:
         """[B, T, N + 2 P] to [B, C, T, N]."""
         nodes = len(self.nodes)
@@ -209,7 +214,7 @@ class SeriesWindows(Preprocessing):
             raise ShapeError(
                 f"windows have {stored.shape[-1]} columns, expected {nodes} nodes and {2 * len(self.periods)} waves"
             )
-        mean, std = (torch.tensor(each, device=stored.device) for each in (self.mean, self.std))
+        mean, std = (each.to(stored.device) for each in self._scale)
         values = (stored[..., :nodes] - mean) / std
         known = ~values.isnan()
         every = [known_before(values, known), *([known.float()] if self.gaps else [])]

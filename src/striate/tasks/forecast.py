@@ -148,10 +148,14 @@ class Forecast(Task):
     def _composite(self) -> losses.Composite:
         return losses.read(self.spelled)
 
+    @cached_property
+    def _scale(self) -> tuple[Tensor, Tensor]:
+        return torch.tensor(self.mean), torch.tensor(self.std)
+
     def criterion(self, answer: Any, target: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Of scaled values, the mean over those that are known."""
         exact = answer.float()
-        mean, std = (exact.new_tensor(each) for each in (self.mean, self.std))
+        mean, std = (each.to(exact.device) for each in self._scale)
         scaled = (target.float() - mean) / std
         known = ~scaled.isnan()
         # What is unknown is taken as answered rightly; the mean over all is then too small by the share of it.
