@@ -85,7 +85,8 @@ def test_a_net_that_loses_to_a_baseline_says_so_first(run):
         ((0.3, 0.2, 0.1), "better than the last value, "),
         ((0.3, 0.2, -0.1), "LOSES TO a linear model (by 0.1, 95 % interval 0.05 to 0.15)"),
         ((0.3, 0.2, 0.02), "but from a linear model it is not told apart for certain"),
-        ((0.3, 0.0, 0.1), "LOSES TO the mean of the hour of the week"),
+        ((0.3, 0.0, 0.1), "is NO BETTER THAN the mean of the hour of the week (by 0, "),
+        ((-0.3, 0.2, -0.01), "is NO BETTER THAN the last value (by 0.3, "),
     ],
 )
 def test_a_verdict_weighs_the_interval(task, gains, words):

@@ -177,9 +177,8 @@ def _features(history_nhN: F64, waves_nP: F32) -> F64:
     """Features of every node [n, N, h + 2 P + 1]: its history, the waves, 1."""
     n, _, nodes = history_nhN.shape
     rest = np.concatenate([waves_nP, np.ones((n, 1))], 1)
-    return np.concatenate(
-        [history_nhN.swapaxes(1, 2), np.broadcast_to(rest[:, None], (n, nodes, rest.shape[1]))], 2
-    )
+    every = np.broadcast_to(rest[:, None], (n, nodes, rest.shape[1]))
+    return np.concatenate([history_nhN.swapaxes(1, 2), every], 2, dtype=np.float64)
 
 
 def _weights(cut: Cut, base: Baselines) -> F32:
@@ -194,9 +193,9 @@ def _weights(cut: Cut, base: Baselines) -> F32:
         steps = np.arange(rows.start, rows.stop) + cut.first + cut.history
         x = _features((raw - base.mean) / base.std, channels(cycles, steps))
         y = (cut.targets[rows] - base.mean) / base.std
-        known = np.isfinite(y).all(1)
-        x = x * known[:, :, None]
-        y = np.where(known[:, None], y, 0.0)
+        known = np.asarray(np.isfinite(y).all(axis=1, keepdims=True))
+        x = x * known.swapaxes(1, 2)
+        y = np.where(known, y, 0.0)
         inner += np.einsum("bnf,bng->nfg", x, x, optimize=True)
         outer += np.einsum("bnf,bhn->nfh", x, y, optimize=True)
     ridge = RIDGE * np.eye(width)

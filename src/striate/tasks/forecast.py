@@ -36,6 +36,7 @@ F64 = NDArray[np.float64]
 WORST = 6  # series shown in the report
 SPAN = 12  # windows, one after the other, that each is shown in
 NET = "net"
+LOSES = ("is NO BETTER THAN", "LOSES TO")  # where an interval holds 0, and where it does not
 POINTS = 168  # of the series that a graph of similar ones is made from
 
 # Fitted baselines and graphs, as long as the windows they are of.
@@ -250,8 +251,9 @@ class Forecast(Task):
             return ""
         worse = {name: gain for name, gain in gains.items() if gain.value <= 0}
         if worse:
+            certain = all(gain.high < 0 or not gain.known for gain in worse.values())
             listed = " and ".join(f"{name} (by {_gap(gain)})" for name, gain in worse.items())
-            return f"LOSES TO {listed}: a forecast that needs no net does better or as well"
+            return f"{LOSES[certain]} {listed}: a forecast that needs no net does {'better' if certain else 'as well'}"
         doubtful = [name for name, gain in gains.items() if not gain.low > 0]
         if doubtful:
             return f"better than {', '.join(gains)}, but from {' and '.join(doubtful)} it is not told apart for certain"
@@ -262,7 +264,7 @@ class Forecast(Task):
         """The mean absolute error, and whether a forecast without a net does better."""
         said = self.verdict(held.scores.scores)
         words = f"Mean absolute error of {of}"
-        if said.startswith("LOSES"):
+        if said.startswith(LOSES):
             return Headline("mae", f"{words}: this net {said}")
         return Headline("mae", words, [f"The net is {said}."] if said else [])
 
