@@ -10,6 +10,7 @@ from striate.errors import MissingExtraError
 EXTRAS = {
     "soundfile": "audio",
     "pycocotools": "detect",
+    "h5py": "series",
     "nibabel": "volumes",
     "pydicom": "dicom",
     "fastapi": "serve",

@@ -310,6 +310,41 @@ def plot(
     return chart("".join(parts), frame.width, frame.height, label)
 
 
+def timeline(
+    stamps: Sequence[str], lines: Sequence[Line], *, label: str, mark: int | None = None
+) -> str:
+    """Lines over steps of time; gaps where a value is None.
+
+    Args:
+        stamps: the time of each step, of which the first, a middle and the last are written.
+        lines: a value a step each.
+        label: what a reader who cannot see is told.
+        mark: a step at which a line stands, such as where a forecast begins.
+    """
+    known = [v for line in lines for v in finite(line.values)] or [0.0]
+    low, high = min(known), max(known)
+    room = 0.05 * (high - low) or 1.0
+    steps = list(range(len(stamps)))
+    frame = Frame(
+        Axis(0, max(1, len(stamps) - 1), str),
+        Axis(low - room, high + room, "{:g}".format),
+        640,
+        170,
+    )
+    parts = [frame.levels()]
+    if mark is not None:
+        at = {"x1": frame.x(mark), "x2": frame.x(mark), "y1": frame.top, "y2": frame.bottom}
+        parts.append(tag("line", "", {**at, "class": "best"}))
+    places = {0: "", len(stamps) // 2: "mid", len(stamps) - 1: "end"}
+    parts += [
+        text(stamps[i], frame.x(i), frame.height - 8, kind)
+        for i, kind in places.items()
+        if stamps[i]
+    ]
+    parts += [_curve(line, steps, frame) for line in lines]
+    return chart("".join(parts), frame.width, frame.height, label)
+
+
 def _told(value: float | None, axis: Axis) -> str:
     return "-" if value is None else axis.exact(value)
 

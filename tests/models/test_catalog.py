@@ -193,7 +193,8 @@ def test_what_can_be_done_on_what_is_known_without_building():
     assert set(able("detect", 3)) == {"yolo_v1", "yolo_v1_tiny", "yolo_grid"}
     assert set(able("forecast", 3)) == {"stgcn", "tgcn3d"}
     assert set(able("unsupervised", 3)) == {"neocognitron", "cdbn"}
-    assert able("classify", 2) == ["tdnn"]
+    assert able("classify", 2) == ["tdnn", "fcn1d"]
+    assert able("regress", 2) == ["fcn1d"]
     assert able("segment", 2) == able("detect", 4) == []
     assert able("classify", 4) == ["voxnet"]
     every = [
@@ -201,9 +202,9 @@ def test_what_can_be_done_on_what_is_known_without_building():
         for task in ("classify", "segment", "detect", "forecast", "unsupervised")
         for name in able(task, 3)
     ]
-    assert sorted([*every, "tdnn"]) == sorted(CATALOG)
+    assert sorted([*every, "tdnn", "fcn1d"]) == sorted(CATALOG)
     kinds = {name: row.kind for name, row in CATALOG.items() if row.kind != "picture"}
-    assert kinds == {"tdnn": "series", "stgcn": "graph", "tgcn3d": "graph"}
+    assert kinds == {"tdnn": "series", "fcn1d": "series", "stgcn": "graph", "tgcn3d": "graph"}
     with pytest.raises(ArgumentError) as error:
         able("segmented", 3)
     assert str(error.value).startswith("no net does 'segmented'; did you mean segment? There are: ")
@@ -212,7 +213,7 @@ def test_what_can_be_done_on_what_is_known_without_building():
 def test_values_are_regressed_by_nets_whose_answers_are_free():
     classifiers = {name for axes in (2, 3) for name in able("classify", axes)}
     assert set(able("regress", 3)) == classifiers - {
-        *("tdnn", "lenet5_1998", "capsnet", "allcnn_cifar"),
+        *("tdnn", "fcn1d", "lenet5_1998", "capsnet", "allcnn_cifar"),
         *("nin_cifar10", "nin_imagenet", "squeezenet1_0", "squeezenet1_1"),
     }
 

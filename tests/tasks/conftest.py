@@ -22,13 +22,18 @@ class Case:
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
     score: str = ""
     answer: str = ""
-    ends: str = ".png"  # of the files that predictions are made for
+    files: str = "*.png"  # that are answered
+    packs: bool = True  # whether they can lie in shards
+    rolling: bool = False  # whether folds follow each other in time
 
-    def files(self, folder: Path) -> list[Path]:
-        """Those of a folder that hold items."""
-        return sorted((folder / "images").glob(f"*{self.ends}")) or sorted(
-            folder.rglob(f"*{self.ends}")
-        )
+    def some(self, folder: Path, count: int) -> list[Path]:
+        """Files to answer, some of them twice under another name where there are too few."""
+        found = sorted((folder / "images").glob(self.files)) or sorted(folder.rglob(self.files))
+        for k in range(len(found), count):
+            copy = folder.parent / f"copy{k}{found[0].suffix}"
+            copy.write_bytes(found[0].read_bytes())
+            found.append(copy)
+        return found[:count]
 
 
 def _pictures(count: int) -> list[tuple[np.ndarray, tuple[int, int, int, int], int]]:
@@ -126,6 +131,41 @@ def write_volume_masks(root: Path) -> Path:
     return root
 
 
+def write_series(root: Path) -> Path:
+    """speeds.csv, hours of five sensors on a ring with the day in them, some values missing; edges.csv; now.csv to answer."""
+    root.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(5)
+    hours = np.arange(480)
+    values = 10 + 3 * np.sin(2 * np.pi * (hours[:, None] / 24 + np.arange(5) / 5))
+    values = values + rng.normal(0, 0.3, values.shape)
+    start = np.datetime64("2024-03-04T00:00")
+    lines = ["time,a,b,c,d,e"]
+    for hour, row in zip(hours.tolist(), values, strict=True):
+        cells = [
+            "" if (hour, k) in {(30, 1), (31, 1), (200, 3)} else f"{v:.3f}"
+            for k, v in enumerate(row)
+        ]
+        stamp = str(start + np.timedelta64(hour, "h")).replace("T", " ")
+        lines.append(",".join([stamp, *cells]))
+    (root / "speeds.csv").write_text("\n".join(lines) + "\n")
+    pairs = [("a", "b"), ("b", "c"), ("c", "d"), ("d", "e"), ("e", "a")]
+    links = [f"{a},{b}" for a, b in pairs] + [f"{b},{a}" for a, b in pairs]
+    (root / "edges.csv").write_text("\n".join(["from,to", *links]) + "\n")
+    return root
+
+
+def write_items(root: Path) -> Path:
+    """A folder a class, a file a series of two channels: rises and falls in noise, one of them shorter."""
+    rng = np.random.default_rng(7)
+    for i in range(24):
+        folder = root / ("rise", "fall")[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        course = np.linspace(-1, 1, 32) * (1, -1)[i % 2]
+        series = np.stack([course, -course]) + rng.normal(0, 0.2, (2, 32))
+        np.savetxt(folder / f"{i:02d}.csv", series.T[: 32 - 3 * (i == 5)], "%.4f", delimiter=",")
+    return root
+
+
 SHORT = {"plan": "default", "epochs": 2, "batch": 6, "health": 0, "optimizer": "adamw", "lr": 0.003}
 
 CASES = {
@@ -148,7 +188,8 @@ CASES = {
         {**SHORT, "net": "voxnet", "width": 0.125, "augment": "flip_depth+translate"},
         "accuracy",
         "label",
-        ".npy",
+        "*.npy",
+        packs=False,
     ),
     "volumes with masks": Case(
         "segment",
@@ -156,7 +197,8 @@ CASES = {
         {**SHORT, "net": "unet3d_same", "width": 0.0625, "augment": "flip+translate", "patch": 8},
         "miou",
         "classes",
-        ".npy",
+        "*.npy",
+        packs=False,
     ),
     "regress": Case(
         "regress",
@@ -164,6 +206,25 @@ CASES = {
         {**SHORT, "net": "resnet20_cifar", "width": 0.25, "size": SIDE, "augment": "none"},
         "mae",
         "value",
+    ),
+    "forecast": Case(
+        "forecast",
+        write_series,
+        {**SHORT, "net": "stgcn", "width": 0.125, "batch": 64},
+        "mae",
+        "forecast",
+        files="speeds.csv",
+        packs=False,
+        rolling=True,
+    ),
+    "series": Case(
+        "classify",
+        write_items,
+        {**SHORT, "net": "fcn1d", "width": 0.0625},
+        "accuracy",
+        "label",
+        files="*.csv",
+        packs=False,
     ),
     "segment": Case(
         "segment",

@@ -135,7 +135,7 @@ def write(folder: Path) -> Path:
 def register() -> None:
     """Make the task and the layout known, as a line in each table would."""
     TASKS["smooth"] = Smooth
-    registry.LAYOUTS["series"] = registry.Layout(find, "a folder with series.toy")
+    registry.LAYOUTS["toy"] = registry.Layout(find, "a folder with series.toy")
 
 
 def settings() -> dict[str, Any]:

@@ -63,6 +63,9 @@ _OPENING: dict[str, dict[str, Any]] = {
     "layout": {"help": "How to understand the files, where they could be several things."},
     "task": {"help": "What is to be learned, where it could be several things."},
     "max_pixels": {"type": int, "help": "The most pixels of a picture, else 50,000,000."},
+    "history": {"type": int, "help": "Steps of series that a training would read, else 12."},
+    "horizon": {"type": int, "help": "Steps that it would forecast, else 12."},
+    "period": {"help": "Of series: day, week, year or a number of steps, else measured."},
 }
 
 

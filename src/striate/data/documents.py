@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -249,8 +250,29 @@ class Table:
         return Counter(len(row.cells) for row in self.rows).most_common(1)[0][0] if self.rows else 0
 
 
+@dataclass(frozen=True)
+class Stream:
+    """The same with its rows one after the other, each read once; of `read_table` the faults come up while they are read."""
+
+    name: str
+    rows: Iterator[Row]
+    separator: str
+    sha256: str
+    encoding: str
+
+
 def read_table(path: Path, name: str | None = None) -> Table:
     """A table.
+
+    Raises:
+        DataError: it cannot be read, or is none; the message names the file.
+    """
+    found = stream_table(path, name)
+    return Table(found.name, tuple(found.rows), found.separator, found.sha256, found.encoding)
+
+
+def stream_table(path: Path, name: str | None = None) -> Stream:
+    """A table whose rows are not all in memory as cells.
 
     Raises:
         DataError: it cannot be read, or is none; the message names the file.
@@ -266,11 +288,15 @@ def read_table(path: Path, name: str | None = None) -> Table:
     if "\0" in text:
         raise DataError(f"{name} is no table: it holds zero bytes")
     separator = _separator(text, "\t" if path.suffix.lower() in (".tsv", ".tab") else "")
+    rows = _named_rows(text, separator, name)
+    return Stream(name, rows, separator, hashlib.sha256(data).hexdigest(), encoding)
+
+
+def _named_rows(text: str, separator: str, name: str) -> Iterator[Row]:
     try:
-        rows = tuple(_rows(text, separator))
+        yield from _rows(text, separator)
     except csv.Error as error:
         raise DataError(f"{name} is no table with cells between {separator!r} ({error})") from None
-    return Table(name, rows, separator, hashlib.sha256(data).hexdigest(), encoding)
 
 
 def _decoded_table(data: bytes) -> tuple[str, str]:
@@ -301,18 +327,16 @@ def _separator(text: str, given: str) -> str:
     return best
 
 
-def _rows(text: str, separator: str) -> list[Row]:
+def _rows(text: str, separator: str) -> Iterator[Row]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
-    found: list[Row] = []
     line = 1
     for cells in reader:
         row = tuple(cell.strip() for cell in cells)
         if any(row):
             if max(map(len, row)) > _CELL:
                 raise csv.Error(f"a cell of more than {_CELL:,} characters in line {line}")
-            found.append(Row(line, row))
+            yield Row(line, row)
         line = reader.line_num + 1
-    return found
 
 
 def column_number(header: tuple[str, ...], wanted: str, name: str) -> int:

@@ -34,6 +34,12 @@ WHOLE = "all"  # the part of a layout that knows no splits: we make them
 IGNORED = "(ignored)"
 
 
+def layout_settings(layout: str | None) -> dict[str, str]:
+    """What stands behind the colon of a layout: "csv:path=file,label=kind" gives path and label."""
+    pairs = (layout or "").partition(":")[2].split(",")
+    return {key.strip(): value.strip() for key, _, value in (p.partition("=") for p in pairs)}
+
+
 @dataclass(frozen=True)
 class Options:
     """How `open` was asked to look.
@@ -46,6 +52,8 @@ class Options:
         task: the task that was asked for, if one was.
         levels: the range of values of pictures of more than 8 bits, if it was said.
         skip: whether what is damaged is done without, whatever its share.
+        history, horizon: steps of series that are read and forecast, if they were said.
+        period: of series, if it was said; see `striate.data.series.Clock.period`.
     """
 
     ignore: tuple[str, ...]
@@ -55,12 +63,14 @@ class Options:
     task: str | None = None
     levels: Levels | None = None
     skip: bool = False
+    history: int | None = None
+    horizon: int | None = None
+    period: tuple[str, ...] = ()
 
     @property
     def settings(self) -> dict[str, str]:
         """Those of the layout that was asked for: "csv:path=file,label=kind" gives path and label."""
-        pairs = (self.layout or "").partition(":")[2].split(",")
-        return {key.strip(): value.strip() for key, _, value in (p.partition("=") for p in pairs)}
+        return layout_settings(self.layout)
 
     def asks_for(self, name: str) -> bool:
         """Whether this layout was asked for."""

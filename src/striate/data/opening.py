@@ -16,6 +16,7 @@ from striate.data.decoding import Split
 from striate.data.files import expanded, shown
 from striate.data.index import Listing, Options
 from striate.data.pictures import Limits
+from striate.data.series.windows import Windows
 from striate.data.splits import absolute, check_rule, check_share, with_splits
 from striate.errors import ArgumentError, DataError
 
@@ -34,6 +35,9 @@ def open(  # noqa: PLR0913 - all of them are settings by name
     task: str | None = None,
     max_pixels: int = pictures.MAX_PIXELS,
     levels: Sequence[float] | None = None,
+    history: int | None = None,
+    horizon: int | None = None,
+    period: str | Sequence[str] = (),
 ) -> Data:
     """Open items with their targets; nothing is decoded yet.
 
@@ -60,6 +64,10 @@ def open(  # noqa: PLR0913 - all of them are settings by name
         max_pixels: a picture whose header states more is refused before it is decoded.
         levels: values of pictures of more than 8 bits, the least and the greatest, that become 0 and 255. None
             measures them over what is trained on, if there are such pictures.
+        history: steps of series that are read to forecast; 12 if not given.
+        horizon: steps that are forecast; 12 if not given.
+        period: of series: day, week, year or a number of steps, one or several; what time stamps or the values show
+            if not given, "none" for none.
 
     Raises:
         ArgumentError: an argument is out of range.
@@ -74,9 +82,14 @@ def open(  # noqa: PLR0913 - all of them are settings by name
     check_rule(split)
     patterns = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     limits = Limits(tuple(name.upper() for name in formats), max_pixels)
+    for key, steps in (("history", history), ("horizon", horizon)):
+        if steps is not None and steps < 1:
+            raise ArgumentError(f"{key}: got {steps}, expected 1 step or more")
+    periods = (period,) if isinstance(period, str) else tuple(period)
     options = Options(
-        patterns, limits, store(cache), layout, task, depth.check(levels), skip=broken == "skip"
-    )
+        patterns, limits, store(cache), layout, task, depth.check(levels), skip=broken == "skip",
+        history=history, horizon=horizon, period=periods,
+    )  # fmt: skip
     when = policy(broken)
     listing = _listing(path, options)
     if listing.task == "classify" and len(listing.classes) < 2:
@@ -103,6 +116,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
             "max_pixels": max_pixels,
             "levels": None if used is None else list(used),
             "tables": dict(listing.tables),
+            **_of_windows(listing),
         },
         path=shown(path),
         layout=listing.layout,
@@ -122,6 +136,16 @@ def open(  # noqa: PLR0913 - all of them are settings by name
     )
 
 
+def _of_windows(listing: Listing) -> dict[str, Any]:
+    """Steps and periods of windows of series, as they were settled."""
+    source = next(iter(listing.parts.values())).source
+    if not isinstance(source, Windows):
+        return {}
+    cut = source.cut
+    periods = list(cut.series.periods) or ["none"]
+    return {"history": cut.history, "horizon": cut.horizon, "period": periods}
+
+
 def again(origin: Mapping[str, Any], path: str | os.PathLike[str] | None = None) -> Data:
     """Open what `Data.origin` describes, split as then; or the same pictures at another path.
 
@@ -138,6 +162,9 @@ def again(origin: Mapping[str, Any], path: str | os.PathLike[str] | None = None)
         formats=origin.get("formats", pictures.FORMATS),
         max_pixels=origin.get("max_pixels", pictures.MAX_PIXELS),
         levels=origin.get("levels"),
+        history=origin.get("history"),
+        horizon=origin.get("horizon"),
+        period=origin.get("period", ()),
         **settings,
     )
     now = opened.origin["tables"]

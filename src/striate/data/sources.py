@@ -29,6 +29,7 @@ MODALITIES = {
     "picture": "pictures",
     "sound": "sounds",
     "series": "series",
+    "window": "windows",
     "volume": "volumes",
     "array": "arrays",
 }

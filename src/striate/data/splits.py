@@ -22,6 +22,7 @@ from striate.data.duplicates import copies_by_name, exact_groups, similar_groups
 from striate.data.files import expanded, shown
 from striate.data.index import ASSIGNED, WHOLE, Fault, Listing, Part
 from striate.data.layouts.file_lists import Lookup
+from striate.data.series.windows import Windows, by_time
 from striate.data.sources import I64, Source
 from striate.errors import ArgumentError, DataError
 
@@ -52,6 +53,8 @@ def with_splits(listing: Listing, val: float | str | None, rule: str, seed: int)
         parts = {"all" if name == WHOLE else name: part for name, part in listing.parts.items()}
         return replace(listing, parts=parts)
     whole = listing.parts.get(WHOLE) or listing.parts.get("train")
+    if whole is not None and isinstance(whole.source, Windows):
+        return _by_time(listing, whole, val, rule)
     similar, rule = _separated(rule)
     column = None if whole is None else read_column(whole.names, rule)
     if whole is not None and column is not None:
@@ -126,6 +129,21 @@ def _without_effect(listing: Listing, rule: str, *, similar: bool) -> Listing:
         return listing
     note = f"split={'+'.join(given)} has no effect: the data have splits of their own"
     return _noted(listing, note)
+
+
+def _by_time(listing: Listing, whole: Part, val: float | str | None, rule: str) -> Listing:
+    """Windows of series with splits in the order of time.
+
+    Raises:
+        ArgumentError: a rule of what belongs together.
+    """
+    if rule != "stratified":
+        raise ArgumentError(
+            f"split={rule}: series are split in the order of time; leave split= out"
+        )
+    parts = by_time(whole, val)
+    spans = [f"{name} {part.names[0]} to {part.names[-1]}" for name, part in parts.items()]
+    return replace(_noted(listing, f"split by time: {', '.join(spans)}"), parts=parts)
 
 
 def _noted(listing: Listing, note: str) -> Listing:

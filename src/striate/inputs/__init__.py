@@ -11,12 +11,16 @@ from striate.errors import CheckpointError, RecipeError
 from striate.inputs.arrays import AsGiven
 from striate.inputs.pictures import Pictures
 from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Settings, Views
+from striate.inputs.series import SeriesItems
 from striate.inputs.sounds import Sounds
 from striate.inputs.volumes import Volumes
+from striate.inputs.windows import SeriesWindows
 
 INPUTS: dict[str, type[Preprocessing]] = {
     "picture": Pictures,
     "array": AsGiven,
+    "series": SeriesItems,
+    "window": SeriesWindows,
     "sound": Sounds,
     "volume": Volumes,
 }

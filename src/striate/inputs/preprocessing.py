@@ -46,6 +46,10 @@ class Settings(Protocol):
     @property
     def color(self) -> str | None: ...
     @property
+    def history(self) -> int | None: ...
+    @property
+    def horizon(self) -> int | None: ...
+    @property
     def weights(self) -> str | None: ...
     @property
     def budget(self) -> float | None: ...
@@ -288,6 +292,14 @@ class Preprocessing(ABC):
     def opening(self) -> dict[str, Any]:
         """Arguments of `striate.data.open` with which other data are opened as the training's were."""
         return {}
+
+    def matched(self, data: Data) -> Data:
+        """Other data as this reads them, such as series in the order of the training's.
+
+        Raises:
+            DataError: they do not fit; with the reason alone.
+        """
+        return data
 
     @property
     def window(self) -> Size | None:

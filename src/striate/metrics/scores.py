@@ -84,6 +84,7 @@ class Scores(Result):
         confusion: [t, a] counts the items of truth t that were answered a; None where the task has no such table.
         columns: what of `per_class` is shown beside the label, with its heading; the classes are sorted by the first.
         notes: what a reader of the scores must know, a line each.
+        verdict: what they say in one line, where the task has one to give.
     """
 
     run: str
@@ -97,6 +98,7 @@ class Scores(Result):
         default_factory=lambda: {"recall": "recall", "precision": "precision", "support": "items"}
     )
     notes: Sequence[str] = ()
+    verdict: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON shape `evaluate`, with the split and, where there are any, the confusion matrix and notes added."""
@@ -113,6 +115,8 @@ class Scores(Result):
             found["confusion"] = self.confusion.tolist()
         if self.notes:
             found["notes"] = list(self.notes)
+        if self.verdict:
+            found["verdict"] = self.verdict
         return found
 
     def as_text(self) -> str:
@@ -120,6 +124,8 @@ class Scores(Result):
         head = f"{self.items:,} items of {self.data} ({self.split}), 95 % intervals"
         rows = [[name, *cells(name, interval)] for name, interval in self.scores.items()]
         parts = [head, text_table(["score", "value", "low", "high"], rows)]
+        if self.verdict:
+            parts[0] = f"{self.verdict}\n{head}"
         if self.per_class:
             parts.append(self._worst())
         return "\n\n".join([*parts, *(["\n".join(self.notes)] if self.notes else [])])
@@ -149,7 +155,12 @@ def shown(name: str, value: float) -> str:
     """One score as text, the same everywhere: shares as percentages, others to four digits, a dash where it is not known."""
     if math.isnan(value):
         return "-"
-    return percent(value) if name in SHARES else f"{value:.4f}"
+    return percent(value) if is_share(name) else f"{value:.4f}"
+
+
+def is_share(name: str) -> bool:
+    """Whether a score is printed as a percentage; "mape@3" is one of "mape" at step 3."""
+    return name.partition("@")[0] in SHARES
 
 
 def number(value: float) -> float | None:

@@ -95,6 +95,11 @@ ROWS = rows(
         bounded=True, options={"evidence": Choice(("squares", "sum")), **drop_rate()},
         note="16 coefficients x 15 frames; evidence summed over time"),
     # LeNet as it was, and in today's form.
+    Entry("fcn1d", family="fcn1d", year=2017, paper="Wang, Yan and Oates 2017, arXiv 1611.06455", input=(1, 128), classes=2,
+        params=264_450, macs=33_685_760,
+        published=Published("derived: kernels of 8, 5 and 3 over 128, 256 and 128 channels, batch normalisation, a linear layer"),
+        options=drop_rate(), note="three convolutions over time and their mean; series of any length",
+        small=Small(size=32, width=0.125)),
     _lenet("lenet1", year=1990,
         paper="LeCun et al. 1990, Handwritten digit recognition with a back-propagation network, NIPS 2",
         input=DIGITS, params=2_578, macs=139_392,

@@ -287,20 +287,26 @@ class Run(Result):
                 f"{data.path} holds {data.noun}, {self.path} was trained on {self.config.preprocessing.noun()}"
             )
         data = data.with_classes(self.config.classes)
+        try:
+            data = self.config.preprocessing.matched(data)
+        except DataError as error:
+            raise DataError(f"{data.path}: {error}") from None
         arrays = data.arrays(split, form=self.config.preprocessing.form)
         part = data.splits[split]
         found = answered(self.used, arrays, part.targets, natural_sizes(part))
         groups = None if part.part.groups is None else part.part.groups[arrays.numbers]
+        each = found.meter.scores(groups)
         scores = Scores(
             str(self.path),
             data.path,
             split,
             len(arrays),
-            found.meter.scores(groups),
+            each,
             found.meter.per_class(groups),
             found.meter.confusion(),
             self.task.columns,
             found.meter.notes(groups),
+            self.task.verdict(each),
         )
         return Held(self.used, data, part, arrays, found, scores)
 
@@ -453,7 +459,11 @@ class Run(Result):
             f"{done['net']}, {done['epochs']} epoch{'s' * (done['epochs'] != 1)} in {duration(done['seconds'])}, "
             f"{kept} kept: {self.path}"
         )
-        return "\n".join([head, *(_table(split, part) for split, part in parts)])
+        tables = [_table(split, part) for split, part in parts]
+        leading = parts[-1][1]["scores"]
+        said = self.task.verdict({name: Interval.of(one) for name, one in leading.items()})
+        first = [f"{done['net']} {said}"] if said else []
+        return "\n".join([*first, head, *tables])
 
 
 def _table(split: str, part: dict[str, Any]) -> str:

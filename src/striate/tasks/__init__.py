@@ -16,6 +16,7 @@ TASKS: dict[str, str | type[Task]] = {
     "segment": "striate.tasks.segment:Segment",
     "detect": "striate.tasks.detect:Detect",
     "regress": "striate.tasks.regress:Regress",
+    "forecast": "striate.tasks.forecast:Forecast",
 }
 
 

@@ -55,6 +55,10 @@ class Settings(inputs.Settings, Protocol):
     def sampling(self) -> str: ...
     @property
     def options(self) -> Mapping[str, Any]: ...
+    @property
+    def history(self) -> int | None: ...
+    @property
+    def horizon(self) -> int | None: ...
 
 
 class Meter(ABC):
@@ -224,6 +228,10 @@ class Task(ABC):
     @abstractmethod
     def head(self) -> dict[str, Any]:
         """What building a net of the catalogue needs to answer this task, such as num_classes."""
+
+    def set_up(self, net: nn.Module) -> None:
+        """Put into a net what it takes from the data before it is trained, such as a graph; nothing for most."""
+        del net
 
     @classmethod
     def refuse(cls, recipe: Settings, *, own_net: bool = False) -> None:
@@ -431,6 +439,11 @@ class Task(ABC):
         """
         score = self.main or next(iter(held.scores.scores), "")
         return Headline(score, f"{self.measure(score).title} of {of}")
+
+    def verdict(self, scores: Mapping[str, Interval]) -> str:
+        """What scores say in one line that stands before them all; "" for most tasks."""
+        del scores
+        return ""
 
     def curve_words(self, recipe: Settings) -> dict[str, str]:
         """What is to be said of the curves of a training, by score, and by "loss"."""

@@ -47,7 +47,8 @@ def with_defaults(
     views = usual.get("augment", "none")
     words = [views if word == AUTO else word for word in recipe.augment.split("+")]
     light = bool(net) and catalog.entry(net).params < LIGHT
-    recipe = recipe.model_copy(update={"optimizer": recipe.optimizer or _optimizer(light=light)})
+    kind = recipe.optimizer or usual.get("optimizer") or _optimizer(light=light)
+    recipe = recipe.model_copy(update={"optimizer": kind})
     return recipe.model_copy(
         update={
             **_open(recipe, usual),

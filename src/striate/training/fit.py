@@ -94,7 +94,7 @@ def fit(
         around.enter_context(deterministic(recipe.deterministic))
         with _removed_on_failure(path):
             mark_run(path)
-            first_weights(trained, recipe, progress, data)
+            _begin(trained, recipe, progress, data)
             start = copy.deepcopy(trained)
             job = prepare(path, data, recipe, spec, trained, progress, estimated, ranks)
             check_budget(job)
@@ -270,6 +270,12 @@ def check(recipe: Recipe, out: Path) -> None:
     folder.check_parent(out)
 
 
+def _begin(net: nn.Module, recipe: Recipe, progress: Progress, data: Data) -> None:
+    """Give a net its first weights, and what it takes from the data."""
+    first_weights(net, recipe, progress, data)
+    named(data.task).of(data, recipe).set_up(net)
+
+
 def _start(
     net: nn.Module,
     recipe: Recipe,
@@ -280,7 +286,7 @@ def _start(
 ) -> nn.Module | None:
     """The net as the training began; None where its first weights are gone and a checkpoint has newer ones."""
     try:
-        first_weights(net, recipe, progress, data)
+        _begin(net, recipe, progress, data)
     except StriateError:
         if needed:
             raise

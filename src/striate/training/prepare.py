@@ -293,7 +293,7 @@ def training_batches(
     arrays = data.arrays("train", form=preprocessing.form)
     masks = arrays.targets if isinstance(arrays.targets, Streamed) else None
     whole = torch.empty(0) if masks is not None else torch.from_numpy(np.asarray(arrays.targets))
-    targets = whole.to(device)
+    targets = on_device(whole, device)
     settings = (targets, preprocessing, recipe.batch or 1, recipe.augment, recipe.seed)
     balanced, shards = recipe.sampling == "balanced", read_shards(arrays.places, recipe.window)
     if isinstance(arrays.inputs, Streamed):
@@ -312,7 +312,15 @@ def training_batches(
         )
     stored = torch.from_numpy(arrays.inputs)
     stored = preprocessing.with_room(stored, read(recipe.augment))
-    return Batches(stored.to(device), *settings, balanced, shards, data.kind)
+    return Batches(on_device(stored, device), *settings, balanced, shards, data.kind)
+
+
+def on_device(view: torch.Tensor, device: str) -> torch.Tensor:
+    """A tensor on a device; of windows that share their memory that memory alone is copied."""
+    extent = 1 + sum((n - 1) * step for n, step in zip(view.shape, view.stride(), strict=True))
+    if extent >= view.numel() or not view.numel():
+        return view.to(device)
+    return view.as_strided((extent,), (1,)).to(device).as_strided(view.shape, view.stride())
 
 
 def _plan(

@@ -239,6 +239,15 @@ class Recipe(BaseModel):
     levels: Numbers | None = Field(
         default=None, description="values of deep pictures that become 0 and 255: 0,4095; measured"
     )
+    history: int | None = Field(
+        default=None, ge=1, description="steps of series that are read; 12 if not given"
+    )
+    horizon: int | None = Field(
+        default=None, ge=1, description="steps that are forecast; 12 if not given"
+    )
+    period: Words | None = Field(
+        default=None, description="of series: day, week, year or steps, such as 24,168; measured"
+    )
     broken: Literal["stop", "skip"] | float = Field(
         default="stop", description="what broken files do: stop past 1 % and five, skip, or a share"
     )

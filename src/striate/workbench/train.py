@@ -86,6 +86,9 @@ class Settings(TypedDict, total=False):
     broken: str | float
     max_pixels: int
     levels: Sequence[float]
+    history: int
+    horizon: int
+    period: str | Sequence[str]
     on_nan: str
     oom: str
     deterministic: bool
@@ -245,6 +248,9 @@ def open_data(data: str | Path | Data, recipe: Recipe) -> Data:
             "task",
             "max_pixels",
             "levels",
+            "history",
+            "horizon",
+            "period",
         ):
             if key in recipe.model_fields_set:
                 raise ArgumentError(
@@ -263,6 +269,9 @@ def open_data(data: str | Path | Data, recipe: Recipe) -> Data:
         task=recipe.task,
         max_pixels=data_room.MAX_PIXELS if recipe.max_pixels is None else recipe.max_pixels,
         levels=recipe.levels,
+        history=recipe.history,
+        horizon=recipe.horizon,
+        period=recipe.period or (),
     )
 
 

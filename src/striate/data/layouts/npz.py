@@ -54,7 +54,7 @@ def find(tree: Tree) -> Candidate | None:
     families: dict[str, dict[str, str]] = {}
     for name in names:
         try:
-            shapes = _shapes(tree.root / name)
+            shapes = headers(tree.root / name)
         except DataError as error:
             unsound.append(error)
             continue
@@ -71,7 +71,7 @@ def find(tree: Tree) -> Candidate | None:
 
 def _given(tree: Tree) -> Candidate:
     path = tree.root / tree.given
-    shapes = _shapes(path)
+    shapes = headers(path)
     if shapes.keys() >= _ENCODED:
         return _encoded(tree, {WHOLE: tree.given})
     roles = _roles(shapes)
@@ -92,7 +92,7 @@ def _unsound(error: DataError) -> Candidate:
     return Candidate("npz", 0, frozenset(), read, doubt=str(error))
 
 
-def _shapes(path: Path) -> Shapes:
+def headers(path: Path) -> Shapes:
     """Shape and type of each array, from the headers alone."""
     found: Shapes = {}
     try:
@@ -210,7 +210,7 @@ def _encoded(tree: Tree, members: dict[str, str]) -> Candidate:
     if splits == ["train"]:
         members = {WHOLE: members["train"]}
         splits = [WHOLE]
-    shapes = {split: _shapes(root / members[split]) for split in splits}
+    shapes = {split: headers(root / members[split]) for split in splits}
     count = sum(shapes[split]["labels"][0][0] for split in splits if shapes[split]["labels"][0])
 
     def read() -> Listing:

@@ -24,6 +24,8 @@ from striate.data.layouts import (
     masks,
     npz,
     pairs,
+    series,
+    series_items,
     shards,
     sounds,
     voc,
@@ -33,6 +35,7 @@ from striate.data.layouts import (
     yolo,
 )
 from striate.data.layouts.tree import Tree
+from striate.data.series import reading
 from striate.errors import ArgumentError, DataError, nearest
 
 EXPECTED = (
@@ -57,6 +60,12 @@ LAYOUTS: dict[str, Layout] = {
     "shards": Layout(shards.find, "index.json, index.bin and tars, as --shards writes them"),
     "idx": Layout(idx.find, "the four idx files of MNIST"),
     "cifar": Layout(cifar.find, "the binary batches of CIFAR"),
+    "series_items": Layout(
+        series_items.find,
+        "series with a label or numbers each",
+        (),
+        (*reading.TABLES, ".npz"),
+    ),
     "npz": Layout(
         npz.find, "an .npz file with x_train and y_train, or bytes and offsets", (), (".npz",)
     ),
@@ -76,6 +85,12 @@ LAYOUTS: dict[str, Layout] = {
         "a table of pictures and what belongs to them",
         csv_table.SETTINGS,
         documents.TABLE_SUFFIXES,
+    ),
+    "series": Layout(
+        series.find,
+        "a table of numbers step by step, and a graph beside it",
+        series.SETTINGS,
+        reading.SUFFIXES,
     ),
     "class_folders": Layout(class_folders.find, "a folder of pictures for each class"),
     "deep_folders": Layout(class_folders.find_deep, "class folders in folders, named by both"),
@@ -160,7 +175,18 @@ def _file(path: Path, options: Options) -> Listing | None:
         for name, layout in LAYOUTS.items()
         if path.suffix.lower() in layout.files and (not options.layout or options.asks_for(name))
     }
-    found = {name: candidate for name, row in rows.items() if (candidate := row.find(tree))}
+    found: Found = {}
+    refused: list[DataError] = []  # what the first layout says counts where no other takes the file
+    for name, row in rows.items():
+        try:
+            candidate = row.find(tree)
+        except DataError as error:
+            refused.append(error)
+            continue
+        if candidate is not None:
+            found[name] = candidate
+    if refused and not found:
+        raise refused[0]
     return _read(_chosen(found, tree), found) if found else None
 
 

@@ -60,7 +60,7 @@ def content(fitted: Fitted) -> Content:
         items=held.scores.items,
         scores=scored["scores"],
         headline=task.headline(leading, of),
-        measures=task.measures,
+        measures={key: task.measure(key) for key in (*task.measures, *scored["scores"])},
         counted=task.counted,
         curve_words=task.curve_words(recipe),
         classes=config.classes,

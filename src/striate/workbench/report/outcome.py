@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from striate.metrics import Interval
-from striate.metrics.scores import SHARES, shown
+from striate.metrics.scores import is_share, shown
 from striate.tasks import Section
 from striate.tasks.section import Beside, Column, Table, Text
 from striate.text import DASH, SPACE
@@ -75,7 +75,7 @@ def section(content: Content) -> Section | None:
 
 def _ordered(content: Content, scores: Mapping[str, Score]) -> list[str]:
     """The one of the headline first, then shares."""
-    return sorted(scores, key=lambda key: (key != content.headline.score, key not in SHARES))
+    return sorted(scores, key=lambda key: (key != content.headline.score, not is_share(key)))
 
 
 def _table(content: Content, title: str, items: int, scores: Mapping[str, Score]) -> Table:
@@ -83,7 +83,7 @@ def _table(content: Content, title: str, items: int, scores: Mapping[str, Score]
     for key in _ordered(content, scores):
         found, measure = Interval.of(scores[key]), content.measure(key)
         low, high = (written(key, end) for end in (found.low, found.high))
-        drawn = found if key in SHARES else "lower is better" if measure.lower else ""
+        drawn = found if is_share(key) else "lower is better" if measure.lower else ""
         span = f"{low.removesuffix(f'{SPACE}%')} {DASH} {high}" if found.known else DASH
         rows.append([measure.title, written(key, found.value), drawn, span])
     columns = [

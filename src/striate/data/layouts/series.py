@@ -1,0 +1,246 @@
+"""Series of the nodes of a graph, to forecast: a table [steps, nodes] in CSV, .npz, HDF5 or JSON, and a graph beside it.
+
+The graph is a square table or a list of links, in the same file or in one whose name says so (adjacency.csv, edges.csv,
+distances.csv, ...). Settings: values=KEY, graph=FILE or KEY, missing=NUMBER that stands for a missing value,
+distances=true or false of the numbers of the graph, feature=NUMBER of [steps, nodes, features].
+"""
+
+import itertools
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from striate.data import documents
+from striate.data.files import shown
+from striate.data.index import WHOLE, Candidate, Listing, layout_settings
+from striate.data.layouts import npz
+from striate.data.layouts.tree import Tree
+from striate.data.series import reading
+from striate.data.series.clock import guessed
+from striate.data.series.reading import HDF5, SUFFIXES, TABLES, Settings
+from striate.data.series.table import Series
+from striate.data.series.windows import HISTORY, HORIZON, TEST, VAL, windows
+from striate.errors import ArgumentError, DataError
+
+SETTINGS = ("values", "graph", "missing", "distances", "feature")
+FORECAST = "forecast"
+GRAPHS = re.compile(r"adj|edge|graph|dist|link|network|(^|[-_])w([-_.]|$)|cost", re.IGNORECASE)
+GRAPH_SUFFIXES = (*TABLES, ".npz", ".npy")
+_FEWEST = 3  # rows of a table of series
+_ZEROS, _FAR = (
+    (0.001, 0.5),
+    0.1,
+)  # a share of zeros, and the share of the median above which others lie, that are suspect
+_NAMED = 5
+
+
+def find(tree: Tree) -> Candidate | None:
+    """The largest file that holds series, or the one that was named.
+
+    Raises:
+        DataError: the one that was named, as this layout, holds none; or a setting that cannot be read.
+    """
+    asked = tree.options.asks_for("series")
+    settings = read_settings(tree.options.layout if asked else None, skip=tree.options.skip)
+    named = [tree.given] if tree.given else [n for n in tree.files() if not GRAPHS.search(n)]
+    able = [n for n in named if n.lower().endswith(SUFFIXES)]
+    counts = {
+        n: count
+        for n in able
+        if (count := _steps(tree.root / n, settings)) or (asked and n == tree.given)
+    }
+    if not counts:
+        return None
+    name = max(counts, key=lambda n: counts[n])
+    graph = _graph_file(tree, name, settings)
+    read = partial(_listing, tree, name, graph, settings)
+    uses = frozenset(each for each in (name, graph) if each)
+    why = f"{shown(name)} holds numbers step by step"
+    doubt = _rivals(tree, name, counts) if not asked and not tree.given else ""
+    return Candidate("series", max(1, counts[name]), uses, read, why, doubt, tasks=(FORECAST,))
+
+
+def _rivals(tree: Tree, name: str, counts: Mapping[str, int]) -> str:
+    """What speaks against the file: others that hold as much."""
+    others = [n for n, count in counts.items() if n != name and count == counts[name]]
+    if not others:
+        return ""
+    return (
+        f"{shown(tree.name)} holds several files of series ({', '.join(map(shown, [name, *others][:_NAMED]))}): name the one "
+        "to forecast"
+    )
+
+
+def read_settings(layout: str | None, *, skip: bool) -> Settings:
+    """The settings of the layout.
+
+    Args:
+        layout: as `layout=` has it.
+        skip: text in the place of a number is a missing value.
+
+    Raises:
+        ArgumentError: a value that cannot be read.
+    """
+    given = layout_settings(layout)
+    try:
+        missing = float(given["missing"]) if "missing" in given else None
+        feature = int(given.get("feature", 0))
+        distances = {"true": True, "false": False, "": None}[given.get("distances", "").lower()]
+    except (ValueError, KeyError) as error:
+        raise ArgumentError(
+            f"layout={layout}: {error}: missing= and feature= take numbers, distances= true or false"
+        ) from None
+    return Settings(
+        given.get("values", ""), given.get("graph", ""), missing, distances, feature, skip
+    )
+
+
+def _steps(path: Path, settings: Settings) -> int:
+    """About how many steps a file holds; 0 where it holds no series."""
+    suffix = path.suffix.lower()
+    try:
+        if suffix in TABLES:
+            return _rows_of(path)
+        if suffix == ".npz":
+            shapes = _npz_shapes(path)
+            key = reading.values_key(shapes, settings.values)
+            return shapes[key][0] if key else 0
+        if suffix == ".json":
+            content = documents.read_json(path)
+            return len(content["FX"]) if reading.is_temporal(content) else 0
+    except DataError:
+        return 0
+    return 1 if suffix in HDF5 else 0
+
+
+def _rows_of(path: Path) -> int:
+    """Rows of a table of numbers, whose first column may be the time; 0 of any other."""
+    table = documents.stream_table(path)
+    sample = list(itertools.islice(table.rows, 20))
+    if len(sample) < _FEWEST or not reading.is_series(sample):
+        return 0
+    return len(sample) + sum(1 for _ in table.rows)
+
+
+def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of the arrays of numbers of an .npz file that has no x and y of items."""
+    found = npz.headers(path)
+    if any(key.lower() in npz.ROLES and key.lower() != "x" for key in found):
+        return {}
+    return {key: shape for key, (shape, dtype) in found.items() if dtype.kind in "fiub"}
+
+
+def _graph_file(tree: Tree, name: str, settings: Settings) -> str:
+    """The file of the graph beside the series; "" where there is none."""
+    if settings.graph:
+        there = (tree.root / settings.graph).is_file()
+        return settings.graph if there else ""
+    found = [
+        n
+        for n in tree.files()
+        if n != name and GRAPHS.search(n) and n.lower().endswith(GRAPH_SUFFIXES)
+    ]
+    return found[0] if found else ""
+
+
+def _listing(tree: Tree, name: str, graph: str, settings: Settings) -> Listing:
+    """Windows of the series of a file.
+
+    Raises:
+        DataError: what it holds cannot be used.
+    """
+    options = tree.options
+    series = reading.read_series(tree.root / name, settings, tree.root / graph if graph else None)
+    if settings.graph and series.adjacency is None:
+        raise DataError(
+            f"{shown(tree.root / name)}: there is no graph {shown(settings.graph)}, as a file or a key"
+        )
+    if graph:
+        series = series.noted(f"graph: {shown(graph)}")
+    series = checked(with_periods(series, options.period))
+    history, horizon = options.history or HISTORY, options.horizon or HORIZON
+    whole = windows(series, history, horizon)
+    return Listing(
+        f"series of {len(series.nodes):,} node{'s' * (len(series.nodes) != 1)}, {len(series):,} steps {series.clock.words()}",
+        (),
+        {WHOLE: whole},
+        note="; ".join(series.notes),
+        task=FORECAST,
+        faults=series.faults,
+        warnings=series.warnings,
+    )
+
+
+def with_periods(series: Series, asked: tuple[str, ...]) -> Series:
+    """With the periods that were asked for, or those of its clock, or one that the values show; what is guessed is said."""
+    if asked:
+        words = () if asked == ("none",) else asked
+        for word in words:
+            series.clock.period(word)
+        return replace(series, periods=words)
+    trained = series.values[
+        : round(len(series) * (1 - VAL - TEST))
+    ]  # what comes later decides nothing
+    usual = series.clock.usual(len(trained))
+    if usual:
+        return replace(series, periods=usual).noted(
+            f"period: {', '.join(usual)}, by the time stamps"
+        )
+    found = guessed(trained)
+    if not found:
+        return series.noted("no period is known: period= says one, in steps")
+    listed = ", ".join(f"{word} steps (autocorrelation {like:.2f})" for word, like in found.items())
+    said = f"period: {listed}, guessed from the values; period= says another, or none"
+    return replace(series, periods=tuple(found)).noted(said)
+
+
+def checked(series: Series) -> Series:
+    """With warnings of values that may not be what they seem.
+
+    Raises:
+        DataError: no value is known.
+    """
+    known = ~np.isnan(series.values)
+    if not known.any():
+        raise DataError(f"{series.name}: all of its values are missing")
+    warnings: list[str] = []
+    lost = int(known.size - known.sum())
+    if lost:
+        warnings.append(
+            f"{lost:,} of {known.size:,} values ({lost / known.size:.1%}) are missing: they count neither in the loss nor in the scores"
+        )
+    with np.errstate(all="ignore"):
+        low = np.where(known, series.values, np.inf).min(0)
+        high = np.where(known, series.values, -np.inf).max(0)
+    still = [node for node, a, b in zip(series.nodes, low, high, strict=True) if not a < b]
+    if still:
+        warnings.append(
+            f"{len(still):,} of {len(series.nodes):,} series never change: {_few(still)}"
+        )
+    if zero := _zeros(series):
+        warnings.append(zero)
+    return series.noted(warnings=warnings)
+
+
+def _zeros(series: Series) -> str:
+    """A warning where zeros lie far from all other values, so that they may stand for missing ones."""
+    values = series.values[~np.isnan(series.values)]
+    zeros = float((values == 0).mean())
+    others = values[values != 0]
+    if not _ZEROS[0] < zeros < _ZEROS[1] or np.quantile(others, 0.01) <= _FAR * np.median(others):
+        return ""
+    if others.min() <= 1 and (others % 1 == 0).all():
+        return ""  # counts
+    return (
+        f"{zeros:.1%} of the values are 0 and all others are at least {others.min():g}: if 0 stands for a missing value, say "
+        "layout=series:missing=0"
+    )
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

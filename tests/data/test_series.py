@@ -1,0 +1,449 @@
+"""Series: files read, put on a clock, cut into windows that share one memory, split by time; and what is refused."""
+
+import json
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from striate import data
+from striate.data.series import Clock, Windows
+from striate.data.series.clock import channels, guessed, read_stamps, spaced
+from striate.data.series.graph import Links, graph_of
+from striate.errors import ArgumentError, DataError
+
+H5PY = pytest.mark.skipif(not find_spec("h5py"), reason="the extra series is not installed")
+
+
+def table(path, values, *, header="a,b,c", stamps=None, minutes=60):
+    """A CSV file of values [T, N], with time stamps from a Monday on."""
+    start = np.datetime64("2024-03-04T00:00")
+    lines = [f"time,{header}"] if stamps is not False else [header]
+    for i, row in enumerate(values):
+        cells = [str(cell) for cell in row]
+        if stamps is not False:
+            stamp = stamps[i] if stamps else str(start + np.timedelta64(i * minutes, "m"))
+            cells.insert(0, stamp.replace("T", " "))
+        lines.append(",".join(cells))
+    path.write_text("\n".join(line for line in lines if line) + "\n")
+    return path
+
+
+def waves(steps=200, nodes=3):
+    hours = np.arange(steps)[:, None]
+    return np.round(10 + 3 * np.sin(2 * np.pi * (hours / 24 + np.arange(nodes) / nodes)), 3)
+
+
+def cut(opened, split="train"):
+    source = opened.splits[split].source
+    assert isinstance(source, Windows)
+    return source.cut
+
+
+# ------------------------------------------------------------------------------------------- windows
+
+
+def test_windows_are_views_of_one_table_and_none_crosses_a_border(tmp_path):
+    opened = data.open(table(tmp_path / "s.csv", waves()), history=6, horizon=3)
+    assert (opened.task, opened.kind, opened.modality) == ("forecast", "ahead", "window")
+    spans = {}
+    for split, held in opened.splits.items():
+        arrays = opened.arrays(split)
+        memory = cut(opened, split).table
+        assert np.shares_memory(arrays.inputs, memory)
+        assert np.shares_memory(arrays.targets, memory)
+        for i in (0, len(held) - 1):
+            first = cut(opened, split).first + i
+            values = cut(opened, split).series.values
+            assert np.array_equal(arrays.inputs[i, :, :3], values[first : first + 6])
+            assert np.array_equal(arrays.targets[i], values[first + 6 : first + 9])
+        spans[split] = (cut(opened, split).first, cut(opened, split).first + len(held) + 8)
+    assert spans["train"][1] <= spans["val"][0]
+    assert spans["val"][1] <= spans["test"][0]
+    assert [spans[name] for name in ("train", "val", "test")] == [(0, 140), (140, 160), (160, 200)]
+
+
+def test_a_share_of_what_is_before_the_test_is_held_out_and_folds_roll_on(tmp_path):
+    path = table(tmp_path / "s.csv", waves())
+    opened = data.open(path, history=6, horizon=3, val=0.25)
+    assert cut(opened, "val").first == 120  # a quarter of 160
+    ends = []
+    for k in (1, 2, 3):
+        fold = data.open(path, history=6, horizon=3, val=f"{k}of3")
+        train, val = cut(fold), cut(fold, "val")
+        assert train.first == 0
+        assert train.count + 8 == val.first == 50 * k
+        ends.append(val.first + val.count + 8)
+    assert ends == [100, 150, 200]
+    assert set(data.open(path, history=6, horizon=3, val=0).splits) == {"all"}
+    with pytest.raises(ArgumentError, match="split=folder: series are split in the order of time"):
+        data.open(path, split="folder")
+
+
+def test_equal_windows_at_other_times_are_no_copies(tmp_path):
+    opened = data.open(table(tmp_path / "s.csv", np.ones((100, 3))), history=2, horizon=2)
+    assert opened.duplicates == opened.leaks == ()
+    assert any("never change: a, b, c" in line for line in opened.warnings)
+
+
+def test_what_settles_windows_is_kept_for_opening_again(tmp_path):
+    opened = data.open(table(tmp_path / "s.csv", waves()), history=6, horizon=3, period="12")
+    again = data.again(opened.origin)
+    assert cut(again).series.periods == ("12",)
+    assert again.fingerprint == opened.fingerprint
+    other = data.open(opened.origin["path"], history=7, horizon=3)
+    assert other.fingerprint != opened.fingerprint
+
+
+@pytest.mark.parametrize("key", ["history", "horizon"])
+def test_fewer_steps_than_one_is_refused(tmp_path, key):
+    with pytest.raises(ArgumentError, match=f"{key}: got 0"):
+        data.open(table(tmp_path / "s.csv", waves()), **{key: 0})
+
+
+def test_a_horizon_longer_than_the_data_is_refused(tmp_path):
+    path = table(tmp_path / "s.csv", waves(100))
+    with pytest.raises(
+        DataError, match=r"100 steps, and one window takes 212 \(history=12 \+ horizon=200\)"
+    ):
+        data.open(path, horizon=200)
+    with pytest.raises(DataError, match="val has 18 of 60 steps, and one window takes 24"):
+        data.open(table(tmp_path / "t.csv", waves(60)))
+    short = data.open(path)  # of short series more is held out, so that a window fits
+    assert {name: len(split) for name, split in short.splits.items()} == {
+        "train": 17,
+        "val": 7,
+        "test": 7,
+    }
+
+
+# --------------------------------------------------------------------------------------------- clock
+
+
+def test_stamps_of_several_forms_are_read_and_written_back():
+    for words in (
+        ["2024-03-04 00:00", "2024-03-04 01:00"],
+        ["2024-03-04T00:00:00", "2024-03-04T01:00:00"],
+        ["04.03.2024 00:00", "04.03.2024 01:00"],
+        ["03/14/2024 00:00", "03/14/2024 01:00"],  # no month has the number 14
+    ):
+        seconds, form = read_stamps(words, "f")
+        assert np.diff(seconds).tolist() == [3600]
+        clock = Clock(int(seconds[0]), 3600, "s", form)
+        assert [clock.stamp(i) for i in range(2)] == words
+    seconds, form = read_stamps(["2024-03-31T01:30:00+01:00", "2024-03-31T03:00:00+02:00"], "f")
+    assert np.diff(seconds).tolist() == [1800]
+    assert Clock(int(seconds[0]), 1800, "s", form).stamp(1) == "2024-03-31 01:00:00+00:00"
+
+
+def test_months_are_steps_of_one_length():
+    times = np.array(["2023-11-01", "2023-12-01", "2024-01-01", "2024-03-01"], "M8[s]").astype(int)
+    found = spaced(times, Clock(0, 1, "s", "%Y-%m"), "f")
+    assert (found.clock.unit, found.place.tolist()) == ("M", [0, 1, 2, 4])
+    assert found.clock.stamp(3) == "2024-02"
+    assert found.clock.period("year").steps == 12
+
+
+def test_periods_by_the_clock_begin_at_midnight_and_monday():
+    clock = Clock(4 * 86_400 + 3600, 3600, "s", "%Y-%m-%d %H:%M")  # Monday 1970-01-05, one o'clock
+    day, week = clock.period("day"), clock.period("week")
+    assert (day.steps, week.steps) == (24, 168)
+    assert day.place(np.array([0, 23])).tolist() == pytest.approx([1 / 24, 0])
+    assert week.place(np.array([0])).tolist() == pytest.approx([1 / 168])
+    assert channels([day], np.array([5])) == pytest.approx(
+        np.array([[1, 0]]), abs=1e-6
+    )  # six o'clock
+    assert clock.usual(100) == ("day",)
+    assert clock.usual(400) == ("day", "week")
+    with pytest.raises(ArgumentError, match="period=decade: expected day, week, year, or a number"):
+        clock.period("decade")
+    with pytest.raises(ArgumentError, match="period=day: expected a number of steps"):
+        Clock().period("day")
+
+
+def test_a_period_is_guessed_from_values_with_a_shorter_one_in_it(tmp_path):
+    hours = np.arange(800)
+    weekly = np.where(hours // 24 % 7 < 5, 3.0, 1.0)
+    values = (weekly * (2 + np.sin(2 * np.pi * hours / 24)))[:, None].astype(np.float32)
+    assert set(guessed(values)) == {"24", "168"}
+    assert guessed(np.random.default_rng(0).normal(size=(800, 1)).astype(np.float32)) == {}
+    assert guessed(np.ones((800, 1), np.float32)) == {}
+    np.savez(tmp_path / "s.npz", values=np.repeat(values, 2, 1))
+    opened = data.open(tmp_path / "s.npz")
+    assert "guessed from the values" in opened.note
+    assert cut(opened).table.shape == (800, 2 + 4)
+    assert cut(data.open(tmp_path / "s.npz", period="none")).table.shape == (800, 2)
+
+
+# ----------------------------------------------------------------------------------------- bad input
+
+
+def test_a_time_that_goes_back_is_refused(tmp_path):
+    stamps = [f"2024-03-04 {hour:02d}:00" for hour in (0, 1, 2, 1, 4)]
+    path = table(tmp_path / "s.csv", waves(5), stamps=stamps)
+    with pytest.raises(
+        DataError,
+        match=r"goes back from 2024-03-04 02:00 to 2024-03-04 01:00 in row 4: sort the rows",
+    ):
+        data.open(path, history=1, horizon=1)
+
+
+def test_rows_that_all_run_backwards_are_turned_round_and_said(tmp_path):
+    values = waves(60)
+    start = np.datetime64("2024-03-04T00:00")
+    stamps = [str(start + np.timedelta64(60 - i, "h")) for i in range(60)]
+    opened = data.open(table(tmp_path / "s.csv", values, stamps=stamps), history=2, horizon=1)
+    assert "run backwards" in opened.note
+    assert np.array_equal(cut(opened).series.values, values[::-1].astype(np.float32))
+
+
+def test_times_that_repeat_and_times_that_no_row_has_are_counted(tmp_path):
+    hours = [*range(20), 19, *range(20, 60), 63, 64]
+    start = np.datetime64("2024-03-04T00:00")
+    stamps = [str(start + np.timedelta64(hour, "h")) for hour in hours]
+    opened = data.open(table(tmp_path / "s.csv", waves(63), stamps=stamps), history=2, horizon=1)
+    found = {fault.kind: fault for fault in opened.faults}
+    assert (found["times that repeat"].count, found["times that no row has"].count) == (1, 3)
+    assert found["times that repeat"].places == ("2024-03-04 19:00 in row 21",)
+    series = cut(opened).series
+    assert len(series) == 65
+    assert np.isnan(series.values[60:63]).all()
+    assert not np.isnan(series.values[63]).any()
+    assert "times that repeat" in opened.as_text()
+
+
+def test_a_row_a_sensor_is_refused(tmp_path):
+    start = np.datetime64("2024-03-04T00:00")
+    stamps = [str(start + np.timedelta64(i // 3, "h")) for i in range(60)]
+    with pytest.raises(DataError, match="expected one row a time and one column a series"):
+        data.open(table(tmp_path / "s.csv", waves(60), stamps=stamps))
+
+
+def test_uneven_times_are_refused(tmp_path):
+    start = np.datetime64("2024-03-04T00:00")
+    minutes = np.arange(60) * 60
+    minutes[30] += 25
+    stamps = [str(start + np.timedelta64(int(m), "m")) for m in minutes]
+    with pytest.raises(DataError, match="not evenly spaced: most are hour apart"):
+        data.open(table(tmp_path / "s.csv", waves(60), stamps=stamps))
+
+
+def test_text_is_named_or_taken_as_missing_where_that_was_asked_for(tmp_path):
+    values = waves(60).astype(object)
+    values[7, 1] = "sensor down"
+    values[8, 1], values[9, 1] = "", "NaN"
+    path = table(tmp_path / "s.csv", values)
+    with pytest.raises(DataError, match=r"s.csv line 9, column b: 'sensor down' is no number"):
+        data.open(path, history=2, horizon=1)
+    opened = data.open(path, history=2, horizon=1, broken="skip")
+    assert [(fault.kind, fault.count) for fault in opened.faults] == [
+        ("text in the place of numbers", 1)
+    ]
+    assert np.isnan(cut(opened).series.values).sum() == 3
+    assert any("3 of 180 values (1.7%) are missing" in line for line in opened.warnings)
+
+
+def test_a_column_of_words_is_left_out_and_said(tmp_path):
+    values = np.concatenate([waves(60).astype(object), np.full((60, 1), "dry", object)], 1)
+    opened = data.open(
+        table(tmp_path / "s.csv", values, header="a,b,c,weather"), history=2, horizon=1
+    )
+    assert cut(opened).series.nodes == ("a", "b", "c")
+    assert "the column weather holds words and is left out" in opened.note
+
+
+def test_infinite_values_are_missing_and_said(tmp_path):
+    values = waves(60)
+    values[3, 2] = np.inf
+    opened = data.open(table(tmp_path / "s.csv", values), history=2, horizon=1)
+    assert [(f.kind, f.places) for f in opened.faults] == [("infinite values", ("c, row 4",))]
+
+
+def test_series_without_a_value_are_refused(tmp_path):
+    with pytest.raises(DataError, match="all of its values are missing"):
+        data.open(table(tmp_path / "s.csv", np.full((60, 3), np.nan)), history=2, horizon=1)
+
+
+def test_zeros_that_may_stand_for_missing_values_are_said_and_taken_so_when_asked(tmp_path):
+    values = waves(200) + 40
+    values[10:20, 0] = 0
+    path = table(tmp_path / "s.csv", values)
+    assert any("say layout=series:missing=0" in line for line in data.open(path).warnings)
+    opened = data.open(path, layout="series:missing=0")
+    assert np.isnan(cut(opened).series.values[10:20, 0]).all()
+    assert not any("say layout=series:missing=0" in line for line in opened.warnings)
+    with pytest.raises(ArgumentError, match="missing= and feature= take numbers"):
+        data.open(path, layout="series:missing=none")
+
+
+# --------------------------------------------------------------------------------------------- graph
+
+
+NODES = ("a", "b", "c")
+
+
+def test_weights_and_links_by_name_and_number_give_the_same_graph():
+    square = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float64)
+    by_table = graph_of(Links("g", square), NODES)
+    by_name = graph_of(Links("g", None, [("a", "b"), ("b", "a"), ("b", "c"), ("c", "b")]), NODES)
+    by_number = graph_of(Links("g", None, [("0", "1"), ("1", "0"), ("1", "2"), ("2", "1")]), NODES)
+    from_one = graph_of(Links("g", None, [("1", "2"), ("2", "1"), ("2", "3"), ("3", "2")]), NODES)
+    for found in (by_table, by_name, by_number, from_one):
+        assert np.array_equal(found.adjacency, square)
+        assert found.warnings == ()
+    assert "counts nodes from 1" in from_one.notes[0]
+
+
+def test_a_directed_graph_is_said_and_made_symmetric():
+    found = graph_of(Links("g", None, [("a", "b"), ("b", "c")], np.array([2.0, 3.0])), NODES)
+    assert found.adjacency.tolist() == [[0, 2, 0], [2, 0, 3], [0, 3, 0]]
+    assert "g is directed: 2 of 2 links have no equal one back" in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("links", "message"),
+    [
+        (Links("g", np.ones((4, 4))), "the adjacency is 4 x 4, but there are 3 series"),
+        (Links("g", np.ones((3, 2))), "the adjacency is 3 x 2"),
+        (Links("g", -np.ones((3, 3))), "row 1, column 1 is below 0"),
+        (Links("g", np.full((3, 3), np.nan)), "row 1, column 1 is missing"),
+        (Links("g", None, [("a", "z")]), "a link has the node 'z', which is none of the 3 series"),
+        (Links("g", None, [("0", "7")]), "a link has the node '7'"),
+        (Links("g", None, [("0", "1")], np.array([np.nan])), "link 1 has the weight nan"),
+    ],
+)
+def test_a_graph_of_other_nodes_or_without_weights_is_refused(links, message):
+    with pytest.raises(DataError, match=message):
+        graph_of(links, NODES)
+
+
+def test_distances_become_weights_that_fall_with_them():
+    far = np.array([[0, 100, 400], [100, 0, 300], [400, 300, 0]], np.float64)
+    found = graph_of(Links("g", far), NODES)
+    weights = found.adjacency
+    assert weights[0, 1] > weights[1, 2] >= weights[0, 2]
+    spread = far[~np.eye(3, dtype=bool)].std()
+    assert weights[0, 1] == pytest.approx(np.exp(-((100 / spread) ** 2)), rel=1e-6)
+    assert "g holds distances, since few are 0" in found.notes[0]
+    assert graph_of(Links("g", far, distances=False), NODES).adjacency[0, 2] == 400
+
+
+def test_a_graph_without_a_link_is_said():
+    assert "no link" in graph_of(Links("g", np.eye(3)), NODES).warnings[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from,to,cost\na,b,10\nb,c,20\nc,a,30\n",
+        "0,1,0\n1,0,1\n0,1,0\n",
+        ",a,b,c\na,0,1,0\nb,1,0,1\nc,0,1,0\n",
+    ],
+)
+def test_a_graph_lies_beside_the_series(tmp_path, text):
+    table(tmp_path / "speeds.csv", waves())
+    (tmp_path / "adjacency.csv").write_text(text)
+    opened = data.open(tmp_path)
+    assert "graph: adjacency.csv" in opened.note
+    assert (cut(opened).series.adjacency > 0).sum() >= 4
+    assert data.open(tmp_path / "speeds.csv").splits.keys() == opened.splits.keys()
+
+
+def test_a_graph_that_was_named_and_is_not_there_is_refused(tmp_path):
+    path = table(tmp_path / "s.csv", waves())
+    with pytest.raises(DataError, match=r"there is no graph g\.csv"):
+        data.open(path, layout="series:graph=g.csv")
+
+
+def test_a_pickled_graph_is_never_read(tmp_path):
+    path = table(tmp_path / "s.csv", waves())
+    (tmp_path / "adj.pkl").write_bytes(b"\x80\x04N.")
+    with pytest.raises(DataError, match="pickled ones are never read"):
+        data.open(path, layout="series:graph=adj.pkl")
+
+
+# --------------------------------------------------------------------------------------------- files
+
+
+def test_npz_json_and_a_table_without_a_header_give_the_same_values(tmp_path):
+    values = waves().astype(np.float32)
+    np.savez(
+        tmp_path / "a.npz", flow=values, edges=np.array([[0, 1], [1, 2]]), road_metres=[5.0, 9.0]
+    )
+    content = {
+        "FX": values.tolist(),
+        "edges": [[0, 1], [1, 2]],
+        "node_ids": {"x": 0, "y": 1, "z": 2},
+    }
+    (tmp_path / "b.json").write_text(json.dumps(content))
+    table(tmp_path / "c.csv", values, header="", stamps=False)
+    for name in ("a.npz", "b.json", "c.csv"):
+        series = cut(data.open(tmp_path / name)).series
+        assert np.array_equal(series.values, values)
+        assert (series.adjacency is None) == (name == "c.csv")
+    assert cut(data.open(tmp_path / "b.json")).series.nodes == ("x", "y", "z")
+    with pytest.raises(DataError, match="holds several files of series"):
+        data.open(tmp_path)
+
+
+def test_features_of_pems_and_its_links(tmp_path):
+    np.savez(tmp_path / "PEMS04.npz", data=np.stack([waves(), 2 * waves()], 2))
+    (tmp_path / "PEMS04_edges.csv").write_text("from,to,cost\n0,1,310.6\n1,2,330.9\n")
+    opened = data.open(tmp_path)
+    assert "feature 0 of 2 is taken" in opened.note
+    assert np.allclose(cut(opened).series.values, waves())
+    second = data.open(tmp_path, layout="series:feature=1")
+    assert np.allclose(cut(second).series.values, 2 * waves())
+    with pytest.raises(DataError, match="there is no feature 5"):
+        data.open(tmp_path, layout="series:feature=5")
+
+
+@H5PY
+def test_a_data_frame_in_hdf5_has_names_and_times(tmp_path):
+    import h5py
+
+    values = waves()
+    start = np.datetime64("2012-03-01T00:00", "ns")
+    times = (start + np.arange(len(values)) * np.timedelta64(5, "m")).astype("i8")
+    with h5py.File(tmp_path / "metr.h5", "w") as file:
+        group = file.create_group("df")
+        group["block0_values"], group["axis0"], group["axis1"] = (
+            values,
+            [b"s1", b"s2", b"s3"],
+            times,
+        )
+        group["axis1"].attrs["kind"] = b"datetime64"
+    series = cut(data.open(tmp_path / "metr.h5")).series
+    assert np.allclose(series.values, values)
+    assert series.nodes == ("s1", "s2", "s3")
+    assert (series.clock.words(), series.clock.stamp(1)) == (
+        "every 5 minutes",
+        "2012-03-01 00:05:00",
+    )
+    (tmp_path / "broken.h5").write_bytes(b"no hdf")
+    with pytest.raises(DataError, match="no sound HDF5 file"):
+        data.open(tmp_path / "broken.h5")
+
+
+def test_tables_of_pictures_stay_tables_of_pictures(tmp_path):
+    from PIL import Image
+
+    for i in range(12):
+        Image.new("L", (8, 8), 20 * i).save(tmp_path / f"{i}.png")
+    rows = [f"{i}.png,{'a' if i % 2 else 'b'}" for i in range(12)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows]))
+    assert data.open(tmp_path).task == "classify"
+
+
+def test_real_series():
+    folder = Path(os.environ.get("STRIATE_SHARED", "")) / "data" / "graph_series"
+    if not folder.exists():
+        pytest.skip("no shared data")
+    bus = data.open(folder / "montevideo_bus.npz")
+    assert (len(cut(bus).series.nodes), len(cut(bus).series)) == (675, 744)
+    assert cut(bus).series.periods == ("24", "168")
+    assert any("690 of 690 links" in line for line in bus.warnings)
+    pox = data.open(folder / "chickenpox.json")
+    assert (cut(pox).series.nodes[0], cut(pox).series.adjacency.shape) == ("BACS", (20, 20))
