@@ -325,7 +325,7 @@ class Own(nn.Module):
 @pytest.mark.slow
 def test_from_a_folder_to_windows_of_a_recording(tones, tmp_path):
     run = striate.train(
-        tones, "resnet20_cifar", out=tmp_path, name="run", width=0.25, **changed(epochs=8)
+        tones, "resnet20_cifar", out=tmp_path, name="run", width=0.25, **changed(epochs=20)
     )
     assert run.summary["scores"]["accuracy"]["value"] > 0.9
     config = json.loads((run.path / "config.json").read_text())["preprocessing"]
