@@ -81,7 +81,11 @@ def _views(net: str | None, longer: int | None, color: str) -> str:
         return "crop+flip" if color == "rgb" else "crop"
     if net in (None, "lenet5"):
         return "shift"
-    return "flip+translate:0.12+color:0.2" if color == "rgb" else "translate:0.1+rotate:10"
+    return (
+        "flip+translate:0.12+color:0.2"
+        if color == "rgb"
+        else "translate:0.04+rotate:10+scale:0.1+brightness:0.2+contrast:0.2"
+    )
 
 
 def _size(net: str, native: Size | None) -> Size:
