@@ -127,11 +127,15 @@ def test_several_windows_are_several_channels_of_the_same_frames():
 # ------------------------------------------------------------------------------ random versions
 
 
-def pre(**changes) -> Sounds:
-    values: dict[str, Any] = {"rate": RATE, "samples": 800, "stored": 1000, "representation": "mel", "mels": 10, "windows": (100,), "hop": 40}  # fmt: skip
-    made = {**values, **changes}
-    count = 1 if made["representation"] == "wave" else made["mels"] * len(made["windows"])
-    return Sounds(**{"mean": (-3.0,) * count, "std": (2.0,) * count, **made})
+def pre(**changes: Any) -> Sounds:
+    values: dict[str, Any] = {
+        "rate": RATE, "samples": 800, "stored": 1000, "representation": "mel", "mels": 10, "windows": (100,), "hop": 40,
+        **changes,
+    }  # fmt: skip
+    wave = values["representation"] == "wave"
+    count = 1 if wave else values["mels"] * len(values["windows"])
+    values |= {"mean": (-3.0,) * count, "std": (2.0,) * count}
+    return Sounds(**values)
 
 
 def views(policy: str, n: int = 4, **changes) -> Views:
