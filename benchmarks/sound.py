@@ -30,6 +30,7 @@ class PlainMel(nn.Module):
     def __init__(self, made):
         super().__init__()
         self.points, self.hop, self.windows = made.spectra.transform, made.hop, made.windows
+        self.flat = made.representation == "frames"
         self.weights = bands(made.rate, made.mels, self.points)
         self.shapes = [torch.hann_window(w) / torch.hann_window(w).sum() for w in self.windows]
         self.mean = torch.tensor(made.mean).view(len(self.windows), -1, 1)
@@ -50,7 +51,8 @@ class PlainMel(nn.Module):
         )
         x = x.clamp_min(1e-14).log10()
         x = (x - x.amax((-3, -2, -1), keepdim=True).clamp_min(-6)).clamp_min(-8)
-        return (x - self.mean) / self.std
+        x = (x - self.mean) / self.std
+        return x.flatten(-3, -2) if self.flat else x
 
 
 class Spoken(Dataset):

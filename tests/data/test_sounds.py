@@ -6,6 +6,7 @@ import sys
 import types
 import wave
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -163,7 +164,7 @@ def test_a_compressed_file_without_its_package_says_what_brings_it(monkeypatch):
 
 
 def test_a_compressed_file_is_read_by_its_package(monkeypatch):
-    fake = types.ModuleType("soundfile")
+    fake: Any = types.ModuleType("soundfile")
     fake.LibsndfileError = RuntimeError
     fake.info = lambda _file: types.SimpleNamespace(frames=4, samplerate=RATE, channels=2)
     fake.read = lambda _file, **_how: (np.full((4, 2), 0.5, np.float32), RATE)

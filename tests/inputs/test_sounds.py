@@ -127,11 +127,15 @@ def test_several_windows_are_several_channels_of_the_same_frames():
 # ------------------------------------------------------------------------------ random versions
 
 
-def pre(**changes) -> Sounds:
-    values: dict[str, Any] = {"rate": RATE, "samples": 800, "stored": 1000, "representation": "mel", "mels": 10, "windows": (100,), "hop": 40}  # fmt: skip
-    made = {**values, **changes}
-    count = 1 if made["representation"] == "wave" else made["mels"] * len(made["windows"])
-    return Sounds(**{"mean": (-3.0,) * count, "std": (2.0,) * count, **made})
+def pre(**changes: Any) -> Sounds:
+    values: dict[str, Any] = {
+        "rate": RATE, "samples": 800, "stored": 1000, "representation": "mel", "mels": 10, "windows": (100,), "hop": 40,
+        **changes,
+    }  # fmt: skip
+    wave = values["representation"] == "wave"
+    count = 1 if wave else values["mels"] * len(values["windows"])
+    values |= {"mean": (-3.0,) * count, "std": (2.0,) * count}
+    return Sounds(**values)
 
 
 def views(policy: str, n: int = 4, **changes) -> Views:
@@ -241,6 +245,47 @@ def test_views_of_sounds_are_none_of_pictures(shapes):
         inputs.of("array").refuse(recipe.model_copy(update={"augment": "flip"}))
 
 
+@pytest.mark.parametrize(
+    ("modality", "settings", "words"),
+    [
+        (
+            "sound",
+            {"size": 28},
+            "size=(28, 28) is a setting of pictures, these data are sounds: leave it out",
+        ),
+        ("sound", {"color": "grey"}, "color=grey is a setting of pictures"),
+        ("picture", {"seconds": 1}, "seconds=1.0 is a setting of sounds, these data are pictures"),
+        ("picture", {"win_ms": "25"}, "win_ms=(25.0,) is a setting of sounds"),
+        ("array", {"mels": 40}, "mels=40 is a setting of sounds, these data are arrays"),
+    ],
+)
+def test_settings_of_other_inputs_are_refused_not_ignored(modality, settings, words):
+    with pytest.raises(RecipeError) as caught:
+        inputs.refuse_settings(modality, read_recipe("quick", settings))
+    assert words in str(caught.value)
+
+
+def test_every_setting_of_an_input_is_one_of_a_recipe():
+    for row in inputs.INPUTS.values():
+        assert set(row.settings) <= set(read_recipe("quick", {}).model_fields_set) | set(
+            type(read_recipe("quick", {})).model_fields
+        )
+
+
+def test_what_is_guessed_is_said(tones, tmp_path):
+    opened, recipe = settled(tones, seconds=0.3, rate=2000)
+    said = inputs.of("sound").remarks(opened, recipe)
+    assert said[0] == "sounds of 0.3 s at 2,000 Hz, 40 mel bands, windows of 25 ms every 10 ms"
+    assert "are longer than 0.3 s: evaluation hears the middle of each" in said[1]
+    assert said[2] == "80 of 80 sounds are resampled to 2,000 Hz"
+    for i in range(3):
+        for label in "ab":
+            write(tmp_path / "d" / label / f"{i}.wav", tone(300 + i) * (label == "a"))
+    quiet = data.open(tmp_path / "d", val=0)
+    assert quiet.remarks == ("3 sounds are silent: b/0.wav, b/1.wav, b/2.wav",)
+    assert quiet.as_dict()["warnings"][0] == quiet.remarks[0]
+
+
 # ---------------------------------------------------------------------------------------- kept
 
 
@@ -332,7 +377,8 @@ def test_from_a_folder_to_windows_of_a_recording(tones, tmp_path):
     assert (config["inputs"], config["rate"], config["representation"]) == ("sound", RATE, "mel")
     again = Run.load(run.path)
     assert again.evaluate().scores["accuracy"].value == run.summary["scores"]["accuracy"]["value"]
-    both = torch.cat([tone(300, RATE), tone(900, RATE)])
+    both = torch.cat([tone(300, RATE), tone(900, RATE)]) * 0.6
+    both += 0.02 * torch.randn(len(both), generator=torch.Generator().manual_seed(3))
     write(tmp_path / "long.wav", both)
     (tmp_path / "no.wav").write_text("no wav")
     found = {p.file.rpartition("/")[2]: p for p in again.predict([tmp_path / "long.wav", tmp_path / "no.wav", tones / "low" / "0.wav"], out=tmp_path / "p", format="csv")}  # fmt: skip
@@ -343,6 +389,9 @@ def test_from_a_folder_to_windows_of_a_recording(tones, tmp_path):
     assert "0 to 0.4 s low" in found["long.wav"].as_text()
     assert found["no.wav"].error == "it is no sound, whatever its name says"
     assert found["0.wav"].as_dict()["label"] == "low"
+    again_found = again.predict([tmp_path / "long.wav"], out=tmp_path / "p")
+    assert again_found[0].as_dict() == found["long.wav"].as_dict()
+    assert again_found[0].as_text() == found["long.wav"].as_text()
     written = (tmp_path / "p" / "predictions.csv").read_text().splitlines()
     assert written[0] == "file,start,end,label,confidence"
     assert len(written) == 1 + 5 + 1

@@ -29,7 +29,11 @@ from striate.inputs.spectra import RANGE, Spectra
 from striate.models import catalog
 
 REPRESENTATIONS = ("mel", "frames", "wave")
-NET, WIDTH = "resnet20_cifar", 0.5
+NET = "resnet20_cifar"
+WIDTHS = {
+    NET: 0.5,
+    "tdnn": 16.0,
+}  # of the published ones: half is enough, and eight units were for three syllables
 RATE = 22_050  # Hz: sounds of higher rates are resampled to it where no rate is asked for
 TALKS = 16_000  # Hz from which on a sound gets more bands
 BANDS = (40, 64)
@@ -88,12 +92,12 @@ class Sounds(Preprocessing):
         net = recipe.net or (None if own_net else NET)
         rate = recipe.rate or _usual_rate(data)
         length = recipe.seconds or _usual_seconds(data)
-        views = "delay+speed+mask"
+        views = "delay+speed" if net == "tdnn" else "delay+speed+mask"  # which it has no units for
         if float(np.median(data.facts.get("seconds", (length,)))) > LONG * length:
             views = f"crop+{views}"
         return {
             "net": net,
-            **({"width": WIDTH} if net == NET and not recipe.weights else {}),
+            **({"width": WIDTHS[net]} if net in WIDTHS and not recipe.weights else {}),
             "rate": rate,
             "seconds": length,
             "representation": recipe.representation or _representation(net),
