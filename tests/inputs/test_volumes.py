@@ -202,7 +202,7 @@ def test_windows_cover_a_volume_and_overlap():
     assert count.min() == 1
     assert {part[0].start for part in pre.parts((1, 20, 9, 8, 1))} == {0, 4, 8, 12}
     assert pre.parts((1, 8, 8, 8, 1)) == []
-    assert Volumes((20, 9, 8), (0.0,), (1.0,)).parts((1, 20, 9, 8, 1)) == ()
+    assert Volumes((20, 9, 8), (0.0,), (1.0,)).parts((1, 20, 9, 8, 1)) == []
 
 
 def masked(path, count=12):
