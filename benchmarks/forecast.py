@@ -2,6 +2,7 @@
 
     python benchmarks/forecast.py steps [--rounds 7] [--nodes 60] [--one-core]
     python benchmarks/forecast.py nets SERIES OUT --net stgcn --seeds 5 [--busiest 100] [key=value ...]
+    python benchmarks/forecast.py digits DATA/free_spoken_digits OUT [key=value ...]
 
 steps: epochs of Striate's loop, whose windows are views of one table, scaled and given their calendar on the way to the
 net, against the usual loop of PyTorch: all windows copied out beforehand, scaled, the calendar as channels, a DataLoader,
@@ -10,6 +11,9 @@ AdamW and the mean absolute error. Both train the same net from the same weights
 nets: trainings with seeds 0, 1, ... and for each the test error and the gain over each baseline on the same windows.
 --busiest takes the nodes with the largest mean over the first 70 % of the steps, without their graph, so that the net's is
 that of similar series.
+
+digits: spoken digits as plain series, 2,000 values a second, the first second of each, takes 0 to 4 as the test; `fcn1d`
+learns from them.
 """
 
 import argparse
@@ -17,11 +21,13 @@ import copy
 import json
 import statistics
 import tempfile
+import wave
 from pathlib import Path
 
 import numpy as np
 import torch
 import turns
+from scipy import signal
 from torch.utils.data import DataLoader, TensorDataset
 
 import striate
@@ -29,6 +35,7 @@ from striate import data
 from striate.tasks.baselines import fitted
 
 STEPS, BATCH = 600, 32
+RATE, SLOW = 8000, 2000  # values a second of the recordings, and of what is made of them
 
 
 def series(nodes: int, folder: Path) -> Path:
@@ -131,6 +138,27 @@ def nets(args: argparse.Namespace) -> None:
         )
 
 
+def digits(args: argparse.Namespace) -> None:
+    """Write the recordings as one table of series and train on it."""
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    parts = {"train": ([], []), "test": ([], [])}
+    for path in sorted((Path(args.series) / "recordings").glob("*.wav")):
+        label, _, take = path.stem.split("_")
+        with wave.open(str(path)) as file:
+            sound = np.frombuffer(file.readframes(file.getnframes()), "<i2") / 2**15
+        slow = signal.decimate(sound[:RATE], RATE // SLOW)
+        x, y = parts["test" if int(take) < 5 else "train"]
+        x.append(np.pad(slow, (0, SLOW - len(slow))).astype(np.float32))
+        y.append(int(label))
+    arrays = {
+        f"{w}_{s}": np.array(v) for s, xy in parts.items() for w, v in zip("xy", xy, strict=True)
+    }
+    np.savez(out / "digits.npz", **arrays)
+    settings = dict(word.split("=", 1) for word in args.settings)
+    print(striate.train(out / "digits.npz", out=out, name="digits", **settings).as_text())
+
+
 def _opening(settings: dict[str, str]) -> dict[str, int]:
     return {key: int(settings[key]) for key in ("history", "horizon") if key in settings}
 
@@ -155,6 +183,11 @@ def main() -> None:
     scored.add_argument("--busiest", type=int, default=0)
     scored.add_argument("settings", nargs="*")
     scored.set_defaults(work=nets)
+    spoken = kinds.add_parser("digits")
+    spoken.add_argument("series")
+    spoken.add_argument("out")
+    spoken.add_argument("settings", nargs="*")
+    spoken.set_defaults(work=digits)
     args = parser.parse_args()
     args.work(args)
 

@@ -374,6 +374,21 @@ def test_other_data_are_read_with_the_steps_and_periods_of_the_run(folder, tmp_p
         run.evaluate(tmp_path / "few.csv", leaks="keep")
 
 
+def test_windows_that_overlap_are_compared_in_blocks(run, folder, tmp_path):
+    other = striate.train(folder, out=tmp_path, name="other", **{**SETTINGS, "seed": 1})
+    found = {each.score: each for each in striate.compare([run, other], split="test").differences}
+    assert set(found) == {"mae", "rmse", "mape"}
+    # 73 windows are no 73 items: a difference in blocks of 24 has few signs to change.
+    rows = list(
+        csv.DictReader(
+            (run.path / "evaluations" / f"{folder.name}-test.csv").read_text().splitlines()
+        )
+    )
+    blocks = {row["block"] for row in rows}
+    assert (len(rows), len(blocks)) == (73, 4)
+    assert np.isnan(found["mae"].difference.p)
+
+
 def test_a_clock_is_read_back(task):
     kept = json.loads(json.dumps(vars(task.clock)))
     assert Clock.from_dict(kept) == task.clock

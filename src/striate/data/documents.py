@@ -328,7 +328,11 @@ def _separator(text: str, given: str) -> str:
 
 
 def _rows(text: str, separator: str) -> Iterator[Row]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+    # As bytes: a StringIO takes four of them a character.
+    file = io.TextIOWrapper(
+        io.BytesIO(text.encode("utf-8", "surrogatepass")), "utf-8", "surrogatepass", newline=""
+    )
+    reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
     line = 1
     for cells in reader:
         row = tuple(cell.strip() for cell in cells)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data import AnyForm, Data, Form, Images, Split
+from striate.data.files import shown
 from striate.data.layouts.series import read_settings
 from striate.data.series import Clock, Series, Windows
 from striate.data.series.clock import channels
@@ -228,7 +229,10 @@ class SeriesWindows(Preprocessing):
             DataError: it holds no such series, or fewer steps; with the reason alone.
         """
         del max_pixels
-        series = read_series(file, read_settings(self.layout, skip=False))
+        try:
+            series = read_series(file, read_settings(self.layout, skip=False))
+        except DataError as error:
+            raise DataError(_reason(error, file)) from error
         order = self._order(series)
         series = series if order is None else _with_nodes(series, order)
         if len(series) < self.history:
@@ -257,6 +261,11 @@ class SeriesWindows(Preprocessing):
             [""] * len(mean), [Line("mean", "held", mean.tolist())], label="mean of all series"
         )
         return Drawn(np.zeros((1, 1, 1), np.uint8), svg)
+
+
+def _reason(error: DataError, file: Path) -> str:
+    """What is wrong with a file, without its name, which the answer has already."""
+    return str(error).removeprefix(shown(file)).lstrip(": ")
 
 
 def known_before(values_BTN: Tensor, known_BTN: Tensor) -> Tensor:

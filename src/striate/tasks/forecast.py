@@ -22,7 +22,7 @@ from striate.data.series.windows import Cut
 from striate.errors import ShapeError
 from striate.inputs.windows import cut_of, scaling
 from striate.metrics import Interval
-from striate.metrics.forecast import ForecastMeter, errors_of
+from striate.metrics.forecast import NARROW, ForecastMeter, errors_of
 from striate.ops.series_graph import similarity_graph
 from striate.svg import Line, timeline
 from striate.tasks.baselines import Baselines, fitted
@@ -190,6 +190,11 @@ class Forecast(Task):
     def item_scores(self, answer: Steps, truth: Any) -> dict[str, float]:
         """Errors of one window."""
         return errors_of(answer.values, truth.ahead)
+
+    def item_words(self, answer: Steps, truth: Any) -> dict[str, str]:
+        """The block of time that a window belongs to, since neighbours share most of their values."""
+        del answer
+        return {"block": str(truth.step // (NARROW * self.horizon))}
 
     def meter(self, *, whole: bool = False) -> "Errors":
         """A meter of errors; of a `whole` evaluation the baselines are scored too."""

@@ -87,7 +87,7 @@ def compare(runs: Sequence[str | Path | Run], *, split: str | None = None) -> Co
     """Compare runs that were trained and held out on the same data.
 
     The scores are those of single items, as items.csv has them; p is that of random signs, see
-    `striate.metrics.compare.paired`. With several comparisons at once p is not corrected for their number.
+    `striate.metrics.compare.paired`; items of one block, such as windows that overlap, change together. With several comparisons at once p is not corrected for their number.
 
     Args:
         runs: two or more; each is compared with the first.
@@ -105,14 +105,14 @@ def compare(runs: Sequence[str | Path | Run], *, split: str | None = None) -> Co
     for other in opened[1:]:
         _check(first, other)
     tables = [_scores(run, split) for run in opened]
-    names, base = tables[0]
+    names, base, groups = tables[0]
     differences: list[Compared] = []
-    for run, (others, columns) in zip(opened[1:], tables[1:], strict=True):
+    for run, (others, columns, _) in zip(opened[1:], tables[1:], strict=True):
         if others != names:
             raise DataError(
                 f"{run.path} and {first.path} held out other items of {split}: train both with one seed and split"
             )
-        differences += _differences(first, run, base, columns)
+        differences += _differences(first, run, base, columns, groups)
     paths = tuple(str(run.path) for run in opened)
     return Comparison(paths, split, len(names), tuple(differences))
 
@@ -129,7 +129,9 @@ def _check(first: Run, other: Run) -> None:
         )
 
 
-def _differences(first: Run, run: Run, base: Columns, columns: Columns) -> list[Compared]:
+def _differences(
+    first: Run, run: Run, base: Columns, columns: Columns, groups: NDArray[np.int64] | None
+) -> list[Compared]:
     found: list[Compared] = []
     for score in base:
         if score not in columns:
@@ -138,12 +140,15 @@ def _differences(first: Run, run: Run, base: Columns, columns: Columns) -> list[
         both = ~(np.isnan(a) | np.isnan(b))
         mean_a, mean_b = (float(x[both].mean()) if both.any() else math.nan for x in (a, b))
         paths = (str(first.path), str(run.path))
-        found.append(Compared(score, *paths, mean_a, mean_b, paired(a, b)))
+        found.append(Compared(score, *paths, mean_a, mean_b, paired(a, b, groups)))
     return found
 
 
-def _scores(run: Run, split: str) -> tuple[list[str], Columns]:
-    """Names of the items and each of their scores; of another split than the training's it is evaluated first."""
+def _scores(run: Run, split: str) -> tuple[list[str], Columns, NDArray[np.int64] | None]:
+    """Names of the items, each of their scores, and the block of each where items overlap.
+
+    Of another split than the training's it is evaluated first.
+    """
     path = run.path / "items.csv"
     if split != run.summary["split"]:
         stem = f"{Path(run.config.data['origin']['path']).name}-{split}.csv"
@@ -153,10 +158,12 @@ def _scores(run: Run, split: str) -> tuple[list[str], Columns]:
     rows = read_rows(path)
     if any("file" not in row for row in rows[:1]):
         raise CheckpointError(f"{path} is damaged: it has no column file")
-    words = ("file", "truth", "answer", "confidence")
+    words = ("file", "truth", "answer", "confidence", "block")
     keys = [key for key in (rows[0] if rows else {}) if key not in words]
     columns = {key: np.array([_value(row[key]) for row in rows]) for key in keys}
-    return [row["file"] for row in rows], columns
+    blocks = [row["block"] for row in rows if row.get("block", "").isdecimal()]
+    groups = np.array(blocks, np.int64) if blocks and len(blocks) == len(rows) else None
+    return [row["file"] for row in rows], columns, groups
 
 
 def _value(cell: str) -> float:

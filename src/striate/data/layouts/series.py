@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from striate.data import documents
+from striate.data import documents, files
 from striate.data.files import shown
 from striate.data.index import WHOLE, Candidate, Listing, layout_settings
 from striate.data.layouts import npz
@@ -123,7 +123,7 @@ def _rows_of(path: Path) -> int:
     sample = list(itertools.islice(table.rows, 20))
     if len(sample) < _FEWEST or not reading.is_series(sample):
         return 0
-    return len(sample) + sum(1 for _ in table.rows)
+    return max(len(sample), files.read(path).count(b"\n"))
 
 
 def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
