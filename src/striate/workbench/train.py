@@ -153,6 +153,10 @@ def train_recipe(
     with distributed.joined() as ranks:
         if ranks.first:
             check(recipe, out)
+            if (
+                not distributed.launched()
+            ):  # what a restart has to know of is told apart by its mark
+                folder.sweep(out)
             _check_name(out, name, data, recipe)
             restarted = distributed.find_marked_run(out)
             if restarted is not None:
