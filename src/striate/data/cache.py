@@ -11,7 +11,6 @@ import errno
 import json
 import os
 import shutil
-import tempfile
 import time
 import zlib
 from collections.abc import Generator, Iterable
@@ -25,6 +24,7 @@ import numpy.typing as npt
 
 from striate.data.files import read, shown
 from striate.errors import DataError
+from striate.files import held
 
 VERSION = 2  # of the entries on disk and of the rules that decode pictures; a change makes all anew
 ITEMS = "items.raw"
@@ -136,15 +136,12 @@ class Store:
             if not home.is_dir():
                 remove(home)  # a file, or nothing
             home.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=f"making-{key[:16]}-", dir=home))
-            try:
+            with held("making-", home) as folder:
                 yield folder
                 _sync(folder)
                 if (home / key).exists() and not (home / key).is_dir():
                     remove(home / key)
                 _rename(folder, home / key)
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def _writable(self) -> Generator[None]:

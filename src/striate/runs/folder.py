@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,6 +17,8 @@ from striate.data import files
 from striate.errors import CheckpointError, DataError, UsageError
 
 LARGEST = 64 * 2**20  # bytes of a JSON, YAML or CSV file of a run
+BEGUN = {".lock", ".launch", "args.yaml", "trained.bin"}  # what is written before config.json
+_UNNAMED = 60.0  # seconds after which a lock without a name of its process is left over
 SEAL = "seal"  # the key under which a file has the SHA-256 of all its other values
 
 
@@ -187,6 +190,17 @@ def make(out: Path, task: str, name: str | None, default: str) -> Path:
             ) from error
         return folder
     raise taken(parent / tries[0])
+
+
+def sweep(out: Path) -> None:
+    """Remove run folders below `out` that were begun by a process that was killed, and from which nothing can go on."""
+    for mark in out.glob("*/*/.lock"):
+        path = mark.parent
+        with contextlib.suppress(OSError, UsageError, CheckpointError):  # its process may be alive
+            known = mark.stat().st_size or time.time() - mark.stat().st_mtime > _UNNAMED
+            if known and all(p.name in BEGUN or p.suffix == ".part" for p in path.iterdir()):
+                with lock(path):
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 def check_parent(out: Path) -> None:

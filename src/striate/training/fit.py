@@ -170,6 +170,8 @@ def resume(
         ExitStack() as around,
     ):
         mark_run(path)
+        for part in path.glob(".*.part"):  # half-written when the process before was killed
+            part.unlink(missing_ok=True)
         if (path / "summary.json").exists():  # what is written last
             ranks.broadcast({"path": str(path)})
             return _finished(run)

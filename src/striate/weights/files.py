@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from striate.errors import CheckpointError
+from striate.files import scratch
 
 HEADER = 32 * 2**20  # bytes; a hundred thousand tensors need fewer
 TENSORS = 100_000
@@ -84,8 +84,8 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _converted(path: Path) -> dict[str, Tensor]:
     """A PyTorch file, read in a process of its own with limits, and handed over as safetensors."""
     _check_zip(path)
-    with tempfile.TemporaryDirectory(prefix="striate-") as scratch:
-        out = Path(scratch) / "weights.safetensors"
+    with scratch() as folder:
+        out = folder / "weights.safetensors"
         room = 2 * path.stat().st_size + ROOM
         command = [
             sys.executable,

@@ -7,15 +7,12 @@ launch, whatever the launcher still starts. A process that is killed has none, s
 import json
 import logging
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
-import time
 import uuid
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +24,18 @@ from striate import plan as plan_room
 from striate.data import Data
 from striate.errors import (
     ArgumentError,
-    CheckpointError,
     PeerError,
     RecipeError,
     Stopped,
     StriateError,
     UsageError,
 )
+from striate.files import scratch
 from striate.runs import Run
 from striate.runs import folder as folder_of
 from striate.runs.folder import write_json
 from striate.training import Recipe, check, distributed, read_recipe
-from striate.training.distributed import MARK, terminable
+from striate.training.distributed import terminable
 
 RESTARTS = 3
 WORKER = "striate.workbench.worker"
@@ -68,6 +65,7 @@ def train(
             "them (package.module:factory, a path), or start your script with torchrun"
         )
     check(recipe, out)
+    folder_of.sweep(out)
     job = {
         "data": str(data),
         "recipe": recipe.as_yaml(),
@@ -126,26 +124,14 @@ def launch(job: Mapping[str, Any], count: int, device: str) -> Path:
         StriateError: what a single process would raise.
     """
     _check(count, plan_room.device(device))
-    begun = time.time()
-    with terminable(), tempfile.TemporaryDirectory(prefix="striate-") as name:
-        folder = Path(name)
+    with terminable(), scratch() as folder:
         write_json(folder / JOB, dict(job))
         with _environment(count), _handlers():
             ended = _run(folder, count)
         if not (folder / OUTCOME).exists():
-            _sweep(Path(job.get("out", "")), begun)
+            folder_of.sweep(Path(job.get("out", "")))
             raise ended
         return _read(json.loads((folder / OUTCOME).read_text(encoding="utf-8")))
-
-
-def _sweep(out: Path, begun: float) -> None:
-    """Remove run folders that the processes of this launch began and from which nothing can go on."""
-    for mark in out.glob(f"*/*/{MARK}"):
-        path = mark.parent
-        if (path / "config.json").exists() or mark.stat().st_mtime < begun - 1:
-            continue
-        with suppress(UsageError, CheckpointError), folder_of.lock(path):  # nobody else's either
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def _check(count: int, device: str) -> None:

@@ -172,6 +172,10 @@ def train_recipe(
         if ranks.first:
             check(recipe, out)
             check_soon(recipe, progress)
+            if (
+                not distributed.launched()
+            ):  # what a restart has to know of is told apart by its mark
+                folder.sweep(out)
             _check_name(out, name, data, recipe)
             restarted = distributed.find_marked_run(out)
             if restarted is not None:
