@@ -44,6 +44,7 @@ def settled(data, own_net=None, **settings):
 def test_published_names_the_best_weights_of_the_net(photos, net, weights):
     recipe, said = settled(photos, net=net, weights="published")
     assert (recipe.net, recipe.weights) == (net, weights)
+    assert recipe.size == {"xception": (299, 299), "fcn_resnet50": None}.get(net, (224, 224))
     (line,) = said
     assert line.startswith(f"weights: {weights}")
     top1 = PUBLISHED[weights].top1
