@@ -126,10 +126,9 @@ def test_a_net_of_ones_own_says_how_its_pictures_were_prepared(photos):
     assert pretrained.of_module(own(default_cfg=LEVELS)) is not None
     assert pretrained.of_module(own(default_cfg="other")) is None
     assert pretrained.of_module(own()) is None
-    recipe, _ = settled(
-        photos, own(pretrained_cfg={**LEVELS, "input_size": (3, 160, 192)}), weights="own"
-    )
-    assert recipe.size == (160, 192)
+    net = own(pretrained_cfg={**LEVELS, "input_size": (3, 160, 192)})
+    assert settled(photos, net, weights="own")[0].size == (160, 192)
+    assert settled(photos, net)[0].size is None  # from random weights small pictures stay small
 
 
 @pytest.mark.parametrize(

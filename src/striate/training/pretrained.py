@@ -65,9 +65,9 @@ def settled(recipe: Recipe, data: Data, net: nn.Module | None, say: Say) -> Reci
                 f"weights={WORD}: a net of your own has none that are known here; if it brings trained "
                 f"weights itself, say weights={OWN}, else name a file"
             )
-        brought = of_module(net)
-        size = recipe.size or (brought.size if brought else None)
         weights = recipe.weights or (OWN if recipe.linear_probe != "none" else None)
+        brought = of_module(net) if weights == OWN else None
+        size = recipe.size or (brought.size if brought else None)
         return recipe.model_copy(update={"size": size, "weights": weights})
     if recipe.weights == OWN:
         raise RecipeError(
