@@ -2,7 +2,9 @@
 
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -46,9 +48,8 @@ def packages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def weights(packages, tmp_path, monkeypatch) -> dict[str, dict[str, torch.Tensor]]:
     """Published weights of both nets, downloaded before."""
-    import timm
-    import torchvision.models
-
+    timm: Any = import_module("timm")
+    models: Any = import_module("torchvision.models")
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
     folder = store().folder / "weights"
     folder.mkdir(parents=True)
@@ -57,7 +58,7 @@ def weights(packages, tmp_path, monkeypatch) -> dict[str, dict[str, torch.Tensor
         {f"old.{name}": tensor for name, tensor in made.items()},
         folder / "timm-tiny.a1_in1k.safetensors",
     )
-    other = torchvision.models.state()
+    other = models.state()
     torch.save(other, folder / "torchvision-small.IMAGENET1K_V2.pth")
     return {"timm/tiny": made, "torchvision/small": other}
 

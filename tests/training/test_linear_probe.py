@@ -44,7 +44,15 @@ def features(seed=0, items=90, width=6, classes=3):
     y = rng.integers(0, classes, items)
     x = rng.normal(size=(items, width)) * 5 + 20
     x[np.arange(items), y] += 6
-    return Features(torch.tensor(x, dtype=torch.float32), torch.tensor(y))
+    return Features(torch.tensor(x, dtype=torch.float32), torch.tensor(y), torch.arange(items))
+
+
+def test_the_views_of_an_item_stay_together():
+    twice = features(items=50)
+    both = twice.of(torch.arange(50).repeat(2))
+    fit, held = linear_probe._divided(both, 0)
+    assert (len(fit.x), len(held.x)) == (80, 20)
+    assert not set(fit.item.tolist()) & set(held.item.tolist())
 
 
 def trained(data, out, **settings):
@@ -55,10 +63,9 @@ def trained(data, out, **settings):
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.1, 0.01])
-def test_it_is_the_logistic_regression_of_the_penalty(strength, monkeypatch):
-    monkeypatch.setattr(linear_probe, "STRENGTHS", (strength,))
+def test_it_is_the_logistic_regression_of_the_penalty(strength):
     train = features()
-    fit = fitted(train, features(1), F.cross_entropy, 3, bias=True)
+    fit = fitted(train, features(1), F.cross_entropy, 3, bias=True, strengths=(strength,))
     x = train.x.numpy()
     centred = (x - x.mean(0)) / np.sqrt(np.square(x - x.mean(0)).mean())
     other = LogisticRegression(C=1 / (strength * len(x)), tol=1e-8, max_iter=5000)
@@ -68,12 +75,11 @@ def test_it_is_the_logistic_regression_of_the_penalty(strength, monkeypatch):
     np.testing.assert_allclose(ours, theirs, atol=2e-3)
 
 
-def test_numbers_are_fitted_by_ridge_regression(monkeypatch):
-    monkeypatch.setattr(linear_probe, "STRENGTHS", (0.3,))
+def test_numbers_are_fitted_by_ridge_regression():
     x = features().x
     target = x[:, :2] * 0.1 + torch.randn(len(x), 2, generator=torch.Generator().manual_seed(1))
-    train = Features(x, target)
-    fit = fitted(train, train, lambda a, b: F.mse_loss(a, b) / 2, 2, bias=True)
+    train = Features(x, target, torch.arange(len(x)))
+    fit = fitted(train, train, lambda a, b: F.mse_loss(a, b) / 2, 2, bias=True, strengths=(0.3,))
     mean, middle = x.mean(0), target.mean(0)
     scale = (x - mean).square().mean().sqrt()
     z = ((x - mean) / scale).double()
@@ -86,11 +92,10 @@ def test_numbers_are_fitted_by_ridge_regression(monkeypatch):
 def test_the_strength_is_the_one_that_held_out_items_cost_least_with():
     train, held = features(0, items=12), features(1, items=400)
     fit = fitted(train, held, F.cross_entropy, 3, bias=True)
-    losses = []
-    for strength in linear_probe.STRENGTHS:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(linear_probe, "STRENGTHS", (strength,))
-            losses.append(fitted(train, held, F.cross_entropy, 3, bias=True).loss)
+    losses = [
+        fitted(train, held, F.cross_entropy, 3, bias=True, strengths=(strength,)).loss
+        for strength in linear_probe.STRENGTHS
+    ]
     assert fit.loss == pytest.approx(min(losses), rel=0.01)
     assert 0 < np.argmin(losses) < len(losses) - 1  # neither end of them
 

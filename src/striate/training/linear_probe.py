@@ -5,7 +5,7 @@ arXiv 2202.10054, section 4.
 """
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -23,6 +23,8 @@ from striate.training.record import Job
 from striate.training.state import Totals
 
 MOST = 20_000  # items whose features are computed, at most
+FEWEST = 100  # however little time there is
+PASSES = 3  # as long as answering an item a step of training takes: forward once, backward twice
 CHUNK = 64  # items at a time
 STRENGTHS = tuple(10 ** (exponent / 2) for exponent in range(2, -11, -1))  # of the penalty
 ITERATIONS = 200  # of L-BFGS for each strength
@@ -33,14 +35,15 @@ Criterion = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Features:
-    """What the last layer reads [N, D], and the targets of the items."""
+    """What the last layer reads [N, D] of views of items, the targets [N, ...] and the numbers [N] of the items."""
 
     x: Tensor
     target: Tensor
+    item: Tensor
 
-    def of(self, index: Tensor) -> "Features":
-        """Some of the items."""
-        return Features(self.x[index], self.target[index])
+    def of(self, which: Tensor) -> "Features":
+        """Some of the views."""
+        return Features(self.x[which], self.target[which], self.item[which])
 
 
 @dataclass(frozen=True)
@@ -125,13 +128,16 @@ def fit_head(net: nn.Module, job: Job) -> Totals:
         train = _trained(net, job)
         held = _held_out(net, job)
     by = job.data.held_out if held else "a fifth of them"
-    parts = (train, held) if held else _divided(train, job.recipe.seed)
 
     def criterion(answer: Tensor, target: Tensor) -> Tensor:
         return job.task.criterion(answer, target)[0]
 
     tensors = dict(layer.named_parameters())
-    fit = fitted(*parts, criterion, len(tensors["weight"]), bias="bias" in tensors)
+    outputs, bias = len(tensors["weight"]), "bias" in tensors
+    parts = (train, held) if held else _divided(train, job.recipe.seed)
+    fit = fitted(*parts, criterion, outputs, bias=bias)
+    if not held:
+        fit = fitted(train, train, criterion, outputs, bias=bias, strengths=(fit.strength,))
     with torch.no_grad():
         for name, tensor in tensors.items():
             tensor.copy_(getattr(fit, name))
@@ -146,20 +152,33 @@ def _trained(net: nn.Module, job: Job) -> Features:
     """Of the training items as evaluation sees them, and mirrored where the training mirrors them."""
     batches, device = job.batches, job.batches.device
     index = torch.arange(batches.count)
-    if batches.count > MOST:
+    most, mirrored = _affordable(job)
+    if batches.count > most:
         order = torch.randperm(
             batches.count, generator=reproducibility.generator(job.recipe.seed, "probe")
         )
-        index = order[:MOST].sort().values
-        job.progress.say(f"linear probe: of {MOST:,} of {batches.count:,} training items")
-    mirrored = "flip" in dict(read(job.recipe.augment).steps)
+        index = order[:most].sort().values
+        job.progress.say(f"linear probe: of {most:,} of {batches.count:,} training items")
     found: list[Features] = []
     for some in index.split(CHUNK):
         x, target = batches.take(some.to(device), 0, 0, plain=True)
         views = (x, x.flip(-1)) if mirrored else (x,)
-        found += [Features(_answer(net, job, view), target.cpu()) for view in views]
+        found += [Features(_answer(net, job, view), target.cpu(), some) for view in views]
         job.progress.bar("features", sum(len(f.x) for f in found) // (1 + mirrored), len(index))
     return _joined(found)
+
+
+def _affordable(job: Job) -> tuple[int, bool]:
+    """Of how many training items features are computed, and whether of mirrored ones too: a third of the time at most."""
+    recipe = job.recipe
+    mirrored = "flip" in dict(read(recipe.augment).steps)
+    step = (job.plan.step_ms or 0.0) / 1000
+    if not (recipe.budget and step):
+        return MOST, mirrored
+    item = step / (recipe.batch or 1) / PASSES
+    views = int(recipe.budget / 3 / item)
+    mirrored = mirrored and views >= 2 * job.batches.count
+    return max(FEWEST, min(MOST, views // (1 + mirrored))), mirrored
 
 
 def _held_out(net: nn.Module, job: Job) -> Features | None:
@@ -172,7 +191,8 @@ def _held_out(net: nn.Module, job: Job) -> Features | None:
         stored = torch.from_numpy(np.asarray(arrays.inputs[start : start + CHUNK]))
         target = torch.from_numpy(np.asarray(arrays.targets[start : start + CHUNK]))
         x = pre.normalise(pre.centre(stored.to(job.batches.device)))
-        found.append(Features(_answer(net, job, x), pre.target(job.data.kind, target)))
+        target = pre.target(job.data.kind, target)
+        found.append(Features(_answer(net, job, x), target, torch.arange(start, start + len(x))))
     return _joined(found)
 
 
@@ -182,17 +202,26 @@ def _answer(net: nn.Module, job: Job, x: Tensor) -> Tensor:
 
 
 def _joined(parts: list[Features]) -> Features:
-    return Features(torch.cat([p.x for p in parts]), torch.cat([p.target for p in parts]))
+    columns = zip(*((part.x, part.target, part.item) for part in parts), strict=True)
+    return Features(*map(torch.cat, columns))
 
 
 def _divided(train: Features, seed: int) -> tuple[Features, Features]:
-    order = torch.randperm(len(train.x), generator=reproducibility.generator(seed, "probe", "held"))
-    count = max(1, len(order) // 5)
-    return train.of(order[count:]), train.of(order[:count])
+    """Four fifths of the items and a fifth, each with all its views."""
+    items = train.item.unique()
+    order = torch.randperm(len(items), generator=reproducibility.generator(seed, "probe", "held"))
+    held = torch.isin(train.item, items[order[: max(1, len(items) // 5)]])
+    return train.of(~held), train.of(held)
 
 
 def fitted(
-    train: Features, held: Features, criterion: Criterion, outputs: int, *, bias: bool
+    train: Features,
+    held: Features,
+    criterion: Criterion,
+    outputs: int,
+    *,
+    bias: bool,
+    strengths: Sequence[float] = STRENGTHS,
 ) -> Fit:
     """The linear layer that costs held-out items least, of those fitted with each strength of the penalty.
 
@@ -205,13 +234,18 @@ def fitted(
         criterion: the mean loss of answers [N, K] and targets.
         outputs: K.
         bias: whether the layer has one.
+        strengths: of the penalty, the strongest first; the search ends where weaker ones have become worse.
     """
     mean = train.x.mean(0) if bias else torch.zeros(train.x.shape[1])
     scale = float((train.x - mean).square().mean().sqrt().clamp_min(1e-12))
     x, seen = (train.x - mean) / scale, (held.x - mean) / scale
     best: Fit | None = None
     worse = 0
-    for strength, weight, offset in _path(x, train.target, criterion, outputs, bias=bias):
+    start = torch.zeros(outputs, x.shape[1]), torch.zeros(outputs)
+    for strength in strengths:
+        start = weight, offset = _minimum(
+            start, Features(x, train.target, train.item), criterion, strength, bias=bias
+        )
         loss = float(criterion(seen @ weight.T + offset, held.target))
         worse = 0 if best is None or loss < best.loss else worse + 1
         if best is None or loss < best.loss:
@@ -223,28 +257,32 @@ def fitted(
     return best
 
 
-def _path(
-    x: Tensor, target: Tensor, criterion: Criterion, outputs: int, *, bias: bool
-) -> Iterator[tuple[float, Tensor, Tensor]]:
-    """Strength, weights and bias, from the strongest penalty to the weakest, each fitted from the one before."""
-    weight = torch.zeros(outputs, x.shape[1], requires_grad=True)
-    offset = torch.zeros(outputs, requires_grad=bias)
-    for strength in STRENGTHS:
-        opt = torch.optim.LBFGS(
-            [weight, offset] if bias else [weight],
-            max_iter=ITERATIONS,
-            tolerance_grad=1e-5,
-            line_search_fn="strong_wolfe",
-        )
+def _minimum(
+    start: tuple[Tensor, Tensor],
+    train: Features,
+    criterion: Criterion,
+    strength: float,
+    *,
+    bias: bool,
+) -> tuple[Tensor, Tensor]:
+    """Weights [K, D] and bias [K] that cost the least, by L-BFGS from where it starts."""
+    weight, offset = (tensor.clone().requires_grad_() for tensor in start)
+    opt = torch.optim.LBFGS(
+        [weight, offset] if bias else [weight],
+        max_iter=ITERATIONS,
+        tolerance_grad=1e-5,
+        line_search_fn="strong_wolfe",
+    )
 
-        def closure(opt: torch.optim.LBFGS = opt, strength: float = strength) -> float:
-            opt.zero_grad()
-            loss = criterion(x @ weight.T + offset, target) + strength / 2 * weight.square().sum()
-            loss.backward()
-            return float(loss.detach())
+    def closure() -> float:
+        opt.zero_grad()
+        loss = criterion(train.x @ weight.T + offset, train.target)
+        loss = loss + strength / 2 * weight.square().sum()
+        loss.backward()
+        return float(loss.detach())
 
-        opt.step(closure)
-        yield strength, weight.detach().clone(), offset.detach().clone()
+    opt.step(closure)
+    return weight.detach(), offset.detach()
 
 
 def _totals(fit: Fit, train: Features, task: Task) -> Totals:

@@ -67,9 +67,9 @@ def settled(recipe: Recipe, data: Data, net: nn.Module | None, say: Say) -> Reci
                 f"weights={WORD}: a net of your own has none that are known here; if it brings trained "
                 f"weights itself, say weights={OWN}, else name a file"
             )
-        brought = of_module(net)
-        size = recipe.size or (brought.size if brought else None)
         weights = recipe.weights or (OWN if recipe.linear_probe != "none" else None)
+        brought = of_module(net) if weights == OWN else None
+        size = recipe.size or (brought.size if brought else None)
         return recipe.model_copy(update={"size": size, "weights": weights})
     if recipe.weights == OWN:
         raise RecipeError(
@@ -79,11 +79,17 @@ def settled(recipe: Recipe, data: Data, net: nn.Module | None, say: Say) -> Reci
     if recipe.weights == WORD:
         recipe = _named(recipe, data)
         say(f"weights: {published.described(recipe.weights or '')}")
-        return recipe
     weights = recipe.weights or ""
-    if recipe.net or weights in published.PUBLISHED or not published.known(weights):
+    if Path(weights).exists() or not published.known(weights):
         return recipe
-    return recipe.model_copy(update={"net": weights.partition(".")[0]})
+    net = recipe.net or (None if weights in published.PUBLISHED else weights.partition(".")[0])
+    return recipe.model_copy(update={"net": net, "size": recipe.size or _size(recipe, data)})
+
+
+def _size(recipe: Recipe, data: Data) -> tuple[int, int] | None:
+    """The size at which published weights learned, for tasks that see whole pictures: features of smaller ones are others."""
+    size = published.levels(recipe.weights or "")[0]
+    return size if named(data.task).fit == "cover" and not recipe.crop and all(size) else None
 
 
 def _named(recipe: Recipe, data: Data) -> Recipe:

@@ -25,7 +25,7 @@ def section(content: Content) -> Section | None:
         return None
     entries: list[tuple[str, Any]] = [("held-out", "held"), ("train", "train")]
     if best(content):
-        entries.append((f"epoch {content.best_epoch}, kept", "best"))
+        entries.append((f"{kept(content)}, kept", "best"))
     parts: list[Part] = [Legend(entries), Beside(rows[0], "trio")]
     if rows[1]:
         parts.append(Fold("More curves", [Beside(rows[1], "pair")]))
@@ -35,6 +35,11 @@ def section(content: Content) -> Section | None:
 def best(content: Content) -> Mapping[str, Any]:
     """The row of the epoch that was kept; empty where that is not known."""
     return next((row for row in content.history if row["epoch"] == content.best_epoch), {})
+
+
+def kept(content: Content) -> str:
+    """The epoch that was kept; a linear probe stands before the first."""
+    return f"epoch {content.best_epoch}" if content.best_epoch else "the linear probe (epoch 0)"
 
 
 def _columns(content: Content) -> list[str]:
@@ -97,7 +102,7 @@ def _score_figure(content: Content, key: str) -> Figure | None:
         for name, side in (*sides, ("held-out", "val"))
         if row.get(f"{side}_{key}") is not None
     ]
-    said += [f"At epoch {content.best_epoch}: {', '.join(told)}."] if told else []
+    said += [f"At {kept(content)}: {', '.join(told)}."] if told else []
     said.append(content.curve_words.get(key, ""))
     return Figure(svg, " ".join(filter(None, said)), measure.title) if svg else None
 

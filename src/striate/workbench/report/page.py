@@ -90,7 +90,8 @@ def _facts(content: Content) -> list[tuple[str, str, str]]:
         facts.append(("classes", f"{len(content.classes):,}", ""))
     if content.history:
         kept = f"kept {content.best_epoch}" if learning.best(content) else ""
-        facts.append(("epochs", f"{len(content.history)}", kept))
+        epochs = sum(row["epoch"] > 0 for row in content.history)  # a linear probe is none
+        facts.append(("epochs", f"{epochs}", kept))
     if content.seconds is not None:
         facts.append(("training time", duration(content.seconds), ""))
     return facts
