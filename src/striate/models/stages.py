@@ -7,7 +7,6 @@ from typing import NamedTuple, Self, cast
 
 from torch import Tensor, nn
 
-from striate.errors import ShapeError
 from striate.models.backbone import Backbone
 from striate.models.facts import Request
 from striate.shapes import in_size, out_size
@@ -108,10 +107,4 @@ def check_size(request: Request, steps: Sequence[Step], *, last: str) -> None:
     Raises:
         ShapeError: a side is too small.
     """
-    height, width = request.size
-    least = least_side(steps)
-    if min(height, width) < least:
-        raise ShapeError(
-            f"{request.name}: {last} needs pictures of at least {least}x{least}; "
-            f"got {height}x{width}; enlarge them with size={least}"
-        )
+    request.check_least(least_side(steps), f"{last} needs")
