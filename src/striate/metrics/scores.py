@@ -151,6 +151,12 @@ def shown(name: str, value: float) -> str:
     return f"{value:.2%}" if name in SHARES else f"{value:.4f}"
 
 
+def mean_known(values: NDArray[np.floating]) -> float:
+    """The mean of the values that are numbers, nan if there are none."""
+    there = values[~np.isnan(values)]
+    return float(there.mean()) if len(there) else math.nan
+
+
 def number(value: float) -> float | None:
     """A number as JSON has it: None for what is not known."""
     return None if math.isnan(value) else float(value)
