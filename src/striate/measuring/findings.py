@@ -11,11 +11,11 @@ from typing import Literal
 
 from torch import nn
 
-from striate.measuring.axes import Misaligned
+from striate.measuring.field_axes import Misaligned
 from striate.measuring.fields import Fields, Unread, fields
-from striate.measuring.misfits import Tries
 from striate.measuring.operations import operation
 from striate.measuring.operations.arguments import kernel_of, setting
+from striate.measuring.shape_errors import Tries
 from striate.models.backbone import BATCH_NORMS
 from striate.probe import Call, Trace, Value, copied, trace
 from striate.text import counted, times

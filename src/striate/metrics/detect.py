@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from striate.errors import ArgumentError, ShapeError, told
 from striate.metrics.intervals import FEWEST, Floats, mean_of_classes, too_few, unit_sums
-from striate.metrics.rows import Rows, same_classes
+from striate.metrics.meter_rows import Rows, same_classes
 from striate.metrics.scores import Interval, mean_known, number
 
 IOUS = np.linspace(0.5, 0.95, 10)

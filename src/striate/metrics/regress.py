@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from striate.errors import ArgumentError, ShapeError
 from striate.metrics.intervals import Floats, mean_of_classes, mean_ratio, too_few, unit_sums
-from striate.metrics.rows import Rows, same_classes
+from striate.metrics.meter_rows import Rows, same_classes
 from striate.metrics.scores import Interval, mean_known, number
 
 Groups = NDArray[np.integer] | None

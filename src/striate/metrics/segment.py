@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from striate.errors import ArgumentError, ShapeError
 from striate.metrics.intervals import Floats, mean, mean_ratio, ratios, too_few
-from striate.metrics.rows import Rows, same_classes
+from striate.metrics.meter_rows import Rows, same_classes
 from striate.metrics.scores import Interval, mean_known, number
 
 Ids = NDArray[np.integer] | NDArray[np.bool_]

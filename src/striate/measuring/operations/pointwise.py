@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import cast
 
-from striate.measuring.axes import Axes, Axis, Following, Part
+from striate.measuring.field_axes import Axes, Axis, Following, Part
 from striate.measuring.operations.arguments import dims, first, whole
 from striate.measuring.operations.arithmetic import (
     Arithmetic,
