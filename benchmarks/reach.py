@@ -3,7 +3,7 @@
     python benchmarks/reach.py
 
 Trains LeNet-5 on the embedded digits for one epoch, from the command's entry. A file counts where one of its
-functions ran, not where it was only imported. A depth counts the frames of striate from `striate.cli.main` down to
+functions ran, not where it was only imported: what the body of a module calls, such as to fill a table, is importing. A depth counts the frames of striate from `striate.cli.main` down to
 the `forward` of the net, both included; those of click and PyTorch between them are left out.
 """
 
@@ -38,8 +38,8 @@ class Reach:
         code = frame.f_code
         if event != "call" or not code.co_filename.startswith(SOURCE):
             return
-        if not code.co_flags & inspect.CO_OPTIMIZED:  # bodies of modules and classes
-            return
+        if any(not each.f_code.co_flags & inspect.CO_OPTIMIZED for each in _frames(frame)):
+            return  # a body of a module or a class, or called by one
         self.files.add(code.co_filename)
         self.functions.add((code.co_filename, code.co_qualname))
         if (Path(code.co_filename).name, code.co_name) == FORWARD and not self.step:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 import striate
 from striate.errors import ArgumentError, CheckpointError, ShapeError
 from striate.models.catalog import CATALOG, backbones, build
-from striate.models.trunk import fitted
+from striate.models.on_backbone import fitted
 from striate.weights import load
 
 HEADS = ("unet", "fcn", "yolo_grid")

@@ -15,7 +15,18 @@ from striate.layers import conv as conv_layers
 from striate.layers import local as local_layers
 from striate.layers import norm as norm_layers
 from striate.layers import pool as pool_layers
-from striate.ops import conv, graph, init, kernels, local, matrix, norm, pool, separable, unpool
+from striate.ops import (
+    conv,
+    conv_matrix,
+    graph,
+    init,
+    kernels,
+    local,
+    norm,
+    pool,
+    separable,
+    unpool,
+)
 from striate.ops.activation import glu, relu
 from striate.ops.padding import crop, pad
 from striate.ops.series_graph import similarity_graph, warping_distances
@@ -54,7 +65,7 @@ OPERATIONS: dict[str, tuple[Callable[..., Any], dict[str, torch.Tensor], dict[st
         {**MOVES, "output_size": (9, 8)},
     ),
     "conv_matrix": (
-        matrix.conv_matrix,
+        conv_matrix.conv_matrix,
         {"weight": torch.rand(6, 2, 3, 3)},
         {**MOVES, "size": (5, 5), "groups": 2, "fill": "zeros"},
     ),

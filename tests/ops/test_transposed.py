@@ -12,7 +12,7 @@ from striate import shapes
 from striate.errors import ArgumentError, ShapeError
 from striate.ops import conv as conv_ops
 from striate.ops import transposed as ops
-from striate.ops.matrix import conv_matrix
+from striate.ops.conv_matrix import conv_matrix
 from twins import conv as twins
 
 FEW = settings(max_examples=25, deadline=None)

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from striate.see import costs, depths
-from striate.see.history import TOP1, WINNERS, Depths, Winner
+from striate.see.imagenet_history import TOP1, WINNERS, Depths, Winner
 
 
 def printed(shared):

@@ -217,11 +217,11 @@ def test_the_scale_of_the_loss_goes_on_where_it_was(shapes, tmp_path, monkeypatc
     """As on a GPU, but the passes themselves run in float32, of which a small part overflows here."""
     from contextlib import nullcontext
 
-    from striate.plan import Plan, form
+    from striate.plan import Plan, plan
     from striate.training import loop
 
     norm = loop.gradient_norm
-    monkeypatch.setattr(form, "FP16_ON", ("cpu",))
+    monkeypatch.setattr(plan, "FP16_ON", ("cpu",))
     monkeypatch.setattr(Plan, "autocast", lambda _plan: nullcontext())
     monkeypatch.setattr(
         loop,

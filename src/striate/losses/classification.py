@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from striate.ops import margin as margin_op
+from striate.ops.margin import margin_loss as margin
+
+__all__ = ["cross_entropy", "focal", "margin"]
 
 
 def cross_entropy(
@@ -55,22 +57,6 @@ def focal(
     if class_weights is not None:
         items = class_weights.to(items.device)[target] * items
     return items.mean()
-
-
-def margin(
-    scores: Float[Tensor, "b k"],
-    target: Int[Tensor, " b"],
-    *,
-    present: float = 0.9,
-    absent: float = 0.1,
-    down: float = 0.5,
-) -> Float[Tensor, ""]:
-    """Squared shortfall of the truth below `present` and excess of the others over `absent`.
-
-    Sabour, Frosst, Hinton 2017, Dynamic routing between capsules, equation 4. It ends where every margin is
-    kept, so scores are not driven on as cross-entropy drives them.
-    """
-    return margin_op.margin_loss(scores, target, present=present, absent=absent, down=down)
 
 
 def _exact(scores: Tensor) -> Tensor:

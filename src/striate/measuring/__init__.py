@@ -1,16 +1,16 @@
 """The workshop behind `striate measure`: shapes, parameters, costs and receptive fields of any net, and its faults."""
 
 from striate.measuring.compare import Comparison, Mlp, to_mlp
-from striate.measuring.cost import Cost, Forecast, forecast, training_cost
 from striate.measuring.data_findings import dead_units, wrong_normalisation
-from striate.measuring.effective import Effective, effective
+from striate.measuring.effective_field import Effective, effective
 from striate.measuring.explain import Explanation, Walk, explain
 from striate.measuring.fields import Field, Unread
 from striate.measuring.findings import Finding
 from striate.measuring.inputs import read_argument, read_shape
 from striate.measuring.measure import measure
-from striate.measuring.misfits import Unfinished
+from striate.measuring.shape_errors import Unfinished
 from striate.measuring.sheet import Layer, Sheet, Totals
+from striate.measuring.step_cost import Cost, Forecast, forecast, training_cost
 
 # `striate.measure` is what people import: the arithmetic of one number is found beside the sheet.
 measure.explain = explain  # pyright: ignore[reportFunctionMemberAccess]

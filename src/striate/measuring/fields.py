@@ -15,8 +15,8 @@ from functools import reduce
 from math import prod
 from operator import or_
 
-from striate.measuring.axes import Axes, Axis, Following, Misaligned, start
-from striate.measuring.cells import Cells
+from striate.measuring.field_axes import Axes, Axis, Following, Misaligned, start
+from striate.measuring.field_cells import Cells
 from striate.measuring.operations import operation
 from striate.probe import Call, Trace, Value
 

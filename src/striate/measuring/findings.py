@@ -3,18 +3,19 @@
 A size that a fix names has been tried: the net was traced again at it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
+from typing import Literal
 
 from torch import nn
 
-from striate.measuring.axes import Misaligned
+from striate.measuring.field_axes import Misaligned
 from striate.measuring.fields import Fields, Unread, fields
-from striate.measuring.misfits import Tries
 from striate.measuring.operations import operation
 from striate.measuring.operations.arguments import kernel_of, setting
+from striate.measuring.shape_errors import Tries
 from striate.models.backbone import BATCH_NORMS
 from striate.probe import Call, Trace, Value, copied, trace
 from striate.text import counted, times
@@ -32,6 +33,9 @@ class Finding:
     def as_text(self) -> str:
         """One line."""
         return f"{self.path or '(net)'}: {self.text}" + (f"; {self.fix}" if self.fix else "")
+
+
+Findings = Iterator[Finding]
 
 
 @dataclass(frozen=True)
@@ -68,33 +72,18 @@ def examine(case: Case) -> tuple[Finding, ...]:
 
     Of a run that stopped, or whose outputs cannot be followed, those alone that do not depend on its end.
     """
-    run, whole = case.run, case.run.error is None and not case.run.unseen
-    return (
-        *(_unread(case.net, run, case.fields) if whole else ()),
-        *_misaligned(run, case.fields),
-        *_checkerboards(run),
-        *_unfollowed(case),
-        *(_softmax(case) if whole else ()),
-        *_biases(run),
-        *(_single_values(case) if run.error is None else ()),
-        *_frozen(case.net),
-        *(_idle(case) if run.error is None else ()),
-    )
+    ended = case.run.error is None
+    known = {"start": True, "end": ended, "outputs": ended and not case.run.unseen}
+    return tuple(found for rule, needs in RULES.items() if known[needs] for found in rule(case))
 
 
-def _softmax(case: Case) -> list[Finding]:
+def _softmax(case: Case) -> Findings:
     """A net that ends in probabilities, in training too; probabilities beside other outputs are meant so."""
     ending = _softmax_calls(case.run)
-    if not ending or not _softmax_calls(case.training):
-        return []
-    return [
-        Finding(
-            "softmax",
-            ending[0].path,
-            f"the net ends in {ending[0].op}, and cross-entropy applies it once more",
-            "return the logits, and apply softmax to predictions only",
-        )
-    ]
+    if ending and _softmax_calls(case.training):
+        text = f"the net ends in {ending[0].op}, and cross-entropy applies it once more"
+        fix = "return the logits, and apply softmax to predictions only"
+        yield Finding("softmax", ending[0].path, text, fix)
 
 
 def _softmax_calls(run: Trace) -> list[Call]:
@@ -111,8 +100,9 @@ def _over_classes(call: Call) -> bool:
     return dim in (1, 1 - rank) or (rank == 3 and rows != columns)
 
 
-def _biases(run: Trace) -> list[Finding]:
+def _biases(case: Case) -> Findings:
     readers: dict[int, list[Call]] = {}
+    run = case.run
     for call in run.calls:
         for value in call.inputs:
             readers.setdefault(value.index, []).append(call)
@@ -126,26 +116,16 @@ def _biases(run: Trace) -> list[Finding]:
         and (next_ones := readers.get(call.outputs[0].index))
         and all(reader.op == "batch_norm" for reader in next_ones)
     ]
-    if not found:
-        return []
-    paths = list(dict.fromkeys(call.path for call in found))
-    more = len(paths) - 1
-    who = f"this and {more} more such layers have" if more else "it has"
-    return [
-        Finding(
-            "bias",
-            paths[0],
-            f"{who} a bias that the batch normalisation after it takes away",
-            "build them with bias=False" if more else "build it with bias=False",
-        )
-    ]
+    if found:
+        more = len({call.path for call in found}) - 1
+        who, whom = (f"this and {more} more such layers have", "them") if more else ("it has", "it")
+        text = f"{who} a bias that the batch normalisation after it takes away"
+        yield Finding("bias", found[0].path, text, f"build {whom} with bias=False")
 
 
-def _single_values(case: Case) -> list[Finding]:
+def _single_values(case: Case) -> Findings:
     """Batch normalisation that would see one value a channel."""
-    if case.batch != 1:
-        return []
-    for call in case.run.calls:
+    for call in case.run.calls if case.batch == 1 else ():
         value = call.arg("input")
         if call.op != "batch_norm" or not isinstance(value, Value):
             continue
@@ -155,11 +135,12 @@ def _single_values(case: Case) -> list[Finding]:
         where = f"maps of {times(space)}" if prod(space) > 1 else "one value a channel"
         text = f"at batch 1 batch normalisation learns from {where} of a single item"
         fix = "train with batch=2 or more, or normalise by group"
-        return [Finding("batch", call.path, text, fix)]
-    return []
+        yield Finding("batch", call.path, text, fix)
+        return
 
 
-def _frozen(net: nn.Module) -> list[Finding]:
+def _frozen(case: Case) -> Findings:
+    net = case.net
     found = [
         path
         for path, module in net.named_modules()
@@ -169,20 +150,14 @@ def _frozen(net: nn.Module) -> list[Finding]:
         and module.affine
         and not any(p.requires_grad for p in module.parameters())
     ]
-    if not found or not any(p.requires_grad for p in net.parameters()):
-        return []
-    return [
-        Finding(
-            "frozen",
-            found[0],
-            f"{len(found)} frozen batch normalisation{'s are' if len(found) > 1 else ' is'} in training mode: "
-            "the statistics still move",
-            "call eval() on it after every train(), as it is done for the rest of what is frozen",
-        )
-    ]
+    if found and any(p.requires_grad for p in net.parameters()):
+        which = f"{len(found)} frozen batch normalisation{'s are' if len(found) > 1 else ' is'}"
+        text = f"{which} in training mode: the statistics still move"
+        fix = "call eval() on it after every train(), as it is done for the rest of what is frozen"
+        yield Finding("frozen", found[0], text, fix)
 
 
-def _idle(case: Case) -> list[Finding]:
+def _idle(case: Case) -> Sequence[Finding]:
     """Parameters that no function reads, and those that no output sends a gradient to, in training either."""
     run = case.run
     read, learning = _read(run), _learning(run)
@@ -288,21 +263,15 @@ def _merged(found: Sequence[Finding]) -> list[Finding]:
 # What a net reads of its picture: pixels left out, branches that miss each other.
 
 
-def _unread(net: nn.Module, run: Trace, seen: Fields) -> list[Finding]:
-    lost = seen.unread(run.outputs)
+def _unread(case: Case) -> Findings:
+    lost = case.fields.unread(case.run.outputs)
     if not lost.count:
-        return []
-    lines = [
-        counted(len(line), name)
-        for name, line in zip(_names(lost), lost.lines, strict=True)
-        if line
-    ]
+        return
+    names = ("plane", "row", "column")[3 - len(lost.lines) :]
+    lines = [counted(len(line), n) for n, line in zip(names, lost.lines, strict=True) if line]
     text = f"{lost.count:,} of {lost.of:,} pixels are read by no output ({' and '.join(lines)})"
-    return [Finding("unread", "", text, _mend(net, run, lost) or _gaps(net, run))]
-
-
-def _names(lost: Unread) -> tuple[str, ...]:
-    return ("plane", "row", "column")[3 - len(lost.lines) :]
+    fix = _mend(case.net, case.run, lost) or _gaps(case.net, case.run)
+    yield Finding("unread", "", text, fix)
 
 
 def _gaps(net: nn.Module, run: Trace) -> str:
@@ -371,8 +340,9 @@ def _words(
     return ", or ".join(parts) or None
 
 
-def _misaligned(run: Trace, seen: Fields) -> list[Finding]:
-    makers = {out.index: call for call in run.calls for out in call.outputs}
+def _misaligned(case: Case) -> Sequence[Finding]:
+    seen = case.fields
+    makers = {out.index: call for call in case.run.calls for out in call.outputs}
     found: dict[int, Finding] = {}
     for join in seen.misaligned:
         parts = [makers.get(value.index) for value in join.call.inputs]
@@ -440,8 +410,8 @@ def _join(join: Misaligned) -> Finding:
     return Finding("misaligned", call.path, text, fix)
 
 
-def _checkerboards(run: Trace) -> list[Finding]:
-    calls = [call for call in run.calls if call.op.startswith("conv_transpose")]
+def _checkerboards(case: Case) -> Sequence[Finding]:
+    calls = [call for call in case.run.calls if call.op.startswith("conv_transpose")]
     return _merged([found for call in calls if (found := _checkerboard(call))])
 
 
@@ -457,15 +427,12 @@ def _checkerboard(call: Call) -> Finding | None:
     extra = [setting(call.arg("output_padding", 0), axis) for axis in axes]
     better = [_even(*numbers) for numbers in zip(kernel, stride, padding, extra, strict=True)]
     k, p, e = zip(*better, strict=True)
-    return Finding(
-        "checkerboard",
-        call.path,
+    text = (
         f"kernel {times(kernel)} is not divisible by stride {times(stride)}: neighbouring outputs are "
-        "summed from unequal numbers of inputs",
-        f"kernel {_one(k)} with padding {_one(p)} and output_padding {_one(e)} gives the same size"
-        if min(p) >= 0
-        else f"kernel {_one(k)}",
+        "summed from unequal numbers of inputs"
     )
+    same = f" with padding {_one(p)} and output_padding {_one(e)} gives the same size"
+    return Finding("checkerboard", call.path, text, f"kernel {_one(k)}" + same * (min(p) >= 0))
 
 
 def _even(kernel: int, stride: int, padding: int, extra: int) -> tuple[int, int, int]:
@@ -479,25 +446,30 @@ def _one(numbers: Sequence[int]) -> str:
     return str(numbers[0]) if len(set(numbers)) == 1 else str(tuple(numbers))
 
 
-def _unfollowed(case: Case) -> list[Finding]:
+def _unfollowed(case: Case) -> Findings:
     run = case.run
     read = {value.index for call in run.calls for value in call.inputs}
     read.update(out.index for out in run.outputs)
     lost = [call for call in case.fields.lost if any(out.index in read for out in call.outputs)]
-    names = ", ".join(dict.fromkeys(call.op for call in lost))
-    found = (
-        [
-            Finding(
-                "unknown",
-                lost[0].path,
-                f"what {names} reads is not known, so the layers after it have no field",
-                "the other columns hold; measure the part before it by itself",
-            )
-        ]
-        if lost
-        else []
-    )
+    if lost:
+        names = ", ".join(dict.fromkeys(call.op for call in lost))
+        text = f"what {names} reads is not known, so the layers after it have no field"
+        fix = "the other columns hold; measure the part before it by itself"
+        yield Finding("unknown", lost[0].path, text, fix)
     if run.unseen:
         text = f"outputs not seen: {run.unseen} cannot be followed, so nothing is said of what they read"
-        found.append(Finding("unknown", "", text, "return tensors, or measure the part that does"))
-    return found
+        yield Finding("unknown", "", text, "return tensors, or measure the part that does")
+
+
+# Every rule in the order in which its findings are shown, and how far the run has to have come for it.
+RULES: dict[Callable[[Case], Iterable[Finding]], Literal["start", "end", "outputs"]] = {
+    _unread: "outputs",
+    _misaligned: "start",
+    _checkerboards: "start",
+    _unfollowed: "start",
+    _softmax: "outputs",
+    _biases: "start",
+    _single_values: "end",
+    _frozen: "start",
+    _idle: "end",
+}

@@ -11,8 +11,8 @@ from striate.errors import ShapeError
 from striate.measuring.fields import Fields, fields
 from striate.measuring.findings import Case, examine
 from striate.measuring.inputs import Given, read_shape, templates
-from striate.measuring.misfits import failure, unfinished
 from striate.measuring.operations import formula, operation
+from striate.measuring.shape_errors import failure, unfinished
 from striate.measuring.sheet import Counts, Disagreement, Layer, Sheet, Totals
 from striate.probe import Call, settled, trace
 

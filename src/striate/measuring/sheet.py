@@ -13,8 +13,8 @@ from typing import Any
 
 from striate.measuring.fields import NONE_UNREAD, Field, Unread
 from striate.measuring.findings import Finding
-from striate.measuring.misfits import Unfinished
 from striate.measuring.operations import operation
+from striate.measuring.shape_errors import Unfinished
 from striate.report import Result, text_table
 from striate.text import percent, times
 

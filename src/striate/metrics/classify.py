@@ -8,6 +8,10 @@ which keeps a width where no item is misplaced; of the mean over classes: the di
 Donner (2008) do, with the correlations of DeLong et al. (1988), of which those without spread have none. Calibration
 error: test inversion (`calibration_error`). Loss: jackknife, and not less than rare mistakes may cost (`mean_loss`).
 
+The tests hold the values to scikit-learn's and SciPy's. What they have is not enough here: `binomtest` takes whole counts
+and one level where shares of groups have neither, `roc_auc_score` says no item's part in the area, and importing either
+costs a second of every command.
+
 A score that no item stands behind is nan, None in rows. With fewer than five units no score has an interval, and no
 average over classes has one where a class that occurs is in fewer than five; `Scores.notes` says so.
 """
@@ -285,7 +289,7 @@ def _area(score_N: Floats, positive_N: NDArray[np.bool_]) -> tuple[float, Floats
 
 
 def _midranks(values: Floats) -> Floats:
-    """Ranks from one; equal values share the middle of theirs."""  # scipy.stats takes a second to import
+    """Ranks from one; equal values share the middle of theirs."""
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(count) - (count - 1) / 2)[place]
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from striate.errors import ArgumentError, ShapeError, told
 from striate.metrics.intervals import FEWEST, Floats, mean_of_classes, too_few, unit_sums
-from striate.metrics.rows import Rows, same_classes
-from striate.metrics.scores import Interval, number
+from striate.metrics.meter_rows import Rows, same_classes
+from striate.metrics.scores import Interval, mean_known, number
 
 IOUS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
@@ -144,8 +144,8 @@ class DetectMeter:
         """`map` over IoUs 0.5 to 0.95 and `map50`, means over the classes that have true boxes; nan if none has."""
         ap_KT = self._ranked().average_precisions()
         return {
-            "map": _mean(ap_KT.mean(1)),
-            "map50": _mean(ap_KT[:, 0]),
+            "map": mean_known(ap_KT.mean(1)),
+            "map50": mean_known(ap_KT[:, 0]),
         }
 
     def scores(self, groups: Groups = None) -> dict[str, Interval]:
@@ -536,8 +536,3 @@ def _check(name: str, boxes: Floats, scores: Floats | Bools, labels: Ints, class
 
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else math.nan
-
-
-def _mean(values: Floats) -> float:
-    there = values[~np.isnan(values)]
-    return float(there.mean()) if len(there) else math.nan

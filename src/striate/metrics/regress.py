@@ -4,7 +4,6 @@ Where a target is nan, an item has no such value and the output does not count. 
 them, left out; errors are positive, so their intervals are taken on logarithms.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 
 from striate.errors import ArgumentError, ShapeError
 from striate.metrics.intervals import Floats, mean_of_classes, mean_ratio, too_few, unit_sums
-from striate.metrics.rows import Rows, same_classes
-from striate.metrics.scores import Interval, number
+from striate.metrics.meter_rows import Rows, same_classes
+from striate.metrics.scores import Interval, mean_known, number
 
 Groups = NDArray[np.integer] | None
 
@@ -118,7 +117,7 @@ class RegressMeter:
         error = np.abs(answer_K - target_K)
         share = error / np.where(target_K == 0, np.nan, np.abs(target_K))
         named = {"mae": error, "mse": error**2, "mape": share}
-        return {name: _mean(values) for name, values in named.items()}
+        return {name: mean_known(values) for name, values in named.items()}
 
 
 def scores(answers_NK: Floats, targets_NK: Floats, groups: Groups = None) -> dict[str, Interval]:
@@ -150,8 +149,3 @@ def _root(squares_NK: Floats, there_NK: NDArray[np.bool_], groups: Groups) -> In
 
 def _complement(rest: Interval) -> Interval:
     return Interval(1 - rest.value, 1 - rest.high, 1 - rest.low)
-
-
-def _mean(values: Floats) -> float:
-    there = values[~np.isnan(values)]
-    return float(there.mean()) if len(there) else math.nan

@@ -163,6 +163,12 @@ def is_share(name: str) -> bool:
     return name.partition("@")[0] in SHARES
 
 
+def mean_known(values: NDArray[np.floating]) -> float:
+    """The mean of the values that are numbers, nan if there are none."""
+    there = values[~np.isnan(values)]
+    return float(there.mean()) if len(there) else math.nan
+
+
 def number(value: float) -> float | None:
     """A number as JSON has it: None for what is not known, and for an infinite one, which JSON cannot say."""
     return float(value) if math.isfinite(value) else None

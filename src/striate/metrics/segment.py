@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from striate.errors import ArgumentError, ShapeError
 from striate.metrics.intervals import Floats, mean, mean_ratio, ratios, too_few
-from striate.metrics.rows import Rows, same_classes
-from striate.metrics.scores import Interval, number
+from striate.metrics.meter_rows import Rows, same_classes
+from striate.metrics.scores import Interval, mean_known, number
 
 Ids = NDArray[np.integer] | NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -114,9 +114,9 @@ class SegmentMeter:
         """The scores without intervals; nan where nothing can be scored."""
         found = pixel_scores(self._rows["counts"].sum(0))
         if self.boundary:
-            found["boundary_f1"] = _mean(outline_scores(self._rows["outlines"])[0])
+            found["boundary_f1"] = mean_known(outline_scores(self._rows["outlines"])[0])
         if self.rand is not None:
-            found["rand"] = _mean(rand_scores(self._rows["pairs"]))
+            found["rand"] = mean_known(rand_scores(self._rows["pairs"]))
         return found
 
     def scores(self, groups: Groups = None) -> dict[str, Interval]:
@@ -161,7 +161,7 @@ class SegmentMeter:
                 "recall": _share(tp, tp + fn),
             }
             if outlines is not None:
-                row["boundary_f1"] = number(_mean(outlines[:, k]))
+                row["boundary_f1"] = number(mean_known(outlines[:, k]))
             rows.append(row)
         return rows
 
@@ -220,8 +220,8 @@ def pixel_scores(counts_K3: Ints) -> dict[str, float]:
     there = union > 0
     pixels = int(truth.sum())
     return {
-        "miou": _mean(true[there] / union[there]),
-        "dice": _mean(2 * true[there] / either[there]),
+        "miou": mean_known(true[there] / union[there]),
+        "dice": mean_known(2 * true[there] / either[there]),
         "pixel_accuracy": float(true.sum() / pixels) if pixels else math.nan,
     }
 
@@ -405,8 +405,3 @@ def _near(these: NDArray[np.bool_], others: NDArray[np.bool_], tolerance: float)
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
-
-
-def _mean(values: Floats) -> float:
-    there = values[~np.isnan(values)]
-    return float(there.mean()) if len(there) else math.nan

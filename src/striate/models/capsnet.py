@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from striate.errors import ArgumentError, ShapeError
+from striate.errors import ArgumentError
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
 from striate.models.facts import Request
@@ -191,13 +191,7 @@ def build(request: Request) -> Backbone:
         ShapeError: pictures on which the second convolution does not fit.
         ArgumentError: routing= is more than one number.
     """
-    least = 2 * KERNEL - 1
-    if min(request.size) < least:
-        height, width = request.size
-        raise ShapeError(
-            f"{request.name}: two convolutions of 9x9 need pictures of at least {least}x{least}; "
-            f"got {height}x{width}; enlarge them with size=28"
-        )
+    request.check_least(2 * KERNEL - 1, "two convolutions of 9x9 need", enough=28)
     rounds = request.counts("routing")
     if len(rounds) != 1:
         raise ArgumentError(f"{request.name}: routing takes one number, got {list(rounds)}")

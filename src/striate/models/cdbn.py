@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
 
-from striate.errors import ShapeError
 from striate.models import init
 from striate.models.backbone import Backbone
 from striate.models.facts import Request
@@ -258,10 +257,5 @@ def build(request: Request) -> Backbone:
     Raises:
         ShapeError: pictures too small for a block of the second layer.
     """
-    if min(request.size) < LEAST:
-        height, width = request.size
-        raise ShapeError(
-            f"{request.name}: two layers of 10x10 kernels need pictures of at least {LEAST}x{LEAST}; "
-            f"got {height}x{width}; enlarge them with size=64"
-        )
+    request.check_least(LEAST, "two layers of 10x10 kernels need", enough=64)
     return CDBN(request)

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from striate.errors import ShapeError
 from striate.layers.pool import GlobalAvgPool
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
@@ -255,10 +254,6 @@ def build(request: Request) -> Backbone:
         ShapeError: a picture smaller than the stride of the last block.
     """
     spec = SPECS[request.name]
-    (height, width), least = request.size, spec.strides[-1]
-    if min(height, width) < least:
-        raise ShapeError(
-            f"{request.name}: denseblock{len(spec.layers)} has stride {least} and needs pictures of at "
-            f"least {least}x{least}; got {height}x{width}; enlarge them with size={least}"
-        )
+    least = spec.strides[-1]
+    request.check_least(least, f"denseblock{len(spec.layers)} has stride {least} and needs")
     return DenseNet(spec, request)

@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from striate.errors import LISTED, ArgumentError, nearest
+from striate.errors import LISTED, ArgumentError, ShapeError, nearest
+from striate.text import times
 
 # What a net reads by the axes of one item, channels included.
 KINDS = {2: "series", 3: "picture", 4: "volume"}
@@ -170,6 +171,19 @@ class Request:
     def flag(self, option: str) -> bool:
         """The value of a `Flag`."""
         return self.options[option] is True
+
+    def check_least(self, least: int, what: str, *, enough: int = 0) -> None:
+        """Refuse pictures or volumes with a side under `least`; `enough` is the size that the message advises, else `least`.
+
+        Raises:
+            ShapeError: a side is too small; the message opens with what needs more.
+        """
+        if min(self.size) < least:
+            noun, setting = ("volumes", "grid") if len(self.size) > 2 else ("pictures", "size")
+            raise ShapeError(
+                f"{self.name}: {what} {noun} of at least {times([least] * len(self.size))}; got {times(self.size)}; "
+                f"enlarge them with {setting}={enough or least}"
+            )
 
     def scaled(self, count: int, *, multiple: int = 1) -> int:
         """A number of channels times `width`, rounded to a multiple (halves up) and never below one of it."""

@@ -16,7 +16,6 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from striate.errors import ShapeError
 from striate.layers.pool import GlobalAvgPool
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
@@ -241,10 +240,5 @@ def build(request: Request) -> Backbone:
     if "depth" in request.options:
         return HighwayDense(request)
     spec = SPECS[request.name]
-    (height, width), least = request.size, 12 if spec.digits else 4
-    if min(height, width) < least:
-        raise ShapeError(
-            f"{request.name}: the last maximum needs pictures of at least {least}x{least}; "
-            f"got {height}x{width}; enlarge them with size={least}"
-        )
+    request.check_least(12 if spec.digits else 4, "the last maximum needs")
     return HighwayNet(spec, request)

@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from striate.errors import ShapeError
 from striate.models import init
 from striate.models.backbone import Backbone
 from striate.models.facts import Request
@@ -193,10 +192,5 @@ def build(request: Request) -> Backbone:
     Raises:
         ShapeError: pictures too small for the last S-layer.
     """
-    if min(request.size) < LEAST:
-        height, width = request.size
-        raise ShapeError(
-            f"{request.name}: its last S-layer needs pictures of at least {LEAST}x{LEAST}; "
-            f"got {height}x{width}; enlarge them with size=16"
-        )
+    request.check_least(LEAST, "its last S-layer needs", enough=16)
     return Neocognitron(request)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from striate.errors import ShapeError
 from striate.layers.pool import GlobalAvgPool
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
@@ -161,10 +160,5 @@ def build(request: Request) -> Backbone:
     Raises:
         ShapeError: a picture smaller than the stride of the last stage.
     """
-    height, width = request.size
-    if min(height, width) < STRIDE:
-        raise ShapeError(
-            f"{request.name}: the last stage has stride {STRIDE} and needs pictures of at least "
-            f"{STRIDE}x{STRIDE}; got {height}x{width}; enlarge them with size={STRIDE}"
-        )
+    request.check_least(STRIDE, f"the last stage has stride {STRIDE} and needs")
     return PreResNet(SPECS[request.name], request)

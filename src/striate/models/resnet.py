@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from striate.errors import ShapeError
 from striate.layers.pool import GlobalAvgPool
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
@@ -213,10 +212,6 @@ def build(request: Request) -> Backbone:
         ShapeError: a picture smaller than the stride of the last stage.
     """
     spec = SPECS[request.name]
-    (height, width), least = request.size, spec.strides[-1]
-    if min(height, width) < least:
-        raise ShapeError(
-            f"{request.name}: layer{len(spec.depths)} has stride {least} and needs pictures of at least "
-            f"{least}x{least}; got {height}x{width}; enlarge them with size={least}"
-        )
+    least = spec.strides[-1]
+    request.check_least(least, f"layer{len(spec.depths)} has stride {least} and needs")
     return ResNet(spec, request)

@@ -7,7 +7,6 @@ from typing import NamedTuple, Self, cast
 
 from torch import Tensor, nn
 
-from striate.errors import ShapeError
 from striate.models.backbone import Backbone
 from striate.models.facts import Request
 from striate.shapes import in_size, out_size
@@ -108,10 +107,4 @@ def check_size(request: Request, steps: Sequence[Step], *, last: str) -> None:
     Raises:
         ShapeError: a side is too small.
     """
-    least = least_side(steps)
-    if min(request.size) < least:
-        what, setting = ("volumes", "grid") if len(request.size) > 2 else ("pictures", "size")
-        raise ShapeError(
-            f"{request.name}: {last} needs {what} of at least {'x'.join([str(least)] * len(request.size))}; "
-            f"got {'x'.join(map(str, request.size))}; enlarge them with {setting}={least}"
-        )
+    request.check_least(least_side(steps), f"{last} needs")

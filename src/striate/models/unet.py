@@ -18,7 +18,7 @@ from striate.errors import ShapeError
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
 from striate.models.facts import Request
-from striate.models.trunk import OnBackbone, fitted, strides_below
+from striate.models.on_backbone import OnBackbone, fitted, strides_below
 from striate.ops.padding import crop
 
 WIDTHS = (64, 128, 256, 512, 1024)

@@ -13,7 +13,10 @@ def margin_loss(
     absent: float = 0.1,
     down: float = 0.5,
 ) -> Float[Tensor, ""]:
-    """Sum over classes, mean over items. Sabour et al. 2017, equation 4.
+    """Squared shortfall of the truth below `present` and excess of the others over `absent`.
+
+    Sabour, Frosst, Hinton 2017, Dynamic routing between capsules, equation 4: the sum over classes, the mean over
+    items. It ends where every margin is kept, so scores are not driven on as cross-entropy drives them.
 
     Args:
         lengths: scores, of capsules from 0 to 1.

@@ -3,7 +3,7 @@
 from striate.see.architecture import Architecture, architecture
 from striate.see.feature_maps import Maps, maps
 from striate.see.filters import Kernels, kernels
-from striate.see.history import costs, depths
+from striate.see.imagenet_history import costs, depths
 from striate.see.movement import Moved, Movement, movement
 from striate.see.stepper import Steps, convolution
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import StriateError
-from striate.measuring.cells import Spans
+from striate.measuring.field_cells import Spans
 from striate.measuring.fields import Fields, fields
 from striate.measuring.inputs import templates
 from striate.plan.tiles import Axis, Piece, Sides, Tiling, answer, pieces, spans

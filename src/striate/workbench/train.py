@@ -114,7 +114,7 @@ def train(
 ) -> Run:
     """Train a net, evaluate it, and write a run folder with a report.
 
-    Meanwhile the process keeps the memory it frees (glibc only, see `plan.pages`), and gives it back at the end.
+    Meanwhile the process keeps the memory it frees (glibc only, see `plan.malloc`), and gives it back at the end.
 
     Args:
         data: a folder, an archive, an array file, a built-in name, or what `striate.open` gave.

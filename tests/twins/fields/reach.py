@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.measuring.inputs import Given, templates
-from striate.measuring.misfits import failure
+from striate.measuring.shape_errors import failure
 from striate.probe import Call, Trace, Value, settled, trace
 from striate.report import Result
 from twins.fields.broadcast import Broadcast

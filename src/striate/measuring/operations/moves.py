@@ -5,7 +5,7 @@ from typing import cast
 
 import torch
 
-from striate.measuring.axes import (
+from striate.measuring.field_axes import (
     Axes,
     Axis,
     Following,
@@ -13,7 +13,7 @@ from striate.measuring.axes import (
     broadcast,
     reshaped,
 )
-from striate.measuring.cells import Cells, end_to_end
+from striate.measuring.field_cells import Cells, end_to_end
 from striate.measuring.operations.arguments import first, integers, whole
 from striate.measuring.operations.arithmetic import moved
 from striate.measuring.operations.operation import Operation, Reads, Table, none

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from striate.measuring.axes import Axes, Axis, Following
+from striate.measuring.field_axes import Axes, Axis, Following
 from striate.measuring.operations.arithmetic import Arithmetic, Step
 from striate.probe import Call
 

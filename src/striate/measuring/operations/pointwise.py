@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import cast
 
-from striate.measuring.axes import Axes, Axis, Following, Part
+from striate.measuring.field_axes import Axes, Axis, Following, Part
 from striate.measuring.operations.arguments import dims, first, whole
 from striate.measuring.operations.arithmetic import (
     Arithmetic,
@@ -258,7 +258,7 @@ POINTWISE: Table = {
     "detach": replace(CELLS, explain=moved, gradient=False),
     # Written in Python, or without a mark: cell by cell all the same.
     **_alike(CELLS, """
-        rrelu bernoulli local_response_norm rsub divide true_divide floordiv floor_divide mod negative absolute
+        rrelu bernoulli local_response_norm divide true_divide floordiv floor_divide mod negative absolute
         and or xor invert int long bool cpu cuda real imag requires_grad copy polar zero fill pin_memory numpy
         fake_quantize_per_tensor_affine uniform normal"""),
     **_alike(Operation(none, _same), "tril triu"),
@@ -281,8 +281,7 @@ POINTWISE: Table = {
     **_alike(Operation(uncounted, everything), """
         fft_fft2 fft_rfft2 fft_ifft2 fft_irfft2 fft_fft fft_rfft cdist pdist"""),
     **_alike(FREE, """
-        overwritten one_hot affine_grid embedding embedding_bag rot90 hstack vstack slice gather scatter scatter_add take
-        take_along_dim index_add index_copy index_fill masked_select masked_scatter diag diagonal diag_embed
-        as_strided view_as_real view_as_complex zeros ones full empty arange linspace eye tensor as_tensor rand
-        randn randint meshgrid"""),
+        overwritten one_hot affine_grid embedding embedding_bag rot90 hstack vstack gather scatter scatter_add take
+        take_along_dim index_add index_copy index_fill masked_select masked_scatter diag diag_embed
+        zeros ones full empty arange linspace eye tensor as_tensor rand randn randint meshgrid"""),
 }  # fmt: skip

@@ -5,7 +5,7 @@ from dataclasses import replace
 from math import isqrt, prod
 from typing import cast
 
-from striate.measuring.axes import Axes, Following
+from striate.measuring.field_axes import Axes, Following
 from striate.measuring.operations.arguments import first, tensor, whole
 from striate.measuring.operations.arithmetic import Arithmetic, Place, Step, Term, floats, summed
 from striate.measuring.operations.operation import (

@@ -14,7 +14,7 @@ from typing import cast
 
 from torch import Tensor
 
-from striate.measuring.axes import Axes, Axis, Following, Part
+from striate.measuring.field_axes import Axes, Axis, Following, Part
 from striate.measuring.operations.arguments import (
     first,
     kernel_of,

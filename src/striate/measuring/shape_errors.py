@@ -62,9 +62,11 @@ def _features(call: Call) -> Misfit | None:
     if call.op != "linear" or not isinstance(x, Value) or not isinstance(weight, Value):
         return None
     expected, got = weight.shape[-1], x.shape[-1]
-    if expected == got:
-        return None
-    return Misfit(call, "features", f"expects {expected:,} features", x, expected, got)
+    return _unequal(Misfit(call, "features", f"expects {expected:,} features", x, expected, got))
+
+
+def _unequal(found: Misfit) -> Misfit | None:
+    return None if found.expected == found.got else found
 
 
 def convolves(call: Call) -> bool:
@@ -83,13 +85,12 @@ def _channels(call: Call) -> Misfit | None:
     groups = call.arg("groups", 1)
     per_group = groups if isinstance(groups, int) else 1
     expected = weight.shape[0] if "transpose" in call.op else weight.shape[1] * per_group
-    got = x.shape[-axes - 1]
-    return None if got == expected else _wrong_channels(call, x, expected, got)
+    return _wrong_channels(call, x, expected, x.shape[-axes - 1])
 
 
-def _wrong_channels(call: Call, x: Value, expected: int, got: int) -> Misfit:
+def _wrong_channels(call: Call, x: Value, expected: int, got: int) -> Misfit | None:
     text = f"expects {counted(expected, 'channel')}, got {got} in {times(x.shape[1:])}"
-    return Misfit(call, "channels", text, x, expected, got)
+    return _unequal(Misfit(call, "channels", text, x, expected, got))
 
 
 def _normalised(call: Call) -> Misfit | None:
@@ -99,8 +100,7 @@ def _normalised(call: Call) -> Misfit | None:
         per_channel = call.arg("running_mean") or call.arg("weight")
     if call.op not in places or not isinstance(x, Value) or not isinstance(per_channel, Value):
         return None
-    expected, got = per_channel.count, x.shape[1]
-    return None if expected == got else _wrong_channels(call, x, expected, got)
+    return _wrong_channels(call, x, per_channel.count, x.shape[1])
 
 
 def _width(call: Call) -> Misfit | None:
@@ -109,13 +109,12 @@ def _width(call: Call) -> Misfit | None:
     if x is None or len(x.shape) < 1:
         return None
     got = x.shape[min(1, len(x.shape) - 1) if call.op == "prelu" else -1]
-    expected = _built_for(call)
-    if expected is None or expected == got:
+    if (expected := _built_for(call)) is None:
         return None
     text = (
         f"expects {expected:,} values an item along its axis, got {got:,} in {times(x.shape[1:])}"
     )
-    return Misfit(call, "width", text, x, expected, got)
+    return _unequal(Misfit(call, "width", text, x, expected, got))
 
 
 def _built_for(call: Call) -> int | None:
@@ -139,10 +138,8 @@ def _product(call: Call) -> Misfit | None:
     if not x.shape or not other.shape:
         return None
     got, expected = x.shape[-1], other.shape[-2 if len(other.shape) > 1 else -1]
-    if got == expected:
-        return None
     text = f"{call.op} of {times(x.shape)} and {times(other.shape)} needs as many columns as rows: {got:,} are not {expected:,}"
-    return Misfit(call, "axes", text, x, expected, got)
+    return _unequal(Misfit(call, "axes", text, x, expected, got))
 
 
 def _small(call: Call) -> Misfit | None:
@@ -180,14 +177,8 @@ def _values(call: Call) -> Misfit | None:
     expected = prod(max(1, side) for side in numbers[1:])
     x = call.inputs[0]
     got = x.count // x.shape[0]
-    return Misfit(
-        call,
-        "values",
-        f"{call.op} to {tuple(numbers)} needs {expected:,} values an item",
-        x,
-        expected,
-        got,
-    )
+    text = f"{call.op} to {tuple(numbers)} needs {expected:,} values an item"
+    return Misfit(call, "values", text, x, expected, got)
 
 
 @dataclass(frozen=True)
@@ -301,9 +292,10 @@ def failure(net: nn.Module, run: Trace) -> StriateError | None:
         return ShapeError(_sentence(net, run, misfit))
     if run.failed is None:
         return None
-    if isinstance(run.error, TypeError) and (how := _called_wrongly(str(run.error))):
+    told = [how for words, how in CALLED_WRONGLY.items() if words in str(run.error)]
+    if isinstance(run.error, TypeError) and told:
         return ShapeError(
-            f"{type(net).__name__}: {run.error}; got {counted(len(run.inputs), 'input')}: {how}"
+            f"{type(net).__name__}: {run.error}; got {counted(len(run.inputs), 'input')}: {told[0]}"
         )
     call = run.failed
     if call.op == "embedding" and any(v.live and v.dtype.is_floating_point for v in call.inputs):
@@ -325,17 +317,16 @@ def failure(net: nn.Module, run: Trace) -> StriateError | None:
     )
 
 
-def _called_wrongly(said: str) -> str:
-    if "keyword-only argument" in said:
-        return (
-            "give it by name, such as measure(net, {'mask': (1, 32, 32)}), or --input mask=1x32x32"
-        )
-    if "positional argument" in said:
-        return (
-            "give a list with one shape for each, such as measure(net, [(3, 32, 32), (3, 32, 32)]), "
-            "or --input once for each"
-        )
-    return ""
+# What helps where a net was called with other arguments than it takes, by what Python says then.
+CALLED_WRONGLY = {
+    "keyword-only argument": (
+        "give it by name, such as measure(net, {'mask': (1, 32, 32)}), or --input mask=1x32x32"
+    ),
+    "positional argument": (
+        "give a list with one shape for each, such as measure(net, [(3, 32, 32), (3, 32, 32)]), "
+        "or --input once for each"
+    ),
+}
 
 
 def unfinished(net: nn.Module, run: Trace, problem: StriateError) -> Unfinished:
@@ -358,13 +349,8 @@ def _at(run: Trace) -> str:
 
 def _sentence(net: nn.Module, run: Trace, misfit: Misfit) -> str:
     maps = _maps_before(run, misfit)
-    came = ""
-    if misfit.kind in ("features", "values"):
-        came = (
-            f", got {misfit.got:,}"
-            if maps is None
-            else f", got {times(maps.shape[1:])} = {misfit.got:,}"
-        )
+    came = f"{times(maps.shape[1:])} = {misfit.got:,}" if maps else f"{misfit.got:,}"
+    came = f", got {came}" if misfit.kind in ("features", "values") else ""
     fixes = [*_rewritten(misfit), *_other_input(net, run, misfit, maps), *_pooled(misfit, maps)]
     ending = f": {_either(fixes)}" if fixes else "; check the input shape or the layer"
     return f"{_where(misfit.call)}: {misfit.text}{came}{_at(run)}{ending}"

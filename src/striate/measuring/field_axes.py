@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from striate.measuring.cells import Cells, input_axis, union_of_cells
+from striate.measuring.field_cells import Cells, input_axis, union_of_cells
 from striate.probe import Call, Value
 from striate.shapes.index_maps import REPEATED, IndexMap, spreading
 
