@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import time
 import threading
 import uuid
 from collections.abc import Generator, Mapping, Sequence
