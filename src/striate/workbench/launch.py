@@ -9,8 +9,8 @@ import logging
 import os
 import signal
 import sys
-import time
 import threading
+import time
 import uuid
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
