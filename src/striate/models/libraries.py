@@ -131,6 +131,15 @@ def own_reading(weights: str, file: Path) -> dict[str, Tensor] | None:
     return dict(made.state_dict())
 
 
+def version(library: str) -> str:
+    """Of a package as it is installed.
+
+    Raises:
+        MissingExtraError: it is not.
+    """
+    return str(getattr(_package(library), "__version__", "unknown"))
+
+
 def first_convolution(net: nn.Module) -> str:
     """Path of the convolution that reads the pictures; empty of a net without one."""
     return next((path for path, each in net.named_modules() if isinstance(each, nn.Conv2d)), "")

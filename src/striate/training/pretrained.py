@@ -80,8 +80,8 @@ def settled(recipe: Recipe, data: Data, net: nn.Module | None, say: Say) -> Reci
     weights = recipe.weights or ""
     if Path(weights).exists() or not published.known(weights):
         return recipe
-    net = recipe.net or (None if weights in published.PUBLISHED else weights.partition(".")[0])
-    return recipe.model_copy(update={"net": net, "size": recipe.size or _size(recipe, data)})
+    name = recipe.net or (None if weights in published.PUBLISHED else weights.partition(".")[0])
+    return recipe.model_copy(update={"net": name, "size": recipe.size or _size(recipe, data)})
 
 
 def _size(recipe: Recipe, data: Data) -> tuple[int, int] | None:
