@@ -88,9 +88,15 @@ def test_masks_and_boxes_are_told_apart(shared, cache):
     assert (cells.task, cells.kind) == ("detect", "boxes")
 
 
-def test_what_no_task_reads_is_refused(shared, cache):
-    from striate.errors import DataError
-
-    for name in ("graph_series", "free_spoken_digits", "volumes"):
-        with pytest.raises(DataError):
-            data.open(shared / "data" / name)
+@pytest.mark.parametrize(
+    ("name", "modality", "task"),
+    [
+        ("graph_series/montevideo_bus.npz", "window", "forecast"),
+        ("graph_series/chickenpox.json", "window", "forecast"),
+        ("free_spoken_digits", "sound", "classify"),
+        ("volumes/modelnet_chair_monitor_32.npz", "volume", "classify"),
+    ],
+)
+def test_what_is_no_picture_is_understood(shared, cache, name, modality, task):
+    found = data.open(shared / "data" / name)
+    assert (found.modality, found.task) == (modality, task)

@@ -202,9 +202,11 @@ def test_what_can_be_done_on_what_is_known_without_building():
         for task in ("classify", "segment", "detect", "forecast", "unsupervised")
         for name in able(task, 3)
     ]
-    assert sorted([*every, "tdnn", "fcn1d"]) == sorted(CATALOG)
+    volumes = {"voxnet", "unet3d", "unet3d_same"}
+    assert sorted([*every, "tdnn", "fcn1d", *volumes]) == sorted(CATALOG)
     kinds = {name: row.kind for name, row in CATALOG.items() if row.kind != "picture"}
-    assert kinds == {"tdnn": "series", "fcn1d": "series", "stgcn": "graph", "tgcn3d": "graph"}
+    series = {"tdnn": "series", "fcn1d": "series", "stgcn": "graph", "tgcn3d": "graph"}
+    assert kinds == {**series, **dict.fromkeys(volumes, "volume")}
     with pytest.raises(ArgumentError) as error:
         able("segmented", 3)
     assert str(error.value).startswith("no net does 'segmented'; did you mean segment? There are: ")

@@ -141,6 +141,7 @@ def test_a_run_is_trained_rebuilt_and_used(packages, shapes, tmp_path, name):
     assert any(line.startswith(f"normalised as for {name}: mean 102.0") for line in said)
     again = Run.load(run.path)
     assert again.config.net.name == name
+    assert again.config.versions[name.partition("/")[0]] in ("1.0.0", "0.0")
     assert again.evaluate().scores["accuracy"] == run.evaluate().scores["accuracy"]
     assert again.predict([next(shapes.glob("bar/*.png"))])[0].answer is not None
 

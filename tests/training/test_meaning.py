@@ -178,7 +178,7 @@ def numbers(root, scale, offset, names=("size",), seed=0):
     return root
 
 
-def test_a_head_of_numbers_answers_the_same_numbers_after_a_change_of_their_scale(tmp_path, cache):
+def test_a_head_of_numbers_answers_the_same_numbers_after_a_change_of_their_scale(tmp_path):
     still = {"lr": 1e-12, "epochs": 1, "weight_decay": 0, "task": "regress"}
     data = numbers(tmp_path / "a", 1.0, 0.0)
     first, _ = trained(data, tmp_path / "first", epochs=4, task="regress")
@@ -191,7 +191,7 @@ def test_a_head_of_numbers_answers_the_same_numbers_after_a_change_of_their_scal
     assert now == pytest.approx(was, rel=1e-3)
 
 
-def test_a_head_of_other_numbers_starts_anew(tmp_path, cache):
+def test_a_head_of_other_numbers_starts_anew(tmp_path):
     data = numbers(tmp_path / "a", 1.0, 0.0)
     first, _ = trained(data, tmp_path / "first", epochs=1, task="regress")
     data = numbers(tmp_path / "b", 1.0, 0.0, names=("weight",))

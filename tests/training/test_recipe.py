@@ -43,7 +43,7 @@ def test_what_a_recipe_prints_can_be_typed():
     [
         (
             {"epoch": "3"},
-            r"no setting 'epoch': did you mean epochs; also near: head_epochs\?",
+            r"no setting 'epoch': did you mean epochs; also near: head_epochs, patch\?",
         ),
         (
             {"epochs": "three"},
@@ -56,7 +56,7 @@ def test_what_a_recipe_prints_can_be_typed():
         ),
         (
             {"augment": "flipp"},
-            r"augment=flipp: 'flipp' is no step; did you mean flip\? There are: .*crop",
+            r"augment=flipp: 'flipp' is no step; did you mean flip; also near: flip_depth\?",
         ),
         (
             {"options": "act"},

@@ -129,7 +129,7 @@ def build(
     if is_library(name):
         from striate.models import libraries
 
-        return cast("Backbone", libraries.build(request))
+        return cast("Backbone", libraries.build(request, generator))
     import torch
 
     from striate.models.init import skipped

@@ -77,15 +77,20 @@ def entry(name: str) -> Entry:
     )
 
 
-def build(request: Request) -> nn.Module:
-    """The net in training mode, with first weights as its package draws them from PyTorch's global generator.
+def build(request: Request, generator: torch.Generator | None = None) -> nn.Module:
+    """The net in training mode, with first weights as its package draws them.
+
+    Packages draw from PyTorch's global generator, which is seeded for that by `generator` and then as it was.
 
     Raises:
         ArgumentError: a width, or input channels that it cannot have.
     """
     if request.width != 1:
         raise ArgumentError(f"{request.name}: width= is for nets of the catalogue")
-    net = _made(request.name, request.num_classes, request.in_channels)
+    seed = int(torch.randint(2**62, (), generator=generator or torch.Generator()))
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        net = _made(request.name, request.num_classes, request.in_channels)
     first = first_convolution(net)
     old = net.get_submodule(first) if first else None
     if isinstance(old, nn.Conv2d) and old.in_channels == 3 != request.in_channels:
@@ -129,6 +134,15 @@ def own_reading(weights: str, file: Path) -> dict[str, Tensor] | None:
         word, pretrained=True, pretrained_cfg_overlay={"file": str(file)}
     )
     return dict(made.state_dict())
+
+
+def version(library: str) -> str:
+    """Of a package as it is installed.
+
+    Raises:
+        MissingExtraError: it is not.
+    """
+    return str(getattr(_package(library), "__version__", "unknown"))
 
 
 def first_convolution(net: nn.Module) -> str:

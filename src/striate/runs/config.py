@@ -53,10 +53,7 @@ class NetSpec:
         return net
 
     def build(self, generator: torch.Generator | None = None) -> nn.Module:
-        """The net of this name; its weights are unset without a generator.
-
-        First weights of a net of timm or torchvision come from PyTorch's global generator.
-        """
+        """The net of this name; its weights are unset without a generator."""
         return catalog.build(
             self.name,
             in_channels=self.in_channels,

@@ -162,7 +162,7 @@ def prepare(
         },
         plan=plan.as_dict(),
         tiling=estimate.tiling.as_dict() if estimate.tiling else {},
-        versions={**versions(), "processes": str(ranks.world)},
+        versions={**versions(spec.name), "processes": str(ranks.world)},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     config = remembered(recipe, config)

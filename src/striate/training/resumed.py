@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from striate.errors import CheckpointError, RecipeError, UsageError, nearest
+from striate.models import catalog, libraries
 from striate.runs.checkpoint import Checkpoint
 from striate.runs.config import Config
 from striate.training.reading import read_recipe
@@ -23,9 +24,11 @@ FREE = ("epochs", "lr", "patience", "clip", "on_nan", "oom", "health")
 CODE = "striate"
 
 
-def versions() -> dict[str, str]:
-    """What the bits of a training depend on besides its recipe and its data."""
+def versions(net: str = "") -> dict[str, str]:
+    """What the bits of a training depend on besides its recipe and its data: of nets by another package that too."""
+    library = net.partition("/")[0] if catalog.is_library(net) else None
     return {
+        **({library: libraries.version(library)} if library else {}),
         CODE: version("striate"),
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -45,7 +48,7 @@ def same_code(config: Config, allow: Sequence[str], say: Callable[[str], None]) 
             raise UsageError(
                 f"--allow-change {word}: this cannot change under way; {nearest(word, (*FREE, CODE))}"
             )
-    now = versions()
+    now = versions(config.net.name)
     differs = {key: was for key, was in config.versions.items() if key in now and now[key] != was}
     if CODE in differs and CODE not in allow:
         raise UsageError(

@@ -60,6 +60,14 @@ LAYOUTS: dict[str, Layout] = {
     "shards": Layout(shards.find, "index.json, index.bin and tars, as --shards writes them"),
     "idx": Layout(idx.find, "the four idx files of MNIST"),
     "cifar": Layout(cifar.find, "the binary batches of CIFAR"),
+    "volume_masks": Layout(
+        volume_masks.find,
+        "images/ beside masks/ with volumes of the same names",
+        volume_folders.SETTINGS,
+    ),
+    "volume_folders": Layout(
+        volume_folders.find, "a folder of volumes for each class", volume_folders.SETTINGS
+    ),
     "series_items": Layout(
         series_items.find,
         "series with a label or numbers each",
@@ -102,14 +110,6 @@ LAYOUTS: dict[str, Layout] = {
         sounds.find_names, "sounds with the class in their names", sounds.NAME_SETTINGS
     ),
     "lower_folders": Layout(class_folders.find_lower, "class folders in folders that share names"),
-    "volume_masks": Layout(
-        volume_masks.find,
-        "images/ beside masks/ with volumes of the same names",
-        volume_folders.SETTINGS,
-    ),
-    "volume_folders": Layout(
-        volume_folders.find, "a folder of volumes for each class", volume_folders.SETTINGS
-    ),
     "frames": Layout(
         volume_folders.find_frames, "class folders of folders of frames", volume_folders.SETTINGS
     ),

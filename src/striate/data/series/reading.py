@@ -305,7 +305,8 @@ def values_key(shapes: Mapping[str, tuple[int, ...]], wanted: str = "") -> str:
         and not _is_graph(key.lower(), shape)
     }
     named = [key for word in VALUES for key in able if key.lower() == word]
-    return named[0] if named else max(able, key=lambda key: np.prod(able[key]), default="")
+    tables = [key for key, shape in able.items() if len(shape) == 2]  # more axes may be pictures
+    return named[0] if named else max(tables, key=lambda key: np.prod(able[key]), default="")
 
 
 def _is_graph(key: str, shape: tuple[int, ...]) -> bool:
