@@ -26,7 +26,7 @@ def test_the_constant_answer_is_named_beside_the_scores():
     truth = np.repeat([0, 1], [90, 10])
     found = score(answers(truth, 0 * truth), truth, classes=["a", "b", "c"])
     assert found.notes[-1] == (
-        "classes are uneven: always answering a would have accuracy 90.0% and balanced accuracy 50.0%; "
+        "classes are uneven: always answering a would have accuracy 90.0\xa0% and balanced accuracy 50.0\xa0%; "
         "class_weights=balanced weighs them alike in training"
     )
     assert "always answering a" in found.as_text()

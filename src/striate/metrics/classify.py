@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from striate.errors import ShapeError
 from striate.metrics.intervals import FEWEST, Z, freedom, mean_ratio, quantile, too_few, unit_sums
 from striate.metrics.scores import Interval, Scores, number
+from striate.text import percent
 
 UNEVEN = 3  # times as many items of one class as of another
 CALIBRATION_BINS = 15
@@ -108,9 +109,10 @@ def _constant_answer(truth_N: Ints, classes: Sequence[str]) -> list[str]:
     if not uneven(counts):
         return []
     answer, held = classes[int(counts.argmax())], int((counts > 0).sum())
+    share = percent(float(counts.max() / counts.sum()))
     said = (
-        f"classes are uneven: always answering {answer} would have accuracy {counts.max() / counts.sum():.1%} and "
-        f"balanced accuracy {1 / held:.1%}; class_weights=balanced weighs them alike in training"
+        f"classes are uneven: always answering {answer} would have accuracy {share} and balanced accuracy {percent(1 / held)}; "
+        "class_weights=balanced weighs them alike in training"
     )
     return [said]
 

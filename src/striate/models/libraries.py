@@ -80,16 +80,15 @@ def entry(name: str) -> Entry:
 def build(request: Request, generator: torch.Generator | None = None) -> nn.Module:
     """The net in training mode, with first weights as its package draws them.
 
-    Packages draw from PyTorch's global generator, which is seeded for that by `generator` and then as it was.
+    Packages draw from PyTorch's global generator, which is for that in the state of `generator` and then as it was.
 
     Raises:
         ArgumentError: a width, or input channels that it cannot have.
     """
     if request.width != 1:
         raise ArgumentError(f"{request.name}: width= is for nets of the catalogue")
-    seed = int(torch.randint(2**62, (), generator=generator or torch.Generator()))
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+        torch.set_rng_state((generator or torch.Generator()).get_state())
         net = _made(request.name, request.num_classes, request.in_channels)
     first = first_convolution(net)
     old = net.get_submodule(first) if first else None

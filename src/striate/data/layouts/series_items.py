@@ -236,12 +236,27 @@ def _of_folders(tree: Tree) -> Candidate | None:
     }
     found = {split: items for split, items in found.items() if items}
     classes = {label for items in found.values() for label, _ in items}
-    if len(classes) < 2:
+    names = [name for items in found.values() for _, name in items]
+    if len(classes) < 2 or not any(_may_be_series(tree.root / name) for name in names[:_PLACES]):
         return None
     count = sum(len(items) for items in found.values())
     why = f"{shown(min(classes))} and others hold files of numbers"
     uses = frozenset(tops)
     return Candidate("series", count, uses, partial(_read_folders, tree, found), why)
+
+
+def _may_be_series(path: Path) -> bool:
+    """Whether a file is a table, or an array [T] or [C, T] that is no picture."""
+    if path.suffix.lower() != ".npy":
+        return True
+    try:
+        shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
+    except (OSError, ValueError):
+        return False
+    most, times = FLAT
+    return len(shape) == 1 or (
+        len(shape) == 2 and shape[0] <= most and shape[1] >= times * shape[0]
+    )
 
 
 def _files(tree: Tree, folder: str) -> list[str]:
