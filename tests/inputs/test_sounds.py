@@ -426,3 +426,14 @@ def test_sounds_and_pictures_are_not_taken_for_each_other(tones, shapes, tmp_pat
         run.evaluate(shapes)
     (found,) = run.predict(next(shapes.glob("*/*.png")))
     assert "sound" in str(found.error)
+
+
+@pytest.mark.slow
+def test_a_stream_learns_the_same_as_the_cache(tones, tmp_path, monkeypatch, capsys):
+    settings = changed(epochs=1, width=4)
+    first = striate.train(tones, "tdnn", out=tmp_path, name="cached", **settings)
+    monkeypatch.setenv("STRIATE_CACHE_GB", "0.0001")
+    again = striate.train(tones, "tdnn", out=tmp_path, name="streamed", **settings)
+    assert "train is decoded as it is used: its 64 sounds would need" in capsys.readouterr().err
+    one, other = first.net.state_dict(), again.net.state_dict()
+    assert all(torch.equal(one[key], other[key]) for key in one)

@@ -92,7 +92,7 @@ class Sounds(Preprocessing):
         net = recipe.net or (None if own_net else NET)
         rate = recipe.rate or _usual_rate(data)
         length = recipe.seconds or _usual_seconds(data)
-        views = "delay+speed" if net == "tdnn" else "delay+speed+mask"  # which it has no units for
+        views = "delay+speed"
         if float(np.median(data.facts.get("seconds", (length,)))) > LONG * length:
             views = f"crop+{views}"
         return {

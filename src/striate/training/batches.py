@@ -413,8 +413,8 @@ def why_streamed(split: str, pictures: Streamed, data: Data) -> str:
     """One line: why a split is decoded anew for every epoch."""
     needed = pictures.nbytes
     if not needed:
-        return f"{split} is decoded as it is used: its {len(pictures):,} pictures keep sizes of their own"
+        return f"{split} is decoded as it is used: its {len(pictures):,} {data.noun} keep sizes of their own"
     return (
-        f"{split} is decoded as it is used: its {len(pictures):,} pictures would need {gb(needed)} of the cache, "
+        f"{split} is decoded as it is used: its {len(pictures):,} {data.noun} would need {gb(needed)} of the cache, "
         f"which is limited to {gb(data.store.limit)} ($STRIATE_CACHE_GB)"
     )
