@@ -36,7 +36,7 @@ def grids(count: int) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-class Moved(Dataset):
+class Moved(Dataset[tuple[torch.Tensor, int]]):
     """Grids moved at random, an item at a time, as tutorials do it."""
 
     def __init__(self, x: np.ndarray, y: np.ndarray) -> None:

@@ -23,6 +23,7 @@ def test_a_flip_exchanges_the_ends_of_its_axis(word, axis):
     x = volumes()
     seen, masks = view(x, masks_of(x), ITEMS, read(f"{word}:1"), seed=1)
     assert torch.equal(seen, x.flip(axis))
+    assert masks is not None
     assert torch.equal(masks, masks_of(seen))
     some, _ = view(x, None, ITEMS, read(word), seed=1)
     turned = [torch.equal(a, b.flip(axis - 1)) for a, b in zip(some, x, strict=True)]
@@ -33,6 +34,7 @@ def test_a_move_is_of_whole_voxels_and_masks_say_what_came_from_beyond():
     x = volumes(torch.uint8, (10, 10, 10))
     seen, masks = view(x, masks_of(x), ITEMS, read("translate:0.2"), seed=3)
     assert seen.dtype == torch.uint8
+    assert masks is not None
     known = masks != 255
     assert torch.equal(masks[known], masks_of(seen)[known])
     assert not known.all()
@@ -50,6 +52,7 @@ def test_a_shift_moves_a_batch_as_one():
     x = volumes(torch.uint8, (30, 30, 30))
     for seed in range(4):
         seen, masks = shifted(x, masks_of(x), torch.Generator().manual_seed(seed))
+        assert masks is not None
         known = masks != 255
         assert torch.equal(masks[known], masks_of(seen)[known])
         assert seen.shape == x.shape

@@ -9,7 +9,7 @@ from PIL import Image
 
 from data.volumes import box, write_classes, write_nifti, write_series
 from striate import data
-from striate.data.volumes import Grid, Head, planned, read
+from striate.data.volumes import Grid, Head, head, planned, read
 from striate.data.volumes.grid import fitted
 from striate.data.volumes.volume import Volume
 from striate.errors import DataError, MissingExtraError
@@ -38,7 +38,7 @@ def test_axes_are_turned_to_lie_one_way(tmp_path, axes):
     assert np.array_equal(found.voxels[..., 0], voxels)
     assert found.spacing == pytest.approx((2.0, 0.5, 0.25))
     assert found.turned == axes
-    assert data.volumes.head(path) == found.head
+    assert head(path) == found.head
 
 
 @pytest.mark.parametrize("suffix", [".dcm", ""])
@@ -49,7 +49,7 @@ def test_a_dicom_series_is_ordered_by_its_places(tmp_path, suffix):
     assert np.array_equal(found.voxels[..., 0], voxels)
     assert found.voxels.dtype == np.int16
     assert found.spacing == pytest.approx((2.0, 0.5, 0.25))
-    assert data.volumes.head(folder) == found.head
+    assert head(folder) == found.head
 
 
 def test_scales_of_a_header_are_applied(tmp_path):
@@ -72,7 +72,7 @@ def test_arrays_stacks_and_frames(tmp_path):
     for name in ("a.npy", "b.npz", "c.tif", "d"):
         found = read(tmp_path / name)
         assert np.array_equal(found.voxels[..., 0], voxels), name
-        assert (found.spacing, found.head) == (None, data.volumes.head(tmp_path / name)), name
+        assert (found.spacing, found.head) == (None, head(tmp_path / name)), name
 
 
 BROKEN = {

@@ -31,7 +31,7 @@ def write_nifti(path: Path, voxels: np.ndarray, spacing=(1.0, 1.0, 1.0), axes="S
         directions[row, stored] = sign * spacing[ours[row]]
         if sign < 0:
             flips.append(stored)
-    array = np.flip(voxels.transpose(order), flips) if flips else voxels.transpose(order)
+    array = np.flip(voxels.transpose(order), tuple(flips)) if flips else voxels.transpose(order)
     affine = np.eye(4)
     affine[:3, :3] = directions
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,19 +51,17 @@ def write_series(
     series="1.2.3",
 ) -> Path:
     """A DICOM slice a file, from voxels [D, H, W] that run to head, front and right; values are stored plus 1024."""
-    pydicom = pytest.importorskip("pydicom")
-    from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+    dataset, uid = pytest.importorskip("pydicom.dataset"), pytest.importorskip("pydicom.uid")
 
     folder.mkdir(parents=True, exist_ok=True)
     for k, plane in enumerate(voxels):
         if k in skip:
             continue
-        meta = FileMetaDataset()
+        meta = dataset.FileMetaDataset()
         meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
-        meta.MediaStorageSOPInstanceUID = generate_uid()
-        meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        one = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+        meta.MediaStorageSOPInstanceUID = uid.generate_uid()
+        meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+        one = dataset.FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
         one.SOPClassUID, one.SOPInstanceUID = (
             meta.MediaStorageSOPClassUID,
             meta.MediaStorageSOPInstanceUID,
@@ -87,7 +85,6 @@ def write_series(
         one.PixelData = stored.tobytes()
         name = f"{(k * 7) % 101:03d}{suffix}"  # names say nothing of the order
         one.save_as(folder / name, enforce_file_format=True)
-    assert pydicom
     return folder
 
 

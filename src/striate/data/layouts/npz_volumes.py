@@ -211,7 +211,8 @@ def _outputs(targets: Targets) -> list[str]:
 
 def _note(values: Array, levels: Levels | None) -> str:
     """What the values are, and what became of them."""
-    low, high = (float(values.min()), float(values.max()))
+    known = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    low, high = (float(known.min()), float(known.max())) if known.size else (np.nan, np.nan)
     size = words(values.shape[1:4])
     said = f"volumes of {size} voxels, {values.dtype} from {low:g} to {high:g}, taken as they are in all alike"
     return (
