@@ -296,6 +296,15 @@ def test_weights_and_links_by_name_and_number_give_the_same_graph():
     assert "counts nodes from 1" in from_one.notes[0]
 
 
+def test_links_of_a_larger_network_are_left_out_and_counted():
+    links = [("7", "8"), ("8", "7"), ("8", "99"), ("99", "7"), ("9", "8"), ("8", "9")]
+    found = graph_of(Links("g", None, links, np.arange(1.0, 7)), ("7", "8", "9"))
+    assert found.notes == (
+        "g: 2 of 6 links have a node that is none of the series and are left out",
+    )
+    assert found.adjacency.tolist() == [[0, 2, 0], [2, 0, 6], [0, 6, 0]]
+
+
 def test_a_directed_graph_is_said_and_made_symmetric():
     found = graph_of(Links("g", None, [("a", "b"), ("b", "c")], np.array([2.0, 3.0])), NODES)
     assert found.adjacency.tolist() == [[0, 2, 0], [2, 0, 3], [0, 3, 0]]

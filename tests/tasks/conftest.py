@@ -132,7 +132,7 @@ def write_volume_masks(root: Path) -> Path:
 
 
 def write_series(root: Path) -> Path:
-    """speeds.csv, hours of five sensors on a ring with the day in them, some values missing; edges.csv; now.csv to answer."""
+    """speeds.csv, hours of five sensors on a tree with the day in them, some values missing; edges.csv; now.csv to answer."""
     root.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(5)
     hours = np.arange(480)
@@ -148,7 +148,7 @@ def write_series(root: Path) -> Path:
         stamp = str(start + np.timedelta64(hour, "h")).replace("T", " ")
         lines.append(",".join([stamp, *cells]))
     (root / "speeds.csv").write_text("\n".join(lines) + "\n")
-    pairs = [("a", "b"), ("b", "c"), ("c", "d"), ("d", "e"), ("e", "a")]
+    pairs = [("a", "b"), ("b", "c"), ("c", "d"), ("a", "e")]  # no ring, which nets begin with
     links = [f"{a},{b}" for a, b in pairs] + [f"{b},{a}" for a, b in pairs]
     (root / "edges.csv").write_text("\n".join(["from,to", *links]) + "\n")
     return root

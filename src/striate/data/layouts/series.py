@@ -21,8 +21,10 @@ from striate.data.layouts import npz
 from striate.data.layouts.tree import Tree
 from striate.data.series import reading
 from striate.data.series.clock import guessed
-from striate.data.series.reading import HDF5, SUFFIXES, TABLES, Settings
+from striate.data.series.raw import Settings
+from striate.data.series.reading import HDF5, SUFFIXES, TABLES
 from striate.data.series.table import Series
+from striate.data.series.tables import is_series
 from striate.data.series.windows import HISTORY, HORIZON, TEST, VAL, windows
 from striate.errors import ArgumentError, DataError
 
@@ -121,7 +123,7 @@ def _rows_of(path: Path) -> int:
     """Rows of a table of numbers, whose first column may be the time; 0 of any other."""
     table = documents.stream_table(path)
     sample = list(itertools.islice(table.rows, 20))
-    if len(sample) < _FEWEST or not reading.is_series(sample):
+    if len(sample) < _FEWEST or not is_series(sample):
         return 0
     return max(len(sample), files.read(path).count(b"\n"))
 

@@ -103,8 +103,10 @@ def _near(distances: NDArray[np.float64], there: NDArray[np.bool_]) -> NDArray[n
 
 def _of_list(links: Links, nodes: Sequence[str]) -> tuple[NDArray[np.float64], str]:
     place, note = _places(links, nodes)
-    ends = np.array([[place[a], place[b]] for a, b in links.ends], np.int64).reshape(-1, 2)
-    given = np.ones(len(ends)) if links.weights is None else links.weights
+    here = np.array([a in place and b in place for a, b in links.ends], np.bool_)
+    pairs = [[place[a], place[b]] for a, b in links.ends if a in place and b in place]
+    ends = np.array(pairs, np.int64).reshape(-1, 2)
+    given = np.ones(len(ends)) if links.weights is None else links.weights[here]
     if not np.isfinite(given).all() or (given < 0).any():
         i = int(np.argmax(~np.isfinite(given) | (given < 0)))
         raise DataError(f"{links.name}: link {i + 1} has the weight {given[i]}: expected 0 or more")
@@ -121,12 +123,18 @@ def _places(links: Links, nodes: Sequence[str]) -> tuple[dict[str, int], str]:
     """The number of each node that links name: by name, or from 0, or from 1.
 
     Raises:
-        DataError: one that there is not.
+        DataError: one that there is not, where most series are not named.
     """
     by_name = {name: i for i, name in enumerate(nodes)}
     used = {end for pair in links.ends for end in pair}
     if used <= by_name.keys():
         return by_name, ""
+    known = used & by_name.keys()
+    if 2 * len(known) > len(nodes):  # a graph of a larger network, of which these series are a part
+        left = sum(a not in known or b not in known for a, b in links.ends)
+        return by_name, (
+            f"{links.name}: {left:,} of {len(links.ends):,} links have a node that is none of the series and are left out"
+        )
     numbers = {end: int(float(end)) for end in used if _whole(end)}
     least, most = min(numbers.values(), default=0), max(numbers.values(), default=-1)
     if len(numbers) == len(used) and least >= 0 and most < len(nodes):

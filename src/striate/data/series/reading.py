@@ -7,10 +7,8 @@ HDF5 of pandas: a data frame as `to_hdf` writes it, as METR-LA and PEMS-BAY are 
 JSON: FX [T][N], edges [[from, to], ...] and node_ids, as PyTorch Geometric Temporal writes them.
 """
 
-import itertools
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,65 +19,27 @@ from striate import extras
 from striate.data import documents, files
 from striate.data.files import shown
 from striate.data.index import Fault
-from striate.data.series.clock import Clock, is_stamp, read_stamps, spaced
+from striate.data.series.clock import Clock, read_stamps, spaced
 from striate.data.series.graph import DISTANCES, Links, graph_of
+from striate.data.series.raw import Raw, Settings
 from striate.data.series.table import Series
+from striate.data.series.tables import TIMES, is_number, series_table
 from striate.errors import DataError
-
-Values = NDArray[np.float32]
 
 TABLES = documents.TABLE_SUFFIXES
 HDF5 = (".h5", ".hdf5", ".hdf")
 SUFFIXES = (*TABLES, ".npz", ".json", *HDF5)
 
 # fmt: off
-MISSING = {"", "na", "n/a", "nan", "null", "none", "-", "?", "#n/a", "missing"}
-TIMES = {"time", "times", "timestamp", "timestamps", "date", "dates", "datetime", "index", "step", "steps", "hour",
-         "day", "week", "month", "year", "t", "unnamed: 0"}
 VALUES = ("fx", "values", "series", "data", "x", "inflow", "flow", "speed", "speeds", "traffic", "demand", "counts")
 SQUARE = ("adj", "weight", "graph", "dist", "w", "a")
 EDGES = ("edges", "edge_index", "links", "edge")
 NODES = ("node", "name", "station", "stop", "sensor", "id", "city", "county", "region")
 # fmt: on
-_SAMPLE = 50  # rows that tell which columns are words
 _EPOCH = 1e8  # numbers from here on in the first column are seconds since 1970, from:
 _MILLIS, _NANOS = 1e11, 1e17  # thousandths, thousand-millionths
 _MOST = 2**34  # bytes of one array
 _PLACES = 5
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How files of series are to be understood, as `layout=series:...` says it.
-
-    Attributes:
-        values: key or dataset of the values.
-        graph: file or key of the graph.
-        missing: the number that stands for a missing value.
-        distances: whether the numbers of the graph are distances; None where that is to be guessed.
-        feature: which of [T, N, features] is taken, from 0.
-        skip: text in the place of a number is a missing value.
-    """
-
-    values: str = ""
-    graph: str = ""
-    missing: float | None = None
-    distances: bool | None = None
-    feature: int = 0
-    skip: bool = False
-
-
-@dataclass
-class Raw:
-    """What a file holds, before rows are put on a clock."""
-
-    name: str
-    values: Values
-    nodes: tuple[str, ...]
-    stamps: Sequence[str] | NDArray[Any] | None = None
-    links: Links | None = None
-    faults: tuple[Fault, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 def read_series(path: Path, settings: Settings, graph: Path | None = None) -> Series:
@@ -118,158 +78,13 @@ def read_raw(path: Path, settings: Settings) -> Raw:
     """
     suffix = path.suffix.lower()
     if suffix in TABLES:
-        return _of_table(path, skip=settings.skip)
+        return series_table(path, skip=settings.skip)
     if suffix == ".json":
         return _of_json(path)
     if suffix in HDF5:
         return _of_hdf5(path, settings)
     arrays = load_npz(path)
     return _of_arrays(shown(path), arrays, settings)
-
-
-# ------------------------------------------------------------------------------------------ a table
-
-
-def _of_table(path: Path, *, skip: bool) -> Raw:
-    table = documents.stream_table(path)
-    rows = iter(table.rows)
-    sample = list(itertools.islice(rows, _SAMPLE))
-    if not sample:
-        raise DataError(f"{table.name} is an empty table")
-    header, sample = (sample[0], sample[1:]) if _is_header(sample) else (None, sample)
-    if not sample:
-        raise DataError(f"{table.name} has a header and no rows")
-    width = len(sample[0].cells)
-    names = header.cells if header else tuple(map(str, range(width)))
-    timed = _first_is_time(header.cells if header else (), [row.cells for row in sample])
-    words = {k for k in range(int(timed), width) if _is_words([r.cells for r in sample], k)}
-    columns = [k for k in range(int(timed), width) if k not in words]
-    if not columns:
-        raise DataError(f"{table.name} has no column of numbers")
-    if len(names) != width:
-        raise DataError(f"{table.name}: the header has {len(names)} cells, the rows have {width}")
-    reader = _Numbers(table.name, table.separator, names, columns, skip=skip)
-    stamps: list[str] = []
-    block = [np.empty((0, len(columns)), np.float32)]
-    for row in itertools.chain(sample, rows):
-        if len(row.cells) != width:
-            raise DataError(
-                f"{table.name} line {row.line}: {len(row.cells)} cells, the rows before have {width}"
-            )
-        stamps.append(row.cells[0])
-        block.append(reader.row(row))
-    notes = tuple(
-        f"the column {shown(names[k])} holds words and is left out" for k in sorted(words)
-    )
-    nodes = tuple(shown(names[k]) for k in columns)
-    if not header:
-        nodes = tuple(map(str, range(len(columns))))
-    _check_names(nodes, table.name)
-    values = np.concatenate(block)
-    return Raw(table.name, values, nodes, stamps if timed else None, None, reader.faults(), notes)
-
-
-def is_series(rows: Sequence[documents.Row]) -> bool:
-    """Whether the first rows of a table are numbers step by step, with the time in the first column or nowhere."""
-    header, rows = (rows[0], rows[1:]) if _is_header(rows) else (None, rows)
-    width = len(rows[0].cells) if rows else 0
-    if any(len(row.cells) != width for row in rows) or not width:
-        return False
-    timed = _first_is_time(header.cells if header else (), [row.cells for row in rows])
-    cells = [row.cells for row in rows]
-    numbers = [k for k in range(int(timed), width) if not _is_words(cells, k)]
-    return bool(numbers) and (timed or len(numbers) == width)
-
-
-def _check_names(nodes: Sequence[str], name: str) -> None:
-    twice = [node for node, count in Counter(nodes).items() if count > 1]
-    if twice:
-        raise DataError(f"{name} has {Counter(nodes)[twice[0]]} series called {twice[0]!r}")
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell.replace(",", "."))
-    except ValueError:
-        return cell.lower() in MISSING
-    return True
-
-
-def _is_header(rows: Sequence[documents.Row]) -> bool:
-    """Whether the first row names columns: one of its cells is no number, or its first names the time."""
-    first = rows[0].cells
-    if not all(map(_is_number, first[1:])):
-        return True
-    head, second = first[0], rows[1].cells[0] if len(rows) > 1 else ""
-    return bool(second) and (not head or not (_is_number(head) or is_stamp(head)))
-
-
-def _first_is_time(header: Sequence[str], rows: Sequence[tuple[str, ...]]) -> bool:
-    """Whether the first column is the time: stamps, or rising numbers below a name for time."""
-    if len(rows[0]) < 2:
-        return False
-    if not _is_number(rows[0][0]):
-        return is_stamp(rows[0][0])
-    named = bool(header) and (header[0].lower() in TIMES or not header[0])
-    return named and all(cells[0] and _is_number(cells[0]) for cells in rows)
-
-
-def _is_words(rows: Sequence[tuple[str, ...]], k: int) -> bool:
-    """Whether most cells of a column are words."""
-    cells = [row[k] for row in rows if len(row) > k and row[k].lower() not in MISSING]
-    return sum(not _is_number(cell) for cell in cells) > len(cells) / 2
-
-
-class _Numbers:
-    """Rows of a table as numbers; counts text that stands in their place."""
-
-    def __init__(
-        self, name: str, separator: str, names: Sequence[str], columns: Sequence[int], *, skip: bool
-    ) -> None:
-        self.name, self.names, self.columns, self.skip = name, names, columns, skip
-        self.comma = separator != ","
-        self.places: list[str] = []
-        self.count = 0
-
-    def row(self, row: documents.Row) -> Values:
-        """The numbers of one row [1, N].
-
-        Raises:
-            DataError: text in the place of a number.
-        """
-        cells = row.cells
-        try:
-            found = [float(cells[k]) for k in self.columns]
-        except ValueError:
-            found = [self._number(cells[k], row.line, k) for k in self.columns]
-        return np.array([found], np.float32)
-
-    def _number(self, cell: str, line: int, k: int) -> float:
-        if cell.lower() in MISSING:
-            return np.nan
-        try:
-            return float(cell.replace(",", ".") if self.comma else cell)
-        except ValueError:
-            place = f"line {line}, column {shown(self.names[k])}: {shown(cell[:40])!r}"
-            if not self.skip:
-                raise DataError(
-                    f"{self.name} {place} is no number: leave the cell empty where a value is missing, or say broken=skip to "
-                    "take text as missing"
-                ) from None
-            self.count += 1
-            if len(self.places) < _PLACES:
-                self.places.append(place)
-            return np.nan
-
-    def faults(self) -> tuple[Fault, ...]:
-        """What was taken as missing."""
-        if not self.count:
-            return ()
-        return (
-            Fault(
-                "text in the place of numbers", "taken as missing", self.count, tuple(self.places)
-            ),
-        )
 
 
 # ------------------------------------------------------------------------------ arrays with names
@@ -589,9 +404,9 @@ def _links_of_table(table: documents.Table, settings: Settings) -> Links:
     if not table.rows:
         raise DataError(f"{table.name} is an empty table")
     first = table.rows[0].cells
-    headed = not all(map(_is_number, first))
+    headed = not all(map(is_number, first))
     rows = [row.cells for row in (table.rows[1:] if headed else table.rows)]
-    if headed and rows and not _is_number(rows[0][0]) and len(first) == len(rows) + 1:
+    if headed and rows and not is_number(rows[0][0]) and len(first) == len(rows) + 1:
         rows = [cells[1:] for cells in rows]  # a square table with names on both sides
     width = table.width
     if width in (2, 3) and not (width == len(rows) and not headed):
