@@ -157,7 +157,8 @@ class Recipe(BaseModel):
         default=None, description="first weights: a run folder, a file or a published name"
     )
     freeze: Words = Field(
-        default=(), description="layers that stay as they are; features: all but the head"
+        default=(),
+        description="layers that stay as they are; features: all but the head; half: the first half",
     )
     freeze_norm: bool = Field(default=False, description="keep all batch normalisation as it is")
     head_epochs: int = Field(default=0, ge=0, description="epochs in which only the head learns")

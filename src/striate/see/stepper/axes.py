@@ -29,24 +29,28 @@ class Axis:
     reads: tuple[tuple[int, ...], ...]
 
 
-def forward(n: int, *, kernel: int, stride: int, pad: int, dilation: int, fill: str) -> Axis:
-    """The axis of a convolution or pooling.
+def forward(
+    n: int, *, kernel: int, stride: int, pad: int, dilation: int, fill: str | float, turned: bool
+) -> Axis:
+    """The axis of a convolution or pooling; where it is turned the last cell of the kernel comes first.
 
     Raises:
         ArgumentError: an unknown fill.
         ShapeError: the kernel does not fit, or there are too few cells to reflect or wrap round.
     """
-    if fill not in WORDS:
-        raise ArgumentError(f"fill={fill!r}: unknown; {nearest(fill, WORDS)}")
-    most = {"reflect": n - 1, "circular": n}.get(fill, pad)
+    word = "constant" if isinstance(fill, int | float) else fill
+    if word not in (*WORDS, "constant"):
+        raise ArgumentError(f"fill={fill!r}: unknown; {nearest(word, WORDS)}")
+    most = {"reflect": n - 1, "circular": n}.get(word, pad)
     if pad > most:
-        raise ShapeError(f"pad={pad}: {fill} padding of {n} cells is at most {most}")
+        raise ShapeError(f"pad={pad}: {word} padding of {n} cells is at most {most}")
     out = out_size(n, kernel=kernel, stride=stride, padding=pad, dilation=dilation)
     cells = range(-pad, n + pad)
+    window = sliding(kernel, stride, 0, dilation)
     return Axis(
-        tuple(_source(cell, n, fill) for cell in cells),
+        tuple(_source(cell, n, word) for cell in cells),
         tuple("" if 0 <= cell < n else "padding" for cell in cells),
-        tuple(sliding(kernel, stride, 0, dilation).at(y) for y in range(out)),
+        tuple(read[::-1] if turned else read for read in map(window.at, range(out))),
     )
 
 
