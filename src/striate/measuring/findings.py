@@ -16,6 +16,7 @@ from striate.measuring.inputs import counted, times
 from striate.measuring.misfits import Tries
 from striate.measuring.operations import operation
 from striate.measuring.operations.arguments import kernel_of, setting
+from striate.models.backbone import BATCH_NORMS
 from striate.probe import Call, Trace, Value, copied, trace
 
 
@@ -165,7 +166,7 @@ def _frozen(net: nn.Module) -> list[Finding]:
     found = [
         path
         for path, module in net.named_modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm)  # pyright: ignore[reportPrivateUsage]
+        if isinstance(module, BATCH_NORMS)
         and module.training
         and module.track_running_stats
         and module.affine
