@@ -396,8 +396,7 @@ class Data(Result):
         unknown = [name for name in self.classes if name not in place]
         if unknown:
             raise DataError(
-                f"the data have classes that this run does not know: {', '.join(unknown[:5])}; "
-                f"it knows {', '.join(classes[:20])}"
+                f"the data have classes that this run does not know: {_listed(unknown, 5)}; it knows {_listed(classes, 20)}"
             )
         table = np.array([place[name] for name in self.classes], np.int64)
         splits = {
@@ -485,6 +484,12 @@ class Data(Result):
     def as_text(self) -> str:
         """A summary for a terminal: counts per class and split, sizes, and what is wrong."""
         return summary.text(self.as_dict())
+
+
+def _listed(names: Sequence[str], most: int) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _of_masks(broken: Broken) -> Broken:
