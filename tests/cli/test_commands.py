@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from torch import nn
 
@@ -193,6 +194,101 @@ def test_see_arithmetic(status, run, shapes, tmp_path, monkeypatch):
         "did you mean conv2?"
         in status("see", "arithmetic", run, file, "--layer", "conv3", "--at", "1")[2]
     )
+
+
+def test_resume_with_settings_says_how_they_may_change(status, tmp_path):
+    code, _, err = status("train", "--resume", tmp_path / "run", "epochs=9")
+    assert code == 2
+    assert f"write it into {tmp_path}/run/args.yaml and allow it with --allow-change FIELD" in err
+    assert "epochs, lr, patience" in err
+
+
+NETS = """
+import torch
+from torch import nn
+raise RuntimeError("imported")
+class Block(nn.Module):
+    def __init__(self, width): ...
+class Small(nn.Module):
+    def __init__(self, classes=3): ...
+class Smaller(Small):
+    pass
+def make():
+    return Small()
+def other(width): return Small(width)
+def helper() -> int: return 1
+def typed() -> nn.Module: ...
+"""
+
+
+@pytest.mark.parametrize(
+    "words", [["measure", "mynets"], ["measure", "mynets:"], ["train", "digits", "net=mynets"]]
+)
+def test_a_module_without_a_factory_is_answered_with_what_it_holds(
+    status, tmp_path, monkeypatch, words
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mynets.py").write_text(NETS)
+    code, _, err = status(*words)
+    assert code == 2
+    assert (
+        "is a module (mynets.py): name what makes the net in it too: mynets:Small, mynets:Smaller, mynets:make, mynets:typed"
+        in err
+    )
+    assert err.count("\n") == 1
+
+
+def test_see_convolution_of_own_numbers(status, tmp_path):
+    table = tmp_path / "x.csv"
+    table.write_text("1,2,3\n4,5,6\n7,8,9\n\n0,0,0\n0,1,0\n0,0,0\n")
+    np.save(tmp_path / "x.npy", np.arange(1.0, 10).reshape(3, 3))
+
+    def output(*words):
+        code, out, err = status("see", "convolution", *words, "--json")
+        assert code == 0, err
+        found = json.loads(out)
+        return found["output"], [step["value"] for step in found["steps"]]
+
+    assert output("--values", "1 2 3; 4 5 6; 7 8 9", "--weights", "1 1; 1 1") == (
+        [1, 2, 2],
+        [12, 16, 24, 28],
+    )
+    assert output("--values", tmp_path / "x.npy", "--weights", "1 0; 0 -1") == ([1, 2, 2], [-4] * 4)
+    turned = ["--values", "1 2 3; 4 5 6; 7 8 9", "--weights", "1 0; 0 -1", "--turned"]
+    assert output(*turned) == ([1, 2, 2], [4] * 4)
+    assert output("--values", table, "--weights", "1 1; 1 1|1 0; 0 0") == (
+        [1, 2, 2],
+        [12, 16, 24, 29],
+    )
+    assert output("--values", table, "--pool", "max", "--kernel", "2") == (
+        [2, 2, 2],
+        [5, 6, 8, 9, 1, 1, 1, 1],
+    )
+    assert output("--values", "1 2 3 4", "--weights", "1 0 -1", "--stride", "1", "--pad", "1") == (
+        [1, 1, 4], [-2, -2, -2, 3],
+    )  # fmt: skip
+    assert (
+        output("--values", "1 2; 3 4", "--pad", "1", "--fill", "-1", "--pool", "max")[1] == [4] * 4
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--values", "1 2; 3"], "--values 1 2; 3: expected rows of as many numbers, such as '1 2 3; 4 5 6'"),
+        (["--values", "1 a"], "(could not convert string to float: 'a')"),
+        (["--values", "1 nan"], "expected finite numbers in planes"),
+        (["--values", "1 2", "--input", "5x5"], "--input and --values both say the input"),
+        (["--weights", "1 2", "--pool", "max"], "--weights: a pooling has none"),
+        (["--input", "2x5x5", "--weights", "1 2"], "--weights: 1 planes do not fit 2 input channels and groups=1"),
+        (["--fill", "mirror", "--pad", "1"], "fill='mirror': unknown; there are: "),
+    ],
+)  # fmt: skip
+def test_numbers_for_the_stepper_that_do_not_fit_are_one_line(status, words, said):
+    code, _, err = status("see", "convolution", *words)
+    assert code == 2
+    assert said in err
+    assert err.count("\n") == 1
 
 
 def test_see_convolution(status, tmp_path):

@@ -509,3 +509,18 @@ def test_a_table_that_was_not_understood_is_named_where_its_folder_alone_is_no_d
     assert "has one class only (pics)" in said
     assert said.endswith("or layout=csv:label=wide+high for several")
     assert data.open(root, layout="csv:label=wide+high").task == "regress"
+
+
+def test_a_table_that_names_no_picture_is_mentioned_where_there_is_one_class_only(tmp_path, cache):
+    (tmp_path / "reg").mkdir()
+    for i in range(4):
+        Image.fromarray(np.full((8, 8), 50 * i, np.uint8)).save(tmp_path / "reg" / f"{i:03}.png")
+    (tmp_path / "reg" / "data.csv").write_text(
+        "id,value\n" + "\n".join(f"{i + 70},{i}.5" for i in range(4))
+    )
+    with pytest.raises(DataError) as caught:
+        data.open(tmp_path)
+    assert "has one class only (reg)" in str(caught.value)
+    assert str(caught.value).endswith(
+        "name none of them: a table of pictures has a column with their file names"
+    )

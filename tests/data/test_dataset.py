@@ -307,3 +307,11 @@ def test_arrays_in_memory_are_told_the_way():
         ArgumentError, match=r"takes a path or a name, got dict; arrays are given as an .npz"
     ):
         data.open({"x": np.zeros((4, 8, 8))})  # pyright: ignore[reportArgumentType]
+
+
+def test_classes_that_are_not_known_are_counted(pictures, cache):
+    opened = data.open(pictures({f"c{k:02}": 2 for k in range(30)}))
+    with pytest.raises(DataError) as caught:
+        opened.with_classes([f"d{k:02}" for k in range(25)])
+    assert "does not know: c00, c01, c02, c03, c04 and 25 more; it knows d00" in str(caught.value)
+    assert str(caught.value).endswith("d19 and 5 more")

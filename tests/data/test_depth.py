@@ -335,3 +335,37 @@ def test_two_processes_see_what_one_sees(cache, tmp_path):
     for mine, theirs in zip(found[0].history(), found[1].history(), strict=True):
         assert mine["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-3)
         assert mine["val_loss"] == pytest.approx(theirs["val_loss"], rel=1e-3)
+
+
+def test_grey_with_alpha_of_16_bits_keeps_every_step(tmp_path):
+    grey = np.arange(100, 100 + 64 * 5, 5, np.uint16).reshape(8, 8)
+    alpha = np.where(np.eye(8, dtype=bool), 32768, 65535).astype(np.uint16)
+    raw = png(np.stack([grey, alpha], -1))
+    bands = pictures.wide(raw, Limits())
+    assert bands is not None
+    assert np.array_equal(bands[..., 0], grey)
+    assert np.array_equal(bands[..., 3], alpha)
+    head = pictures.head(raw, Limits())
+    assert (head.deep, head.reduced, head.alpha) == (True, False, True)
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        for i in range(6):
+            whole = np.stack([grey + 100 * i + (label == "b"), np.full_like(grey, 65535)], -1)
+            (tmp_path / label / f"{i}.png").write_bytes(png(whole.astype(np.uint16)))
+    opened = data.open(tmp_path, levels=(0, 1023), val=0)
+    stored = opened.arrays("all", size=(8, 8), color="grey").inputs
+    assert len(np.unique(np.asarray(stored[0]))) == 64
+    assert opened.as_dict()["reduced"] == 0
+
+
+@pytest.mark.parametrize(("flags", "deep"), [(0x00, False), (0x40, True), (0x60, True)])
+def test_an_avif_of_more_than_8_bits_is_said_to_be_reduced(flags, deep):
+    raw = (
+        b"\0\0\0\x1cftypavif"
+        + bytes(40)
+        + b"\0\0\0\x14av1C"
+        + bytes([0x81, 0x04, flags, 0])
+        + bytes(8)
+    )
+    assert pictures._deep_avif(raw) is deep
+    assert not pictures._deep_avif(raw[: raw.index(b"av1C") + 5])

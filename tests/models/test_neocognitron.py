@@ -7,10 +7,11 @@ from collections import Counter
 import pytest
 import torch
 from safetensors.torch import load, save
+from sklearn.datasets import load_digits
 from torch import Tensor
 
 import striate
-from striate.errors import ShapeError, UsageError
+from striate.errors import ArgumentError, ShapeError, UsageError
 from striate.models.catalog import build
 from striate.models.neocognitron import STAGES, CLayer, Neocognitron, SLayer, Stage
 
@@ -234,3 +235,35 @@ def test_a_picture_too_small_is_one_line():
         "enlarge them with size=16"
     )
     assert made(size=(12, 19))(torch.rand(2, 1, 12, 19)).shape == (2, 24)
+
+
+def embedded(*, enlarged: bool) -> tuple[Tensor, Tensor]:
+    """60 of the digits that come with scikit-learn at 16x16: laid on a larger ground, or enlarged."""
+    found = load_digits()
+    small = torch.tensor(found.images[:60] / 16, dtype=torch.float32)[:, None]
+    if enlarged:
+        return torch.nn.functional.interpolate(small, (16, 16), mode="bilinear"), torch.tensor(
+            found.target[:60]
+        )
+    return torch.nn.functional.pad(small, (4, 4, 4, 4)), torch.tensor(found.target[:60])
+
+
+def test_handwritten_digits_move_different_planes():
+    x, y = embedded(enlarged=False)
+    net = made().fit(x, generator=torch.Generator().manual_seed(0), passes=2)
+    with torch.no_grad():
+        best, planes = net(x).max(1)
+    assert (best > 0).all()
+    counts = Counter(planes.tolist())
+    assert len(counts) >= 10
+    assert max(counts.values()) <= 30
+    owner = {c: Counter(y[planes == c].tolist()).most_common(1)[0][0] for c in counts}
+    assert sum(owner[c] == d for c, d in zip(planes.tolist(), y.tolist(), strict=True)) >= 36
+
+
+def test_strokes_as_wide_as_what_a_cell_reads_are_said_to_teach_nothing():
+    x, _ = embedded(enlarged=True)
+    with pytest.raises(
+        ArgumentError, match=r"1 of 24 planes of the first stage learned from 60: a cell reads 5x5"
+    ):
+        made().fit(x, generator=torch.Generator().manual_seed(0), passes=1)

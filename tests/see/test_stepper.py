@@ -115,6 +115,56 @@ def test_pooling(slide, fill, op):
     redone(steps)
 
 
+@given(
+    slides(),
+    st.integers(-3, 3).map(float),
+    st.sampled_from(("convolution", "max", "average")),
+)
+@settings(deadline=None, max_examples=30)
+def test_constant_padding(slide, value, op):
+    kernel, stride, pad, dilation, groups = slide
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(-5, 6, (groups, 5, 6), generator=generator).double()
+    w = torch.randint(-3, 4, (groups, 1, *kernel), generator=generator).double()
+    taken = w if op == "convolution" else kernel
+    how = {"stride": stride, "padding": pad, "dilation": dilation, "groups": groups}
+    steps = convolution(x, taken, op=op, fill=value, **how)
+    padded = F.pad(x[None], (pad[1], pad[1], pad[0], pad[0]), value=value)
+    if op == "max":
+        true = F.max_pool2d(padded, kernel, stride, dilation=dilation)
+    else:
+        weight = w if op == "convolution" else torch.ones_like(w) / math.prod(kernel)
+        true = F.conv2d(padded, weight, stride=stride, dilation=dilation, groups=groups)
+    assert torch.allclose(values(steps), true[0], rtol=1e-12, atol=1e-12)
+    redone(steps)
+    assert convolution(fill="constant", padding=1).inputs == convolution(padding=1).inputs
+
+
+@given(slides(), st.integers(0, 9))
+@settings(deadline=None, max_examples=30)
+def test_a_turned_kernel_is_the_convolution_of_the_textbooks(slide, seed):
+    kernel, stride, pad, dilation, groups = slide
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randint(-5, 6, (groups * 2, 5, 6), generator=generator).double()
+    w = torch.randint(-3, 4, (groups, 2, *kernel), generator=generator).double()
+    how = {"stride": stride, "padding": pad, "dilation": dilation, "groups": groups}
+    steps = convolution(x, w, turned=True, **how)
+    assert torch.equal(values(steps), F.conv2d(x[None], w.flip(2, 3), None, *how.values())[0])
+    assert steps.said.endswith(", kernel turned")
+    redone(steps)
+
+
+def test_a_turned_kernel_is_drawn_turned_and_agrees_with_numpy():
+    steps = convolution(
+        torch.tensor([[1.0, 2, 3, 4]]), torch.tensor([[[1.0, 0, -2]]]), padding=2, turned=True
+    )
+    assert [step.value for step in steps.steps] == np.convolve([1, 2, 3, 4], [1, 0, -2]).tolist()
+    assert "kernel (turned)" in steps.svg(0)
+    assert "kernel (turned)" not in convolution((4,), 3).svg(0)
+    with pytest.raises(ArgumentError, match="turned: only with"):
+        convolution(op="max", turned=True)
+
+
 def test_padding_under_pooling_is_pytorchs():
     x = -torch.rand(1, 4, 4, generator=torch.Generator().manual_seed(0)).double()
     assert torch.equal(

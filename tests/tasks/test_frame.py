@@ -12,14 +12,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 import striate
 from striate import data
 from striate.data.layouts import registry
-from striate.errors import DataError, Stopped
+from striate.errors import DataError, ShapeError, Stopped
 from striate.runs import Run
-from striate.tasks import TASKS
+from striate.tasks import TASKS, named
 from striate.training import Progress, fit, read_recipe, resume
 
 HERE = Path(__file__).parent
@@ -149,3 +151,45 @@ def test_nothing_outside_the_room_knows_a_task():
                     if isinstance(n, ast.Constant) and isinstance(n.value, str)
                 }
                 assert not words & names, f"{path}:{node.lineno} branches on {words & names}"
+
+
+@pytest.mark.parametrize("times", [2, 4, 8])
+def test_maps_that_strides_made_smaller_are_refused_with_the_mend(times):
+    task = named("segment").restored(("a", "b"), {})
+    x = torch.zeros(1, 3, 64, 96)
+    with pytest.raises(
+        ShapeError, match=rf", {times} times smaller, as of strides; .*scale the logits up"
+    ):
+        task.check_answer(torch.zeros(1, 2, 64 // times, 96 // times), x)
+    task.check_answer(torch.zeros(1, 2, 64, 96), x)
+    task.check_answer(torch.zeros(1, 2, 40, 72), x)  # the middle, as unpadded convolutions leave it
+
+
+def test_a_map_a_pixel_is_no_grid_of_cells():
+    from striate.tasks.detect import Detect
+
+    task = Detect(("a", "b"))
+    channels = 5 * task.boxes + 2
+    x = torch.zeros(1, 3, 64, 64)
+    for side in (64, 60, 33):
+        with pytest.raises(
+            ShapeError,
+            match="a value for each pixel as for masks, and the targets of these data are boxes",
+        ):
+            task.check_answer(torch.zeros(1, channels, side, side), x)
+    task.check_answer(torch.zeros(1, channels, 8, 8), x)
+
+
+@pytest.mark.parametrize(("side", "times"), [(30, 8), (100, 3), (400, 1)])
+def test_an_overlay_of_boxes_is_large_enough_for_its_words(tmp_path, side, times):
+    from striate.tasks.detect import Detect, Found
+
+    found = Found(
+        np.array([[2.0, 2, 20, 20]], np.float32), np.array([1]), np.array([0.9]), (side, side)
+    )
+    files = Detect(("a", "b")).files(
+        "x", lambda: np.zeros((side, side, 3), np.uint8), found, tmp_path
+    )
+    drawn = np.asarray(Image.open(tmp_path / Path(files["overlay"]).name))
+    assert drawn.shape == (side * times, side * times, 3)
+    assert drawn[2 * times, 2 * times : 19 * times].any()

@@ -2,6 +2,8 @@
 
 import csv
 import shutil
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,3 +90,26 @@ def test_a_number_that_is_lacking_pulls_nothing():
 def test_losses_of_labels_are_refused(bright, tmp_path):
     with pytest.raises(RecipeError, match="pictures with numbers need l1, l2, huber"):
         striate.train(striate.open(bright, layout=LAYOUT), net="linear", out=tmp_path, loss="focal")
+
+
+def test_several_numbers_lead_with_a_score_that_has_no_unit():
+    task = Regress(("age", "grams"), (0.0, 0.0), (1.0, 1000.0))
+    meter = task.meter()
+    truths = np.array([[float(i), 1000.0 * (i % 5)] for i in range(20)])
+    meter.add(
+        truths + np.array([[0.5, 100.0]]) * np.where(np.arange(20)[:, None] % 2, 1, -1), truths
+    )
+    assert next(iter(meter.values())) == next(iter(meter.scores())) == "r2"
+    assert meter.merit == meter.values()["r2"] == pytest.approx(0.99, abs=0.01)
+    assert meter.notes()[-1].startswith(
+        "mae and rmse are means over 2 numbers in whatever units they are"
+    )
+    held: Any = SimpleNamespace(meter=meter)
+    led = task.headline(held, "20 held-out pictures")
+    assert (led.score, led.words) == ("r2", "R² of 20 held-out pictures, mean over 2 numbers")
+    assert "means over their units" in led.meaning[1]
+    one = Regress(("age",), (0.0,), (1.0,)).meter()
+    one.add(truths[:, :1] + 0.5, truths[:, :1])
+    assert next(iter(one.values())) == "mae"
+    assert one.merit == -0.5
+    assert not any("units" in note for note in one.notes())

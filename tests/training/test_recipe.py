@@ -3,7 +3,8 @@
 import pytest
 
 from striate.errors import RecipeError
-from striate.training import Recipe, read_recipe
+from striate.training import Recipe, check, read_recipe
+from striate.training.recipe import NAMED
 
 
 def test_text_becomes_the_type_of_its_key():
@@ -109,3 +110,47 @@ def test_python_takes_the_settings_of_the_recipe():
     from striate.workbench.train import Settings
 
     assert set(Settings.__annotations__) == set(Recipe.model_fields) - {"net"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"nesterov": True, "optimizer": "sgd", "momentum": 0},
+            "nesterov=true looks ahead along the momentum, and",
+        ),
+        ({"nesterov": True, "optimizer": "adamw"}, "optimizer=adamw has none such"),
+        (
+            {"head_epochs": 3, "epochs": 3},
+            "head_epochs=3 of epochs=3 leaves none for the other layers",
+        ),
+        (
+            {"accumulate": 8, "batch": 4},
+            "accumulate=8: batch=4 has too few items to be cut so often",
+        ),
+        ({"devices": 2, "batch": 1}, "devices=2: batch=1 has no item for each process"),
+        (
+            {"gamma": "0.5,0.1", "schedule": "plateau"},
+            "gamma has 2 factors: schedule=plateau takes one",
+        ),
+        (
+            {"gamma": "0.5,0.1", "schedule": "step", "milestones": "0.2,0.4,0.6"},
+            "gamma has 2 factors for 3 milestones",
+        ),
+        (
+            {"schedule": "plateau", "plateau": 5, "patience": 5},
+            "patience=5 ends the training before schedule=plateau",
+        ),
+    ],
+)
+def test_settings_that_cannot_work_together_are_refused_before_data_are_read(
+    settings, said, tmp_path
+):
+    with pytest.raises(RecipeError) as caught:
+        check(read_recipe("quick", settings), tmp_path)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("name", sorted(NAMED))
+def test_named_recipes_work_together(name, tmp_path):
+    check(read_recipe(name), tmp_path)

@@ -17,7 +17,7 @@ from striate.probe import scales
 from striate.tasks.classify import Classify, balanced_weights
 from striate.training import logs, loop, optimizers, read_recipe
 from striate.training.batches import Batches, balanced_order
-from striate.training.freezing import begin_epoch, check
+from striate.training.freezing import begin_epoch, blocks, check, is_frozen
 from striate.training.logs import Health, LayerStatistics
 from striate.training.optimizers import EMA
 from striate.training.state import BrokenStepError, LossScale, State, Totals
@@ -379,3 +379,30 @@ def test_patience_and_time_end_a_training(tmp_path):
     assert 1 <= state.step <= 10
     assert next(ticks) >= 1.0
     assert ended[-1] == (state.step - 1) // 2
+
+
+@pytest.mark.parametrize(
+    ("name", "half"),
+    [
+        ("lenet5", None),
+        ("resnet18", {"conv1", "bn1", "layer1.0", "layer1.1", "layer2.0"}),
+    ],
+)
+def test_half_of_the_blocks_are_frozen(name, half):
+    net = catalog.build(name, num_classes=3)
+    frozen = is_frozen(net, ("half",))
+    held = {path for path in blocks(net) if frozen(path)}
+    others = [path for path in blocks(net) if not frozen(path)]
+    assert half in (None, held)
+    assert held == set(blocks(net)[: len(held)])
+    assert 0 <= len(others) - 1 - len(held) <= 1  # the head is not counted
+    assert frozen(f"{blocks(net)[0]}.weight")
+    assert not frozen(net.head)
+
+
+def test_half_of_a_net_on_a_backbone_is_half_of_that():
+    net = catalog.build("fcn", num_classes=3)
+    frozen = is_frozen(net, ("half",))
+    found = [frozen(name) for name, _ in net.named_parameters()]
+    assert 0.1 < sum(found) / len(found) < 0.6
+    assert all(name.startswith("backbone.") for name, _ in net.named_parameters() if frozen(name))

@@ -567,6 +567,21 @@ def test_parts_may_be_missing(changes):
     assert Tags(render(content(**changes))).open == []
 
 
+def test_the_head_explains_an_interval_only_where_there_is_one():
+    told = outcome.head(content())["meaning"]
+    assert told[0].startswith("The interval covers the chance of which ")
+    lone = {"accuracy": {"value": 0.9, "low": None, "high": None}}
+    told = outcome.head(content(scores=lone, test=None))
+    assert told["interval"].startswith("No interval can be had")
+    assert told["meaning"][0] == "Pictures from another source may fare worse."
+
+
+@pytest.mark.parametrize(("rows", "said"), [(60, True), (5, False)])
+def test_a_table_that_scrolls_says_so(rows, said):
+    history = [{"epoch": k + 1, "lr": 0.1, "train_loss": 1.0, "val_loss": 1.0} for k in range(rows)]
+    assert (f"{rows} rows; the table scrolls." in render(content(history=history))) is said
+
+
 def test_one_epoch_is_a_point():
     text = render(content(history=content().history[:1]))
     assert "polyline" not in text

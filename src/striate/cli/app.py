@@ -96,10 +96,14 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
     typed: dict[str, Any] = {k: settings.pop(k) for k in ("recipe", "name", "out") if k in settings}
     options = TrainOptions(**given | typed)
     if resume is not None:
+        from striate.training.resumed import FREE
+
         devices = settings.pop("devices", None)
         if names or settings or options.for_new_trainings:
             raise UsageError(
-                "--resume goes on with the run's own data and recipe: name nothing else but devices"
+                "--resume goes on with the run's own data and recipe: name nothing else but devices; to change "
+                f"{', '.join(FREE[:-1])} or {FREE[-1]}, write it into {resume / 'args.yaml'} and allow it with "
+                "--allow-change FIELD"
             )
         run = _resume(resume, net, devices, options.allow_change)
         return emit(run.as_dict(), run.as_text(), json=options.json)

@@ -3,15 +3,19 @@
 import contextlib
 import json as json_module
 import os
+import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from striate.errors import UsageError
 from striate.text import plain
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FOLDER = click.Path(path_type=Path)
 
@@ -135,6 +139,44 @@ def read_sizes(text: str, option: str = "--input", *, least: int = 1) -> tuple[i
         such = "3x224x224 or 1x28x28" if option == "--input" else "2 or 2x1"
         raise UsageError(f"{option} {text}: expected sizes such as {such}")
     return shape
+
+
+def read_numbers(text: str, option: str) -> "Tensor":
+    """Numbers as they are typed, `1 2 3; 4 5 6` with `|` between planes, or those of a file: [planes, rows, columns].
+
+    A text file has a row a line and an empty line between planes; .npy is read without pickles.
+
+    Raises:
+        UsageError: anything else.
+    """
+    import numpy as np
+    import torch
+
+    path = Path(text)
+    try:
+        if path.suffix == ".npy" and path.is_file():
+            array = np.load(path, allow_pickle=False).astype(np.float64)
+        else:
+            planes = re.split(r"\|", text)
+            if path.is_file():
+                planes = re.split(r"\n\s*\n", path.read_text(encoding="utf-8").strip())
+            array = np.array([_plane(plane) for plane in planes], np.float64)
+    except (OSError, ValueError, TypeError) as error:
+        reason = "" if "inhomogeneous" in str(error) else f" ({' '.join(str(error).split())[:80]})"
+        raise UsageError(
+            f"{option} {text[:60]}: expected rows of as many numbers, such as '1 2 3; 4 5 6', or a file of such{reason}"
+        ) from None
+    array = array.reshape((1,) * (3 - array.ndim) + array.shape) if array.ndim < 3 else array
+    if array.ndim != 3 or not array.size or not np.isfinite(array).all():
+        raise UsageError(
+            f"{option} {text[:60]}: expected finite numbers in planes, rows and columns, got shape {array.shape}"
+        )
+    return torch.from_numpy(array)
+
+
+def _plane(text: str) -> list[list[float]]:
+    rows = [row for row in re.split(r"[;\n]", text) if row.strip()]
+    return [[float(cell) for cell in re.split(r"[,\s]+", row.strip()) if cell] for row in rows]
 
 
 def read_ints(text: str, option: str) -> tuple[int, ...]:

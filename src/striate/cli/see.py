@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from striate.cli.output import FOLDER, Drawn, emit, read_ints, read_sizes, save, with_json, writing
+from striate.cli.output import (
+    FOLDER,
+    Drawn,
+    emit,
+    read_ints,
+    read_numbers,
+    read_sizes,
+    save,
+    with_json,
+    writing,
+)
 from striate.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -70,7 +80,10 @@ def arithmetic(  # noqa: PLR0913 - one a setting
 @click.option("--pad", default="0", show_default=True)
 @click.option("--dilation", default="1", show_default=True)
 @click.option("--groups", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--fill", default="zeros", help="zeros, reflect, replicate or circular.")
+@click.option("--fill", default="zeros", help="zeros, a number, reflect, replicate or circular.")
+@click.option("--values", metavar="NUMBERS", help="The input: '1 2 3; 4 5 6' or a file, .npy too.")
+@click.option("--weights", metavar="NUMBERS", help="The kernel, likewise; | parts planes.")
+@click.option("--turned", is_flag=True, help="Turn the kernel by half first, as textbooks do.")
 @click.option("--transposed", is_flag=True, help="A transposed convolution.")
 @click.option("--pool", type=click.Choice(["max", "average"]), help="A pooling.")
 @click.option("--output-pad", default="0", help="Of a transposed convolution.")
@@ -136,17 +149,57 @@ def _steps(shape: tuple[int, ...] | None, **settings: Any) -> "Steps":
 
     if settings["transposed"] and settings["pool"]:
         raise UsageError("--transposed and --pool are two operations: name one")
+    x, kernel = _given(shape, **settings)
     return stepper.convolution(
-        shape or (5, 5),
-        _sizes(settings["kernel"], "--kernel"),
+        x,
+        kernel,
         op="transposed" if settings["transposed"] else settings["pool"] or "convolution",
         stride=_sizes(settings["stride"], "--stride"),
         padding=_sizes(settings["pad"], "--pad", least=0),
         dilation=_sizes(settings["dilation"], "--dilation"),
         groups=settings["groups"],
-        fill=settings["fill"],
+        fill=_fill(settings["fill"]),
         output_padding=_sizes(settings["output_pad"], "--output-pad", least=0),
+        turned=settings["turned"],
     )
+
+
+def _given(shape: tuple[int, ...] | None, **settings: Any) -> tuple[Any, Any]:
+    """Input and kernel: numbers where they are given, else sizes; one row alone is one axis."""
+    values, weights = (
+        None if (text := settings[key]) is None else read_numbers(text, f"--{key}")
+        for key in ("values", "weights")
+    )
+    if values is not None and shape is not None:
+        raise UsageError("--input and --values both say the input: leave one out")
+    if weights is not None and settings["pool"]:
+        raise UsageError("--weights: a pooling has none; --kernel says its size")
+    channels = settings["groups"] if shape is None or len(shape) < 3 else shape[0]
+    if values is not None:
+        channels = len(values)
+    x: Any = (shape or (5, 5)) if values is None else values
+    kernel: Any = _sizes(settings["kernel"], "--kernel") if weights is None else weights
+    if weights is not None:
+        inner = 1 if settings["transposed"] else max(1, channels // settings["groups"])
+        lead = (channels, -1) if settings["transposed"] else (-1, inner)
+        fits = len(weights) % (channels if settings["transposed"] else inner) == 0
+        if not fits:
+            raise UsageError(
+                f"--weights: {len(weights)} planes do not fit {channels} input channels and groups={settings['groups']}"
+            )
+        kernel = weights.reshape(*lead, *weights.shape[1:])
+    if values is not None and values.shape[1] == 1 and (weights is None or weights.shape[1] == 1):
+        x = values[:, 0]
+        kernel = kernel[..., 0, :] if weights is not None else kernel
+    return x, kernel
+
+
+def _fill(text: str) -> str | float:
+    """A word, or the number that stands for itself."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _sizes(text: str, option: str, least: int = 1) -> int | tuple[int, ...]:

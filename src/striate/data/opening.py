@@ -13,6 +13,7 @@ from striate.data.byteranges import is_address
 from striate.data.cache import store
 from striate.data.dataset import Data
 from striate.data.decoding import Split
+from striate.data.documents import TABLE_SUFFIXES
 from striate.data.files import expanded, shown
 from striate.data.index import Listing, Options
 from striate.data.pictures import Limits
@@ -95,6 +96,12 @@ def open(  # noqa: PLR0913 - all of them are settings by name
     if listing.task == "classify" and len(listing.classes) < 2:
         name = listing.classes[0] if listing.classes else "none"
         instead = f", unless something else is meant: {listing.doubts[0]}" if listing.doubts else ""
+        tables = [kind for kind in listing.ignored if kind.lower().endswith(TABLE_SUFFIXES)]
+        if tables and not instead:
+            instead = (
+                f"; the {', '.join(tables)} beside the pictures name none of them: a table of pictures has a column with their "
+                "file names"
+            )
         raise DataError(
             f"{shown(path)} has one class only ({name}): at least two are needed to tell apart{instead}"
         )

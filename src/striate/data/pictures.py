@@ -325,8 +325,8 @@ def head(data: bytes, limits: Limits) -> Head:
         several=_several(im),
         orientation=orientation or 1,
         alpha=im.has_transparency_data and not _unnamed_band(im),
-        deep=im.mode in modes.DEEP or _low_bytes(im) is not None,
-        reduced=_reduced(im),
+        deep=im.mode in modes.DEEP or _low_bytes(im) is not None or _grey_alpha(im),
+        reduced=_reduced(im) or (im.format == "AVIF" and _deep_avif(data)),
         more_bands=_unnamed_band(im) or _bands(im) > len(im.getbands()),
     )
 
@@ -452,12 +452,20 @@ def deep_values(data: bytes, limits: Limits) -> npt.NDArray[Any] | None:
 
 
 def wide(data: bytes, limits: Limits) -> npt.NDArray[np.uint16] | None:
-    """A colour picture of 16 bits a channel, [H, W, 3 or 4], of which Pillow alone gives 8; None of others.
+    """A picture of 16 bits in three channels, with alpha or not, or grey with alpha, of which Pillow alone gives 8.
+
+    Returns:
+        [H, W, 3 or 4]; None of others.
 
     Raises:
         DataError: with the reason alone.
     """
     low = _open(data, limits)
+    if _grey_alpha(low):  # its four bytes a pixel, as they lie there
+        low.tile = [tile._replace(args="RGBA") for tile in low.tile]  # pyright: ignore[reportAttributeAccessIssue]
+        each = np.asarray(_decoded(low, None)).astype(np.uint16)
+        grey, alpha = (each[..., i] * 256 + each[..., i + 1] for i in (0, 2))
+        return np.stack([grey, grey, grey, alpha], axis=-1)
     swapped = _low_bytes(low)
     if swapped is None:
         return None
@@ -480,11 +488,22 @@ def _low_bytes(im: Image.Image) -> list[Any] | None:
 
 
 def _reduced(im: Image.Image) -> bool:
-    """Whether a picture that was just opened has more than 8 bits that cannot be read: grey with alpha, a colour PPM."""
+    """Whether a picture that was just opened has more than 8 bits that cannot be read: a colour PPM."""
     args = [tile.args for tile in getattr(im, "tile", ())]
-    wide_alpha = any(isinstance(each, str) and each.startswith("LA;16") for each in args)
     wide_ppm = im.format == "PPM" and im.mode == "RGB"
-    return wide_alpha or (wide_ppm and any(isinstance(a, tuple) and a[-1] > 255 for a in args))
+    return wide_ppm and any(isinstance(a, tuple) and a[-1] > 255 for a in args)
+
+
+def _grey_alpha(im: Image.Image) -> bool:
+    """Whether a picture that was just opened is grey with alpha, 16 bits each, big-endian as PNG has them."""
+    tiles = getattr(im, "tile", ())
+    return bool(tiles) and all(tile.args == "LA;16B" for tile in tiles)
+
+
+def _deep_avif(data: bytes) -> bool:
+    """Whether an AVIF has 10 or 12 bits, of which Pillow gives 8: `high_bitdepth` of its av1C box (AV1-ISOBMFF 2.3.3)."""
+    at = data.find(b"av1C", 0, _START)
+    return at >= 0 and len(data) > at + 6 and bool(data[at + 6] & 0x40)
 
 
 def _load(data: bytes, size: tuple[int, int] | None, limits: Limits) -> Image.Image:

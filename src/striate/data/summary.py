@@ -64,7 +64,7 @@ def text(data: dict[str, Any]) -> str:
         parts.append(f"bands: of {data['more_bands']:,} the fourth is left out")
     if data["reduced"]:
         parts.append(
-            f"depth: of {data['reduced']:,} with more than 8 bits 8 are read: levels= keeps the depth of PNG and TIFF without alpha"
+            f"depth: of {data['reduced']:,} with more than 8 bits 8 are read: levels= keeps the depth of PNG and TIFF"
         )
     if data["several_frames"]:
         parts.append(f"frames: of {data['several_frames']:,} with several the first is read")

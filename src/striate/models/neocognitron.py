@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from striate.errors import ArgumentError
 from striate.models import init
 from striate.models.backbone import Backbone
 from striate.models.facts import Request
@@ -147,6 +148,10 @@ class Neocognitron(Unsupervised):
             pictures: what is shown, one at a time.
             generator: source of their order.
             passes: how often each is shown to each stage.
+
+        Raises:
+            ArgumentError: one plane alone of the first stage learned from several pictures: their strokes are as wide as
+                what a cell reads, so that all that it sees is alike.
         """
         x = pictures
         with torch.no_grad():
@@ -154,6 +159,13 @@ class Neocognitron(Unsupervised):
                 for _ in range(passes):
                     for i in torch.randperm(len(x), generator=generator).tolist():
                         layer.learn(x[i : i + 1])
+                learned = int((layer.inhibition > 0).sum())
+                if layer is self.s1 and learned < 2 <= min(len(x), len(layer.inhibition)):
+                    raise ArgumentError(
+                        f"pictures: {learned} of {len(layer.inhibition)} planes of the first stage learned from {len(x)}: a cell "
+                        f"reads {SIDE}x{SIDE}, so it needs lines of one or two pixels on 0, as in the paper; do not enlarge "
+                        "the pictures, lay them on a larger ground"
+                    )
                 x = blur(layer(x))
         return self
 

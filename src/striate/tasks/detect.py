@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from striate import losses
@@ -33,6 +33,9 @@ STRIDE = 32  # sides are multiples of it
 BATCH, RATE, STEPS = 8, 0.002, 2000  # of a default training with AdamW
 LEAST = 0.001  # confidence of a box that is scored: average precision looks at all of them
 SURE = 0.25  # confidence of a box that is shown
+LEGIBLE = (
+    240  # pixels of the shorter side, from which on words over a picture leave something to see
+)
 SURE_WORDS = f"{100 * SURE:g}{SPACE}%"
 WORST = 12  # pictures shown in the report
 CURVES = 24  # classes whose precision is drawn over recall
@@ -154,6 +157,13 @@ class Detect(Task):
                 f"the net answers {answered(outputs)} to {len(x)} pictures, expected one tensor "
                 f"({len(x)}, {channels}, rows, columns): 5 numbers for each of {self.boxes} boxes of a cell and a "
                 f"score for each of the {len(self.classes)} classes"
+            )
+        if outputs.shape[2] * 2 > x.shape[2] and outputs.shape[3] * 2 > x.shape[3]:
+            (rows, columns), (height, width) = outputs.shape[2:], x.shape[2:]
+            raise ShapeError(
+                f"the net answers maps of {rows}x{columns} to pictures of {height}x{width}, a value for each pixel as for "
+                "masks, and the targets of these data are boxes: a detector answers a grid of cells that are larger, such "
+                f"as {max(1, height // 32)}x{max(1, width // 32)}; for masks give data with masks"
             )
 
     # ------------------------------------------------------------------------------------ its answers
@@ -305,19 +315,28 @@ class Detect(Task):
         )
         pen = ImageDraw.Draw(base)
         thick = max(1, round(min(picture.shape[:2]) / 200))
+        font = ImageFont.load_default(max(10, min(picture.shape[:2]) / 40))  # read at any size
         for box, label in zip(answer.boxes.tolist(), answer.labels.tolist(), strict=True):
             x0, y0, x1, y1 = box
             corners = (x0, y0, max(x0, x1 - 1), max(y0, y1 - 1))
             pen.rectangle(corners, outline=colors[label], width=thick)
-            pen.text((x0 + thick + 1, y0 + thick), self.classes[label], fill=colors[label])
+            pen.text(
+                (x0 + thick + 1, y0 + thick), self.classes[label], fill=colors[label], font=font
+            )
         return np.asarray(base)
 
     def files(
         self, stem: str, picture: Callable[[], U8], answer: Found, folder: Path
     ) -> dict[str, str]:
-        """An overlay."""
+        """An overlay, of a small picture enlarged."""
         name = f"{stem}_overlay.png"
-        Image.fromarray(self.draw(picture(), answer)).save(folder / name)
+        pixels = picture()
+        by = -(
+            -LEGIBLE // min(LEGIBLE, *pixels.shape[:2])
+        )  # small ones larger, else words hide them
+        larger = pixels.repeat(by, 0).repeat(by, 1)
+        drawn = self.draw(larger, answer._replace(boxes=answer.boxes * by))
+        Image.fromarray(drawn).save(folder / name)
         return {"overlay": name}
 
     # -------------------------------------------------------------------------------------- the report

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +33,8 @@ from striate.text import number
 WORST = 20  # items shown in the report
 
 Numbers = NDArray[np.float64]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,13 @@ class Regress(Task):
 
     def headline(self, held: HeldOut, of: str) -> Headline:
         """The mean absolute error, and that of answering the mean of the training items every time."""
+        if len(self.numbers) > 1:
+            count = f"{len(self.numbers)} numbers"
+            said = [
+                "Answering the mean of the training items every time would score about 0.",
+                "Errors of several numbers are means over their units: the table of numbers has those of each.",
+            ]
+            return Headline("r2", f"R² of {of}, mean over {count}", said)
         off = np.abs(held.meter.truths - np.array(self.mean))
         said = f"Answering the mean of the training items every time would be off by {number(float(np.nanmean(off)))}."
         return super().headline(held, of)._replace(meaning=[said])
@@ -275,21 +284,32 @@ class Errors(Meter):
         self.add(state["answers"], state["targets"])
 
     def values(self) -> dict[str, float]:
-        """The mean absolute error first."""
-        return {key: value for key, value in self._counted.values().items() if np.isfinite(value)}
+        """The mean absolute error first; of several numbers R², which has no unit."""
+        found = self._leading(self._counted.values())
+        return {key: value for key, value in found.items() if np.isfinite(value)}
+
+    def _leading(self, scores: Mapping[str, T]) -> dict[str, T]:
+        several = len(self._counted.names) > 1
+        ordered = sorted(scores.items(), key=lambda item: several and item[0] != "r2")
+        return dict(ordered)
 
     def scores(self, groups: NDArray[np.int64] | None = None) -> dict[str, Interval]:
         """Errors with intervals."""
-        return self._counted.scores(groups)
+        return self._leading(self._counted.scores(groups))
 
     def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]:
-        """Whether there are too few items for intervals."""
-        return self._counted.notes(groups)
+        """Whether there are too few items for intervals, and that errors of several numbers mix their units."""
+        count = len(self._counted.names)
+        mixed = (
+            f"mae and rmse are means over {count} numbers in whatever units they are; r2 has none"
+        )
+        return [*self._counted.notes(groups), *([mixed] if count > 1 else [])]
 
     @property
     def merit(self) -> float:
-        """Minus the mean absolute error: the smallest is kept."""
-        return -self._counted.values()["mae"]
+        """Minus the mean absolute error, so that the smallest is kept; of several numbers R², lest the largest unit decides."""
+        found = self._counted.values()
+        return found["r2"] if len(self._counted.names) > 1 else -found["mae"]
 
     def per_output(self) -> list[dict[str, Any]]:
         """A row a number."""

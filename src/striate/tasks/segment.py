@@ -193,6 +193,13 @@ class Segment(Task):
                 f"the net answers {answered(outputs)} to {len(x)} {what}s, expected one tensor {expected}: "
                 f"a map for each of the {k} classes, of the {what}'s size or smaller around its middle"
             )
+        if times := _strided(outputs.shape[2:], x.shape[2:]):
+            small, whole = (f"{h}x{w}" for h, w in (outputs.shape[2:], x.shape[2:]))
+            raise ShapeError(
+                f"the net answers maps of {small} to pictures of {whole}, {times} times smaller, as of strides; smaller maps "
+                "are taken as the middle of the picture: scale the logits up at the end of forward, "
+                'F.interpolate(y, x.shape[2:], mode="bilinear", align_corners=False)'
+            )
 
     # ------------------------------------------------------------------------------------ its answers
 
@@ -348,6 +355,16 @@ class Segment(Task):
             Tile(_difference(picture, differ), f"differs in {percent(share)} of the pixels"),
         ]
         return Gallery(views, "row", title=item.name, lines=scores)
+
+
+def _strided(small: Sequence[int], whole: Sequence[int]) -> int:
+    """How many times smaller maps are that strides made; 0 of others, such as of unpadded convolutions, which lose a margin.
+
+    A net of unpadded convolutions would lose exactly so much only by chance; the U-Net's sizes never do below 40 times.
+    """
+    times = whole[0] // small[0]
+    exact = 2 <= times <= 32 and [side * times for side in small] == list(whole)
+    return times if exact else 0
 
 
 class Pixels(Meter):

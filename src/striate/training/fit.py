@@ -34,6 +34,7 @@ from striate.training.prepare import (
     prepare,
     training_batches,
 )
+from striate.training.reading import refuse_together
 from striate.training.recipe import Recipe
 from striate.training.record import Fitted, Job, Progress, Record
 from striate.training.reproducibility import deterministic
@@ -262,6 +263,7 @@ def check(recipe: Recipe, out: Path) -> None:
     Raises:
         UsageError: there is no such device, no such plan, or no folder can be made below `out`.
     """
+    refuse_together(recipe)
     device = plan_room.device(recipe.device)
     if recipe.deterministic and recipe.budget:
         raise RecipeError(

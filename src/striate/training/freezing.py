@@ -10,11 +10,30 @@ from striate.models.backbone import Backbone, freeze_norm, hold_norm, last_layer
 from striate.training.recipe import Recipe
 
 FEATURES = "features"  # the word for all but the head; of a net that stands on a backbone, for the backbone
+HALF = "half"  # the word for the first half of the blocks
 
 
 def heads(net: nn.Module) -> tuple[str, ...]:
     """The last layer and those of auxiliary classifiers."""
     return (last_layer(net), *(net.auxiliary_heads if isinstance(net, Backbone) else ()))
+
+
+def blocks(net: nn.Module) -> list[str]:
+    """Paths of a net's blocks, from the pictures to the head: its parts, and the parts of a sequence."""
+    found: list[str] = []
+    for name, part in net.named_children():
+        inner = isinstance(part, nn.Sequential | nn.ModuleList)
+        found += [f"{name}.{sub}" for sub, _ in part.named_children()] if inner else [name]
+    return [path for path in found if any(True for _ in net.get_submodule(path).parameters())]
+
+
+def first_half(net: nn.Module) -> list[str]:
+    """Paths of the first half of a net's blocks, those of its backbone if it stands on one, the head not counted."""
+    if isinstance(net, Backbone) and net.backbone_name:
+        paths = [f"backbone.{path}" for path in blocks(net.get_submodule("backbone"))]
+    else:
+        paths = [path for path in blocks(net) if not any(within(end, path) for end in heads(net))]
+    return paths[: len(paths) // 2]
 
 
 def is_frozen(net: nn.Module, words: tuple[str, ...]) -> Callable[[str], bool]:
@@ -25,15 +44,17 @@ def is_frozen(net: nn.Module, words: tuple[str, ...]) -> Callable[[str], bool]:
     """
     known = [path for path, _ in net.named_modules() if path]
     for word in words:
-        if word != FEATURES and word not in known:
+        if word not in (FEATURES, HALF) and word not in known:
             raise RecipeError(
-                f"freeze={word}: the net has no layer of this path; {nearest(word, [FEATURES, *known])}"
+                f"freeze={word}: the net has no layer of this path; {nearest(word, [FEATURES, HALF, *known])}"
             )
     ends = heads(net)
+    named = [word for word in words if word != HALF or word in known]
+    named += first_half(net) if HALF in words and HALF not in known else []
     on_backbone = isinstance(net, Backbone) and bool(net.backbone_name)
 
     def frozen(path: str) -> bool:
-        if any(within(path, word) for word in words):
+        if any(within(path, word) for word in named):
             return True
         body = within(path, "backbone") if on_backbone else not any(within(path, e) for e in ends)
         return FEATURES in words and body

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from striate.models.backbone import freeze_norm, last_layer
-from striate.training.freezing import is_frozen, within
+from striate.training.freezing import blocks, is_frozen, within
 from striate.training.recipe import Recipe
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # a x + b x^3 + c x^5 drives singular values towards 1
@@ -72,15 +72,6 @@ def recipe_rate(opt: torch.optim.Optimizer) -> float:
     rates = {group["scale"]: group["lr"] for group in opt.param_groups}
     scale = 1.0 if 1.0 in rates else next(iter(rates))
     return float(rates[scale] / scale)
-
-
-def blocks(net: nn.Module) -> list[str]:
-    """Paths of a net's blocks, from the pictures to the head: its parts, and the parts of a sequence."""
-    found: list[str] = []
-    for name, part in net.named_children():
-        inner = isinstance(part, nn.Sequential | nn.ModuleList)
-        found += [f"{name}.{sub}" for sub, _ in part.named_children()] if inner else [name]
-    return [path for path in found if any(True for _ in net.get_submodule(path).parameters())]
 
 
 def _by_depth(net: nn.Module, recipe: Recipe) -> Iterator[tuple[float, list[nn.Parameter]]]:

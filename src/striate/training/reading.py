@@ -67,6 +67,43 @@ def check_whole(name: str, recipe: Recipe) -> None:
         )
 
 
+def refuse_together(recipe: Recipe) -> None:
+    """Refuse settings of which each is right and which cannot work together.
+
+    Raises:
+        RecipeError: naming them.
+    """
+    one, gamma, batch = recipe, recipe.gamma or (), recipe.batch or 0
+    wrong = {
+        f"nesterov=true looks ahead along the momentum of sgd, and optimizer={one.optimizer} has none such: leave it out": (
+            one.nesterov and one.optimizer in ("adamw", "muon")
+        ),
+        "nesterov=true looks ahead along the momentum, and momentum=0 is none: momentum=0.9": (
+            one.nesterov and not one.momentum
+        ),
+        f"head_epochs={one.head_epochs} of epochs={one.epochs} leaves none for the other layers: freeze=features trains the "
+        "head alone": bool(one.epochs) and one.head_epochs >= (one.epochs or 0) > 0,
+        f"accumulate={one.accumulate}: batch={batch} has too few items to be cut so often": one.accumulate
+        > batch
+        > 0,
+        f"devices={one.devices}: batch={batch} has no item for each process": (one.devices or 1)
+        > batch
+        > 0,
+        f"gamma has {len(gamma)} factors: schedule={one.schedule} takes one": (
+            len(gamma) > 1 and one.schedule != "step"
+        ),
+        f"gamma has {len(gamma)} factors for {len(one.milestones)} milestones: give one factor, or one for each": (
+            one.schedule == "step" and 1 < len(gamma) < len(one.milestones)
+        ),
+        f"patience={one.patience} ends the training before schedule=plateau lowers the rate (plateau={one.plateau}): a larger "
+        "patience=, or a smaller plateau=": one.schedule == "plateau"
+        and 0 < (one.patience or 0) <= one.plateau,
+    }
+    for words, holds in wrong.items():
+        if holds:
+            raise RecipeError(words)
+
+
 def shown(name: str, recipe: Recipe) -> str:
     """A recipe as YAML with what each setting means, and the source of the one it began with.
 

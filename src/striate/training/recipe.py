@@ -210,7 +210,8 @@ class Recipe(BaseModel):
         description="fit the last layer to features computed once, before the first epoch; only: nothing else",
     )
     freeze: Words = Field(
-        default=(), description="layers that stay as they are; features: all but the head"
+        default=(),
+        description="layers that stay as they are; features: all but the head; half: the first half",
     )
     freeze_norm: bool = Field(default=False, description="keep all batch normalisation as it is")
     head_epochs: int = Field(default=0, ge=0, description="epochs in which only the head learns")

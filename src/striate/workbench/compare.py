@@ -1,6 +1,7 @@
 """Which of several runs is better on the same items: paired differences with intervals."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,11 +109,11 @@ def compare(runs: Sequence[str | Path | Run], *, split: str | None = None) -> Co
     names, base, groups = tables[0]
     differences: list[Compared] = []
     for run, (others, columns, _) in zip(opened[1:], tables[1:], strict=True):
-        if others != names:
-            raise DataError(
-                f"{run.path} and {first.path} held out other items of {split}: train both with one seed and split"
-            )
-        differences += _differences(first, run, base, columns, groups)
+        if others != names or not _same_data(first, run):
+            matched = _by_content((first, names), (run, others), split, columns)
+        else:
+            matched = columns
+        differences += _differences(first, run, base, matched, groups)
     paths = tuple(str(run.path) for run in opened)
     return Comparison(paths, split, len(names), tuple(differences))
 
@@ -123,10 +124,50 @@ def _check(first: Run, other: Run) -> None:
             f"{other.path} was trained to {other.config.task}, {first.path} to {first.config.task}: "
             "compare runs of one task"
         )
-    if other.config.data["fingerprint"] != first.config.data["fingerprint"]:
+    learned = (run.config.data.get("trained") for run in (first, other))
+    if not _same_data(first, other) and len({*learned, None}) != 2:  # by content, wherever it lay
         raise DataError(
             f"{other.path} and {first.path} were trained on different data, or split otherwise"
         )
+
+
+def _same_data(first: Run, other: Run) -> bool:
+    return bool(other.config.data["fingerprint"] == first.config.data["fingerprint"])
+
+
+def _by_content(
+    first: tuple[Run, list[str]], other: tuple[Run, list[str]], split: str, columns: Columns
+) -> Columns:
+    """The columns of another run in the order of the first one's items, which have other names there, as in shards.
+
+    Raises:
+        DataError: they are other items, or have other targets.
+    """
+    wanted, have = (_contents(run, split, names) for run, names in (first, other))
+    place = {key: i for i, key in enumerate(have)}
+    if sorted(wanted) != sorted(have):
+        raise DataError(
+            f"{other[0].path} and {first[0].path} held out other items of {split}: train both with one seed and split"
+        )
+    order = [place[key] for key in wanted]
+    return {name: values[order] for name, values in columns.items()}
+
+
+def _contents(run: Run, split: str, names: list[str]) -> list[tuple[str, str, int]]:
+    """What stands for items by their content: its SHA-256, the target, and which of equal ones."""
+    data = run.open_data()
+    held = data.splits[split]
+    known = {
+        name: (digest.hex(), held.targets.content(i, data.classes))
+        for i, (name, digest) in enumerate(zip(held.names, held.looks.digests, strict=True))
+    }
+    seen: Counter[tuple[str, str]] = Counter()
+    found: list[tuple[str, str, int]] = []
+    for name in names:
+        key = known.get(name, (name, ""))
+        found.append((*key, seen[key]))
+        seen[key] += 1
+    return found
 
 
 def _differences(

@@ -64,6 +64,7 @@ def _bf16(where: str) -> bool:
     if where.startswith("cuda"):
         return torch.cuda.is_bf16_supported(including_emulation=False)
     flags = torch.backends.cpu.get_cpu_capability()
+    # torch has no public name for these two; where one is gone it counts as not there.
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return flags.startswith("AVX512") and any(getattr(torch.cpu, probe, bool)() for probe in probes)
 

@@ -1,5 +1,6 @@
 """NET and FILE on the command line: a net by its name, its run folder or its factory; a picture as its input."""
 
+import ast
 import importlib
 import sys
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ def find(text: str, shape: tuple[int, ...] | None = None, *, init: bool = False)
     if (path / "config.json").exists():
         run = Run.load(path)
         return Named(text, run.net, shape or run.config.preprocessing.shape)
+    check_factory(text)
     if path.exists():
         raise ArgumentError(f"{text} is no run folder: it holds no config.json")
     raise ArgumentError(
@@ -69,6 +71,7 @@ def own(text: str) -> nn.Module:
     Raises:
         UsageError: it cannot be imported, or gives no torch.nn.Module.
     """
+    check_factory(text)
     module, _, factory = text.partition(":")
     sys.path.insert(0, str(Path.cwd()))
     try:
@@ -83,6 +86,74 @@ def own(text: str) -> nn.Module:
     if not isinstance(made, nn.Module):
         raise UsageError(f"{text} gives {type(made).__name__}, expected a torch.nn.Module")
     return made
+
+
+def check_factory(text: str) -> None:
+    """Refuse the name of a module of the current folder without what makes the net, and name what may; nothing is imported.
+
+    Raises:
+        ArgumentError: it is such a name.
+    """
+    name, colon, factory = text.removesuffix(".py").partition(":")
+    parts = name.split(".")
+    if (
+        factory
+        or not all(part.isidentifier() for part in parts)
+        or (not colon and name in catalog.CATALOG)
+    ):
+        return
+    stem = Path(*parts)
+    file = next((f for f in (stem.with_suffix(".py"), stem / "__init__.py") if f.is_file()), None)
+    if file is None:
+        return
+    known = _factories(file)
+    way = (
+        f": {', '.join(f'{name}:{each}' for each in known[:5])}"
+        if known
+        else f", such as {name}:Net"
+    )
+    raise ArgumentError(f"{text} is a module ({file}): name what makes the net in it too{way}")
+
+
+def _factories(file: Path) -> list[str]:
+    """Names in a Python file that look as if they made a net without arguments: its modules, and functions that give one."""
+    try:
+        body = ast.parse(file.read_bytes()).body
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return []
+    nets: list[str] = []
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            bases = {
+                base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")
+                for base in node.bases
+            }
+            inits = [
+                n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"
+            ]
+            if bases & {"Module", "Sequential", *nets} and all(_needs(init) <= 1 for init in inits):
+                nets.append(node.name)
+        elif isinstance(node, ast.FunctionDef) and not _needs(node) and _gives_net(node, nets):
+            nets.append(node.name)
+    return nets
+
+
+def _needs(function: ast.FunctionDef) -> int:
+    """How many arguments it cannot do without, `self` counted."""
+    given = function.args
+    keywords = sum(default is None for default in given.kw_defaults)
+    return len(given.posonlyargs) + len(given.args) - len(given.defaults) + keywords
+
+
+def _gives_net(function: ast.FunctionDef, nets: list[str]) -> bool:
+    """Whether a function says that it gives a module, or calls something that is one."""
+    if function.returns is not None and ast.unparse(function.returns).endswith(
+        ("Module", "Sequential", *nets)
+    ):
+        return True
+    calls = [node.func for node in ast.walk(function) if isinstance(node, ast.Call)]
+    called = {f.attr if isinstance(f, ast.Attribute) else getattr(f, "id", "") for f in calls}
+    return bool(called & {"Sequential", *nets})
 
 
 def read_picture(file: Path, named: Named) -> Tensor:

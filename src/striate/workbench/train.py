@@ -163,6 +163,8 @@ def train_recipe(
     Raises:
         PeerFinished: this process is not the first of several; its work is done.
     """
+    if own is None and recipe.net is not None:
+        nets.check_factory(recipe.net)
     if own is None and recipe.net is not None and ":" in recipe.net:
         own, recipe = nets.own(recipe.net), recipe.model_copy(update={"net": None})
     file = recipe.weights if recipe.weights not in WORDS else None

@@ -42,24 +42,28 @@ class Axis:
     reads: tuple[tuple[int, ...], ...]
 
 
-def forward(n: int, *, kernel: int, stride: int, pad: int, dilation: int, fill: str) -> Axis:
-    """The axis of a convolution or pooling.
+def forward(
+    n: int, *, kernel: int, stride: int, pad: int, dilation: int, fill: str | float, turned: bool
+) -> Axis:
+    """The axis of a convolution or pooling; where it is turned the last cell of the kernel comes first.
 
     Raises:
         ArgumentError: an unknown fill.
         ShapeError: the kernel does not fit, or there are too few cells to reflect or wrap round.
     """
-    if fill not in WORDS:
-        raise ArgumentError(f"fill={fill!r}: unknown; {nearest(fill, WORDS)}")
-    most = {"reflect": n - 1, "circular": n}.get(fill, pad)
+    word = "constant" if isinstance(fill, int | float) else fill
+    if word not in (*WORDS, "constant"):
+        raise ArgumentError(f"fill={fill!r}: unknown; {nearest(word, WORDS)}")
+    most = {"reflect": n - 1, "circular": n}.get(word, pad)
     if pad > most:
-        raise ShapeError(f"pad={pad}: {fill} padding of {n} cells is at most {most}")
+        raise ShapeError(f"pad={pad}: {word} padding of {n} cells is at most {most}")
     out = out_size(n, kernel=kernel, stride=stride, padding=pad, dilation=dilation)
     cells = range(-pad, n + pad)
+    window = sliding(kernel, stride, 0, dilation)
     return Axis(
-        tuple(_source(cell, n, fill) for cell in cells),
+        tuple(_source(cell, n, word) for cell in cells),
         tuple("" if 0 <= cell < n else "padding" for cell in cells),
-        tuple(sliding(kernel, stride, 0, dilation).at(y) for y in range(out)),
+        tuple(read[::-1] if turned else read for read in map(window.at, range(out))),
     )
 
 
@@ -119,10 +123,14 @@ def convolution(  # noqa: PLR0913 - every option of the operation
     padding: Ints = 0,
     dilation: Ints = 1,
     groups: int = 1,
-    fill: str = "zeros",
+    fill: str | float = "zeros",
     output_padding: Ints = 0,
+    turned: bool = False,
 ) -> Steps:
     """Every step of a window that slides over a small input.
+
+    A "convolution" multiplies as PyTorch does, which mathematics calls a correlation; `turned` turns the kernel by half
+    first, which is the convolution of the textbooks.
 
     Args:
         x: the input [C, H, W] or [C, W], or its size as (W,), (H, W) or (C, H, W), then filled with
@@ -134,8 +142,10 @@ def convolution(  # noqa: PLR0913 - every option of the operation
         padding: cells added at each side; cut off the result of a transposed convolution.
         dilation: steps between the cells of the kernel.
         groups: of channels.
-        fill: "zeros", "reflect", "replicate" or "circular"; zeros under a maximum are -inf, as in PyTorch.
+        fill: "zeros", a number, "reflect", "replicate" or "circular"; zeros under a maximum are -inf, as in PyTorch,
+            a number is itself.
         output_padding: cells added at the end, for "transposed".
+        turned: the kernel of a "convolution" is turned by half before it is laid on.
 
     Raises:
         ArgumentError: an unknown op or fill, groups that do not divide, or more than can be drawn.
@@ -143,6 +153,8 @@ def convolution(  # noqa: PLR0913 - every option of the operation
     """
     if op not in OPS:
         raise ArgumentError(f"op={op!r}: unknown; {nearest(op, OPS)}")
+    if turned and op != "convolution":
+        raise ArgumentError(f'turned: only with op="convolution", got op={op!r}')
     x_CHW, flat = _input(x, groups)
     weight = _weight(kernel, x_CHW.shape[0], groups, op, flat=flat)
     slide = _Slide(
@@ -152,13 +164,13 @@ def convolution(  # noqa: PLR0913 - every option of the operation
         _two(dilation, "dilation", flat=flat),
         _two(output_padding, "output_padding", flat=flat, neutral=0),
     )
-    rows, columns = _axes(op, x_CHW, slide, fill)
+    rows, columns = _axes(op, x_CHW, slide, fill, turned=turned)
     output = (_outputs(weight, op, x_CHW.shape[0], groups), len(rows.reads), len(columns.reads))
     _check(output, (rows, columns))
-    nothing = -math.inf if op == "max" else 0.0
+    nothing = float(fill) if isinstance(fill, int | float) else -math.inf if op == "max" else 0.0
     made = Steps(
         op=op,
-        said=_said(op, x_CHW, slide, groups, fill),
+        said=_said(op, x_CHW, slide, groups, fill) + ", kernel turned" * turned,
         inputs=x_CHW.tolist(),
         drawn=[_drawn(plane, rows, columns, nothing) for plane in x_CHW.tolist()],
         marks=[[worst((r, c)) for c in columns.marks] for r in rows.marks],
@@ -166,6 +178,7 @@ def convolution(  # noqa: PLR0913 - every option of the operation
         groups=x_CHW.shape[0] if op in ("max", "average") else groups,
         steps=(),
         output=output,
+        turned=turned or op == "transposed",
     )
     places = product(range(output[0]), range(output[1]), range(output[2]))
     return replace(made, steps=tuple(_step(made, rows, columns, at) for at in places))
@@ -220,7 +233,9 @@ def _two(value: Ints, name: str, *, flat: bool, neutral: int = 1) -> tuple[int, 
     return (neutral, *per_axis(value, 1, name, least=neutral))
 
 
-def _axes(op: str, x_CHW: Tensor, slide: _Slide, fill: str) -> tuple[Axis, Axis]:
+def _axes(
+    op: str, x_CHW: Tensor, slide: _Slide, fill: str | float, *, turned: bool
+) -> tuple[Axis, Axis]:
     def axis(i: int) -> Axis:
         n, kernel, stride = x_CHW.shape[1 + i], slide.kernel[i], slide.stride[i]
         pad, dilation = slide.pad[i], slide.dilation[i]
@@ -228,7 +243,9 @@ def _axes(op: str, x_CHW: Tensor, slide: _Slide, fill: str) -> tuple[Axis, Axis]
             return transposed(
                 n, kernel=kernel, stride=stride, pad=pad, dilation=dilation, extra=slide.extra[i]
             )
-        return forward(n, kernel=kernel, stride=stride, pad=pad, dilation=dilation, fill=fill)
+        return forward(
+            n, kernel=kernel, stride=stride, pad=pad, dilation=dilation, fill=fill, turned=turned
+        )
 
     if op == "transposed" and fill != "zeros":
         raise ArgumentError(f"fill={fill!r}: a transposed convolution only cuts its padding off")
@@ -266,12 +283,14 @@ def _kernels(weight: Tensor, op: str, groups: int) -> list[list[Plane]]:
     return per_group.tolist()
 
 
-def _said(op: str, x_CHW: Tensor, slide: _Slide, groups: int, fill: str) -> str:
+def _said(op: str, x_CHW: Tensor, slide: _Slide, groups: int, fill: str | float) -> str:
     words = [op, f"input {times(x_CHW.shape)}", f"kernel {times(slide.kernel)}"]
     words += [f"stride {times(slide.stride)}", f"padding {times(slide.pad)}"]
     words += [f"dilation {times(slide.dilation)}"] * (max(slide.dilation) > 1)
     words += [f"output padding {times(slide.extra)}"] * any(slide.extra)
-    words += [f"groups {groups}"] * (groups > 1) + [f"{fill} fill"] * (fill != "zeros")
+    words += [f"groups {groups}"] * (groups > 1) + [f"{fill} fill"] * (
+        fill not in ("zeros", "constant")
+    )
     return ", ".join(words)
 
 

@@ -126,7 +126,7 @@ class Layout:
         for term in step.terms:
             top = TOP + term.channel * self.height_in
             if term.tap == (0, 0):
-                turned = " (turned)" if self.steps.op == "transposed" else ""
+                turned = " (turned)" if self.steps.turned else ""
                 yield Words(self.kernel_x, top - 8, f"kernel{turned}", "label")
                 yield Words(self.products_x, top - 8, "products", "label")
             y, x = self._shown(term.tap)
@@ -138,8 +138,8 @@ class Layout:
             yield _number(self.products_x, top, y, x, text, "number")
 
     def _shown(self, tap: tuple[int, int]) -> tuple[int, int]:
-        """A transposed convolution meets its input with the kernel turned by half."""
-        if self.steps.op != "transposed":
+        """Where a cell of the kernel is drawn, which may meet the input turned by half."""
+        if not self.steps.turned:
             return tap
         return self.kernel[0] - 1 - tap[0], self.kernel[1] - 1 - tap[1]
 

@@ -56,6 +56,7 @@ class Steps(Result):
         groups: of input and output channels.
         steps: one an output value.
         output: sizes [O, H, W].
+        turned: whether the last cell of a kernel meets the first one under the window.
     """
 
     op: str
@@ -67,6 +68,7 @@ class Steps(Result):
     groups: int
     steps: tuple[Step, ...] = field(repr=False)
     output: tuple[int, int, int]
+    turned: bool = False
 
     def as_text(self) -> str:
         """The settings and one line a step."""

@@ -32,7 +32,7 @@ def head(content: Content) -> dict[str, Any]:
         "interval": f"95{SPACE}% interval {low} to {high}"
         if found.known
         else "No interval can be had: too few items, or none that differ.",
-        "meaning": [*_caution(content), *led.meaning],
+        "meaning": [*_caution(content, known=found.known), *led.meaning],
     }
 
 
@@ -42,10 +42,11 @@ def counted(items: int, noun: str, *, test: bool) -> str:
     return f"{items:,} {split} {noun}" if items else f"the {split} {noun}"
 
 
-def _caution(content: Content) -> list[str]:
+def _caution(content: Content, *, known: bool) -> list[str]:
     items = content.noun
-    luck = f"The interval covers the chance of which {items} fell into this set"
-    said = [f"{luck}; {items} from another source may fare worse."]
+    luck = f"The interval covers the chance of which {items} fell into this set; " if known else ""
+    worse = f"{items} from another source may fare worse."
+    said = [f"{luck}{worse}" if known else f"{worse[:1].upper()}{worse[1:]}"]
     if content.test:
         said.append("None of them had a say in the training or in the choice of the epoch.")
     elif content.chosen:
