@@ -19,6 +19,7 @@ from striate import weights
 from striate.augment import read
 from striate.data import Data, Streamed
 from striate.errors import CheckpointError, RecipeError, StriateError, UsageError, out_of_memory
+from striate.models import catalog
 from striate.models.backbone import BATCH_NORMS, Backbone
 from striate.models.unsupervised import Unsupervised
 from striate.plan import Plan
@@ -215,7 +216,8 @@ def first_weights(
         known = _classes_of(Path(recipe.weights))
         same = not known or not classes or set(known) == set(classes)
         generator = reproducibility.generator(recipe.seed, "init")
-        loaded = weights.load(net, recipe.weights, generator=generator, head=same)
+        library = catalog.is_library(recipe.net or "")
+        loaded = weights.load(net, recipe.weights, generator=generator, head=same, adapt=library)
         for line in loaded.as_text().splitlines():
             progress.say(line)
         if not same and not isinstance(net, Backbone):
