@@ -171,6 +171,16 @@ def test_the_weights_are_the_published_ones(weights, name):
     torch.testing.assert_close(first.sum(1), next(iter(weights[name].values())).sum(1))
 
 
+@pytest.mark.parametrize("name", NETS)
+def test_a_file_of_other_classes_keeps_the_rest(weights, tmp_path, name, caplog):
+    save_file(weights[name], tmp_path / "mine.safetensors")
+    net = striate.build(name, weights=tmp_path / "mine.safetensors", num_classes=4)
+    (said,) = caplog.messages
+    assert said.endswith("has 4 outputs, the file's 12: it starts anew, the rest is loaded")
+    first = next(iter(weights[name]))
+    assert torch.equal(net.state_dict()[first], weights[name][first])
+
+
 def test_of_several_weights_the_usual_ones_are_taken(packages):
     assert published.best("torchvision/small") == "torchvision/small.IMAGENET1K_V2"
     words = "torchvision/small.IMAGENET1K_V2 (61.2 % of ImageNet, as published)"

@@ -61,7 +61,8 @@ def entry(name: str) -> Entry:
     """
     library = name.partition("/")[0]
     shape = (3, *pictures(name).size)
-    net = _made(name)
+    with torch.random.fork_rng(devices=[]):  # looking at a net draws nothing
+        net = _made(name)
     classes, macs = _counted(net, name, shape)
     return Entry(
         name=name,
@@ -182,7 +183,8 @@ def _made(name: str, num_classes: int | None = None, in_channels: int = 3) -> nn
 
 def _timm(package: ModuleType, name: str, tag: str) -> Pictures:
     try:
-        net = package.create_model(f"{name}.{tag}" if tag else name)
+        with torch.random.fork_rng(devices=[]):
+            net = package.create_model(f"{name}.{tag}" if tag else name)
     except RuntimeError as error:
         raise ArgumentError(f"timm/{name} has no weights {tag!r} ({error})") from error
     config = dict(getattr(net, "pretrained_cfg", {}))

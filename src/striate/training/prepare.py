@@ -20,6 +20,7 @@ from striate.augment import read
 from striate.data import Data, Streamed
 from striate.errors import CheckpointError, RecipeError, StriateError, UsageError, out_of_memory
 from striate.inputs import Preprocessing
+from striate.models import catalog
 from striate.models.backbone import BATCH_NORMS, Backbone
 from striate.models.unsupervised import Unsupervised
 from striate.plan import Plan
@@ -219,7 +220,8 @@ def first_weights(net: nn.Module, recipe: Recipe, progress: Progress, data: Data
         known, wanted = (each.answers if each else () for each in (was, task))
         same = was is None or set(known) == set(wanted)
         generator = reproducibility.generator(recipe.seed, "init")
-        loaded = weights.load(net, recipe.weights, generator=generator, head=same)
+        library = catalog.is_library(recipe.net or "")
+        loaded = weights.load(net, recipe.weights, generator=generator, head=same, adapt=library)
         for line in loaded.as_text().splitlines():
             progress.say(line)
         if not same and not isinstance(net, Backbone):

@@ -95,7 +95,8 @@ def build(name: str, *, weights: str | Path | None = None, **settings: Any) -> B
     published.found(weights)
     settings.setdefault("init", False)
     net = catalog.build(name, **settings)
-    loaded = load(net, weights, generator=settings.get("generator"))
+    library = catalog.is_library(name)
+    loaded = load(net, weights, generator=settings.get("generator"), adapt=library)
     for note in loaded.notes:
         _log.warning("%s: %s", name, note)
     return net
@@ -126,16 +127,19 @@ def load(
     generator: torch.Generator | None = None,
     source: str | None = None,
     head: bool = True,
+    adapt: bool = False,
 ) -> Loaded:
     """Put weights into a net, in place.
 
     Args:
-        net: any net; its last layer and its input channels may differ from the file's, and one of the catalogue
-            that stands on a backbone takes the weights of that net alone too.
+        net: any net; of one of the catalogue the head and the input channels may differ from the file's, and
+            one that stands on a backbone takes the weights of that net alone too.
         weights: a file, a run folder or a published name.
         generator: source of the first weights of what the file does not hold.
         source: what messages call the weights; as given if not said.
         head: False where the file's classes are others, so that the heads of a net of ours start anew.
+        adapt: whether the last layer and the input channels of a net that is not ours may differ from the file's too; with
+            a published name they always may.
 
     Raises:
         CheckpointError: a tensor missing, left over or of another shape, or a value that is no number.
@@ -156,9 +160,8 @@ def load(
         fit.headless(net.head)
         fit.classes((net.head, *net.auxiliary_heads), keep=head)
         fit.channels(f"{net.stem}.weight")
-    else:
-        if published.known(str(weights)):
-            fit.auxiliary(libraries.AUXILIARY_HEADS)
+    elif adapt or published.known(str(weights)):
+        fit.auxiliary(libraries.AUXILIARY_HEADS)
         fit.classes((last_layer(net),))
         fit.channels(f"{libraries.first_convolution(net)}.weight")
     fit.check(source)
