@@ -5,7 +5,8 @@ timm 1.0; the ImageNet weights come without the pictures' licence: ImageNet itse
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from striate.data.cache import store
@@ -46,101 +47,69 @@ class Published:
     interpolation: str = "bilinear"
 
 
+USUAL = Published("", "", "")
+
+
 def _torch(
-    net: str,
-    file: str,
-    *,
-    resize: int = 256,
-    crop: int = 224,
-    mean: tuple[float, ...] = IMAGENET_MEAN,
-    std: tuple[float, ...] = IMAGENET_STD,
-    classes: tuple[str, int] = ("imagenet1k", 1000),
-) -> Published:
-    """A file of torchvision; its name ends with the first eight digits of its SHA-256."""
-    sha256 = file.removesuffix(".pth").rpartition("-")[2]
-    return Published(
-        net, TORCH + file, sha256, classes=classes, resize=resize, crop=crop, mean=mean, std=std
-    )
+    file: str, net: str = "", *, version: str = "IMAGENET1K_V1", like: Published = USUAL
+) -> tuple[str, Published]:
+    """A file of torchvision by its name without .pth, which ends with the first eight digits of its SHA-256."""
+    named, _, sha256 = file.rpartition("-")
+    row = replace(like, net=net or named, address=f"{TORCH}{file}.pth", sha256=sha256)
+    return f"torchvision/{row.net}.{version}", row
 
 
+_later = partial(_torch, version="IMAGENET1K_V2", like=replace(USUAL, resize=232))
+_timm = partial(
+    Published, licence="Apache-2.0", crop=299, mean=HALF, std=HALF, interpolation="bicubic"
+)
 PUBLISHED: Mapping[str, Published] = {
-    "torchvision/alexnet.IMAGENET1K_V1": _torch("alexnet", "alexnet-owt-7be5be79.pth"),
-    "torchvision/vgg11.IMAGENET1K_V1": _torch("vgg11", "vgg11-8a719046.pth"),
-    "torchvision/vgg13.IMAGENET1K_V1": _torch("vgg13", "vgg13-19584684.pth"),
-    "torchvision/vgg16.IMAGENET1K_V1": _torch("vgg16", "vgg16-397923af.pth"),
-    "torchvision/vgg19.IMAGENET1K_V1": _torch("vgg19", "vgg19-dcbb9e9d.pth"),
-    "torchvision/vgg11_bn.IMAGENET1K_V1": _torch("vgg11_bn", "vgg11_bn-6002323d.pth"),
-    "torchvision/vgg13_bn.IMAGENET1K_V1": _torch("vgg13_bn", "vgg13_bn-abd245e5.pth"),
-    "torchvision/vgg16_bn.IMAGENET1K_V1": _torch("vgg16_bn", "vgg16_bn-6c64b313.pth"),
-    "torchvision/vgg19_bn.IMAGENET1K_V1": _torch("vgg19_bn", "vgg19_bn-c79401a0.pth"),
-    "torchvision/googlenet.IMAGENET1K_V1": _torch(
-        "googlenet", "googlenet-1378be20.pth", mean=HALF, std=HALF
+    **dict(
+        [
+            _torch("alexnet-owt-7be5be79", "alexnet"),
+            *map(_torch, ("vgg11-8a719046", "vgg13-19584684", "vgg16-397923af", "vgg19-dcbb9e9d")),
+            *map(_torch, ("vgg11_bn-6002323d", "vgg13_bn-abd245e5")),
+            *map(_torch, ("vgg16_bn-6c64b313", "vgg19_bn-c79401a0")),
+            _torch("googlenet-1378be20", like=replace(USUAL, mean=HALF, std=HALF)),
+            _torch(
+                "inception_v3_google-0cc3c7bd",
+                "inception_v3",
+                like=replace(USUAL, resize=342, crop=299, mean=HALF, std=HALF),
+            ),
+            *map(_torch, ("resnet18-f37072fd", "resnet34-b627a593", "resnet50-0676ba61")),
+            _later("resnet50-11ad3fa6"),
+            _torch("resnet101-63fe2227"),
+            _later("resnet101-cd907fc2"),
+            _torch("resnet152-394f9c45"),
+            _later("resnet152-f82ba261"),
+            *map(_torch, ("densenet121-a639ec97", "densenet161-8d451a50")),
+            *map(_torch, ("densenet169-b2777c0a", "densenet201-c1103571")),
+            *map(_torch, ("squeezenet1_0-b66bff10", "squeezenet1_1-b8a52dc0")),
+            _torch(
+                "fcn_resnet50_coco-1167a1af",
+                "fcn_resnet50",
+                version="COCO_WITH_VOC_LABELS_V1",
+                like=replace(USUAL, resize=520, crop=0, classes=("voc", 21)),
+            ),
+        ]
     ),
-    "torchvision/inception_v3.IMAGENET1K_V1": _torch(
-        "inception_v3",
-        "inception_v3_google-0cc3c7bd.pth",
-        resize=342,
-        crop=299,
-        mean=HALF,
-        std=HALF,
-    ),
-    "torchvision/resnet18.IMAGENET1K_V1": _torch("resnet18", "resnet18-f37072fd.pth"),
-    "torchvision/resnet34.IMAGENET1K_V1": _torch("resnet34", "resnet34-b627a593.pth"),
-    "torchvision/resnet50.IMAGENET1K_V1": _torch("resnet50", "resnet50-0676ba61.pth"),
-    "torchvision/resnet50.IMAGENET1K_V2": _torch("resnet50", "resnet50-11ad3fa6.pth", resize=232),
-    "torchvision/resnet101.IMAGENET1K_V1": _torch("resnet101", "resnet101-63fe2227.pth"),
-    "torchvision/resnet101.IMAGENET1K_V2": _torch(
-        "resnet101", "resnet101-cd907fc2.pth", resize=232
-    ),
-    "torchvision/resnet152.IMAGENET1K_V1": _torch("resnet152", "resnet152-394f9c45.pth"),
-    "torchvision/resnet152.IMAGENET1K_V2": _torch(
-        "resnet152", "resnet152-f82ba261.pth", resize=232
-    ),
-    "torchvision/densenet121.IMAGENET1K_V1": _torch("densenet121", "densenet121-a639ec97.pth"),
-    "torchvision/densenet161.IMAGENET1K_V1": _torch("densenet161", "densenet161-8d451a50.pth"),
-    "torchvision/densenet169.IMAGENET1K_V1": _torch("densenet169", "densenet169-b2777c0a.pth"),
-    "torchvision/densenet201.IMAGENET1K_V1": _torch("densenet201", "densenet201-c1103571.pth"),
-    "torchvision/squeezenet1_0.IMAGENET1K_V1": _torch(
-        "squeezenet1_0", "squeezenet1_0-b66bff10.pth"
-    ),
-    "torchvision/squeezenet1_1.IMAGENET1K_V1": _torch(
-        "squeezenet1_1", "squeezenet1_1-b8a52dc0.pth"
-    ),
-    "torchvision/fcn_resnet50.COCO_WITH_VOC_LABELS_V1": _torch(
-        "fcn_resnet50", "fcn_resnet50_coco-1167a1af.pth", resize=520, crop=0, classes=("voc", 21)
-    ),
-    "timm/xception.tf_in1k": Published(
+    "timm/xception.tf_in1k": _timm(
         "xception",
         "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-cadene/xception-43020ad28.pth",
         "43020ad28",
-        licence="Apache-2.0",
         resize=333,
-        crop=299,
-        mean=HALF,
-        std=HALF,
-        interpolation="bicubic",
     ),
-    "timm/inception_v4.tf_in1k": Published(
+    "timm/inception_v4.tf_in1k": _timm(
         "inception_v4",
         "https://huggingface.co/timm/inception_v4.tf_in1k/resolve/main/model.safetensors",
         "",
-        licence="Apache-2.0",
         resize=341,
-        crop=299,
-        mean=HALF,
-        std=HALF,
-        interpolation="bicubic",
     ),
-    "timm/inception_resnet_v2.tf_in1k": Published(
+    "timm/inception_resnet_v2.tf_in1k": _timm(
         "inception_resnet_v2",
         "https://huggingface.co/timm/inception_resnet_v2.tf_in1k/resolve/main/model.safetensors",
         "",
-        licence="Apache-2.0",
         resize=333,
-        crop=299,
-        mean=HALF,
-        std=HALF,
-        interpolation="bicubic",
     ),
 }
 
