@@ -85,7 +85,7 @@ def child(arguments):
     overflows now and then.
     """
     from striate import cli
-    from striate.plan import Plan, form
+    from striate.plan import Plan, plan
     from striate.runs import checkpoint
     from striate.training import loop, record
 
@@ -98,7 +98,7 @@ def child(arguments):
         print(f"saved {time.perf_counter() - start:.6f}", flush=True)
         return final
 
-    form.FP16_ON = ("cpu",)
+    plan.FP16_ON = ("cpu",)
     Plan.autocast = lambda _plan: contextlib.nullcontext()
     loop.gradient_norm = lambda state, moved: (
         math.inf if state.step % OVERFLOWS == 7 else norm(state, moved)

@@ -7,27 +7,23 @@ from striate.ops import checks, unpool
 from striate.shapes import Ints, Padding, per_axis
 
 
-class NearestUnpool(nn.Module):
-    """Every value repeated over a block."""
-
+class _Enlarged(nn.Module):
     def __init__(self, scale: Ints) -> None:
         super().__init__()
         with checks.named(type(self).__name__):
             per_axis(scale, None, "scale")
         self.scale: Ints = scale
+
+
+class NearestUnpool(_Enlarged):
+    """Every value repeated over a block."""
 
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *out"]:
         return unpool.nearest_unpool(x, scale=self.scale)
 
 
-class NailsUnpool(nn.Module):
+class NailsUnpool(_Enlarged):
     """Every value in the first cell of a block of zeros."""
-
-    def __init__(self, scale: Ints) -> None:
-        super().__init__()
-        with checks.named(type(self).__name__):
-            per_axis(scale, None, "scale")
-        self.scale: Ints = scale
 
     def forward(self, x: Float[Tensor, "n c *space"]) -> Float[Tensor, "n c *out"]:
         return unpool.nails_unpool(x, scale=self.scale)

@@ -22,15 +22,38 @@ class GraphNet(Backbone, ABC):
 
     Attributes:
         laplacian: I - D^-1/2 A D^-1/2 of the graph, [N, N].
+        blocks: called with maps and a Laplacian.
+        last: over the steps that are left.
+        forecast: from the channels of a node to its steps ahead.
     """
 
     head = "forecast"
     laplacian: Tensor
+    blocks: nn.ModuleList
+    last: nn.Module
+    forecast: nn.Module
 
     def _prepare(self, request: Request) -> None:
         self.input_shape = (request.in_channels, *request.size)
         graph = laplacian(ring(request.size[1]))
         self.register_buffer("laplacian", graph.to(torch.empty(0).device))
+
+    def graph(self) -> Tensor:
+        """The Laplacian that the filters work on, [N, N]."""
+        return self.laplacian
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The maps after each block, [B, C, fewer steps, N]."""
+        graph = self.graph()
+        maps: list[Tensor] = []
+        for block in self.blocks:
+            x = block(x, graph)
+            maps.append(x)
+        return maps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Series [B, C, T, N] of the length built for to forecasts [B, H, N]."""
+        return self.forecast(self.last(self.features(x)[-1])).squeeze(2)
 
     def set_graph(self, adjacency: Tensor) -> None:
         """Put another graph under the net.

@@ -91,18 +91,6 @@ class STGCN(GraphNet):
                 init.uniform(block.weight, (block.weight[0].numel()) ** -0.5, generator)
                 init.uniform(block.bias, (block.weight[0].numel()) ** -0.5, generator)
 
-    def features(self, x: Tensor) -> list[Tensor]:
-        """The maps after each block, [B, C, T - 4, N] and [B, C, T - 8, N]."""
-        maps: list[Tensor] = []
-        for block in self.blocks:
-            x = block(x, self.laplacian)
-            maps.append(x)
-        return maps
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Series [B, C, T, N] of the length built for to forecasts [B, H, N]."""
-        return self.forecast(self.last(self.features(x)[-1])).squeeze(2)
-
 
 def build(request: Request) -> Backbone:
     """The net at the sizes asked for.

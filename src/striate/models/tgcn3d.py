@@ -84,19 +84,6 @@ class TGCN3D(GraphNet):
         scale = weights.sum(1).clamp(min=1e-6).rsqrt()
         return none - scale[:, None] * weights * scale
 
-    def features(self, x: Tensor) -> list[Tensor]:
-        """The maps after each block, two steps shorter each."""
-        graph = self.graph()
-        maps: list[Tensor] = []
-        for block in self.blocks:
-            x = block(x, graph)
-            maps.append(x)
-        return maps
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Series [B, C, T, N] of the length built for to forecasts [B, H, N]."""
-        return self.forecast(self.last(self.features(x)[-1])).squeeze(2)
-
 
 def build(request: Request) -> Backbone:
     """The net at the sizes asked for.
