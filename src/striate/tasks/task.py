@@ -21,6 +21,7 @@ from striate import losses
 from striate.data import Data
 from striate.errors import ArgumentError, RecipeError, ShapeError, UsageError
 from striate.inputs import Drawn
+from striate.inputs.preprocessing import Settings as InputSettings
 from striate.metrics import Interval, Scores
 from striate.metrics.scores import harmless
 from striate.models import catalog
@@ -42,11 +43,9 @@ class Learned(NamedTuple):
     parts: Mapping[str, Tensor]
 
 
-class Settings(Protocol):
-    """The settings of a training that tasks read; `striate.training.Recipe` has them."""
+class Settings(InputSettings, Protocol):
+    """The settings of a training that tasks read, beside those of inputs; `striate.training.Recipe` has them."""
 
-    @property
-    def net(self) -> str | None: ...
     @property
     def loss(self) -> str | None: ...
     @property
@@ -56,21 +55,7 @@ class Settings(Protocol):
     @property
     def sampling(self) -> str: ...
     @property
-    def augment(self) -> str: ...
-    @property
-    def size(self) -> Size | None: ...
-    @property
-    def crop(self) -> Size | None: ...
-    @property
-    def color(self) -> str | None: ...
-    @property
-    def weights(self) -> str | None: ...
-    @property
     def options(self) -> Mapping[str, Any]: ...
-    @property
-    def history(self) -> int | None: ...
-    @property
-    def horizon(self) -> int | None: ...
 
 
 class Meter(ABC):
