@@ -110,7 +110,10 @@ def _steps(path: Path, settings: Settings) -> int:
         if suffix == ".npz":
             shapes = _npz_shapes(path)
             key = reading.values_key(shapes, settings.values)
-            return shapes[key][0] if key else 0
+            steps = shapes[key][0] if key else 0
+            # An array whose name says nothing is taken for series where it is long enough to be some.
+            known = key.lower() in reading.VALUES or bool(settings.values)
+            return steps if known or steps >= 2 * (HISTORY + HORIZON) else 0
         if suffix == ".json":
             content = documents.read_json(path)
             return len(content["FX"]) if reading.is_temporal(content) else 0
