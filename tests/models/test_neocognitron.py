@@ -3,6 +3,7 @@
 import csv
 import math
 from collections import Counter
+from typing import Any
 
 import pytest
 import torch
@@ -239,7 +240,7 @@ def test_a_picture_too_small_is_one_line():
 
 def embedded(*, enlarged: bool) -> tuple[Tensor, Tensor]:
     """60 of the digits that come with scikit-learn at 16x16: laid on a larger ground, or enlarged."""
-    found = load_digits()
+    found: Any = load_digits()
     small = torch.tensor(found.images[:60] / 16, dtype=torch.float32)[:, None]
     if enlarged:
         return torch.nn.functional.interpolate(small, (16, 16), mode="bilinear"), torch.tensor(

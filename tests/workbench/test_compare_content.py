@@ -1,6 +1,7 @@
 """Runs on the same items are compared wherever those lay: in a folder, in shards, under other names."""
 
 import shutil
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from striate import data
 from striate.errors import DataError
 from striate.workbench.compare import compare
 
-QUICK = {"epochs": 1, "plan": "default", "size": 16, "batch": 16}
+QUICK: dict[str, Any] = {"epochs": 1, "plan": "default", "size": 16, "batch": 16}
 
 
 @pytest.fixture(scope="module")

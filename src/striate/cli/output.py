@@ -62,7 +62,9 @@ def with_opening(command: Callable[..., Any]) -> Callable[..., Any]:
 _OPENING: dict[str, dict[str, Any]] = {
     "val": {"type": float, "help": "Share that a training would hold out."},
     "seed": {"type": int, "default": 0, "show_default": True, "help": "Of that split."},
-    "split": {"help": "What stays on one side of it: folder, name:PATTERN or FILE.csv:COLUMN."},
+    "split": {
+        "help": "Kept together: folder, name:PATTERN, FILE.csv:COLUMN; similar: near duplicates."
+    },
     "ignore": {"multiple": True, "metavar": "PATTERN", "help": "Files to leave aside."},
     "layout": {"help": "How to understand the files, where they could be several things."},
     "task": {"help": "What is to be learned, where it could be several things."},
