@@ -1,6 +1,6 @@
 """VoxNet on occupancy grids of 32 voxels a side: an epoch of Striate against the usual PyTorch loop.
 
-    python benchmarks/volumes.py [--items 256] [--rounds 7] [--one-core]
+    python benchmarks/volumes.py [--items 256] [--rounds 7] [--optimizer adamw] [--one-core]
 
 An epoch end to end of stored grids, each moved at random by up to two voxels along each axis, batches of 32. The peer is
 the same net written plainly: a Dataset that moves an item with NumPy, a DataLoader, AdamW, float32 in the default
@@ -10,6 +10,7 @@ layout. Grids are those of the script: boxes and frames of boxes. Interleaved ro
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,6 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--items", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--optimizer", default=None, help="muon, as the default recipe, or adamw")
     parser.add_argument("--one-core", action="store_true")
     given = parser.parse_args()
     if given.one_core:
@@ -82,13 +84,23 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "grids.npz"
         np.savez(path, x_train=x, y_train=y, x_val=x[:32], y_val=y[:32])
-        settings = {"epochs": 1, "batch": BATCH, "augment": f"translate:{MOST / SIDE}"}
+        settings: dict[str, Any] = {
+            "epochs": 1,
+            "batch": BATCH,
+            "augment": f"translate:{MOST / SIDE}",
+        }
+        if given.optimizer:
+            settings["optimizer"] = given.optimizer
         job, state = turns.prepared(striate.open(path), settings)
         contenders = {
             f"striate, {turns.plan_words(job)}": turns.epoch(job, state),
             "PyTorch, DataLoader": usual(x, y),
         }
-        rows = turns.compared("voxnet, an epoch", turns.in_turns(contenders, given.rounds), len(x))
+        rows = turns.compared(
+            f"voxnet, an epoch, {job.recipe.optimizer}, {turns.plan_words(job)}",
+            turns.in_turns(contenders, given.rounds),
+            len(x),
+        )
     turns.report(turns.machine(), rows)
 
 

@@ -110,6 +110,24 @@ def test_values_of_another_scale_are_said(tmp_path):
     assert "is that the same scale?" in (scaled.answer or {})["note"]
 
 
+def test_voxels_of_another_size_are_said(tmp_path):
+    def save(path, voxels):
+        write_nifti(path.with_name(path.name + ".nii"), voxels, (2.0, 1.0, 1.0))
+
+    run = striate.train(write_classes(tmp_path / "set", save, 16), out=tmp_path, **SHORT)
+    assert kept(run).voxel == (2.0, 1.0, 1.0)
+    assert inputs.from_dict(kept(run).as_dict()) == kept(run)
+    same = write_nifti(tmp_path / "same.nii", box(1, 0), (2.0, 1.0, 1.0))
+    other = write_nifti(tmp_path / "other.nii", box(1, 0), (1.0, 1.0, 1.0))
+    np.save(tmp_path / "bare.npy", box(1, 0))
+    known, finer, bare = run.predict([same, other, tmp_path / "bare.npy"])
+    assert "note" not in (known.answer or {})
+    said = "voxels are 1 x 1 x 1 mm, the net learned from 2 x 1 x 1 mm"
+    assert (finer.answer or {})["note"] == said
+    assert "voxels are not stated" in (bare.answer or {})["note"]
+    assert "voxels are 2 x 1 x 1 mm" in (run.path / "report.html").read_text()
+
+
 def test_other_data_come_to_the_grid_of_the_run(tmp_path):
     def save(path, voxels):
         np.save(path.with_suffix(".npy"), voxels)

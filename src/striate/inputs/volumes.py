@@ -19,7 +19,8 @@ from striate.data.sources import Source
 from striate.data.targets import IGNORE
 from striate.data.volumes import Grid, VolumeFiles, is_item, write_mask
 from striate.data.volumes import read as read_volume
-from striate.data.volumes.grid import fitted
+from striate.data.volumes.grid import alike, fitted
+from striate.data.volumes.volume import Spacing, spacing_words
 from striate.errors import DataError, RecipeError
 from striate.inputs.fields import counts, damaged, numbers
 from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Settings, Shape, Views
@@ -49,6 +50,8 @@ class Volumes(Preprocessing):
         levels: values beyond these are set to the nearer one; None where nobody said so.
         dtype: in which they were stored for the training: uint8, int16 or float32.
         maps: whether answers lie in the voxels of each volume, which are shown then.
+        voxel: spacing of the voxels of all training volumes in millimetres, where they have one and keep it; an answer to a
+            volume of another says so.
         patch: depth, height and width of the windows that a net learns from and answers in; None of whole volumes.
     """
 
@@ -63,6 +66,7 @@ class Volumes(Preprocessing):
     dtype: str = "float32"
     maps: bool = False
     patch: tuple[int, ...] | None = None
+    voxel: tuple[float, ...] | None = None
 
     # ------------------------------------------------------------------- before anything is decoded
 
@@ -145,7 +149,9 @@ class Volumes(Preprocessing):
         mean, std = _moments(inputs[:: -(-len(inputs) // LOOKED_AT)])
         grid = form if isinstance(form, Grid) else Grid(_sides(inputs.shape[1:]))
         size, dtype, maps = tuple(inputs.shape[1:4]), str(inputs.dtype), data.kind == "mask"
-        return cls(size, mean, std, grid.spacing, data.levels, dtype, maps, recipe.patch)
+        return cls(
+            size, mean, std, grid.spacing, data.levels, dtype, maps, recipe.patch, _voxel(data)
+        )
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
@@ -167,12 +173,25 @@ class Volumes(Preprocessing):
             if len(spacing) not in (0, 3) or min(spacing, default=1) <= 0:
                 raise ValueError(f"spacing {spacing}")
             patch = counts(content["patch"] or (), "patch")
+            voxel = numbers(content["voxel"] or (), "voxel")
+            if len(voxel) not in (0, 3) or min(voxel, default=1) <= 0:
+                raise ValueError(f"voxel {voxel}")
             if len(patch) not in (0, 3) or any(k > n for k, n in zip(patch, size, strict=False)):
                 raise ValueError(f"patch {patch}")
             if levels and (len(levels) != 2 or not levels[0] < levels[1]):
                 raise ValueError(f"levels {levels}")
         limits = (levels[0], levels[1]) if levels else None
-        return cls(size, mean, std, spacing or None, limits, dtype, content["maps"], patch or None)
+        return cls(
+            size,
+            mean,
+            std,
+            spacing or None,
+            limits,
+            dtype,
+            content["maps"],
+            patch or None,
+            voxel or None,
+        )
 
     # ------------------------------------------------------------------------------ what a net reads
 
@@ -253,10 +272,12 @@ class Volumes(Preprocessing):
         if came != len(self.mean):
             raise DataError(f"{came} values a voxel, the net learned from {len(self.mean)}")
         stored = fitted(volume, self.form, np.dtype(np.float32))
-        return Read(stored, volume.voxels.shape[:3], note=self._doubt(stored))
+        return Read(stored, volume.voxels.shape[:3], note=self._doubt(stored, volume.spacing))
 
-    def _doubt(self, stored: NDArray[Any]) -> str:
-        """Values that spread a hundredth as far as those of the training, or a hundred times as far."""
+    def _doubt(self, stored: NDArray[Any], spacing: Spacing | None) -> str:
+        """Voxels of another spacing than those of the training, or values that spread a hundredth or a hundred times as far."""
+        if self.voxel is not None and not alike([spacing or (0.0, 0.0, 0.0), _three(self.voxel)]):
+            return f"voxels are {spacing_words(spacing)}, the net learned from {spacing_words(_three(self.voxel))}"
         for channel, (mean, std) in enumerate(zip(self.mean, self.std, strict=True)):
             values = stored[..., channel]
             if not std / _FAR <= float(values.std()) <= std * _FAR:
@@ -342,6 +363,22 @@ def _whole(data: Data) -> Sides | None:
     """The size of the set's volumes, however large."""
     source = next(iter(data.splits.values())).source
     return source.plan.whole if isinstance(source, VolumeFiles) else _grid(data).size
+
+
+def _voxel(data: Data) -> Spacing | None:
+    """The spacing of all volumes, where they say one and are not resampled by it."""
+    sources = [split.source for split in data.splits.values()]
+    heads = [
+        one for source in sources if isinstance(source, VolumeFiles) for one in source.heads if one
+    ]
+    said = [one.spacing for one in heads if one.spacing is not None]
+    if not said or len(said) < len(heads) or not alike(said) or _grid(data).spacing is not None:
+        return None
+    return said[0]
+
+
+def _three(values: tuple[float, ...]) -> Spacing:
+    return values[0], values[1], values[2]
 
 
 def _check_patch(patch: Sides, sides: tuple[int, ...], kind: str) -> None:

@@ -126,10 +126,10 @@ def _spacing(heads: Sequence[Head], native: Sides | None) -> Spacing | None:
 
 
 def _one_spacing(heads: Sequence[Head]) -> bool:
-    return _alike([head.spacing for head in heads if head.spacing is not None])
+    return alike([head.spacing for head in heads if head.spacing is not None])
 
 
-def _alike(spacings: Sequence[Spacing]) -> bool:
+def alike(spacings: Sequence[Spacing]) -> bool:
     """Whether all are the same but for rounding."""
     if not spacings:
         return True
@@ -201,7 +201,7 @@ def _notes(
     else:
         was = words(native) if native else "different sizes"
         said = [head.spacing for head in heads if head.spacing is not None]
-        if not _alike(said):
+        if not alike(said):
             low, high = (
                 spacing_words(_of(np.array(edge))) for edge in (np.min(said, 0), np.max(said, 0))
             )
@@ -249,7 +249,7 @@ def fitted(volume: Volume, grid: Grid, dtype: np.dtype[Any], *, nearest: bool = 
             raise DataError(
                 f"does not say how far apart its voxels are, those of the others are {spacing_words(grid.spacing)}"
             )
-        if not _alike([volume.spacing, grid.spacing]):
+        if not alike([volume.spacing, grid.spacing]):
             sides = _whole(np.multiply(voxels.shape[:3], volume.spacing) / grid.spacing)
             voxels = resampled(voxels, sides, nearest=nearest)
         voxels = _about_middle(voxels, grid.size)
