@@ -161,6 +161,18 @@ def test_alone_it_changes_the_last_layer_and_leaves_an_ordinary_run(shapes, tmp_
 
 
 @pytest.mark.slow
+def test_fine_tuning_goes_on_from_where_the_probe_is(shapes, tmp_path):
+    run, _ = trained(shapes, tmp_path, weights="own", epochs=2, lr=1e-5, augment="none")
+    probe, first, _ = run.history()
+    assert (
+        abs(first["train_loss"] - probe["train_loss"]) < 0.05
+    )  # statistics of batches would undo it
+    for name, tensor in Brought().state_dict().items():
+        if name.startswith("body.1."):  # batch normalisation
+            assert torch.equal(run.net.state_dict()[name], tensor), name
+
+
+@pytest.mark.slow
 def test_fine_tuning_that_only_harms_leaves_the_probe(shapes, tmp_path):
     run, said = trained(shapes, tmp_path, weights="own", epochs=2, lr=3.0, lr_decay=1.0)
     kept = "the linear probe is kept: no epoch after it answered val items better"

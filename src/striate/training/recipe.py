@@ -424,9 +424,11 @@ NAMED: dict[str, Named] = {
     ),
     "finetune": Named(
         "after Kumar et al. 2022, arXiv 2202.10054, section 4: a linear probe first, then all layers together; the "
-        "numbers are ours. The probe is kept where no epoch after it answers held-out items better. Give it weights=",
+        "numbers are ours, and that batch normalisation stays as it is, without which the first epoch undoes the probe. "
+        "The probe is kept where no epoch after it is better on what is held out. Give it weights=",
         {
             "linear_probe": "first",
+            "freeze_norm": True,
             "optimizer": "adamw",
             "lr": 3e-4,
             "schedule": "cosine",
