@@ -82,7 +82,8 @@ def cells(most: int = 1500):
         images, labels = [], []
         for name in (root / f"ImageSets/Main/{names}.txt").read_text().split():
             picture = Image.open(root / f"JPEGImages/{name}.jpg")
-            for each in ElementTree.parse(root / f"Annotations/{name}.xml").iter("object"):
+            tree = ElementTree.parse(root / f"Annotations/{name}.xml")  # noqa: S314 - of a known set
+            for each in tree.iter("object"):
                 kind = kinds.index(each.findtext("name"))
                 box = [
                     int(each.find("bndbox").findtext(k)) for k in ("xmin", "ymin", "xmax", "ymax")
@@ -187,7 +188,7 @@ def read(path: Path, size: int, least: int = 0) -> dict[str, np.ndarray]:
 # ------------------------------------------------------------------------------------------------------ the peers
 
 
-def peer(name: str, path: Path, seconds: float, seed: int, out: Path) -> None:
+def peer(name: str, path: Path, seconds: float, seed: int, out: Path) -> None:  # noqa: C901, PLR0915 - a script of one go
     """Train one of them for so many seconds since the process began; writes its answers to the test items."""
     import torch
     from torch import nn
@@ -304,9 +305,8 @@ def ours(path: Path, seconds: float, seed: int, out: Path, settings: list[str]) 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["STRIATE_CACHE"] = f"{folder}/cache"
         start = time.perf_counter()
-        done = subprocess.run(
-            [*command, "--out", folder, "--name", "run", *settings], capture_output=True, text=True
-        )
+        command += ["--out", folder, "--name", "run", *settings]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
         wall, used = time.perf_counter() - start, processor(resource.RUSAGE_CHILDREN)
         if done.returncode:
             raise SystemExit(f"{' '.join(command)}: {done.stderr}")
@@ -349,11 +349,8 @@ def processor(who: int) -> float:
 def timed(args: list[str], out: Path) -> dict:
     """One training in a process of its own."""
     before, start = processor(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(
-        [sys.executable, __file__, "--one", *args, str(out)],
-        check=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    command = [sys.executable, __file__, "--one", *args, str(out)]
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})  # noqa: S603
     whole = {
         "processor": processor(resource.RUSAGE_CHILDREN) - before,
         "wall": time.perf_counter() - start,

@@ -32,7 +32,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import striate
 from striate import data
-from striate.tasks.baselines import fitted
+from striate.tasks.forecast_baselines import fitted
 
 STEPS, BATCH = 600, 32
 RATE, SLOW = 8000, 2000  # values a second of the recordings, and of what is made of them

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from striate import losses
-from striate.report import text_table
+from striate.result import text_table
 
 SIDE, BATCH = 96, 8
 

@@ -1,6 +1,6 @@
 """Tables."""
 
-from striate.report import html_table, text_table
+from striate.result import html_table, text_table
 
 
 def test_text_table_flushes_numbers_right():

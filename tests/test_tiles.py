@@ -18,11 +18,11 @@ from striate.errors import ShapeError
 from striate.models import catalog
 from striate.plan.tiles import UNKNOWN, Axis, Sides, Tiling, dense
 from striate.runs import Run
-from striate.runs.answers import answered
-from striate.runs.items import natural_sizes
+from striate.runs.answering import answered
+from striate.runs.split_answers import natural_sizes
 from striate.training import fit, read_recipe
 from striate.workbench.estimate import estimate
-from striate.workbench.tiling import TOLERANCE, tiling_of
+from striate.workbench.find_tiling import TOLERANCE, tiling_of
 
 NETS: dict[str, tuple[int, dict[str, Any]]] = {
     "unet_same": (64, {"width": 0.125}),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from striate.measuring import Sheet, measure
     from striate.metrics import Scores
     from striate.models.catalog import nets
-    from striate.report import Result
+    from striate.result import Result
     from striate.runs import Prediction, Run
     from striate.weights import build
     from striate.workbench import compare, train
@@ -26,7 +26,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Data": "striate.data",
     "Prediction": "striate.runs",
-    "Result": "striate.report",
+    "Result": "striate.result",
     "Run": "striate.runs",
     "Scores": "striate.metrics",
     "Sheet": "striate.measuring",

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 import striate
-from striate.data import as_rgb, colors, picture
+from striate.data import as_rgb, picture
+from striate.data import color_spaces as colors
 
 RNG = np.random.default_rng(0)
 PIXELS = np.concatenate(

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from striate.models.branches import Branches, Conv, ConvNorm, MaxPool, Mean, MeanConvNorm, numbered
 from striate.models.catalog import build
-from striate.models.facts import Request
+from striate.models.row_types import Request
 
 REQUEST = Request("net", 3, 5, (8, 8), 1.0, {})
 

@@ -7,9 +7,9 @@ from torch.nn import functional as F
 
 from striate.errors import ArgumentError, ShapeError
 from striate.models.catalog import CATALOG, build
-from striate.models.graph import GraphNet, ring
+from striate.models.graph_forecasters import GraphNet, ring
 from striate.ops.graph import laplacian
-from striate.ops.series_graph import similarity_graph
+from striate.ops.graph_from_series import similarity_graph
 
 NODES, STEPS = 228, 12
 

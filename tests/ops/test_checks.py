@@ -28,8 +28,8 @@ from striate.ops import (
     unpool,
 )
 from striate.ops.activation import glu, relu
+from striate.ops.graph_from_series import similarity_graph, warping_distances
 from striate.ops.padding import crop, pad
-from striate.ops.series_graph import similarity_graph, warping_distances
 from striate.ops.transposed import conv_transpose, conv_transpose_to
 
 # The hook on signatures fires before our messages.

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from striate.errors import ArgumentError, ShapeError
-from striate.ops import series_graph
-from striate.ops.series_graph import similarity_graph, warping_distances
+from striate.ops import graph_from_series as series_graph
+from striate.ops.graph_from_series import similarity_graph, warping_distances
 
 
 def by_cells(a, b, band):

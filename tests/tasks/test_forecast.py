@@ -15,12 +15,12 @@ from striate import data
 from striate.data.series import Clock
 from striate.errors import DataError, RecipeError, ShapeError, UsageError
 from striate.inputs import SeriesWindows
-from striate.inputs.windows import cut_of, scaling
+from striate.inputs.forecast_windows import cut_of, scaling
 from striate.metrics import Interval
 from striate.ops.graph import laplacian
 from striate.runs import Run
-from striate.tasks.baselines import Baselines, fitted
 from striate.tasks.forecast import Forecast
+from striate.tasks.forecast_baselines import Baselines, fitted
 from striate.training import read_recipe
 from striate.training.prepare import on_device
 from tasks.conftest import CASES, write_series

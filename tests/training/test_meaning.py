@@ -15,7 +15,8 @@ import striate
 from striate.errors import CheckpointError, NumericError
 from striate.runs import checkpoint
 from striate.runs.checkpoint import Checkpoint
-from striate.training import Progress, callbacks, lr_finder, optimizers, read_recipe, resumed
+from striate.training import Progress, callbacks, lr_finder, optimizers, read_recipe
+from striate.training import resume_check as resumed
 from striate.training.schedules import Course
 from striate.workbench import folds
 from striate.workbench.train import train_recipe

@@ -10,7 +10,8 @@ import pytest
 import striate
 from striate import cli
 from striate.errors import CheckpointError, Stopped
-from striate.runs import Run, items
+from striate.runs import Run
+from striate.runs import split_answers as items
 from striate.training import Progress, read_recipe
 from striate.workbench.train import resume, train_recipe
 

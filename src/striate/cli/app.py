@@ -18,7 +18,7 @@ from striate.cli.settings import Command, one_line, read
 from striate.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from striate.report import Result
+    from striate.result import Result
     from striate.runs import Run
 
 COMPLETION = "_STRIATE_COMPLETE"  # set by a shell that wants words to offer
@@ -96,7 +96,7 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
     typed: dict[str, Any] = {k: settings.pop(k) for k in ("recipe", "name", "out") if k in settings}
     options = TrainOptions(**given | typed)
     if resume is not None:
-        from striate.training.resumed import FREE
+        from striate.training.resume_check import FREE
 
         devices = settings.pop("devices", None)
         if names or settings or options.for_new_trainings:

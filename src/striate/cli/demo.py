@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from striate.runs.items import Held
+    from striate.runs.split_answers import Held
 
 SHADES = " .:-=+*#%@"
 COLUMNS, LINES = 14, 7  # a letter is about twice as high as it is wide

@@ -88,7 +88,7 @@ def measure(
         for sheet, cost in zip(sheets, costs, strict=True)
     ]
     if form == "html":
-        from striate.report import html_page
+        from striate.result import html_page
 
         page = "".join(f"<h2>{sheet.net}</h2>{sheet.as_html()}" for sheet in sheets)
         return emit({}, html_page(", ".join(names), page), json=False)

@@ -57,7 +57,7 @@ def arithmetic(  # noqa: PLR0913 - one a setting
 ) -> None:
     """Show how one number of a layer of NET came about when it reads the picture FILE."""
     from striate.measuring import explain
-    from striate.report import html_page
+    from striate.result import html_page
     from striate.workbench.nets import find, read_picture
 
     named = find(name, read_sizes(shape) if shape else None, init=True)

@@ -12,15 +12,15 @@ of the data through the files of this room:
 `files`, `documents` and `byteranges` read what somebody else wrote; `packing` writes `shards`.
 """
 
-from striate.data.colors import channels
-from striate.data.colors import shown as as_rgb
+from striate.data.array_pictures import array_picture
+from striate.data.color_spaces import channels
+from striate.data.color_spaces import shown as as_rgb
 from striate.data.dataset import Arrays, Data, Problem
-from striate.data.decoding import Split
 from striate.data.opening import again, open
 from striate.data.packing import pack, read_size
 from striate.data.pictures import FORMATS, MAX_PIXELS, picture, picture_and_size
-from striate.data.scaling import array_picture
 from striate.data.sources import AnyForm, Form
+from striate.data.split_items import Split
 from striate.data.streaming import Images, Streamed
 from striate.data.targets import Targets
 

@@ -17,17 +17,17 @@ import numpy.typing as npt
 from striate.data import duplicates, pictures, summary, workers
 from striate.data.broken import Policy
 from striate.data.cache import Broken, Store
-from striate.data.colors import channels
-from striate.data.decoding import Progress, Split
+from striate.data.color_spaces import channels
 from striate.data.duplicates import Pair
 from striate.data.index import Fault, command, pick, quoted
 from striate.data.modes import U8
 from striate.data.pillow import without_warnings
 from striate.data.shards import Sharded
 from striate.data.sources import I64, MODALITIES, AnyForm, Form, Pixels, Source
+from striate.data.split_items import Progress, Split
 from striate.data.streaming import Decoded, Images, decoded_or_streamed, unreadable
 from striate.errors import ArgumentError, DataError, nearest
-from striate.report import Result
+from striate.result import Result
 
 _FIRST = 3  # problems that a message names
 

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from striate.data.cache import Broken
-from striate.data.decoding import Progress, Split, decoded
 from striate.data.modes import U8
 from striate.data.sources import I64, Form, Source
+from striate.data.split_items import Progress, Split, decoded
 from striate.data.workers import chunks_of, each, in_order
 from striate.errors import DataError
 

@@ -12,12 +12,12 @@ from striate.data.broken import policy
 from striate.data.byteranges import is_address
 from striate.data.cache import store
 from striate.data.dataset import Data
-from striate.data.decoding import Split
 from striate.data.documents import TABLE_SUFFIXES
 from striate.data.files import expanded, shown
 from striate.data.index import Listing, Options
 from striate.data.pictures import Limits
 from striate.data.series.windows import Windows
+from striate.data.split_items import Split
 from striate.data.splits import absolute, check_rule, check_share, with_splits
 from striate.errors import ArgumentError, DataError
 

@@ -29,16 +29,16 @@ from PIL import Image
 from striate.data import pictures, shards
 from striate.data.cache import SPARE, gb
 from striate.data.dataset import Data
-from striate.data.decoding import Split
 from striate.data.files import shown
 from striate.data.index import SPLITS, WHOLE
 from striate.data.pictures import Limits
 from striate.data.pillow import without_warnings
 from striate.data.shards import ROW, Rows, Shard
 from striate.data.sources import I64, Encoded, Form, Pixels
+from striate.data.split_items import Split
 from striate.errors import ArgumentError, DataError
 from striate.files import sync, write_whole
-from striate.report import Result
+from striate.result import Result
 
 Bar = Callable[[str, int, int], None]  # what is done, how much of it, of how much
 

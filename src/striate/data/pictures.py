@@ -27,7 +27,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from striate.data import colors, files, modes, pillow
+from striate.data import color_spaces as colors
+from striate.data import files, modes, pillow
 from striate.data.modes import F32, F64, U8, Levels
 from striate.data.pillow import without_warnings
 from striate.errors import ArgumentError, DataError, nearest

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from striate.data import files, pictures
-from striate.data.colors import channels
+from striate.data.color_spaces import channels
 from striate.data.modes import F32, U8
 from striate.data.pictures import Head, Limits
 from striate.errors import DataError

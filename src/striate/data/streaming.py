@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from striate.data import workers
 from striate.data.cache import Broken, Store
-from striate.data.decoding import CHECK, Progress, decoded, key
 from striate.data.index import pick
 from striate.data.pillow import without_warnings
 from striate.data.shards import Sharded
 from striate.data.sources import I64, AnyForm, Source
+from striate.data.split_items import CHECK, Progress, decoded, key
 from striate.errors import DataError
 
 _IN_MEMORY = 256 * 2**20  # bytes; arrays that are only resized go through the disk above it

@@ -7,7 +7,7 @@ import numpy as np
 
 from striate.data.duplicates import SIDE
 from striate.data.sources import MODALITIES
-from striate.report import text_table
+from striate.result import text_table
 
 IMBALANCE = 10  # times as many items of one class as of another
 _NAMED = 3  # classes that a warning names

@@ -9,12 +9,12 @@ from typing import Any
 from striate.data.sources import MODALITIES
 from striate.errors import CheckpointError, RecipeError
 from striate.inputs.arrays import AsGiven
+from striate.inputs.forecast_windows import SeriesWindows
 from striate.inputs.pictures import Pictures
 from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Settings, Views
 from striate.inputs.series import SeriesItems
 from striate.inputs.sounds import Sounds
 from striate.inputs.volumes import Volumes
-from striate.inputs.windows import SeriesWindows
 
 INPUTS: dict[str, type[Preprocessing]] = {
     "picture": Pictures,

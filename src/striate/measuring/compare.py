@@ -10,7 +10,7 @@ from striate.measuring.inputs import Given, templates
 from striate.measuring.operations import formula
 from striate.measuring.sheet import Sheet, shares
 from striate.probe import settled, trace
-from striate.report import Result, text_table
+from striate.result import Result, text_table
 from striate.shapes import dense_cost
 from striate.text import percent, times
 

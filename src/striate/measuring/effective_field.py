@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from striate.errors import ArgumentError, ShapeError
 from striate.probe import as_eval, watch
-from striate.report import Result
+from striate.result import Result
 from striate.text import times
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError, ShapeError, nearest
-from striate.measuring import window_tables
+from striate.measuring import window_grids as window_tables
 from striate.measuring.operations import operation
-from striate.measuring.operations.arithmetic import (
+from striate.measuring.operations.number_terms import (
     Arithmetic,
     Place,
     Step,
@@ -21,9 +21,9 @@ from striate.measuring.operations.arithmetic import (
     unknown,
 )
 from striate.measuring.operations.pointwise import explain_batch_norm
-from striate.measuring.window_tables import short
+from striate.measuring.window_grids import short
 from striate.probe import Recording, Value, record
-from striate.report import Result, html_table, text_table
+from striate.result import Result, html_table, text_table
 from striate.text import counted, times
 
 CHANNELS, TERMS = 3, 8  # shown in full; of the rest the sum

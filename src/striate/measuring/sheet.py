@@ -15,7 +15,7 @@ from striate.measuring.fields import NONE_UNREAD, Field, Unread
 from striate.measuring.findings import Finding
 from striate.measuring.operations import operation
 from striate.measuring.shape_errors import Unfinished
-from striate.report import Result, text_table
+from striate.result import Result, text_table
 from striate.text import percent, times
 
 HEADER = (

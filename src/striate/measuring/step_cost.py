@@ -21,7 +21,7 @@ from striate.models import catalog
 from striate.plan import Plan
 from striate.plan import device as known_device
 from striate.probe import Call, Inputs, copied, saved_bytes, settled, tensors, trace
-from striate.report import Result, text_table
+from striate.result import Result, text_table
 from striate.text import times
 
 OPTIMIZERS = {"sgd": 0, "momentum": 1, "adamw": 2}  # numbers kept beside each parameter

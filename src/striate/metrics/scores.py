@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.report import Result, html_table, text_table
+from striate.result import Result, html_table, text_table
 from striate.text import percent
 
 RISKY = ("=", "+", "-", "@", "\t", "\r")  # with which a table program would begin a formula

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from striate.layers.norm import LocalResponseNorm
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
-from striate.models.facts import Request
+from striate.models.row_types import Request
 from striate.models.stages import Staged, Stages, Step, check_size, sides
 
 MULTIPLE = 8  # widths are kept multiples of it: fast kernels like that, and two groups divide it

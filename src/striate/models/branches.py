@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from striate.layers.pool import GlobalAvgPool
 from striate.models.backbone import Backbone, dropout
-from striate.models.facts import Request
+from striate.models.row_types import Request
 from striate.models.stages import Step
 
 MULTIPLE = 8  # widths are kept multiples of it, which fast kernels like

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from striate.errors import ArgumentError
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
-from striate.models.facts import Request
+from striate.models.row_types import Request
 from striate.ops.margin import margin_loss
 
 KERNEL = 9  # of both convolutions, the second with stride 2

@@ -11,9 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from striate.errors import ArgumentError, ShapeError, nearest
-from striate.models.facts import Entry, Request, Value
-from striate.models.rows import ROWS as CATALOG
-from striate.report import Result, html_table, text_table
+from striate.models.catalog_rows import ROWS as CATALOG
+from striate.models.row_types import Entry, Request, Value
+from striate.result import Result, html_table, text_table
 from striate.text import times
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from torch.nn.grad import conv2d_weight
 
 from striate.models import init
 from striate.models.backbone import Backbone
-from striate.models.facts import Request
+from striate.models.row_types import Request
 from striate.models.unsupervised import Unsupervised
 
 KERNEL, POOL = 10, 2  # sides of a kernel and of a block of units that one pooling unit sums up

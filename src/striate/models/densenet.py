@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from striate.layers.pool import GlobalAvgPool
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
-from striate.models.facts import Request
+from striate.models.row_types import Request
 
 MULTIPLE = 4  # k is kept a multiple of it, which fast kernels like
 

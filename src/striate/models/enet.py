@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from striate.errors import ShapeError
 from striate.models import init
 from striate.models.backbone import Backbone
-from striate.models.facts import Request
+from striate.models.row_types import Request
 
 STRIDE = 8  # of the encoder
 SQUEEZE = 4  # a bottleneck convolves a quarter of its maps

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
-from striate.models.facts import Request
 from striate.models.on_backbone import OnBackbone, fitted, strides_below
+from striate.models.row_types import Request
 from striate.ops.padding import crop
 
 VGG16 = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # maps and convolutions of each level

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
-from striate.models.facts import Request
+from striate.models.row_types import Request
 
 CHANNELS, KERNELS = (128, 256, 128), (8, 5, 3)
 

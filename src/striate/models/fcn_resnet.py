@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
-from striate.models.facts import Request
 from striate.models.resnet import MULTIPLE, Bottleneck, conv
+from striate.models.row_types import Request
 
 EXPANSION = 4
 AUXILIARY = 0.5  # weight of the loss of the auxiliary head, as in torchvision's training

@@ -34,7 +34,7 @@ from striate.models.branches import (
     Table,
     links,
 )
-from striate.models.facts import Request
+from striate.models.row_types import Request
 from striate.models.stages import Step, check_size, sides
 
 

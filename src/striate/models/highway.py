@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from striate.layers.pool import GlobalAvgPool
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
-from striate.models.facts import Request
+from striate.models.row_types import Request
 from striate.shapes import out_size
 
 MULTIPLE = 4  # maps are kept a multiple of it, which fast kernels like

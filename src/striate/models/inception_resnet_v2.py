@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from striate.models import init
 from striate.models.backbone import Backbone
 from striate.models.branches import Branches, Chain, Conv, Layer, Link, Mean, Table, link
-from striate.models.facts import Request
+from striate.models.row_types import Request
 from striate.models.stages import Step, check_size
 
 HALVED = Step(3, 2)  # 3x3 windows two apart without padding, of maxima or of convolutions

@@ -15,7 +15,7 @@ from striate.layers.pool import MaxPool2d
 from striate.models import init
 from striate.models.backbone import Backbone
 from striate.models.branches import Chain, Conv, ConvNorm, Layer, Table, links
-from striate.models.facts import Request
+from striate.models.row_types import Request
 from striate.models.stages import Step, check_size
 
 Pool = type[nn.AvgPool2d] | type[nn.MaxPool2d]

@@ -13,7 +13,7 @@ from striate.layers.pool import GlobalAvgPool
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
 from striate.models.branches import Conv, Layer, Mean, Table, links
-from striate.models.facts import Request
+from striate.models.row_types import Request
 from striate.models.stages import Staged, Stages, Step, check_size
 
 HALVED = Step(3, 2)  # 3x3 windows two apart without padding, of maxima or of convolutions

@@ -13,7 +13,7 @@ from striate.errors import ShapeError
 from striate.layers.pool import HalvingMaxPool2d
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
-from striate.models.facts import Request
+from striate.models.row_types import Request
 
 ACTS = {"relu": lambda: nn.ReLU(inplace=True), "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 POOLS = {"max": HalvingMaxPool2d, "avg": lambda: nn.AvgPool2d(2)}

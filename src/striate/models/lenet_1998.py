@@ -17,7 +17,7 @@ from striate.errors import ShapeError
 from striate.layers.local import TabledConv
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
-from striate.models.facts import Request
+from striate.models.row_types import Request
 from striate.ops.activation import scaled_tanh
 
 Table = tuple[tuple[int, ...], ...]

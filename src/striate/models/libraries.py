@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from striate.errors import ArgumentError, MissingExtraError, nearest
-from striate.models.facts import Entry, Published, Request
+from striate.models.row_types import Entry, Published, Request
 
 NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?")  # of a net, and of weights that it has
 SIZE = (224, 224)  # and the levels of ImageNet, where a package says nothing

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
-from striate.models.facts import Request
+from striate.models.row_types import Request
 
 ACTS = {"relu": lambda: nn.ReLU(inplace=True), "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 

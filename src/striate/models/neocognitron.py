@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from striate.errors import ArgumentError
 from striate.models import init
 from striate.models.backbone import Backbone
-from striate.models.facts import Request
+from striate.models.row_types import Request
 from striate.models.unsupervised import Unsupervised
 
 SIDE = 5  # of what a cell reads

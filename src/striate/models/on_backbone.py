@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from striate.errors import ArgumentError
 from striate.models.backbone import Backbone
 from striate.models.catalog import build, entry
-from striate.models.facts import Request
+from striate.models.row_types import Request
 from striate.ops.padding import crop
 
 

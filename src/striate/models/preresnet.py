@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from striate.layers.pool import GlobalAvgPool
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
-from striate.models.facts import Request
+from striate.models.row_types import Request
 
 STRIDE = 32  # of the last stage, and so the least side of a picture
 MULTIPLE = 8  # widths are kept multiples of it, which fast kernels like

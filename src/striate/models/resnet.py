@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from striate.layers.pool import GlobalAvgPool
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
-from striate.models.facts import Request
+from striate.models.row_types import Request
 
 MULTIPLE = 8  # widths are kept multiples of it, which fast kernels like
 

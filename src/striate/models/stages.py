@@ -8,7 +8,7 @@ from typing import NamedTuple, Self, cast
 from torch import Tensor, nn
 
 from striate.models.backbone import Backbone
-from striate.models.facts import Request
+from striate.models.row_types import Request
 from striate.shapes import in_size, out_size
 
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
-from striate.models.facts import Request
-from striate.models.graph import KERNEL, Gate, GraphNet, Last, NodeNorm, check_steps
+from striate.models.graph_forecasters import KERNEL, Gate, GraphNet, Last, NodeNorm, check_steps
+from striate.models.row_types import Request
 from striate.ops.graph import chebyshev_conv
 
 CHANNELS = (64, 16, 64)  # of a block: over time, over the graph, over time

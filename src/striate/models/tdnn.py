@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from striate.errors import ShapeError
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
-from striate.models.facts import Request
+from striate.models.row_types import Request
 
 UNITS = 8  # of the first hidden layer; the second has one unit a class
 WINDOWS = (3, 5)  # frames that a unit of each hidden layer reads

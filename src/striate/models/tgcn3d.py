@@ -1,7 +1,7 @@
 """3D temporal graph convolution: one filter over the graph and over time, on a graph that the series tell.
 
 B batch, C channels, T steps, N nodes, H steps ahead. Yu, Li, Zhang and Zhu 2019, arXiv 1903.00919: neighbours
-are nodes with similar series (`striate.ops.series_graph.similarity_graph`), the filter is a Chebyshev polynomial
+are nodes with similar series (`striate.ops.graph_from_series.similarity_graph`), the filter is a Chebyshev polynomial
 of the graph's Laplacian for every step it reads, and gated linear units follow.
 
 The sizes are a reconstruction, not the paper's: 64 channels, kernels of 3 and the last gated convolution as in
@@ -14,8 +14,16 @@ from torch import Tensor, nn
 from striate.errors import ArgumentError
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
-from striate.models.facts import Request
-from striate.models.graph import KERNEL, Gate, GraphNet, Last, NodeNorm, check_steps, ring
+from striate.models.graph_forecasters import (
+    KERNEL,
+    Gate,
+    GraphNet,
+    Last,
+    NodeNorm,
+    check_steps,
+    ring,
+)
+from striate.models.row_types import Request
 from striate.ops.graph import chebyshev_terms
 
 CHANNELS = 64

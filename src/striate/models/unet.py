@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from striate.errors import ShapeError
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
-from striate.models.facts import Request
 from striate.models.on_backbone import OnBackbone, fitted, strides_below
+from striate.models.row_types import Request
 from striate.ops.padding import crop
 
 WIDTHS = (64, 128, 256, 512, 1024)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from striate.errors import ShapeError
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
-from striate.models.facts import Request
+from striate.models.row_types import Request
 
 WIDTHS = (
     64,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from striate.models import init
 from striate.models.backbone import Backbone
 from striate.models.branches import MULTIPLE, Chain, Conv, Link, MaxPool
-from striate.models.facts import Request
+from striate.models.row_types import Request
 from striate.models.stages import Step, check_size
 
 

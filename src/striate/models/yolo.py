@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from striate.errors import ArgumentError, ShapeError
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
-from striate.models.facts import Request
 from striate.models.on_backbone import cut
+from striate.models.row_types import Request
 
 STRIDE = 64  # pixels of a cell
 SLOPE = 0.1  # of the leaky ReLU, equation 2

@@ -1,9 +1,9 @@
 """How a net is executed here: device, memory layout, precision, compiled; chosen by measuring, not by belief."""
 
 from striate.plan.choosing import Learn, choose, crashing_layer, timed
+from striate.plan.machine_speed import learning_speed
 from striate.plan.malloc import kept_pages
 from striate.plan.plan import LAYOUTS, PRECISIONS, Plan, device, explicit
-from striate.plan.speed import learning_speed
 
 __all__ = [
     "LAYOUTS",

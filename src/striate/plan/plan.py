@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError, UsageError, nearest
-from striate.report import Result
+from striate.result import Result
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 # The same for volumes, by the axes of a tensor.

@@ -21,8 +21,8 @@ from striate.data import workers
 from striate.data.pillow import without_warnings
 from striate.errors import DataError, ShapeError, UsageError
 from striate.inputs import Read
-from striate.report import Result
-from striate.runs.answers import Net
+from striate.result import Result
+from striate.runs.answering import Net
 from striate.runs.folder import read_json, write_json
 from striate.tasks import Task
 

@@ -29,13 +29,13 @@ from striate.metrics import Interval, Scores
 from striate.metrics.scores import cells
 from striate.plan import Plan
 from striate.plan.tiles import Tiling
-from striate.report import Result, text_table
-from striate.runs.answers import Net, answered
+from striate.result import Result, text_table
+from striate.runs.answering import Net, answered
 from striate.runs.config import Config, check_tensors, checked, structure
 from striate.runs.folder import SEAL, read_bytes, read_json, unsealed, write_json
-from striate.runs.items import Held, natural_sizes, read_table, write_items
 from striate.runs.predictions import Folder, Prediction, predicted
-from striate.runs.trained import seen
+from striate.runs.split_answers import Held, natural_sizes, read_table, write_items
+from striate.runs.training_items import seen
 from striate.tasks import Task, named
 from striate.text import duration
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from striate.errors import ShapeError
 from striate.probe import Call, trace
 from striate.probe.calls import Trace, Value
-from striate.report import Result, text_table
+from striate.result import Result, text_table
 from striate.see import architecture_svg as drawing
 from striate.text import times
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from striate.errors import ArgumentError, ShapeError
 from striate.probe import as_eval, watch
-from striate.report import Result, text_table
+from striate.result import Result, text_table
 from striate.see import paint
 from striate.text import times
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError, ShapeError, nearest
-from striate.report import Result, text_table
+from striate.result import Result, text_table
 from striate.see import paint
 from striate.text import times
 

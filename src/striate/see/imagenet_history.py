@@ -15,7 +15,7 @@ from striate import svg
 from striate.models.catalog import build, entry
 from striate.probe import trace
 from striate.probe.calls import Trace
-from striate.report import Result, text_table
+from striate.result import Result, text_table
 from striate.see.architecture import WEIGHTED
 
 # year, winner, top-5 error in percent, net of the catalogue that shows its depth

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from striate import svg
 from striate.errors import ArgumentError
-from striate.report import Result, text_table
+from striate.result import Result, text_table
 
 ROW, LABEL, BAR = 18, 150, 300  # pixels of the drawing
 STYLE = ".drawing rect{fill:var(--held)}"

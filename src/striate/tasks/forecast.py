@@ -1,7 +1,7 @@
 """The next steps of series on the nodes of a graph. B batch, H steps ahead, N nodes, S scored steps.
 
 A net reads [B, C, T, N] and answers [B, H, N] in scaled values. Every evaluation holds it against forecasts that need no
-net, on the same windows: see `striate.tasks.baselines`.
+net, on the same windows: see `striate.tasks.forecast_baselines`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,12 +20,12 @@ from striate.data import Data
 from striate.data.series import Clock
 from striate.data.series.windows import Cut
 from striate.errors import ShapeError
-from striate.inputs.windows import cut_of, scaling
+from striate.inputs.forecast_windows import cut_of, scaling
 from striate.metrics import Interval
 from striate.metrics.forecast import NARROW, ForecastMeter, errors_of
-from striate.ops.series_graph import similarity_graph
+from striate.ops.graph_from_series import similarity_graph
 from striate.svg import Line, timeline
-from striate.tasks.baselines import Baselines, fitted
+from striate.tasks.forecast_baselines import Baselines, fitted
 from striate.tasks.section import Column, Figure, Headline, Legend, Measure, Section, Table, Text
 from striate.tasks.task import HeldOut, Meter, Settings, Task, answered
 from striate.text import number

@@ -12,8 +12,8 @@ from striate.training.lr_finder import Rates, find_rate
 from striate.training.objective import Objective, Supervised
 from striate.training.optimizers import EMA
 from striate.training.prepare import Estimate
-from striate.training.reading import check_whole, read_recipe, shown
 from striate.training.recipe import NAMED, Recipe
+from striate.training.recipe_files import check_whole, read_recipe, shown
 from striate.training.record import Fitted, Progress
 from striate.training.state import State
 

@@ -19,7 +19,7 @@ from striate.plan import Plan
 from striate.runs import Run, checkpoint, folder
 from striate.runs.checkpoint import Checkpoint
 from striate.runs.config import Config, NetSpec, structure
-from striate.runs.trained import write_trained
+from striate.runs.training_items import write_trained
 from striate.tasks import named
 from striate.tasks.task import refuse_net
 from striate.training import callbacks, linear_probe, loop, pretrained, reproducibility
@@ -34,11 +34,11 @@ from striate.training.prepare import (
     prepare,
     training_batches,
 )
-from striate.training.reading import refuse_together
 from striate.training.recipe import Recipe
+from striate.training.recipe_files import refuse_together
 from striate.training.record import Fitted, Job, Progress, Record
 from striate.training.reproducibility import deterministic
-from striate.training.resumed import of_this_code, rate_after, same_code, same_recipe
+from striate.training.resume_check import of_this_code, rate_after, same_code, same_recipe
 from striate.training.state import State, Totals
 
 JUDGED = 30  # held-out items from which scores say something

@@ -10,7 +10,7 @@ from torch import nn
 
 from striate.data import Data
 from striate.errors import NumericError
-from striate.report import Result
+from striate.result import Result
 from striate.svg import tag, text
 from striate.training import loop, pretrained, reproducibility
 from striate.training.defaults import with_defaults

@@ -26,7 +26,7 @@ from striate.models.unsupervised import Unsupervised
 from striate.plan import Plan
 from striate.plan.tiles import Tiling
 from striate.runs.config import Config, NetSpec, structure
-from striate.runs.trained import sha256_of
+from striate.runs.training_items import sha256_of
 from striate.tasks import Task, named
 from striate.text import rough
 from striate.training import budget, freezing, pretrained, reproducibility
@@ -35,7 +35,7 @@ from striate.training.distributed import ALONE, Alone
 from striate.training.recipe import OWN, Recipe
 from striate.training.record import Job, Progress
 from striate.training.reproducibility import check_deterministic
-from striate.training.resumed import remembered, versions
+from striate.training.resume_check import remembered, versions
 
 PLAN_VALUES = 500_000  # input values of the batch on which candidates are timed
 

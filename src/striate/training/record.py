@@ -16,10 +16,10 @@ from striate.errors import CheckpointError, NumericError, Stopped, StriateError,
 from striate.plan import Plan
 from striate.plan.tiles import Tiling
 from striate.runs import Run, checkpoint, folder
-from striate.runs.answers import Answered, Net, answered
+from striate.runs.answering import Answered, Net, answered
 from striate.runs.checkpoint import Checkpoint
 from striate.runs.config import Config
-from striate.runs.items import Held, natural_sizes, write_items, write_table
+from striate.runs.split_answers import Held, natural_sizes, write_items, write_table
 from striate.tasks import Task
 from striate.training import optimizers
 from striate.training.batches import Batches

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from striate.errors import ArgumentError, CheckpointError, nearest
 from striate.models import catalog, libraries
 from striate.models.backbone import Backbone, last_layer
-from striate.report import Result
+from striate.result import Result
 from striate.text import times
 from striate.weights import published
 from striate.weights.files import read

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from striate.errors import ArgumentError, CheckpointError, DataError
 from striate.metrics.compare import Difference, paired
 from striate.metrics.scores import number, shown
-from striate.report import Result, text_table
+from striate.result import Result, text_table
 from striate.runs import Run
-from striate.runs.items import read_rows
+from striate.runs.split_answers import read_rows
 
 Columns = Mapping[str, NDArray[np.float64]]
 

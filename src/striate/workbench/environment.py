@@ -9,7 +9,7 @@ import torch
 
 from striate import extras
 from striate.plan import device
-from striate.report import Result
+from striate.result import Result
 
 OLDEST_TORCH = (2, 10)  # before it, weights_only=True could corrupt memory (CVE-2026-24747)
 

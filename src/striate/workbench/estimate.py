@@ -20,7 +20,7 @@ from striate.models import catalog
 from striate.tasks import named
 from striate.text import rough
 from striate.training import Estimate, Recipe
-from striate.workbench.tiling import runs, tiling_of
+from striate.workbench.find_tiling import runs, tiling_of
 
 CLOSE = 0.8  # share of the room from which a smaller form is named
 RULES = {"adamw": "adamw", "muon": "momentum", "sgd": "momentum"}

@@ -25,9 +25,9 @@ from striate.data import Data
 from striate.errors import CheckpointError, DataError, UsageError
 from striate.metrics import Interval
 from striate.metrics.scores import cells, number, shown
-from striate.report import Result, html_page, html_table, text_table
+from striate.result import Result, html_page, html_table, text_table
 from striate.runs import Run, folder
-from striate.runs.items import Held, write_table
+from striate.runs.split_answers import Held, write_table
 from striate.tasks import Meter
 from striate.training import Progress, Recipe
 from striate.workbench import nets

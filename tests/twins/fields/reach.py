@@ -17,7 +17,7 @@ from striate.errors import ArgumentError, ShapeError, nearest
 from striate.measuring.inputs import Given, templates
 from striate.measuring.shape_errors import failure
 from striate.probe import Call, Trace, Value, settled, trace
-from striate.report import Result
+from striate.result import Result
 from twins.fields.broadcast import Broadcast
 from twins.fields.calls import run_call
 

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from striate.data import files
+from striate.data.array_pictures import pixels, scale
 from striate.data.files import shown
 from striate.data.index import WHOLE, Candidate, Listing, Options, Part, coded, numbered
 from striate.data.layouts import npz_volumes
 from striate.data.layouts.tree import Tree
-from striate.data.scaling import pixels, scale
 from striate.data.sources import Block, Pixels
 from striate.data.targets import Labels
 from striate.errors import DataError

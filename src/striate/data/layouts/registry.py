@@ -23,7 +23,6 @@ from striate.data.layouts import (
     labelme,
     masks,
     npz,
-    pairs,
     series,
     series_items,
     shards,
@@ -33,6 +32,9 @@ from striate.data.layouts import (
     volume_masks,
     webdataset,
     yolo,
+)
+from striate.data.layouts import (
+    pair_lists as pairs,
 )
 from striate.data.layouts.tree import Tree
 from striate.data.series import reading

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from striate.data import colors, files, pictures
+from striate.data import color_spaces as colors
+from striate.data import files, pictures
 from striate.data.pictures import Limits
 from striate.data.volumes.volume import Head, Volume, Voxels, shaped
 from striate.errors import DataError

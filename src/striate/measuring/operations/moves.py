@@ -15,7 +15,7 @@ from striate.measuring.field_axes import (
 )
 from striate.measuring.field_cells import Cells, end_to_end
 from striate.measuring.operations.arguments import first, integers, whole
-from striate.measuring.operations.arithmetic import moved
+from striate.measuring.operations.number_terms import moved
 from striate.measuring.operations.operation import Operation, Reads, Table, none
 from striate.probe import Call, Value
 from striate.shapes import index_maps

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from striate.measuring.field_axes import Axes, Axis, Following
-from striate.measuring.operations.arithmetic import Arithmetic, Step
+from striate.measuring.operations.number_terms import Arithmetic, Step
 from striate.probe import Call
 
 Count = Callable[[Call], int | None]

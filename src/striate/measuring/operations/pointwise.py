@@ -7,7 +7,7 @@ from typing import cast
 
 from striate.measuring.field_axes import Axes, Axis, Following, Part
 from striate.measuring.operations.arguments import dims, first, whole
-from striate.measuring.operations.arithmetic import (
+from striate.measuring.operations.number_terms import (
     Arithmetic,
     Place,
     Step,

@@ -7,7 +7,7 @@ from typing import cast
 
 from striate.measuring.field_axes import Axes, Following
 from striate.measuring.operations.arguments import first, tensor, whole
-from striate.measuring.operations.arithmetic import Arithmetic, Place, Step, Term, floats, summed
+from striate.measuring.operations.number_terms import Arithmetic, Place, Step, Term, floats, summed
 from striate.measuring.operations.operation import (
     Operation,
     Table,

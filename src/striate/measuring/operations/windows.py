@@ -23,7 +23,7 @@ from striate.measuring.operations.arguments import (
     tensor,
     whole,
 )
-from striate.measuring.operations.arithmetic import (
+from striate.measuring.operations.number_terms import (
     Arithmetic,
     Place,
     Step,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.errors import ArgumentError
-from striate.report import Result, text_table
+from striate.result import Result, text_table
 
 Plane = list[list[float]]
 TIMES = "\N{MULTIPLICATION SIGN}"

@@ -15,8 +15,8 @@ from striate.data import Data
 from striate.errors import StriateError
 from striate.measuring import Sheet, measure
 from striate.runs.folder import write_text
-from striate.runs.items import Held, write_table
 from striate.runs.run import Run
+from striate.runs.split_answers import Held, write_table
 from striate.training import Fitted, Progress, Recipe, read_recipe
 from striate.training.defaults import with_defaults
 from striate.training.schedules import curve

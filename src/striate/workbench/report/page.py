@@ -16,7 +16,8 @@ from striate.see import paint
 from striate.tasks import Section
 from striate.tasks.section import Text
 from striate.text import compact, duration, moment, number, setting
-from striate.workbench.report import drawn, inside, learning, making, outcome
+from striate.workbench.report import drawn, inside, learning, outcome
+from striate.workbench.report import provenance as making
 from striate.workbench.report.content import Content
 
 HERE = Path(__file__).parent

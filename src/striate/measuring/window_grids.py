@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from striate.measuring.operations.arithmetic import Arithmetic, Term
+from striate.measuring.operations.number_terms import Arithmetic, Term
 
 GAP, SIDE_BY_SIDE = "·", "   "
 STYLE = (

@@ -14,7 +14,7 @@ from striate.data import Arrays, Data, Split
 from striate.errors import CheckpointError
 from striate.metrics import Scores
 from striate.metrics.scores import harmless
-from striate.runs.answers import Answered, Net
+from striate.runs.answering import Answered, Net
 from striate.runs.folder import read_bytes, write_text
 from striate.tasks import Item, Meter
 

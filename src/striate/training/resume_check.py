@@ -13,8 +13,8 @@ from striate.errors import CheckpointError, RecipeError, UsageError, nearest
 from striate.models import catalog, libraries
 from striate.runs.checkpoint import Checkpoint
 from striate.runs.config import Config
-from striate.training.reading import read_recipe
 from striate.training.recipe import Recipe
+from striate.training.recipe_files import read_recipe
 from striate.training.record import Job
 from striate.training.schedules import Place, rate
 from striate.training.state import State

@@ -6,7 +6,7 @@ What a family's rows share stands first; a row is the name and what is its own. 
 
 from functools import partial
 
-from striate.models.facts import (
+from striate.models.row_types import (
     Choice,
     Counts,
     Entry,

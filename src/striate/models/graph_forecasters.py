@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from striate.errors import ShapeError
 from striate.models.backbone import Backbone
-from striate.models.facts import Request
+from striate.models.row_types import Request
 from striate.ops.graph import laplacian
 
 KERNEL = 3  # steps that a convolution over time reads, and terms of a Chebyshev polynomial
@@ -59,7 +59,7 @@ class GraphNet(Backbone, ABC):
         """Put another graph under the net.
 
         Args:
-            adjacency: symmetric weights of at least 0, [N, N], as `striate.ops.series_graph.similarity_graph`
+            adjacency: symmetric weights of at least 0, [N, N], as `striate.ops.graph_from_series.similarity_graph`
                 makes from series.
 
         Raises:
