@@ -170,7 +170,7 @@ def test_ranges_of_whole_numbers_are_those_of_bits():
 def test_a_run_predicts_in_the_range_that_it_was_trained_in(cache, tmp_path):
     root = deep(tmp_path / "set", [4000, 3000], np.uint16)
     run = striate.train(root, "linear", out=tmp_path, epochs=1, size=8, val=0.25, plan="default")
-    assert run.config.preprocessing.levels == (0, 4095)
+    assert run.config.preprocessing.opening["levels"] == (0, 4095)
     again = striate.Run.load(run.path)
     assert again.config.preprocessing == run.config.preprocessing
     held = again.open_data().splits["val"]

@@ -1,9 +1,12 @@
 """Series: files read, put on a clock, cut into windows that share one memory, split by time; and what is refused."""
 
+# pyright: reportOptionalIterable=false, reportOptionalOperand=false, reportOptionalMemberAccess=false, reportMissingImports=false
+
 import json
 import os
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,8 +102,9 @@ def test_what_settles_windows_is_kept_for_opening_again(tmp_path):
 
 @pytest.mark.parametrize("key", ["history", "horizon"])
 def test_fewer_steps_than_one_is_refused(tmp_path, key):
+    wrong: dict[str, Any] = {key: 0}
     with pytest.raises(ArgumentError, match=f"{key}: got 0"):
-        data.open(table(tmp_path / "s.csv", waves()), **{key: 0})
+        data.open(table(tmp_path / "s.csv", waves()), **wrong)
 
 
 def test_a_horizon_longer_than_the_data_is_refused(tmp_path):

@@ -33,6 +33,8 @@ def test_it_computes_what_the_figure_says(channels, steps):
     net = made.double().eval()
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm1d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
             module.running_mean.normal_(generator=generator)
             module.running_var.uniform_(0.5, 2, generator=generator)
     x = torch.randn(2, channels, steps, dtype=torch.float64, generator=generator)

@@ -136,7 +136,7 @@ def test_a_run_is_trained_rebuilt_and_used(packages, shapes, tmp_path, name):
     run, said = trained(shapes, tmp_path, net=name)
     assert run.path.name == f"shapes-{name.replace('/', '-')}"
     pre = run.config.preprocessing
-    assert pre.size == (32, 32)
+    assert pre.shape[1:] == (32, 32)
     assert pre.mean == pytest.approx((255 * 0.4,))  # the pictures are grey
     assert any(line.startswith(f"normalised as for {name}: mean 102.0") for line in said)
     again = Run.load(run.path)

@@ -1,8 +1,11 @@
 """Forecasting: what is learned and scored, the forecasts a net is held against, answers with their times."""
 
+# pyright: reportArgumentType=false, reportOptionalSubscript=false, reportAttributeAccessIssue=false
+
 import csv
 import json
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +28,7 @@ from striate.training import read_recipe
 from striate.training.prepare import on_device
 from tasks.conftest import CASES, write_series
 
-SETTINGS = {**CASES["forecast"].settings, "epochs": 1}
+SETTINGS: dict[str, Any] = {**CASES["forecast"].settings, "epochs": 1}
 
 
 @pytest.fixture(scope="module")

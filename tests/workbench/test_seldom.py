@@ -1,11 +1,13 @@
 """validation_freq=: held-out items are answered after every so many epochs, and always after the last."""
 
+from typing import Any
+
 import pytest
 import torch
 
 import striate
 
-QUICK = {"batch": 8, "plan": "default", "health": 0}
+QUICK: dict[str, Any] = {"batch": 8, "plan": "default", "health": 0}
 
 
 def trained(shapes, out, **settings):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from striate.errors import ShapeError
 from striate.metrics.intervals import FEWEST, mean_ratio
-from striate.metrics.rows import Rows
+from striate.metrics.meter_rows import Rows
 from striate.metrics.scores import Interval
 
 Floats = NDArray[np.floating]
