@@ -6,6 +6,7 @@ Every text passes through `printable` and the XML escape here. Colours are CSS c
 
 import html
 import math
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -89,8 +90,10 @@ def drawing(content: str, width: float, height: float, label: str, style: str = 
         width: of the drawing, in pixels.
         height: likewise.
         label: what a reader who cannot see is told.
-        style: further rules; its elements are inside of `.drawing`.
+        style: further rules; its elements are inside of `.drawing`, for which stands a name that no other drawing of
+            the page has, nor the page itself.
     """
+    name = f"drawing-{zlib.crc32(style.encode()):08x}"
     rules = (
         f".drawing{{{variables()}}}@media(prefers-color-scheme:dark){{.drawing{{{variables(dark=True)}}}}}"
         ".drawing text{font:11px system-ui,sans-serif;fill:var(--ink)}.drawing .title{font-weight:600;font-size:13px}"
@@ -98,13 +101,14 @@ def drawing(content: str, width: float, height: float, label: str, style: str = 
     )
     box = {
         "xmlns": "http://www.w3.org/2000/svg",
-        "class": "drawing",
+        "class": name,
         "viewBox": f"0 0 {amount(width)} {amount(height)}",
         "width": width,
         "role": "img",
         "aria-label": label,
     }
-    return tag("svg", tag("style", rules + style) + content, box)
+    own = (rules + style).replace(".drawing", f".{name}")
+    return tag("svg", tag("style", own) + content, box)
 
 
 # ------------------------------------------------------------------------------------------- curves

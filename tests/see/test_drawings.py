@@ -30,11 +30,17 @@ def style_of(root: ET.Element) -> str:
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_a_drawing_colours_nothing_but_itself(name):
     root = ET.fromstring(DRAWINGS[name]())  # noqa: S314 - ours
-    assert root.get("class") == "drawing"
+    own = root.get("class") or ""
+    assert re.fullmatch(r"drawing-[0-9a-f]{8}", own)  # a class that nothing else on a page has
     rules = style_of(root).replace("@media(prefers-color-scheme:dark){", "")
     selectors = re.findall(r"([^{}]+)\{", rules)
     assert len(selectors) > 5
-    assert all(each.strip().startswith(".drawing") for each in selectors)
+    assert all(each.strip().startswith(f".{own}") for each in selectors)
+
+
+def test_no_two_drawings_colour_each_other():
+    classes = {ET.fromstring(made()).get("class") for made in DRAWINGS.values()}  # noqa: S314 - ours
+    assert len(classes) == len(DRAWINGS)
 
 
 @pytest.mark.parametrize("name", DRAWINGS)
