@@ -76,7 +76,14 @@ def section(content: Content) -> Section | None:
 
 def _ordered(content: Content, scores: Mapping[str, Score]) -> list[str]:
     """The one of the headline first, then shares."""
-    return sorted(scores, key=lambda key: (key != content.headline.score, not is_share(key)))
+    return sorted(
+        scores, key=lambda key: (key != content.headline.score, not _is_part(content, key))
+    )
+
+
+def _is_part(content: Content, score: str) -> bool:
+    """Whether a score is a share of something, at most 1; a percentage of error may be any."""
+    return is_share(score) and not content.measure(score).lower
 
 
 def _table(content: Content, title: str, items: int, scores: Mapping[str, Score]) -> Table:
@@ -84,13 +91,13 @@ def _table(content: Content, title: str, items: int, scores: Mapping[str, Score]
     for key in _ordered(content, scores):
         found, measure = Interval.of(scores[key]), content.measure(key)
         low, high = (written(key, end) for end in (found.low, found.high))
-        drawn = found if is_share(key) else "lower is better" if measure.lower else ""
+        drawn = found if _is_part(content, key) else "lower is better" if measure.lower else ""
         span = f"{low.removesuffix(f'{SPACE}%')} {DASH} {high}" if found.known else DASH
         rows.append([measure.title, written(key, found.value), drawn, span])
     columns = [
         Column("score"),
         Column("value", "number"),
-        Column("", "interval"),
+        Column("", "interval") if any(isinstance(row[2], Interval) for row in rows) else Column(""),
         Column("95 % interval", "number"),
     ]
     return Table(columns, rows, title=title, note=f"{items:,} items" if items else "")
