@@ -68,8 +68,26 @@ def test_the_choice_is_said_with_its_reasons(small):
     (line,) = said
     assert line == (
         "chosen: resnet20_cifar at 28x28, 100 epochs, about 7 s here, for 40 colour pictures of 28x28, 4 classes; "
-        "--net, size= and epochs= change it"
+        "--net, size=, width= and epochs= change it"
     )
+
+
+def test_what_is_said_is_what_is_trained(small):
+    said = []
+    given = {"size": 16, "epochs": 3, "width": 0.5}
+    done = with_defaults(read_recipe("quick", given), small, say=said.append)
+    assert (done.size, done.epochs, done.width) == ((16, 16), 3, 0.5)
+    assert said[0].startswith(
+        "chosen: resnet20_cifar at 16x16, width 0.5, 3 epochs, about 1 s here"
+    )
+
+
+def test_digits_are_said_at_the_size_that_the_net_sees(monkeypatch):
+    monkeypatch.setattr(plan, "learning_speed", lambda _device: SPEED)
+    said = []
+    done = with_defaults(read_recipe(), striate.open("digits"), say=said.append)
+    assert done.size == (28, 28)
+    assert said[0].startswith("chosen: lenet5 at 28x28, 20 epochs, ")
 
 
 def test_a_net_that_is_named_is_not_argued_with(small):

@@ -5,15 +5,17 @@ pictures, how large, grey or coloured, and from the time there is and the speed 
 
 1. Pictures of at most 48 pixels are seen at their own size, by ResNet-20 for CIFAR. Grey ones of at most 32 are left to
    LeNet-5 where they are so many that ResNet-20 would need more than two minutes, or smaller than 16.
+   LeNet-5 brings them to its 28 where it cannot take their own size.
 2. Larger ones are seen by ResNet-18 at the first row of `FORMS` in which there is time for `EPOCHS` epochs, or at its last.
-   They are not enlarged.
-3. As many epochs as there is time for, from 4 to 100.
-4. Small pictures are moved by a pixel or two, of coloured ones the colours change too and half are mirrored; grey ones, which
-   may be letters, never are. Large ones are seen through windows.
+   They are not enlarged, but for those under 64 pixels, which become as large as that.
+3. As many epochs as there is time for, from 4 to 100; of LeNet-5 at most 20.
+4. Small coloured pictures are mirrored, moved, and change their colours. Small grey ones, which may be letters or patches about a
+   point, are moved, turned, scaled and lit a little, never mirrored. Large ones are seen through windows.
 """
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from striate import plan
@@ -26,8 +28,8 @@ from striate.text import rough
 LENET = (
     16,
     32,
-)  # pixels of the longer side below which, and up to which, grey pictures may get LeNet-5;
-SMALL = 48  # up to which they keep their own size
+)  # pixels of the longer side: grey pictures below get LeNet-5, or may up to the second
+SMALL = 48  # up to which pictures keep their own size
 KEPT = 64  # up to which pictures are kept whole; larger ones are cropped
 OWN = 512  # pictures up to this side reach a net of the user's own as they are, others at:
 PUBLISHED = (224, 224)
@@ -46,7 +48,9 @@ FORMS = ((224, 1.0), (160, 1.0), (128, 1.0), (96, 1.0), (96, 0.5), (64, 0.5))
 
 
 def whole_pictures(data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
-    """Settings of nets that see whole pictures, such as net, size and epochs, with the reason for them as "why".
+    """Settings of nets that see whole pictures, such as net, size and epochs.
+
+    Where a net is chosen, "why" gives one line on it, from the recipe once it is settled.
 
     Args:
         data: opened.
@@ -71,7 +75,7 @@ def whole_pictures(data: Data, recipe: Settings, *, own_net: bool) -> dict[str, 
         "size": size,
         "width": best.width,
         "epochs": best.epochs,
-        "why": best.reason(found, data, exact=recipe.budget is None),
+        "why": partial(reason, found, classes=len(data.classes)),
     }
 
 
@@ -138,7 +142,7 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Choice:
-    """A net with its width and input size, the epochs that suit, and the seconds these will take about."""
+    """A net with its width and input size, the epochs for which there is time, and the seconds these take about."""
 
     net: str
     size: Size
@@ -151,17 +155,29 @@ class Choice:
         """Seconds of `EPOCHS` epochs."""
         return self.seconds / self.epochs * EPOCHS
 
-    def reason(self, data: Fingerprint, opened: Data, *, exact: bool) -> str:
-        """One line: what was chosen, why, and how to choose otherwise; `exact`: the epochs are counted, not timed."""
-        width = "" if self.width == 1 else f", width {self.width:g}"
-        size = f"{data.size[0]}x{data.size[1]}" + ("" if data.same else " in the middle")
-        color = {"grey": "grey", "rgb": "colour"}.get(data.color, data.color)
-        classes = f", {len(opened.classes)} classes" if opened.classes else ""
-        epochs = f"{self.epochs} epochs" if exact else f"about {self.epochs} epochs"
-        return (
-            f"chosen: {self.net} at {self.size[0]}x{self.size[1]}{width}, {epochs}, about {rough(self.seconds)} here, for "
-            f"{data.items:,} {color} pictures of {size}{classes}; --net, size= and epochs= change it"
-        )
+
+def reason(data: Fingerprint, settled: Settings, *, classes: int) -> str:
+    """One line on a net that was chosen: what it is, why, and how to choose otherwise.
+
+    Args:
+        data: what decided.
+        settled: the recipe as it will be trained, with what the user said of size, width and epochs.
+        classes: how many; 0 of data without.
+    """
+    net, size = settled.net or "", settled.size or data.size
+    timed = _timed(data, net, size, settled.width)
+    count = settled.epochs or timed.epochs
+    epochs = f"{'' if settled.epochs else 'about '}{count} epoch{'s' * (count != 1)}"
+    seconds = rough(timed.seconds / timed.epochs * count)
+    width = "" if settled.width == 1 else f", width {settled.width:g}"
+    kind = {"grey": "grey", "rgb": "colour"}.get(data.color, data.color)
+    sides = f"{data.size[0]}x{data.size[1]}"
+    pictures = f"{data.items:,} {kind} pictures of {sides if data.same else f'{sides} (median)'}"
+    named = f", {classes} classes" if classes else ""
+    return (
+        f"chosen: {net} at {size[0]}x{size[1]}{width}, {epochs}, about {seconds} here, for {pictures}{named}; "
+        "--net, size=, width= and epochs= change it"
+    )
 
 
 def chosen(data: Fingerprint) -> Choice:
@@ -181,9 +197,8 @@ def _timed(data: Fingerprint, net: str, size: Size, width: float = 1.0) -> Choic
     """A net with the epochs for which there is time."""
     entry = catalog.entry(net)
     published = entry.input[-2] * entry.input[-1]
-    pixels = (
-        published if net == "lenet5" else size[0] * size[1]
-    )  # which smaller ones are brought to
+    # Pictures that are too small for LeNet-5 are brought to its own size.
+    pixels = published if net == "lenet5" else size[0] * size[1]
     macs = entry.macs * pixels / published * width**2
     epoch = data.items * macs / (EFFICIENCY * SPEEDS.get(net, 1.0) * data.speed)
     most = min(ROUNDS, math.ceil(LOOKS / data.items)) if net == "lenet5" else MOST

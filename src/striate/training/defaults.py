@@ -39,8 +39,6 @@ def with_defaults(
     task = named(data.task)
     usual = task.defaults(data, recipe, own_net=own_net)
     net = usual.get("net")
-    if why := usual.get("why"):
-        say(why)
     batch = (
         recipe.batch or usual.get("batch") or 2 ** max(3, min(8, (items // 20).bit_length() - 1))
     )
@@ -49,7 +47,7 @@ def with_defaults(
     light = bool(net) and catalog.entry(net).params < LIGHT
     kind = recipe.optimizer or usual.get("optimizer") or _optimizer(light=light)
     recipe = recipe.model_copy(update={"optimizer": kind})
-    return recipe.model_copy(
+    settled = recipe.model_copy(
         update={
             **_open(recipe, usual),
             "net": net,
@@ -70,6 +68,9 @@ def with_defaults(
             "weight_decay": decay(recipe),
         }
     )
+    if why := usual.get("why"):
+        say(why(settled))
+    return settled
 
 
 def _open(recipe: Recipe, usual: dict[str, Any]) -> dict[str, Any]:
