@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 
 import striate
-from striate.data import as_rgb, picture
-from striate.data import color_spaces as colors
+from striate.data import as_rgb, color_spaces, picture
 
 RNG = np.random.default_rng(0)
 PIXELS = np.concatenate(
@@ -22,7 +21,7 @@ PIXELS = np.concatenate(
 
 def test_hsv_is_that_of_the_standard_library():
     expected = [np.rint(255 * np.array(colorsys.rgb_to_hsv(*(p / 255)))) for p in PIXELS]
-    np.testing.assert_allclose(colors.converted(PIXELS, "hsv"), expected, atol=1)
+    np.testing.assert_allclose(color_spaces.converted(PIXELS, "hsv"), expected, atol=1)
 
 
 def test_ycbcr_is_that_of_jpeg_files():
@@ -33,7 +32,7 @@ def test_ycbcr_is_that_of_jpeg_files():
         -0.1687 * r - 0.3313 * g + 0.5 * b + 128,
         0.5 * r - 0.4187 * g - 0.0813 * b + 128,
     ]
-    got = colors.converted(PIXELS, "ycbcr")
+    got = color_spaces.converted(PIXELS, "ycbcr")
     np.testing.assert_allclose(got, np.clip(np.stack(expected, 1), 0, 255), atol=0.53)
     pillow = np.asarray(Image.fromarray(PIXELS[None]).convert("YCbCr"))[0]
     np.testing.assert_allclose(got.astype(int), pillow.astype(int), atol=1)
@@ -42,7 +41,7 @@ def test_ycbcr_is_that_of_jpeg_files():
 def test_xyz_of_white_and_of_the_primaries():
     """IEC 61966-2-1: the primaries are the columns of its matrix; half of the light is level 188."""
     whole = np.array([[255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255], [188, 188, 188]])
-    got = colors.converted(whole.astype(np.uint8), "xyz")
+    got = color_spaces.converted(whole.astype(np.uint8), "xyz")
     expected = [
         [255, 255, 255],
         [255 * 0.4124 / 0.9505, 255 * 0.2126, 255 * 0.0193 / 1.089],
@@ -55,13 +54,15 @@ def test_xyz_of_white_and_of_the_primaries():
 
 @pytest.mark.parametrize(("color", "off"), [("hsv", 4), ("ycbcr", 2), ("rgb", 0)])
 def test_the_way_back_shows_the_same_picture(color, off):
-    back = as_rgb(colors.converted(PIXELS, color), color)
+    back = as_rgb(color_spaces.converted(PIXELS, color), color)
     assert np.abs(back.astype(int) - PIXELS).max() <= off
 
 
 def test_bright_pixels_come_back_from_xyz():
     bright = PIXELS[PIXELS.min(1) > 100]
-    assert np.abs(as_rgb(colors.converted(bright, "xyz"), "xyz").astype(int) - bright).max() <= 6
+    assert (
+        np.abs(as_rgb(color_spaces.converted(bright, "xyz"), "xyz").astype(int) - bright).max() <= 6
+    )
 
 
 @pytest.mark.parametrize("color", ["hsv", "ycbcr", "xyz"])
@@ -73,7 +74,7 @@ def test_pictures_and_data_come_in_every_space(tmp_path, color):
             Image.fromarray(pixels).save(tmp_path / "d" / label / f"{i}.png")
     path = tmp_path / "d" / "a" / "0.png"
     rgb, other = picture(path), picture(path, color=color)
-    np.testing.assert_array_equal(other, colors.converted(rgb, color))
+    np.testing.assert_array_equal(other, color_spaces.converted(rgb, color))
     data = striate.open(tmp_path / "d", val=0)
     assert data.arrays("all", color=color).inputs.shape == (6, 5, 6, 3)
     np.testing.assert_array_equal(data.arrays("all", color=color).inputs[0], other)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from striate.errors import ArgumentError, ShapeError
-from striate.ops import graph_from_series as series_graph
+from striate.ops import graph_from_series
 from striate.ops.graph_from_series import similarity_graph, warping_distances
 
 
@@ -42,7 +42,7 @@ def test_distances_are_those_of_the_table(nodes, steps, band, seed):
 def test_pairs_in_chunks_are_the_same(monkeypatch):
     series = torch.rand(7, 5, generator=torch.Generator().manual_seed(0))
     whole = warping_distances(series)
-    monkeypatch.setattr(series_graph, "CHUNK", 4)
+    monkeypatch.setattr(graph_from_series, "CHUNK", 4)
     assert torch.equal(warping_distances(series), whole)
 
 

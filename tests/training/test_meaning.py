@@ -15,8 +15,7 @@ import striate
 from striate.errors import CheckpointError, NumericError
 from striate.runs import checkpoint
 from striate.runs.checkpoint import Checkpoint
-from striate.training import Progress, callbacks, lr_finder, optimizers, read_recipe
-from striate.training import resume_check as resumed
+from striate.training import Progress, callbacks, lr_finder, optimizers, read_recipe, resume_check
 from striate.training.schedules import Course
 from striate.workbench import folds
 from striate.workbench.train import train_recipe
@@ -115,7 +114,7 @@ def test_what_another_version_measured_is_forgotten_and_said():
     course = {"lowest": 0.1, "stale": 4, "waited": 2, "lowered": 1}
     said = []
     was = Checkpoint(3, {}, {"course": course, "parts": 1}, code="0.0.1")
-    now = resumed.of_this_code(was, said.append)
+    now = resume_check.of_this_code(was, said.append)
     assert now is not None
     assert now.state == {
         "course": {"lowest": None, "stale": 0, "waited": 0, "lowered": 1}, "parts": 1,
@@ -125,7 +124,7 @@ def test_what_another_version_measured_is_forgotten_and_said():
         "0.0.1 of striate measured the epochs so far: the best epoch is chosen"
     )
     same = Checkpoint(3, {}, {"course": course})
-    assert resumed.of_this_code(same, said.append) is same
+    assert resume_check.of_this_code(same, said.append) is same
     assert len(said) == 1
 
 

@@ -10,8 +10,7 @@ import pytest
 import striate
 from striate import cli
 from striate.errors import CheckpointError, Stopped
-from striate.runs import Run
-from striate.runs import split_answers as items
+from striate.runs import Run, split_answers
 from striate.training import Progress, read_recipe
 from striate.workbench.train import resume, train_recipe
 
@@ -90,7 +89,7 @@ def test_a_damaged_log_never_blocks_a_resume(whole, begun, tmp_path, log, harm):
         assert [line for line in said if log in line and "the training goes on" in line], said
     rows = Run(path).history()
     assert [row["epoch"] for row in rows] == [1, 2, 3]
-    steps = [int(row["step"]) for row in items.read_rows(path / "health.csv")]
+    steps = [int(row["step"]) for row in split_answers.read_rows(path / "health.csv")]
     assert steps == sorted(steps)
     assert steps[-1] == 24
 

@@ -27,8 +27,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from striate.data import color_spaces as colors
-from striate.data import files, modes, pillow
+from striate.data import color_spaces, files, modes, pillow
 from striate.data.modes import F32, F64, U8, Levels
 from striate.data.pillow import without_warnings
 from striate.errors import ArgumentError, DataError, nearest
@@ -163,7 +162,9 @@ def picture(
     try:
         data = source if isinstance(source, bytes) else files.read(source)
         with without_warnings():
-            return colors.rounded(decode(data, size=size, color=color, limits=limits, fit=fit))
+            return color_spaces.rounded(
+                decode(data, size=size, color=color, limits=limits, fit=fit)
+            )
     except DataError as error:
         name = "the picture" if isinstance(source, bytes) else files.shown(source)
         raise DataError(f"{name}: {error}") from error
@@ -203,8 +204,8 @@ def check_form(size: tuple[int, int] | None, color: str) -> None:
     Raises:
         ArgumentError: naming the argument, what came and what is expected.
     """
-    if color not in colors.COLORS:
-        raise ArgumentError(f"color: got {color!r}; {nearest(str(color), colors.COLORS)}")
+    if color not in color_spaces.COLORS:
+        raise ArgumentError(f"color: got {color!r}; {nearest(str(color), color_spaces.COLORS)}")
     if size is not None and (len(size) != 2 or min(size) < 1):
         raise ArgumentError(f"size: got {size}, expected (height, width) of at least 1 pixel each")
 
@@ -242,8 +243,8 @@ def formed(
     """A loaded picture at a size and in a colour space, [H, W, C]; float32 where levels are given."""
     if levels is not None and im.mode in modes.DEEP:
         return formed_values(modes.scaled(im, levels), size, color, fit)
-    plain = modes.plain(im, colors.base(color))
-    pixels = colors.converted(fitted(plain, size, fit), color)
+    plain = modes.plain(im, color_spaces.base(color))
+    pixels = color_spaces.converted(fitted(plain, size, fit), color)
     return pixels if levels is None else pixels.astype(np.float32)
 
 
@@ -254,11 +255,11 @@ def formed_values(
     fit: str = "cover",
 ) -> F32:
     """Values 0 to 255 of a deep picture, [H, W, 1 or 3], at a size and in a colour space, not rounded."""
-    planes = modes.in_channels(values, colors.base(color))
+    planes = modes.in_channels(values, color_spaces.base(color))
     if size is not None and size != planes.shape[:2]:
         each = (Image.fromarray(plane.astype(np.float32)) for plane in np.moveaxis(planes, -1, 0))
         planes = np.stack([np.asarray(_resized(im, size, fit)) for im in each], -1)
-    return colors.converted_values(planes, color).astype(np.float32)
+    return color_spaces.converted_values(planes, color).astype(np.float32)
 
 
 def fitted(

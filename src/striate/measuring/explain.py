@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError, ShapeError, nearest
-from striate.measuring import window_grids as window_tables
+from striate.measuring import window_grids
 from striate.measuring.operations import operation
 from striate.measuring.operations.number_terms import (
     Arithmetic,
@@ -352,7 +352,7 @@ def _as_html(explanation: Explanation, *, folded: bool = False) -> str:
     ]
     state = "" if folded else " open"
     return (
-        f'{window_tables.STYLE}<details class="sa"{state}><summary>{html.escape(_title(explanation))}</summary>'
+        f'{window_grids.STYLE}<details class="sa"{state}><summary>{html.escape(_title(explanation))}</summary>'
         f"{''.join(parts)}</details>"
     )
 
@@ -394,7 +394,7 @@ def _terms_text(explanation: Explanation, done: Arithmetic) -> Iterator[str]:
         return
     for title, titled in _windows(explanation, done):
         yield title
-        yield from (window_tables.as_text(row) for row in titled)
+        yield from (window_grids.as_text(row) for row in titled)
     yield from _sums(done)
 
 
@@ -403,7 +403,7 @@ def _terms_html(explanation: Explanation, done: Arithmetic) -> str:
         return html_table(*_table(explanation, done))
     blocks = [
         f"<p>{html.escape(title)}</p>"
-        + "".join(f"<div>{window_tables.as_html(row)}</div>" for row in titled)
+        + "".join(f"<div>{window_grids.as_html(row)}</div>" for row in titled)
         for title, titled in _windows(explanation, done)
     ]
     lines = [
@@ -413,11 +413,11 @@ def _terms_html(explanation: Explanation, done: Arithmetic) -> str:
     return "".join(blocks) + "".join(f"<p>{html.escape(line)}</p>" for line in lines)
 
 
-Titled = list[tuple[str, window_tables.Grid]]
+Titled = list[tuple[str, window_grids.Grid]]
 
 
 def _windows(explanation: Explanation, done: Arithmetic) -> Iterator[tuple[str, list[Titled]]]:
-    found = window_tables.by_channel(done)
+    found = window_grids.by_channel(done)
     sums = {channel: sum(t.product for t in terms) for channel, terms in found.items()}
     strongest = sorted(found, key=lambda channel: -abs(sums[channel]))[:CHANNELS]
     multiplied = any(term.factor != 1 for term in done.terms) and done.kind != "maximum"
@@ -426,7 +426,7 @@ def _windows(explanation: Explanation, done: Arithmetic) -> Iterator[tuple[str, 
         read = next((explanation.name(t.source) for t in terms if t.source), "padding alone")
         whole = f"channel {channel}, from {read}"
         rows: list[Titled] = []
-        for name, patch, kernel, products in window_tables.grids(done, terms):
+        for name, patch, kernel, products in window_grids.grids(done, terms):
             row = [(f"{name}read", patch)]
             rows.append([*row, ("kernel", kernel), ("products", products)] if multiplied else row)
         yield whole, rows
@@ -439,7 +439,7 @@ def _sums(done: Arithmetic) -> Iterator[str]:
         legend.append("· skipped by the dilation")
     if legend:
         yield "; ".join(legend)
-    found = window_tables.by_channel(done)
+    found = window_grids.by_channel(done)
     if len(found) > 1:
         each = [f"{c}: {short(sum(t.product for t in terms))}" for c, terms in found.items()]
         more = f" and {len(each) - 24:,} more" if len(each) > 24 else ""

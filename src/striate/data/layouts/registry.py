@@ -23,6 +23,7 @@ from striate.data.layouts import (
     labelme,
     masks,
     npz,
+    pair_lists,
     series,
     series_items,
     shards,
@@ -32,9 +33,6 @@ from striate.data.layouts import (
     volume_masks,
     webdataset,
     yolo,
-)
-from striate.data.layouts import (
-    pair_lists as pairs,
 )
 from striate.data.layouts.tree import Tree
 from striate.data.series import reading
@@ -85,7 +83,7 @@ LAYOUTS: dict[str, Layout] = {
     "labelme": Layout(labelme.find, "pictures with LabelMe JSON files"),
     "yolo": Layout(yolo.find, "pictures with YOLO text files, data.yaml", (), (".yaml", ".yml")),
     "pairs": Layout(
-        pairs.find, 'lists of "picture mask" a line, such as train.txt', pairs.SETTINGS
+        pair_lists.find, 'lists of "picture mask" a line, such as train.txt', pair_lists.SETTINGS
     ),
     "masks": Layout(
         masks.find, "images/ beside masks/ with files of the same names", masks.SETTINGS

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from striate.data import color_spaces as colors
-from striate.data import files, pictures
+from striate.data import color_spaces, files, pictures
 from striate.data.pictures import Limits
 from striate.data.volumes.volume import Head, Volume, Voxels, shaped
 from striate.errors import DataError
@@ -148,5 +147,5 @@ def frames(folder: Path, limits: Limits = Limits()) -> Volume:  # noqa: B008 - f
             raise DataError(
                 f"{files.shown(path.name)} is {high} x {wide}, the first {wanted.sides[1]} x {wanted.sides[2]}"
             )
-        planes.append(colors.rounded(plane))
+        planes.append(color_spaces.rounded(plane))
     return Volume(np.stack(planes))

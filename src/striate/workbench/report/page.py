@@ -16,8 +16,7 @@ from striate.see import paint
 from striate.tasks import Section
 from striate.tasks.section import Text
 from striate.text import compact, duration, moment, number, setting
-from striate.workbench.report import drawn, inside, learning, outcome
-from striate.workbench.report import provenance as making
+from striate.workbench.report import drawn, inside, learning, outcome, provenance
 from striate.workbench.report.content import Content
 
 HERE = Path(__file__).parent
@@ -55,9 +54,9 @@ def sections(content: Content) -> list[Section]:
         inside.kernels_section(content.kernels) if content.kernels else None,
         inside.maps_section(content.maps, list(content.map_titles)) if content.maps else None,
         inside.layers_section(content),
-        making.made_section(content),
-        making.data_section(content),
-        making.use_section(content),
+        provenance.made_section(content),
+        provenance.data_section(content),
+        provenance.use_section(content),
     ]
     return [section for section in found if section is not None]
 
