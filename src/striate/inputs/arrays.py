@@ -1,6 +1,5 @@
 """Arrays that are taken as they are, but for mean and deviation. N items, C channels."""
 
-import io
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from striate.data import AnyForm, Data, Form, Images, files
+from striate.data import AnyForm, Data, Form, Images
 from striate.errors import DataError
-from striate.inputs.fields import counts, damaged, moments, numbers, word
+from striate.inputs.fields import array_of, counts, damaged, moments, numbers, word
 from striate.inputs.preprocessing import Preprocessing, Read, Settings, Shape
 
 LOOKED_AT = 5000  # inputs at most from which mean and deviation are measured
@@ -49,18 +48,6 @@ class AsGiven(Preprocessing):
             RecipeError: naming the first.
         """
         cls.refuse_views(recipe.augment, kinds=("mix",))
-
-    @classmethod
-    def planned(cls, data: Data, recipe: Settings, fit: str) -> AnyForm:
-        """As they are."""
-        del data, recipe
-        return Form(None, "", fit)
-
-    @classmethod
-    def planned_shape(cls, data: Data, recipe: Settings) -> Shape:
-        """As they are."""
-        del recipe
-        return next(iter(data.splits.values())).source.shape(Form(None, ""))
 
     @classmethod
     def of(cls, inputs: Images, data: Data, recipe: Settings, form: AnyForm) -> Self:
@@ -113,11 +100,9 @@ class AsGiven(Preprocessing):
             DataError: it holds none, or one of another shape; with the reason alone.
         """
         del max_pixels
-        try:
-            found = np.load(io.BytesIO(files.read(file)), allow_pickle=False)
-        except (DataError, *files.UNSOUND) as error:
-            raise DataError(f"no array of NumPy ({' '.join(str(error).split())})") from error
-        if not isinstance(found, np.ndarray) or found.shape != self.shape:
-            came = list(found.shape) if isinstance(found, np.ndarray) else type(found).__name__
-            raise DataError(f"{came}, expected one array {list(self.shape)} in a .npy file")
+        found = array_of(file)
+        if found.shape != self.shape:
+            raise DataError(
+                f"{list(found.shape)}, expected one array {list(self.shape)} in a .npy file"
+            )
         return Read(found)

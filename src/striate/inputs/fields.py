@@ -1,13 +1,17 @@
-"""Fields of a preprocessing: read back from config.json and checked, and measured on items."""
+"""What preprocessings share: fields read back from config.json and checked, moments of items, arrays from files."""
 
+import io
 import math
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from striate.errors import CheckpointError
+from striate.data import files
+from striate.errors import CheckpointError, DataError
 
 
 @contextmanager
@@ -50,3 +54,19 @@ def moments(values: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
     mean, std = values.mean(axes), values.std(axes)
     std = np.where(std > 0, std, 1.0)
     return tuple(np.atleast_1d(mean).tolist()), tuple(np.atleast_1d(std).tolist())
+
+
+def array_of(file: Path) -> NDArray[Any]:
+    """The one array of a .npy file.
+
+    Raises:
+        DataError: it holds none; with the reason alone.
+    """
+    try:
+        found = np.load(io.BytesIO(files.read(file)), allow_pickle=False)
+    except (DataError, *files.UNSOUND) as error:
+        raise DataError(f"no array of NumPy ({' '.join(str(error).split())})") from error
+    if not isinstance(found, np.ndarray):  # an archive of several
+        found.close()
+        raise DataError("an archive of several, expected one array in a .npy file")
+    return found

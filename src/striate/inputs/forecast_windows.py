@@ -96,12 +96,6 @@ class SeriesWindows(Preprocessing):
         cls.refuse_views(recipe.augment, kinds=())
 
     @classmethod
-    def planned(cls, data: Data, recipe: Settings, fit: str) -> AnyForm:
-        """As they are."""
-        del data, recipe
-        return Form(None, "", fit)
-
-    @classmethod
     def planned_shape(cls, data: Data, recipe: Settings) -> Shape:
         """(C, T, N)."""
         del recipe

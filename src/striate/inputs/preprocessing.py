@@ -19,7 +19,7 @@ from torch import Tensor
 
 from striate.augment import Colors, Policy, read
 from striate.augment.policy import SHIFT, WORDS
-from striate.data import AnyForm, Data, Images
+from striate.data import AnyForm, Data, Form, Images
 from striate.data.sources import MODALITIES, Source
 from striate.errors import RecipeError
 
@@ -210,20 +210,22 @@ class Preprocessing(ABC):
         return []
 
     @classmethod
-    @abstractmethod
     def planned(cls, data: Data, recipe: Settings, fit: str) -> AnyForm:
-        """The form in which a settled recipe has the inputs stored.
+        """The form in which a settled recipe has the inputs stored: as they are, if a modality does not say another.
 
         Args:
             data: opened, not decoded.
             recipe: settled.
             fit: how the task has pictures brought to their size.
         """
+        del data, recipe
+        return Form(None, "", fit)
 
     @classmethod
-    @abstractmethod
     def planned_shape(cls, data: Data, recipe: Settings) -> Shape:
-        """Of one input as the net will read it, channels first."""
+        """Of one input as the net will read it, channels first; as it is stored, if a modality does not say another."""
+        del recipe
+        return next(iter(data.splits.values())).source.shape(Form(None, ""))
 
     @classmethod
     def planned_size(cls, data: Data, recipe: Settings) -> Shape | None:

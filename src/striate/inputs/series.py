@@ -1,6 +1,5 @@
 """Series that are answered as a whole, with a label or numbers. N items, C channels, T steps."""
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from striate.data import AnyForm, Data, Form, Images, files
+from striate.data import AnyForm, Data, Form, Images
 from striate.data.layouts.series_items import fitted, series_of
 from striate.errors import DataError
-from striate.inputs.fields import counts, damaged, numbers
+from striate.inputs.fields import array_of, counts, damaged, numbers
 from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Settings, Shape
 from striate.svg import Line, timeline
 
@@ -62,18 +61,6 @@ class SeriesItems(Preprocessing):
         cls.refuse_views(recipe.augment, kinds=("mix",))
 
     @classmethod
-    def planned(cls, data: Data, recipe: Settings, fit: str) -> AnyForm:
-        """As they are."""
-        del data, recipe
-        return Form(None, "", fit)
-
-    @classmethod
-    def planned_shape(cls, data: Data, recipe: Settings) -> Shape:
-        """(C, T)."""
-        del recipe
-        return next(iter(data.splits.values())).source.shape(Form(None, ""))
-
-    @classmethod
     def of(cls, inputs: Images, data: Data, recipe: Settings, form: AnyForm) -> Self:
         """With mean and deviation of some of the series, evenly picked."""
         del data, recipe, form
@@ -119,10 +106,7 @@ class SeriesItems(Preprocessing):
         """
         del max_pixels
         if file.suffix.lower() == ".npy":
-            try:
-                found = np.load(io.BytesIO(files.read(file)), allow_pickle=False)
-            except (DataError, *files.UNSOUND) as error:
-                raise DataError(f"no array of NumPy ({' '.join(str(error).split())})") from error
+            found = array_of(file)
             found = np.atleast_2d(found)
         else:
             found = series_of(file)
