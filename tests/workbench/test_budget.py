@@ -5,7 +5,8 @@ import time
 import pytest
 
 from striate.errors import RecipeError
-from striate.training import Progress, budget, read_recipe
+from striate.training import Progress, budget, callbacks, linear_probe, read_recipe
+from striate.training.state import Totals
 from striate.workbench import progress
 from striate.workbench.train import train_recipe
 
@@ -36,6 +37,25 @@ def test_it_ends_in_time_with_the_rate_brought_down(shapes, tmp_path, quick_repo
 def test_what_was_spent_before_the_first_step_counts(shapes, tmp_path, quick_report):
     late, _ = trained(shapes, tmp_path, budget="64s", began=time.monotonic() - 60)
     assert sum(row["seconds"] for row in late.run.history()) < 4
+
+
+def test_a_linear_probe_counts_once(shapes, tmp_path, quick_report, monkeypatch):
+    first, _ = trained(shapes, tmp_path, epochs=1)
+    known = []
+
+    class Noted(budget.Budget):
+        def __init__(self, job, record):
+            super().__init__(job, record)
+            known.append((self.before, record.spent(), time.monotonic() - job.progress.began))
+
+    monkeypatch.setattr(callbacks, "Budget", Noted)
+    monkeypatch.setattr(linear_probe, "fit_head", lambda _net, _job: Totals(seconds=15.0, counts={"accuracy": 1.0}))
+    began = time.monotonic() - 20
+    settings = {"net": None, "weights": str(first.run.path), "linear_probe": "first"}
+    trained(shapes, tmp_path, budget="30s", epochs=1, began=began, **settings)
+    ((before, spent, gone),) = known
+    assert spent >= 15
+    assert before + spent == pytest.approx(gone, abs=0.5)
 
 
 def test_the_epochs_that_it_cuts_are_said(shapes, tmp_path, quick_report):

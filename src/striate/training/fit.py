@@ -105,7 +105,7 @@ def fit(
             probed = _probed(trained, job)
         state, record = initial_state(job, trained, None)
         state.parts, state.totals = estimated.parts, probed
-        record.seconds += probed.seconds
+        record.started -= probed.seconds  # the probe is a part of the training
         record.say = progress.say
         with callbacks.interruptible(state, record):
             with callbacks.of_training(job, state, record) as after:
@@ -207,7 +207,7 @@ def resume(
         probed = Totals() if saved else _probed(trained, job)
         state, record = initial_state(job, trained, saved)
         state.totals = state.totals if saved else probed
-        record.seconds += probed.seconds
+        record.started -= probed.seconds  # the probe is a part of the training
         progress.say(f"going on after step {state.step:,}" + job.of_all())
         for line in rate_after(state, job, was):
             progress.say(line)
