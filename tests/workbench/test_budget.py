@@ -49,7 +49,9 @@ def test_a_linear_probe_counts_once(shapes, tmp_path, quick_report, monkeypatch)
             known.append((self.before, record.spent(), time.monotonic() - job.progress.began))
 
     monkeypatch.setattr(callbacks, "Budget", Noted)
-    monkeypatch.setattr(linear_probe, "fit_head", lambda _net, _job: Totals(seconds=15.0, counts={"accuracy": 1.0}))
+    monkeypatch.setattr(
+        linear_probe, "fit_head", lambda _net, _job: Totals(seconds=15.0, counts={"accuracy": 1.0})
+    )
     began = time.monotonic() - 20
     settings = {"net": None, "weights": str(first.run.path), "linear_probe": "first"}
     trained(shapes, tmp_path, budget="30s", epochs=1, began=began, **settings)
