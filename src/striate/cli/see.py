@@ -16,6 +16,7 @@ from striate.cli.output import (
     with_json,
     writing,
 )
+from striate.cli.pictures import Pictures
 from striate.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from striate.see import Steps
 
 
-@click.group()
+@click.group(cls=Pictures)
 def see() -> None:
     """Look inside a net."""
 

@@ -1,10 +1,10 @@
 """Pictures of a network and of what is inside it, of any `nn.Module`; a window, step by step; the field's history."""
 
 from striate.see.architecture import Architecture, architecture
-from striate.see.feature_maps import Maps, maps
-from striate.see.filters import Kernels, kernels
 from striate.see.imagenet_history import costs, depths
-from striate.see.movement import Moved, Movement, movement
+from striate.see.pictures.kernels import Kernels, kernels
+from striate.see.pictures.maps import Maps, maps
+from striate.see.pictures.movement import Moved, Movement, movement
 from striate.see.stepper import Steps, convolution
 
 __all__ = [

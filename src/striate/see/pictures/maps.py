@@ -109,7 +109,7 @@ class Maps(Result):
 def maps(
     net: nn.Module,
     images: Tensor,
-    paths: str | Sequence[str] | None = None,
+    layers: str | Sequence[str] | None = None,
     *,
     limit: int = 8,
     items: int = 8,
@@ -119,7 +119,7 @@ def maps(
     Args:
         net: any module that takes one batch of pictures.
         images: [N, C, H, W] as the net takes them, normalised.
-        paths: layers by name; by default, of the first four resolutions, what stands last at each.
+        layers: by name; by default, of the first four resolutions, what stands last at each.
         limit: channels shown of each stage.
         items: items shown, the first ones.
 
@@ -133,13 +133,12 @@ def maps(
         )
     if min(limit, items) < 1:
         raise ArgumentError(f"limit={limit}, items={items}: expected at least 1 of each")
-    layers = dict(net.named_modules())
     seen = images[:items].to(_device(net))
-    if paths is None:
+    if layers is None or layers == ():
         # One item is enough to find the stages; all of it at every layer would be much to hold.
         answers = _answers(net, seen[:1], [path for path in _children_first(net) if path])
-        paths = _last_of_each_size(answers)
-    paths = [paths] if isinstance(paths, str) else list(paths)
+        layers = _last_of_each_size(answers)
+    paths = [layers] if isinstance(layers, str) else list(layers)
     answers = _answers(net, seen, paths)
     if bare := [path for path in paths if path not in answers]:
         raise ArgumentError(
@@ -149,9 +148,10 @@ def maps(
         raise ArgumentError(
             f"{type(net).__name__}: no layer gives maps [items, channels, height, width]"
         )
+    modules = dict(net.named_modules())
     return Maps(
         seen.float().cpu().numpy(),
-        tuple(_stage(path, layers[path], answers[path], limit) for path in paths),
+        tuple(_stage(path, modules[path], answers[path], limit) for path in paths),
     )
 
 

@@ -96,7 +96,7 @@ class Kernels(Result):
 
 def kernels(
     net: nn.Module,
-    path: str | None = None,
+    layer: str | None = None,
     *,
     limit: int = 64,
     shape: tuple[int, int, int] | None = None,
@@ -105,7 +105,7 @@ def kernels(
 
     Args:
         net: any module.
-        path: a layer by its name in `net.named_modules()`; by default the first convolution, or the
+        layer: by its name in `net.named_modules()`; by default the first convolution, or the
             first linear layer if there is none.
         limit: how many tiles at most; a layer with many inputs takes one an input.
         shape: (channels, height, width) of the picture that a linear layer reads.
@@ -116,13 +116,13 @@ def kernels(
     """
     if limit < 1:
         raise ArgumentError(f"limit={limit}: expected at least 1 picture")
-    path = _first(net) if path is None else path
-    layer = _layer(net, path)
-    weight_OIHW = _weights(layer, path, shape)
+    path = _first(net) if layer is None else layer
+    found = _layer(net, path)
+    weight_OIHW = _weights(found, path, shape)
     inputs = weight_OIHW.shape[1] if weight_OIHW.shape[1] not in (1, 3) else 1
     shown = weight_OIHW[: max(1, limit // inputs)]
     shown = shown[:, :limit] if inputs > limit else shown
-    return Kernels(path, type(layer).__name__, weight_OIHW.shape, shown)
+    return Kernels(path, type(found).__name__, weight_OIHW.shape, shown)
 
 
 def _first(net: nn.Module) -> str:

@@ -125,19 +125,19 @@ def test_the_net_stays_and_the_result_is_a_copy():
         ),
         (
             small(),
-            {"path": "fcc"},
+            {"layer": "fcc"},
             ArgumentError,
             "no layer 'fcc' in Sequential; did you mean fc? There are: a, b, fc",
         ),
         (
             small(),
-            {"path": "act"},
+            {"layer": "act"},
             ArgumentError,
             "act: a ReLU has no kernels; name a convolution or a linear layer",
         ),
         (
             small(),
-            {"path": "fc", "shape": (1, 5, 5)},
+            {"layer": "fc", "shape": (1, 5, 5)},
             ShapeError,
             (
                 "fc: a linear layer of 12 inputs, got shape=(1, 5, 5); "

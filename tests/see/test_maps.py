@@ -132,13 +132,13 @@ def test_a_net_that_draws_leaves_the_random_state():
         (pictures(), {"limit": 0}, ArgumentError, "limit=0, items=8: expected at least 1 of each"),
         (
             pictures(),
-            {"paths": ["fc"]},
+            {"layers": ["fc"]},
             ArgumentError,
             "fc: gives no maps [items, channels, height, width]",
         ),
         (
             pictures(),
-            {"paths": "pool3"},
+            {"layers": "pool3"},
             ArgumentError,
             (
                 "the net has no layer 'pool3'; did you mean pool1? There are: act1, block, block.0,"
