@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FILES = Path(__file__).parent.parent / "see" / "pictures"
 ROOM = "striate.see.pictures"
+KNOWN = ("shape", "classes")  # what the net or the run says itself
 NETS = ("net", "before", "after")
 
 
@@ -82,6 +83,17 @@ class _Given:
     def known_shape(self) -> tuple[int, ...] | None:
         """Of one item: as typed, or as the net says."""
         return self.shape or self._named("net").shape
+
+    def classes(self) -> tuple[str, ...]:
+        """Names of the outputs, of a run."""
+        if "run" in self.words:
+            return tuple(self._run().config.classes)
+        folder = Path(str(self.words["net"]))
+        if not (folder / "config.json").exists():
+            return ()
+        from striate.runs import Run
+
+        return tuple(Run(folder).config.classes)
 
     def _named(self, parameter: str) -> "Named":
         from striate.workbench.nets import find
@@ -185,7 +197,7 @@ def command(name: str) -> click.Command:
     words = [p for p in signature.parameters.values() if p.name == "data" or _needed(p)]
     settings = [p for p in signature.parameters.values() if p not in words]
     params: list[click.Parameter] = [_argument(p) for p in words]
-    params += [_option(p, lines.get(p.name, "")) for p in settings if p.name != "shape"]
+    params += [_option(p, lines.get(p.name, "")) for p in settings if p.name not in KNOWN]
     if any(p.name in NETS for p in words):
         params.append(click.Option(["--input", "shape"], help="Of one item, such as 3x224x224."))
         params.append(click.Option(["--weights"], metavar="FILE", help="Or published."))
@@ -222,8 +234,11 @@ def _draw(
     )
     files = [str(file) for file in found.words.get("images", ())]
     arguments = [found.of(word) for word in words]
-    if "shape" in inspect.signature(function).parameters:
+    parameters = inspect.signature(function).parameters
+    if "shape" in parameters:
         given["shape"] = found.known_shape()
+    if "classes" in parameters:
+        given["classes"] = found.classes()
     result = function(*arguments, **given)
     for path in out:
         _write(result, path, " ".join([name, *found.names()]))
