@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FILES = Path(__file__).parent.parent / "see" / "pictures"
 ROOM = "striate.see.pictures"
-KNOWN = ("shape", "classes")  # what the net or the run says itself
+KNOWN = ("shape", "classes", "levels")  # what the net or the run says itself
 NETS = ("net", "before", "after")
 
 
@@ -86,14 +86,27 @@ class _Given:
 
     def classes(self) -> tuple[str, ...]:
         """Names of the outputs, of a run."""
-        if "run" in self.words:
-            return tuple(self._run().config.classes)
-        folder = Path(str(self.words["net"]))
-        if not (folder / "config.json").exists():
-            return ()
+        run = self._its_run()
+        return tuple(run.config.classes) if run else ()
+
+    def levels(self) -> Any:
+        """Mean and deviation by which pictures of 0 to 1 become what the net reads; None where they are read as they are."""
+        run = self._its_run()
+        if run is not None:
+            told = run.config.preprocessing.as_dict()
+            if "mean" not in told:
+                return None
+            return tuple(tuple(value / 255 for value in told[key]) for key in ("mean", "std"))
+        return _levels_of(self.weights) if self.weights else None
+
+    def _its_run(self) -> Any:
+        """The run that RUN or NET is, its net not built for this; None of any other net."""
         from striate.runs import Run
 
-        return tuple(Run(folder).config.classes)
+        if "run" in self.words:
+            return self._run()
+        folder = Path(str(self.words["net"]))
+        return Run(folder) if (folder / "config.json").exists() else None
 
     def _named(self, parameter: str) -> "Named":
         from striate.workbench.nets import find
@@ -161,18 +174,20 @@ def _levelled(images: Any, weights: str) -> Any:
     """Pictures of 0..1 as published weights expect them; other weights are taken to expect what ImageNet's do."""
     import torch
 
-    from striate.weights import published
-
-    mean, std = (
-        published.levels(weights)[1:]
-        if published.known(weights)
-        else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    )
+    mean, std = _levels_of(weights)
     if images.shape[1] != len(mean):
         return images
     _say(f"normalised by mean {mean} and deviation {std}")
     side = [1, len(mean), *[1] * (images.ndim - 2)]
     return (images - torch.tensor(mean).view(side)) / torch.tensor(std).view(side)
+
+
+def _levels_of(weights: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    from striate.weights import published
+
+    if published.known(weights):
+        return published.levels(weights)[1:]
+    return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def _untrained(name: str) -> bool:
@@ -239,6 +254,8 @@ def _draw(
         given["shape"] = found.known_shape()
     if "classes" in parameters:
         given["classes"] = found.classes()
+    if "levels" in parameters:
+        given["levels"] = found.levels()
     result = function(*arguments, **given)
     for path in out:
         _write(result, path, " ".join([name, *found.names()]))

@@ -27,6 +27,19 @@ def as_eval(net: nn.Module) -> Generator[nn.Module]:
             module.training = training
 
 
+@contextmanager
+def frozen(net: nn.Module) -> Generator[nn.Module]:
+    """Lend `net` with parameters that need no gradients: none are computed and none are left; also after an exception."""
+    needed = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    for parameter in needed:
+        parameter.requires_grad_(False)
+    try:
+        yield net
+    finally:
+        for parameter in needed:
+            parameter.requires_grad_(True)
+
+
 @dataclass(frozen=True)
 class Watched:
     """What the watched layers gave, by path; one tensor a call, in the order of the calls.

@@ -2,16 +2,20 @@
 
 from striate.see.architecture import Architecture, architecture
 from striate.see.imagenet_history import costs, depths
+from striate.see.pictures.invert import Inverted, invert
 from striate.see.pictures.kernels import Kernels, kernels
 from striate.see.pictures.maps import Maps, maps
+from striate.see.pictures.maximise import Maximised, maximise
 from striate.see.pictures.movement import Moved, Movement, movement
 from striate.see.pictures.templates import Templates, templates
 from striate.see.stepper import Steps, convolution
 
 __all__ = [
     "Architecture",
+    "Inverted",
     "Kernels",
     "Maps",
+    "Maximised",
     "Moved",
     "Movement",
     "Steps",
@@ -20,8 +24,10 @@ __all__ = [
     "convolution",
     "costs",
     "depths",
+    "invert",
     "kernels",
     "maps",
+    "maximise",
     "movement",
     "templates",
 ]

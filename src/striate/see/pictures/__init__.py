@@ -4,7 +4,7 @@
 NET, `images` FILES as that net takes them, `run` a RUN, `data` a DATA folder (that of the run where none is named),
 `before` and `after` two NETs; another one, of type Tensor, one FILE by its name. Its keyword parameters are options:
 their type, their default, and what the docstring says of them. `shape` is what --input or the net says, `classes` what
-a run says.
+a run says, `levels` how pictures are normalised for the net.
 
 `striate.see.plates` makes labelled rows of pictures of a result; `paint` colours numbers, `fonts` fits words.
 
