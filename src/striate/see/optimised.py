@@ -41,7 +41,7 @@ class Spectrum(nn.Module):
         """The pictures."""
         spectrum = torch.view_as_complex(self.amplitudes) * self.get_buffer("scale")
         plane = torch.fft.irfft2(spectrum, s=self.size)
-        return torch.sigmoid(4 * torch.einsum("dc,nchw->ndhw", self.get_buffer("colours"), plane))
+        return torch.sigmoid(torch.einsum("dc,nchw->ndhw", self.get_buffer("colours"), plane))
 
 
 def optimised(
