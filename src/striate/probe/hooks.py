@@ -100,6 +100,34 @@ def layer_output(net: nn.Module, path: str, x: Tensor) -> Tensor:
     return seen[path]
 
 
+def layer_input(net: nn.Module, path: str, x: Tensor) -> Tensor:
+    """What one layer is given when the net runs on `x`: the first tensor of its last call.
+
+    Raises:
+        ArgumentError: a path that the net does not have, or a layer that was given no tensor.
+    """
+    modules = dict(net.named_modules(remove_duplicate=False))
+    if path not in modules:
+        raise ArgumentError(
+            f"the net has no layer {path!r}; {nearest(path, filter(None, modules))}"
+        )
+    given: list[Tensor] = []
+
+    def keep(_module: nn.Module, inputs: object) -> None:
+        given[:] = [tensor.clone() for tensor in tensors(inputs)][:1]
+
+    handle = modules[path].register_forward_pre_hook(keep)
+    try:
+        net(x)
+    finally:
+        handle.remove()
+    if not given:
+        raise ArgumentError(
+            f"the layer {path!r} was given no tensor: it did not run, or takes none"
+        )
+    return given[0]
+
+
 def _keeper(
     seen: Watched, path: str, backward: ExitStack | None, *, attached: bool
 ) -> Callable[..., None]:

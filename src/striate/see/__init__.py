@@ -2,32 +2,44 @@
 
 from striate.see.architecture import Architecture, architecture
 from striate.see.imagenet_history import costs, depths
+from striate.see.pictures.activations import Activations, activations
+from striate.see.pictures.augmented import Augmented, augmented
+from striate.see.pictures.embedding import Embedding, embedding
 from striate.see.pictures.invert import Inverted, invert
 from striate.see.pictures.kernels import Kernels, kernels
 from striate.see.pictures.maps import Maps, maps
 from striate.see.pictures.maximise import Maximised, maximise
 from striate.see.pictures.movement import Moved, Movement, movement
+from striate.see.pictures.neighbours import Neighbours, neighbours
 from striate.see.pictures.templates import Templates, templates
 from striate.see.stepper import Steps, convolution
 
 __all__ = [
+    "Activations",
     "Architecture",
+    "Augmented",
+    "Embedding",
     "Inverted",
     "Kernels",
     "Maps",
     "Maximised",
     "Moved",
     "Movement",
+    "Neighbours",
     "Steps",
     "Templates",
+    "activations",
     "architecture",
+    "augmented",
     "convolution",
     "costs",
     "depths",
+    "embedding",
     "invert",
     "kernels",
     "maps",
     "maximise",
     "movement",
+    "neighbours",
     "templates",
 ]
