@@ -126,6 +126,8 @@ class _Given:
     def _images(self, files: Sequence[Path]) -> Any:
         import torch
 
+        if not {*NETS, "run"} & set(self.words):
+            return _plain(files)
         from striate.workbench.nets import read_picture
 
         named = self._named("net") if "net" in self.words else self._of_run()
@@ -159,6 +161,23 @@ class _Given:
         from striate import data
 
         return None if self.words["data"] is None else data.open(self.words["data"])
+
+
+def _plain(files: Sequence[Path]) -> Any:
+    """Pictures that no net reads [N, C, H, W], 0 to 1, at their own size."""
+    import numpy as np
+    import torch
+
+    from striate import data
+
+    read = [data.picture(file) for file in files]
+    for file, each in zip(files, read, strict=True):
+        if each.shape != read[0].shape:
+            sizes = " and ".join("x".join(map(str, e.shape[1::-1])) for e in (each, read[0]))
+            raise UsageError(f"{file} and {files[0]} are {sizes} pixels: give pictures of one size")
+    return (
+        torch.from_numpy(np.stack(read).astype(np.float32) / 255).permute(0, 3, 1, 2).contiguous()
+    )
 
 
 def _load(named: "Named", weights: str) -> None:
@@ -293,7 +312,8 @@ def _argument(parameter: inspect.Parameter) -> click.Argument:
     if name == "images":
         return click.Argument([name], type=FOLDER, nargs=-1, required=True, metavar="FILE...")
     if name == "data":
-        return click.Argument([name], required=False, metavar="[DATA]")
+        needed = parameter.default is parameter.empty
+        return click.Argument([name], required=needed, metavar="DATA" if needed else "[DATA]")
     return click.Argument([name], type=FOLDER, metavar=name.upper())
 
 
