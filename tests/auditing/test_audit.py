@@ -104,6 +104,16 @@ def test_data_without_a_net(leaking):
     }
 
 
+def test_the_command_for_data(leaking, capsys):
+    assert cli.main(["data", str(leaking), "--audit", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["run"] == ""
+    assert {row["check"] for row in document["findings"]} >= {"leaks", "shortcuts"}
+    train, test = (leaking / s / "bar" / f"bar0{s}.png" for s in ("train", "test"))
+    test.write_bytes(train.read_bytes())
+    assert cli.main(["data", str(leaking), "--audit"]) == 1
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_too_little_is_skipped_with_a_reason(own, leaking, count):
     for file in leaking.glob("test/*/*.png"):

@@ -322,14 +322,16 @@ def nets(pattern: str | None, json: bool) -> None:
 @with_opening
 @click.option("--shards", type=FOLDER, metavar="OUT", help="Pack it into tar shards with an index.")
 @click.option("--shard-size", default="256M", show_default=True, help="Bytes of a shard.")
+@click.option("--audit", "audited", is_flag=True, help="Ask the checks that need no network.")
 @with_json
 def data(
     data: str,
     how: dict[str, Any],
     shards: Path | None,
     shard_size: str,
+    audited: bool,
     json: bool,
-) -> None:
+) -> int | None:
     """Say what is in DATA and what is wrong with it, or pack it for large trainings.
 
     What --shards writes is DATA again, for every command: it keeps the splits that DATA has, and --val
@@ -346,6 +348,12 @@ def data(
         return emit(packed.as_dict(), packed.as_text(), json=json)
     opened = data_room.open(data, broken="skip", **how)
     opened.check_any()
+    if audited:
+        from striate.workbench import audit
+
+        found = audit(None, opened, say=lambda words: click.echo(one_line(plain(words)), err=True))
+        emit(found.as_dict(), found.as_text(), json=json)
+        return 1 if found.failed else 0
     return emit(opened.as_dict(), opened.as_text(), json=json)
 
 

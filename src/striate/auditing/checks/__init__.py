@@ -1,8 +1,9 @@
 """The checks, in the order in which they are asked: what others rest on comes first."""
 
 from striate.auditing.check import Check
-from striate.auditing.checks import baselines, contradictions, leaks
+from striate.auditing.checks import baselines, contradictions, leaks, shortcuts
 
 CHECKS: dict[str, Check] = {
-    check.name: check for check in (leaks.CHECK, contradictions.CHECK, baselines.CHECK)
+    check.name: check
+    for check in (leaks.CHECK, contradictions.CHECK, shortcuts.CHECK, baselines.CHECK)
 }
