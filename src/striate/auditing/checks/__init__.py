@@ -1,9 +1,27 @@
 """The checks, in the order in which they are asked: what others rest on comes first."""
 
 from striate.auditing.check import Check
-from striate.auditing.checks import baselines, contradictions, leaks, shortcuts
+from striate.auditing.checks import (
+    adversarial,
+    baselines,
+    calibration,
+    contradictions,
+    corruptions,
+    equivariance,
+    leaks,
+    shortcuts,
+)
 
 CHECKS: dict[str, Check] = {
     check.name: check
-    for check in (leaks.CHECK, contradictions.CHECK, shortcuts.CHECK, baselines.CHECK)
+    for check in (
+        leaks.CHECK,
+        contradictions.CHECK,
+        shortcuts.CHECK,
+        baselines.CHECK,
+        calibration.CHECK,
+        equivariance.CHECK,
+        corruptions.CHECK,
+        adversarial.CHECK,
+    )
 }
