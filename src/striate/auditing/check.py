@@ -1,6 +1,5 @@
 """What a check is, and what it works on. N items, C channels, H W positions."""
 
-import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -56,16 +55,21 @@ class Case:
         """Whether every item has one label."""
         return self.data.kind == "label"
 
-    @cached_property
-    def used(self) -> Net:
-        """The net of the run with what comes before and after it.
+    @property
+    def trained(self) -> Run:
+        """The run.
 
         Raises:
-            UsageError: there is no run.
+            UsageError: there is none.
         """
         if self.run is None:
             raise UsageError("this check needs a run: striate audit RUN")
-        return self.run.used
+        return self.run
+
+    @cached_property
+    def used(self) -> Net:
+        """The net of the run with what comes before and after it."""
+        return self.trained.used
 
     def rng(self, *words: object) -> np.random.Generator:
         """Random numbers of the seed and some words, so that checks do not share theirs."""
@@ -202,8 +206,3 @@ def seconds_of(case: Case, passes: float, share: float, most: int = 2000) -> flo
     """About how long so many passes of the items that are affordable take."""
     count = min(case.affordable(passes, share, most), len(case.arrays))
     return passes * count * case.seconds_an_item
-
-
-def nothing() -> float:
-    """Not a number, for values that are not known."""
-    return math.nan

@@ -8,8 +8,10 @@ from striate.auditing.checks import (
     contradictions,
     corruptions,
     equivariance,
+    labels,
     leaks,
     shortcuts,
+    slices,
 )
 
 CHECKS: dict[str, Check] = {
@@ -19,6 +21,8 @@ CHECKS: dict[str, Check] = {
         contradictions.CHECK,
         shortcuts.CHECK,
         baselines.CHECK,
+        labels.CHECK,
+        slices.CHECK,
         calibration.CHECK,
         equivariance.CHECK,
         corruptions.CHECK,
