@@ -42,7 +42,9 @@ def clean(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def trained(clean, tmp_path_factory) -> Run:
     out = tmp_path_factory.mktemp("runs")
-    return striate.train(clean, net="lenet5", epochs=6, batch=16, out=out, name="a", plan="default")
+    return striate.train(
+        clean, net="lenet5", epochs=25, batch=16, out=out, name="a", plan="default"
+    )
 
 
 @pytest.fixture

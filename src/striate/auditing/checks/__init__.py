@@ -10,6 +10,7 @@ from striate.auditing.checks import (
     equivariance,
     labels,
     leaks,
+    loss_sense,
     shortcuts,
     slices,
 )
@@ -23,6 +24,7 @@ CHECKS: dict[str, Check] = {
         baselines.CHECK,
         labels.CHECK,
         slices.CHECK,
+        loss_sense.CHECK,
         calibration.CHECK,
         equivariance.CHECK,
         corruptions.CHECK,
