@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import ndimage
 
+import striate
 from striate.auditing.corruptions import KINDS, STRENGTHS, corrupted
 
 
@@ -65,3 +67,34 @@ def test_contrast_is_what_it_says():
     found = corrupted(x, "contrast", 2, seeded())
     assert found.std() == pytest.approx(0.3 * x.std().item(), rel=0.02)
     assert found.mean() == pytest.approx(x.mean().item(), abs=0.5)
+
+
+def test_of_masks(tmp_path):
+    """Any task over pictures is audited by the leading score of its items."""
+    rng = np.random.default_rng(0)
+    for i in range(60):
+        pixels = rng.integers(0, 80, (32, 32), np.uint8)
+        mask = np.zeros((32, 32), np.uint8)
+        top, left = rng.integers(2, 16, 2)
+        mask[top : top + 12, left : left + 12] = 255
+        pixels[mask > 0] += 150
+        for folder, content in (("images", pixels), ("masks", mask)):
+            (tmp_path / "d" / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(content).save(tmp_path / "d" / folder / f"{i}.png")
+    run = striate.train(
+        tmp_path / "d",
+        epochs=4,
+        out=tmp_path / "runs",
+        plan="default",
+        val=0.4,
+        width=0.25,
+        batch=8,
+    )
+    found = striate.audit(run, only=["corruptions"], budget=60).findings
+    first = next(each for each in found if each.unit)
+    assert first.unit in ("iou", "dice", "miou")
+    assert first.limit is not None
+    assert 0 <= first.value.value <= first.limit + 0.05
+    kinds = {row["kind"] for row in first.evidence}
+    assert "elastic_transform" not in kinds
+    assert "fog" in kinds

@@ -151,6 +151,23 @@ class Case:
             ]
         return torch.cat([part.float().cpu() for part in parts])
 
+    def scored(self, stored: NDArray[Any], index: I64) -> tuple[str, NDArray[np.float64]]:
+        """The leading score of each item [n] for stored inputs in place of those of the items `index`, and its name.
+
+        nan where an item has none. More of it is better: of errors the negative is given.
+        """
+        task, name = self.trained.task, ""
+        found: list[dict[str, float]] = []
+        size = self.used.batch_size(stored)
+        for at in range(0, len(stored), size):
+            part = index[at : at + size]
+            answers = self.answers(np.ascontiguousarray(stored[at : at + size]), part)
+            truths = (self.part.targets.truth(int(self.arrays.numbers[i])) for i in part)
+            found += [task.item_scores(a, t) for a, t in zip(answers, truths, strict=True)]
+        name = next((key for row in found for key in row), "")
+        sign = -1.0 if task.measure(name).lower else 1.0
+        return name, np.array([sign * row.get(name, np.nan) for row in found], np.float64)
+
     def right(self, stored: NDArray[Any], labels: I64) -> NDArray[np.bool_]:
         """Which of stored inputs the net gives the label of [n]."""
         return (self.outputs(stored).argmax(1).numpy() == labels).astype(np.bool_)

@@ -4,61 +4,64 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from striate.auditing.check import Case, Check, classified, seconds_of
+from striate.auditing.check import Case, Check, classified, enough, seconds_of
 from striate.auditing.corruptions import KINDS, STRENGTHS, corrupted
 from striate.auditing.finding import Finding
-from striate.metrics.classify import share, wilson
-from striate.text import percent, plain
+from striate.metrics.compare import paired
+from striate.metrics.intervals import mean
+from striate.metrics.scores import is_share, shown
+from striate.text import plain
 
+MOVING = ("elastic_transform", "glass_blur")  # what a mask or a box would have to follow
 MOST = 200
 HALF = 0.5  # of the accuracy above chance: a kind that takes more at the weakest strength is a weakness
 PASSES = len(KINDS) * len(STRENGTHS) + 1
 
 
 def _lacks(case: Case) -> str:
-    return classified(case) or (
-        "" if case.data.pictures else f"the items are {case.data.noun}, not pictures"
-    )
+    if not case.data.pictures:
+        return f"the items are {case.data.noun}, not pictures"
+    return classified(case) if case.has_labels else enough(case)
 
 
 def _find(case: Case) -> Iterator[Finding]:
     index = case.sample(case.affordable(3 * PASSES, 0.25, MOST), "corruptions")
     stored = np.array(case.arrays.inputs[index])
-    labels = case.labels()[index]
-    right = case.right(stored, labels)
-    clean = wilson(int(right.sum()), len(right))
-    chance = float(np.bincount(labels).max() / len(labels))
+    name, before = case.scored(stored, index)
+    kinds = [kind for kind in KINDS if case.has_labels or kind not in MOVING]
     x = torch.from_numpy(np.asarray(stored, np.float32)).permute(0, 3, 1, 2)
-    kept = np.zeros((len(KINDS), len(STRENGTHS), len(index)))
-    for i, kind in enumerate(KINDS):
+    kept = np.zeros((len(kinds), len(STRENGTHS), len(index)))
+    for i, kind in enumerate(kinds):
         for j, strength in enumerate(STRENGTHS):
             spoilt = corrupted(x, kind, strength, case.generator(kind, strength))
             pixels = spoilt.permute(0, 2, 3, 1).numpy()
             if stored.dtype == np.uint8:
                 pixels = np.rint(pixels).astype(np.uint8)
-            kept[i, j] = case.right(np.ascontiguousarray(pixels), labels)
-    means = kept.mean(2)
-    names, order = list(KINDS), np.argsort(means.mean(1), kind="stable").tolist()
+            kept[i, j] = case.scored(np.ascontiguousarray(pixels), index)[1]
+    clean, whole = mean(before), mean(np.nanmean(kept, axis=(0, 1)))
+    means = np.nanmean(kept, axis=2)
+    order = np.argsort(means.mean(1), kind="stable").tolist()
     rows = [
-        {"kind": names[i], "accuracy": float(means[i].mean()), "at": means[i].tolist()}
-        for i in order
+        {"kind": kinds[i], name: float(means[i].mean()), "at": means[i].tolist()} for i in order
     ]
-    worst = [f"{names[i]} {percent(float(means[i].mean()))}" for i in order[:3]]
-    whole = share(kept.mean((0, 1)), None)
+    worst = [f"{kinds[i]} {shown(name, abs(float(means[i].mean())))}" for i in order[:3]]
     yield Finding(
         "corruptions",
         plain(
-            f"accuracy {percent(clean.value)}, {percent(float(kept.mean()))} on average over {len(KINDS)} kinds of spoilt pictures "
-            f"at {len(STRENGTHS)} strengths ({len(index)} items); worst: " + ", ".join(worst)
+            f"{name} {shown(name, abs(clean.value))}, {shown(name, abs(whole.value))} on average over {len(kinds)} kinds of "
+            f"spoilt pictures at {len(STRENGTHS)} strengths ({len(index)} items); worst: {', '.join(worst)}"
         ),
         whole,
         limit=clean.value,
         evidence=rows,
-        unit="accuracy",
+        unit=name,
     )
-    room = (clean.value - chance) * HALF
-    brittle = [k for i, k in enumerate(KINDS) if _drop(right, kept[i, 0]) > room > 0]
+    if not is_share(name):
+        return  # how much of an error is half of what is told nobody can say
+    room = (clean.value - _chance(case, index)) * HALF
+    brittle = [k for i, k in enumerate(kinds) if _drop(before, kept[i, 0]) > room > 0]
     yield Finding(
         "corruptions",
         f"at the weakest strength more than half of what it tells above chance is lost to: {', '.join(brittle)}"
@@ -72,11 +75,16 @@ def _find(case: Case) -> Iterator[Finding]:
     )
 
 
-def _drop(before: np.ndarray, after: np.ndarray) -> float:
-    """The accuracy that is lost for certain: the lower end of the paired difference."""
-    from striate.metrics.compare import paired
+def _chance(case: Case, index: NDArray[np.int64]) -> float:
+    """What the commonest class scores; nothing of other targets."""
+    if not case.has_labels:
+        return 0.0
+    return float(np.bincount(case.labels()[index]).max() / len(index))
 
-    found = paired(after.astype(np.float64), before.astype(np.float64))
+
+def _drop(before: NDArray[np.float64], after: NDArray[np.float64]) -> float:
+    """What is lost for certain: the lower end of the paired difference."""
+    found = paired(after, before)
     return found.low if np.isfinite(found.low) else 0.0
 
 
