@@ -155,6 +155,10 @@ class Recipe(BaseModel):
     sampling: Literal["shuffled", "balanced"] = Field(
         default="shuffled", description="balanced: every class is drawn equally often"
     )
+    threshold: Share | Literal["auto"] | None = Field(
+        default=None,
+        description="probability from which a label is said, 0.3; auto: chosen on validation items",
+    )
     clip: float | None = Field(default=None, gt=0, description="largest norm of the gradient")
     augment: Augmentation = Field(
         default="auto",
