@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.metrics import Interval, score
+from striate.metrics.average_precision import ranked
 from striate.metrics.classify import CALIBRATION_BINS, auroc, confusion_matrix
 from striate.metrics.detect import IOUS, DetectMeter
 from striate.metrics.regress import RegressMeter
@@ -109,10 +110,14 @@ class Answers:
             ):
                 sums[name] += float(value)
             sums["auroc"] += area.value if area else np.nan
+            if self.classes == 2:
+                sums["average_precision"] += ranked(probs[:, 1], truth == 1).value
         hit, support, given = np.diag(confusion), confusion.sum(1), confusion.sum(0)
         return {
             **{name: value / parts for name, value in sums.items()},
             "balanced_accuracy": float((hit / support).mean()),
+            "sensitivity": float(hit[-1] / support[-1]),
+            "specificity": float(hit[0] / support[0]),
             "f1": float((2 * hit / (support + given)).mean()),
             "ece": 0.0 if self.sharpness == 1 else float(np.abs(gaps).sum() / parts),
         }  # fmt: skip

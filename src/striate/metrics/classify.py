@@ -17,7 +17,7 @@ average over classes has one where a class that occurs is in fewer than five; `S
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.errors import ShapeError
-from striate.metrics.average_precision import average_precision
+from striate.metrics.average_precision import average_precision, units_of
 from striate.metrics.intervals import (
     FEWEST,
     Z,
@@ -140,14 +140,15 @@ def _one_against_all(
     score_N: Floats, positive_N: NDArray[np.bool_], said_N: NDArray[np.bool_], groups: Groups
 ) -> dict[str, float | None]:
     """Specificity and average precision of a class with their intervals, for its row; None where no item is behind them."""
-    others = np.flatnonzero(~positive_N)
-    units = None if groups is None else np.unique(groups[others], return_inverse=True)[1]
-    kept = share(1.0 - said_N[others], units)
-    count = len(others) if units is None else _count(units)
     named = {
-        "specificity": _few(kept, count),
+        "specificity": share_of(~positive_N, ~said_N, groups),
         "average_precision": average_precision(score_N[:, None], positive_N[:, None], groups),
     }
+    return with_ends(named)
+
+
+def with_ends(named: Mapping[str, Interval]) -> dict[str, float | None]:
+    """Values by name with the ends of their intervals as name_low and name_high, for the row of a class."""
     return {
         key: number(value)
         for name, found in named.items()
@@ -184,6 +185,13 @@ def share(right_N: Floats, groups: Groups = None) -> Interval:
         return wilson(int(right_N.sum()), len(right_N))
     one_class = np.zeros(len(right_N), np.int64)
     return average_of_ratios(Parts(groups, one_class, right_N, np.ones(len(right_N))))
+
+
+def share_of(which_N: NDArray[np.bool_], right_N: NDArray[np.bool_], groups: Groups) -> Interval:
+    """Of some items the share that is right; without interval for fewer than five of them, or of their groups."""
+    units = None if groups is None else np.unique(groups[which_N], return_inverse=True)[1]
+    found = share(right_N[which_N].astype(np.float64), units)
+    return _few(found, units_of(which_N, groups))
 
 
 class Parts(NamedTuple):

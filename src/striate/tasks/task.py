@@ -245,6 +245,11 @@ class Task(ABC):
             raise RecipeError(
                 f"threshold={recipe.threshold}: {cls.wanted()} are not answered from a probability on; leave it out"
             )
+        if recipe.sampling == "balanced" and "label" not in cls.kinds:
+            raise RecipeError(
+                f"sampling=balanced draws every class equally often, and {cls.wanted()} have no single class each that it "
+                "could draw by; leave it out"
+            )
         spelt = recipe.loss or cls.usual_loss
         wrong = [term.name for term in losses.read(spelt).terms if term.name not in cls.loss_names]
         if wrong:

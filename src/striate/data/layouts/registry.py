@@ -15,6 +15,7 @@ from striate.data import archives, documents, files, pictures
 from striate.data.files import shown
 from striate.data.index import IGNORED, SPLITS, Candidate, Listing, Options, command, quoted
 from striate.data.layouts import (
+    box_table,
     cifar,
     class_folders,
     coco,
@@ -43,7 +44,7 @@ EXPECTED = (
     "a zip or tar of one of these, or shards"
 )
 _DEEPEST = 8  # single folders that are entered
-_DENSE = {"detect", "segment"}  # tasks that the same pictures may have targets for
+_DENSE = {"detect", "localise", "segment"}  # tasks that the same pictures may have targets for
 _SLIGHT = 10  # a layout with so many times fewer items than another is a by-product of it
 
 
@@ -87,6 +88,12 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "masks": Layout(
         masks.find, "images/ beside masks/ with files of the same names", masks.SETTINGS
+    ),
+    "box_table": Layout(
+        box_table.find,
+        "a table of boxes in pictures and their labels",
+        box_table.SETTINGS,
+        documents.TABLE_SUFFIXES,
     ),
     "csv": Layout(
         csv_table.find,

@@ -19,7 +19,7 @@ from striate.data.files import shown
 from striate.data.index import ASSIGNED, IGNORED, SPLITS, WHOLE, Candidate, Fault, Listing, Part
 from striate.data.layouts.class_folders import ordered
 from striate.data.layouts.file_lists import Lookup
-from striate.data.layouts.label_columns import Column, is_missing, label_targets
+from striate.data.layouts.label_columns import TASKS, Column, is_missing, label_targets
 from striate.data.layouts.tree import Tree
 from striate.data.sounds import SoundFiles, is_sound
 from striate.data.targets import Labels
@@ -154,7 +154,7 @@ def find_table(tree: Tree) -> Candidate | None:
         uses,
         read,
         f"{shown(best.file)} names sounds",
-        tasks=("classify", "regress"),
+        tasks=TASKS,
     )
 
 

@@ -16,6 +16,7 @@ from striate.data.files import shown
 from striate.data.index import Candidate, Listing
 from striate.data.layouts.annotation_targets import listing
 from striate.data.layouts.annotations import (
+    BOXED,
     DETECT,
     Annotation,
     Annotations,
@@ -77,7 +78,7 @@ def find(tree: Tree) -> Candidate | None:
         uses,
         lambda: _read(tree, found, lists),
         f"{shown(first)} is an annotation of Pascal VOC",
-        tasks=(DETECT,),
+        tasks=BOXED,
     )
 
 
@@ -105,7 +106,9 @@ def _read(tree: Tree, found: FilePairs, lists: Lists) -> Listing:
     named_by, classes = _named_classes(tree)
     layout = "Pascal VOC with lists" if lists else "Pascal VOC"
     return listing(
-        tree, Annotations(layout, parts, classes, named_by, ignored, [counting.words]), DETECT
+        tree,
+        Annotations(layout, parts, classes, named_by, ignored, [counting.words]),
+        tree.options.task or DETECT,
     )
 
 
