@@ -116,7 +116,7 @@ def per_class(
     The last two have intervals of their own, such as sensitivity_low. None where no item is behind a number.
     """
     return [
-        {"label": label, **_row(*(part[:, k] for part in found), groups)}
+        {"label": label, **_row(found.probs[:, k], found.truth[:, k], found.said[:, k], groups)}
         for k, label in enumerate(classes)
     ]
 

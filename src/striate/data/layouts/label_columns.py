@@ -150,14 +150,14 @@ def _words(column: Column, between: str | None, task: str | None) -> LabelTarget
             f"or --task {MULTILABEL}"
         )
     guessed = None if between or task == CLASSIFY else _between(column.cells)
-    if not (between or guessed):
+    used = between or guessed
+    if used is None:
         classes, codes = _coded(column.cells)
         if task == MULTILABEL:
             return LabelTargets(MultiLabels(_one_hot(codes, len(classes))), classes, (), MULTILABEL)
         return LabelTargets(Labels(codes), classes, (), CLASSIFY)
-    between = between or guessed
     sets = [
-        [word for part in cell.split(between) if (word := part.strip()) and not is_missing(word)]
+        [word for part in cell.split(used) if (word := part.strip()) and not is_missing(word)]
         for cell in column.cells
     ]
     names = ordered({word for words in sets for word in words})
@@ -165,7 +165,7 @@ def _words(column: Column, between: str | None, task: str | None) -> LabelTarget
     given = np.zeros((len(sets), len(names)), np.uint8)
     for i, words in enumerate(sets):
         given[i, [code[word] for word in words]] = 1
-    how = {" ": "blanks", ";": "semicolons", ",": "commas", "|": "bars"}.get(between, between)
+    how = {" ": "blanks", ";": "semicolons", ",": "commas", "|": "bars"}.get(used, used)
     other = f" (--task {CLASSIFY} takes each cell as one class)" if guessed and not task else ""
     note = f"column {shown(column.name)} holds several labels with {how} between them{other}"
     return LabelTargets(MultiLabels(given), tuple(map(shown, names)), (), MULTILABEL, note)

@@ -21,6 +21,7 @@ from striate.data.layouts import (
     coco,
     csv_table,
     idx,
+    imagenet,
     labelme,
     masks,
     npz,
@@ -60,7 +61,10 @@ class Layout(NamedTuple):
 LAYOUTS: dict[str, Layout] = {
     "shards": Layout(shards.find, "index.json, index.bin and tars, as --shards writes them"),
     "idx": Layout(idx.find, "the four idx files of MNIST"),
-    "cifar": Layout(cifar.find, "the binary batches of CIFAR"),
+    "cifar": Layout(cifar.find, "the binary batches of CIFAR", cifar.SETTINGS),
+    "imagenet": Layout(
+        imagenet.find, "ImageNet: synset folders in train, a flat val with a file of labels"
+    ),
     "volume_masks": Layout(
         volume_masks.find,
         "images/ beside masks/ with volumes of the same names",

@@ -91,7 +91,7 @@ def _is_annotation(tree: Tree, file: str) -> bool:
 
 def _read(tree: Tree, found: FilePairs, lists: Lists) -> Listing:
     ignored = found.ignored
-    annotations = [_annotation(tree, picture, file) for picture, file in found.pairs]
+    annotations = [annotation_of(tree, picture, file) for picture, file in found.pairs]
     annotations += [_unmatched(tree, found, file) for file in found.unmatched]
     counting = counted([_raw(a) for a in annotations], [a.size for a in annotations])
     for annotation in annotations:
@@ -125,7 +125,7 @@ def _raw(annotation: Annotation) -> list[Corners]:
     return [shape.box for shape in annotation.shapes if shape.box]
 
 
-def _annotation(tree: Tree, picture: str, file: str) -> Annotation:
+def annotation_of(tree: Tree, picture: str, file: str) -> Annotation:
     """What one file says, its numbers as they are."""
     result = Annotation(picture, file)
     try:
