@@ -9,7 +9,7 @@ import pytest
 
 from striate import data
 from striate.data.layouts import cifar
-from striate.errors import DataError
+from striate.errors import ArgumentError, DataError
 
 
 def refused(path: Any) -> str:
@@ -267,7 +267,7 @@ def test_cifar_batches(cache, tmp_path):
     for i, name in enumerate((*form.train, *form.test)):
         rows = [bytes([k % 3]) + planes[k].tobytes() for k in (2 * i, 2 * i + 1)]
         (tmp_path / name).write_bytes(b"".join(rows))
-    (tmp_path / form.names).write_text("plane\ncar\nbird\n\n")
+    (tmp_path / form.names["fine"]).write_text("plane\ncar\nbird\n\n")
     opened = data.open(tmp_path)
     assert (opened.layout, opened.classes) == ("cifar batches", ("plane", "car", "bird"))
     assert np.array_equal(opened.arrays("train").inputs, planes[:10].transpose(0, 2, 3, 1))
@@ -276,3 +276,36 @@ def test_cifar_batches(cache, tmp_path):
     assert refused(tmp_path) == (
         f"{tmp_path}/test_batch.bin has 3,072 bytes, expected a multiple of 3,073: fetch it again"
     )
+
+
+def test_batches_of_cifar_that_are_not_there_are_named(cache, tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("data_batch_1.bin", "data_batch_4.bin"):
+        rows = [bytes([k % 2]) + rng.bytes(3072) for k in range(10)]
+        (tmp_path / name).write_bytes(b"".join(rows))
+    opened = data.open(tmp_path)
+    assert {name: len(split) for name, split in opened.splits.items()} == {"train": 16, "val": 4}
+    assert opened.note == (
+        "not there, so not used: data_batch_2.bin, data_batch_3.bin, data_batch_5.bin, test_batch.bin"
+    )
+
+
+def test_the_superclasses_of_cifar_100(cache, tmp_path):
+    rng = np.random.default_rng(0)
+    for name, count in (("train.bin", 12), ("test.bin", 4)):
+        rows = [bytes([k % 2, k % 4]) + rng.bytes(3072) for k in range(count)]
+        (tmp_path / name).write_bytes(b"".join(rows))
+    (tmp_path / "fine_label_names.txt").write_text("apple\nbear\ncrab\ndish\n")
+    (tmp_path / "coarse_label_names.txt").write_text("alive\ndead\n")
+    fine, coarse = data.open(tmp_path), data.open(tmp_path, layout="cifar:labels=coarse")
+    assert (fine.classes, coarse.classes) == (("apple", "bear", "crab", "dish"), ("alive", "dead"))
+    assert np.asarray(fine.arrays("test").targets).tolist() == [0, 1, 2, 3]
+    assert np.asarray(coarse.arrays("test").targets).tolist() == [0, 1, 0, 1]
+    assert np.array_equal(fine.arrays("test").inputs, coarse.arrays("test").inputs)
+    with pytest.raises(ArgumentError, match="labels=corse: did you mean coarse"):
+        data.open(tmp_path, layout="cifar:labels=corse")
+
+
+def test_a_file_called_train_bin_of_something_else_is_no_cifar(cache, tmp_path):
+    (tmp_path / "train.bin").write_bytes(b"tokens of a text")
+    assert "cifar" not in refused(tmp_path)

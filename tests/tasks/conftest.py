@@ -288,7 +288,7 @@ CASES = {
     "several labels a sound": Case(
         "multilabel",
         write_sound_labels,
-        {**SHORT, "net": "resnet20_cifar", "width": 0.25, "layout": "sound_table:label=low+high"},
+        {**SHORT, "net": "resnet20_cifar", "width": 0.25},
         "average_precision",
         "labels",
         "*.wav",
