@@ -319,6 +319,8 @@ class Classify(Task):
             pairs = pairs_table(counts, self.classes, of="items")
             none = Text("No held-out item was answered wrongly.")
             parts.append(Beside([figure, pairs or none], "uneven"))
+        if self.threshold is not None:
+            parts.append(Text(f"{held.meter.threshold_words()}.", soft=True))
         if rows:
             parts.append(self._table(held))
         return Section("What is taken for what", parts=parts, name="Confusion") if parts else None
@@ -450,10 +452,11 @@ class Labelled(Meter):
 
     def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]:
         """Which scores have no interval, and why; and the threshold."""
-        said = [] if self.threshold is None else [self._threshold_words()]
+        said = [] if self.threshold is None else [self.threshold_words()]
         return [*self._scored(groups).notes, *said]
 
-    def _threshold_words(self) -> str:
+    def threshold_words(self) -> str:
+        """From which probability on the second class is answered."""
         if self._merged:
             return "each part is answered by the threshold of its own run"
         return f"{self.classes[1]} is answered from a probability of {self.threshold:.3g} on"
