@@ -1,6 +1,6 @@
 """Classification with localisation on real cells: pictures cut around random cells of BCCD, learned by the default recipe.
 
-    python benchmarks/bccd_cells.py DATA/bccd [--side 48] [--each 400] [--budget 4m] [--seeds 0 1 2] [--out FOLDER]
+    python benchmarks/bccd_cells.py DATA/bccd [--side 32] [--each 400] [--budget 4m] [--seeds 0 1 2] [--out FOLDER]
 
 Of every class as many cells as there are, of the most frequent one at random no more than of the others. A window of 1.25 to 2
 times the longer side of a cell lies at random around it, wholly within the picture where that is possible, so that the place
@@ -125,7 +125,7 @@ def constant(cut: Path) -> tuple[str, float, float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--side", type=int, default=48)
+    parser.add_argument("--side", type=int, default=32)
     parser.add_argument("--each", type=int, default=400)
     parser.add_argument("--budget")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])

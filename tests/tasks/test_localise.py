@@ -177,6 +177,19 @@ def test_what_cannot_be_learned_is_refused(folder, tmp_path, more, message):
         striate.train(folder, out=tmp_path, **{"net": "lenet5", **SETTINGS, "epochs": 1, **more})
 
 
+def test_a_label_in_the_test_split_alone_is_said(folder, tmp_path, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    head, *rows = (other / "boxes.csv").read_text().splitlines()
+    rows = [f"{row},{'train' if k < 18 else 'test'}" for k, row in enumerate(rows)]
+    rows[-1] = rows[-1].replace("lying", "zebra")
+    (other / "boxes.csv").write_text("\n".join([f"{head},split", *rows]) + "\n")
+    done = striate.train(other, net="lenet5", out=tmp_path, **{**SETTINGS, "epochs": 1})
+    said = capsys.readouterr().err
+    assert "note: train has no item of zebra: it cannot be learned, and every answer to its" in said
+    assert done.evaluate().per_class[2]["support"] == 1
+
+
 def test_losses_are_weighed_as_they_are_spelled(folder, tmp_path):
     more = {**SETTINGS, "epochs": 1, "loss": "focal+3*l1"}
     done = striate.train(folder, net="lenet5", out=tmp_path, **more)

@@ -146,7 +146,7 @@ def test_what_cannot_be_learned_is_refused(places, tmp_path, more, message):
         striate.train(places, out=tmp_path, **{"net": "linear", **SETTINGS, **more})
 
 
-def test_without_validation_items_the_thresholds_are_halves(places, tmp_path):
+def test_without_validation_items_the_thresholds_are_halves(places, tmp_path, capsys):
     text = (places / "labels.csv").read_text().splitlines()
     copy = tmp_path / "copy"
     (copy / "images").mkdir(parents=True)
@@ -156,6 +156,14 @@ def test_without_validation_items_the_thresholds_are_halves(places, tmp_path):
     (copy / "labels.csv").write_text("\n".join([f"{text[0]},split", *rows]) + "\n")
     done = striate.train(copy, net="linear", out=tmp_path, **{**SETTINGS, "epochs": 2})
     assert done.task.config() == {"thresholds": [0.5, 0.5, 0.5]}
+    lines = (copy / "labels.csv").read_text().splitlines()
+    cells = [line.split(",") for line in lines[1:]]
+    only = [",".join([*c[:3], str(int(c[4] == "test")), c[4]]) for c in cells]
+    (copy / "labels.csv").write_text("\n".join([lines[0], *only]) + "\n")
+    capsys.readouterr()
+    striate.train(copy, net="linear", out=tmp_path, name="alone", **{**SETTINGS, "epochs": 1})
+    assert "note: train has no item of below: it cannot be learned" in capsys.readouterr().err
+    (copy / "labels.csv").write_text("\n".join(lines) + "\n")
     assert "labels are said from these probabilities on: 0.5" in done.evaluate().notes
     with pytest.raises(RecipeError, match="which choose nothing"):
         striate.train(copy, net="linear", out=tmp_path, threshold="auto", **SETTINGS)
