@@ -53,8 +53,8 @@ def test_items_that_come_together_tell_less():
     positive = rng.random((60, 1)) < 0.5
     score = rng.normal(size=(60, 1)) + positive
     once = average_precision(score, positive)
-    six = (np.repeat(each, 6, 0) for each in (score, positive))
-    again = average_precision(*six, np.repeat(np.arange(60), 6))
+    groups = np.repeat(np.arange(60), 6)
+    again = average_precision(np.repeat(score, 6, 0), np.repeat(positive, 6, 0), groups)
     assert again.value == pytest.approx(once.value, abs=0.02)
     assert again.high - again.low > 0.9 * (once.high - once.low)
 
@@ -99,8 +99,8 @@ def test_scores_of_labels_are_those_of_scikit_learn():
     assert quick == pytest.approx({name: expected[name] for name in quick})
     rows = multilabel.per_class(found, "abcd")
     assert [row["support"] for row in rows] == truth.sum(0).tolist()
-    precision = reference.precision_score(truth, said, average=None)
-    assert [row["precision"] for row in rows] == pytest.approx(precision.tolist())
+    precision = [reference.precision_score(truth[:, k], said[:, k]) for k in range(4)]
+    assert [row["precision"] for row in rows] == pytest.approx(precision)
     assert all(row["low"] < row["average_precision"] < row["high"] for row in rows)
     assert all(
         row["sensitivity_low"] < row["sensitivity"] < row["sensitivity_high"] for row in rows
@@ -109,7 +109,8 @@ def test_scores_of_labels_are_those_of_scikit_learn():
 
 def test_a_label_without_items_counts_in_no_mean():
     found = answers(60, 3)
-    without = Answers(*(np.column_stack([part, np.zeros(60, part.dtype)]) for part in found))
+    probs, truth, said = (np.column_stack([part, np.zeros(60)]) for part in found)
+    without = Answers(probs, truth > 0, said > 0)
     one, more = (
         multilabel.scores(each, "abcd"[: each.truth.shape[1]])[0] for each in (found, without)
     )

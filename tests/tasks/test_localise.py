@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from striate.runs import Run
 from striate.tasks.localise import Localise, Located, corners, middles
 from tasks.conftest import SIDE, write_boxes, write_one_box
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "size": SIDE, "epochs": 30, "batch": 8, "plan": "default", "augment": "none", "health": 0, "optimizer": "adamw",
     "lr": 0.003,
 }  # fmt: skip
@@ -50,6 +51,7 @@ def test_a_box_that_left_the_view_is_not_learned():
     gone = torch.full((2, 1, 5), -1.0)
     loss, _ = task.criterion(outputs, gone)
     loss.backward()
+    assert outputs.grad is not None
     assert (loss.item(), outputs.grad.abs().sum().item()) == (0, 0)
     one = gone.clone()
     one[0, 0] = torch.tensor([1.0, 0.2, 0.2, 0.6, 0.6])
@@ -130,7 +132,7 @@ def test_boxes_of_another_scale_are_taken_over(run, folder, tmp_path):
     shutil.copytree(folder, other)
     lines = (other / "boxes.csv").read_text().splitlines()
     (other / "boxes.csv").write_text("\n".join([lines[0], *lines[3:]]) + "\n")
-    more = {**SETTINGS, "epochs": 1, "lr": 1e-9}
+    more: dict[str, Any] = {**SETTINGS, "epochs": 1, "lr": 1e-9}
     done = striate.train(other, net="lenet5", out=tmp_path, weights=str(run.path), **more)
     assert done.task.mean != run.task.mean
     some = sorted((folder / "images").glob("*.png"))[:5]
@@ -191,6 +193,6 @@ def test_a_label_in_the_test_split_alone_is_said(folder, tmp_path, capsys):
 
 
 def test_losses_are_weighed_as_they_are_spelled(folder, tmp_path):
-    more = {**SETTINGS, "epochs": 1, "loss": "focal+3*l1"}
+    more: dict[str, Any] = {**SETTINGS, "epochs": 1, "loss": "focal+3*l1"}
     done = striate.train(folder, net="lenet5", out=tmp_path, **more)
     assert {"train_label", "train_box"} <= set(done.history()[0])

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from striate.errors import DataError, RecipeError, ShapeError, UsageError
 from striate.runs import Run
 from striate.tasks.multilabel import Multilabel
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "size": 12, "epochs": 40, "batch": 16, "lr": 0.02, "plan": "default", "augment": "none", "health": 0,
     "optimizer": "adamw",
 }  # fmt: skip
@@ -115,9 +116,9 @@ def test_a_net_of_the_users_own(places, tmp_path):
 
 
 def test_a_linear_probe_and_mixed_items(places, run, tmp_path):
-    more = {**SETTINGS, "epochs": 2}
+    more: dict[str, Any] = {**SETTINGS, "epochs": 2}
     striate.train(places, net="linear", out=tmp_path, linear_probe="first", **more)
-    mixed = {**more, "augment": "mixup"}
+    mixed: dict[str, Any] = {**more, "augment": "mixup"}
     striate.train(places, net="linear", out=tmp_path, weights=str(run.path), **mixed)
 
 
@@ -170,7 +171,7 @@ def test_without_validation_items_the_thresholds_are_halves(places, tmp_path, ca
 
 
 def test_balanced_labels_weigh_as_much_with_as_without(places, tmp_path):
-    more = {**SETTINGS, "epochs": 1, "class_weights": "balanced", "threshold": 0.4}
+    more: dict[str, Any] = {**SETTINGS, "epochs": 1, "class_weights": "balanced", "threshold": 0.4}
     done = striate.train(places, net="linear", out=tmp_path, **more)
     assert done.task.config() == {"thresholds": [0.4] * 3}
     page = (done.path / "report.html").read_text()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from striate.errors import RecipeError
 from striate.runs import Run
 from striate.tasks.classify import Classify
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "net": "linear", "size": 8, "epochs": 4, "batch": 16, "lr": 0.02, "plan": "default", "augment": "none",
     "health": 0, "optimizer": "adamw",
 }  # fmt: skip
@@ -36,7 +37,11 @@ def rare(tmp_path_factory):
 def runs(rare, tmp_path_factory):
     """A training without a threshold, with one that is chosen, and with one that is given."""
     out = tmp_path_factory.mktemp("runs")
-    asked = {"plain": {}, "auto": {"threshold": "auto"}, "given": {"threshold": 0.05}}
+    asked: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "auto": {"threshold": "auto"},
+        "given": {"threshold": 0.05},
+    }
     return {
         name: striate.train(rare, out=out, name=name, **SETTINGS, **more)
         for name, more in asked.items()
