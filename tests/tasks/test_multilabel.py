@@ -1,5 +1,6 @@
 """Several labels an item: of pictures, with a net of the user's own, weights, thresholds, and other data."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ SETTINGS: dict[str, Any] = {
     "optimizer": "adamw",
 }  # fmt: skip
 CORNERS = ("left", "right", "below")
+
+
+def column(path: Path, name: str) -> list[str]:
+    with path.open(newline="") as file:
+        return [row[name] for row in csv.DictReader(file)]
 
 
 def picture(which: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -78,6 +84,10 @@ def test_labels_are_learned_and_thresholds_kept(run, places):
     page = (run.path / "report.html").read_text()
     assert "Label by label" in page
     assert "Labels ranked at random would have about" in page
+    for limit in config["task_settings"]["thresholds"]:
+        assert f">{limit:.3g}</td>" in page
+    wrong = sum(row == "0" for row in column(run.path / "items.csv", "subset_accuracy"))
+    assert (f"of {wrong} held-out pictures with a wrong label" in page) == (wrong > 0)
 
 
 def test_a_table_of_predictions_is_read_as_data(run, places, tmp_path):

@@ -59,6 +59,8 @@ def test_it_is_chosen_recorded_and_used(rare, runs):
     assert (
         "threshold" not in (plain.path / "config.json").read_text().split('"task_settings"')[1][:40]
     )
+    page = (auto.path / "report.html").read_text()
+    assert f"from a probability of {kept:.3g} on" in page
     said = f"b_bright is answered from a probability of {kept:.3g} on"
     assert said in Run.load(auto.path).evaluate().notes
     with (auto.path / "items.csv").open(newline="") as file:

@@ -213,6 +213,11 @@ class Classify(Task):
         )
         return replace(self, threshold=found, auto=False), said
 
+    def as_chosen(self, other: Task) -> Self:
+        """With the threshold of another."""
+        found = other.threshold if isinstance(other, Classify) else self.threshold
+        return replace(self, threshold=found, auto=False)
+
     # ------------------------------------------------------------------------------------ its answers
 
     def decode(

@@ -191,6 +191,11 @@ class Multilabel(Task):
         )
         return replace(self, limits=found, auto=False), said
 
+    def as_chosen(self, other: Task) -> Self:
+        """With the thresholds of another."""
+        limits = other.limits if isinstance(other, Multilabel) else self.limits
+        return replace(self, limits=limits, auto=False)
+
     # ------------------------------------------------------------------------------------ its answers
 
     def decode(
@@ -270,7 +275,8 @@ class Multilabel(Task):
             f"Labels ranked at random would have about {percent(chance)}.",
             f"Always answering “{common}” would have every label right in {share} of the items.",
         ]
-        return Headline(self.main, f"mean over {int(there.sum())} labels of {of}", said)
+        words = f"average precision of {of}, mean over {int(there.sum())} labels"
+        return Headline(self.main, words, said)
 
     def curve_words(self, recipe: Settings) -> dict[str, str]:
         """What the loss of the training is of, where that is not what is held out is measured by."""

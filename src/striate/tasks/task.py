@@ -342,6 +342,11 @@ class Task(ABC):
         del meter
         return self, ""
 
+    def as_chosen(self, other: "Task") -> Self:
+        """The same with what another of this kind has chosen so."""
+        del other
+        return self
+
     # ------------------------------------------------------------------------------------ its answers
 
     def outputs(self, net: nn.Module, x: Tensor) -> Any:
