@@ -174,8 +174,8 @@ def test_arrays_that_do_not_fit(cache, tmp_path, x, more, message):
 
 def test_labels_that_do_not_fit(cache, tmp_path):
     x = np.zeros((6, 4, 4), np.uint8)
-    one_hot = np.eye(2)[[0, 1, 0, 1, 0, 1]]
-    assert refused(arrays(tmp_path / "a.npz", x, one_hot)) == (
+    halves = np.eye(2)[[0, 1, 0, 1, 0, 1]] / 2
+    assert refused(arrays(tmp_path / "a.npz", x, halves)) == (
         "the labels of train are float64 [6, 2], expected one whole number or name for each picture, [N]"
     )
     np.savez(tmp_path / "b.npz", x_train=x)
@@ -258,6 +258,23 @@ def test_encoded_pictures_in_two_files(cache, tmp_path, encoded):
 def test_encoded_pictures_that_do_not_fit(cache, tmp_path, encoded, change, message):
     encoded_file(tmp_path / "a.npz", encoded, **change)
     assert message in refused(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("one", [True, False])
+def test_zeros_and_ones_are_several_labels_or_one(cache, tmp_path, one):
+    rng = np.random.default_rng(0)
+    y = np.eye(3, dtype=np.uint8)[rng.integers(0, 3, 20)]
+    y[0] = (1, 0, 0) if one else (1, 1, 0)
+    arrays = {"x_train": rng.integers(0, 256, (20, 8, 8), np.uint8), "y_train": y}
+    np.savez(tmp_path / "a.npz", **arrays)
+    opened = data.open(tmp_path / "a.npz", val=0)
+    assert opened.task == ("classify" if one else "multilabel")
+    assert opened.classes == ("0", "1", "2")
+    assert (opened.counts("train") or opened.counts("all")) == y.sum(0).tolist()
+    asked = data.open(tmp_path / "a.npz", task="multilabel")
+    assert (asked.kind, asked.task) == ("labels", "multilabel")
+    np.savez(tmp_path / "a.npz", **arrays, classes=np.array(["a", "b"]))
+    assert "2 and 3 columns or names" in refused(tmp_path / "a.npz")
 
 
 def test_cifar_batches(cache, tmp_path):
