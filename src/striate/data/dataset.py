@@ -26,6 +26,7 @@ from striate.data.shards import Sharded
 from striate.data.sources import I64, MODALITIES, AnyForm, Form, Pixels, Source
 from striate.data.split_items import Progress, Split
 from striate.data.streaming import Decoded, Images, decoded_or_streamed, unreadable
+from striate.data.targets import PLACED
 from striate.errors import ArgumentError, DataError, nearest
 from striate.result import Result
 
@@ -115,7 +116,7 @@ class Data(Result):
 
     @property
     def kind(self) -> str:
-        """Of the targets: "label", "labels", "values", "mask", "boxes" or "array"."""
+        """Of the targets: "label", "labels", "values", "mask", "boxes", "box" or "array"."""
         return next(iter(self.splits.values())).targets.kind
 
     @property
@@ -405,7 +406,7 @@ class Data(Result):
         sound = self.readable(split)
         if found is None:
             natural = (
-                held.natural if part.targets.kind == "boxes" else np.empty((len(part), 2), np.int64)
+                held.natural if part.targets.kind in PLACED else np.empty((len(part), 2), np.int64)
             )
             targets = part.targets.array(natural, form)
             targets = targets[sound] if broken else targets
@@ -432,7 +433,10 @@ class Data(Result):
             )
         table = np.array([place[name] for name in self.classes], np.int64)
         splits = {
-            name: replace(split, part=replace(split.part, targets=split.targets.renumbered(table)))
+            name: replace(
+                split,
+                part=replace(split.part, targets=split.targets.renumbered(table, len(classes))),
+            )
             for name, split in self.splits.items()
         }
         return replace(self, classes=tuple(classes), splits=splits)

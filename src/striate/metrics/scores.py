@@ -15,6 +15,7 @@ RISKY = ("=", "+", "-", "@", "\t", "\r")  # with which a table program would beg
 SHARES = frozenset(  # printed as percentages
     [
         "accuracy",
+        "accuracy_iou50",
         "top5",
         "balanced_accuracy",
         "f1",
@@ -22,6 +23,7 @@ SHARES = frozenset(  # printed as percentages
         "average_precision",
         "sensitivity",
         "specificity",
+        "subset_accuracy",
         "precision",
         "recall",
         "miou",

@@ -30,7 +30,11 @@ AXES = {
     "graph": "channels, steps, nodes",
     "volume": "channels, depth, height, width",
 }
-REGRESS = "regress"  # the task that no row lists
+FREE = (
+    "regress",
+    "multilabel",
+    "localise",
+)  # tasks that no row lists: their answers are free numbers
 LIBRARIES = ("timm", "torchvision")  # packages whose nets open by name where they are installed
 
 
@@ -67,12 +71,12 @@ def backbones(*strides: int) -> list[str]:
 def able(task: str, axes: int) -> list[str]:
     """Names of the nets that can do a task on items of so many axes, channels included: a picture has three.
 
-    Values are regressed by the nets that classify, unless their answers are bounded.
+    What takes free numbers, such as values, is done by the nets that classify, unless their answers are bounded.
 
     Raises:
         ArgumentError: no net does such a task.
     """
-    tasks = {*(task for row in CATALOG.values() for task in row.tasks), REGRESS}
+    tasks = {*(task for row in CATALOG.values() for task in row.tasks), *FREE}
     if task not in tasks:
         raise ArgumentError(f"no net does {task!r}; {nearest(task, tasks)}")
     return [row.name for row in CATALOG.values() if does(row, task, axes)]
@@ -84,7 +88,7 @@ def does(row: Entry, task: str, axes: int) -> bool:
 
 
 def _does(row: Entry, task: str) -> bool:
-    return "classify" in row.tasks and not row.bounded if task == REGRESS else task in row.tasks
+    return "classify" in row.tasks and not row.bounded if task in FREE else task in row.tasks
 
 
 def build(

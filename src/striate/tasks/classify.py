@@ -16,8 +16,8 @@ from striate import inputs, losses
 from striate.augment import read
 from striate.data import Data
 from striate.errors import RecipeError, ShapeError
-from striate.metrics import Interval, Scores
-from striate.metrics.classify import confusion_matrix, score, uneven
+from striate.metrics import Interval, Scores, thresholds
+from striate.metrics.classify import confusion_matrix, decided, score, uneven
 from striate.tasks.by_class import class_table, confusion_figure, pairs_table, with_training
 from striate.tasks.section import (
     Beside,
@@ -35,6 +35,7 @@ from striate.tasks.task import HeldOut, Item, Meter, Settings, Task, answered
 from striate.text import percent, short
 
 MISTAKES = 20  # shown in the report
+AUTO = "auto"  # of threshold=: chosen on validation items
 
 Probabilities = NDArray[np.float32]
 
@@ -50,6 +51,8 @@ class Classify(Task):
         class_weights: a factor for the items of each class, in cross-entropy and focal loss.
         uneven: whether classes are so uneven that balanced accuracy chooses the epoch.
         top: how many labels an answer lists.
+        threshold: of two classes the probability of the second from which it is answered; None for the likelier one.
+        auto: whether validation items are still to choose it.
     """
 
     name: ClassVar[str] = "classify"
@@ -58,6 +61,7 @@ class Classify(Task):
     usual_loss: ClassVar[str] = "cross_entropy"
     mixes: ClassVar[bool] = True
     linear: ClassVar[bool] = True
+    thresholds: ClassVar[bool] = True
     held_loss: ClassVar[bool] = False
     counted: ClassVar[tuple[str, ...]] = ("accuracy",)
     columns: ClassVar[Mapping[str, str]] = {
@@ -74,6 +78,11 @@ class Classify(Task):
         ),
         "f1": Measure("F1", "mean over classes of precision and recall in one"),
         "auroc": Measure("AUROC", "a random item of a class ranks above a random other"),
+        "average_precision": Measure(
+            "Average precision", "of the second class: mean precision down to each of its items"
+        ),
+        "sensitivity": Measure("Sensitivity", "share of the second class that is answered so"),
+        "specificity": Measure("Specificity", "share of the first class that is answered so"),
         "ece": Measure(
             "Calibration error", "mean gap between confidence and being right", lower=True
         ),
@@ -85,10 +94,16 @@ class Classify(Task):
     class_weights: tuple[float, ...] | None = None
     uneven: bool = False
     top: int = 5
+    threshold: float | None = None
+    auto: bool = False
 
     @classmethod
     def of(cls, data: Data, recipe: Settings) -> Self:
-        """With the loss of the recipe and the weights of the classes."""
+        """With the loss of the recipe, the weights of the classes and the threshold between two of them.
+
+        Raises:
+            RecipeError: a threshold between more than two classes, or one to be chosen on items that there are not.
+        """
         weights = None
         if recipe.class_weights == "balanced":
             weights = balanced_weights(data.counts("train") or [])
@@ -98,13 +113,19 @@ class Classify(Task):
             recipe.loss or cls.usual_loss,
             weights,
             uneven=uneven(data.counts("train") or []),
+            threshold=_of_two(data, recipe),
+            auto=recipe.threshold == AUTO,
         )
 
     @classmethod
     def restored(cls, classes: Sequence[str], config: Mapping[str, Any]) -> Self:
         """To answer with: how it was learned does not matter any more."""
-        del config
-        return cls(tuple(classes))
+        found = config.get("threshold")
+        return cls(tuple(classes), threshold=None if found is None else float(found))
+
+    def config(self) -> dict[str, Any]:
+        """The threshold, where there is one."""
+        return {} if self.threshold is None else {"threshold": self.threshold}
 
     @classmethod
     def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
@@ -154,7 +175,10 @@ class Classify(Task):
     def counts(self, answer: Any, target: Tensor) -> dict[str, Tensor]:
         """How many are right; of a mixed item the larger share is the truth."""
         truth = target if target.ndim == 1 else target.argmax(1)
-        return {"accuracy": (answer.argmax(1) == truth).sum()}
+        if self.threshold is None:
+            return {"accuracy": (answer.argmax(1) == truth).sum()}
+        second = answer.float().softmax(1)[:, 1] >= self.threshold
+        return {"accuracy": (second.long() == truth).sum()}
 
     def shares(self, target: Tensor, kind: torch.dtype) -> Tensor:
         """One for the class of an item, zero for all others, [B, K]."""
@@ -173,6 +197,27 @@ class Classify(Task):
                 f"a score for each of the {expected[1]} classes"
             )
 
+    # ----------------------------------------------------------------------------- after a training
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether the threshold is still to be chosen."""
+        return self.auto
+
+    def chosen(self, meter: "Labelled") -> tuple[Self, str]:
+        """With the threshold of the largest balanced accuracy (Youden 1950)."""
+        found = thresholds.best(meter.probs[:, 1], meter.truth == 1, "balanced_accuracy")
+        said = (
+            f"threshold={found:.3g}, chosen on {len(meter.truth):,} validation items by their balanced accuracy: "
+            f"{self.classes[1]} is answered from that probability on"
+        )
+        return replace(self, threshold=found, auto=False), said
+
+    def as_chosen(self, other: Task) -> Self:
+        """With the threshold of another."""
+        found = other.threshold if isinstance(other, Classify) else self.threshold
+        return replace(self, threshold=found, auto=False)
+
     # ------------------------------------------------------------------------------------ its answers
 
     def decode(
@@ -185,13 +230,17 @@ class Classify(Task):
     def item_scores(self, answer: Probabilities, truth: int) -> dict[str, float]:
         """Whether it is right, and its loss in nats."""
         return {
-            "accuracy": float(int(answer.argmax()) == truth),
+            "accuracy": float(self._said(answer) == truth),
             "loss": float(-np.log(max(float(answer[truth]), 1e-12))),
         }
 
+    def _said(self, answer: Probabilities) -> int:
+        """The class that is answered."""
+        return int(decided(answer[None], self.threshold)[0])
+
     def item_words(self, answer: Probabilities, truth: int) -> dict[str, str]:
         """Truth, answer and its confidence."""
-        best = int(answer.argmax())
+        best = self._said(answer)
         return {
             "truth": self.classes[truth],
             "answer": self.classes[best],
@@ -201,7 +250,7 @@ class Classify(Task):
     def meter(self, *, whole: bool = False) -> "Labelled":
         """A meter of probabilities."""
         del whole
-        return Labelled(self.classes, uneven=self.uneven)
+        return Labelled(self.classes, uneven=self.uneven, threshold=self.threshold)
 
     # -------------------------------------------------------------------------------------- predicting
 
@@ -211,8 +260,10 @@ class Classify(Task):
         return replace(self, top=options.get("top", self.top))
 
     def answer(self, one: Sequence[float] | Probabilities) -> dict[str, Any]:
-        """Label, confidence, the best few."""
-        order = np.argsort(-np.asarray(one), kind="stable")[: self.top]
+        """Label, confidence, the best few; where a threshold decides, the label comes before one that is likelier."""
+        said = self._said(np.asarray(one))
+        order = np.argsort(-np.asarray(one), kind="stable")
+        order = np.concatenate([[said], order[order != said]])[: self.top]
         best = [[self.classes[i], float(one[i])] for i in order]
         return {"label": best[0][0], "confidence": best[0][1], "top": best}
 
@@ -273,6 +324,8 @@ class Classify(Task):
             pairs = pairs_table(counts, self.classes, of="items")
             none = Text("No held-out item was answered wrongly.")
             parts.append(Beside([figure, pairs or none], "uneven"))
+        if self.threshold is not None:
+            parts.append(Text(f"{held.meter.threshold_words()}.", soft=True))
         if rows:
             parts.append(self._table(held))
         return Section("What is taken for what", parts=parts, name="Confusion") if parts else None
@@ -288,6 +341,8 @@ class Classify(Task):
                 "recall": ("recall", "interval"),
                 "precision": ("precision", "share"),
                 "f1": ("F1", "share"),
+                "specificity": ("specificity", "share"),
+                "average_precision": ("average precision", "share"),
             },
             by="recall",
             title="Class by class, worst recall first",
@@ -309,7 +364,7 @@ class Classify(Task):
         )
 
     def _mistake(self, item: Item) -> Tile:
-        best = int(item.answer.argmax())
+        best = self._said(item.answer)
         truth, answer = self.classes[item.truth], self.classes[best]
         sure, other = float(item.scores["confidence"]), float(item.answer[item.truth])
         return Tile(
@@ -324,16 +379,27 @@ class Classify(Task):
 class Labelled(Meter):
     """Probabilities of items and their classes. N items, K classes."""
 
-    def __init__(self, classes: Sequence[str], *, uneven: bool = False) -> None:
-        self.classes, self.uneven = classes, uneven
+    def __init__(
+        self, classes: Sequence[str], *, uneven: bool = False, threshold: float | None = None
+    ) -> None:
+        self.classes, self.uneven, self.threshold = classes, uneven, threshold
         self._probs: list[Probabilities] = []
+        self._answer: list[NDArray[np.int64]] = []
         self._truth: list[NDArray[np.int64]] = []
         self._found: tuple[object, Scores] | None = None
+        self._merged = False
 
     def add(self, answers: Any, truths: Sequence[int] | NDArray[Any]) -> None:
         """Count some items: probabilities [B, K] and class numbers [B]."""
-        self._probs.append(np.asarray(answers, np.float32))
-        self._truth.append(np.asarray(truths, np.int64))
+        probs = np.asarray(answers, np.float32)
+        self._add(probs, decided(probs, self.threshold), np.asarray(truths, np.int64))
+
+    def _add(
+        self, probs: Probabilities, answer: NDArray[np.int64], truth: NDArray[np.int64]
+    ) -> None:
+        self._probs.append(probs)
+        self._answer.append(answer)
+        self._truth.append(truth)
 
     @property
     def probs(self) -> Probabilities:
@@ -346,19 +412,28 @@ class Labelled(Meter):
         """Of all items, [N]."""
         return np.concatenate(self._truth) if self._truth else np.zeros(0, np.int64)
 
+    @property
+    def answer(self) -> NDArray[np.int64]:
+        """The classes that were answered, [N]."""
+        return np.concatenate(self._answer) if self._answer else np.zeros(0, np.int64)
+
     def state(self) -> dict[str, NDArray[Any]]:
-        """Both arrays."""
-        return {"probs": self.probs, "truth": self.truth}
+        """Probabilities and truth; the answers, which every part decides by its own threshold, where there is one."""
+        answer = {} if self.threshold is None else {"answer": self.answer}
+        return {"probs": self.probs, "truth": self.truth, **answer}
 
     def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take in both arrays of another."""
-        self.add(state["probs"], state["truth"])
+        """Take in the arrays of another."""
+        self._merged = True
+        probs = np.asarray(state["probs"], np.float32)
+        answer = state["answer"] if "answer" in state else decided(probs)
+        self._add(probs, np.asarray(answer), np.asarray(state["truth"], np.int64))
 
     def values(self) -> dict[str, float]:
         """Mean loss in nats and the share that is right, of uneven classes the mean over them before it."""
         probs, truth = self.probs, self.truth
         chance = probs[np.arange(len(truth)), truth].clip(1e-12)
-        right = {"accuracy": float((probs.argmax(1) == truth).mean())}
+        right = {"accuracy": float((self.answer == truth).mean())}
         balanced = {"balanced_accuracy": self.merit} if self.uneven else {}
         return {"loss": float(-np.log(chance).mean()), **balanced, **right}
 
@@ -370,18 +445,31 @@ class Labelled(Meter):
         """All of them at once; asked for again as long as nothing is added."""
         key = (len(self._truth), None if groups is None else groups.tobytes())
         if self._found is None or self._found[0] != key:
-            found = score(self.probs, self.truth, classes=self.classes, groups=groups)
+            found = score(
+                self.probs,
+                self.truth,
+                classes=self.classes,
+                groups=groups,
+                answer_N=self.answer,
+            )
             self._found = (key, found)
         return self._found[1]
 
     def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]:
-        """Which scores have no interval, and why."""
-        return list(self._scored(groups).notes)
+        """Which scores have no interval, and why; and the threshold."""
+        said = [] if self.threshold is None else [self.threshold_words()]
+        return [*self._scored(groups).notes, *said]
+
+    def threshold_words(self) -> str:
+        """From which probability on the second class is answered."""
+        if self._merged:
+            return "each part is answered by the threshold of its own run"
+        return f"{self.classes[1]} is answered from a probability of {self.threshold:.3g} on"
 
     @property
     def merit(self) -> float:
         """The share that is right, of uneven classes the mean over those that occur."""
-        right = self.probs.argmax(1) == self.truth
+        right = self.answer == self.truth
         if not self.uneven:
             return float(right.mean())
         counts = np.bincount(self.truth, minlength=len(self.classes))
@@ -390,11 +478,39 @@ class Labelled(Meter):
 
     def confusion(self) -> NDArray[np.int64]:
         """Counts, rows truth, columns answers."""
-        return confusion_matrix(self.truth, self.probs.argmax(1), len(self.classes))
+        return confusion_matrix(self.truth, self.answer, len(self.classes))
 
     def per_class(self, groups: NDArray[np.int64] | None = None) -> list[dict[str, Any]]:
         """Support, recall with its interval, precision, F1."""
         return [dict(row) for row in self._scored(groups).per_class]
+
+
+def _of_two(data: Data, recipe: Settings) -> float | None:
+    """The threshold of a recipe, where it is a number.
+
+    Raises:
+        RecipeError: there are more than two classes, or nothing to choose one on.
+    """
+    given = recipe.threshold
+    if given is not None and len(data.classes) != 2:
+        raise RecipeError(
+            f"threshold={given}: it lies between two classes, these data have {len(data.classes)}; leave it out"
+        )
+    check_choice(data, recipe)
+    return None if given in (None, AUTO) else float(given)
+
+
+def check_choice(data: Data, recipe: Settings) -> None:
+    """Refuse a threshold that is to be chosen on validation items where there are none.
+
+    Raises:
+        RecipeError: with what else can be done.
+    """
+    if recipe.threshold == AUTO and data.held_out != "val":
+        raise RecipeError(
+            "threshold=auto is chosen on validation items, and these data hold out test items alone, which choose nothing: "
+            "val=0.2 takes some of the training items, or give a number"
+        )
 
 
 def balanced_weights(counts: Sequence[int]) -> tuple[float, ...]:

@@ -54,6 +54,8 @@ class Settings(inputs.Settings, Protocol):
     @property
     def sampling(self) -> str: ...
     @property
+    def threshold(self) -> float | str | None: ...
+    @property
     def options(self) -> Mapping[str, Any]: ...
 
 
@@ -172,6 +174,7 @@ class Task(ABC):
         held_loss: whether the loss of the held-out items is to be computed as in training; else its meter has it.
         maps: whether outputs are maps [B, K, H, W] of the picture's places, so that large ones are answered in tiles.
         linear: whether a last linear layer can be fitted to features alone, its loss having one minimum.
+        thresholds: whether an item is said to be of a class from a probability on, which `threshold=` sets.
         formats: in which predictions can be written.
         columns: what of a row a class is shown on a terminal, with its heading; the worst by the first are listed.
         classes: their names; () of a task without.
@@ -192,6 +195,7 @@ class Task(ABC):
     held_loss: ClassVar[bool] = True
     maps: ClassVar[bool] = False
     linear: ClassVar[bool] = False
+    thresholds: ClassVar[bool] = False
     formats: ClassVar[tuple[str, ...]] = ("json", "csv")
     counted: ClassVar[tuple[str, ...]] = ()
     columns: ClassVar[Mapping[str, str]] = {}
@@ -234,9 +238,18 @@ class Task(ABC):
         """Refuse what cannot be learned so, before anything is decoded.
 
         Raises:
-            RecipeError: a loss of other targets, or mixed items where they cannot be mixed.
+            RecipeError: a loss of other targets, mixed items where they cannot be mixed, or a threshold of nothing.
         """
         del own_net
+        if recipe.threshold is not None and not cls.thresholds:
+            raise RecipeError(
+                f"threshold={recipe.threshold}: {cls.wanted()} are not answered from a probability on; leave it out"
+            )
+        if recipe.sampling == "balanced" and "label" not in cls.kinds:
+            raise RecipeError(
+                f"sampling=balanced draws every class equally often, and {cls.wanted()} have no single class each that it "
+                "could draw by; leave it out"
+            )
         spelt = recipe.loss or cls.usual_loss
         wrong = [term.name for term in losses.read(spelt).terms if term.name not in cls.loss_names]
         if wrong:
@@ -312,6 +325,27 @@ class Task(ABC):
             raise ShapeError(
                 f"the net answers {answered(outputs)} to {len(x)} {self.noun or 'items'}, expected one tensor of {len(x)} rows"
             )
+
+    # ----------------------------------------------------------------------------- after a training
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something is left that answers to the validation items decide, such as a threshold."""
+        return False
+
+    def chosen(self, meter: Any) -> tuple[Self, str]:
+        """The same with what those decide, and a line that says so.
+
+        Args:
+            meter: of this task, with the answers of the trained net to the validation items.
+        """
+        del meter
+        return self, ""
+
+    def as_chosen(self, other: "Task") -> Self:
+        """The same with what another of this kind has chosen so."""
+        del other
+        return self
 
     # ------------------------------------------------------------------------------------ its answers
 

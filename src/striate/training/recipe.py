@@ -70,6 +70,20 @@ def _loss(value: str) -> str:
     return value
 
 
+def _threshold(value: float | str | None) -> float | str | None:
+    if value in (None, "auto") or (isinstance(value, float) and 0 < value < 1):
+        return value
+    try:
+        number = float(value or "")
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1:
+        raise RecipeError(
+            f"threshold={value}: expected auto, or a number between 0 and 1 such as 0.3"
+        )
+    return number
+
+
 def _on_nan(text: str) -> str:
     kind, _, most = text.partition(":")
     if text in ("stop", "rollback") or (kind == "skip" and most.isdecimal() and int(most) > 0):
@@ -154,6 +168,10 @@ class Recipe(BaseModel):
     )
     sampling: Literal["shuffled", "balanced"] = Field(
         default="shuffled", description="balanced: every class is drawn equally often"
+    )
+    threshold: Annotated[float | str | None, AfterValidator(_threshold)] = Field(
+        default=None,
+        description="probability from which a label is said, 0.3; auto: chosen on validation items",
     )
     clip: float | None = Field(default=None, gt=0, description="largest norm of the gradient")
     augment: Augmentation = Field(

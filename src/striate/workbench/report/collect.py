@@ -43,7 +43,8 @@ def content(fitted: Fitted) -> Content:
     config, scored, summary = run.config, held.scores.as_dict(), run.summary
     recipe = read_recipe(str(run.path / "args.yaml"))
     x, names = _examples(run, held)
-    task = type(run.task).of(data, recipe)  # as it learned: what the run keeps is what answers
+    # As it learned, with what was chosen after that: what the run keeps is what answers.
+    task = type(run.task).of(data, recipe).as_chosen(run.task)
     leading = fitted.test or held
     of = counted(leading.scores.items, held.noun, test=fitted.test is not None)
     return Content(
