@@ -18,6 +18,10 @@ from striate.runs.answering import Answered, Net
 from striate.runs.folder import read_bytes, write_text
 from striate.tasks import Item, Meter
 
+TOGETHER, SMALL = (
+    16,
+    2**20,
+)  # items that are answered in one batch, and the bytes of the largest of them
 LARGEST_TABLE = 2**33  # bytes of a CSV file with a row an item
 
 
@@ -59,19 +63,31 @@ class Held:
         return dict(zip(self.data.classes, counts, strict=True)) if counts else {}
 
     def items(self, numbers: Sequence[int]) -> list[Item]:
-        """These items with their inputs, truths and answers; the net answers them again."""
-        return [self._item(i) for i in numbers]
+        """These items with their inputs, truths and answers; the net answers them again, small ones of a size together."""
+        found: list[Item] = []
+        sizes = natural_sizes(self.split)
+        for i in range(0, len(numbers), TOGETHER):
+            some = list(numbers[i : i + TOGETHER])
+            stored = [np.asarray(self.arrays.inputs[k : k + 1]) for k in some]
+            alike = len({each.shape for each in stored}) == 1 and stored[0].nbytes <= SMALL
+            own = [tuple(sizes[int(self.arrays.numbers[k])].tolist()) for k in some]
+            if alike:
+                answers = self.used.answers(np.concatenate(stored), own)
+            else:
+                answers = [
+                    self.used.answers(one, [size])[0] for one, size in zip(stored, own, strict=True)
+                ]
+            found += [
+                self._item(k, one[0], answer)
+                for k, one, answer in zip(some, stored, answers, strict=True)
+            ]
+        return found
 
-    def _item(self, i: int) -> Item:
-        number = int(self.arrays.numbers[i])
-        stored = np.asarray(self.arrays.inputs[i : i + 1])
-        pre = self.used.preprocessing
-        size = natural_sizes(self.split)[number].tolist()
-        (answer,) = self.used.answers(stored, [tuple(size)])
-        shown = pre.item(stored[0], self.split.source, number)
+    def _item(self, i: int, stored: NDArray[Any], answer: Any) -> Item:
+        number, pre = int(self.arrays.numbers[i]), self.used.preprocessing
+        shown = pre.item(stored, self.split.source, number)
         truth = self.split.targets.truth(number)
-        drawn = pre.drawn(stored[0])
-        return Item(self.arrays.names[i], shown, truth, answer, self.rows[i], drawn)
+        return Item(self.arrays.names[i], shown, truth, answer, self.rows[i], pre.drawn(stored))
 
 
 def natural_sizes(split: Split) -> NDArray[np.int64]:
