@@ -312,7 +312,8 @@ class Classify(Task):
 
     def _mistakes(self, held: HeldOut) -> Section:
         """The surest of the wrong answers, the least sure of the right ones, and a row of items a class."""
-        items, noun = f"{held.scores.items:,}", f"held-out {held.noun}"
+        split = "test" if held.scores.split == "test" else "held-out"
+        items, noun = f"{held.scores.items:,}", f"{split} {held.noun}"
         sure = [float(row["confidence"]) for row in held.rows]
         good = [bool(row["accuracy"]) for row in held.rows]
         wrong = sorted((i for i, right in enumerate(good) if not right), key=lambda i: -sure[i])

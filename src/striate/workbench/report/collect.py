@@ -2,7 +2,7 @@
 
 import platform
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -162,11 +162,22 @@ def _command(fitted: Fitted, recipe: Recipe) -> str:
     """The command that trains the same again."""
     changed = _changed(recipe, fitted.data) - {"net", "cache"}
     said = {key: value for key, value in recipe.model_dump(mode="json").items() if key in changed}
-    said |= said.pop("options", {})
-    words = [f"{key}={_word(value)}" for key, value in said.items()]
     spec = fitted.run.config.net
-    net = "package.module:factory" if spec.own else spec.name
-    return " ".join(["striate train", shlex.quote(fitted.data.path), "--net", net, *words])
+    return command(fitted.data.path, "package.module:factory" if spec.own else spec.name, said)
+
+
+def command(data: str, net: str | None, settings: Mapping[str, Any]) -> str:
+    """A command that trains.
+
+    Args:
+        data: what on.
+        net: which; left to the data if None.
+        settings: of the recipe, those that are to be said.
+    """
+    said = {key: value for key, value in settings.items() if key != "options"}
+    said |= settings.get("options") or {}
+    words = [f"{key}={_word(value)}" for key, value in said.items()]
+    return " ".join(["striate train", shlex.quote(data), *(["--net", net] if net else []), *words])
 
 
 def _word(value: Any) -> str:

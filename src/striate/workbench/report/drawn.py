@@ -206,7 +206,8 @@ def picture_tag(pixels: NDArray[np.uint8], limit: int = THUMBNAIL) -> dict[str, 
     picture = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if grey else pixels))
     small = max(picture.size) < PIXELATED
     picture.thumbnail((limit, limit))
-    photo = max(picture.size) > 96 and picture.mode in ("L", "RGB")
+    large = max(picture.size) > 96 or (limit == SMALL and not small)
+    photo = large and picture.mode in ("L", "RGB")
     return {
         "src": Markup(paint.data_uri(picture, "JPEG" if photo else "PNG")),  # noqa: S704 - base64
         "width": picture.width,

@@ -67,6 +67,7 @@ class Evidence:
         pictures: whether items are pictures.
         began: what it went on from.
         own: the net is the user's own and must be named again.
+        onward: what is typed where nothing stands against the result; predicting if not given.
     """
 
     score: str
@@ -89,6 +90,7 @@ class Evidence:
     pictures: bool = True
     began: Began | None = None
     own: bool = False
+    onward: str = ""
 
     @property
     def epochs(self) -> int:
@@ -156,8 +158,8 @@ def few(e: Evidence) -> Finding | None:
         f"Only {e.items} {e.split} {e.noun} judge it, fewer than {FEWEST}, so the {e.title} is hardly known{spread}. "
         "Collect more, or hold more of them out."
     )
-    command = "" if e.split == "test" else again(e.command, val="0.4")
-    return Finding(words, command, "weak")
+    fixed = e.split == "test" or "--folds" in e.command  # how many are held out
+    return Finding(words, "" if fixed else again(e.command, val="0.4"), "weak")
 
 
 def useless(e: Evidence) -> Finding | None:
@@ -235,7 +237,7 @@ def settled(e: Evidence) -> Finding:
     none = "No mistake" if _perfect(e) else "Ready to be tried"
     words = f"{none}: {e.title} {e.written(e.value.value)}{spread} on {e.items:,} {e.split} {e.noun}{over}."
     named = " --net package.module:factory" if e.own else ""
-    return Finding(words, f"striate predict {shlex.quote(e.run)} FILE{named}", "good")
+    return Finding(words, e.onward or f"striate predict {shlex.quote(e.run)} FILE{named}", "good")
 
 
 RULES: tuple[Callable[[Evidence], Finding | None], ...] = (
