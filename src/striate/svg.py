@@ -46,6 +46,7 @@ svg .end { text-anchor: end; } svg .mid { text-anchor: middle; } svg .axis { fon
 .best { stroke: var(--ink); stroke-dasharray: 1.5 3; }
 .even { stroke: var(--soft); stroke-width: 1; stroke-dasharray: 3 3; fill: none; }
 .hit { fill: transparent; } .hit:hover { fill: var(--soft); fill-opacity: 0.12; }
+.dot { fill: var(--ink); }
 .whisker { stroke: var(--held); stroke-width: 2.5; stroke-opacity: 0.55; stroke-linecap: round; }
 svg .paper { fill: var(--panel); } .share { fill: var(--held); fill-opacity: 0.75; }
 rect.right { fill: var(--right); } rect.wrong { fill: var(--wrong); }
@@ -262,10 +263,10 @@ def _percents(share: float) -> str:
     return f"{round(100 * share, 6):g}{SPACE}%"
 
 
-def value_axis(values: Sequence[float]) -> Axis:
-    """From zero to above all, or by ratios where they differ much."""
+def value_axis(values: Sequence[float], *, ratios: bool = True) -> Axis:
+    """From zero to above all, or by ratios where they differ much and that is wanted."""
     low, high = min(values), max(values)
-    if low > 0 and high / low > 20:
+    if ratios and low > 0 and high / low > 20:
         return Axis(low / 1.15, high * 1.15, "{:g}".format, log=True)
     return Axis(min(0.0, low), high * 1.05 if high > 0 else 1.0, "{:g}".format)
 

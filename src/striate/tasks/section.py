@@ -52,6 +52,7 @@ class Table:
         first: so many rows are shown, the others are folded; 0 for all.
         rest: what the others are called, plural.
         tall: it scrolls within itself.
+        within: values that the axis of intervals holds beside those of the rows, so that two tables have one.
     """
 
     columns: Sequence[Column]
@@ -64,6 +65,7 @@ class Table:
     first: int = 0
     rest: str = "rows"
     tall: bool = False
+    within: Sequence[float] = ()
     part: ClassVar[str] = "table"
 
 

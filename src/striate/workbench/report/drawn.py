@@ -119,7 +119,7 @@ def _axis(table: Table, column: int) -> Axis | None:
         return None
     cells = [row[column] for row in table.rows if isinstance(row[column], Interval)]
     ends = [end for cell in cells if cell.known for end in (cell.low, cell.high)]
-    return share_axis(finite(ends) or [0.0, 1.0])
+    return share_axis(finite([*ends, *table.within]) or [0.0, 1.0])
 
 
 def _head(column: Column, axis: Axis | None) -> dict[str, Any]:

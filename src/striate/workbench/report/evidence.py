@@ -79,7 +79,7 @@ def _began(fitted: Fitted, recipe: Recipe, headline: Headline) -> Began | None:
     words = f"{leading.scores.items:,} {split} {leading.noun}"
     if before := _before(fitted, recipe, leading, headline.score):
         after = leading.scores.scores[headline.score].value
-        return Began(recipe.weights, before, after, words, "with the same classes")
+        return Began(recipe.weights, before, after, words, "with the weights it began with")
     probe, kept = _linear(fitted, headline.score)
     if probe is None or kept is None:
         return Began(recipe.weights)

@@ -84,13 +84,19 @@ def _column(content: Content, key: str) -> list[float | None]:
 
 
 def _drawn(
-    content: Content, lines: Sequence[Line], label: str, *, name: str, shares: bool = False
+    content: Content,
+    lines: Sequence[Line],
+    label: str,
+    *,
+    name: str,
+    shares: bool = False,
+    lower: bool = True,
 ) -> str:
-    """Curves by epoch; nothing where no value is known. `name` is that of the vertical axis."""
+    """Curves by epoch; nothing where no value is known. `name` is that of the vertical axis, ratios are for what is to be low."""
     values = finite([value for line in lines for value in line.values])
     if not values:
         return ""
-    axis = opened_axis(values) if shares else value_axis(values)
+    axis = opened_axis(values) if shares else value_axis(values, ratios=lower)
     epochs = [int(row["epoch"]) for row in content.history]
     mark = content.best_epoch if best(content) else None
     if axis.log:
@@ -112,7 +118,8 @@ def _pair(content: Content, key: str, *, shares: bool) -> str:
     name = {"loss": "loss"}.get(
         key, title[:1].lower() + title[1:] if title[1:2].islower() else title
     )
-    return _drawn(content, lines, label, shares=shares, name=name)
+    lower = key == "loss" or content.measure(key).lower
+    return _drawn(content, lines, label, shares=shares, name=name, lower=lower)
 
 
 def _loss(content: Content) -> Figure | None:

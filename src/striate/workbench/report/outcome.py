@@ -86,6 +86,11 @@ def _ordered(content: Content, scores: Mapping[str, Score]) -> list[str]:
     )
 
 
+def _all(content: Content) -> list[tuple[str, Score]]:
+    """The scores of every split."""
+    return [*content.scores.items(), *(content.test or {}).items()]
+
+
 def _is_part(content: Content, score: str) -> bool:
     """Whether a score is a share of something, at most 1; a percentage of error may be any."""
     return is_share(score) and not content.measure(score).lower
@@ -105,4 +110,8 @@ def _table(content: Content, title: str, items: int, scores: Mapping[str, Score]
         Column("", "interval") if any(isinstance(row[2], Interval) for row in rows) else Column(""),
         Column("95 % interval", "number"),
     ]
-    return Table(columns, rows, title=title, note=f"{items:,} items" if items else "")
+    drawn = [Interval.of(score) for key, score in _all(content) if _is_part(content, key)]
+    within = [end for found in drawn if found.known for end in (found.low, found.high)]
+    return Table(
+        columns, rows, title=title, within=within, note=f"{items:,} items" if items else ""
+    )

@@ -15,6 +15,8 @@ from striate.metrics.scores import is_share, shown
 from striate.text import DASH, percent
 
 FALLS = 0.01  # of the loss in the last epoch, above which the training has not ended
+NEAR = 0.99  # of a share, from which on more epochs are no advice that leads
+MODEST = 0.5  # of a share, below which a net is not called ready
 GAP = 0.05  # between the shares of training and held-out items that are right, up to which a net needs no help
 FEWEST = 50  # items below which no net is told from another
 AGAIN = 10  # epochs that are advised at least
@@ -153,10 +155,11 @@ def few(e: Evidence) -> Finding | None:
     """Too few items to judge by."""
     if e.items >= FEWEST:
         return None
-    spread = f": {e.written(e.value.low)} to {e.written(e.value.high)}" if e.value.known else ""
+    low, high = e.written(e.value.low), e.written(e.value.high)
+    spread = f" from {low} to {high}" if e.value.known else " anywhere"
     words = (
-        f"Only {e.items} {e.split} {e.noun} judge it, fewer than {FEWEST}, so the {e.title} is hardly known{spread}. "
-        "Collect more, or hold more of them out."
+        f"Only {e.items} {e.split} {e.noun} judge it, fewer than {FEWEST}: the {e.title} may lie{spread}, and a few of them "
+        "decide it. Collect more, or hold more of them out."
     )
     fixed = e.split == "test" or "--folds" in e.command  # how many are held out
     return Finding(words, "" if fixed else again(e.command, val="0.4"), "weak")
@@ -183,15 +186,21 @@ def useless(e: Evidence) -> Finding | None:
 
 
 def unfinished(e: Evidence) -> Finding | None:
-    """The loss still falls by more than `FALLS` in the last epoch, and the held-out items do not get worse."""
-    fall = _still_falls(e)
-    if fall is None or _perfect(e):
+    """The loss still falls by more than `FALLS` in the last epoch and the held-out items do not get worse, or there was one epoch alone."""
+    if _perfect(e):
+        return None
+    if e.epochs == 1:
+        words = "One epoch does not show where the training would end: train for more of them."
+        return Finding(words, _longer(e))
+    fallen = _still_falls(e)
+    if fallen is None:
         return None
     words = (
-        f"Not trained to its end: the loss still fell by {percent(fall)} in the last of {_epochs(e.epochs)}. "
+        f"Not trained to its end: the loss still fell by {percent(fallen)} in the last of {_epochs(e.epochs)}. "
         "More of them will probably give a better net."
     )
-    return Finding(words, _longer(e))
+    near = is_share(e.score) and not e.lower and e.value.value >= NEAR
+    return Finding(words, _longer(e), "good" if near else "open")
 
 
 def overfitted(e: Evidence) -> Finding | None:
@@ -224,8 +233,10 @@ def fine_tuned(e: Evidence) -> Finding | None:
     )
     if e.better(b.after, b.before):
         return Finding(words, tone="good")
+    if e.value.known and e.value.low <= b.before <= e.value.high:
+        return Finding(f"{words} That is no more than chance would change.", tone="good")
     slower = again(e.command, lr=f"{e.rate / 10:.2g}") if e.rate else ""
-    return Finding(f"{words} The training did not help.", slower)
+    return Finding(f"{words} The training did harm.", slower)
 
 
 def settled(e: Evidence) -> Finding:
@@ -234,17 +245,22 @@ def settled(e: Evidence) -> Finding:
     over = (
         f", against {e.written(e.constant)} for a constant answer" if e.constant is not None else ""
     )
-    none = "No mistake" if _perfect(e) else "Ready to be tried"
-    words = f"{none}: {e.title} {e.written(e.value.value)}{spread} on {e.items:,} {e.split} {e.noun}{over}."
+    modest = is_share(e.score) and not e.lower and e.value.value < MODEST
+    head = "No mistake" if _perfect(e) else "Modest" if modest else "Ready to be tried"
+    words = f"{head}: {e.title} {e.written(e.value.value)}{spread} on {e.items:,} {e.split} {e.noun}{over}."
     named = " --net package.module:factory" if e.own else ""
-    return Finding(words, e.onward or f"striate predict {shlex.quote(e.run)} FILE{named}", "good")
+    return Finding(
+        words,
+        e.onward or f"striate predict {shlex.quote(e.run)} FILE{named}",
+        "open" if modest else "good",
+    )
 
 
 RULES: tuple[Callable[[Evidence], Finding | None], ...] = (
     unknown,
     diverged,
-    few,
     useless,
+    few,
     unfinished,
     overfitted,
     fine_tuned,
