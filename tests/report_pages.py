@@ -50,7 +50,7 @@ class Answered:
         )
         times = confusion[tuple(pairs.T)] if len(pairs) else []
         self.pairs = np.repeat(pairs, times, 0)
-        k, n = max(len(names), 2), len(self.pairs)
+        k, n = max(len(names), 1), len(self.pairs)
         probs = np.full((n, k), 0.006 / max(1, k - 2), np.float32)
         if k == 2:
             probs[:] = 0.027

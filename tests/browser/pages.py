@@ -1,8 +1,12 @@
 """The pages that a browser opens, by name. A page more is a line more: a function that gives the HTML of one file."""
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 
 from report_pages import HOSTILE, answered, content, evidence, full, per_class, scored
 from striate.metrics import Interval
@@ -62,6 +66,25 @@ def parent() -> str:
     )
 
 
+def beside(file: str) -> ModuleType:
+    """A file of tests, for the answers that it makes."""
+    path = Path(__file__).parents[1] / file
+    spec = spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[path.stem] = module  # dataclasses look themselves up there
+    spec.loader.exec_module(module)
+    return module
+
+
+def of_task(maker: str) -> str:
+    """What the task of other answers shows of them."""
+    made = beside("tasks/test_sections.py")
+    held = getattr(made, maker)()
+    return made.page(held.task, held)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "report": lambda: render(full()),
     "two-classes": lambda: render(full(2)),
@@ -70,4 +93,6 @@ PAGES: dict[str, Callable[[], str]] = {
     "hostile-names": lambda: render(hostile()),
     "nothing-held-out": lambda: render(bare()),
     "folds": parent,
+    "masks": lambda: of_task("masks"),
+    "boxes": lambda: of_task("detected"),
 }

@@ -168,7 +168,7 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> tuple[
     height = top + (k + 1) * cell + 6
     parts.append(_scale(left, height + 12))
     label = f"Confusion matrix of {k} classes, rows truth, columns answers; the table of pairs says it in words"
-    width = max(left + (k + 1) * cell + 6, left + 190)
+    width = max(left + (k + 1) * cell + 6, left + 212)
     return chart("".join(parts), width, height + 40, label), width
 
 

@@ -85,7 +85,7 @@ class Members:
 
     def _main(self) -> Table:
         """A row a training and one of all items together."""
-        columns = [Column(""), Column("items", "number"), Column("kept epoch", "number")]
+        columns = [Column("training"), Column("items", "number"), Column("kept epoch", "number")]
         columns += [Column("time", "number"), Column(self._title(self.score), "number")]
         drawn = is_share(self.score)
         columns += [Column("95 % interval", "interval" if drawn else "number")]
