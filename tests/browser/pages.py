@@ -24,6 +24,7 @@ def many(k: int = 30) -> Content:
         row | {"label": f"{i} {'long name ' * 4}" + "x" * 60} for i, row in enumerate(per_class(k))
     ]
     shown = answered(scored(k, rows=rows))
+    shown["test_sections"] = shown["sections"]
     return full(k, **shown, run="runs/" + "y" * 90, title="z" * 90)
 
 
@@ -37,7 +38,8 @@ def hostile() -> Content:
     ]
     rows = [row | {"label": c} for row, c in zip(per_class(4), names, strict=True)]
     shown = answered(scored(4, rows=rows), name="/".join([HOSTILE] * 8), noun=HOSTILE)
-    return full(4, **shown, title=HOSTILE, run=HOSTILE, net=HOSTILE, command=HOSTILE, notes=names)
+    both = {**shown, "test_sections": shown["sections"]}
+    return full(4, **both, title=HOSTILE, run=HOSTILE, net=HOSTILE, command=HOSTILE, notes=names)
 
 
 def bare() -> Content:

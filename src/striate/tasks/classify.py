@@ -287,7 +287,8 @@ class Classify(Task):
             caption = f"{held.scores.items:,} {split} items."
             figure = confusion_figure(counts, self.classes, caption=caption)
             pairs = pairs_table(counts, self.classes, of="items")
-            none = Text("No held-out item was answered wrongly.")
+            said = "was answered wrongly" if counts.sum() else "was there to be answered"
+            none = Text(f"No held-out item {said}.")
             parts.append(Beside([figure, pairs or none], "uneven"))
         if rows:
             parts.append(self._table(held))
@@ -318,6 +319,8 @@ class Classify(Task):
         good = [bool(row["accuracy"]) for row in held.rows]
         wrong = sorted((i for i, right in enumerate(good) if not right), key=lambda i: -sure[i])
         right = sorted((i for i, right in enumerate(good) if right), key=lambda i: sure[i])
+        if not good:
+            return Section("Mistakes", f"No {noun} were there to be answered.")
         parts: list[Part] = []
         if wrong:
             worst = held.items(wrong[:MISTAKES])

@@ -153,7 +153,7 @@ def diverged(e: Evidence) -> Finding | None:
 
 def few(e: Evidence) -> Finding | None:
     """Too few items to judge by."""
-    if e.items >= FEWEST:
+    if not 0 < e.items < FEWEST:
         return None
     low, high = e.written(e.value.low), e.written(e.value.high)
     spread = f" from {low} to {high}" if e.value.known else " anywhere"
@@ -167,7 +167,7 @@ def few(e: Evidence) -> Finding | None:
 
 def useless(e: Evidence) -> Finding | None:
     """The score is not above that of a constant answer, or its interval reaches it."""
-    if e.constant is None or math.isnan(e.constant):
+    if e.constant is None or math.isnan(e.constant) or math.isnan(e.value.value):
         return None
     v = e.value
     least = v.value if not v.known else v.high if e.lower else v.low
