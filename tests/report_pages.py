@@ -45,11 +45,9 @@ class Answered:
 
     def __post_init__(self):
         confusion, names = self.scores.confusion, [row["label"] for row in self.scores.per_class]
-        pairs = (
-            np.argwhere(confusion > 0) if confusion is not None and names else np.zeros((0, 2), int)
-        )
-        times = confusion[tuple(pairs.T)] if len(pairs) else []
-        self.pairs = np.repeat(pairs, times, 0)
+        counts_ = np.zeros((0, 0), int) if confusion is None or not names else confusion
+        pairs = np.argwhere(counts_ > 0)
+        self.pairs = np.repeat(pairs, counts_[tuple(pairs.T)], 0)
         k, n = max(len(names), 1), len(self.pairs)
         probs = np.full((n, k), 0.006 / max(1, k - 2), np.float32)
         if k == 2:

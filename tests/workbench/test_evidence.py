@@ -2,6 +2,7 @@
 
 import html
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +13,16 @@ from striate.runs import Run
 from striate.text import percent
 from striate.workbench.report.page import render
 
-QUICK = {"net": "lenet5", "epochs": 2, "batch": 8, "plan": "default"}
+QUICK: dict[str, Any] = {"net": "lenet5", "epochs": 2, "batch": 8, "plan": "default"}
+
+
+def trained(data: Any, out: Any, **settings: Any) -> Run:
+    return train(data, out=out, **(QUICK | settings))
 
 
 @pytest.fixture(scope="module")
 def first(shapes, tmp_path_factory) -> Run:
-    return train(shapes, out=tmp_path_factory.mktemp("runs"), name="first", **QUICK)
+    return trained(shapes, tmp_path_factory.mktemp("runs"), name="first")
 
 
 def said(run: Run) -> str:
@@ -44,10 +49,10 @@ def test_a_run_on_few_items_is_not_proud(first):
 def test_a_fine_tuned_run_says_what_its_weights_were_worth_on_the_same_items(
     first, shapes, tmp_path
 ):
-    second = train(shapes, out=tmp_path, **{**QUICK, "epochs": 1, "weights": str(first.path)})
+    second = trained(shapes, tmp_path, epochs=1, weights=str(first.path))
     before = first.summary["scores"]["accuracy"]["value"]
     after = second.summary["scores"]["accuracy"]["value"]
-    words = f"{percent(before)} before (the weights it began with), {percent(after)} after, both on the same 18"
+    words = f"{percent(before)} before (with the weights it began with), {percent(after)} after, both on the same 18"
     assert words.replace("\xa0", " ") in said(second)
 
 
@@ -56,9 +61,7 @@ def test_weights_of_other_classes_have_no_score_before(first, shapes, tmp_path):
     (tmp_path / "two").mkdir()
     for label in ("bar", "box"):
         (tmp_path / "two" / label).symlink_to(shapes / label)
-    second = train(
-        tmp_path / "two", out=tmp_path, **{**QUICK, "epochs": 1, "weights": str(first.path)}
-    )
+    second = trained(tmp_path / "two", tmp_path, epochs=1, weights=str(first.path))
     assert "how these weights answer alone is not known" in said(second)
 
 

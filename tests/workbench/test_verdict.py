@@ -166,6 +166,7 @@ CASES = {
 def test_a_rule_speaks_where_it_is_for_and_is_silent_elsewhere(case):
     changes, rule, words, command, tone = CASES[case]
     found = rule(replace(SOUND, **changes))
+    assert found is not None
     assert words in found.words
     assert found.command.endswith(command)
     assert bool(found.command) == bool(command)
