@@ -27,6 +27,10 @@ def answers(n: int, k: int, seed: int = 0, *, ties: bool = False):
     return probs.astype(np.float32), truth
 
 
+def drawn_of(probs, truth, classes):
+    return certainty.section(probs, truth, probs.argmax(1), classes, "pictures")
+
+
 def figures(section) -> dict[str, Figure]:
     columns = [each for part in section.parts if isinstance(part, Beside) for each in part.columns]
     return {each.title: each for each in columns if isinstance(each, Figure)}
@@ -56,7 +60,7 @@ def test_a_class_without_items_or_without_others_has_no_curve():
 def test_the_mean_area_is_the_score(k):
     probs, truth = answers(200, k)
     names = [f"class {i}" for i in range(k)]
-    found = figures(certainty.section(probs, truth, names, "pictures"))
+    found = figures(drawn_of(probs, truth, names))
     auroc = score(probs, truth, classes=names).scores["auroc"].value
     assert f"{100 * auroc:.1f}\xa0%" in found["ROC"].caption
 
@@ -64,7 +68,7 @@ def test_the_mean_area_is_the_score(k):
 def test_points_of_reliability_are_the_bins_of_the_calibration_error():
     probs, truth = answers(300, 4)
     sure, right = probs.max(1), probs.argmax(1) == truth
-    found = figures(certainty.section(probs, truth, list("abcd"), "pictures"))
+    found = figures(drawn_of(probs, truth, list("abcd")))
     svg_ = found["Reliability"].svg
     dots = re.findall(r"<title>([\d,]+) answers with mean confidence ([\d.]+)\xa0%: ([\d.]+)", svg_)
     bins = np.minimum((sure * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
@@ -84,7 +88,7 @@ def test_points_of_reliability_are_the_bins_of_the_calibration_error():
 def test_bars_of_confidence_count_right_and_wrong():
     probs, truth = answers(300, 4)
     right = probs.argmax(1) == truth
-    found = figures(certainty.section(probs, truth, list("abcd"), "pictures"))
+    found = figures(drawn_of(probs, truth, list("abcd")))
     tips = re.findall(
         r": ([\d,]+) right, ([\d,]+) wrong", found["Confidence of right and wrong"].svg
     )
@@ -94,7 +98,7 @@ def test_bars_of_confidence_count_right_and_wrong():
 
 def test_of_many_classes_the_worst_are_drawn_and_all_are_listed():
     probs, truth = answers(400, 20)
-    section = certainty.section(probs, truth, [f"c{i}" for i in range(20)], "pictures")
+    section = drawn_of(probs, truth, [f"c{i}" for i in range(20)])
     assert section is not None
     (table,) = [part for part in section.parts if isinstance(part, Table)]
     assert len(table.rows) == 20
@@ -107,7 +111,7 @@ def test_of_many_classes_the_worst_are_drawn_and_all_are_listed():
 
 def test_long_curves_are_drawn_with_few_points():
     probs, truth = answers(5000, 2)
-    found = figures(certainty.section(probs, truth, ["a", "b"], "pictures"))
+    found = figures(drawn_of(probs, truth, ["a", "b"]))
     for name in ("ROC", "Precision and recall"):
         points = re.findall(r'points="([^"]*)" class="line', found[name].svg)[0].split()
         assert len(points) <= certainty.POINTS + 2
@@ -120,7 +124,7 @@ def test_long_curves_are_drawn_with_few_points():
 def test_few_items_and_one_class_are_no_error(n, k):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        section = certainty.section(*answers(n, k), [str(i) for i in range(k)], "pictures")
+        section = drawn_of(*answers(n, k), [str(i) for i in range(k)])
     assert (section is None) == (n == 0)
     if section is not None and k == 1:
         assert any(isinstance(part, Text) and "No ROC" in part.words for part in section.parts)

@@ -65,29 +65,42 @@ class Held:
     def items(self, numbers: Sequence[int]) -> list[Item]:
         """These items with their inputs, truths and answers; the net answers them again, small ones of a size together."""
         found: list[Item] = []
-        sizes = natural_sizes(self.split)
         for i in range(0, len(numbers), TOGETHER):
-            some = list(numbers[i : i + TOGETHER])
-            stored = [np.asarray(self.arrays.inputs[k : k + 1]) for k in some]
-            alike = len({each.shape for each in stored}) == 1 and stored[0].nbytes <= SMALL
-            own = [tuple(sizes[int(self.arrays.numbers[k])].tolist()) for k in some]
-            if alike:
-                answers = self.used.answers(np.concatenate(stored), own)
-            else:
-                answers = [
-                    self.used.answers(one, [size])[0] for one, size in zip(stored, own, strict=True)
-                ]
-            found += [
-                self._item(k, one[0], answer)
-                for k, one, answer in zip(some, stored, answers, strict=True)
-            ]
+            found += self._together(numbers[i : i + TOGETHER])
         return found
 
-    def _item(self, i: int, stored: NDArray[Any], answer: Any) -> Item:
-        number, pre = int(self.arrays.numbers[i]), self.used.preprocessing
-        shown = pre.item(stored, self.split.source, number)
+    def _together(self, numbers: Sequence[int]) -> list[Item]:
+        """Answered in one batch where a class, or some, is all that is said of small inputs of one size."""
+        stored = [np.asarray(self.arrays.inputs[i : i + 1]) for i in numbers]
+        task, sizes = self.used.task, natural_sizes(self.split)
+        alike = len({one.shape for one in stored}) == 1 and stored[0].nbytes <= SMALL
+        if not alike or len(stored) < 2 or not task.linear:
+            return [self._item(i) for i in numbers]
+        at = [int(self.arrays.numbers[i]) for i in numbers]
+        answers = self.used.answers(np.concatenate(stored), [tuple(sizes[n].tolist()) for n in at])
+        pre, source, truth = self.used.preprocessing, self.split.source, self.split.targets.truth
+        return [
+            Item(
+                self.arrays.names[i],
+                pre.item(one[0], source, n),
+                truth(n),
+                answer,
+                self.rows[i],
+                pre.drawn(one[0]),
+            )
+            for i, n, one, answer in zip(numbers, at, stored, answers, strict=True)
+        ]
+
+    def _item(self, i: int) -> Item:
+        number = int(self.arrays.numbers[i])
+        stored = np.asarray(self.arrays.inputs[i : i + 1])
+        pre = self.used.preprocessing
+        size = natural_sizes(self.split)[number].tolist()
+        (answer,) = self.used.answers(stored, [tuple(size)])
+        shown = pre.item(stored[0], self.split.source, number)
         truth = self.split.targets.truth(number)
-        return Item(self.arrays.names[i], shown, truth, answer, self.rows[i], pre.drawn(stored))
+        drawn = pre.drawn(stored[0])
+        return Item(self.arrays.names[i], shown, truth, answer, self.rows[i], drawn)
 
 
 def natural_sizes(split: Split) -> NDArray[np.int64]:

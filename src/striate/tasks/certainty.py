@@ -63,11 +63,21 @@ def ranked(score_N: Floats, positive_N: NDArray[np.bool_]) -> Ranked | None:
     )
 
 
-def section(probs_NK: Floats, truth_N: Ints, classes: Sequence[str], noun: str) -> Section | None:
-    """All of it; None without items."""
+def section(
+    probs_NK: Floats, truth_N: Ints, answer_N: Ints, classes: Sequence[str], noun: str
+) -> Section | None:
+    """All of it; None without items.
+
+    Args:
+        probs_NK: of the classes, a row an item.
+        truth_N: class numbers.
+        answer_N: the classes that were said, whose probability is the confidence.
+        classes: K names.
+        noun: what the items are called, plural.
+    """
     if not len(truth_N):
         return None
-    sure, right = probs_NK.max(1), probs_NK.argmax(1) == truth_N
+    sure, right = probs_NK[np.arange(len(answer_N)), answer_N], answer_N == truth_N
     parts: list[Part] = [
         Beside([_reliability(sure, right), _confidence(sure, right, noun)], "pair")
     ]

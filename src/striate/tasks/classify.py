@@ -277,7 +277,13 @@ class Classify(Task):
         meter = held.meter
         if not isinstance(meter, Labelled):
             return None
-        return certainty.section(meter.probs, meter.truth, self.classes, held.noun)
+        answered_N = self._answers(meter.probs)
+        return certainty.section(meter.probs, meter.truth, answered_N, self.classes, held.noun)
+
+    @staticmethod
+    def _answers(probs_NK: Probabilities) -> NDArray[np.int64]:
+        """The class that is said of each item, [N]."""
+        return probs_NK.argmax(1)
 
     def _confused(self, held: HeldOut) -> Section | None:
         counts, rows = held.scores.confusion, held.scores.per_class
@@ -339,7 +345,7 @@ class Classify(Task):
 
     def _tile(self, item: Item) -> Tile:
         """Truth, answer, and the three likeliest classes as bars, the truth among them."""
-        best, truth = int(item.answer.argmax()), self.classes[item.truth]
+        best, truth = int(self._answers(item.answer[None])[0]), self.classes[item.truth]
         order = np.argsort(-item.answer, kind="stable").tolist()
         three = order[:3] if item.truth in order[:3] else [*order[:2], item.truth]
         answer, wrong = self.classes[best], best != item.truth
@@ -372,7 +378,7 @@ class Classify(Task):
         return [Fold("A row a class", [Text(said, soft=True), *strips])] if strips else []
 
     def _small(self, item: Item) -> Tile:
-        best = int(item.answer.argmax())
+        best = int(self._answers(item.answer[None])[0])
         said = f"{item.name}: truth {self.classes[item.truth]}, answered {self.classes[best]} ({percent(float(item.answer[best]))})"
         return Tile(item.shown, alt=said, wrong=best != item.truth)
 
