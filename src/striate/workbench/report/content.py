@@ -40,6 +40,7 @@ class Content:
         test, test_items: scores of a separate test split and its size, if there is one.
         sections: what the task shows of the held-out items.
         test_sections: the same of the test split, where there is one.
+        batch: a batch as the net saw it, with its random views.
         verdict: what the training has come to.
         balance: how many items of each class each split has.
         kernels: of the first layer.
@@ -79,6 +80,7 @@ class Content:
     test_items: int | None = None
     sections: Sequence[Section] = ()
     test_sections: Sequence[Section] = ()
+    batch: Section | None = None
     verdict: Verdict | None = None
     balance: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
     kernels: Kernels | None = None

@@ -94,6 +94,7 @@ def sections(content: Content) -> list[Section]:
     """All sections of a report, in their order."""
     found = [
         learning.section(content),
+        content.batch,
         outcome.section(content),
         *_of_task(content),
         inside.kernels_section(content.kernels) if content.kernels else None,
