@@ -84,7 +84,7 @@ def render_page(page: Page) -> str:
     return template.render(
         page=page,
         head=page.head,
-        tone=page.verdict.first.tone if page.verdict else "good",
+        tone=page.verdict.first.tone if page.verdict else "open",
         sections=drawn.sections(page.sections),
         style={key: Markup(text) for key, text in _style().items()},  # noqa: S704 - no user's words
     )

@@ -243,7 +243,9 @@ def settled(e: Evidence) -> Finding:
     """Nothing stands against it."""
     spread = f" ({e.written(e.value.low)} to {e.written(e.value.high)})" if e.value.known else ""
     over = (
-        f", against {e.written(e.constant)} for a constant answer" if e.constant is not None else ""
+        f", against {e.written(e.constant)} for an answer without a net"
+        if e.constant is not None
+        else ""
     )
     modest = is_share(e.score) and not e.lower and e.value.value < MODEST
     head = "No mistake" if _perfect(e) else "Modest" if modest else "Ready to be tried"
