@@ -31,8 +31,8 @@ def test_a_sound_training_is_to_be_tried():
     assert found.others == []
     assert found.first == (
         (
-            "Ready to be tried: accuracy 90.0\xa0% (85.0\xa0% to 94.0\xa0%) on 200 held-out pictures, against 10.0\xa0% for a "
-            "constant answer."
+            "Ready to be tried: accuracy 90.0\xa0% (85.0\xa0% to 94.0\xa0%) on 200 held-out pictures, against 10.0\xa0% for an "
+            "answer without a net."
         ),
         "striate predict 'runs/classify/a run' FILE",
         "good",
