@@ -12,6 +12,8 @@ from striate.text import SPACE, duration, listed, number
 from striate.workbench.report.content import Content
 from striate.workbench.report.outcome import written
 
+WIDTH = 320  # of a chart, in its own units: its words keep their size where three stand beside each other
+
 
 def section(content: Content) -> Section | None:
     """Loss, the main score and the learning rate by epoch, then the parts of the loss and the other scores."""
@@ -103,7 +105,7 @@ def _drawn(
         name = f"{name}, log scale"
     if axis.finest:
         name = f"{name}, scale opens towards 100{SPACE}%"
-    return curves(epochs, lines, axis, best=mark, label=label, name=name)
+    return curves(epochs, lines, axis, best=mark, label=label, width=WIDTH, name=name)
 
 
 def _pair(content: Content, key: str, *, shares: bool) -> str:
@@ -125,7 +127,7 @@ def _pair(content: Content, key: str, *, shares: bool) -> str:
 def _loss(content: Content) -> Figure | None:
     svg = _pair(content, "loss", shares=False)
     said = f"{content.curve_words.get('loss', '')} Lower is better.".strip()
-    return Figure(svg, said, "Loss") if svg else None
+    return Figure(svg, said, "Loss", widths=(0, 420)) if svg else None
 
 
 def _score_figure(content: Content, key: str) -> Figure | None:
@@ -140,7 +142,9 @@ def _score_figure(content: Content, key: str) -> Figure | None:
     ]
     said += [f"At {kept(content)}: {', '.join(told)}."] if told else []
     said.append(content.curve_words.get(key, ""))
-    return Figure(svg, " ".join(filter(None, said)), measure.title) if svg else None
+    return (
+        Figure(svg, " ".join(filter(None, said)), measure.title, widths=(0, 420)) if svg else None
+    )
 
 
 def _rates(content: Content) -> Figure | None:
@@ -158,11 +162,11 @@ def _rates(content: Content) -> Figure | None:
         Axis(0.0, top * 1.15 or 1.0, "{:g}".format, exact=number),
         best=content.best_epoch if best(content) else None,
         label="learning rate by step, the epochs below it",
-        width=260,
+        width=WIDTH * 13 // 16,
         name="learning rate",
         marks=[(*peak, number(peak[1]))] if peak else [],
     )
-    return Figure(svg, _rate_words(points, peak), "Learning rate")
+    return Figure(svg, _rate_words(points, peak), "Learning rate", widths=(0, 360))
 
 
 def _rate_words(points: Sequence[tuple[float, float]], peak: tuple[float, float] | None) -> str:
@@ -209,7 +213,7 @@ def _series(
     name = "score" if titled else "loss"
     svg = _drawn(content, lines, f"{title} by epoch", shares=titled, name=name)
     legend = Legend([(line.name, line.kind) for line in lines])
-    return Figure(svg, said, title, legend=legend) if svg else None
+    return Figure(svg, said, title, legend=legend, widths=(0, 420)) if svg else None
 
 
 def _epochs(content: Content) -> Table:
