@@ -35,6 +35,16 @@ def short(name: str, limit: int) -> str:
     return name if len(name) <= limit else f"{name[: limit - 1]}…"
 
 
+def short_name(path: str, limit: int = 24) -> str:
+    """The last part of a path, cut in the middle so that its end is seen.
+
+    >>> short_name("val/shirt/0123.jpg"), short_name("a" * 30 + ".jpg", 12)
+    ('0123.jpg', 'aaaaaaa….jpg')
+    """
+    name = path.rstrip("/").rpartition("/")[2] or path
+    return name if len(name) <= limit else f"{name[: limit - 5]}…{name[-4:]}"
+
+
 def percent(share: float | None) -> str:
     r"""A share as a percentage with one digit, and never 100 % for less than all.
 
@@ -118,6 +128,17 @@ def times(shape: Sequence[int]) -> str:
 def counted(n: int, word: str) -> str:
     """A number with its word: 1 channel, 2 channels."""
     return f"{n:,} {word}{'' if n == 1 else 's'}"
+
+
+def listed(words: Sequence[str], most: int = 8) -> str:
+    """Words in a row, of many the first.
+
+    >>> listed(["3", "4", "5"]), listed(["3", "4", "5"], 2)
+    ('3, 4 and 5', '3, 4 and 1 more')
+    """
+    if len(words) > most:
+        words = [*words[:most], f"{len(words) - most:,} more"]
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else ""
 
 
 def setting(value: object) -> str:

@@ -313,7 +313,8 @@ def test_the_report_gives_the_command_that_made_it(fitted, shapes, tmp_path):
     from striate import cli
 
     text = (fitted.run.path / "report.html").read_text()
-    (command,) = re.findall(r"striate train [^<]+", text)
+    made = text.partition("<h2>How it was made</h2>")[2].partition("</section>")[0]
+    (command,) = re.findall(r"striate train [^<]+", made)
     words = shlex.split(html.unescape(command))
     assert cli.main([*words[1:], "--out", str(tmp_path)]) == 0
     first, second = weights(fitted.run.path), weights(tmp_path / "classify" / "shapes-lenet5")

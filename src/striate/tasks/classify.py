@@ -18,9 +18,12 @@ from striate.data import Data
 from striate.errors import RecipeError, ShapeError
 from striate.metrics import Interval, Scores, thresholds
 from striate.metrics.classify import confusion_matrix, decided, score, uneven
+from striate.tasks import certainty
 from striate.tasks.by_class import class_table, confusion_figure, pairs_table, with_training
 from striate.tasks.section import (
+    Bar,
     Beside,
+    Fold,
     Gallery,
     Headline,
     Measure,
@@ -32,9 +35,14 @@ from striate.tasks.section import (
     Wrong,
 )
 from striate.tasks.task import HeldOut, Item, Meter, Settings, Task, answered
-from striate.text import percent, short
+from striate.text import percent, short, short_name
 
-MISTAKES = 20  # shown in the report
+MISTAKES, UNSURE = (
+    12,
+    8,
+)  # items that the report shows: answered wrongly, and rightly without being sure
+ROW = 6  # items of a class in its row
+ROWS = 20  # classes up to which each has one
 AUTO = "auto"  # of threshold=: chosen on validation items
 
 Probabilities = NDArray[np.float32]
@@ -236,7 +244,7 @@ class Classify(Task):
 
     def _said(self, answer: Probabilities) -> int:
         """The class that is answered."""
-        return int(decided(answer[None], self.threshold)[0])
+        return int(self._answers(answer[None])[0])
 
     def item_words(self, answer: Probabilities, truth: int) -> dict[str, str]:
         """Truth, answer and its confidence."""
@@ -283,14 +291,16 @@ class Classify(Task):
         rows = held.scores.per_class
         total = sum(row["support"] for row in rows)
         said: list[str] = []
+        constant = None
         if total:
             common = max(rows, key=lambda row: row["support"])
             share = common["support"] / total
             within = held.scores.scores[self.main].low <= share
             reaches = "; the interval reaches down to that" if within else ""
             answer = short(str(common["label"]), 40)
+            constant = share
             said = [f"Always answering “{answer}” would be right in {percent(share)}{reaches}."]
-        return Headline(self.main, f"of {of} right", said)
+        return Headline(self.main, f"of {of} right", said, constant)
 
     def curve_words(self, recipe: Settings) -> dict[str, str]:
         """What the loss of the training is of, where that is not what is held out is measured by."""
@@ -310,9 +320,20 @@ class Classify(Task):
         }
 
     def sections(self, held: HeldOut) -> list[Section]:
-        """What is taken for what, class by class, and the worst mistakes."""
-        confused = self._confused(held)
-        return [*([confused] if confused else []), self._mistakes(held)]
+        """What is taken for what, class by class, the worst mistakes, and how sure the answers are."""
+        found = [self._confused(held), self._mistakes(held), self._certain(held)]
+        return [section for section in found if section]
+
+    def _certain(self, held: HeldOut) -> Section | None:
+        meter = held.meter
+        if not isinstance(meter, Labelled):
+            return None
+        answered_N = self._answers(meter.probs)
+        return certainty.section(meter.probs, meter.truth, answered_N, self.classes, held.noun)
+
+    def _answers(self, probs_NK: Probabilities) -> NDArray[np.int64]:
+        """The class that is said of each item, [N]."""
+        return decided(probs_NK, self.threshold)
 
     def _confused(self, held: HeldOut) -> Section | None:
         counts, rows = held.scores.confusion, held.scores.per_class
@@ -322,7 +343,8 @@ class Classify(Task):
             caption = f"{held.scores.items:,} {split} items."
             figure = confusion_figure(counts, self.classes, caption=caption)
             pairs = pairs_table(counts, self.classes, of="items")
-            none = Text("No held-out item was answered wrongly.")
+            said = "was answered wrongly" if counts.sum() else "was there to be answered"
+            none = Text(f"No held-out item {said}.")
             parts.append(Beside([figure, pairs or none], "uneven"))
         if self.threshold is not None:
             parts.append(Text(f"{held.meter.threshold_words()}.", soft=True))
@@ -350,30 +372,69 @@ class Classify(Task):
         )
 
     def _mistakes(self, held: HeldOut) -> Section:
-        """The items that were answered wrongly with the most confidence."""
-        items, noun = f"{held.scores.items:,}", f"held-out {held.noun}"
-        wrong = [i for i, row in enumerate(held.rows) if not row["accuracy"]]
-        worst = sorted(wrong, key=lambda i: -float(held.rows[i]["confidence"]))[:MISTAKES]
-        if not worst:
-            said = f"None of the {items} {noun} was answered wrongly."
-            return Section("Mistakes", said)
-        said = f"{len(worst)} of {len(wrong):,} wrong answers among {items} {noun}, the most confident first."
-        tiles = [self._mistake(item) for item in held.items(worst)]
-        return Section(
-            "The worst mistakes", parts=[Text(said, soft=True), Gallery(tiles)], name="Mistakes"
-        )
+        """The surest of the wrong answers, the least sure of the right ones, and a row of items a class."""
+        split = "test" if held.scores.split == "test" else "held-out"
+        items, noun = f"{held.scores.items:,}", f"{split} {held.noun}"
+        sure = [float(row["confidence"]) for row in held.rows]
+        good = [bool(row["accuracy"]) for row in held.rows]
+        wrong = sorted((i for i, right in enumerate(good) if not right), key=lambda i: -sure[i])
+        right = sorted((i for i, right in enumerate(good) if right), key=lambda i: sure[i])
+        if not good:
+            return Section("Mistakes", f"No {noun} were there to be answered.")
+        parts: list[Part] = []
+        if wrong:
+            worst = held.items(wrong[:MISTAKES])
+            said = f"{len(worst)} of {len(wrong):,} wrong answers among {items} {noun}, the most confident first."
+            parts += [Text(said, soft=True), Gallery([self._tile(item) for item in worst])]
+        else:
+            parts.append(Text(f"None of the {items} {noun} was answered wrongly."))
+        if right:
+            unsure = held.items(right[:UNSURE])
+            said = f"{len(unsure)} of {len(right):,} right answers, the least confident first."
+            shown = Gallery([self._tile(item) for item in unsure], title="Right, but least sure")
+            parts += [shown, Text(said, soft=True)]
+        parts += self._rows_of_classes(held)
+        title = "The worst mistakes" if wrong else "No mistakes, and the least sure answers"
+        return Section(title, parts=parts, name="Mistakes")
 
-    def _mistake(self, item: Item) -> Tile:
-        best = self._said(item.answer)
-        truth, answer = self.classes[item.truth], self.classes[best]
-        sure, other = float(item.scores["confidence"]), float(item.answer[item.truth])
+    def _tile(self, item: Item) -> Tile:
+        """Truth, answer, and the three likeliest classes as bars, the truth among them."""
+        best, truth = int(self._answers(item.answer[None])[0]), self.classes[item.truth]
+        order = np.argsort(-item.answer, kind="stable").tolist()
+        three = order[:3] if item.truth in order[:3] else [*order[:2], item.truth]
+        answer, wrong = self.classes[best], best != item.truth
+        title: list[str] = ["truth ", truth, ", answered ", Wrong(answer)] if wrong else [truth]
         return Tile(
             item.shown,
-            ["truth ", truth, ", answered ", Wrong(answer), f" ({percent(sure)})"],
-            [f"{percent(other)} for the truth"],
+            title,
             alt=f"truth {truth}, answered {answer}",
-            code=item.name,
+            code=short_name(item.name),
+            hint=item.name,
+            bars=[Bar(self.classes[k], float(item.answer[k]), k == item.truth) for k in three],
+            wrong=wrong,
         )
+
+    def _rows_of_classes(self, held: HeldOut) -> list[Part]:
+        """A row of items a class, those first to which the net gives the least chance of their class."""
+        if not 1 < len(self.classes) <= ROWS or not isinstance(held.meter, Labelled):
+            return []
+        probs, truth = held.meter.probs, held.meter.truth
+        strips: list[Part] = []
+        for k, name in enumerate(self.classes):
+            mine = np.flatnonzero(truth == k)
+            worst = mine[np.argsort(probs[mine, k], kind="stable")][:ROW].tolist()
+            tiles = [self._small(item) for item in held.items(worst)]
+            strips += [Gallery(tiles, "strip", title=name)] if tiles else []
+        said = (
+            f"Of each class the {ROW} items to which the net gives the least chance of it, from left to right; those "
+            "that were answered wrongly have a frame."
+        )
+        return [Fold("A row a class", [Text(said, soft=True), *strips])] if strips else []
+
+    def _small(self, item: Item) -> Tile:
+        best = int(self._answers(item.answer[None])[0])
+        said = f"{item.name}: truth {self.classes[item.truth]}, answered {self.classes[best]} ({percent(float(item.answer[best]))})"
+        return Tile(item.shown, alt=said, wrong=best != item.truth)
 
 
 class Labelled(Meter):

@@ -191,10 +191,11 @@ class Regress(Task):
                 "Answering the mean of the training items every time would score about 0.",
                 "Errors of several numbers are means over their units: the table of numbers has those of each.",
             ]
-            return Headline("r2", f"R² of {of}, mean over {count}", said)
+            return Headline("r2", f"R² of {of}, mean over {count}", said, constant=0.0)
         off = np.abs(held.meter.truths - np.array(self.mean))
-        said = f"Answering the mean of the training items every time would be off by {number(float(np.nanmean(off)))}."
-        return super().headline(held, of)._replace(meaning=[said])
+        constant = float(np.nanmean(off))
+        said = f"Answering the mean of the training items every time would be off by {number(constant)}."
+        return super().headline(held, of)._replace(meaning=[said], constant=constant)
 
     def sections(self, held: HeldOut) -> list[Section]:
         """Answers over truths, errors a number, and the items that are furthest off."""
