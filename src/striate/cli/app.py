@@ -12,7 +12,7 @@ import click
 
 from striate.cli.demo import demo
 from striate.cli.measuring import measure
-from striate.cli.output import FOLDER, emit, with_json, with_net, with_opening
+from striate.cli.output import FOLDER, emit, opening, with_json, with_net, with_opening
 from striate.cli.see import see
 from striate.cli.settings import Command, one_line, read
 from striate.errors import DataError, UsageError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from striate.result import Result
     from striate.runs import Run
 
+REPORT = "report.html"  # of a run folder
 COMPLETION = "_STRIATE_COMPLETE"  # set by a shell that wants words to offer
 
 
@@ -106,7 +107,8 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
                 "--allow-change FIELD"
             )
         run = _resume(resume, net, devices, options.allow_change)
-        return emit(run.as_dict(), run.as_text(), json=options.json)
+        text = run.as_text() + opening(resume / REPORT)
+        return emit(run.as_dict(), text, json=options.json)
     if options.allow_change:
         raise UsageError("--allow-change goes with --resume RUN: a new training takes any setting")
     recipe = read_recipe(options.recipe, {**settings, **({"net": net} if net else {})})
@@ -127,7 +129,11 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
             result = launch.train(names[0], recipe, out=out, name=name)
             if result is None:
                 result = train_recipe(names[0], recipe, out=out, name=name, progress=bars).run
-    return emit(result.as_dict(), result.as_text(), json=options.json)
+    document = result.as_dict()
+    folder = Path(document.get("run", document.get("folder", out)))
+    left = out / "rates.svg" if options.find_lr else folder / REPORT
+    text = result.as_text() + opening(left)
+    return emit(document, text, json=options.json)
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,12 @@ def emit(document: Mapping[str, Any] | Sequence[Any], text: str, *, json: bool) 
         ) from error
 
 
+def opening(*files: Path) -> str:
+    """Last lines of a result on a terminal: the addresses of files that it left, to be clicked; those that are not there are left out."""
+    found = [file.absolute().as_uri() for file in files if file.is_file()]
+    return "".join(f"\nopen {address}" for address in found)
+
+
 def silence(*streams: TextIO) -> None:
     """Send what is still to be written nowhere: Python flushes at its end, and would fail once more."""
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -141,10 +141,11 @@ def prepare(
         seconds = step_seconds * batches.steps if step_seconds else None
         return estimate.as_text(seconds, recipe, budget.left(recipe, progress))
 
-    plan = _plan(
-        net, batches, task, recipe, device, ranks.world,
-        lambda seconds: progress.say(f"by its first step alone: {expected_words(seconds)}"),
-    )  # fmt: skip
+    watch = plan_room.Watch(
+        slow=lambda seconds: progress.say(f"by its first step alone: {expected_words(seconds)}"),
+        share=lambda share: progress.bar("timing plans", round(100 * share), 100),
+    )
+    plan = _plan(net, batches, task, recipe, device, ranks.world, watch)
     progress.say(plan.as_text())
     if line := expected_words(plan.step_ms / 1000 if plan.step_ms else None):
         progress.say(line)
@@ -332,11 +333,11 @@ def _plan(
     recipe: Recipe,
     device: str,
     world: int,
-    slow: Callable[[float], None],
+    watch: plan_room.Watch,
 ) -> Plan:
     """The plan as asked for, or the one that measures best on a real batch, of which `world` processes share each.
 
-    Where choosing takes a while, `slow` gets what a step of the training takes, by the first one.
+    Where choosing takes a while, `watch.slow` gets what a step of the training takes, by the first one.
     """
     items = max(2, PLAN_VALUES // max(1, math.prod(batches.inputs.shape[1:])))
     index = batches.order(0)[0][:items]
@@ -352,6 +353,11 @@ def _plan(
             plan = _explicit(net, "default" if recipe.plan == "auto" else recipe.plan, device)
             return plan_room.timed(plan, net, x, target, task.learn, scale=batch / len(index))
         steps = batches.steps * recipe.most_epochs * batch / len(index)
+        watch.share(0.0)
+
+        def slow(first: float) -> None:
+            watch.slow(first * batch / len(index))
+
         plan = plan_room.choose(
             net,
             x,
@@ -360,7 +366,7 @@ def _plan(
             device=device,
             steps=steps,
             seconds=recipe.budget or math.inf,
-            slow=lambda first: slow(first * batch / len(index)),
+            watch=watch._replace(slow=slow),
         )
     return replace(plan, step_ms=(plan.step_ms or 0) * batch / len(index))
 
