@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+from striate.text import wide
+
 
 class Result(ABC):
     """A frozen result: as text, as a plain dictionary (the JSON shape), as HTML in a notebook."""
@@ -28,8 +30,10 @@ class Result(ABC):
         return self.as_text()
 
 
-def text_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Columns padded to their widest cell: the first to the left, those of numbers to the right.
+def text_table(
+    header: Sequence[str], rows: Sequence[Sequence[object]], *, right: bool = False
+) -> str:
+    """Columns padded to their widest cell: the first to the left, those of numbers, or all others, to the right.
 
     >>> print(text_table(["layer", "params"], [["conv", 156], ["fc", "10,164"]]))
     layer  params
@@ -37,16 +41,19 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     fc     10,164
     """
     cells = [[str(cell) for cell in row] for row in [header, *rows]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    right = [i > 0 and all(_is_number(row[i]) for row in cells[1:]) for i in range(len(header))]
-    lines = (
-        "  ".join(
-            cell.rjust(width) if flush else cell.ljust(width)
-            for cell, width, flush in zip(row, widths, right, strict=True)
-        ).rstrip()
-        for row in cells
-    )
+    widths = [max(wide(row[i]) for row in cells) for i in range(len(header))]
+    flush = [
+        i > 0 and (right or all(_is_number(row[i]) for row in cells[1:]))
+        for i in range(len(header))
+    ]
+    lines = ("  ".join(map(_padded, row, widths, flush)).rstrip() for row in cells)
     return "\n".join(lines)
+
+
+def _padded(cell: str, width: int, right: bool) -> str:
+    """A cell in its column of a terminal, where East Asian letters take two places."""
+    room = " " * (width - wide(cell))
+    return room + cell if right else cell + room
 
 
 def html_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

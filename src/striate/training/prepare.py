@@ -141,10 +141,13 @@ def prepare(
         seconds = step_seconds * batches.steps if step_seconds else None
         return estimate.as_text(seconds, recipe, budget.left(recipe, progress))
 
-    watch = plan_room.Watch(
-        slow=lambda seconds: progress.say(f"by its first step alone: {expected_words(seconds)}"),
-        share=lambda share: progress.bar("timing plans", round(100 * share), 100),
-    )
+    def slow(seconds: float) -> None:
+        progress.say(f"by its first step alone: {expected_words(seconds)}")
+
+    def share(done: float) -> None:
+        progress.bar("timing plans", round(100 * done), 100)
+
+    watch = plan_room.Watch(slow, share)
     plan = _plan(net, batches, task, recipe, device, ranks.world, watch)
     progress.say(plan.as_text())
     if line := expected_words(plan.step_ms / 1000 if plan.step_ms else None):
