@@ -481,7 +481,7 @@ def test_data_and_doctor(status, shapes):
         (["train"], 2, "striate train takes one DATA, got none"),
         (["train", "a", "b"], 2, "striate train takes one DATA, got a b"),
         (["train", "digits", "epochs"], 2, "striate train takes one DATA, got digits epochs"),
-        (["train", "digits", "epochs=x"], 2, "epochs='x': input should be a valid integer"),
+        (["train", "digits", "epochs=x"], 2, "epochs=x: expected a whole number such as epochs=10"),
         (["train", "nowhere"], 3, "there is no nowhere; "),
         (
             ["train", "digits", "--net", "lenet"],

@@ -12,7 +12,7 @@ import click
 
 from striate.cli.demo import demo
 from striate.cli.measuring import measure
-from striate.cli.output import FOLDER, emit, opening, with_json, with_net, with_opening
+from striate.cli.output import FOLDER, columns, emit, opening, with_json, with_net, with_opening
 from striate.cli.see import see
 from striate.cli.settings import Command, one_line, read
 from striate.errors import DataError, UsageError
@@ -272,7 +272,7 @@ def nets(pattern: str | None, json: bool) -> None:
     from striate.models import catalog
 
     table = catalog.nets(pattern)
-    emit(table.as_list(), table.as_text(), json=json)
+    emit(table.as_list(), table.as_text(width=columns()), json=json)
 
 
 @app.command()

@@ -54,6 +54,7 @@ class Estimate:
         parts: in how many times as many parts as the recipe says a batch is computed.
         close: the memory will be short.
         tiling: how large pictures may be divided, of tasks with maps.
+        announced: whether a training follows, whose time is worth a word.
     """
 
     findings: tuple[str, ...] = ()
@@ -62,6 +63,7 @@ class Estimate:
     parts: int = 1
     close: bool = False
     tiling: Tiling | None = None
+    announced: bool = True
 
     def as_text(self, seconds: float | None, recipe: Recipe, left: float | None = None) -> str:
         """One line: time, memory, and what a smaller form would take where this one is long or large.
@@ -71,6 +73,8 @@ class Estimate:
             recipe: settled.
             left: seconds of its budget that are left for training; all of it if not given.
         """
+        if not self.announced:
+            return ""
         left = recipe.budget if left is None else left
         epochs = recipe.most_epochs
         whole = None if seconds is None else seconds * epochs
@@ -111,7 +115,8 @@ def prepare(
     kind = named(data.task)
     how = inputs.of(data.modality)
     noun = kind.noun or how.noun()
-    progress.say(f"reading {items:,} {noun} for {spec.name}, then timing ways to run it")
+    then = "then timing ways to run it" if estimate.announced else "to try learning rates on them"
+    progress.say(f"reading {items:,} {noun} for {spec.name}, {then}")
     for line in how.remarks(data, recipe):
         progress.say(line)
     form = how.planned(data, recipe, kind.fit)
@@ -142,7 +147,7 @@ def prepare(
         return estimate.as_text(seconds, recipe, budget.left(recipe, progress))
 
     def slow(seconds: float) -> None:
-        progress.say(f"by its first step alone: {expected_words(seconds)}")
+        _say(progress, "by its first step alone: ", expected_words(seconds))
 
     def share(done: float) -> None:
         progress.bar("timing plans", round(100 * done), 100)
@@ -150,8 +155,7 @@ def prepare(
     watch = plan_room.Watch(slow, share)
     plan = _plan(net, batches, task, recipe, device, ranks.world, watch)
     progress.say(plan.as_text())
-    if line := expected_words(plan.step_ms / 1000 if plan.step_ms else None):
-        progress.say(line)
+    _say(progress, "", expected_words(plan.step_ms / 1000 if plan.step_ms else None))
     config = Config(
         net=spec,
         task=task.name,
@@ -172,6 +176,12 @@ def prepare(
     )
     config = remembered(recipe, config)
     return Job(path, data, recipe, config, plan, batches, task, progress, ranks)
+
+
+def _say(progress: Progress, before: str, words: str) -> None:
+    """Say something, if there is anything to say."""
+    if words:
+        progress.say(before + words)
 
 
 def chosen_net(net: nn.Module | None, recipe: Recipe, data: Data) -> tuple[NetSpec, nn.Module]:
