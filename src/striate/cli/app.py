@@ -12,7 +12,17 @@ import click
 
 from striate.cli.demo import demo
 from striate.cli.measuring import measure
-from striate.cli.output import FOLDER, columns, emit, opening, with_json, with_net, with_opening
+from striate.cli.output import (
+    FOLDER,
+    Drawn,
+    columns,
+    emit,
+    opening,
+    save,
+    with_json,
+    with_net,
+    with_opening,
+)
 from striate.cli.see import see
 from striate.cli.settings import Command, one_line, read
 from striate.errors import DataError, UsageError
@@ -280,12 +290,19 @@ def nets(pattern: str | None, json: bool) -> None:
 @with_opening
 @click.option("--shards", type=FOLDER, metavar="OUT", help="Pack it into tar shards with an index.")
 @click.option("--shard-size", default="256M", show_default=True, help="Bytes of a shard.")
+@click.option(
+    "--html",
+    type=Drawn(".html"),
+    metavar="FILE.html",
+    help="Also as a page: samples, duplicates, ...",
+)
 @with_json
 def data(
     data: str,
     how: dict[str, Any],
     shards: Path | None,
     shard_size: str,
+    html: Path | None,
     json: bool,
 ) -> None:
     """Say what is in DATA and what is wrong with it, or pack it for large trainings.
@@ -297,6 +314,8 @@ def data(
     from striate.workbench import progress
 
     if shards is not None:
+        if html is not None:
+            raise UsageError("--shards writes shards and --html a page: ask for one of them")
         size = data_room.read_size(shard_size)
         opened = data_room.open(data, **{**how, "val": how.get("val", 0)})
         with progress.display() as bars:
@@ -304,7 +323,13 @@ def data(
         return emit(packed.as_dict(), packed.as_text(), json=json)
     opened = data_room.open(data, broken="skip", **how)
     opened.check_any()
-    return emit(opened.as_dict(), opened.as_text(), json=json)
+    text = opened.as_text()
+    if html is not None:
+        from striate.workbench.data_page import page
+
+        save(html, page(opened))
+        text += opening(html)
+    return emit(opened.as_dict(), text, json=json)
 
 
 @app.command()

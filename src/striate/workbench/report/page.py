@@ -41,7 +41,7 @@ def render(content: Content) -> str:
         head=outcome.head(content),
         facts=_facts(content),
         sections=drawn.sections(sections(content)),
-        style={key: Markup(text) for key, text in _style().items()},  # noqa: S704 - no user's words
+        style={key: Markup(text) for key, text in style().items()},  # noqa: S704 - no user's words
     )
 
 
@@ -97,7 +97,7 @@ def _facts(content: Content) -> list[tuple[str, str, str]]:
     return facts
 
 
-def _style() -> dict[str, str]:
+def style() -> dict[str, str]:
     """What the style sheet takes from the drawing kit, and the colours of pixels as gradients."""
     return {
         "light": svg.variables(),
