@@ -59,11 +59,23 @@ def _padded(cell: str, width: int, right: bool) -> str:
 
 
 def html_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """The same table as HTML, every cell escaped."""
-    head = "".join(f"<th>{html.escape(str(cell))}</th>" for cell in header)
+    """The same table as HTML, every cell escaped; cells of columns of numbers have the class `n`."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    numbers = [
+        i > 0 and all(_is_number(row[i]) for row in cells if i < len(row))
+        for i in range(len(header))
+    ]
+    kinds = [' class="n"' if right else "" for right in numbers]
+    head = "".join(
+        f"<th{kind}>{html.escape(str(cell))}</th>" for cell, kind in zip(header, kinds, strict=True)
+    )
     body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>"
-        for row in rows
+        "<tr>"
+        + "".join(
+            f"<td{kind}>{html.escape(cell)}</td>" for cell, kind in zip(row, kinds, strict=False)
+        )
+        + "</tr>"
+        for row in cells
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
@@ -77,8 +89,8 @@ NOTEBOOK = (
     "--paper:transparent;--held:#2f81d4;--train:#8c8779;--rate:#8c8779;--right:#2f81d4;--wrong:#d9681d;--strong:#fff;"
     "max-width:60rem;overflow-x:auto}"
     ".striate table{border-collapse:collapse;font-size:13px;margin:.4em 0;color:inherit}"
-    ".striate th,.striate td{padding:.2em .7em;text-align:right;background:none;border-bottom:1px solid var(--rule)}"
-    ".striate th:first-child,.striate td:first-child{text-align:left}.striate th{font-weight:600}"
+    ".striate th,.striate td{padding:.2em .7em;text-align:left;background:none;border-bottom:1px solid var(--rule)}"
+    ".striate .n{text-align:right}.striate th{font-weight:600}"
     ".striate p{margin:.4em 0;max-width:46rem}.striate h4{margin:.8em 0 .3em;font-size:14px}"
     ".striate .tiles{display:flex;flex-wrap:wrap;gap:.6em}.striate figure{margin:0;width:min-content}"
     ".striate figcaption{font-size:12px;overflow-wrap:anywhere;min-width:5.5rem}"
@@ -116,6 +128,8 @@ def picture_tag(pixels: Any, alt: str, *, side: int = 96) -> str:
 
 def tile(picture: str, words: Sequence[str]) -> str:
     """A picture with lines below it; every line is escaped, and turns no other text round."""
+    if not words:
+        return f"<figure>{picture}</figure>"
     lines = "<br>".join(f"<bdi>{html.escape(printable(line, 80))}</bdi>" for line in words)
     return f"<figure>{picture}<figcaption>{lines}</figcaption></figure>"
 

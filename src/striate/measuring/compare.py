@@ -10,7 +10,7 @@ from striate.measuring.inputs import Given, templates
 from striate.measuring.operations import formula
 from striate.measuring.sheet import Sheet, shares
 from striate.probe import settled, trace
-from striate.result import Result, text_table
+from striate.result import Result, contained, html_table, text_table
 from striate.shapes import dense_cost
 from striate.text import compact, percent, times, wide
 
@@ -28,6 +28,9 @@ class Comparison(Result):
     def as_list(self) -> list[dict[str, Any]]:
         """The JSON shape `measure`, once a sheet."""
         return [sheet.as_dict() for sheet in self.sheets]
+
+    def _repr_html_(self) -> str:
+        return contained(html_table(*self.table(short=len(self.sheets) > 2)))
 
     def as_text(self, *, width: int | None = None) -> str:
         """One column a sheet; with two the second as a multiple of the first.

@@ -17,7 +17,7 @@ from striate.measuring.layer_tree import Block, blocks, steps, table
 from striate.measuring.operations import operation
 from striate.measuring.shape_errors import Unfinished
 from striate.result import Result
-from striate.text import compact, percent, times, wrapped
+from striate.text import compact, percent, plain, times, wrapped
 
 HEADER = (
     "layer",
@@ -107,7 +107,7 @@ class Counts:
     unconnected: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sheet(Result):
     """The measured net. `ran_on` is "meta" (shapes alone) or "cpu" (a net that needs real numbers).
 
@@ -192,6 +192,12 @@ class Sheet(Result):
         lines += [finding.as_text() for finding in self.findings]
         lines += [self.unfinished.as_text()] if self.unfinished else []
         return lines
+
+    def __repr__(self) -> str:
+        """The net, its input and its totals on one line."""
+        read = ", ".join(times(shape) for shape in self.inputs)
+        params, macs = (compact(n) for n in (self.totals.params, self.totals.macs))
+        return plain(f"Sheet({self.net}, input {read}: {params} parameters, {macs} MACs)")
 
     def _repr_html_(self) -> str:
         notes = [CONVENTION, self._evidence(), *(each.as_text() for each in self.findings)]

@@ -180,7 +180,7 @@ DROPPED = (
 )  # in this order, where there is no room
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NetTable(Result):
     """The nets that a pattern matches, in the order of the catalogue."""
 
@@ -227,6 +227,12 @@ class NetTable(Result):
             ]
             for entry in self.entries
         ]
+
+    def __repr__(self) -> str:
+        names = ", ".join(entry.name for entry in self.entries[:4])
+        return (
+            f"NetTable({len(self.entries)} nets: {names}{', ...' if len(self.entries) > 4 else ''})"
+        )
 
     def _repr_html_(self) -> str:
         return contained(f"{html_table(HEADER, self._rows())}<p>{SAYS}</p>")

@@ -162,7 +162,7 @@ def _samples(data: Data) -> Section:
         rows.append([*([Text(label)] if label else []), gallery if tiles else none])
     more = len(data.classes) - CLASSES
     left = f" {more:,} more classes are not shown." if data.kind == "label" and more > 0 else ""
-    beside = Beside(rows, form="pair") if data.pictures and len(rows) > 1 else None
+    beside = Beside(rows, form="pair") if len(rows) > 1 else None
     parts = [beside] if beside else [part for row in rows for part in row]
     return Section("Samples", f"Evenly picked from what is trained on.{left}", parts)
 
