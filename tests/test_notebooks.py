@@ -126,7 +126,7 @@ def test_a_run_without_its_tables_still_shows_its_scores(trained, tmp_path):
     assert "accuracy" in markup
     assert "<svg" not in markup
     assert " wrong" not in markup
-    assert striate.Run(tmp_path / "none")._repr_html_().count("none") == 1
+    assert striate.Run(tmp_path / "none")._repr_html_().count("none&#x27;)") == 1
     assert repr(striate.Run(tmp_path / "none")) == f"Run({str(tmp_path / 'none')!r})"
 
 
