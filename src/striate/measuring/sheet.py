@@ -13,28 +13,14 @@ from typing import Any
 
 from striate.measuring.fields import NONE_UNREAD, Field, Unread
 from striate.measuring.findings import Finding
-from striate.measuring.layer_tree import Block, blocks, steps, table
+from striate.measuring.layer_tree import COLUMNS, Block, blocks, steps, table
 from striate.measuring.operations import operation
 from striate.measuring.shape_errors import Unfinished
 from striate.result import Result
 from striate.text import compact, percent, plain, times, wrapped
 
-HEADER = (
-    "layer",
-    "op",
-    "output",
-    "params",
-    "connections",
-    "MACs",
-    "bytes",
-    "field",
-    "stride",
-    "start",
-)
-CONVENTION = (
-    "For one item. MACs: convolutions, linear layers and matrix products, padding cells included; everything "
-    "else 0. Connections: inputs read by one output value, and 1 for a bias, times output values."
-)
+HEADER = ("layer", *(column.title for column in COLUMNS))
+CONVENTION = "For one item. " + " ".join(f"{column.title}: {column.says}." for column in COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -420,7 +406,7 @@ def _csv(layers: Sequence[Mapping[str, Any]]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     count = max((len(layer["field"]["size"]) for layer in layers if layer["field"]), default=0)
     axes = AXES[-count:] if 0 < count <= len(AXES) else tuple(map(str, range(count)))
-    writer.writerow([*COLUMNS, *(f"field_{part}_{axis}" for part in FIELD for axis in axes)])
+    writer.writerow([*CSV_COLUMNS, *(f"field_{part}_{axis}" for part in FIELD for axis in axes)])
     for layer in layers:
         given = dict(layer) | {
             "output": "x".join(map(str, layer["output"])),
@@ -428,7 +414,7 @@ def _csv(layers: Sequence[Mapping[str, Any]]) -> str:
         }
         field = layer["field"] or dict.fromkeys(FIELD, [""] * count)
         seen = [value for part in FIELD for value in field[part]]
-        writer.writerow([*(given[column] for column in COLUMNS), *seen])
+        writer.writerow([*(given[column] for column in CSV_COLUMNS), *seen])
     return out.getvalue()
 
 

@@ -41,7 +41,7 @@ def render(content: Content) -> str:
         head=outcome.head(content),
         facts=_facts(content),
         sections=drawn.sections(sections(content)),
-        style={key: Markup(text) for key, text in style().items()},  # noqa: S704 - no user's words
+        style={key: Markup(text) for key, text in _style().items()},  # noqa: S704 - no user's words
     )
 
 
@@ -97,7 +97,7 @@ def _facts(content: Content) -> list[tuple[str, str, str]]:
     return facts
 
 
-def style() -> dict[str, str]:
+def _style() -> dict[str, str]:
     """What the style sheet takes from the drawing kit, and the colours of pixels as gradients."""
     return {
         "light": svg.variables(),
@@ -111,3 +111,8 @@ def style() -> dict[str, str]:
 def _ramp(anchors: Sequence[tuple[int, int, int]]) -> str:
     """The stops of a CSS gradient."""
     return ", ".join(f"rgb({r} {g} {b})" for r, g, b in anchors)
+
+
+def style() -> dict[str, str]:
+    """What `page.css` takes, for other pages of the same parts."""
+    return _style()
