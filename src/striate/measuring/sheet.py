@@ -287,7 +287,7 @@ def shares_text(layers: Sequence[Layer]) -> str:
 
 # HTML that folds, block by block; neighbours that are alike in all but their name fold together. And CSV.
 
-COLUMNS = (
+CSV_COLUMNS = (
     "path",
     "module",
     "op",
