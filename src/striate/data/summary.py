@@ -10,7 +10,7 @@ from striate.data.duplicates import SIDE
 from striate.data.samples import peek, samples
 from striate.data.sources import MODALITIES
 from striate.result import contained, html_table, picture_tag, text_table, tile
-from striate.text import printable
+from striate.text import printable, short
 
 if TYPE_CHECKING:
     from striate.data.dataset import Data
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 IMBALANCE = 10  # times as many items of one class as of another
 _NAMED = 3  # classes that a warning names
 _CLASSES = 40  # rows of the table
+_LETTERS = 40  # of a class in the table
 _LINES = 8  # of each list below it
 _PLACES = 3  # of each fault
 _EACH, _SHOWN = 4, 10  # pictures of a class, and classes, in a notebook
@@ -137,7 +138,10 @@ def _table(data: dict[str, Any]) -> str:
         counts = [f"{data['splits'][split]:,}" for split in splits]
         classes = f"\nclasses: {_listed(data['classes'])}" if data["classes"] else ""
         return text_table(["", *splits], [["total", *counts]]) + classes
-    rows = [[label, *(f"{held[s]:,}" for s in splits)] for label, held in data["counts"].items()]
+    rows = [
+        [short(label, _LETTERS), *(f"{held[s]:,}" for s in splits)]
+        for label, held in data["counts"].items()
+    ]
     if len(rows) > _CLASSES:
         left = len(rows) - _CLASSES
         rows = [*rows[:_CLASSES], [f"... {left} more", *("" for _ in splits)]]
