@@ -152,6 +152,10 @@ def test_looking_at_data_reads_no_more_than_is_shown(tmp_path, monkeypatch):
 def test_one_class_and_no_items_of_a_class():
     assert confusion(["only"], {("only", "only"): 3}).count("<td") == 1
     assert confusion(["a", "b"], {}).count("<td") == 4
+    cells = re.findall(
+        r"<td[^>]*>(.*?)</td>", confusion(["a", "b"], {("a", "b"): 3, ("b", "b"): 1})
+    )
+    assert cells == ["", "3", "", "1"]  # a row a truth
     assert well_formed(confusion(NAMES, {(NAMES[0], NAMES[1]): 2}))
 
 
