@@ -289,7 +289,6 @@ def shares_text(layers: Sequence[Layer]) -> str:
 
 CSV_COLUMNS = (
     "path",
-    "module",
     "op",
     "output",
     "params",
@@ -298,6 +297,7 @@ CSV_COLUMNS = (
     "connections",
     "macs",
     "bytes",
+    "module",
 )
 FIELD = ("size", "stride", "start")
 AXES = ("z", "y", "x")
