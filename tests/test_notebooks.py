@@ -31,6 +31,13 @@ def well_formed(markup):
     return not stack
 
 
+def number(pattern, text):
+    """The number that a pattern finds."""
+    found = re.search(pattern, text)
+    assert found is not None
+    return int(found[1])
+
+
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
     """Pictures in folders of awkward names."""
@@ -101,7 +108,7 @@ def test_a_run_has_curves_scores_confusion_and_mistakes(trained):
     assert markup.count("<svg") == 2
     summary = trained.summary
     assert html.escape(f"val, {summary['items']:,} items") in markup
-    wrong = int(re.search(r"(\d+) of 359 wrong", markup)[1])
+    wrong = number(r"(\d+) of 359 wrong", markup)
     right = round(summary["scores"]["accuracy"]["value"] * 359)
     assert wrong == 359 - right
     cells = re.findall(r'<td style="[^"]*">(\d*)</td>', markup)
@@ -177,7 +184,7 @@ def test_tables_and_tiles():
 @pytest.mark.parametrize("shape", [(1, 1), (2, 500, 3), (500, 2, 1), (9, 9, 4)])
 def test_a_picture_of_any_shape(shape):
     markup = picture_tag(np.zeros(shape, np.uint8), '"x"')
-    width, height = (int(re.search(rf'{side}="(\d+)"', markup)[1]) for side in ("width", "height"))
+    width, height = (number(rf'{side}="(\d+)"', markup) for side in ("width", "height"))
     assert max(width, height) == 96
     assert min(width, height) >= 1
     assert 'alt="&quot;x&quot;"' in markup

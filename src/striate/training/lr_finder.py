@@ -63,7 +63,7 @@ class Rates(Result):
     def as_svg(self) -> str:
         """The loss over the rate, with its smallest value, and the suggested rate a tenth to the left of that."""
         across = Axis(min(self.rates[0], self.suggested), self.rates[-1], _power, log=True)
-        frame = Frame(across, _loss_axis(self.losses), WIDTH, HEIGHT - 20, left=56.0, top=40.0)
+        frame = Frame(across, _loss_axis(self.losses), WIDTH, HEIGHT - 20, 56.0, 40.0, 24.0)
         points = list(zip(self.rates, self.losses, strict=True))
         line = " ".join(f"{frame.x(a):.1f},{frame.y(b):.1f}" for a, b in points)
         parts = [
@@ -89,8 +89,7 @@ class Rates(Result):
         upright = {"x1": mark, "x2": mark, "y1": frame.top, "y2": frame.bottom, "class": "mark"}
         way = {"x1": mark, "x2": least, "y1": frame.top + 6, "y2": frame.top + 6, "class": "way"}
         down = {"x1": least, "x2": least, "y1": frame.top + 6, "y2": y, "class": "way"}
-        right = mark < WIDTH / 2
-        side, at = ("", mark + 6) if right else ("end", mark - 6)
+        side, at = ("", least + 6) if least < WIDTH / 2 else ("end", mark - 6)
         return "".join(
             [
                 *(tag("line", "", line) for line in (upright, way, down)),
