@@ -369,7 +369,7 @@ def test_measure_in_every_form(status):
     assert lines[1].startswith("conv1,conv2d,6x28x28,156,156,0,")
     page = status("measure", "lenet5", "mlp", "--format", "html")[1]
     assert page.startswith("<!doctype html>")
-    assert page.count("<h2>") == 2
+    assert page.count("<h2>") == 3  # side by side, and each
     code, _, err = status("measure", "lenet5", "mlp", "--format", "csv")
     assert (code, err) == (2, "striate: --format csv is the sheet of one net; got 2\n")
     code, out, err = status("measure", "lenet5", "--format", "html", "--json")
@@ -481,7 +481,7 @@ def test_data_and_doctor(status, shapes):
         (["train"], 2, "striate train takes one DATA, got none"),
         (["train", "a", "b"], 2, "striate train takes one DATA, got a b"),
         (["train", "digits", "epochs"], 2, "striate train takes one DATA, got digits epochs"),
-        (["train", "digits", "epochs=x"], 2, "epochs='x': input should be a valid integer"),
+        (["train", "digits", "epochs=x"], 2, "epochs=x: expected a whole number such as epochs=10"),
         (["train", "nowhere"], 3, "there is no nowhere; "),
         (
             ["train", "digits", "--net", "lenet"],

@@ -110,7 +110,7 @@ def test_a_folder_is_predicted_and_a_bad_file_named(fitted, shapes, tmp_path):
 
 def test_results_show_themselves(fitted):
     assert "accuracy" in str(fitted.run)
-    assert "<pre>" in fitted.run._repr_html_()
+    assert fitted.run._repr_html_().count("<svg") == 2
     assert "<table>" in fitted.held.scores._repr_html_()
 
 

@@ -12,7 +12,17 @@ import click
 
 from striate.cli.demo import demo
 from striate.cli.measuring import measure
-from striate.cli.output import FOLDER, emit, with_json, with_net, with_opening
+from striate.cli.output import (
+    FOLDER,
+    Drawn,
+    columns,
+    emit,
+    opening,
+    save,
+    with_json,
+    with_net,
+    with_opening,
+)
 from striate.cli.see import see
 from striate.cli.settings import Command, one_line, read
 from striate.errors import DataError, UsageError
@@ -22,6 +32,7 @@ if TYPE_CHECKING:
     from striate.result import Result
     from striate.runs import Run
 
+REPORT = "report.html"  # of a run folder
 COMPLETION = "_STRIATE_COMPLETE"  # set by a shell that wants words to offer
 
 
@@ -107,7 +118,8 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
                 "--allow-change FIELD"
             )
         run = _resume(resume, net, devices, options.allow_change)
-        return emit(run.as_dict(), run.as_text(), json=options.json)
+        text = run.as_text() + opening(resume / REPORT)
+        return emit(run.as_dict(), text, json=options.json)
     if options.allow_change:
         raise UsageError("--allow-change goes with --resume RUN: a new training takes any setting")
     recipe = read_recipe(options.recipe, {**settings, **({"net": net} if net else {})})
@@ -128,7 +140,11 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
             result = launch.train(names[0], recipe, out=out, name=name)
             if result is None:
                 result = train_recipe(names[0], recipe, out=out, name=name, progress=bars).run
-    return emit(result.as_dict(), result.as_text(), json=options.json)
+    document = result.as_dict()
+    folder = Path(document.get("run", document.get("folder", out)))
+    left = out / "rates.svg" if options.find_lr else folder / REPORT
+    text = result.as_text() + opening(left)
+    return emit(document, text, json=options.json)
 
 
 @dataclass(frozen=True)
@@ -314,7 +330,7 @@ def nets(pattern: str | None, json: bool) -> None:
     from striate.models import catalog
 
     table = catalog.nets(pattern)
-    emit(table.as_list(), table.as_text(), json=json)
+    emit(table.as_list(), table.as_text(width=columns()), json=json)
 
 
 @app.command()
@@ -323,6 +339,12 @@ def nets(pattern: str | None, json: bool) -> None:
 @click.option("--shards", type=FOLDER, metavar="OUT", help="Pack it into tar shards with an index.")
 @click.option("--shard-size", default="256M", show_default=True, help="Bytes of a shard.")
 @click.option("--audit", "audited", is_flag=True, help="Ask the checks that need no network.")
+@click.option(
+    "--html",
+    type=Drawn(".html"),
+    metavar="FILE.html",
+    help="Also as a page: samples, duplicates, ...",
+)
 @with_json
 def data(
     data: str,
@@ -330,6 +352,7 @@ def data(
     shards: Path | None,
     shard_size: str,
     audited: bool,
+    html: Path | None,
     json: bool,
 ) -> int | None:
     """Say what is in DATA and what is wrong with it, or pack it for large trainings.
@@ -341,6 +364,8 @@ def data(
     from striate.workbench import progress
 
     if shards is not None:
+        if html is not None:
+            raise UsageError("--shards writes shards and --html a page: ask for one of them")
         size = data_room.read_size(shard_size)
         opened = data_room.open(data, **{**how, "val": how.get("val", 0)})
         with progress.display() as bars:
@@ -354,7 +379,13 @@ def data(
         found = audit(None, opened, say=lambda words: click.echo(one_line(plain(words)), err=True))
         emit(found.as_dict(), found.as_text(), json=json)
         return 1 if found.failed else 0
-    return emit(opened.as_dict(), opened.as_text(), json=json)
+    text = opened.as_text()
+    if html is not None:
+        from striate.workbench.data_page import page
+
+        save(html, page(opened))
+        text += opening(html)
+    return emit(opened.as_dict(), text, json=json)
 
 
 @app.command()

@@ -526,6 +526,10 @@ class Data(Result):
             "inputs": self.modality,
         }
 
+    def _repr_html_(self) -> str:
+        """Some pictures, the counts and what may spoil a training; nothing is read but the pictures that are shown."""
+        return summary.notebook(self)
+
     def as_text(self) -> str:
         """A summary for a terminal: counts per class and split, sizes, and what is wrong."""
         return summary.text(self.as_dict())

@@ -26,7 +26,7 @@ from striate.errors import (
     UsageError,
 )
 from striate.metrics import Interval, Scores
-from striate.metrics.scores import cells
+from striate.metrics.scores import cells, shown
 from striate.plan import Plan
 from striate.plan.tiles import Tiling
 from striate.result import Result, text_table
@@ -37,7 +37,7 @@ from striate.runs.predictions import Folder, Prediction, predicted
 from striate.runs.split_answers import Held, natural_sizes, read_table, write_items
 from striate.runs.training_items import seen
 from striate.tasks import Task, named
-from striate.text import duration
+from striate.text import duration, plain
 
 HEADER = 2**25  # bytes that a file of weights may have beside them
 
@@ -459,6 +459,22 @@ class Run(Result):
         if mismatched is None:
             raise first or DataError(f"{data} cannot be opened")
         return mismatched
+
+    def __repr__(self) -> str:
+        """The folder, and of a finished training its net and first score, on one line."""
+        try:
+            done = self.summary
+            leading = (done.get("test") or done)["scores"]
+            name, score = next(iter(leading.items()))
+            said = f", {done['net']}, {name} {plain(shown(name, Interval.of(score).value))}"
+        except (CheckpointError, StopIteration):
+            said = ""
+        return f"Run({str(self.path)!r}{said})"
+
+    def _repr_html_(self) -> str:
+        from striate.runs.run_html import page
+
+        return page(self)
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON shape `train`."""

@@ -97,6 +97,13 @@ def html_image(picture: "Image", alt: str) -> str:
     return f'<img src="{data_uri(picture)}" alt="{html.escape(alt)}">'
 
 
+def html_scale(low: str, high: str, anchors: Sequence[tuple[int, int, int]]) -> str:
+    """The colours of pixels between two values, for notebooks."""
+    stops = ",".join(f"rgb({r} {g} {b})" for r, g, b in anchors)
+    ramp = f'<span class="ramp" style="background:linear-gradient(90deg,{stops})"></span>'
+    return f"<p>{html.escape(low)}{ramp}{html.escape(high)}</p>"
+
+
 def data_uri(picture: "Image", kind: str = "PNG") -> str:
     """A picture as text: `data:image/png;base64,...`; `kind` is PNG or JPEG."""
     buffer = io.BytesIO()

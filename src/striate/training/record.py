@@ -44,11 +44,15 @@ class Progress:
     Attributes:
         say: gets lines.
         bar: gets a name, what is done and of how much.
+        note: gets what is to be read beside the bar, before the bar moves: the loss, the time that is left.
+        width: the most letters of a row of figures.
         began: when the command did, by `time.monotonic`; a `budget=` is counted from there.
     """
 
     say: Callable[[str], None] = lambda _line: None
     bar: Callable[[str, int, int], None] = lambda _name, _done, _total: None
+    note: Callable[[str], None] = lambda _words: None
+    width: int = 80
     began: float = field(default_factory=time.monotonic)
 
 

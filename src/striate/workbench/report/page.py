@@ -164,3 +164,8 @@ def _style() -> dict[str, str]:
 def _ramp(anchors: Sequence[tuple[int, int, int]]) -> str:
     """The stops of a CSS gradient."""
     return ", ".join(f"rgb({r} {g} {b})" for r, g, b in anchors)
+
+
+def style() -> dict[str, str]:
+    """What `page.css` takes, for other pages of the same parts."""
+    return _style()
