@@ -114,10 +114,25 @@ def convolution(
 @see.command()
 @click.argument("name", metavar="NET")
 @click.option("--input", "shape", help="Such as 3x224x224.")
-@click.option("--out", type=Drawn(".svg"), metavar="FILE.svg", help="The picture.")
+@click.option(
+    "--detail",
+    type=click.Choice(["block", "layer"]),
+    default="block",
+    show_default=True,
+    help="block: what is alike is drawn once; layer: every layer.",
+)
+@click.option(
+    "--out",
+    type=Drawn(".svg", ".png", ".html"),
+    multiple=True,
+    metavar="FILE",
+    help="The picture: .svg, .png or .html; may be given more than once.",
+)
 @with_json
-def architecture(*, name: str, shape: str | None, out: Path | None, json: bool) -> None:
-    """Draw NET as boxes to scale, a box a stage."""
+def architecture(
+    *, name: str, shape: str | None, detail: str, out: tuple[Path, ...], json: bool
+) -> None:
+    """Draw NET as boxes to scale, a box a stage, with what is inside its blocks."""
     import torch
 
     from striate.see import architecture as draw
@@ -125,9 +140,10 @@ def architecture(*, name: str, shape: str | None, out: Path | None, json: bool) 
 
     named = find(name, read_sizes(shape) if shape else None)
     like = torch.zeros(1, *named.known_shape(), device="meta")
-    drawn = draw(named.net, [like], name=named.name)
-    if out is not None:
-        save(out, drawn.as_svg())
+    drawn = draw(named.net, [like], name=named.name, detail=detail)
+    for path in out:
+        with writing(path):
+            drawn.save(path)
     emit(drawn.as_dict(), drawn.as_text(), json=json)
 
 
