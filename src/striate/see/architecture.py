@@ -382,7 +382,7 @@ def _stage(
 
 
 def _leap_kind(node: Node) -> str:
-    return "indices" if node.label == "max unpool" else "side" if len(node.inputs) < 2 else node.label  # fmt: skip
+    return "indices" if node.label == "max unpool" else "" if len(node.inputs) < 2 else node.label  # fmt: skip
 
 
 def _total(nodes: Sequence[Node]) -> int | None:

@@ -16,6 +16,7 @@ from striate.text import times
 WEIGHTED = (
     "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear", "bmm",
 )  # fmt: skip
+PRODUCTS = ("linear", "bmm", "matmul", "einsum", "addmm", "mm", "baddbmm")
 CONVOLUTIONS = WEIGHTED[:6]
 JOINS = {
     "add": "add", "sub": "subtract", "cat": "cat", "concat": "cat", "concatenate": "cat", "stack": "stack",
@@ -157,7 +158,7 @@ def _with(node: Node, call: Call, at: int, new: int) -> Node:
 
 
 def _macs(call: Call, kind: str) -> int | None:
-    if call.flops or kind not in ("conv", "linear", "other"):
+    if call.flops or call.op == "embedding" or kind not in ("conv", "linear", "other"):
         return call.flops // 2
     return None
 
@@ -165,20 +166,18 @@ def _macs(call: Call, kind: str) -> int | None:
 def _kind(call: Call, counts: Mapping[str, int], sources: int) -> str:
     """What kind of node a call begins; "" if it belongs to the one it reads."""
     op = call.op.rstrip("_")
-    if op in CONVOLUTIONS:
-        return "up" if "transpose" in op else "conv"
     matrices = any(counts.get(name, 0) < 0 for name in call.params)
-    if op in ("linear", "bmm", "matmul", "einsum", "addmm") and (matrices or op == "linear"):
-        return "linear"
-    if "unpool" in op or op in UPWARDS:
-        return "up"
-    if "pool" in op or (op in ("mean", "sum") and _over_maps(call)):
-        return "pool"
-    if sources > 1:
-        return "join"
-    if call.flops:
-        return "linear"
-    return "other" if matrices and not any(word in op for word in PLAIN) else ""
+    product = op in PRODUCTS and (matrices or op == "linear")
+    rules = (
+        ("conv", op in CONVOLUTIONS and "transpose" not in op),
+        ("up", op in CONVOLUTIONS or "unpool" in op or op in UPWARDS),
+        ("linear", product),
+        ("pool", "pool" in op or (op in ("mean", "sum") and _over_maps(call))),
+        ("join", sources > 1),
+        ("linear", call.flops > 0),
+        ("other", matrices and not any(word in op for word in PLAIN)),
+    )
+    return next((kind for kind, holds in rules if holds), "")
 
 
 def _over_maps(call: Call) -> bool:
@@ -201,7 +200,8 @@ def _label(call: Call, kind: str) -> str:
 
 def _weighted_label(call: Call, kind: str) -> str:
     if kind == "linear":
-        return "linear" if call.params else "matrix product"
+        known = call.op in PRODUCTS
+        return ("linear" if call.params else "matrix product") if known else call.op
     weight = call.arg("weight")
     kernel = weight.shape[2:] if isinstance(weight, Value) else ()
     words = f"{'up-conv' if kind == 'up' else 'conv'} {times(kernel)}"

@@ -27,7 +27,7 @@ class Lanes:
     lanes: int
 
 
-@dataclass
+@dataclass(eq=False)  # two lanes that hold the same columns are two lanes
 class _Lane:
     taken: set[int] = field(default_factory=set[int])
 
@@ -71,14 +71,19 @@ def lanes(inputs: Sequence[Sequence[int]]) -> Lanes:
     heirs: set[int] = set()  # layers whose lane a follower has taken over
     passing: dict[tuple[int, int], tuple[_Lane, list[int]]] = {}
     order = sorted(range(len(inputs)), key=lambda i: column[i])
-    for index in (ENTRY, *order):
-        if index != ENTRY:
-            lane_of[index] = _lane(index, inputs, column, lane_of, heirs, grid)
-        readers = [i for i in order if index in inputs[i]]
-        for reader in sorted(readers, key=lambda i: -rest[i]):
-            between = list(range(column[index] + 1, column[reader]))
-            if between:
-                passing[index, reader] = (grid.free(between, lane_of[index]), between)
+    for at in range(max(column.values()) + 1):
+        here = [i for i in order if column[i] == at] if at else [ENTRY]
+        for index in here if at else ():
+            _inherit(index, inputs, column, lane_of, heirs)
+        for index in here:
+            if index not in lane_of:
+                before = [i for i in inputs[index] if column[i] == at - 1] or list(inputs[index])
+                lane_of[index] = grid.free([at], lane_of[before[0]] if before else grid.order[0])
+        for index in here:
+            for reader in sorted((i for i in order if index in inputs[i]), key=lambda i: -rest[i]):
+                between = list(range(at + 1, column[reader]))
+                if between:
+                    passing[index, reader] = (grid.free(between, lane_of[index]), between)
     number = {id(lane): i for i, lane in enumerate(grid.order)}
     places = tuple(Cell(column[i], number[id(lane_of[i])]) for i in range(len(inputs)))
     ways = {(i, j): () for j, read in enumerate(inputs) for i in read} | {
@@ -88,23 +93,22 @@ def lanes(inputs: Sequence[Sequence[int]]) -> Lanes:
     return Lanes(places, ways, max(column.values()), len(grid.order))
 
 
-def _lane(
+def _inherit(
     index: int,
     inputs: Sequence[Sequence[int]],
     column: dict[int, int],
     lane_of: dict[int, _Lane],
     heirs: set[int],
-    grid: _Grid,
-) -> _Lane:
-    """The lane of a layer: that of the first one it reads in the column before which no other follows yet."""
-    before = [i for i in inputs[index] if column[i] == column[index] - 1] or list(inputs[index])
-    for source in before:
+) -> None:
+    """Give a layer the lane of the first one it reads in the column before which no other follows yet."""
+    for source in inputs[index]:
         lane = lane_of[source]
-        if source not in heirs and column[index] not in lane.taken:
+        nearest = column[source] == column[index] - 1
+        if nearest and source not in heirs and column[index] not in lane.taken:
             heirs.add(source)
             lane.taken.add(column[index])
-            return lane
-    return grid.free([column[index]], lane_of[before[0]] if before else grid.order[0])
+            lane_of[index] = lane
+            return
 
 
 def _heights(inputs: Sequence[Sequence[int]]) -> list[int]:

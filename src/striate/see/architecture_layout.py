@@ -207,6 +207,8 @@ def _chip_words(layer: Layer, *, full: bool) -> list[str]:
     if full:
         figures = [text for text, _ in _figures(layer.params, layer.macs)]
         return [_signs(layer.label), _signs(times(layer.shape)), *figures]
+    if layer.kind == "linear" and len(layer.shape) > 1:
+        return [label, _signs(times(layer.shape))]
     first, last = (shape[0] if shape else 1 for shape in (layer.shape, layer.last_shape))
     return [label, str(first) if first == last else f"{first} to {last}"]
 
@@ -369,8 +371,9 @@ def draw(net: Architecture) -> Canvas:
     stages = net.stages
     shapes = [stage.shape for stage in stages]
     rank = len(shapes[0])
-    # Values that were regrouped after the maps set no scale.
-    measure = scale([shape for shape in shapes if len(shape) in (1, rank)])
+    # Values that were regrouped after the maps, and products of matrices, set no scale.
+    flat = [stage.shape for stage in stages if stage.kind != "linear" or len(stage.shape) == 1]
+    measure = scale([shape for shape in flat if len(shape) in (1, rank)])
     items = [_item(i, stage, measure, full=net.detail == "layer") for i, stage in enumerate(stages)]
     rows = _u(stages, items) or _wrapped(items)
     return _assembled(net, items, rows, measure)
