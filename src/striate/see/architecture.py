@@ -156,26 +156,33 @@ class Architecture(Result):
     def as_text(self) -> str:
         """A line a stage."""
         rows = [
-            [i, times(stage.shape), stage.layers, stage.name, stage.params, _known(stage.macs), _read(i, stage)]
+            [i, times(stage.shape), stage.layers, stage.name, f"{stage.params:,}", _known(stage.macs), _read(i, stage)]
             for i, stage in enumerate(self.stages)
         ]  # fmt: skip
         header = ["stage", "maps", "layers", "made by", "params", "MACs", "reads"]
         return f"{self.net}\n{text_table(header, rows)}\n{plain(self.sentence())}"
 
     def sentence(self) -> str:
-        """The net in words, for a reader who cannot see."""
+        """The net in a sentence."""
         first, last = self.stages[0], self.stages[-1]
         form = "an encoder and a decoder" if _turns(self.stages) else "a chain"
         leaps = sum(len(stage.skips) for stage in self.stages)
         over = f" with {counted(leaps, 'connection')} over smaller maps" if leaps else ""
+        blocks = sum(stage.times for stage in self.stages if len(stage.inside) > 1)
+        inner = f", {counted(blocks, 'block')} among them" if blocks else ""
         macs = (
             "unknown multiply-adds" if self.macs is None else f"{compact(self.macs)} multiply-adds"
         )
-        stages = "; ".join(f"{stage.name}, {times(stage.shape)}" for stage in self.stages[1:])
+        count = counted(sum(stage.times for stage in self.stages[1:]), "stage")
         return (
-            f"{self.net}: {form} of {counted(len(self.stages), 'stage')}{over}, from {times(first.shape)} to "
-            f"{times(last.shape)}, {compact(self.params)} parameters, {macs}. {stages}."
+            f"{self.net}: {form} of {count}{inner}{over}, from {times(first.shape)} to {times(last.shape)}, "
+            f"{compact(self.params)} parameters, {macs}."
         )  # fmt: skip
+
+    def told(self) -> str:
+        """The same for a reader who cannot see the picture, with its stages unless they are very many."""
+        stages = "; ".join(f"{stage.name}, {times(stage.shape)}" for stage in self.stages[1:])
+        return self.sentence() + (f" {stages}." if len(self.stages) <= 40 else "")
 
     def canvas(self) -> "Canvas":
         """The picture as primitives."""

@@ -591,7 +591,7 @@ def _assembled(net: Architecture, items: Sequence[Item], rows: Rows, measure: Sc
         parts += [_moved(part, item.x, item.y) for part in item.parts]
     parts += [words for line, points in drawn if (words := _over_words(line, points))]
     legend, height = _legend(net, measure, bottom + 16, total)
-    return Canvas(total, height, (*parts, *legend), net.sentence(), palette())
+    return Canvas(total, height, (*parts, *legend), net.told(), palette())
 
 
 def _heights(rows: Rows, items: Sequence[Item], router: Router) -> tuple[list[float], list[float], float]:  # fmt: skip
