@@ -89,6 +89,7 @@ def edges(name):
 
 
 @pytest.mark.slow
+@pytest.mark.catalogue
 @pytest.mark.parametrize("name", CATALOG)
 def test_nodes_are_joined_as_a_second_recorder_saw_it(name):
     _, _, watch, _ = traced(name)
@@ -113,6 +114,7 @@ def lines(root):
 
 
 @pytest.mark.slow
+@pytest.mark.catalogue
 @pytest.mark.parametrize("detail", ["block", "layer"])
 @pytest.mark.parametrize("name", CATALOG)
 def test_lines_are_connections_and_connections_are_lines(name, detail):
@@ -193,6 +195,7 @@ def ends(line):
 
 
 @pytest.mark.slow
+@pytest.mark.catalogue
 @pytest.mark.parametrize("name", CATALOG)
 def test_a_line_begins_and_ends_on_what_it_joins(name):
     root = ET.fromstring(drawn(name).as_svg())  # noqa: S314 - ours
@@ -210,6 +213,7 @@ def test_a_line_begins_and_ends_on_what_it_joins(name):
 
 
 @pytest.mark.slow
+@pytest.mark.catalogue
 @pytest.mark.parametrize("name", CATALOG)
 def test_figures_add_up_to_those_of_the_catalogue(name):
     found, row = drawn(name), entry(name)

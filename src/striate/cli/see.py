@@ -149,15 +149,22 @@ def architecture(
 
 @see.command()
 @click.argument("what", type=click.Choice(["depth", "cost"]))
-@click.option("--out", type=Drawn(".svg"), metavar="FILE.svg", help="The chart.")
+@click.option(
+    "--out",
+    type=Drawn(".svg", ".png", ".html"),
+    multiple=True,
+    metavar="FILE",
+    help="The chart: .svg, .png or .html; may be given more than once.",
+)
 @with_json
-def history(*, what: str, out: Path | None, json: bool) -> None:
+def history(*, what: str, out: tuple[Path, ...], json: bool) -> None:
     """Chart error and depth by year, or accuracy against multiply-adds and parameters."""
     from striate.see import costs, depths
 
     chart = depths() if what == "depth" else costs()
-    if out is not None:
-        save(out, chart.as_svg())
+    for path in out:
+        with writing(path):
+            chart.save(path)
     emit(chart.as_dict(), chart.as_text(), json=json)
 
 

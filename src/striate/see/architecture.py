@@ -8,13 +8,14 @@ Connections that leap over smaller maps, as in U-Net, are lines from stage to st
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.probe import trace
-from striate.result import Result, html_page, html_table, text_table
+from striate.result import Result, html_table, text_table
 from striate.see.architecture_graph import WEIGHTED, Graph, Group, Node, graph
 from striate.text import compact, counted, plain, times
 
@@ -201,39 +202,19 @@ class Architecture(Result):
             for i, stage in enumerate(self.stages)
         ]  # fmt: skip
         header = ["stage", "made by", "module", "maps", "layers", "parameters", "MACs", "reads"]
-        return f'{STYLE}<div class="net">{self.as_svg()}</div><div class="net">{html_table(header, rows)}</div>'
+        table = html_table(header, rows)
+        return f'{self.canvas().as_html()}<div class="drawn" tabindex="0">{table}</div>'
 
-    def save(self, path: Any) -> None:
+    def save(self, path: str | Path) -> None:
         """Write an .svg, a .png or an .html page.
 
         Raises:
             ArgumentError: another ending.
         """
-        from pathlib import Path
-
-        path = Path(path)
-        match path.suffix.lower():
-            case ".svg":
-                path.write_bytes(self.as_svg().encode("utf-8", "backslashreplace"))
-            case ".html":
-                page = html_page(f"{self.net}: architecture", self.as_html())
-                path.write_bytes(page.encode("utf-8", "backslashreplace"))
-            case ".png":
-                self.canvas().as_image().save(path, "PNG", optimize=True)
-            case ending:
-                raise ArgumentError(
-                    f"{path}: cannot write {ending!r}; end it in .svg, .png or .html"
-                )
+        self.canvas().save(Path(path), self.as_html())
 
     def _repr_html_(self) -> str:
         return self.as_svg()
-
-
-STYLE = (
-    "<style>body{max-width:76rem}.net{overflow-x:auto}.net>svg{display:block;max-width:none;height:auto}"
-    ".net table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}"
-    ".net td,.net th{padding:.2em .7em;text-align:left;border-bottom:1px solid light-dark(#dcd8cd,#383a3f)}</style>"
-)
 
 
 def architecture(

@@ -1,4 +1,4 @@
-"""A picture made of four primitives, written as SVG or painted by Pillow: both from the same list.
+"""A picture made of a few primitives, written as SVG or painted by Pillow: both from the same list.
 
 Coordinates are pixels from the left and from the top. Colours are names of a palette, of a light and a dark colour each.
 """
@@ -8,9 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import atan2, cos, pi, sin
+from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
 from striate import svg
+from striate.errors import ArgumentError
+from striate.result import html_page
 from striate.see.fonts import FAMILY, font
 from striate.text import printable
 
@@ -18,6 +21,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
 
+PAGE = (
+    "<style>body{max-width:80rem}.drawn{overflow-x:auto}.drawn>svg{display:block;max-width:none;height:auto}"
+    ".drawn table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}"
+    ".drawn td,.drawn th{padding:.2em .7em;text-align:left;border-bottom:1px solid light-dark(#dcd8cd,#383a3f)}</style>"
+)
 Point = tuple[float, float]
 Colours = tuple[str, str]
 SCALE = 2  # pixels of a painted picture to one of the drawing
@@ -44,6 +52,18 @@ class Shape:
     points: tuple[Point, ...]
     fill: str
     stroke: str = ""
+
+
+@dataclass(frozen=True)
+class Disc:
+    """A circle; `tip` is shown when the pointer rests on it."""
+
+    x: float
+    y: float
+    radius: float
+    fill: str
+    stroke: str = ""
+    tip: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +99,8 @@ class Group:
     marks: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
-Part = Rect | Shape | Path | Words | Group
+Plain = Rect | Shape | Disc | Path | Words
+Part = Plain | Group
 
 
 @dataclass(frozen=True)
@@ -116,6 +137,34 @@ class Canvas:
             + rules
         )  # fmt: skip
 
+    def save(self, path: FilePath, page: str | None = None) -> None:
+        """Write an .svg, a .png, or an .html page of its own.
+
+        Args:
+            path: whose ending says which.
+            page: the markup of the page; the drawing alone if not given.
+
+        Raises:
+            ArgumentError: another ending.
+        """
+        match path.suffix.lower():
+            case ".svg":
+                path.write_bytes(self.as_svg().encode("utf-8", "backslashreplace"))
+            case ".html":
+                title = self.label.partition(":")[0]
+                content = html_page(title, f"{PAGE}{page or self.as_html()}")
+                path.write_bytes(content.encode("utf-8", "backslashreplace"))
+            case ".png":
+                self.as_image().save(path, "PNG", optimize=True)
+            case ending:
+                raise ArgumentError(
+                    f"{path}: cannot write {ending!r}; end it in .svg, .png or .html"
+                )
+
+    def as_html(self) -> str:
+        """The drawing in a box that scrolls where the page is narrower."""
+        return f'<div class="drawn" tabindex="0" role="group" aria-label="drawing">{self.as_svg()}</div>'
+
     def as_image(self, *, dark: bool = False) -> "Image":
         """Painted with twice as many pixels, RGB, on the paper's colour."""
         from PIL import Image, ImageDraw
@@ -128,7 +177,7 @@ class Canvas:
         return made
 
 
-def flat(parts: Sequence[Part]) -> Iterator[Rect | Shape | Path | Words]:
+def flat(parts: Sequence[Part]) -> Iterator[Plain]:
     """All parts, those of groups in their place."""
     for part in parts:
         if isinstance(part, Group):
@@ -140,7 +189,7 @@ def flat(parts: Sequence[Part]) -> Iterator[Rect | Shape | Path | Words]:
 def _colours(parts: Sequence[Part]) -> set[str]:
     found: set[str] = set()
     for part in flat(parts):
-        if isinstance(part, Rect | Shape):
+        if isinstance(part, Rect | Shape | Disc):
             found |= {part.fill, part.stroke}
         else:
             found.add(part.stroke if isinstance(part, Path) else part.colour)
@@ -168,6 +217,10 @@ def _svg(part: Part) -> str:
             box = {"x": part.x, "y": part.y, "width": part.width, "height": part.height}
             round_ = {"rx": part.radius} if part.radius else {}
             return svg.tag("rect", "", box | round_ | {"class": _class(part.fill, part.stroke)})
+        case Disc():
+            ring = {"cx": part.x, "cy": part.y, "r": part.radius}
+            shown = svg.tip(part.tip) if part.tip else ""
+            return svg.tag("circle", shown, ring | {"class": _class(part.fill, part.stroke)})
         case Shape():
             form = {"points": _through(part.points), "class": _class(part.fill, part.stroke)}
             return svg.tag("polygon", "", form)
@@ -204,7 +257,7 @@ class _Painter:
         self.on = on
         self._canvas, self._dark = canvas, dark
 
-    def paint(self, part: Rect | Shape | Path | Words) -> None:
+    def paint(self, part: Plain) -> None:
         """One of them."""
         match part:
             case Rect():
@@ -220,6 +273,10 @@ class _Painter:
                 self.on.polygon(
                     _scaled(part.points), self._colour(part.fill), self._colour(part.stroke)
                 )
+            case Disc():
+                sides = (part.x - part.radius, part.y - part.radius, part.x + part.radius, part.y + part.radius)  # fmt: skip
+                colours = self._colour(part.fill), self._colour(part.stroke)
+                self.on.ellipse([x * SCALE for x in sides], *colours, SCALE)
             case Path():
                 self._line(part)
             case Words():
