@@ -170,7 +170,7 @@ def test_what_leaps_over_smaller_maps_is_written_on_its_line(name, labels):
 
 def test_indices_of_a_pooling_lead_to_where_it_is_undone():
     drawn = net_of("enet")
-    nodes = drawn._graph.nodes
+    nodes = drawn.graph.nodes
     found = [leap for stage in drawn.stages for leap in stage.leaps]
     assert [(nodes[leap.source].label, nodes[leap.target].label) for leap in found] == [
         ("max pool 2x2 /2", "max unpool")
@@ -196,7 +196,7 @@ def test_blocks_of_other_sizes_are_not_taken_for_repeats():
 def test_every_layer_is_drawn_when_asked_for():
     whole = architecture(build("resnet18", init=False), [torch.zeros(1, 3, 64, 64)], detail="layer")
     assert all(stage.times == 1 for stage in whole.stages)
-    assert sum(len(stage.inside) for stage in whole.stages) == len(whole._graph.nodes)
+    assert sum(len(stage.inside) for stage in whole.stages) == len(whole.graph.nodes)
     words = [text.text for text in ET.fromstring(whole.as_svg()).iter(f"{SVG}text")]  # noqa: S314 - ours
     assert words.count("37\xa0k param.") == 4  # of four convolutions in two blocks
 

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from striate.models.catalog import CATALOG, build, entry
 from striate.see.architecture import architecture
 from striate.see.architecture_graph import graph
-from striate.see.architecture_layout import dense
+from striate.see.architecture_stages import dense
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -77,7 +77,7 @@ def drawn(name, detail="block"):
 def edges(name):
     """Between the nodes of a graph, from the calls of the recorder."""
     _, _, watch, _ = traced(name)
-    nodes = drawn(name)._graph.nodes
+    nodes = drawn(name).graph.nodes
     node_of = {-1: 0} | {call: i for i, node in enumerate(nodes) for call in node.calls}
     return {
         (node_of[source], node_of[call])
@@ -93,7 +93,7 @@ def edges(name):
 @pytest.mark.parametrize("name", CATALOG)
 def test_nodes_are_joined_as_a_second_recorder_saw_it(name):
     _, _, watch, _ = traced(name)
-    nodes = drawn(name)._graph.nodes
+    nodes = drawn(name).graph.nodes
     assert {(i, j) for j, node in enumerate(nodes) for i in node.inputs} == edges(name)
     weighted = {"conv1d", "conv2d", "conv3d", "linear", "bmm", "einsum"}
     told = {call for node in nodes if node.weighted for call in node.calls}

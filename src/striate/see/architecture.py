@@ -130,8 +130,8 @@ class Architecture(Result):
 
     net: str
     stages: tuple[Stage, ...]
+    graph: Graph = field(repr=False)
     detail: str = "block"
-    _graph: Graph | None = field(default=None, repr=False)
 
     @property
     def params(self) -> int:
@@ -243,9 +243,8 @@ def architecture(
         raise ShapeError(f"{type(net).__name__} cannot be run on these inputs: {run.error}")
     found = graph(run, {key: _count(value) for key, value in net.named_parameters()})
     types = {path: type(module).__name__ for path, module in net.named_modules()}
-    return Architecture(
-        name or type(net).__name__, tuple(_stages(found, types, detail)), detail, found
-    )
+    stages = tuple(_stages(found, types, detail))
+    return Architecture(name or type(net).__name__, stages, found, detail)
 
 
 def _count(parameter: Tensor) -> int:

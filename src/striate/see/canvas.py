@@ -5,7 +5,7 @@ Coordinates are pixels from the left and from the top. Colours are names of a pa
 
 import html
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import atan2, cos, pi, sin
 from pathlib import Path as FilePath
@@ -184,6 +184,23 @@ def flat(parts: Sequence[Part]) -> Iterator[Plain]:
             yield from flat(part.parts)
         else:
             yield part
+
+
+def moved(part: Part, dx: float, dy: float) -> Part:
+    """The same part at another place."""
+    match part:
+        case Disc():
+            return replace(part, x=part.x + dx, y=part.y + dy)
+        case Group():
+            return replace(part, parts=tuple(moved(each, dx, dy) for each in part.parts))
+        case Path():
+            points = tuple((x + dx, y + dy) for x, y in part.points)
+            return replace(part, points=points)
+        case Shape():
+            points = tuple((x + dx, y + dy) for x, y in part.points)
+            return replace(part, points=points)
+        case Rect() | Words():
+            return replace(part, x=part.x + dx, y=part.y + dy)
 
 
 def _colours(parts: Sequence[Part]) -> set[str]:
