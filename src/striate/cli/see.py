@@ -1,5 +1,6 @@
 """`striate see WHAT ...`: pictures and numbers from inside a net."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,10 @@ def arithmetic(  # noqa: PLR0913 - one a setting
 @click.option("--pool", type=click.Choice(["max", "average"]), help="A pooling.")
 @click.option("--output-pad", default="0", help="Of a transposed convolution.")
 @click.option("--like", metavar="NET:LAYER", help="The window of a layer of a net.")
+@click.option("--backward", is_flag=True, help="How the output's error flows back; 1 everywhere.")
+@click.option(
+    "--error", metavar="NUMBERS", help="That error, as --values; or C,Y,X: 1 there alone."
+)
 @click.option(
     "--out",
     type=Drawn(".svg", ".gif", ".html"),
@@ -98,17 +103,25 @@ def arithmetic(  # noqa: PLR0913 - one a setting
 )
 @with_json
 def convolution(
-    *, size: str | None, like: str | None, out: tuple[Path, ...], json: bool, **settings: Any
+    *,
+    size: str | None,
+    like: str | None,
+    backward: bool,
+    error: str | None,
+    out: tuple[Path, ...],
+    json: bool,
+    **settings: Any,
 ) -> None:
     """Draw every step of a convolution or pooling, or print its numbers."""
     from striate.see import stepper
 
     shape = read_sizes(size) if size else None
     steps = stepper.like(_layer(like), shape) if like else _steps(shape, **settings)
+    shown = stepper.backward(steps, _error(error)) if backward or error else steps
     for path in out:
         with writing(path):
-            steps.save(path)
-    emit(steps.as_dict(), steps.said if out else steps.as_text(), json=json)
+            shown.save(path)
+    emit(shown.as_dict(), steps.said if out else shown.as_text(), json=json)
 
 
 @see.command()
@@ -216,6 +229,14 @@ def _given(shape: tuple[int, ...] | None, **settings: Any) -> tuple[Any, Any]:
         x = values[:, 0]
         kernel = kernel[..., 0, :] if weights is not None else kernel
     return x, kernel
+
+
+def _error(text: str | None) -> Any:
+    """The error of an output: numbers, or the place of the one that has any."""
+    if text is None:
+        return None
+    place = re.fullmatch(r"\s*\d+,\d+,\d+\s*", text)
+    return read_ints(text, "--error") if place else read_numbers(text, "--error")
 
 
 def _fill(text: str) -> str | float:

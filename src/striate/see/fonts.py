@@ -51,3 +51,10 @@ def font(size: float, *, bold: bool = False) -> Any:
         except OSError:
             continue
     return ImageFont.load_default(size)
+
+
+@cache
+def installed() -> str:
+    """The family that `font` takes; "" if none of the list is installed."""
+    name = font(12).getname()[0] or ""
+    return name if name in {family for family, *_ in FILES} else ""
