@@ -67,7 +67,7 @@ class Errors(Stepped):
 
     def as_text(self) -> str:
         """The errors as grids."""
-        blocks = [f"errors of a {self.steps.said}"]
+        blocks = [f"error map: {self.steps.said}"]
         blocks += _grids("error of the output", self.output)
         blocks += _grids("error of the input", self.input)
         for o, planes in enumerate(self.weights):
@@ -165,7 +165,7 @@ class BackLayout:
 
     def __init__(self, errors: Errors, *, narrow: bool = False) -> None:
         self.errors, self.steps, self.narrow = errors, errors.steps, narrow
-        self.said = f"errors of a {self.steps.said}"
+        self.said = f"error map: {self.steps.said}"
         _, out_rows, out_columns = self.steps.output
         first = self.steps.kernels[0][0] if self.steps.kernels else []
         high, wide = (len(first), len(first[0])) if first else (0, 0)

@@ -104,8 +104,9 @@ class Layout:
             self.products_below = self.kernel_below + (0 if beside else high * CELL + BELOW + 12)
             under = high * CELL + BELOW + 12 if high else 0
             self.height_in = self.products_below + under
-            panels = max(self.columns, out_columns, wide * (1 + beside)) * CELL
-            self.width = max(float(panels) + GAP * bool(beside and wide) + 2 * LEFT, NARROW)
+            kernels = 2 * wide * CELL + GAP if beside else wide * CELL
+            self.width = max(max(self.columns, out_columns) * CELL, kernels) + 2.0 * LEFT
+            self.width = max(self.width, NARROW)
             self.title = broken(self.steps.said, self.width - 2 * LEFT)
             return
         self.kernel_x, self.kernel_below, self.products_below = input_end, 0, 0
