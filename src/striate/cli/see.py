@@ -59,7 +59,6 @@ def arithmetic(  # noqa: PLR0913 - one a setting
 ) -> None:
     """Show how one number of a layer of NET came about when it reads the picture FILE."""
     from striate.measuring import explain
-    from striate.result import html_page
     from striate.workbench.nets import find, read_picture
 
     named = find(name, read_sizes(shape) if shape else None, init=True)
@@ -69,7 +68,9 @@ def arithmetic(  # noqa: PLR0913 - one a setting
     followed = told.walk(read_ints(terms, "--terms") if terms else ()) if walk or terms else None
     result = followed or told
     if out is not None:
-        save(out, html_page(f"{name}: {layer} {at}", result.as_html()))
+        from striate.workbench.arithmetic_page import page
+
+        save(out, page(f"{name}: {layer} {at}", named.net, x, result))
     emit(result.as_dict(), result.as_text(), json=json)
 
 
