@@ -26,9 +26,9 @@ def test_what_a_number_reads_is_where_its_gradient_is(at):
     assert field is not None
     left, top, wide, high = region(field, at, (28, 28)) or (0, 0, 0, 0)
     x.requires_grad_()
-    features = nn.Sequential(
-        net.conv1, nn.Softplus(), nn.AvgPool2d(2), net.conv2
-    )  # of no dead ends
+    first, second = net.get_submodule("conv1"), net.get_submodule("conv2")
+    # Of no dead ends: every pixel that is read has a gradient.
+    features = nn.Sequential(first, nn.Softplus(), nn.AvgPool2d(2), second)
     (grad,) = torch.autograd.grad(features(x)[(0, *at)], x)
     rows, columns = (grad[0, 0].abs().sum(1 - axis).nonzero().flatten().tolist() for axis in (0, 1))
     assert (top, top + high) == (rows[0], rows[-1] + 1)
