@@ -10,10 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from drawn import box, check_each_other, check_edges, check_forms, check_lines
+from striate.errors import ShapeError
 from striate.models.catalog import CATALOG, build, entry
 from striate.see.architecture import architecture
 from striate.see.architecture_graph import graph
 from striate.see.architecture_stages import dense
+from striate.see.canvas import Words, flat
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -267,3 +270,77 @@ def test_a_graph_has_no_circle():
     net, x, _, _ = traced("lenet5")
     nodes = graph(trace(net, [x]), {}).nodes
     assert all(i < at for at, node in enumerate(nodes) for i in node.inputs)
+
+
+class Gated(nn.Module):
+    """Squeeze and excitation: a product with what all places give together is no connection over smaller maps."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.gate = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 1)
+
+    def forward(self, x):
+        x = self.conv(x)
+        return x * torch.sigmoid(self.gate(x.mean((2, 3), keepdim=True)))
+
+
+class Pyramid(nn.Module):
+    """Branches over one map, one of which averages all places and spreads the result."""
+
+    def __init__(self):
+        super().__init__()
+        self.near, self.far, self.all = (nn.Conv2d(3, 4, 1) for _ in range(3))
+
+    def forward(self, x):
+        whole = self.all(nn.functional.adaptive_avg_pool2d(x, 1))
+        whole = nn.functional.interpolate(whole, x.shape[2:])
+        return torch.cat([self.near(x), self.far(x), whole], 1)
+
+
+class Repeated(nn.Module):
+    """One layer, called again and again, whose result is in a dictionary."""
+
+    def __init__(self):
+        super().__init__()
+        self.step = nn.Linear(4, 4)
+
+    def forward(self, x):
+        state = torch.zeros_like(x[:, 0])
+        for t in range(x.shape[1]):
+            state = torch.tanh(self.step(x[:, t]) + state)
+        return {"state": state}
+
+
+ODD = [
+    (Gated(), (3, 9, 9), 296, 8 * 27 * 81 + 64, 0),
+    (Pyramid(), (3, 9, 9), 48, 2 * 12 * 81 + 12, 0),
+    (Repeated(), (6, 4), 20, 96, 0),
+    (nn.Sequential(nn.Flatten(), nn.Linear(4, 1), nn.Flatten(0)), (4,), 5, 4, 0),
+    (nn.Identity(), (3,), 0, 0, 0),
+    (nn.Conv2d(1, 4096, 1), (1, 1, 3000), 8192, 4096 * 3000, 0),
+]
+
+
+@pytest.mark.parametrize(("net", "shape", "params", "macs", "leaps"), ODD)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_nets_of_other_forms_are_drawn(net, shape, params, macs, leaps, batch):
+    drawn = architecture(net, [torch.zeros(batch, *shape)])
+    assert (drawn.params, drawn.macs) == (params, macs)
+    assert sum(len(stage.skips) for stage in drawn.stages) == leaps
+    canvas = drawn.canvas()
+    parts = list(flat(canvas.parts))
+    words = [(part, box(part)) for part in parts if isinstance(part, Words)]
+    check_edges(canvas, words)
+    check_each_other(words)
+    check_forms(parts, words)
+    check_lines(parts, words)
+
+
+class Constant(nn.Module):
+    def forward(self, _):
+        return torch.ones(1)
+
+
+def test_an_output_that_depends_on_nothing_is_refused():
+    with pytest.raises(ShapeError, match="^Constant gives no tensor that depends on its inputs"):
+        architecture(Constant(), [torch.zeros(1, 3)])

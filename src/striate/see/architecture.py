@@ -239,8 +239,10 @@ def architecture(
     if detail not in DETAILS:
         raise ArgumentError(f"detail={detail!r}: unknown; {nearest(detail, DETAILS)}")
     run = trace(net, inputs)
-    if run.error is not None or not run.outputs:
+    if run.error is not None:
         raise ShapeError(f"{type(net).__name__} cannot be run on these inputs: {run.error}")
+    if not any(value.live for value in run.outputs):
+        raise ShapeError(f"{type(net).__name__} gives no tensor that depends on its inputs")
     found = graph(run, {key: _count(value) for key, value in net.named_parameters()})
     types = {path: type(module).__name__ for path, module in net.named_modules()}
     stages = tuple(_stages(found, types, detail))

@@ -23,6 +23,7 @@ JOINS = {
     "lerp": "gate", "mul": "multiply", "div": "divide", "matmul": "product", "bmm": "product", "max_unpool2d": "indices",
     "scaled_dot_product_attention": "attention",
 }  # fmt: skip
+# Operations on weights with several axes that mix no channels.
 PLAIN = (
     "norm",
     "relu",
@@ -34,7 +35,10 @@ PLAIN = (
     "lerp",
     "where",
     "clone",
-)  # of weights that mix no channels
+    "cat",
+    "stack",
+    "expand",
+)
 UPWARDS = ("interpolate", "upsample", "upsample_nearest", "upsample_bilinear", "pixel_shuffle")
 
 
@@ -93,7 +97,7 @@ class Graph:
 
 
 def graph(run: Trace, counts: Mapping[str, int]) -> Graph:
-    """The graph of a trace.
+    """The graph of a trace; its multiply-adds are those of one item.
 
     Args:
         run: a trace that came to its end.
@@ -135,11 +139,11 @@ def _nodes(run: Trace, counts: Mapping[str, int]) -> list[Node]:
             shape = call.outputs[0].shape[_per_item(run, call) :]
             label = _label(call, kind)
             here = len(nodes)
-            nodes.append(Node(kind, label, shape, call.path, (at,), sources, ways, new, _macs(call, kind)))  # fmt: skip
+            nodes.append(Node(kind, label, shape, call.path, (at,), sources, ways, new, _macs(run, call, kind)))  # fmt: skip
             odd |= set() if _per_item(run, call) else {here}
         else:
             here = sources[0]
-            nodes[here] = _with(nodes[here], call, at, new)
+            nodes[here] = _with(nodes[here], _macs(run, call) or 0, at, new)
             if here in odd and _per_item(run, call):
                 nodes[here] = replace(nodes[here], shape=call.outputs[0].shape[1:])
                 odd.remove(here)
@@ -151,15 +155,16 @@ def _per_item(run: Trace, call: Call) -> bool:
     return call.outputs[0].shape[:1] == run.inputs[0].shape[:1]
 
 
-def _with(node: Node, call: Call, at: int, new: int) -> Node:
+def _with(node: Node, more: int, at: int, new: int) -> Node:
     """A node and one more call that reads nothing else."""
-    macs = None if node.macs is None else node.macs + call.flops // 2
+    macs = None if node.macs is None else node.macs + more
     return replace(node, calls=(*node.calls, at), params=node.params + new, macs=macs)
 
 
-def _macs(call: Call, kind: str) -> int | None:
+def _macs(run: Trace, call: Call, kind: str = "") -> int | None:
     if call.flops or call.op == "embedding" or kind not in ("conv", "linear", "other"):
-        return call.flops // 2
+        items = max(1, *run.inputs[0].shape[:1])
+        return call.flops // 2 // items
     return None
 
 
@@ -272,16 +277,22 @@ def _leaps(nodes: Sequence[Node]) -> tuple[set[tuple[int, int]], set[int]]:
             continue
         for source in node.inputs:
             way = _way(nodes, reads, source, index)
-            least = min(nodes[i].area for i in way)
             between = above[way[0]] & below[index] & ~sum(1 << i for i in way)
-            if least > 1 and any(_smaller(nodes[i], least) for i in _bits(between)):
+            if node.area > 1 and _dips([nodes[i] for i in _bits(between)], [nodes[i] for i in way]):
                 found |= set(pairwise(way))
                 beside |= set(way[1:-1])
     return found, beside
 
 
-def _smaller(node: Node, least: int) -> bool:
-    return node.kind in ("conv", "pool") and node.area < least
+def _dips(between: Sequence[Node], way: Sequence[Node]) -> bool:
+    """Whether maps become smaller between the ends of a way than they are on it.
+
+    A branch that averages all places and spreads the result again, as in a spatial pyramid, is no such detour.
+    """
+    least = min(node.area for node in way)
+    smaller = [node for node in between if node.kind in ("conv", "pool") and node.area < least]
+    layers = sum(node.weighted for node in smaller)
+    return any(node.area > 1 for node in smaller) or layers > 1 + sum(n.weighted for n in way)
 
 
 def _way(nodes: Sequence[Node], reads: Sequence[Sequence[int]], source: int, end: int) -> list[int]:

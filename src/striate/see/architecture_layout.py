@@ -26,6 +26,7 @@ from striate.see.fonts import width
 from striate.text import compact, times
 
 WIDE = 1200.0  # pixels of the drawing, if it wraps
+LEAST = 800.0  # that its legend takes
 MARGIN, BETWEEN = 20.0, 30.0  # around everything, between two stages of a row
 TRACK, TURN = 17.0, 9.0  # between lines above a row, and between lines in the gap below it
 
@@ -242,7 +243,7 @@ def _assembled(net: Architecture, items: Sequence[Item], rows: Rows, measure: Sc
     router = Router(items, rows, right, [[] for _ in rows], [0] * len(rows))
     lines = _lines(net, items, router)
     tops, gaps, bottom = _heights(rows, items, router)
-    total = max(right + 8 * router.margin + MARGIN, 640.0)
+    total = max(right + 8 * router.margin + MARGIN, LEAST)
     parts: list[Part] = list(_title(net))
     routed: list[tuple[Line, tuple[Point, ...]]] = [
         (line, _points(line, router, tops, gaps)) for line in lines
