@@ -342,5 +342,5 @@ class Constant(nn.Module):
 
 
 def test_an_output_that_depends_on_nothing_is_refused():
-    with pytest.raises(ShapeError, match="^Constant gives no tensor that depends on its inputs"):
+    with pytest.raises(ShapeError, match=r"^Constant gives no tensor that depends on its inputs"):
         architecture(Constant(), [torch.zeros(1, 3)])
