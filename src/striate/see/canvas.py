@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
 PAGE = (
-    "<style>body{max-width:80rem}.drawn{overflow-x:auto}.drawn>svg{display:block;max-width:none;height:auto}"
+    "<style>body{max-width:80rem}h1{font-size:1.15rem}.drawn{overflow-x:auto}.drawn>svg{display:block;max-width:none;height:auto}"
     ".drawn table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}"
     ".drawn td,.drawn th{padding:.2em .7em;text-align:left;border-bottom:1px solid light-dark(#dcd8cd,#383a3f)}</style>"
 )
@@ -152,7 +152,8 @@ class Canvas:
                 path.write_bytes(self.as_svg().encode("utf-8", "backslashreplace"))
             case ".html":
                 title = self.label.partition(":")[0]
-                content = html_page(title, f"{PAGE}{page or self.as_html()}")
+                heading = f"<h1>{html.escape(printable(title))}</h1>"
+                content = html_page(title, f"{PAGE}<main>{heading}{page or self.as_html()}</main>")
                 path.write_bytes(content.encode("utf-8", "backslashreplace"))
             case ".png":
                 self.as_image().save(path, "PNG", optimize=True)

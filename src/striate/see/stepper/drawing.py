@@ -141,6 +141,7 @@ PAGE_STYLE = """
 :root{color-scheme:light dark}
 body{margin:0 auto;padding:1.5rem 1rem 2rem;background:light-dark(PAPER);color:light-dark(#1c1c1a,#e9e6df);
 font:15px/1.5 FAMILY}
+h1{position:absolute;width:1px;height:1px;margin:0;overflow:hidden;clip-path:inset(50%)}
 main{width:fit-content;max-width:100%;margin:0 auto}
 svg.st{display:block;max-width:100%;height:auto;margin:0 auto}
 .wide svg.st{min-width:40rem}
@@ -185,6 +186,7 @@ def page(wide: Drawable, narrow: Drawable) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{html.escape(wide.said)}</title><style>{PAGE_STYLE}</style></head><body><main>"
+        f"<h1>{html.escape(wide.said)}</h1>"
         f'<div class="scroll wide" tabindex="0" role="group" aria-label="steps">{stacked(wide)}</div>'
         f'<div class="scroll narrow" tabindex="0" role="group" aria-label="steps">{stacked(narrow)}</div>'
         '<div class="bar"><button id="first" aria-label="First step">|&lt;</button>'
