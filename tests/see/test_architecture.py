@@ -9,7 +9,7 @@ from torch import nn
 
 from striate import svg
 from striate.errors import ArgumentError, ShapeError
-from striate.models.catalog import build, entry
+from striate.models.catalog import build, entry, outline
 from striate.see.architecture import architecture
 from striate.see.architecture_layout import levels
 
@@ -120,10 +120,9 @@ def test_a_convolution_on_the_way_stands_beside_the_others():
 
 
 def net_of(name):
-    row = entry(name)
-    return architecture(
-        build(name, init=False).to("meta"), [torch.empty(1, *row.input, device="meta")]
-    )
+    with torch.device("meta"):
+        net = outline(name)
+    return architecture(net, [torch.empty(1, *entry(name).input, device="meta")])
 
 
 def test_the_u_net_goes_down_and_up_with_four_arcs():

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from drawn import box, check_each_other, check_edges, check_forms, check_lines
 from striate.errors import ShapeError
-from striate.models.catalog import CATALOG, build, entry
+from striate.models.catalog import CATALOG, entry, outline
 from striate.see.architecture import architecture
 from striate.see.architecture_graph import graph
 from striate.see.architecture_stages import dense
@@ -63,7 +63,8 @@ class Watch(TorchFunctionMode):
 @cache
 def traced(name):
     """The net on the meta device, an input, and each call's reads by number."""
-    net = build(name, init=False).to("meta").eval()
+    with torch.device("meta"):
+        net = outline(name).eval()
     x = torch.empty(1, *entry(name).input, device="meta")
     watch = Watch([x])
     with torch.no_grad(), watch, torch.device("meta"):

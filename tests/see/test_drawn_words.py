@@ -16,7 +16,7 @@ from drawn import (
     contrast,
 )
 from striate import svg
-from striate.models.catalog import CATALOG, build, entry
+from striate.models.catalog import CATALOG, entry, outline
 from striate.see import fonts
 from striate.see.architecture import architecture
 from striate.see.canvas import Words, flat
@@ -26,7 +26,8 @@ DETAILS = [(name, detail) for name in CATALOG for detail in ("block", "layer")]
 
 @cache
 def canvas(name, detail):
-    net = build(name, init=False).to("meta")
+    with torch.device("meta"):
+        net = outline(name)
     x = torch.empty(1, *entry(name).input, device="meta")
     return architecture(net, [x], name=name, detail=detail).canvas()
 
