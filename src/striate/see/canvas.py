@@ -289,7 +289,10 @@ class _Painter:
                 )
             case Shape():
                 self.on.polygon(
-                    _scaled(part.points), self._colour(part.fill), self._colour(part.stroke)
+                    _scaled(part.points),
+                    self._colour(part.fill),
+                    self._colour(part.stroke),
+                    SCALE,
                 )
             case Disc():
                 sides = (part.x - part.radius, part.y - part.radius, part.x + part.radius, part.y + part.radius)  # fmt: skip
