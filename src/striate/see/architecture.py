@@ -94,6 +94,7 @@ class Stage:
         join: how ways meet here; None in a chain.
         kind: input, conv, up, pool, linear, join or other; of a block that of its last layer.
         path: of the module that it is, of the first where there are several.
+        last_path: that of the last of them.
         times: how many alike follow one another.
         params: parameters that no earlier stage reads.
         macs: multiply-adds; None if unknown.
@@ -110,6 +111,7 @@ class Stage:
     join: Join | None = None
     kind: str = "other"
     path: str = ""
+    last_path: str = ""
     times: int = 1
     params: int = 0
     macs: int | None = 0
@@ -360,6 +362,7 @@ def _stage(
         join=_join(found, run),
         kind=last.kind,
         path=path,
+        last_path=_path(found, run[-1]),
         times=len(run),
         params=sum(node.params for node in nodes),
         macs=_total(nodes),

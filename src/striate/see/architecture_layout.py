@@ -23,7 +23,7 @@ from striate.see.architecture_stages import (
 )
 from striate.see.canvas import Canvas, Part, Path, Point, Rect, Words, moved
 from striate.see.fonts import width
-from striate.text import compact, times
+from striate.text import TIMES, compact, times
 
 WIDE = 1200.0  # pixels of the drawing, if it wraps
 LEAST = 800.0  # that its legend takes
@@ -308,11 +308,12 @@ def _legend(net: Architecture, measure: Scale, top: float, wide: float) -> tuple
             x, y = (MARGIN, y + 22) if x + room > wide - MARGIN else (x, y)
             parts += [Rect(x, y - 11, 14, 14, kind, "soft", 2), Words(x + 20, y, name, "soft", SIZE)]  # fmt: skip
             x += room
-    bars, height = _bars(measure, y + 20)
+    repeats = any(stage.times > 1 for stage in net.stages)
+    bars, height = _bars(measure, y + 20, repeats=repeats)
     return parts + bars, height
 
 
-def _bars(measure: Scale, top: float) -> tuple[list[Part], float]:
+def _bars(measure: Scale, top: float, *, repeats: bool) -> tuple[list[Part], float]:
     """Heights that stand for sides of maps, and what the other lengths mean."""
     parts: list[Part] = []
     x, tall = MARGIN, 0.0
@@ -327,6 +328,8 @@ def _bars(measure: Scale, top: float) -> tuple[list[Part], float]:
         parts.append(Words(x + 10, top + tall, name, "soft", SIZE))
         x += width(name, SIZE) + 28
     words = ["MACs: multiply-adds of one input."]
+    if repeats:
+        words.append(f"Figures under {TIMES}n are of all n together.")
     if sides:
         words = ["Height of a box: square root of the side of its maps, as these bars.",
                  f"Width: square root of the channels, {measure.channels} the widest.", *words]  # fmt: skip

@@ -125,9 +125,17 @@ def _captions(stage: Stage) -> list[tuple[str, str]]:
     label = signs(stage.name)
     lines = [(part, "ink") for part in _halves(label)]
     if stage.times > 1 or len(stage.inside) > 1:
-        lines += [(stage.path, "soft")] if stage.path else []
+        lines += [(_where(stage), "soft")] if stage.path else []
     grown = f"{stage.inside[-1].shape[0]} to " if stage.grows and stage.inside else ""
     return [*lines, (grown + signs(times(stage.shape)), "soft"), *_figures(stage.params, stage.macs)]  # fmt: skip
+
+
+def _where(stage: Stage) -> str:
+    """The module, or the first and the last of several."""
+    if stage.last_path == stage.path:
+        return stage.path
+    *above, own = stage.last_path.split(".")
+    return f"{stage.path} to {own if above == stage.path.split('.')[:-1] else stage.last_path}"
 
 
 def _halves(label: str, most: int = 14) -> list[str]:
