@@ -284,7 +284,7 @@ def test_the_animation_writes_only_letters_that_its_font_has(settings):
     parts = [*layout.still(), *(part for i in range(len(steps.steps)) for part in layout.moving(i))]
     words = "".join(part.text for part in parts if isinstance(part, Words))
     assert not words.isascii()
-    assert words.translate(animation.SPELLED).isascii()
+    assert words.translate(fonts.SPELLED).isascii()
 
 
 def test_the_animation_has_a_frame_a_step(tmp_path):
@@ -463,3 +463,14 @@ def test_every_drawing_of_steps_paints_its_own_paper():
     root = parsed(convolution((3, 3), 2).svg())
     paper = next(iter(root.iter("{http://www.w3.org/2000/svg}rect")))
     assert (paper.get("class"), paper.get("width")) == ("b-page", "100%")
+
+
+def test_where_no_family_is_installed_words_are_spelled_in_what_pillow_has(monkeypatch):
+    fonts.font.cache_clear()
+    fonts.installed.cache_clear()
+    monkeypatch.setattr(fonts, "FILES", ())
+    assert fonts.installed() == ""
+    assert fonts.spelled(f"2 {TIMES} \N{MINUS SIGN}\N{INFINITY}…") == "2 x -inf..."
+    assert len(animation.frames(convolution((3, 3), 2).layout())) == 4
+    fonts.font.cache_clear()
+    fonts.installed.cache_clear()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from striate import svg
 from striate.errors import ArgumentError
 from striate.result import html_page
-from striate.see.fonts import FAMILY, font
+from striate.see.fonts import FAMILY, font, spelled
 from striate.text import printable
 
 if TYPE_CHECKING:
@@ -305,7 +305,7 @@ class _Painter:
                 anchor = {"middle": "ms", "end": "rs"}.get(part.anchor, "ls")
                 letters = font(part.size * SCALE, bold=part.bold)
                 self.on.text(
-                    place, printable(part.text), self._colour(part.colour), letters, anchor
+                    place, spelled(printable(part.text)), self._colour(part.colour), letters, anchor
                 )
 
     def _line(self, part: Path) -> None:

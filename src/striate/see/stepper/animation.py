@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING
 
 from striate.see import fonts
 from striate.see.stepper import drawing
-from striate.see.stepper.layout import INFINITY, MINUS, Box, Drawable, Part
-from striate.see.stepper.steps import TIMES
+from striate.see.stepper.layout import Box, Drawable, Part
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
 
 EACH, LAST = 700, 2500  # milliseconds that a step and the last one stay
-SPELLED = str.maketrans({MINUS: "-", INFINITY: "inf", TIMES: "x"})  # not in Pillow's own font
 ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
 
 
@@ -52,6 +50,11 @@ def _draw(on: "ImageDraw", parts: Iterable[Part]) -> None:
         else:
             colour, size, bold = drawing.WORDS[part.kind]
             letters = fonts.font(size, bold=bold)
-            text = part.text if fonts.installed() else part.text.translate(SPELLED)
             place = (part.x, part.y)
-            on.text(place, text, drawing.LIGHT[colour], letters, ANCHORS[part.anchor])
+            on.text(
+                place,
+                fonts.spelled(part.text),
+                drawing.LIGHT[colour],
+                letters,
+                ANCHORS[part.anchor],
+            )
