@@ -166,8 +166,8 @@ def drawing(content: str, width: float, height: float, label: str, style: str = 
     name = f"drawing-{zlib.crc32(style.encode()):08x}"
     rules = (
         f".drawing{{{variables()}}}@media(prefers-color-scheme:dark){{.drawing{{{variables(dark=True)}}}}}"
-        ".drawing text{font:11px system-ui,sans-serif;fill:var(--ink)}.drawing .title{font-weight:600;font-size:13px}"
-        ".drawing .soft{font-size:10px;fill:var(--soft)}.drawing .mid{text-anchor:middle}.drawing .end{text-anchor:end}"
+        ".drawing text{font:12px system-ui,sans-serif;fill:var(--ink)}.drawing .title{font-weight:600;font-size:14px}"
+        ".drawing .page{fill:var(--paper)}.drawing .soft{fill:var(--soft)}.drawing .mid{text-anchor:middle}.drawing .end{text-anchor:end}"
     )
     box = {
         "xmlns": "http://www.w3.org/2000/svg",
@@ -178,7 +178,8 @@ def drawing(content: str, width: float, height: float, label: str, style: str = 
         "aria-label": label,
     }
     own = (rules + style).replace(".drawing", f".{name}")
-    return tag("svg", tag("style", own) + content, box)
+    paper = tag("rect", "", {"class": "page", "width": "100%", "height": "100%"})
+    return tag("svg", tag("style", own) + paper + content, box)
 
 
 # ------------------------------------------------------------------------------------------- curves

@@ -319,6 +319,13 @@ def test_see_convolution(status, tmp_path):
         (["--like", "resnet18:conv1"], [1, 3, 3]),
     ]:
         assert json.loads(status(*words, *more, "--json")[1])["output"] == output
+    for more, centre in [
+        (["--backward"], 1.0),
+        (["--error", "0,0,0"], 0.0),
+        (["--error", "0 0 0; 0 2 0; 0 0 0"], 2.0),
+    ]:
+        found = json.loads(status(*words, "--weights", "0 0 0; 0 1 0; 0 0 0", *more, "--json")[1])
+        assert found["input_error"][0][2][2] == centre
     said = "convolution, input 1x5x5, kernel 3x3, stride 2x2, padding 1x1\n"
     assert status(*words)[1].startswith(f"{said}\noutput ")
     assert status(*words, "--out", drawing)[1] == said
@@ -347,8 +354,10 @@ def test_a_picture_is_written_as_its_name_says_or_not_at_all(status, run, shapes
         (number, ".html"),
         (("convolution",), ".svg"),
         (("convolution",), ".gif"),
+        (("convolution", "--backward"), ".html"),
         (("architecture", "lenet5"), ".svg"),
-        (("history", "cost"), ".svg"),
+        (("architecture", "lenet5"), ".png"),
+        (("history", "cost"), ".html"),
     ]:
         code, out, err = status("see", *words, "--out", f"/proc/nowhere{ending}")
         assert (code, out) == (2, "")

@@ -16,7 +16,7 @@ from striate.see.pictures.movement import Moved, Movement, movement
 from striate.see.pictures.neighbours import Neighbours, neighbours
 from striate.see.pictures.node_link import NodeLink, node_link
 from striate.see.pictures.templates import Templates, templates
-from striate.see.stepper import Steps, convolution
+from striate.see.stepper import Errors, Steps, backward, convolution
 
 __all__ = [
     "Activations",
@@ -24,6 +24,7 @@ __all__ = [
     "Augmented",
     "Batch",
     "Embedding",
+    "Errors",
     "Filters",
     "Handmade",
     "Inverted",
@@ -39,6 +40,7 @@ __all__ = [
     "activations",
     "architecture",
     "augmented",
+    "backward",
     "batch",
     "convolution",
     "costs",

@@ -19,6 +19,8 @@ WIDTHS = {
     70: "ABCRVXZ", 78: "DGHNOQU&", 84: "#+<=>^~wM\N{MULTIPLICATION SIGN}\N{MINUS SIGN}\N{INFINITY}\N{RIGHTWARDS ARROW}",
 }  # fmt: skip
 WIDTH = {char: width / 100 for width, chars in WIDTHS.items() for char in chars}
+# What the letters that Pillow brings lack, as they have it.
+SPELLED = str.maketrans({"\N{MINUS SIGN}": "-", "\N{INFINITY}": "inf", "\N{MULTIPLICATION SIGN}": "x", "…": "...", "\N{NO-BREAK SPACE}": " "})  # fmt: skip
 BOLD = 1.13  # times as wide, about
 
 
@@ -51,3 +53,15 @@ def font(size: float, *, bold: bool = False) -> Any:
         except OSError:
             continue
     return ImageFont.load_default(size)
+
+
+@cache
+def installed() -> str:
+    """The family that `font` takes; "" if none of the list is installed."""
+    name = font(12).getname()[0] or ""
+    return name if name in {family for family, *_ in FILES} else ""
+
+
+def spelled(words: str) -> str:
+    """Words as `font` can write them."""
+    return words if installed() else words.translate(SPELLED)
