@@ -86,7 +86,7 @@ def test_folds_that_cannot_be_made_are_refused_before_the_first(
     shapes, tmp_path, monkeypatch, names, count, message
 ):
     monkeypatch.setattr(
-        sys.modules["striate.workbench.folds"],
+        sys.modules["striate.workbench.series"],
         "train_recipe",
         lambda *_a, **_k: pytest.fail("trained"),
     )

@@ -31,6 +31,8 @@ from striate.text import plain
 if TYPE_CHECKING:
     from striate.result import Result
     from striate.runs import Run
+    from striate.training import Progress, Recipe
+    from striate.workbench.sweep import Sweep
 
 REPORT = "report.html"  # of a run folder
 COMPLETION = "_STRIATE_COMPLETE"  # set by a shell that wants words to offer
@@ -91,6 +93,13 @@ def run(arguments: Sequence[str]) -> int:
 @click.option("--show", is_flag=True, help="Print every setting of the recipe, and end.")
 @click.option("--find-lr", is_flag=True, help="Try learning rates on the data, and end.")
 @click.option("--folds", type=int, metavar="K", help="Train K times, holding out each part once.")
+@click.option(
+    "--sweep",
+    multiple=True,
+    metavar="KEY=A,B",
+    help="Train with each of several values, and compare.",
+)
+@click.option("--seeds", type=int, metavar="N", help="With --sweep: trainings of each setting.")
 @with_json
 def train(words: Sequence[str], net: str | None, resume: Path | None, **given: Any) -> None:
     """Train a net on DATA: a folder, an archive, an .npz file, or digits, mnist, cifar10.
@@ -98,9 +107,7 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
     Every setting works as key=value and as --key value; --show lists them.
     """
     from striate.training import check_whole, distributed, read_recipe, shown
-    from striate.workbench import launch, progress
-    from striate.workbench.folds import train_folds
-    from striate.workbench.train import find_rate, train_recipe
+    from striate.workbench import progress
 
     names, settings = read(words)
     if net and "net" in settings:
@@ -122,7 +129,8 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
         return emit(run.as_dict(), text, json=options.json)
     if options.allow_change:
         raise UsageError("--allow-change goes with --resume RUN: a new training takes any setting")
-    recipe = read_recipe(options.recipe, {**settings, **({"net": net} if net else {})})
+    settings = {**settings, **({"net": net} if net else {})}
+    recipe = read_recipe(options.recipe, settings)
     if options.show:
         text = shown(options.recipe, recipe)
         return emit(recipe.model_dump(mode="json"), text, json=options.json)
@@ -130,21 +138,33 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
     if len(names) != 1:
         raise UsageError(f"striate train takes one DATA, got {' '.join(names) or 'none'}")
     options.check(launched=distributed.launched())
-    out, name, result = Path(options.out), options.name, None
     with progress.display(began=progress.process_began()) as bars:
-        if options.find_lr:
-            result = find_rate(names[0], recipe, out=out, progress=bars)
-        elif options.folds is not None:
-            result = train_folds(names[0], recipe, options.folds, out=out, name=name, progress=bars)
-        else:
-            result = launch.train(names[0], recipe, out=out, name=name)
-            if result is None:
-                result = train_recipe(names[0], recipe, out=out, name=name, progress=bars).run
+        result = _trained(names[0], recipe, settings, options, bars)
     document = result.as_dict()
+    out = Path(options.out)
     folder = Path(document.get("run", document.get("folder", out)))
     left = out / "rates.svg" if options.find_lr else folder / REPORT
     text = result.as_text() + opening(left)
     return emit(document, text, json=options.json)
+
+
+def _trained(
+    data: str, recipe: "Recipe", settings: dict[str, str], options: "TrainOptions", bars: "Progress"
+) -> "Result":
+    """One training, or the several that an option asks for."""
+    from striate.workbench import launch
+    from striate.workbench.folds import train_folds
+    from striate.workbench.train import find_rate, train_recipe
+
+    out, name = Path(options.out), options.name
+    if options.find_lr:
+        return find_rate(data, recipe, out=out, progress=bars)
+    if options.folds is not None:
+        return train_folds(data, recipe, options.folds, out=out, name=name, progress=bars)
+    if options.sweep:
+        return _sweep(data, settings, options, bars)
+    launched = launch.train(data, recipe, out=out, name=name)
+    return launched or train_recipe(data, recipe, out=out, name=name, progress=bars).run
 
 
 @dataclass(frozen=True)
@@ -159,11 +179,13 @@ class TrainOptions:
     folds: int | None
     json: bool
     allow_change: tuple[str, ...] = ()
+    sweep: tuple[str, ...] = ()
+    seeds: int | None = None
 
     @property
     def for_new_trainings(self) -> bool:
         """Whether there is one that `--resume` takes no notice of."""
-        return bool(self.name or self.show or self.find_lr or self.folds)
+        return bool(self.name or self.show or self.find_lr or self.folds or self.sweep)
 
     def check(self, *, launched: bool) -> None:
         """Refuse what a launcher's processes cannot share.
@@ -171,18 +193,55 @@ class TrainOptions:
         Raises:
             UsageError: naming the options.
         """
-        if launched and (self.find_lr or self.folds is not None):
+        if launched and (self.find_lr or self.folds is not None or self.sweep):
             raise UsageError(
-                "--find-lr and --folds cannot be shared by processes: leave torchrun out"
+                "--find-lr, --folds and --sweep cannot be shared by processes: leave torchrun out"
             )
+        if self.seeds is not None and not self.sweep:
+            raise UsageError(
+                "--seeds counts the trainings of each setting of --sweep KEY=A,B: name what differs"
+            )
+        if self.sweep and self.folds is not None:
+            raise UsageError("--sweep and --folds are two ways to train several nets: name one")
+
+
+def _sweep(data: str, settings: dict[str, Any], options: TrainOptions, bars: "Progress") -> "Sweep":
+    """A training of every setting and seed; a key that is given beside --sweep is refused."""
+    from striate.training import check_whole, read_recipe
+    from striate.workbench.sweep import read_axes, settings_of, train_sweep
+
+    axes = read_axes(options.sweep)
+    if twice := sorted(axes.keys() & settings.keys()):
+        raise UsageError(
+            f"{twice[0]} is given twice: by --sweep and as {twice[0]}={settings[twice[0]]}"
+        )
+    recipes: dict[str, Recipe] = {}
+    for each in settings_of(axes):
+        recipe = read_recipe(options.recipe, {**settings, **each})
+        check_whole(options.recipe, recipe)
+        recipes["\n".join(f"{key}={value}" for key, value in each.items())] = recipe
+    return train_sweep(
+        data,
+        recipes,
+        axes,
+        1 if options.seeds is None else options.seeds,
+        out=Path(options.out),
+        name=options.name,
+        progress=bars,
+    )
 
 
 def _resume(path: Path, net: str | None, devices: str | None, allow: tuple[str, ...]) -> "Result":
     from striate.training import read_recipe
     from striate.workbench import launch, progress
     from striate.workbench.folds import is_folds, resume_folds
+    from striate.workbench.sweep import is_sweep
     from striate.workbench.train import finished, resume
 
+    if is_sweep(path):
+        raise UsageError(
+            f"{path} is a sweep: give the command that began it once more, and it goes on"
+        )
     count = read_recipe("quick", {"devices": devices}).devices
     with progress.display() as bars:
         if is_folds(path):
@@ -288,6 +347,7 @@ def compare(runs: Sequence[Path], split: str | None, json: bool) -> None:
 @click.option("--split", help="train, val or test.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every draw.")
 @with_net
+@click.option("--html", type=Drawn(".html"), metavar="FILE.html", help="Also as a page.")
 @with_json
 def audit(  # noqa: PLR0913 - one a setting
     run: Path,
@@ -301,6 +361,7 @@ def audit(  # noqa: PLR0913 - one a setting
     split: str | None,
     seed: int,
     net: str | None,
+    html: Path | None,
     json: bool,
 ) -> int:
     """Find where RUN fails on its held-out items, or on other DATA, before its users do."""
@@ -318,7 +379,13 @@ def audit(  # noqa: PLR0913 - one a setting
         seed=seed,
         say=lambda words: click.echo(one_line(plain(words)), err=True),
     )
-    emit(found.as_dict(), found.as_text(), json=json)
+    text = found.as_text()
+    if html is not None:
+        from striate.workbench.report.audit import page
+
+        save(html, page(found))
+        text += opening(html)
+    emit(found.as_dict(), text, json=json)
     return 1 if found.failed else 0
 
 

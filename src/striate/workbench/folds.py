@@ -10,10 +10,8 @@ OUT/folds/NAME/
 """
 
 import math
-import shutil
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,20 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data import Data
-from striate.errors import CheckpointError, DataError, UsageError
+from striate.errors import DataError, UsageError
 from striate.metrics import Interval, Scores
 from striate.metrics.scores import cells, number, shown
 from striate.result import Result, text_table
-from striate.runs import Run, folder
+from striate.runs import folder
 from striate.runs.split_answers import Held, write_table
 from striate.tasks import Meter
 from striate.training import Progress, Recipe
-from striate.workbench import nets
+from striate.workbench import series
 from striate.workbench.report.folds import page as folds_page
-from striate.workbench.train import open_data, resume, train_recipe
+from striate.workbench.train import open_data
 
-STATE = "folds.json"
-FORMAT = 1
+KIND = "folds"
 
 
 @dataclass(frozen=True)
@@ -144,19 +141,15 @@ def train_folds(
     folder.check_name(name)
     folder.check_parent(out)
     _check_each(data, recipe, count, progress)
-    asked = {
-        "format": FORMAT,
-        "data": str(data) if _is_name(data) else str(Path(data).absolute()),
-        "recipe": recipe.model_dump(mode="json", exclude_unset=True),
-        "folds": count,
-    }
-    path = _folder(out, name, f"{Path(data).name.split('.')[0] or 'data'}-{count}", asked, progress)
+    asked = {**series.asked(data, recipe), "folds": count}
+    default = f"{series.short_name(data)}-{count}"
+    path = series.begun(out, KIND, name, default, asked, progress)
     return _trained(path, data, recipe, count, progress)
 
 
 def is_folds(path: Path) -> bool:
     """Whether a folder holds the folds of a training, rather than one run."""
-    return (path / STATE).exists()
+    return (path / f"{KIND}.json").exists()
 
 
 def resume_folds(path: Path, *, progress: Progress) -> Folds:
@@ -169,47 +162,11 @@ def resume_folds(path: Path, *, progress: Progress) -> Folds:
     Raises:
         CheckpointError: folds.json is damaged.
     """
-    asked = _asked(path)
+    asked = series.read(path, KIND)
     recipe = Recipe.model_validate(asked["recipe"])
     if (path / "summary.json").exists():
         progress.say(f"{path} is finished, there is nothing to do")
     return _trained(path, asked["data"], recipe, int(asked["folds"]), progress)
-
-
-def _is_name(data: str | Path) -> bool:
-    """Whether it is a built-in name or an address, and no path."""
-    return isinstance(data, str) and not Path(data).exists()
-
-
-def _asked(path: Path) -> dict[str, Any]:
-    content = folder.unsealed(folder.read_json(path / STATE), path / STATE, needed=True)
-    if content.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path / STATE} has format {content.get('format')!r}, this version reads {FORMAT}: update striate"
-        )
-    return content
-
-
-def _folder(
-    out: Path, name: str | None, default: str, asked: Mapping[str, Any], progress: Progress
-) -> Path:
-    """The folder of these folds: one that an earlier call began, or a new one."""
-    home = out / "folds"
-    places = [home / name] if name else sorted(home.glob(f"{default}*"))
-    for path in places:
-        if not (path / STATE).exists():
-            continue
-        same = _asked(path) == asked
-        if same and not (path / "summary.json").exists():
-            progress.say(f"going on with {path}")
-            return path
-        if name:
-            raise UsageError(
-                f"{path} is there already{'' if same else ', with other settings'}: choose another --name"
-            )
-    path = folder.make(out, "folds", name, default)
-    folder.write_sealed(path / STATE, asked)
-    return path
 
 
 def _fold(recipe: Recipe, i: int, count: int) -> Recipe:
@@ -251,23 +208,8 @@ def _trained(path: Path, data: str | Path, recipe: Recipe, count: int, progress:
         held: list[Held] = []
         for i in range(1, count + 1):
             progress.say(f"fold {i} of {count}")
-            held.append(_one(path, data, _fold(recipe, i, count), f"{i}of{count}", progress))
+            held.append(series.one(path, data, _fold(recipe, i, count), f"{i}of{count}", progress))
         return _together(path, held, recipe)
-
-
-def _one(path: Path, data: str | Path, recipe: Recipe, name: str, progress: Progress) -> Held:
-    """The answers of one fold, trained, gone on with, or read again."""
-    for run in path.glob(f"*/{name}"):
-        own = nets.own(recipe.net) if recipe.net and ":" in recipe.net else None
-        if (run / "summary.json").exists() and (run / "report.html").exists():
-            done = Run.load(run, net=own)
-            again = done.open_data()
-            return done.held(again, again.held_out)
-        if folder.can_go_on(run) or (run / "summary.json").exists():
-            return resume(run, own=own, progress=progress).held
-        shutil.rmtree(run)  # nothing in it can be gone on with
-    progress = replace(progress, began=time.monotonic())  # a budget is that of a fold
-    return train_recipe(data, recipe, out=path, name=name, progress=progress).held
 
 
 def _together(path: Path, held: Sequence[Held], recipe: Recipe) -> Folds:
@@ -349,7 +291,7 @@ def _write(path: Path, held: Sequence[Held], whole: Meter) -> None:
 def _finish(path: Path, found: Folds) -> None:
     """Write the summary, which comes last: with it the folds are done."""
     here = {"folder": ".", "runs": [str(Path(run).relative_to(path)) for run in found.runs]}
-    folder.write_sealed(path / "summary.json", {"format": FORMAT, **found.as_dict(), **here})
+    folder.write_sealed(path / "summary.json", {"format": series.FORMAT, **found.as_dict(), **here})
 
 
 def _cell(value: Any) -> Any:

@@ -1,0 +1,47 @@
+"""The page of an audit: every finding, its numbers, and hostile names as text."""
+
+import pytest
+
+import striate
+from striate import cli
+from striate.auditing import Audit, Finding
+from striate.metrics import Interval
+from striate.workbench.report.audit import page
+
+
+def test_every_finding_stands_there(own, tmp_path, capsys):
+    path = tmp_path / "audit.html"
+    assert cli.main(["audit", str(own.path), "--html", str(path)]) == 0
+    text = path.read_text()
+    found = striate.audit(own)
+    assert len(found.findings) > 10
+    for each in found.findings:
+        assert (
+            each.text.split(" (")[0].split("'")[0][:40] in text.replace("\N{NO-BREAK SPACE}", " ")
+            or each.check in text
+        )
+    assert "<script" not in text
+    assert "open file://" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "name", ["<script>alert(1)</script>", "a\u202egnp.exe", "x" * 3000, "a\nb"]
+)
+def test_hostile_names(name):
+    finding = Finding(
+        "leaks",
+        f"one of {name}",
+        Interval(0.1, 0.05, 0.2),
+        limit=0.0,
+        crossed=True,
+        evidence=[{"file": name, "split": "test", "other": name}],
+        advice="look",
+        unit="share",
+    ).judged(gate=True)
+    text = page(Audit("runs/a", name, "test", 3, (finding,)))
+    assert "<script>alert" not in text
+    assert "failed" in text
+
+
+def test_no_finding_is_a_page_all_the_same():
+    assert "0 findings" in page(Audit("", "d", "all", 0, ()))
