@@ -72,13 +72,18 @@ class _Given:
             return self._images(self.words["images"])
         if parameter == "run":
             return self._run()
+        if parameter == "runs":
+            from striate.runs import Run
+
+            return [Run(path) for path in self.words["runs"]]
         if parameter == "data":
             return self._data()
         return self._images([self.words[parameter]])
 
     def names(self) -> list[str]:
         """NET or RUN as they were typed."""
-        return [str(self.words[key]) for key in (*NETS, "run") if key in self.words]
+        several = [str(path) for path in self.words.get("runs", ())]
+        return [str(self.words[key]) for key in (*NETS, "run") if key in self.words] + several
 
     def known_shape(self) -> tuple[int, ...] | None:
         """Of one item: as typed, or as the net says."""
@@ -314,6 +319,8 @@ def _argument(parameter: inspect.Parameter) -> click.Argument:
     if name == "data":
         needed = parameter.default is parameter.empty
         return click.Argument([name], required=needed, metavar="DATA" if needed else "[DATA]")
+    if name == "runs":
+        return click.Argument([name], type=FOLDER, nargs=-1, required=True, metavar="RUN...")
     return click.Argument([name], type=FOLDER, metavar=name.upper())
 
 

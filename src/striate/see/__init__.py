@@ -5,6 +5,8 @@ from striate.see.imagenet_history import costs, depths
 from striate.see.pictures.activations import Activations, activations
 from striate.see.pictures.augmented import Augmented, augmented
 from striate.see.pictures.batch import Batch, batch
+from striate.see.pictures.calibration import Calibration, calibration
+from striate.see.pictures.curves import Curves, curves
 from striate.see.pictures.embedding import Embedding, embedding
 from striate.see.pictures.filters import Filters, filters
 from striate.see.pictures.handmade import Handmade, handmade
@@ -12,6 +14,7 @@ from striate.see.pictures.invert import Inverted, invert
 from striate.see.pictures.kernels import Kernels, kernels
 from striate.see.pictures.maps import Maps, maps
 from striate.see.pictures.maximise import Maximised, maximise
+from striate.see.pictures.mistakes import Mistakes, mistakes
 from striate.see.pictures.movement import Moved, Movement, movement
 from striate.see.pictures.neighbours import Neighbours, neighbours
 from striate.see.pictures.node_link import NodeLink, node_link
@@ -23,6 +26,8 @@ __all__ = [
     "Architecture",
     "Augmented",
     "Batch",
+    "Calibration",
+    "Curves",
     "Embedding",
     "Errors",
     "Filters",
@@ -31,6 +36,7 @@ __all__ = [
     "Kernels",
     "Maps",
     "Maximised",
+    "Mistakes",
     "Moved",
     "Movement",
     "Neighbours",
@@ -42,8 +48,10 @@ __all__ = [
     "augmented",
     "backward",
     "batch",
+    "calibration",
     "convolution",
     "costs",
+    "curves",
     "depths",
     "embedding",
     "filters",
@@ -52,6 +60,7 @@ __all__ = [
     "kernels",
     "maps",
     "maximise",
+    "mistakes",
     "movement",
     "neighbours",
     "node_link",

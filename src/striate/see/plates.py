@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from striate import svg
-from striate.result import Result
+from striate.result import Result, contained
 from striate.see import fonts, paint
 from striate.text import number, short
 
@@ -99,7 +99,7 @@ class Plates(Result):
         return f'<div class="plates"><style>{STYLE}</style>{"".join(parts)}</div>'
 
     def _repr_html_(self) -> str:
-        return self.as_html()
+        return contained(self.as_html())
 
 
 STYLE = (

@@ -78,9 +78,7 @@ def section(
     if not len(truth_N):
         return None
     sure, right = probs_NK[np.arange(len(answer_N)), answer_N], answer_N == truth_N
-    parts: list[Part] = [
-        Beside([_reliability(sure, right), _confidence(sure, right, noun)], "pair")
-    ]
+    parts: list[Part] = [Beside([reliability(sure, right), confidence(sure, right, noun)], "pair")]
     parts += _curves(probs_NK, truth_N, classes)
     return Section("How sure the answers are", parts=parts, name="Confidence")
 
@@ -89,7 +87,7 @@ def _binned(sure_N: Floats) -> Ints:
     return np.minimum((sure_N * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
 
 
-def _reliability(sure_N: Floats, right_N: NDArray[np.bool_]) -> Figure:
+def reliability(sure_N: Floats, right_N: NDArray[np.bool_]) -> Figure:
     """The share that is right over confidence, in the bins of the calibration error, each with its interval and count."""
     bins = _binned(sure_N)
     points: list[Point] = []
@@ -115,7 +113,7 @@ def _reliability(sure_N: Floats, right_N: NDArray[np.bool_]) -> Figure:
     return Figure(svg, said, "Reliability", widths=WIDTHS)
 
 
-def _confidence(sure_N: Floats, right_N: NDArray[np.bool_], noun: str) -> Figure:
+def confidence(sure_N: Floats, right_N: NDArray[np.bool_], noun: str) -> Figure:
     """How many answers have each confidence, right and wrong ones."""
     bins = _binned(sure_N)
     good = np.bincount(bins[right_N], minlength=CALIBRATION_BINS).tolist()
