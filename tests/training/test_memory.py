@@ -9,8 +9,8 @@ import pytest
 
 GROWTH = 8.0  # MiB between a third of the epochs and the end; a kept batch an epoch would be 20
 # In a process of its own: what other tests left on the heap is no matter of this training.
-SCRIPT = """
-import json, os, sys
+SCRIPT = r"""
+import json, os, re, sys
 from pathlib import Path
 import striate
 from striate.training import Progress, fit, read_recipe
@@ -18,7 +18,7 @@ from striate.training import Progress, fit, read_recipe
 seen = []
 
 def say(line):
-    if line.startswith("epoch"):
+    if re.match(r"epoch \d", line):
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         seen.append(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
 

@@ -696,7 +696,9 @@ def test_nothing_overflows_on_a_phone(tmp_path, k):
     (tmp_path / "phone.html").write_text(PHONE.replace("PAGE", packed))
     body = opened(tmp_path / "phone.html", tmp_path / "profile")
     facts = dict(re.findall(r'data-(\w+)="(\d+)"', body))
-    assert facts == {"width": "360", "sections": "11", "broken": "0"}
+    # 15 pixels less where a bar to scroll by stands beside a long page.
+    assert facts.pop("width") in ("360", "345")
+    assert facts == {"sections": "11", "broken": "0"}
 
 
 @pytest.mark.parametrize(
