@@ -87,6 +87,46 @@ def of_task(maker: str) -> str:
     return made.page(held.task, held)
 
 
+def drawn(name: str, detail: str = "block") -> str:
+    """The architecture of a net of the catalogue."""
+    import torch
+
+    from striate.models.catalog import entry, outline
+    from striate.see import architecture
+
+    with torch.device("meta"):
+        net, x = outline(name), torch.empty(1, *entry(name).input)
+    return architecture(net, [x], name=name, detail=detail).page()
+
+
+def stepped(*, back: bool) -> str:
+    """A convolution, or its errors, step by step."""
+    from striate.see import backward, convolution
+
+    steps = convolution((2, 5, 5), 3, stride=2, padding=1)
+    return (backward(steps) if back else steps).page()
+
+
+def arithmetic() -> str:
+    """One number of a net, and the way from it to a pixel."""
+    import torch
+
+    from striate.measuring import explain
+    from striate.models.catalog import build
+    from striate.workbench.arithmetic_page import page
+
+    net, x = build("lenet5"), torch.rand(1, 1, 28, 28)
+    told = explain(net, x, layer="conv2", at=(3, 2, 1)).walk()
+    return page("lenet5: conv2 3,2,1", net, x, told)
+
+
+def history() -> str:
+    """Accuracy against cost."""
+    from striate.see import costs
+
+    return costs().page()
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "report": lambda: render(full()),
     "two-classes": lambda: render(full(2)),
@@ -97,4 +137,11 @@ PAGES: dict[str, Callable[[], str]] = {
     "folds": parent,
     "masks": lambda: of_task("masks"),
     "boxes": lambda: of_task("detected"),
+    "architecture-u": lambda: drawn("unet"),
+    "architecture-lanes": lambda: drawn("inception_v3"),
+    "architecture-layers": lambda: drawn("resnet18", "layer"),
+    "history": history,
+    "stepper": lambda: stepped(back=False),
+    "error-map": lambda: stepped(back=True),
+    "arithmetic": arithmetic,
 }

@@ -41,7 +41,19 @@ INKS = r"""() => {
 COLLISIONS = r"""() => {
   const found = [];
   for (const drawing of document.querySelectorAll('svg')) {
-    const texts = [...drawing.querySelectorAll('text')].filter(t => t.textContent.trim());
+    const all = [...drawing.querySelectorAll('rect, text')];
+    const solid = e => {
+      const style = getComputedStyle(e);
+      return e.tagName === 'rect' && /^rgb\(/.test(style.fill) && style.fillOpacity * style.opacity === 1;
+    };
+    // Not what is hidden, as the other steps of a stepper, nor what is painted over.
+    const seen = (t, i) => {
+      const own = t.getBoundingClientRect(), x = own.x + own.width / 2, y = own.y + own.height / 2;
+      if (t.tagName === 'rect' || !t.textContent.trim() || !own.width) return false;
+      const over = ({left, right, top, bottom}) => left <= x && x <= right && top <= y && y <= bottom;
+      return !all.slice(i + 1).some(e => solid(e) && over(e.getBoundingClientRect()));
+    };
+    const texts = all.filter(seen);
     const boxes = texts.map(t => t.getBoundingClientRect());
     const box = drawing.closest('.scroll');
     for (let i = 0; i < texts.length; i++) {

@@ -27,7 +27,7 @@ def test_movement_is_a_correlation():
         np.linalg.norm(new - old) / np.linalg.norm(old)
     )
     assert found.as_dict()["layers"][0] == {"layer": "0", "correlation": 1.0, "distance": 0.0}
-    assert found.as_svg().count("<rect") == 3
+    assert found.as_svg().count("<rect") == 3  # the paper, and a bar a layer
     assert found.as_text().splitlines()[-1].split()[0] == "3"
 
 

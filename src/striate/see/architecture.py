@@ -207,6 +207,10 @@ class Architecture(Result):
         table = html_table(header, rows)
         return f'{self.canvas().as_html()}<div class="drawn" tabindex="0">{table}</div>'
 
+    def page(self) -> str:
+        """A whole page: the picture and the table."""
+        return self.canvas().page(self.as_html())
+
     def save(self, path: str | Path) -> None:
         """Write an .svg, a .png or an .html page.
 

@@ -151,16 +151,19 @@ class Canvas:
             case ".svg":
                 path.write_bytes(self.as_svg().encode("utf-8", "backslashreplace"))
             case ".html":
-                title = self.label.partition(":")[0]
-                heading = f"<h1>{html.escape(printable(title))}</h1>"
-                content = html_page(title, f"{PAGE}<main>{heading}{page or self.as_html()}</main>")
-                path.write_bytes(content.encode("utf-8", "backslashreplace"))
+                path.write_bytes(self.page(page).encode("utf-8", "backslashreplace"))
             case ".png":
                 self.as_image().save(path, "PNG", optimize=True)
             case ending:
                 raise ArgumentError(
                     f"{path}: cannot write {ending!r}; end it in .svg, .png or .html"
                 )
+
+    def page(self, markup: str | None = None) -> str:
+        """A whole page of this markup, of the drawing alone if none is given."""
+        title = printable(self.label.partition(":")[0])
+        heading = f"<h1>{html.escape(title)}</h1>"
+        return html_page(title, f"{PAGE}<main>{heading}{markup or self.as_html()}</main>")
 
     def as_html(self) -> str:
         """The drawing in a box that scrolls where the page is narrower."""
