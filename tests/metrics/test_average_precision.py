@@ -112,8 +112,9 @@ def test_scores_of_labels_are_those_of_scikit_learn():
 
 def test_a_label_without_items_counts_in_no_mean():
     found = answers(60, 3)
-    probs, truth, said = (np.column_stack([part, np.zeros(60)]) for part in found)
-    without = Answers(probs, truth > 0, said > 0)
+    probs = np.column_stack([found.probs, np.zeros(60)])
+    truth, said = (np.column_stack([part, np.zeros(60)]) > 0 for part in found[1:])
+    without = Answers(probs, truth, said)
     one, more = (
         multilabel.scores(each, "abcd"[: each.truth.shape[1]])[0] for each in (found, without)
     )
