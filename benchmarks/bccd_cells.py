@@ -1,6 +1,6 @@
 """Classification with localisation on real cells: pictures cut around random cells of BCCD, learned by the default recipe.
 
-    python benchmarks/bccd_cells.py DATA/bccd [--side 32] [--each 400] [--budget 4m] [--seeds 0 1 2] [--out FOLDER]
+    python benchmarks/bccd_cells.py DATA/bccd [--side 32] [--each 400] [--budget 4m | --epochs 20] [--seeds 0 1 2] [--out FOLDER]
 
 Of every class as many cells as there are, of the most frequent one at random no more than of the others. A window of 1.25 to 2
 times the longer side of a cell lies at random around it, wholly within the picture where that is possible, so that the place
@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
@@ -128,6 +128,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=32)
     parser.add_argument("--each", type=int, default=400)
     parser.add_argument("--budget")
+    parser.add_argument("--epochs", type=int)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
@@ -142,7 +143,8 @@ def main() -> None:
         )
         enough = True
         for seed in asked.seeds:
-            more = {"budget": asked.budget} if asked.budget else {}
+            asked_for = {"budget": asked.budget, "epochs": asked.epochs}
+            more: dict[str, Any] = {key: value for key, value in asked_for.items() if value}
             run = striate.train(cut, out=out, task="localise", seed=seed, **more)
             scores = run.evaluate(split="test").scores
             print(f"seed {seed}: {run.summary['net']}, {run.summary['seconds']:.0f} s")

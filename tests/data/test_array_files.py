@@ -265,7 +265,7 @@ def test_zeros_and_ones_are_several_labels_or_one(cache, tmp_path, one):
     rng = np.random.default_rng(0)
     y = np.eye(3, dtype=np.uint8)[rng.integers(0, 3, 20)]
     y[0] = (1, 0, 0) if one else (1, 1, 0)
-    arrays = {"x_train": rng.integers(0, 256, (20, 8, 8), np.uint8), "y_train": y}
+    arrays: dict[str, Any] = {"x_train": rng.integers(0, 256, (20, 8, 8), np.uint8), "y_train": y}
     np.savez(tmp_path / "a.npz", **arrays)
     opened = data.open(tmp_path / "a.npz", val=0)
     assert opened.task == ("classify" if one else "multilabel")

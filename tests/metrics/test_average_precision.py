@@ -67,10 +67,13 @@ def test_no_threshold_is_better_than_the_one_that_is_chosen(by):
         positive = rng.random(count) < 0.3
         positive[:2] = True, False
         score = np.round(1 / (1 + np.exp(-rng.normal(size=count) - positive)), 1)
-        best = thresholds.best(score, positive, by)
+        best = thresholds.best(score, positive, by, least=1)
         every = [of(positive, score >= t) for t in np.linspace(0, 1, 41)]
         assert of(positive, score >= best) == pytest.approx(max(every))
-    assert thresholds.best(np.array([0.3, 0.4]), np.array([True, True]), by) == 0.5
+    score, positive = np.linspace(0, 0.4, 40), np.arange(40) > 34
+    assert thresholds.best(score, positive, by) == pytest.approx(score[34:36].mean())
+    assert thresholds.best(score[:-1], positive[:-1], by) == 0.5  # four items of the class
+    assert thresholds.best(score, ~positive, by, least=6) == 0.5
 
 
 def answers(count: int, labels: int, *, skill: float = 2.0, seed: int = 0) -> Answers:
@@ -109,8 +112,9 @@ def test_scores_of_labels_are_those_of_scikit_learn():
 
 def test_a_label_without_items_counts_in_no_mean():
     found = answers(60, 3)
-    probs, truth, said = (np.column_stack([part, np.zeros(60)]) for part in found)
-    without = Answers(probs, truth > 0, said > 0)
+    probs = np.column_stack([found.probs, np.zeros(60)])
+    truth, said = (np.column_stack([part, np.zeros(60)]) > 0 for part in found[1:])
+    without = Answers(probs, truth, said)
     one, more = (
         multilabel.scores(each, "abcd"[: each.truth.shape[1]])[0] for each in (found, without)
     )

@@ -24,6 +24,11 @@ SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 
 
+def settings(**more: Any) -> dict[str, Any]:
+    """Those of a short training, with some changed."""
+    return {**SETTINGS, **more}
+
+
 def truth(box, label=0) -> Objects:
     return Objects(np.array([box], np.float32), np.array([label]), np.array([False]))
 
@@ -134,7 +139,7 @@ def test_boxes_of_another_scale_are_taken_over(run, folder, tmp_path):
     (other / "boxes.csv").write_text("\n".join([lines[0], *lines[3:]]) + "\n")
     more: dict[str, Any] = {**SETTINGS, "epochs": 1, "lr": 1e-9}
     done = striate.train(other, net="lenet5", out=tmp_path, weights=str(run.path), **more)
-    assert done.task.mean != run.task.mean
+    assert done.task.config()["mean"] != run.task.config()["mean"]
     some = sorted((folder / "images").glob("*.png"))[:5]
     for one, two in zip(run.predict(some), done.predict(some), strict=True):
         assert one.as_dict()["box"] == pytest.approx(two.as_dict()["box"], abs=0.2)
@@ -142,7 +147,7 @@ def test_boxes_of_another_scale_are_taken_over(run, folder, tmp_path):
 
 def test_a_net_of_the_users_own(folder, tmp_path):
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 6))
-    done = striate.train(folder, net, out=tmp_path, **{**SETTINGS, "epochs": 2})
+    done = striate.train(folder, net, out=tmp_path, **settings(epochs=2))
     again = Run.load(done.path, net=nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 6)))
     assert again.evaluate().as_dict() == done.evaluate().as_dict()
 
@@ -176,7 +181,7 @@ def test_pictures_with_several_objects_are_no_data_of_it(run, tmp_path):
 )
 def test_what_cannot_be_learned_is_refused(folder, tmp_path, more, message):
     with pytest.raises(RecipeError, match=message):
-        striate.train(folder, out=tmp_path, **{"net": "lenet5", **SETTINGS, "epochs": 1, **more})
+        striate.train(folder, out=tmp_path, **settings(**{"net": "lenet5", "epochs": 1, **more}))
 
 
 def test_a_label_in_the_test_split_alone_is_said(folder, tmp_path, capsys):
@@ -186,7 +191,7 @@ def test_a_label_in_the_test_split_alone_is_said(folder, tmp_path, capsys):
     rows = [f"{row},{'train' if k < 18 else 'test'}" for k, row in enumerate(rows)]
     rows[-1] = rows[-1].replace("lying", "zebra")
     (other / "boxes.csv").write_text("\n".join([f"{head},split", *rows]) + "\n")
-    done = striate.train(other, net="lenet5", out=tmp_path, **{**SETTINGS, "epochs": 1})
+    done = striate.train(other, net="lenet5", out=tmp_path, **settings(epochs=1))
     said = capsys.readouterr().err
     assert "note: train has no item of zebra: it cannot be learned, and every answer to its" in said
     assert done.evaluate().per_class[2]["support"] == 1

@@ -20,6 +20,13 @@ SETTINGS: dict[str, Any] = {
     "size": 12, "epochs": 40, "batch": 16, "lr": 0.02, "plan": "default", "augment": "none", "health": 0,
     "optimizer": "adamw",
 }  # fmt: skip
+
+
+def settings(**more: Any) -> dict[str, Any]:
+    """Those of a short training, with some changed."""
+    return {**SETTINGS, **more}
+
+
 CORNERS = ("left", "right", "below")
 
 
@@ -117,7 +124,7 @@ def test_other_data_with_fewer_labels_are_scored_by_those(run, tmp_path):
 
 def test_a_net_of_the_users_own(places, tmp_path):
     net = nn.Sequential(nn.Flatten(), nn.Linear(144, 3))
-    done = striate.train(places, net, out=tmp_path, **{**SETTINGS, "epochs": 8})
+    done = striate.train(places, net, out=tmp_path, **settings(epochs=8))
     assert done.evaluate().scores["average_precision"].value > 0.8
     again = Run.load(done.path, net=nn.Sequential(nn.Flatten(), nn.Linear(144, 3)))
     assert again.evaluate().as_dict() == done.evaluate().as_dict()
@@ -154,7 +161,7 @@ def test_loss_weights_and_smoothing():
 )
 def test_what_cannot_be_learned_is_refused(places, tmp_path, more, message):
     with pytest.raises((RecipeError, UsageError), match=message):
-        striate.train(places, out=tmp_path, **{"net": "linear", **SETTINGS, **more})
+        striate.train(places, out=tmp_path, **settings(**{"net": "linear", **more}))
 
 
 def test_without_validation_items_the_thresholds_are_halves(places, tmp_path, capsys):
@@ -165,14 +172,14 @@ def test_without_validation_items_the_thresholds_are_halves(places, tmp_path, ca
         (copy / "images" / path.name).write_bytes(path.read_bytes())
     rows = [f"{row},{'test' if k % 4 == 0 else 'train'}" for k, row in enumerate(text[1:])]
     (copy / "labels.csv").write_text("\n".join([f"{text[0]},split", *rows]) + "\n")
-    done = striate.train(copy, net="linear", out=tmp_path, **{**SETTINGS, "epochs": 2})
+    done = striate.train(copy, net="linear", out=tmp_path, **settings(epochs=2))
     assert done.task.config() == {"thresholds": [0.5, 0.5, 0.5]}
     lines = (copy / "labels.csv").read_text().splitlines()
     cells = [line.split(",") for line in lines[1:]]
     only = [",".join([*c[:3], str(int(c[4] == "test")), c[4]]) for c in cells]
     (copy / "labels.csv").write_text("\n".join([lines[0], *only]) + "\n")
     capsys.readouterr()
-    striate.train(copy, net="linear", out=tmp_path, name="alone", **{**SETTINGS, "epochs": 1})
+    striate.train(copy, net="linear", out=tmp_path, name="alone", **settings(epochs=1))
     assert "note: train has no item of below: it cannot be learned" in capsys.readouterr().err
     (copy / "labels.csv").write_text("\n".join(lines) + "\n")
     assert "labels are said from these probabilities on: 0.5" in done.evaluate().notes

@@ -8,29 +8,30 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.metrics.intervals import Floats
+from striate.metrics.intervals import FEWEST, Floats
 
 USUAL = 0.5  # where nothing can be chosen
 
 By = Literal["balanced_accuracy", "f1"]
 
 
-def best(score_N: Floats, positive_N: NDArray[np.bool_], by: By) -> float:
+def best(score_N: Floats, positive_N: NDArray[np.bool_], by: By, *, least: int = FEWEST) -> float:
     """The threshold with the largest score; of several equally good ones the nearest to 0.5.
 
-    It lies in the middle between two probabilities that occur, or half of the smallest. 0.5 where all items are of the
-    class, or none.
+    It lies in the middle between two probabilities that occur, or half of the smallest. 0.5 where hardly an item is of the
+    class, or hardly one is not: a few items choose nothing but themselves.
 
     Args:
         score_N: probabilities of the class; an item of at least the threshold is said to be of it.
         positive_N: which are.
         by: what is made as large as possible.
+        least: items that must be of the class, and so many that must not.
 
-    >>> best(np.array([0.1, 0.2, 0.3, 0.9]), np.array([False, False, True, True]), "f1")
+    >>> best(np.array([0.1, 0.2, 0.3, 0.9]), np.array([False, False, True, True]), "f1", least=1)
     0.25
     """
     total = int(positive_N.sum())
-    if not 0 < total < len(positive_N):
+    if not least <= total <= len(positive_N) - least:
         return USUAL
     values, place = np.unique(score_N.astype(np.float64), return_inverse=True)
     hits = np.bincount(place, positive_N)[::-1].cumsum()[::-1]

@@ -329,7 +329,8 @@ class Run(Result):
             out: a folder for what people use beside the answers; files that it has answers to are not answered again.
             format: in which `out` gets all answers at the end: json, csv, or one that the task has.
             top: labels that are listed, 5 if not given; of a task with labels.
-            conf: least confidence of a box, 0.25 if not given; of a task with boxes.
+            conf: least confidence of a box, 0.25 if not given, of a task with boxes; of several labels an item the
+                probability from which each is said, its threshold if not given.
             iou: overlap from which the lesser of two boxes of a class goes, 0.5 if not given.
             max_boxes: of a picture, 100 if not given.
             max_pixels: larger pictures are refused; as in the training if not given, usually 50,000,000.

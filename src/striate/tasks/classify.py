@@ -213,7 +213,7 @@ class Classify(Task):
         return self.auto
 
     def chosen(self, meter: "Labelled") -> tuple[Self, str]:
-        """With the threshold of the largest balanced accuracy (Youden 1950)."""
+        """With the threshold of the largest balanced accuracy (Youden 1950); 0.5 where a class has hardly an item."""
         found = thresholds.best(meter.probs[:, 1], meter.truth == 1, "balanced_accuracy")
         said = (
             f"threshold={found:.3g}, chosen on {len(meter.truth):,} validation items by their balanced accuracy: "

@@ -178,7 +178,7 @@ class Multilabel(Task):
         return self.auto
 
     def chosen(self, meter: "Labels") -> tuple[Self, str]:
-        """With the threshold of the largest F1 for each label that occurs; 0.5 for the others."""
+        """With the threshold of the largest F1 for each label; 0.5 where hardly an item has it, or lacks it."""
         probs, truth, _ = meter.answers
         found = tuple(
             round(thresholds.best(probs[:, k], truth[:, k], "f1"), 6)
