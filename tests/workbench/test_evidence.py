@@ -59,7 +59,6 @@ def test_a_fine_tuned_run_says_what_its_weights_were_worth_on_the_same_items(
 
 @pytest.mark.slow
 def test_weights_of_other_classes_have_no_score_before(first, shapes, tmp_path):
-    (tmp_path / "two").mkdir()
     for label in ("bar", "box"):
         shutil.copytree(shapes / label, tmp_path / "two" / label)
     second = trained(tmp_path / "two", tmp_path, epochs=1, weights=str(first.path))

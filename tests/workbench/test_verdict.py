@@ -223,7 +223,7 @@ def test_small_faults_of_a_good_net_are_listed_and_do_not_lead():
     found = judged(good)
     assert found.first.tone == "good"
     assert [one.words.split(":")[0] for one in found.others] == [
-        "Not trained to its end",
+        "The loss still fell by 50.0\xa0% in the last of 2 epochs",
         "It knows its training pictures better than new ones",
     ]
 

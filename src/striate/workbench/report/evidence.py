@@ -11,6 +11,7 @@ from striate.runs.config import Config
 from striate.runs.split_answers import Held, natural_sizes
 from striate.tasks import Headline, Task
 from striate.training import Fitted, Recipe
+from striate.training.recipe import OWN
 from striate.weights import published
 from striate.workbench.report.verdict import Began, Evidence
 
@@ -77,14 +78,15 @@ def _began(fitted: Fitted, recipe: Recipe, headline: Headline) -> Began | None:
     leading = fitted.test or fitted.held
     split = "test" if fitted.test else "held-out"
     words = f"{leading.scores.items:,} {split} {leading.noun}"
+    weights = "the weights that the net brought" if recipe.weights == OWN else recipe.weights
     if before := _before(fitted, recipe, leading, headline.score):
         after = leading.scores.scores[headline.score].value
-        return Began(recipe.weights, before, after, words, "with the weights it began with")
+        return Began(weights, before, after, words, "with the weights it began with")
     probe, kept = _linear(fitted, headline.score)
     if probe is None or kept is None:
-        return Began(recipe.weights)
+        return Began(weights)
     held = f"{fitted.held.scores.items:,} {fitted.data.held_out} {fitted.held.noun}"
-    return Began(recipe.weights, probe, kept, held, "a linear layer on it")
+    return Began(weights, probe, kept, held, "a linear layer on it")
 
 
 def _linear(fitted: Fitted, score: str) -> tuple[float | None, float | None]:

@@ -195,12 +195,11 @@ def unfinished(e: Evidence) -> Finding | None:
     fallen = _still_falls(e)
     if fallen is None:
         return None
-    words = (
-        f"Not trained to its end: the loss still fell by {percent(fallen)} in the last of {_epochs(e.epochs)}. "
-        "More of them will probably give a better net."
-    )
-    near = is_share(e.score) and not e.lower and e.value.value >= NEAR
-    return Finding(words, _longer(e), "good" if near else "open")
+    fell = f"the loss still fell by {percent(fallen)} in the last of {_epochs(e.epochs)}"
+    if is_share(e.score) and not e.lower and e.value.value >= NEAR:
+        return Finding(f"T{fell[1:]}: more may help a little.", _longer(e), "good")
+    words = f"Not trained to its end: {fell}. More of them will probably give a better net."
+    return Finding(words, _longer(e))
 
 
 def overfitted(e: Evidence) -> Finding | None:
