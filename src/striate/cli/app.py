@@ -190,6 +190,10 @@ def _resume(path: Path, net: str | None, devices: str | None, allow: tuple[str, 
     "--leaks", type=click.Choice(["stop", "keep"]), default="stop", help="Pictures in two splits."
 )
 @click.option("--max-pixels", type=click.IntRange(min=1), help="Of a picture of other DATA.")
+@click.option(
+    "--with", "others", type=FOLDER, multiple=True, metavar="RUN", help="Average with RUN."
+)
+@click.option("--views", help="Average over views of a picture: flips, 5 or 10 (crops and flips).")
 @with_net
 @with_json
 def evaluate(
@@ -201,10 +205,15 @@ def evaluate(
     max_pixels: int | None,
     net: str | None,
     json: bool,
+    **averaged: Any,
 ) -> None:
-    """Score RUN on its held-out items, or on other DATA, with intervals."""
+    """Score RUN on its held-out items, or on other DATA, with intervals.
+
+    --with and --views average the answers of several runs and views, and say what that gains.
+    """
+    averaged["others"] = [_other(path, net) for path in averaged["others"]]
     scores = _run(run, net).evaluate(
-        data, split=split, broken=broken, leaks=leaks, max_pixels=max_pixels
+        data, split=split, broken=broken, leaks=leaks, max_pixels=max_pixels, **averaged
     )
     emit(scores.as_dict(), scores.as_text(), json=json)
 
@@ -321,6 +330,13 @@ def _run(path: Path, net: str | None) -> "Run":
     from striate.runs import Run
 
     return Run.load(path, net=_own(net))
+
+
+def _other(path: Path, net: str | None) -> "Run":
+    """A run beside another, with the net of the user's own if it trained one."""
+    from striate.runs import Run
+
+    return _run(path, net if Run(path).config.net.own else None)
 
 
 app.add_command(demo)

@@ -65,6 +65,7 @@ class Segment(Task):
         "l2",
     )
     usual_loss: ClassVar[str] = "cross_entropy+dice"
+    has_mean: ClassVar[bool] = True
     main: ClassVar[str] = "miou"
     measures: ClassVar[Mapping[str, Measure]] = {
         "miou": Measure(
@@ -208,6 +209,14 @@ class Segment(Task):
         return [
             self._mask(logits, size) for logits, size in zip(outputs.float(), sizes, strict=True)
         ]
+
+    def to_mean(self, outputs: Tensor) -> Tensor:
+        """Probabilities of each place."""
+        return outputs.float().softmax(1)
+
+    def from_mean(self, mean: Tensor) -> Tensor:
+        """Maps of logits with these probabilities."""
+        return mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
 
     @staticmethod
     def _mask(maps: Tensor, size: Sequence[int]) -> Mask:
