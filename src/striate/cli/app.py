@@ -20,6 +20,7 @@ from striate.errors import DataError, UsageError
 if TYPE_CHECKING:
     from striate.result import Result
     from striate.runs import Run
+    from striate.training import Recipe
 
 COMPLETION = "_STRIATE_COMPLETE"  # set by a shell that wants words to offer
 
@@ -86,9 +87,6 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
     Every setting works as key=value and as --key value; --show lists them.
     """
     from striate.training import check_whole, distributed, read_recipe, shown
-    from striate.workbench import launch, progress
-    from striate.workbench.folds import train_folds
-    from striate.workbench.train import find_rate, train_recipe
 
     names, settings = read(words)
     if net and "net" in settings:
@@ -117,16 +115,7 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
     if len(names) != 1:
         raise UsageError(f"striate train takes one DATA, got {' '.join(names) or 'none'}")
     options.check(launched=distributed.launched())
-    out, name, result = Path(options.out), options.name, None
-    with progress.display(began=progress.process_began()) as bars:
-        if options.find_lr:
-            result = find_rate(names[0], recipe, out=out, progress=bars)
-        elif options.folds is not None:
-            result = train_folds(names[0], recipe, options.folds, out=out, name=name, progress=bars)
-        else:
-            result = launch.train(names[0], recipe, out=out, name=name)
-            if result is None:
-                result = train_recipe(names[0], recipe, out=out, name=name, progress=bars).run
+    result = _trained(names[0], recipe, options)
     return emit(result.as_dict(), result.as_text(), json=options.json)
 
 
@@ -158,6 +147,36 @@ class TrainOptions:
             raise UsageError(
                 "--find-lr and --folds cannot be shared by processes: leave torchrun out"
             )
+
+    def check_alone(self) -> None:
+        """Refuse what a net that learns without labels cannot do.
+
+        Raises:
+            UsageError: naming the options.
+        """
+        if self.find_lr or self.folds is not None:
+            raise UsageError(
+                "--find-lr and --folds need a loss, which nets without labels have not"
+            )
+
+
+def _trained(data: str, recipe: "Recipe", options: TrainOptions) -> "Result":
+    """A new training of the kind that the options and the net ask for."""
+    from striate.workbench import launch, progress, unsupervised
+    from striate.workbench.folds import train_folds
+    from striate.workbench.train import find_rate, train_recipe
+
+    out, name = Path(options.out), options.name
+    with progress.display(began=progress.process_began()) as bars:
+        if unsupervised.learns_alone(recipe):
+            options.check_alone()
+            return unsupervised.teach(data, recipe, out=out, name=name, progress=bars)
+        if options.find_lr:
+            return find_rate(data, recipe, out=out, progress=bars)
+        if options.folds is not None:
+            return train_folds(data, recipe, options.folds, out=out, name=name, progress=bars)
+        run = launch.train(data, recipe, out=out, name=name)
+        return run or train_recipe(data, recipe, out=out, name=name, progress=bars).run
 
 
 def _resume(path: Path, net: str | None, devices: str | None, allow: tuple[str, ...]) -> "Result":
