@@ -33,7 +33,7 @@ from striate.workbench.train import open_data
 MOST = {"neocognitron": 1500, "cdbn": 300}  # training items that are shown, evenly picked, and
 PASSES = {"neocognitron": 3, "cdbn": 5}  # how often, where the recipe leaves that open
 HELD = 2000  # held-out items that are read
-LEARNED = 0.1  # a kernel has learned that moved by more than this share of its length
+LEARNED = 0.01  # a kernel has learned that moved by more than this share of its length
 DARK = 127  # mean above which pictures are taken for dark lines on a light ground
 # Settings that such a net has; what else is typed would change nothing.
 SETTINGS = {
