@@ -1,5 +1,7 @@
 """What the course shows beside the published nets: options it compares, nets it draws, and figures where it differs from a paper."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -7,12 +9,17 @@ from torch.nn import functional as F
 
 import striate
 from striate.errors import ArgumentError
-from striate.models.catalog import CATALOG, backbones, build, nets
+from striate.models import catalog
+from striate.models.catalog import CATALOG, backbones, nets
 from striate.training import read_recipe
 
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def build(name: str, **given: Any) -> Any:
+    return catalog.build(name, **given)
 
 
 def pictures(count, *shape):
@@ -55,10 +62,10 @@ def test_a_plain_net_computes_two_convolutions_a_block_and_adds_nothing():
 
 @pytest.mark.parametrize("name", ["googlenet", "googlenet_2014", "inception_v3"])
 def test_side_losses_have_weights_of_your_own(name):
-    small = CATALOG[name].small
-    default = CATALOG[name].options["aux_weights"].default
+    small: Any = CATALOG[name].small
+    default: Any = CATALOG[name].options["aux_weights"].default
     assert default == ((0.4,) if name == "inception_v3" else (0.3, 0.3))
-    x, target = pictures(4, 3, small.size, small.size), torch.tensor([0, 1, 2, 0])
+    x, target = pictures(4, 3, *[small.size] * 2), torch.tensor([0, 1, 2, 0])
 
     def parts(**given):
         net = build(
@@ -163,7 +170,7 @@ def test_the_net_of_29x29_has_the_maps_that_the_course_shows():
     y = F.max_pool2d(f(net.conv2(y)), 3).flatten(1)
     with torch.no_grad():
         torch.testing.assert_close(net(x), net.fc2(f(net.fc1(y))))
-    assert all(float(p.abs().max()) <= 0.05 for p in net.parameters())
+    assert all(float(p.detach().abs().max()) <= 0.05 for p in net.parameters())
 
 
 def test_bn_nin_for_imagenet_layer_by_layer():

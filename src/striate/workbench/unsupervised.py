@@ -36,19 +36,10 @@ HELD = 2000  # held-out items that are read
 LEARNED = 0.01  # a kernel has learned that moved by more than this share of its length
 DARK = 127  # mean above which pictures are taken for dark lines on a light ground
 # Settings that such a net has; what else is typed would change nothing.
-SETTINGS = {
-    "net",
-    "epochs",
-    "size",
-    "color",
-    "width",
-    "options",
-    "seed",
-    "split_seed",
-    "val",
-    "split",
-}
-SETTINGS |= {"ignore", "broken", "cache", "layout", "task", "max_pixels"}
+SETTINGS = frozenset(
+    "net epochs size color width options seed split_seed val split "  # noqa: SIM905 - a list of words
+    "ignore broken cache layout task max_pixels".split()
+)
 
 
 @dataclass(frozen=True)
@@ -197,9 +188,7 @@ def teach(
         pictures[some], generator=reproducibility.generator(recipe.seed, "order"), passes=passes
     )
     seconds = time.monotonic() - began
-    held, held_truth = (
-        each[_evenly(len(parts[held_split][1]), HELD)] for each in parts[held_split]
-    )
+    held, held_truth = parts[held_split]
     path = folder.make(
         out, "unsupervised", name, f"{Path(opened.path).name.split('.')[0] or 'data'}-{net_name}"
     )
@@ -322,7 +311,7 @@ def _write(path: Path, net: Unsupervised, found: Learned, progress: Progress) ->
     Image.fromarray(_grid(first)).save(path / "kernels.png")
     folder.write_json(path / "summary.json", found.as_dict())
     picture = '<p><img src="kernels.png" alt="kernels of the first layer" style="image-rendering:pixelated;width:30rem"></p>'
-    body = f"<h1>{found.net}, learned without labels</h1>{found._repr_html_()}{picture}"
+    body = f"<h1>{found.net}, learned without labels</h1>{found.as_html()}{picture}"
     folder.write_text(path / "report.html", html_page(found.net, body))
     progress.say(f"report: {path / 'report.html'}")
 
