@@ -328,7 +328,7 @@ ROWS = rows(
         note="early halving, dilated and asymmetric convolutions, unpooling by places",
         small=Small(size=32, width=0.25)),
     Entry("enet_imagenet", family="enet", year=2016, paper="Canziani, Paszke and Culurciello 2016, arXiv 1605.07678",
-        input=IMAGENET, classes=1000, strides=(2, 4, 8), params=467_156, macs=311_206_656,
+        input=IMAGENET, classes=1000, params=467_156, macs=311_206_656,
         published=Published("derived: the encoder of enet, the mean of each map and one linear layer"),
         options=drop_rate(0.1), note="ENet of the chart of accuracy: the encoder of enet as a classifier",
         small=Small(size=32, width=0.25)),
