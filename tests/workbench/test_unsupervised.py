@@ -67,7 +67,7 @@ def test_the_neocognitron_separates_digits_at_16x16_better_than_before_it_learne
 def test_small_pictures_are_laid_on_a_ground_and_light_ones_turned(tmp_path):
     pictures = np.full((8, 6, 6, 1), 255, np.uint8)
     pictures[:, 2:4, 1:5] = 0
-    pictures[range(8), 5, 5] = range(240, 248)  # no two are copies
+    pictures[range(8), 5, 5, 0] = range(240, 248)  # no two are copies
     np.savez(tmp_path / "few.npz", x_train=pictures, y_train=np.arange(8) % 2)
     said = []
     recipe = read_recipe("quick", {"net": "neocognitron"})

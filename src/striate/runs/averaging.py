@@ -4,10 +4,13 @@ Of classes and masks the probabilities are averaged, of numbers and series the v
 answers every view once: what one of them says alone is kept beside the mean, item by item, for paired differences.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,10 +18,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from striate.data import Arrays, Targets
+from striate.augment import read
+from striate.data import Arrays, Data, Split, Targets
+from striate.errors import LISTED, GateError, UsageError
 from striate.inputs.preprocessing import FixedView
+from striate.metrics import AveragedScores, Scores, gains
 from striate.probe import as_eval
 from striate.runs.answering import Answered, Net, batches_of, rows_of
+from striate.runs.split_answers import Held, natural_sizes
+from striate.runs.training_items import seen
+
+if TYPE_CHECKING:
+    from striate.runs.run import Run
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,3 +141,139 @@ def _as_large(mean: Tensor, like: Tensor) -> Tensor:
 
 def _as_it_is(stored: NDArray[Any]) -> NDArray[Any]:
     return stored
+
+
+def check_fits(run: "Run", other: "Run", opened: Data, split: str, *, leaks: str) -> str:
+    """Refuse a run whose answers cannot be averaged with those of another, or that learned from what is scored.
+
+    Raises:
+        UsageError: another task, other classes or outputs, other inputs.
+        GateError: it was trained on items of the split.
+    """
+    mine, its = run.config, other.config
+    if its.task != mine.task:
+        raise UsageError(
+            f"{other.path} was trained to {its.task}, {run.path} to {mine.task}: no mean of both can be had"
+        )
+    if not run.task.like(other.task):
+        mean, known = (", ".join(each.task.answers[:LISTED]) for each in (run, other))
+        raise UsageError(
+            f"{other.path} answers {known}; {run.path} {mean}: a mean needs the same, in the same order"
+        )
+    pre = its.preprocessing
+    if pre.modality != mine.preprocessing.modality or pre.opening != mine.preprocessing.opening:
+        raise UsageError(
+            f"{other.path} reads other inputs than {run.path}: no mean of their answers can be had"
+        )
+    if split == "train" or split not in opened.splits:
+        return ""
+    trained = its.data.get("trained")
+    if not isinstance(trained, str):
+        said = f"{other.path} does not say which items it learned from"
+        if leaks == "stop":
+            raise UsageError(f"{said}: train it anew, or take --leaks keep")
+        return said
+    learned = seen(other.path, trained, opened.splits[split])  # whatever its seed held out
+    if learned and leaks == "stop":
+        raise GateError(
+            f"{other.path}: {counted(learned, opened, split)}: train both with one split_seed=, or score them "
+            "all the same with --leaks keep"
+        )
+    said = f"{other.path}: {counted(learned, opened, split)}, which flatters these scores"
+    return said if learned else ""
+
+
+def held_together(runs: "Sequence[Run]", data: Data, split: str, views: str) -> Held:
+    """Answers to one split, averaged over runs and views, with what that gains in their scores.
+
+    Args:
+        runs: the first reads the mean.
+        data: opened.
+        split: of it.
+        views: "" for one view, else a word of `Preprocessing.fixed_views`.
+
+    Raises:
+        UsageError: a task whose answers have no mean, inputs without such views, a run that is given twice.
+    """
+    first = runs[0]
+    if not first.task.has_mean:  # refused before anything is decoded
+        raise UsageError(
+            f"{first.path}: to {first.task.name} gives answers without a mean over runs or views: evaluate each alone"
+        )
+    twice = [path for path, n in Counter(str(run.path.absolute()) for run in runs).items() if n > 1]
+    if twice:
+        raise UsageError(f"{twice[0]} is given twice: it would count twice in the mean")
+    for run in runs if views else ():
+        run.config.preprocessing.fixed_views(views)
+    prepared = [run.prepared(data, split) for run in runs]
+    members = _members(runs, prepared, split, views)
+    arrays = members[0].arrays
+    part = prepared[0].splits[split]
+    found = answered_together(members, part.targets, natural_sizes(part))
+    held = first.scored(prepared[0], split, arrays, found.answered)
+    groups = _groups(part, arrays, found.answered.rows)
+    gained = [
+        gain
+        for member, rows in zip(members, found.alone, strict=True)
+        for gain in gains(member.name, rows, found.answered.rows, groups)
+    ]
+    notes = [_unlike_training(run, views) for run in runs]
+    of_mean: dict[str, Any] = {**vars(held.scores)}
+    of_mean |= {"notes": [*held.scores.notes, *filter(None, notes)]}
+    names = tuple(member.name for member in members)
+    scores = AveragedScores(**of_mean, runs=names, views=views, gains=tuple(gained))
+    return replace(held, scores=scores)
+
+
+def _members(
+    runs: "Sequence[Run]", prepared: Sequence[Data], split: str, views: str
+) -> list[Member]:
+    """The nets with their items, which are decoded once for all that store them alike."""
+    decoded: dict[Any, Arrays] = {}
+    found: list[Member] = []
+    for run, data in zip(runs, prepared, strict=True):
+        form = run.config.preprocessing.form
+        if form not in decoded:
+            decoded[form] = data.arrays(split, form=form)
+        found.append(Member(str(run.path), run.used, decoded[form], views))
+        if list(found[-1].arrays.names) != list(found[0].arrays.names):
+            raise UsageError(
+                f"{run.path} reads other items of {data.path} than {runs[0].path}: no mean can be had"
+            )
+    return found
+
+
+def _unlike_training(run: "Run", views: str) -> str:
+    """What is to be said of mirrored views where the training had none; mostly nothing."""
+    augment = run.config.settings.get("augment")
+    if views not in ("flips", "10") or not isinstance(augment, str):
+        return ""
+    if "flip" in dict(read(augment).steps):
+        return ""
+    return f"{run.path} learned from no mirrored pictures (augment={augment}): half of its views are new to it"
+
+
+def file_mark(scores: Scores) -> str:
+    """What tells the files of averaged answers from those of the run alone: the views, and a mark of the other runs."""
+    if not isinstance(scores, AveragedScores):
+        return ""
+    others = "\n".join(str(Path(run).absolute()) for run in scores.runs[1:])
+    mark = f"-with-{hashlib.sha256(others.encode()).hexdigest()[:8]}" if others else ""
+    return f"-views{scores.views}{mark}" if scores.views else mark
+
+
+def _groups(
+    part: Split, arrays: Arrays, rows: Sequence[Mapping[str, Any]]
+) -> NDArray[np.int64] | None:
+    """What items belong to: the groups of the split, or the blocks of windows that overlap."""
+    if part.part.groups is not None:
+        return part.part.groups[arrays.numbers]
+    blocks = [int(row["block"]) for row in rows if "block" in row]
+    return np.array(blocks, np.int64) if blocks and len(blocks) == len(rows) else None
+
+
+def counted(learned: list[int], data: Data, split: str) -> str:
+    """How many items of a split the net learned from, and the first of them."""
+    names = data.splits[split].names
+    some = ", ".join(names[i] for i in learned[:5])
+    return f"{len(learned):,} of {len(names):,} items of {split} are what this run was trained on ({some})"

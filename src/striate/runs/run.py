@@ -8,17 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors.torch
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from striate import data as data_room
 from striate import plan as plan_room
-from striate.augment import read
-from striate.data import Arrays, Data, Split
+from striate.data import Arrays, Data
 from striate.errors import (
     LISTED,
     ArgumentError,
@@ -28,13 +25,13 @@ from striate.errors import (
     MissingExtraError,
     UsageError,
 )
-from striate.metrics import AveragedScores, Interval, Scores, gains
+from striate.metrics import Interval, Scores
 from striate.metrics.scores import cells
 from striate.plan import Plan
 from striate.plan.tiles import Tiling
 from striate.result import Result, text_table
 from striate.runs.answering import Answered, Net, answered
-from striate.runs.averaging import Member, answered_together
+from striate.runs.averaging import check_fits, counted, file_mark, held_together
 from striate.runs.config import Config, check_tensors, checked, structure
 from striate.runs.folder import SEAL, read_bytes, read_json, unsealed, write_json
 from striate.runs.predictions import Folder, Prediction, predicted
@@ -225,107 +222,21 @@ class Run(Result):
         learned = self._learned(opened, split)
         if learned and leaks == "stop":
             raise GateError(
-                f"{opened.path}: {_counted(learned, opened, split)}, so what is scored was learned from: take them "
+                f"{opened.path}: {counted(learned, opened, split)}, so what is scored was learned from: take them "
                 "out, or score them all the same with --leaks keep"
             )
         runs = [self, *(each if isinstance(each, Run) else Run(each) for each in others)]
-        for other in runs[1:]:
-            self._refuse_other(other, opened, split, leaks)
+        notes = [check_fits(self, other, opened, split, leaks=leaks) for other in runs[1:]]
         if len(runs) > 1 or views is not None:
-            held = self._held_together(runs, opened, split, "" if views is None else str(views))
+            held = held_together(runs, opened, split, "" if views is None else str(views))
         else:
             held = self.held(opened, split)
         if learned:
-            note = f"{_counted(learned, opened, split)}, which flatters these scores"
-            scores = replace(held.scores, notes=(*held.scores.notes, note))
+            notes.append(f"{counted(learned, opened, split)}, which flatters these scores")
+        if any(notes):
+            scores = replace(held.scores, notes=(*held.scores.notes, *filter(None, notes)))
             held = replace(held, scores=scores)
         return self._with_evaluation(held, opened, split)
-
-    def _refuse_other(self, other: "Run", opened: Data, split: str, leaks: str) -> None:
-        """Refuse a run whose answers cannot be averaged with this one's, or that learned from what is scored.
-
-        Raises:
-            UsageError: another task, other classes or outputs, other inputs.
-            GateError: it was trained on items of the split.
-        """
-        mine, its = self.config, other.config
-        if its.task != mine.task:
-            raise UsageError(
-                f"{other.path} was trained to {its.task}, {self.path} to {mine.task}: no mean of both can be had"
-            )
-        if not self.task.like(other.task):
-            mean, known = (", ".join(run.task.answers[:LISTED]) for run in (self, other))
-            raise UsageError(
-                f"{other.path} answers {known}; {self.path} {mean}: a mean needs the same, in the same order"
-            )
-        if other.path.absolute() == self.path.absolute():
-            raise UsageError(f"{other.path} is given twice: a mean with itself gains nothing")
-        pre = its.preprocessing
-        if pre.modality != mine.preprocessing.modality or pre.opening != mine.preprocessing.opening:
-            raise UsageError(
-                f"{other.path} reads other inputs than {self.path}: no mean of their answers can be had"
-            )
-        if split == "train" or leaks == "keep" or split not in opened.splits:
-            return
-        trained = its.data.get("trained")
-        if not isinstance(trained, str):
-            raise UsageError(
-                f"{other.path} does not say which items it learned from: train it anew, or take --leaks keep"
-            )
-        if learned := seen(other.path, trained, opened.splits[split]):  # whatever its seed held out
-            raise GateError(
-                f"{other.path}: {_counted(learned, opened, split)}: train both with one split_seed=, or score them "
-                "all the same with --leaks keep"
-            )
-
-    def _held_together(self, runs: "Sequence[Run]", data: Data, split: str, views: str) -> Held:
-        """Answers to one split, averaged over runs and views, with what that gains in their scores."""
-        if not self.task.has_mean:  # refused before anything is decoded
-            raise UsageError(
-                f"{self.path}: to {self.task.name} gives answers without a mean over runs or views: evaluate each alone"
-            )
-        for run in runs if views else ():
-            run.config.preprocessing.fixed_views(views)
-        prepared = [run._prepared(data, split) for run in runs]
-        forms = [run.config.preprocessing.form for run in runs]
-        decoded: dict[Any, Arrays] = {}
-        for form, each in zip(forms, prepared, strict=True):
-            if form not in decoded:
-                decoded[form] = each.arrays(split, form=form)
-        arrays = decoded[forms[0]]
-        members = [
-            Member(str(run.path), run.used, decoded[form], views)
-            for run, form in zip(runs, forms, strict=True)
-        ]
-        for member in members[1:]:
-            if list(member.arrays.names) != list(arrays.names):
-                raise UsageError(
-                    f"{member.name} reads other items of {data.path} than {self.path}: no mean can be had"
-                )
-        part = prepared[0].splits[split]
-        found = answered_together(members, part.targets, natural_sizes(part))
-        held = self._scored(prepared[0], split, arrays, found.answered)
-        groups = _groups(part, arrays, found.answered.rows)
-        gained = [
-            gain
-            for member, rows in zip(members, found.alone, strict=True)
-            for gain in gains(member.name, rows, found.answered.rows, groups)
-        ]
-        notes = [run._unlike_training(views) for run in runs]
-        of_mean: dict[str, Any] = {**vars(held.scores)}
-        of_mean |= {"notes": [*held.scores.notes, *filter(None, notes)]}
-        names = tuple(member.name for member in members)
-        scores = AveragedScores(**of_mean, runs=names, views=views, gains=tuple(gained))
-        return replace(held, scores=scores)
-
-    def _unlike_training(self, views: str) -> str:
-        """What is to be said of mirrored views where the training had none; mostly nothing."""
-        augment = self.config.settings.get("augment")
-        if views not in ("flips", "10") or not isinstance(augment, str):
-            return ""
-        if "flip" in dict(read(augment).steps):
-            return ""
-        return f"{self.path} learned from no mirrored pictures (augment={augment}): half of its views are new to it"
 
     def _learned(self, opened: Data, split: str) -> list[int]:
         """Items of a split that the net learned from, found by content; none of the training split itself.
@@ -343,7 +254,7 @@ class Run(Result):
         out = self.path / "evaluations"
         own = opened.fingerprint == self.config.data["fingerprint"]
         mark = "" if own else f"-{opened.fingerprint[:8]}"  # other data may have the same name
-        stem = f"{Path(opened.path).name}{mark}-{split}{_averaging(held.scores)}"
+        stem = f"{Path(opened.path).name}{mark}-{split}{file_mark(held.scores)}"
         try:
             out.mkdir(exist_ok=True)
             write_items(out / f"{stem}.csv", held)
@@ -380,14 +291,19 @@ class Run(Result):
             UsageError: there is no such split, or the data are for another task.
             DataError: they have classes that the run does not know.
         """
-        data = self._prepared(data, split)
+        data = self.prepared(data, split)
         arrays = data.arrays(split, form=self.config.preprocessing.form)
         part = data.splits[split]
         found = answered(self.used, arrays, part.targets, natural_sizes(part))
-        return self._scored(data, split, arrays, found)
+        return self.scored(data, split, arrays, found)
 
-    def _prepared(self, data: Data, split: str) -> Data:
-        """Opened data as this run reads them."""
+    def prepared(self, data: Data, split: str) -> Data:
+        """Opened data as this run reads them.
+
+        Raises:
+            UsageError: there is no such split.
+            DataError: they are for another task, no such inputs, or have classes that the run does not know.
+        """
         if split not in data.splits:
             raise UsageError(f"split={split}: {data.path} has {', '.join(data.splits)}")
         if data.kind not in self.task.kinds:
@@ -405,7 +321,7 @@ class Run(Result):
         except DataError as error:
             raise DataError(f"{data.path}: {error}") from None
 
-    def _scored(self, data: Data, split: str, arrays: Arrays, found: Answered) -> Held:
+    def scored(self, data: Data, split: str, arrays: Arrays, found: Answered) -> Held:
         """The scores of answers to one split."""
         part = data.splits[split]
         groups = None if part.part.groups is None else part.part.groups[arrays.numbers]
@@ -607,25 +523,6 @@ def _bytes(tensors: Mapping[str, Any]) -> int:
     return sum(t.numel() * t.element_size() for t in tensors.values() if isinstance(t, Tensor))
 
 
-def _averaging(scores: Scores) -> str:
-    """What tells the files of averaged answers from those of the run alone: the views, and a mark of the other runs."""
-    if not isinstance(scores, AveragedScores):
-        return ""
-    others = "\n".join(str(Path(run).absolute()) for run in scores.runs[1:])
-    mark = f"-with-{hashlib.sha256(others.encode()).hexdigest()[:8]}" if others else ""
-    return f"-views{scores.views}{mark}" if scores.views else mark
-
-
-def _groups(
-    part: Split, arrays: Arrays, rows: Sequence[Mapping[str, Any]]
-) -> NDArray[np.int64] | None:
-    """What items belong to: the groups of the split, or the blocks of windows that overlap."""
-    if part.part.groups is not None:
-        return part.part.groups[arrays.numbers]
-    blocks = [int(row["block"]) for row in rows if "block" in row]
-    return np.array(blocks, np.int64) if blocks and len(blocks) == len(rows) else None
-
-
 def _evaluated(data: Data) -> str:
     return next(name for name in ("test", "val", *data.splits) if name in data.splits)
 
@@ -637,13 +534,6 @@ def _refuse_leaks(data: Data) -> None:
             f"{data.path}: {len(data.leaks):,} pictures are in more than one split ({pairs}), so what is scored "
             "was learned from: take them out and train anew, or score them all the same with --leaks keep"
         )
-
-
-def _counted(learned: list[int], data: Data, split: str) -> str:
-    """How many items of a split the net learned from, and the first of them."""
-    names = data.splits[split].names
-    some = ", ".join(names[i] for i in learned[:5])
-    return f"{len(learned):,} of {len(names):,} items of {split} are what this run was trained on ({some})"
 
 
 def _files(paths: Iterable[str | Path], holds: Callable[[Path], bool]) -> Iterator[Path]:
