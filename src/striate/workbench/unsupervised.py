@@ -4,6 +4,9 @@ N items, K planes of the last layer. Labels are asked for afterwards alone: a lo
 the last layer's answers, and another from the pixels themselves, which is what those answers have to be held against.
 """
 
+import base64
+import html
+import io
 import math
 import time
 from dataclasses import dataclass
@@ -24,7 +27,7 @@ from striate.metrics import Scores, score
 from striate.models import catalog
 from striate.models.cdbn import CDBN, whitened
 from striate.models.unsupervised import Unsupervised
-from striate.result import Result, html_page, text_table
+from striate.result import Result, html_page, html_table, text_table
 from striate.runs import folder
 from striate.text import duration, percent
 from striate.training import Progress, Recipe, reproducibility
@@ -33,6 +36,7 @@ from striate.workbench.train import open_data
 MOST = {"neocognitron": 1500, "cdbn": 300}  # training items that are shown, evenly picked, and
 PASSES = {"neocognitron": 3, "cdbn": 5}  # how often, where the recipe leaves that open
 HELD = 2000  # held-out items that are read
+HEADER = ("layer", "planes", "that learned", "most alike (cosine)")
 LEARNED = 0.01  # a kernel has learned that moved by more than this share of its length
 DARK = 127  # mean above which pictures are taken for dark lines on a light ground
 # Settings that such a net has; what else is typed would change nothing.
@@ -106,27 +110,38 @@ class Learned(Result):
 
     def as_text(self) -> str:
         """The layers, then how well classes can be read from what they say."""
-        head = (
-            f"{self.net} learned without labels from {self.items:,} pictures, shown {self.epochs} "
-            f"time{'s' * (self.epochs != 1)} to each layer, in {duration(self.seconds)}: {self.run}"
+        return f"{self._head()}\n\n{text_table(HEADER, self._rows())}\n\n{self._reading()}"
+
+    def _repr_html_(self) -> str:
+        head, said = (f"<p>{html.escape(words)}</p>" for words in (self._head(), self._reading()))
+        return head + html_table(HEADER, self._rows()) + said
+
+    def _head(self) -> str:
+        times = f"{self.epochs} time{'s' * (self.epochs != 1)}"
+        return (
+            f"{self.net} learned without labels from {self.items:,} pictures, shown {times} to each layer, in "
+            f"{duration(self.seconds)}: {self.run}"
         )
-        rows = [
+
+    def _rows(self) -> list[list[object]]:
+        return [
             [
-                layer.name,
-                layer.planes,
-                layer.learned,
-                "-" if math.isnan(layer.alike) else f"{layer.alike:.3f}",
+                each.name,
+                each.planes,
+                each.learned,
+                "-" if math.isnan(each.alike) else f"{each.alike:.3f}",
             ]
-            for layer in self.layers
+            for each in self.layers
         ]
-        table = text_table(["layer", "planes", "that learned", "most alike (cosine)"], rows)
+
+    def _reading(self) -> str:
         found, pixels = (each.scores["accuracy"] for each in (self.scores, self.pixels))
-        said = (
-            f"read by a logistic regression from the last layer, {percent(found.value)} of "
-            f"{self.scores.items:,} {self.scores.split} pictures are right ({percent(found.low)} to {percent(found.high)}); "
+        split = {"val": "validation"}.get(self.scores.split, self.scores.split)
+        return (
+            f"read by a logistic regression from the last layer, {percent(found.value)} of {self.scores.items:,} "
+            f"{split} pictures are right ({percent(found.low)} to {percent(found.high)}); "
             f"from the pixels, {percent(pixels.value)} ({percent(pixels.low)} to {percent(pixels.high)})"
         )
-        return f"{head}\n\n{table}\n\n{said}"
 
 
 def learns_alone(recipe: Recipe) -> bool:
@@ -308,9 +323,14 @@ def _write(path: Path, net: Unsupervised, found: Learned, progress: Progress) ->
     """Weights, kernels of the first layer as a picture, the result as JSON and as a page."""
     save_file(dict(net.state_dict()), path / "model.safetensors")
     first = next(iter(_kernels(net).values()))
-    Image.fromarray(_grid(first)).save(path / "kernels.png")
+    kernels = io.BytesIO()
+    Image.fromarray(_grid(first)).save(kernels, "PNG")
+    folder.write_bytes(path / "kernels.png", kernels.getvalue())
     folder.write_json(path / "summary.json", found.as_dict())
-    picture = '<p><img src="kernels.png" alt="kernels of the first layer" style="image-rendering:pixelated;width:30rem"></p>'
+    picture = (
+        '<p><img alt="kernels of the first layer" style="image-rendering:pixelated;width:30rem;max-width:100%" '
+        f'src="data:image/png;base64,{base64.b64encode(kernels.getvalue()).decode()}"></p>'
+    )
     body = f"<h1>{found.net}, learned without labels</h1>{found.as_html()}{picture}"
     folder.write_text(path / "report.html", html_page(found.net, body))
     progress.say(f"report: {path / 'report.html'}")
