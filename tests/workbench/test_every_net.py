@@ -81,6 +81,27 @@ def settings(row: Entry, items: int) -> dict[str, Any]:
     return found
 
 
+HEADS = [
+    ("fcn", "alexnet"),
+    ("fcn", "googlenet"),
+    ("yolo_grid", "alexnet"),
+    ("yolo_grid", "googlenet"),
+    ("yolo_grid", "squeezenet1_0"),
+    ("yolo_grid", "resnet20_cifar"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("head", "backbone"), HEADS)
+def test_heads_learn_on_backbones_of_other_times(head, backbone, opened, tmp_path):
+    row, below = entry(head), CATALOG[backbone].small
+    given = opened(row)
+    said = {**settings(row, len(given.splits["train"])), "width": below.width, "size": 96}
+    recipe = read_recipe("quick", {**said, "backbone": backbone})
+    done = fit(given, recipe, out=tmp_path, name="run")
+    assert all(np.isfinite(value) for value in done.run.history()[0].values())
+
+
 @pytest.mark.slow
 @pytest.mark.catalogue
 @pytest.mark.parametrize("name", CATALOG)

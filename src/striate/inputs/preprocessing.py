@@ -454,3 +454,8 @@ class Preprocessing(ABC):
         """How a report shows one stored input; None of a picture, which shows itself."""
         del stored
         return None
+
+
+def mirrors(augment: str) -> bool:
+    """Whether random views of a training exchange left and right."""
+    return "flip" in dict(read(augment).steps)

@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from striate.augment import read
 from striate.data import Arrays, Data, Split, Targets
 from striate.errors import LISTED, GateError, UsageError
-from striate.inputs.preprocessing import FixedView
+from striate.inputs.preprocessing import FixedView, mirrors
 from striate.metrics import AveragedScores, Scores, gains
 from striate.probe import as_eval
 from striate.runs.answering import Answered, Net, batches_of, rows_of
@@ -248,7 +247,7 @@ def _unlike_training(run: "Run", views: str) -> str:
     augment = run.config.settings.get("augment")
     if views not in ("flips", "10") or not isinstance(augment, str):
         return ""
-    if "flip" in dict(read(augment).steps):
+    if mirrors(augment):
         return ""
     return f"{run.path} learned from no mirrored pictures (augment={augment}): half of its views are new to it"
 
