@@ -204,7 +204,8 @@ ROWS = rows(
     # As printed and as distributed.
     _googlenet("googlenet_2014", params=6_998_552, params_train=13_378_280, macs=1_582_671_872,
         published=Published("counted from Table 1 of Szegedy et al. 2014 (biases, real 5x5, no batch norm)", 6_998_552),
-        options={"auxiliary": Flag(True), "aux_weights": Weights((0.3, 0.3)), **drop_rate(0.4)}, note="as printed: 5x5, response normalisation"),
+        options={"auxiliary": Flag(True), "aux_weights": Weights((0.3, 0.3)), **drop_rate(0.4)}, note="as printed: 5x5, response normalisation",
+        taught="courses print weights of 1, 1 and 1 of the three losses (aux_weights=1); the paper has 1, 0.3 and 0.3"),
     _googlenet("googlenet", params=6_624_904, params_train=13_004_888, macs=1_498_376_192,
         published=torchvision(6_624_904, 1_498_000_000), options={"auxiliary": Flag(True), "aux_weights": Weights((0.3, 0.3)), **drop_rate(0.2)},
         note="as distributed: 3x3 for 5x5, batch normalisation"),
