@@ -254,6 +254,7 @@ def test_a_run_that_held_out_other_items_is_refused(one, tmp_path, capsys):
     ("name", "views", "said"),
     [
         ("classify", "11", "views=11: there are: 10, 5, flips"),
+        ("classify", "", "views=: there are: 10, 5, flips"),
         ("segment", "10", "views=10: corners are for answers that have no places; take views=flips"),
         ("series", "flips", "views=flips: series have no such views, pictures have"),
         ("volumes", "10", "views=10: volumes have no such views, pictures have"),

@@ -215,6 +215,8 @@ class Run(Result):
         """
         if leaks not in ("stop", "keep"):
             raise ArgumentError(f"leaks={leaks}: expected stop or keep")
+        if views is not None:  # refused before anything is opened
+            self.config.preprocessing.fixed_views(str(views))
         opened = self._open(data, broken, max_pixels)
         split = split or _evaluated(opened)
         if leaks == "stop" and split != "train":
