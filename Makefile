@@ -9,18 +9,18 @@ READY := $(VENV)/.ready
 WORKERS ?= auto
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
-.PHONY: demo quick test test-rest test-all check shapes clean
+.PHONY: demo quick test test-rest test-all check shapes browser clean
 
 demo: $(READY)
 	$(BIN)/striate demo
 
 # While something is being changed: what takes a moment, and no case a net of the catalogue.
 quick: $(READY)
-	$(PYTEST) -m "not slow and not catalogue and not full"
+	$(PYTEST) -m "not slow and not catalogue and not full and not browser"
 
 # Every behaviour; of the tests with a case a net, one net of each family.
 test: $(READY)
-	$(PYTEST) -m "not full"
+	$(PYTEST) -m "not full and not browser"
 
 # What `make test` leaves out.
 test-rest: $(READY)
@@ -46,6 +46,10 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
+
+# Every page in Chromium: accessible, read in light and dark, whole on a phone, to be used by keyboard, silent.
+browser: $(READY)
+	$(PYTEST) tests/browser
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache

@@ -1,6 +1,6 @@
 """How often the 95 % intervals of scores hold the value they are of.
 
-    python benchmarks/coverage.py [classify segment detect regress] [--repeats 400]
+    python benchmarks/coverage.py [classify labels segment detect regress] [--repeats 400]
 
 Each cell is a kind of data; many sets are drawn from it, each is scored, and it is counted how often the interval
 holds the true value, which is that of a very large set. Printed are the share of sets whose interval holds it and,
@@ -12,14 +12,17 @@ import argparse
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.metrics import Interval, score
+from striate.metrics import Interval, multilabel, score
+from striate.metrics.average_precision import ranked
 from striate.metrics.classify import CALIBRATION_BINS, auroc, confusion_matrix
 from striate.metrics.detect import IOUS, DetectMeter
+from striate.metrics.multilabel import Answers as Labelled
 from striate.metrics.regress import RegressMeter
 from striate.metrics.segment import SegmentMeter
 
@@ -109,10 +112,14 @@ class Answers:
             ):
                 sums[name] += float(value)
             sums["auroc"] += area.value if area else np.nan
+            if self.classes == 2:
+                sums["average_precision"] += ranked(probs[:, 1], truth == 1).value
         hit, support, given = np.diag(confusion), confusion.sum(1), confusion.sum(0)
         return {
             **{name: value / parts for name, value in sums.items()},
             "balanced_accuracy": float((hit / support).mean()),
+            "sensitivity": float(hit[-1] / support[-1]),
+            "specificity": float(hit[0] / support[0]),
             "f1": float((2 * hit / (support + given)).mean()),
             "ece": 0.0 if self.sharpness == 1 else float(np.abs(gaps).sum() / parts),
         }  # fmt: skip
@@ -144,6 +151,57 @@ def classify() -> Iterator[Cell]:
             sized = Answers(**{**kind.__dict__, "apiece": min(kind.apiece, max(items // 10, 1))})
             name = f"{sized.classes} classes, skill {sized.skill:g}, x{sized.sharpness:g}, {sized.apiece} a group, rare {sized.rare:g}"
             yield Cell(items, name, true, lambda rng, k=sized, n=items: k.scored(rng, n))
+
+
+# -------------------------------------------------------------------------------------- several labels
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Several labels an item, which go together, and a net that tells them apart more or less.
+
+    Attributes:
+        classes: K, the later ones more frequent.
+        skill: how far the logits of items with and without a label lie apart.
+        least: the share of items that have the rarest one.
+    """
+
+    classes: int
+    skill: float
+    least: float = 0.2
+
+    def drawn(self, rng: np.random.Generator, items: int) -> Labelled:
+        """Probabilities, labels that are there, and those that are said."""
+        together = rng.normal(size=(items, 1)) + rng.normal(size=(items, self.classes))
+        limit = np.sqrt(2) * np.array(
+            [NormalDist().inv_cdf(1 - p) for p in np.linspace(self.least, 0.6, self.classes)]
+        )
+        truth = together > limit
+        logits = rng.normal(size=truth.shape) + self.skill * (truth - 0.5)
+        probs = 1 / (1 + np.exp(-logits))
+        return Labelled(probs, truth, probs >= 0.5)
+
+    def scored(self, rng: np.random.Generator, items: int) -> Found:
+        names = [str(k) for k in range(self.classes)]
+        return multilabel.scores(self.drawn(rng, items), names)[0]
+
+    def true(self) -> dict[str, float]:
+        found = self.scored(np.random.default_rng(1), MANY)
+        return {name: one.value for name, one in found.items()}
+
+
+def labels() -> Iterator[Cell]:
+    """50 to 1,000 items, 2 to 20 labels, from poor to nearly perfect, rare and frequent ones."""
+    for kind in (
+        Labels(classes, skill, least)
+        for classes in (2, 5, 20)
+        for skill in (1.0, 3.0, 6.0)
+        for least in (0.2, 0.4)
+    ):
+        true = once(kind.true)
+        for items in (50, 100, 1000):
+            name = f"{kind.classes} labels, skill {kind.skill:g}, from {kind.least:g} on"
+            yield Cell(items, name, true, lambda rng, k=kind, n=items: k.scored(rng, n))
 
 
 # --------------------------------------------------------------------------------------- segmentation
@@ -297,7 +355,13 @@ def regress() -> Iterator[Cell]:
 
 # ------------------------------------------------------------------------------------------- counting
 
-TASKS = {"classify": classify, "segment": segment, "detect": detect, "regress": regress}
+TASKS = {
+    "classify": classify,
+    "labels": labels,
+    "segment": segment,
+    "detect": detect,
+    "regress": regress,
+}
 
 
 def once(make: Callable[[], Mapping[str, float]]) -> Callable[[], Mapping[str, float]]:

@@ -263,13 +263,14 @@ def test_a_net_is_compiled_in_place_and_watched_as_written():
 
 def test_a_slow_first_step_is_told_before_others_are_timed(monkeypatch):
     told: list[float] = []
+    watch = plan.Watch(slow=told.append)
     ways = partial(plan.choose, net(), BATCH, TARGET, learn, device="cpu", steps=1)
-    ways(slow=told.append)
+    ways(watch=watch)
     assert told == []
     monkeypatch.setattr(choosing, "SLOW", 0.0)
     monkeypatch.setattr(choosing, "_race", lambda *_: pytest.fail("raced before it was told"))
     with pytest.raises(pytest.fail.Exception):
-        ways(slow=told.append)
+        ways(watch=watch)
     assert [0 < seconds < 60 for seconds in told] == [True]
 
 

@@ -20,11 +20,19 @@ EXTRAS = {
     "huggingface_hub": "hub",
     "captum": "see",
 }
+# Extras that pyproject.toml has; the packages of others are installed by their own names.
+PROVIDED = frozenset({"audio", "dicom", "series", "track", "volumes"})
 
 
 def available() -> dict[str, bool]:
     """Which optional packages can be imported here, without importing them."""
     return {name: importlib.util.find_spec(name) is not None for name in EXTRAS}
+
+
+def install(name: str) -> str:
+    """The `pip install` that brings an optional package: its extra where there is one, else the package itself."""
+    extra = EXTRAS.get(name, name)
+    return f"pip install 'striate[{extra}]'" if extra in PROVIDED else f"pip install {name}"
 
 
 def need(name: str) -> ModuleType:
@@ -36,6 +44,4 @@ def need(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise MissingExtraError(
-            f"this needs the package {name}: pip install 'striate[{EXTRAS[name]}]'"
-        ) from error
+        raise MissingExtraError(f"this needs the package {name}: {install(name)}") from error

@@ -9,8 +9,9 @@ import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from striate.text import SPACE, percent, printable
+from striate.text import SPACE, compact, percent, printable
 
 # name -> colours on light and on dark paper; s1, s2, ... tell the lines of one chart apart
 COLORS = {
@@ -33,6 +34,7 @@ COLORS = {
     "s6": ("#b0305c", "#f088aa"),
 }
 SERIES = ("s1", "s2", "s3", "s4", "s5", "s6")
+LEVELS = 10  # colours of the cells of a matrix, of right answers and of wrong ones
 STYLE = """svg.chart { display: block; width: 100%; height: auto; overflow: visible; }
 svg.track { display: block; width: 100%; overflow: visible; }
 svg.bar { display: block; width: 100%; }
@@ -42,20 +44,88 @@ svg .end { text-anchor: end; } svg .mid { text-anchor: middle; } svg .axis { fon
 .line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
 .line.train { stroke-dasharray: 5 4; } .line.rate { stroke-width: 1.5; }
 .best { stroke: var(--ink); stroke-dasharray: 1.5 3; }
+.even { stroke: var(--soft); stroke-width: 1; stroke-dasharray: 3 3; fill: none; }
 .hit { fill: transparent; } .hit:hover { fill: var(--soft); fill-opacity: 0.12; }
+.dot { fill: var(--ink); }
 .whisker { stroke: var(--held); stroke-width: 2.5; stroke-opacity: 0.55; stroke-linecap: round; }
 svg .paper { fill: var(--panel); } .share { fill: var(--held); fill-opacity: 0.75; }
 rect.right { fill: var(--right); } rect.wrong { fill: var(--wrong); }
-svg text.count { fill: var(--ink); } svg text.count.strong { fill: var(--strong); font-weight: 600; }
+svg text.count { fill: var(--ink); } svg text.sum { fill: var(--ink); } svg text.small { font-size: 9px; }
 """ + "".join(
-    f".line.{name} {{ stroke: var(--{name}); }} .dot.{name} {{ fill: var(--{name}); }}\n"
-    for name in ("held", "train", "rate", *SERIES)
+    [
+        f".line.{name} {{ stroke: var(--{name}); }} .dot.{name} {{ fill: var(--{name}); }}\n"
+        for name in ("held", "train", "rate", *SERIES)
+    ]
+    + [
+        f"rect.{name} {{ fill: var(--{name}); }} svg text.{name} {{ fill: var(--{name}-ink); }}\n"
+        for name in (f"{kind}-{n}" for kind in ("right", "wrong") for n in range(1, LEVELS + 1))
+    ]
 )
 
 
 def variables(*, dark: bool = False) -> str:
     """The palette as CSS variables."""
     return " ".join(f"--{name}: {pair[dark]};" for name, pair in COLORS.items())
+
+
+RGB = tuple[float, float, float]
+
+
+def rgb(color: str) -> RGB:
+    """The channels of #rrggbb, 0..255."""
+    return (int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16))
+
+
+def luminance(color: RGB) -> float:
+    """Relative luminance, 0..1 (WCAG 2.2)."""
+    parts = [c / 255 for c in color]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: RGB, other: RGB) -> float:
+    """The contrast ratio of two colours, 1..21 (WCAG 2.2); small text needs 4.5."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def level(share: float) -> int:
+    """Which of the `LEVELS` colours a cell with this share of its row has; 0 for none.
+
+    Strength grows with the root of the share, for right and wrong answers alike, so that one of a hundred is seen.
+
+    >>> level(0.0), level(0.01), level(0.25), level(1.0)
+    (0, 1, 5, 10)
+    """
+    return min(LEVELS, math.ceil(LEVELS * math.sqrt(max(share, 0.0)) - 1e-9))
+
+
+def cells(*, dark: bool = False) -> dict[str, tuple[RGB, RGB]]:
+    """The colours of cells by name, such as right-3: the cell's own, and that of black and white which is read better on it."""
+    paper = rgb(COLORS["panel"][dark])
+    found: dict[str, tuple[RGB, RGB]] = {}
+    for kind in ("right", "wrong"):
+        full = rgb(COLORS[kind][dark])
+        for n in range(1, LEVELS + 1):
+            red, green, blue = (
+                float(round(a + (b - a) * n / LEVELS)) for a, b in zip(paper, full, strict=True)
+            )
+            inks: tuple[RGB, RGB] = ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
+            color = (red, green, blue)
+            found[f"{kind}-{n}"] = (color, max(inks, key=lambda ink: contrast(ink, color)))
+    return found
+
+
+def cell_variables(*, dark: bool = False) -> str:
+    """`cells` as CSS variables; a page that holds a matrix needs them beside `variables`."""
+    return " ".join(
+        f"--{name}: {_hex(color)}; --{name}-ink: {_hex(ink)};"
+        for name, (color, ink) in cells(dark=dark).items()
+    )
+
+
+def _hex(color: RGB) -> str:
+    return "#" + "".join(f"{round(c):02x}" for c in color)
 
 
 def tag(name: str, content: str = "", attributes: Mapping[str, object] | None = None) -> str:
@@ -96,8 +166,8 @@ def drawing(content: str, width: float, height: float, label: str, style: str = 
     name = f"drawing-{zlib.crc32(style.encode()):08x}"
     rules = (
         f".drawing{{{variables()}}}@media(prefers-color-scheme:dark){{.drawing{{{variables(dark=True)}}}}}"
-        ".drawing text{font:11px system-ui,sans-serif;fill:var(--ink)}.drawing .title{font-weight:600;font-size:13px}"
-        ".drawing .soft{font-size:10px;fill:var(--soft)}.drawing .mid{text-anchor:middle}.drawing .end{text-anchor:end}"
+        ".drawing text{font:12px system-ui,sans-serif;fill:var(--ink)}.drawing .title{font-weight:600;font-size:14px}"
+        ".drawing .page{fill:var(--paper)}.drawing .soft{fill:var(--soft)}.drawing .mid{text-anchor:middle}.drawing .end{text-anchor:end}"
     )
     box = {
         "xmlns": "http://www.w3.org/2000/svg",
@@ -108,7 +178,8 @@ def drawing(content: str, width: float, height: float, label: str, style: str = 
         "aria-label": label,
     }
     own = (rules + style).replace(".drawing", f".{name}")
-    return tag("svg", tag("style", own) + content, box)
+    paper = tag("rect", "", {"class": "page", "width": "100%", "height": "100%"})
+    return tag("svg", tag("style", own) + paper + content, box)
 
 
 # ------------------------------------------------------------------------------------------- curves
@@ -126,26 +197,58 @@ class Line:
 
 @dataclass(frozen=True)
 class Axis:
-    """A range of values: `form` writes those beside ticks, `exact` any other; `log` spaces them by their ratio."""
+    """A range of values: `form` writes those beside ticks, `exact` any other; `log` spaces them by their ratio.
+
+    With `finest` over 0 what is missing to 1 is spaced by its ratio, down to about that much: 99 % and 99.9 % are apart.
+    """
 
     low: float
     high: float
     form: Callable[[float], str]
     log: bool = False
     exact: Callable[[float], str] = "{:.4f}".format
+    finest: float = 0.0
 
     def share(self, value: float) -> float:
         """Where a value lies between low (0) and high (1)."""
-        low, high, at = (math.log(x) if self.log else x for x in (self.low, self.high, value))
+        low, high, at = (self._spaced(x) for x in (self.low, self.high, value))
         return (at - low) / (high - low) if high > low else 0.5
+
+    def _spaced(self, value: float) -> float:
+        if self.finest:
+            return -math.log(max(1 - value, 0.0) + self.finest)
+        return math.log(value) if self.log else value
 
     def ticks(self) -> list[float]:
         """Round values within the range."""
+        if self.finest:
+            return self._near_one()
         if self.log:
             return _decades(self.low, self.high)
         step = round_step(self.high - self.low)
         first = math.ceil(self.low / step - 1e-9)
         return [i * step for i in range(first, math.floor(self.high / step + 1e-9) + 1)]
+
+    def _near_one(self) -> list[float]:
+        """1, and of 50 %, 80 %, 90 %, 95 %, ... those that have room below it."""
+        missing = [0.0, *sorted(m * 10.0**p for p in range(-6, 0) for m in (1, 2, 5)), 1.0]
+        found: list[float] = []
+        for value in (round(1 - part, 9) for part in missing):
+            room = not found or self.share(found[-1]) - self.share(value) >= 0.11
+            if self.low - 1e-9 <= value <= self.high and room:
+                found.append(value)
+        return found[::-1]
+
+
+def opened_axis(values: Sequence[float]) -> Axis:
+    """For shares whose end is what matters: where they reach 90 % the axis opens towards 100 %, else `share_axis`."""
+    high = max(values)
+    if not 0.9 <= high <= 1.0:
+        return share_axis(values)
+    missing = [1 - v for v in values if 1 - v > 1e-9]
+    finest = max(1e-5, min(0.02, min(missing, default=0.01) / 2))
+    low = max(0.0, math.floor(20 * min(*values, 0.9) + 1e-9) / 20)
+    return Axis(low, 1.0, _percents, exact=percent, finest=finest)
 
 
 def share_axis(values: Sequence[float]) -> Axis:
@@ -161,10 +264,10 @@ def _percents(share: float) -> str:
     return f"{round(100 * share, 6):g}{SPACE}%"
 
 
-def value_axis(values: Sequence[float]) -> Axis:
-    """From zero to above all, or by ratios where they differ much."""
+def value_axis(values: Sequence[float], *, ratios: bool = True) -> Axis:
+    """From zero to above all, or by ratios where they differ much and that is wanted."""
     low, high = min(values), max(values)
-    if low > 0 and high / low > 20:
+    if ratios and low > 0 and high / low > 20:
         return Axis(low / 1.15, high * 1.15, "{:g}".format, log=True)
     return Axis(min(0.0, low), high * 1.05 if high > 0 else 1.0, "{:g}".format)
 
@@ -180,6 +283,7 @@ class Frame:
     left: float = 44.0
     top: float = 12.0
     margin: float = 8.0
+    below: float = 26.0
 
     @property
     def right(self) -> float:
@@ -189,7 +293,7 @@ class Frame:
     @property
     def bottom(self) -> float:
         """Where the vertical axis begins."""
-        return self.height - 26.0
+        return self.height - self.below
 
     def x(self, value: float) -> float:
         """The place of a value on the horizontal axis."""
@@ -209,6 +313,11 @@ class Frame:
             for y in (self.y(v),)
         ]
         return "".join(marks)
+
+    def named(self, across: str, up: str) -> list[str]:
+        """The names of both axes: below the one, above the other."""
+        below = text(across, (self.left + self.right) / 2, self.height - 4, "mid axis")
+        return [below, *([text(up, 2, self.top - 10, "axis")] if up else [])]
 
 
 def round_step(span: float, parts: int = 4) -> float:
@@ -244,6 +353,8 @@ def curves(
     best: int | None,
     label: str,
     width: int = 360,
+    name: str = "",
+    marks: Sequence[tuple[float, float, str]] = (),
 ) -> str:
     """Curves over epochs, the best epoch marked, with a tip an epoch.
 
@@ -253,20 +364,23 @@ def curves(
         axis: the vertical axis.
         best: the epoch that is marked, or None.
         label: what a reader who cannot see is told.
-        width: of the drawing, whose height is 200.
+        width: of the drawing, whose height is about 200.
+        name: of the vertical axis; the horizontal one is that of epochs.
+        marks: points with a word each: epoch, value, word.
     """
     first = min([float(min(epochs)), *(x for line in lines for x, _ in line.points)])
-    frame = Frame(Axis(first, max(epochs), str), axis, width)
+    frame = Frame(Axis(first, max(epochs), str), axis, width, 228, 50.0, top=24.0, below=40.0)
     top, bottom = frame.top, frame.bottom
-    parts = [frame.levels()]
+    parts = [frame.levels(), *frame.named("epoch", name)]
     parts += [
-        text(str(e), frame.x(e), frame.height - 10, "mid")
+        text(str(e), frame.x(e), frame.bottom + 15, "mid")
         for e in _epoch_ticks(epochs, width // 45)
     ]
     if best is not None:
         mark = {"x1": frame.x(best), "x2": frame.x(best), "y1": top, "y2": bottom, "class": "best"}
         parts.append(tag("line", "", mark))
     parts += [_curve(line, epochs, frame) for line in lines]
+    parts += [_mark(at, frame) for at in marks]
     step = (frame.right - frame.left) / max(len(epochs) - 1, 1)
     for i, epoch in enumerate(epochs):
         told = [f"{line.name} {_told(line.values[i], axis)}" for line in lines]
@@ -314,6 +428,125 @@ def plot(
     return chart("".join(parts), frame.width, frame.height, label)
 
 
+@dataclass(frozen=True)
+class Curve:
+    """One line through points of two axes: its name, its CSS class, its points in order."""
+
+    name: str
+    kind: str
+    points: Sequence[tuple[float, float]]
+
+
+class Point(NamedTuple):
+    """A dot with the ends of its interval, and what is shown when the pointer rests on it."""
+
+    across: float
+    up: float
+    low: float
+    high: float
+    words: str
+
+
+def paths(
+    lines: Sequence[Curve],
+    across: Axis,
+    up: Axis,
+    *,
+    label: str,
+    names: tuple[str, str],
+    even: Sequence[tuple[float, float]] = (),
+    points: Sequence[Point] = (),
+) -> str:
+    """Several lines through points of two axes, and dots with intervals.
+
+    Args:
+        lines: each with a tip that names it.
+        across: the horizontal axis.
+        up: the vertical axis.
+        label: what a reader who cannot see is told.
+        names: of both axes.
+        even: a broken line beside them, such as what chance would give.
+        points: dots, each with its interval.
+    """
+    frame = Frame(across, up, 300, 250, top=24.0, margin=22.0, below=40.0)
+    parts = [frame.levels(), *frame.named(*names), *_across(frame)]
+    if even:
+        parts.append(tag("polyline", "", {"points": _through(even, frame), "class": "even"}))
+    for line in lines:
+        given = {"points": _through(line.points, frame), "class": f"line {line.kind}"}
+        parts.append(tag("polyline", tip(line.name), given))
+    parts += [_dot(point, frame) for point in points]
+    return chart("".join(parts), frame.width, frame.height, label)
+
+
+def _dot(point: Point, frame: Frame) -> str:
+    x = frame.x(point.across)
+    ends = {"x1": x, "x2": x, "y1": frame.y(point.low), "y2": frame.y(point.high)}
+    dot = {"cx": x, "cy": frame.y(point.up), "r": 3.5, "class": "dot held"}
+    drawn = tag("line", "", {**ends, "class": "whisker"}) + tag("circle", "", dot)
+    return tag("g", tip(point.words) + drawn)
+
+
+def _across(frame: Frame) -> list[str]:
+    """The ticks of the horizontal axis."""
+    return [
+        text(frame.across.form(v), frame.x(v), frame.bottom + 14, "mid")
+        for v in frame.across.ticks()
+    ]
+
+
+def _through(points: Sequence[tuple[float, float]], frame: Frame) -> str:
+    return " ".join(f"{frame.x(a):.1f},{frame.y(b):.1f}" for a, b in points)
+
+
+def bars(
+    heaps: Sequence[Sequence[float]],
+    kinds: Sequence[str],
+    across: Axis,
+    *,
+    label: str,
+    names: tuple[str, str],
+    tips: Sequence[str] = (),
+) -> str:
+    """Bars beside each other, each of parts that stand on one another.
+
+    Args:
+        heaps: the parts of each bar; the bars divide the horizontal axis evenly.
+        kinds: the CSS class of each part.
+        across: the horizontal axis.
+        label: what a reader who cannot see is told.
+        names: of both axes.
+        tips: what is shown when the pointer rests on a bar.
+    """
+    most = max((sum(heap) for heap in heaps), default=0.0)
+    frame = Frame(
+        across,
+        Axis(0, 1.08 * most or 1.0, "{:,.6g}".format),
+        300,
+        250,
+        top=24.0,
+        margin=22.0,
+        below=40.0,
+    )
+    step = (frame.right - frame.left) / max(len(heaps), 1)
+    parts = [frame.levels(), *frame.named(*names), *_across(frame)]
+    for i, heap in enumerate(heaps):
+        floor, rects = 0.0, ""
+        for part, kind in zip(heap, kinds, strict=True):
+            top, bottom = frame.y(floor + part), frame.y(floor)
+            spot = {
+                "x": frame.left + i * step + 0.5,
+                "y": top,
+                "width": step - 1,
+                "height": bottom - top,
+            }
+            rects += tag("rect", "", {**spot, "class": kind}) if part else ""
+            floor += part
+        above = text(compact(floor), frame.left + (i + 0.5) * step, frame.y(floor) - 3, "mid small")
+        parts.append(tag("g", (tip(tips[i]) if tips else "") + rects + above) if rects else "")
+    return chart("".join(parts), frame.width, frame.height, label)
+
+
 def timeline(
     stamps: Sequence[str], lines: Sequence[Line], *, label: str, mark: int | None = None
 ) -> str:
@@ -347,6 +580,14 @@ def timeline(
     ]
     parts += [_curve(line, steps, frame) for line in lines]
     return chart("".join(parts), frame.width, frame.height, label)
+
+
+def _mark(mark: tuple[float, float, str], frame: Frame) -> str:
+    """A point and its word, to its right or to its left where there is no room."""
+    x, y = frame.x(mark[0]), frame.y(mark[1])
+    right = x + 6.5 * len(mark[2]) < frame.right
+    words = text(mark[2], x + 6 if right else x - 6, y - 4, "" if right else "end")
+    return tag("circle", "", {"cx": x, "cy": y, "r": 3, "class": "dot rate"}) + words
 
 
 def _told(value: float | None, axis: Axis) -> str:

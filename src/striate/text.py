@@ -35,6 +35,16 @@ def short(name: str, limit: int) -> str:
     return name if len(name) <= limit else f"{name[: limit - 1]}…"
 
 
+def short_name(path: str, limit: int = 24) -> str:
+    """The last part of a path, cut in the middle so that its end is seen.
+
+    >>> short_name("val/shirt/0123.jpg"), short_name("a" * 30 + ".jpg", 12)
+    ('0123.jpg', 'aaaaaaa….jpg')
+    """
+    name = path.rstrip("/").rpartition("/")[2] or path
+    return name if len(name) <= limit else f"{name[: limit - 5]}…{name[-4:]}"
+
+
 def percent(share: float | None) -> str:
     r"""A share as a percentage with one digit, and never 100 % for less than all.
 
@@ -47,6 +57,40 @@ def percent(share: float | None) -> str:
     while share < 1 and digits < 6 and float(f"{100 * share:.{digits}f}") >= 100:
         digits += 1
     return f"{100 * share:.{digits}f}{SPACE}%"
+
+
+def wide(text: str) -> int:
+    """How many columns of a terminal a text takes: two a letter of East Asian scripts, none a mark on the letter before.
+
+    >>> wide("cat"), wide("猫"), wide("e\u0301")
+    (3, 2, 1)
+    """
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def _columns(char: str) -> int:
+    if unicodedata.category(char) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def wrapped(line: str, width: int, indent: str = "  ") -> str:
+    """A line broken between words where a terminal is too narrow for it; no word is cut, a path stays whole.
+
+    >>> print(wrapped("a note of some words", 12))
+    a note of
+      some words
+    """
+    if wide(line) <= width:
+        return line
+    lines = [""]
+    for word in line.split(" "):
+        joined = f"{lines[-1]} {word}" if lines[-1].strip() else lines[-1] + word
+        if lines[-1].strip() and wide(joined) > width:
+            lines.append(indent + word)
+        else:
+            lines[-1] = joined
+    return "\n".join(each.rstrip() for each in lines)
 
 
 def plain(text: str) -> str:
@@ -89,11 +133,16 @@ def duration(seconds: float | None) -> str:
 
 
 def rough(seconds: float) -> str:
-    """An estimate of seconds for a reader.
+    """An estimate of seconds for a reader, in at most eight letters.
 
-    >>> rough(7.3), rough(183)
-    ('7 s', '3 min')
+    >>> rough(7.3), rough(183), rough(9000), rough(400_000)
+    ('7 s', '3 min', '2.5 h', '4.6 days')
     """
+    if seconds > 48 * 3600:
+        days = seconds / 86_400
+        return f"{days:.{0 if days >= 9.95 else 1}f} days" if days < 999 else "years"
+    if seconds > 2 * 3600:
+        return f"{seconds / 3600:.1f} h"
     return f"{seconds / 60:.0f} min" if seconds > 120 else f"{max(1.0, seconds):.0f} s"
 
 
@@ -118,6 +167,17 @@ def times(shape: Sequence[int]) -> str:
 def counted(n: int, word: str) -> str:
     """A number with its word: 1 channel, 2 channels."""
     return f"{n:,} {word}{'' if n == 1 else 's'}"
+
+
+def listed(words: Sequence[str], most: int = 8) -> str:
+    """Words in a row, of many the first.
+
+    >>> listed(["3", "4", "5"]), listed(["3", "4", "5"], 2)
+    ('3, 4 and 5', '3, 4 and 1 more')
+    """
+    if len(words) > most:
+        words = [*words[:most], f"{len(words) - most:,} more"]
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else ""
 
 
 def setting(value: object) -> str:

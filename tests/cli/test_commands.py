@@ -319,6 +319,13 @@ def test_see_convolution(status, tmp_path):
         (["--like", "resnet18:conv1"], [1, 3, 3]),
     ]:
         assert json.loads(status(*words, *more, "--json")[1])["output"] == output
+    for more, centre in [
+        (["--backward"], 1.0),
+        (["--error", "0,0,0"], 0.0),
+        (["--error", "0 0 0; 0 2 0; 0 0 0"], 2.0),
+    ]:
+        found = json.loads(status(*words, "--weights", "0 0 0; 0 1 0; 0 0 0", *more, "--json")[1])
+        assert found["input_error"][0][2][2] == centre
     said = "convolution, input 1x5x5, kernel 3x3, stride 2x2, padding 1x1\n"
     assert status(*words)[1].startswith(f"{said}\noutput ")
     assert status(*words, "--out", drawing)[1] == said
@@ -347,8 +354,10 @@ def test_a_picture_is_written_as_its_name_says_or_not_at_all(status, run, shapes
         (number, ".html"),
         (("convolution",), ".svg"),
         (("convolution",), ".gif"),
+        (("convolution", "--backward"), ".html"),
         (("architecture", "lenet5"), ".svg"),
-        (("history", "cost"), ".svg"),
+        (("architecture", "lenet5"), ".png"),
+        (("history", "cost"), ".html"),
     ]:
         code, out, err = status("see", *words, "--out", f"/proc/nowhere{ending}")
         assert (code, out) == (2, "")
@@ -369,7 +378,7 @@ def test_measure_in_every_form(status):
     assert lines[1].startswith("conv1,conv2d,6x28x28,156,156,0,")
     page = status("measure", "lenet5", "mlp", "--format", "html")[1]
     assert page.startswith("<!doctype html>")
-    assert page.count("<h2>") == 2
+    assert page.count("<h2>") == 3  # side by side, and each
     code, _, err = status("measure", "lenet5", "mlp", "--format", "csv")
     assert (code, err) == (2, "striate: --format csv is the sheet of one net; got 2\n")
     code, out, err = status("measure", "lenet5", "--format", "html", "--json")
@@ -481,7 +490,7 @@ def test_data_and_doctor(status, shapes):
         (["train"], 2, "striate train takes one DATA, got none"),
         (["train", "a", "b"], 2, "striate train takes one DATA, got a b"),
         (["train", "digits", "epochs"], 2, "striate train takes one DATA, got digits epochs"),
-        (["train", "digits", "epochs=x"], 2, "epochs='x': input should be a valid integer"),
+        (["train", "digits", "epochs=x"], 2, "epochs=x: expected a whole number such as epochs=10"),
         (["train", "nowhere"], 3, "there is no nowhere; "),
         (
             ["train", "digits", "--net", "lenet"],

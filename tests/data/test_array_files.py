@@ -9,7 +9,7 @@ import pytest
 
 from striate import data
 from striate.data.layouts import cifar
-from striate.errors import DataError
+from striate.errors import ArgumentError, DataError
 
 
 def refused(path: Any) -> str:
@@ -174,8 +174,8 @@ def test_arrays_that_do_not_fit(cache, tmp_path, x, more, message):
 
 def test_labels_that_do_not_fit(cache, tmp_path):
     x = np.zeros((6, 4, 4), np.uint8)
-    one_hot = np.eye(2)[[0, 1, 0, 1, 0, 1]]
-    assert refused(arrays(tmp_path / "a.npz", x, one_hot)) == (
+    halves = np.eye(2)[[0, 1, 0, 1, 0, 1]] / 2
+    assert refused(arrays(tmp_path / "a.npz", x, halves)) == (
         "the labels of train are float64 [6, 2], expected one whole number or name for each picture, [N]"
     )
     np.savez(tmp_path / "b.npz", x_train=x)
@@ -260,6 +260,23 @@ def test_encoded_pictures_that_do_not_fit(cache, tmp_path, encoded, change, mess
     assert message in refused(tmp_path / "a.npz")
 
 
+@pytest.mark.parametrize("one", [True, False])
+def test_zeros_and_ones_are_several_labels_or_one(cache, tmp_path, one):
+    rng = np.random.default_rng(0)
+    y = np.eye(3, dtype=np.uint8)[rng.integers(0, 3, 20)]
+    y[0] = (1, 0, 0) if one else (1, 1, 0)
+    arrays = {"x_train": rng.integers(0, 256, (20, 8, 8), np.uint8), "y_train": y}
+    np.savez(tmp_path / "a.npz", **arrays)
+    opened = data.open(tmp_path / "a.npz", val=0)
+    assert opened.task == ("classify" if one else "multilabel")
+    assert opened.classes == ("0", "1", "2")
+    assert (opened.counts("train") or opened.counts("all")) == y.sum(0).tolist()
+    asked = data.open(tmp_path / "a.npz", task="multilabel")
+    assert (asked.kind, asked.task) == ("labels", "multilabel")
+    np.savez(tmp_path / "a.npz", **arrays, classes=np.array(["a", "b"]))
+    assert "2 and 3 columns or names" in refused(tmp_path / "a.npz")
+
+
 def test_cifar_batches(cache, tmp_path):
     rng = np.random.default_rng(0)
     planes = rng.integers(0, 256, (12, 3, 32, 32), dtype=np.uint8)
@@ -267,7 +284,7 @@ def test_cifar_batches(cache, tmp_path):
     for i, name in enumerate((*form.train, *form.test)):
         rows = [bytes([k % 3]) + planes[k].tobytes() for k in (2 * i, 2 * i + 1)]
         (tmp_path / name).write_bytes(b"".join(rows))
-    (tmp_path / form.names).write_text("plane\ncar\nbird\n\n")
+    (tmp_path / form.names["fine"]).write_text("plane\ncar\nbird\n\n")
     opened = data.open(tmp_path)
     assert (opened.layout, opened.classes) == ("cifar batches", ("plane", "car", "bird"))
     assert np.array_equal(opened.arrays("train").inputs, planes[:10].transpose(0, 2, 3, 1))
@@ -276,3 +293,36 @@ def test_cifar_batches(cache, tmp_path):
     assert refused(tmp_path) == (
         f"{tmp_path}/test_batch.bin has 3,072 bytes, expected a multiple of 3,073: fetch it again"
     )
+
+
+def test_batches_of_cifar_that_are_not_there_are_named(cache, tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("data_batch_1.bin", "data_batch_4.bin"):
+        rows = [bytes([k % 2]) + rng.bytes(3072) for k in range(10)]
+        (tmp_path / name).write_bytes(b"".join(rows))
+    opened = data.open(tmp_path)
+    assert {name: len(split) for name, split in opened.splits.items()} == {"train": 16, "val": 4}
+    assert opened.note == (
+        "not there, so not used: data_batch_2.bin, data_batch_3.bin, data_batch_5.bin, test_batch.bin"
+    )
+
+
+def test_the_superclasses_of_cifar_100(cache, tmp_path):
+    rng = np.random.default_rng(0)
+    for name, count in (("train.bin", 12), ("test.bin", 4)):
+        rows = [bytes([k % 2, k % 4]) + rng.bytes(3072) for k in range(count)]
+        (tmp_path / name).write_bytes(b"".join(rows))
+    (tmp_path / "fine_label_names.txt").write_text("apple\nbear\ncrab\ndish\n")
+    (tmp_path / "coarse_label_names.txt").write_text("alive\ndead\n")
+    fine, coarse = data.open(tmp_path), data.open(tmp_path, layout="cifar:labels=coarse")
+    assert (fine.classes, coarse.classes) == (("apple", "bear", "crab", "dish"), ("alive", "dead"))
+    assert np.asarray(fine.arrays("test").targets).tolist() == [0, 1, 2, 3]
+    assert np.asarray(coarse.arrays("test").targets).tolist() == [0, 1, 0, 1]
+    assert np.array_equal(fine.arrays("test").inputs, coarse.arrays("test").inputs)
+    with pytest.raises(ArgumentError, match="labels=corse: did you mean coarse"):
+        data.open(tmp_path, layout="cifar:labels=corse")
+
+
+def test_a_file_called_train_bin_of_something_else_is_no_cifar(cache, tmp_path):
+    (tmp_path / "train.bin").write_bytes(b"tokens of a text")
+    assert "cifar" not in refused(tmp_path)

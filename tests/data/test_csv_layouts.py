@@ -204,7 +204,7 @@ def test_several_numbers(root):
 def test_several_labels_in_a_cell(root, between):
     opened = data.open(with_cells(root, ["cat", f"cat{between}dog", f"eel{between}dog", "dog"] * 3))
     assert (opened.task, opened.kind, opened.classes) == (
-        "classify",
+        "multilabel",
         "labels",
         ("cat", "dog", "eel"),
     )
@@ -215,6 +215,31 @@ def test_several_labels_in_a_cell(root, between):
     }
     assert [found[f"{k}.png"] for k in range(4)] == [[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 1, 0]]
     assert "several labels with" in opened.note
+    assert opened.note.endswith("(--task classify takes each cell as one class)")
+    one = data.open(root, task="classify")
+    assert (one.kind, len(one.classes)) == ("label", 4)
+
+
+def test_one_label_a_cell_is_taken_as_several_where_that_is_asked_for(root):
+    opened = data.open(with_cells(root, ["cat", "dog", "dog"] * 4), task="multilabel")
+    assert (opened.task, opened.kind, opened.classes) == ("multilabel", "labels", ("cat", "dog"))
+    assert sum(map(sum, (opened.counts(name) or [] for name in opened.splits))) == 12
+
+
+def test_a_separator_and_one_class_a_cell_contradict_each_other(root):
+    with_cells(root, ["cat", "cat dog"] * 4)
+    assert refused(root, task="classify", layout="csv:separator=space").startswith(
+        "separator=  makes several labels of a cell, and task=classify takes one"
+    )
+
+
+def test_several_ones_a_row_are_no_class_each(root):
+    names = pictures(root, NAMES)
+    table(root, "file,cat,dog", [f"{n},1,{k % 2}" for k, n in enumerate(names)])
+    assert refused(root, task="classify") == (
+        "labels.csv line 3: 2 of the columns cat, dog are 1, and task=classify takes one class an item; --task multilabel "
+        "takes any number of them"
+    )
 
 
 def test_blanks_separate_words_that_make_up_many_cells(root):
@@ -244,8 +269,10 @@ def test_columns_of_zeros_and_ones(root, one):
     cells = ["1,0,0", "0,1,0", "0,0,1", "1,0,0" if one else "1,1,0"] * 2
     table(root, "file,cat,dog,eel", [f"{n},{c}" for n, c in zip(names, cells, strict=True)])
     opened = data.open(root)
-    assert (opened.task, opened.classes) == ("classify", ("cat", "dog", "eel"))
-    assert opened.kind == ("label" if one else "labels")
+    assert opened.classes == ("cat", "dog", "eel")
+    asked = ("classify", "label") if one else ("multilabel", "labels")
+    assert (opened.task, opened.kind) == asked
+    assert data.open(root, task="multilabel").kind == "labels"
     assert data.open(root, task="regress").outputs == ("cat", "dog", "eel")
 
 
@@ -391,9 +418,10 @@ def test_words_cannot_be_regressed(root):
 def test_boxes_in_a_table_are_named(root):
     names = pictures(root / "images", NAMES)
     table(root, "file,xmin,ymin,xmax,ymax,label", [f"{n},1,2,3,4,cat" for n in names])
-    assert refused(root).startswith(
-        "labels.csv holds boxes (file, xmin, ymin, xmax, ymax, label), which are read from"
+    assert refused(root, layout="csv").startswith(
+        "labels.csv holds boxes (file, xmin, ymin, xmax, ymax, label), which layout=box_table reads"
     )
+    assert data.open(root).read_as[0] == "box_table"
 
 
 def test_class_folders_and_a_table_that_say_different_things(root):

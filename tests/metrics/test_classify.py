@@ -35,6 +35,10 @@ def test_values_are_those_of_scikit_learn(k):
     }
     if k > 5:
         expected["top5"] = reference.top_k_accuracy_score(truth, probs, k=5)
+    if k == 2:
+        expected["average_precision"] = reference.average_precision_score(truth, probs[:, 1])
+        expected["sensitivity"] = reference.recall_score(truth, answer)
+        expected["specificity"] = reference.recall_score(truth, answer, pos_label=0)
     assert {name: found[name].value for name in expected} == pytest.approx(expected)
     assert set(found) == {*expected, "ece"}
 

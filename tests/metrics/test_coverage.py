@@ -20,6 +20,7 @@ CLASSIFY = [
     (1000, 10, 1.0, 1.0, 1, 0.0),
     (1000, 20, 8.0, 2.5, 1, 0.0),
 ]
+LABELS = [(100, 2, 1.0, 0.2), (100, 5, 3.0, 0.2), (100, 20, 6.0, 0.4), (1000, 5, 6.0, 0.2)]
 SEGMENT = [(20, 2, 1.0, 1.5, 1.0), (20, 11, 0.5, 0.0, 1.0), (20, 20, 0.2, 3.5, 0.3), (100, 11, 0.5, 3.5, 1.0)]  # fmt: skip
 DETECT = [(20, 1, 3.0, 1.0), (20, 20, 0.3, 0.0), (20, 20, 0.3, 1.0), (100, 3, 1.0, 1.0)]
 REGRESS = [(20, "normal"), (20, "laplace"), (100, "outliers")]
@@ -40,6 +41,13 @@ def test_scores_of_classes(coverage, items, k, skill, sharpness, apiece, rare):
     cell = coverage.Cell(items, "", kind.true, lambda rng: kind.scored(rng, items))
     shares = hold(coverage, cell, 60 if items < 360 else 30)
     assert {"accuracy", "ece", "loss"} <= set(shares)
+
+
+@pytest.mark.parametrize(("items", "k", "skill", "least"), LABELS)
+def test_scores_of_several_labels(coverage, items, k, skill, least):
+    kind = coverage.Labels(k, skill, least)
+    cell = coverage.Cell(items, "", kind.true, lambda rng: kind.scored(rng, items))
+    assert len(hold(coverage, cell, 100)) == 6
 
 
 @pytest.mark.parametrize(("items", "k", "presence", "skill", "spread"), SEGMENT)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,8 @@ import torch
 
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.models.catalog import CATALOG, able, build, nets
+from striate.models.top1 import TOP1
+from striate.weights import PUBLISHED
 
 KEYS = {
     "name",
@@ -80,8 +83,9 @@ def test_a_pattern_picks_by_name_or_family():
 
 def test_the_table_shows_every_net():
     text = nets().as_text()
-    assert {"11,689,512", "1,814,073,344"} < set(text.split())
-    assert len(text.splitlines()) == 1 + len(CATALOG)
+    assert "resnet18  " in text
+    assert {"11.7\xa0M", "1.81\xa0G", "69.8\xa0%"} < set(re.split(r"  +", text))
+    assert len(text.splitlines()) == 2 + len(CATALOG)
     assert nets()._repr_html_().count("<tr>") == 1 + len(CATALOG)
 
 
@@ -265,3 +269,19 @@ def test_pictures_of_an_odd_size_are_answered_or_refused_in_one_line(name):
     with torch.no_grad():
         answer = net(x)
     assert answer.shape == ((1, 13, 4, 5) if name == "yolo_grid" else (1, 3, 97, 131))
+
+
+def test_the_accuracies_are_those_of_the_best_published_weights():
+    best: dict[str, float] = {}
+    for file in PUBLISHED.values():
+        if file.top1 is not None and file.classes[0] == "imagenet1k" and file.net in CATALOG:
+            best[file.net] = max(best.get(file.net, 0.0), file.top1)
+    assert best == TOP1
+
+
+@pytest.mark.parametrize("width", [20, 60, 80, 120])
+def test_the_table_fits_a_terminal(width):
+    lines = nets().as_text(width=width).splitlines()
+    assert max(len(line) for line in lines) <= max(width, 30)
+    assert lines[0].split()[0] == "net"
+    assert "params" in lines[0]

@@ -55,3 +55,12 @@ def test_every_colour_of_a_drawing_is_there_in_light_and_dark(name):
 def test_words_of_a_drawing_are_escaped():
     drawn = svg.drawing(svg.text("a<b", 1, 2, "title"), 10, 10, "a<b")
     assert ET.fromstring(drawn).get("aria-label") == "a<b"  # noqa: S314 - ours
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_every_drawing_paints_its_own_paper(name):
+    root = ET.fromstring(DRAWINGS[name]())  # noqa: S314 - ours
+    style, paper, *_ = root
+    assert style.tag == f"{SVG}style"
+    assert paper.attrib == {"class": "page", "width": "100%", "height": "100%"}
+    assert f".{root.get('class')} .page{{fill:var(--paper)}}" in style_of(root)

@@ -1,14 +1,15 @@
 """The two charts: printed accuracies, our own counts."""
 
 import csv
-import itertools
 import math
 import xml.etree.ElementTree as ET
 
 import pytest
 
+from drawn import behind, box, check_each_other, check_edges, contrast
 from striate.see import costs, depths
-from striate.see.imagenet_history import TOP1, WINNERS, Depths, Winner
+from striate.see.canvas import Disc, Path, Words, flat
+from striate.see.imagenet_history import ENTRIES, MISSING, OTHERS, TOP1, Competitor, Depths
 
 
 def printed(shared):
@@ -18,9 +19,31 @@ def printed(shared):
 
 def test_errors_of_the_winners_are_those_of_the_course(shared):
     rows = [r for r in printed(shared) if r["dataset"] == "ILSVRC winners"]
-    assert [float(row["value"]) for row in rows] == [error for _, _, error, _ in WINNERS]
+    assert [float(row["value"]) for row in rows] == [error for _, _, _, error, *_ in ENTRIES]
     names = [row["model"].partition(" 201")[0] for row in rows]
-    assert names == [name.partition(" 201")[0] for _, name, _, _ in WINNERS]
+    assert names == [name.partition(" 201")[0] for _, name, *_ in ENTRIES]
+
+
+def test_only_winners_are_called_winners():
+    assert [(year, name) for year, name, place, *_ in ENTRIES if place != "winner"] == [
+        (2014, "VGG")
+    ]
+    assert sorted(year for year, _, place, *_ in ENTRIES if place == "winner") == list(
+        range(2010, 2016)
+    )
+
+
+def test_sources_stand_in_the_table_and_in_the_json():
+    found = costs()
+    header, rows = found.rows()
+    assert header[-1] == "source"
+    assert all(row[-1] for row in rows)
+    assert all(net["source"] for net in found.as_dict()["nets"])
+    assert MISSING in found.as_text()
+    assert {name for name, *_ in OTHERS} == {"BN-AlexNet", "BN-NIN", "Inception-v4"}
+    drawn = {text.text for text in ET.fromstring(found.as_svg()).iter(f"{SVG}text")}  # noqa: S314 - ours
+    assert MISSING in drawn
+    assert {name for name, *_ in OTHERS} <= drawn
 
 
 def test_accuracies_are_those_of_torchvision(shared):
@@ -35,18 +58,23 @@ def test_accuracies_are_those_of_torchvision(shared):
 @pytest.mark.slow
 def test_depths_are_counted_on_our_nets_and_equal_the_printed_ones():
     found = depths()
-    assert [winner.layers for winner in found.winners] == [None, None, 8, 8, 19, 22, 152]
+    assert [each.layers for each in found.entries] == [None, None, 8, 8, 19, 22, 152]
     ET.fromstring(found.as_svg())  # noqa: S314 - ours
 
 
 def test_costs_are_the_catalogue():
     found = costs()
-    assert len(found.nets) == len(TOP1)
+    assert len(found.nets) == len(TOP1) + len(OTHERS)
     assert ("vgg19", 19_632_062_464, 143_667_240) in [
         (n.name, n.macs, n.params) for n in found.nets
     ]
     root = ET.fromstring(found.as_svg())  # noqa: S314 - ours
-    assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == len(TOP1)
+    tips = [disc for disc in root.iter(f"{SVG}circle") if disc.find(f"{SVG}title") is not None]
+    assert len(tips) == len(found.nets)
+    area = {net.name: net.params for net in found.nets}
+    for disc in tips:
+        name = (disc.findtext(f"{SVG}title") or "").partition(":")[0]
+        assert number(disc, "r") ** 2 == pytest.approx(area[name] / 4e5, rel=0.02)
 
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -57,46 +85,56 @@ def number(element: ET.Element, key: str) -> float:
     return float(element.attrib[key])
 
 
-def names(root: ET.Element):
-    """Boxes (left, top, right, bottom) of the nets' names, a letter taken as half as wide as its font is high."""
-    found = {}
-    for text in root.iter(f"{SVG}text"):
-        if text.text in TOP1:
-            x, y, half = number(text, "x"), number(text, "y"), 2.5 * len(text.text)
-            found[text.text] = (x - half, y - 7, x + half, y + 1)
-    return found
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("make", [costs, lambda: depths_of([None, None, 8, 8, 19, 22, 152])])
+def test_words_of_the_charts_are_whole_apart_and_legible(make, dark):
+    canvas = make().canvas()
+    parts = list(flat(canvas.parts))
+    words = [(part, box(part)) for part in parts if isinstance(part, Words)]
+    check_edges(canvas, words)
+    check_each_other(words)
+    for part, _ in words:
+        paper = canvas.colour(behind(parts, part), dark=dark)
+        assert contrast(canvas.colour(part.colour, dark=dark), paper) >= 4.5, part
 
 
-def test_no_name_lies_on_a_disc_or_on_another_name():
-    root = ET.fromstring(costs().as_svg())  # noqa: S314 - ours
-    boxes = names(root)
-    assert set(boxes) == set(TOP1)
-    discs = [
-        tuple(number(disc, key) for key in ("cx", "cy", "r")) for disc in root.iter(f"{SVG}circle")
+def test_no_name_lies_on_a_disc():
+    parts = list(flat(costs().canvas().parts))
+    names = {net.name for net in costs().nets}
+    discs = [part for part in parts if isinstance(part, Disc)]
+    found = [(part.text, box(part)) for part in parts if isinstance(part, Words) and part.text in names]  # fmt: skip
+    assert {name for name, _ in found} == names
+    for name, (left, top, right, bottom) in found:
+        for disc in discs:
+            nx, ny = min(max(disc.x, left), right), min(max(disc.y, top), bottom)
+            assert math.hypot(nx - disc.x, ny - disc.y) >= disc.radius - 1, name
+
+
+def depths_of(layers):
+    rows = [
+        Competitor(year, name, place, error, of, n, net, source)
+        for (year, name, place, error, of, net, source), n in zip(ENTRIES, layers, strict=True)
     ]
-    for name, (left, top, right, bottom) in boxes.items():
-        for x, y, radius in discs:
-            nx, ny = min(max(x, left), right), min(max(y, top), bottom)
-            assert math.hypot(nx - x, ny - y) >= radius, name
-        for other, (l2, t2, r2, b2) in boxes.items():
-            apart = left >= r2 or l2 >= right or top >= b2 or t2 >= bottom
-            assert apart or other == name, (name, other)
-        assert left >= 0
-        assert right <= number(root, "width")
+    return Depths(tuple(rows))
 
 
-def test_the_line_of_the_depth_keeps_clear_of_the_bars_and_of_all_words():
-    layers = [None, None, 8, 8, 19, 22, 152]
-    rows = [Winner(*row[:3], n) for row, n in zip(WINNERS, layers, strict=True)]
-    root = ET.fromstring(Depths(tuple(rows)).as_svg())  # noqa: S314 - ours
-    line = next(root.iter(f"{SVG}polyline")).attrib["points"].split()
-    points = [tuple(map(float, point.split(","))) for point in line]
-    texts = [(number(t, "x"), number(t, "y"), t.text or "") for t in root.iter(f"{SVG}text")]
-    bars = [(number(bar, "x"), number(bar, "y")) for bar in root.iter(f"{SVG}rect")]
-    for (x0, y0), (x1, y1) in itertools.pairwise(points):
+def test_the_line_of_the_depth_has_an_axis_and_keeps_clear_of_all_words():
+    parts = list(flat(depths_of([None, None, 8, 8, 19, 22, 152]).canvas().parts))
+    words = [part for part in parts if isinstance(part, Words)]
+    assert {"layers", "0", "50", "100", "150"} <= {part.text for part in words}
+    boxes = [(part.text, box(part)) for part in words]
+    for line in (part for part in parts if isinstance(part, Path) and part.stroke == "wrong"):
+        (x0, y0), (x1, y1) = line.points
         for i in range(101):
             x, y = x0 + (x1 - x0) * i / 100, y0 + (y1 - y0) * i / 100
-            assert all(y < top for left, top in bars if left <= x <= left + 44)
-            for tx, ty, words in texts[1:]:
-                half = 2.5 * len(words)
-                assert not (tx - half <= x <= tx + half and ty - 7 <= y <= ty + 1), words
+            for text, (left, top, right, bottom) in boxes:
+                assert not (left < x < right and top < y < bottom), text
+
+
+@pytest.mark.parametrize("ending", [".svg", ".png", ".html"])
+def test_charts_are_written(tmp_path, ending):
+    path = tmp_path / f"chart{ending}"
+    costs().save(path)
+    assert path.stat().st_size > 5000
+    if ending == ".html":
+        assert "Szegedy et al. 2016" in path.read_text(encoding="utf-8")

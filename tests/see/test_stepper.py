@@ -15,8 +15,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from striate.errors import ArgumentError, ShapeError
-from striate.see.stepper import animation, convolution, drawing, like
-from striate.see.stepper.layout import CELL, Layout, Words, number_text
+from striate.see import fonts
+from striate.see.stepper import animation, backward, convolution, drawing, like
+from striate.see.stepper.layout import CELL, Box, Layout, Words, number_text
 from striate.see.stepper.steps import TIMES
 
 PADS = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
@@ -266,9 +267,10 @@ def test_the_sheet_and_the_page_hold_every_step():
     values = [number_text(step.value) for step in steps.steps]
     assert words_of(parsed(steps.svg()), "now-number") == values
     page = steps.page()
-    assert re.findall(r'w-now-number middle"[^>]*>([^<]*)<', page) == [unescape(v) for v in values]
-    assert page.count('<g class="step') == 9
-    assert page.count('class="step on"') == 1
+    # For a screen and for a phone.
+    assert re.findall(r'w-now-number middle"[^>]*>([^<]*)<', page) == 2 * [unescape(v) for v in values]  # fmt: skip
+    assert page.count('<g class="step') == 18
+    assert page.count('class="step on"') == 2
     assert not re.search(r'(src|href)="(?!#)', page)
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
     for key in ("' '", "ArrowLeft", "ArrowRight", "Home", "End"):
@@ -282,7 +284,7 @@ def test_the_animation_writes_only_letters_that_its_font_has(settings):
     parts = [*layout.still(), *(part for i in range(len(steps.steps)) for part in layout.moving(i))]
     words = "".join(part.text for part in parts if isinstance(part, Words))
     assert not words.isascii()
-    assert words.translate(animation.SPELLED).isascii()
+    assert words.translate(fonts.SPELLED).isascii()
 
 
 def test_the_animation_has_a_frame_a_step(tmp_path):
@@ -340,3 +342,135 @@ def test_what_cannot_be_drawn():
         with pytest.raises(error) as caught:
             call()
         assert str(caught.value) == message
+
+
+# ------------------------------------------------------------------------------------------- errors
+
+
+WAYS = [
+    ({}, F.conv2d),
+    ({"stride": 2, "padding": 1}, lambda x, w: F.conv2d(x, w, stride=2, padding=1)),
+    ({"dilation": 2}, lambda x, w: F.conv2d(x, w, dilation=2)),
+    ({"turned": True}, lambda x, w: F.conv2d(x, w.flip(-2, -1))),
+    ({"op": "transposed", "stride": 2, "padding": 1},
+     lambda x, w: F.conv_transpose2d(x, w, stride=2, padding=1)),
+    *(({"padding": 1, "fill": fill}, lambda x, w, mode=mode: F.conv2d(F.pad(x, (1, 1, 1, 1), mode), w))
+      for fill, mode in (("reflect", "reflect"), ("replicate", "replicate"), ("circular", "circular"))),
+    ({"padding": 1, "fill": 2.0}, lambda x, w: F.conv2d(F.pad(x, (1, 1, 1, 1), value=2.0), w)),
+    ({"op": "max", "stride": 2}, lambda x, _: F.max_pool2d(x, 2, 2)),
+    ({"op": "average", "padding": 1}, lambda x, _: F.avg_pool2d(x, 2, 1, 1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "compute"), WAYS)
+@pytest.mark.parametrize("error", ["ones", "one", "random"])
+def test_errors_are_those_of_autograd(settings, compute, error):
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randperm(2 * 5 * 6, generator=generator).reshape(2, 5, 6).double()
+    weight = torch.randn(2, 2, 2, 3, generator=generator).double()
+    pooled = settings.get("op") in ("max", "average")
+    steps = convolution(x, 2 if pooled else weight, **settings)
+    given = torch.ones(steps.output).double() if error == "ones" else torch.zeros(steps.output).double()  # fmt: skip
+    if error == "one":
+        given[1, 1, 1] = 1
+    if error == "random":
+        given = torch.randn(steps.output, generator=generator).double()
+    found = backward(steps, None if error == "ones" else (1, 1, 1) if error == "one" else given)
+    x.requires_grad_()
+    weight.requires_grad_()
+    grads = torch.autograd.grad(compute(x[None], weight)[0], [x, weight][: 1 + (not pooled)], given)
+    assert torch.allclose(torch.tensor(found.input, dtype=torch.float64), grads[0])
+    assert torch.equal(torch.tensor(found.output, dtype=torch.float64), given)
+    if not pooled:
+        wanted = grads[1].transpose(0, 1) if settings.get("op") == "transposed" else grads[1]
+        assert torch.allclose(torch.tensor(found.weights, dtype=torch.float64), wanted)
+
+
+def test_errors_of_groups():
+    x = torch.randn(4, 4, 4, generator=torch.Generator().manual_seed(0)).double().requires_grad_()
+    weight = torch.randn(6, 2, 3, 3).double().requires_grad_()
+    found = backward(convolution(x, weight, groups=2))
+    grads = torch.autograd.grad(F.conv2d(x[None], weight, groups=2).sum(), [x, weight])
+    assert torch.allclose(torch.tensor(found.input, dtype=torch.float64), grads[0])
+    assert torch.allclose(torch.tensor(found.weights, dtype=torch.float64), grads[1])
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+@pytest.mark.parametrize("settings", [{}, {"op": "max"}, {"padding": 1, "fill": "circular"}])
+def test_the_error_map_is_drawn_step_by_step(settings, narrow):
+    errors = backward(convolution((2, 4, 4), 2 if settings.get("op") else (1, 2, 2, 2), **settings))
+    layout = errors.layout(narrow=narrow)
+    last = [part.text for part in layout.moving(layout.count - 1) if isinstance(part, Words)]
+    told = [number_text(value) for plane in errors.so_far[-1] for row in plane for value in row if value]  # fmt: skip
+    for value in told:
+        assert value in last
+    for part in [*layout.still(), *layout.moving(3)]:
+        right = part.x + (part.width if isinstance(part, Box) else 0)
+        assert 0 <= part.x <= right <= layout.width
+        assert 0 <= part.y <= layout.height
+    assert layout.width >= 358 or not narrow
+
+
+def test_errors_are_saved_and_told(tmp_path):
+    errors = backward(convolution((4, 4), 3), (0, 1, 0))
+    for ending in ("svg", "gif", "html"):
+        assert errors.save(tmp_path / f"e.{ending}").stat().st_size > 1000
+    assert errors.as_dict()["input_error"][0][0] == [0, 0, 0, 0]
+    assert "error of the kernel" in errors.as_text()
+
+
+def test_errors_that_do_not_fit():
+    steps = convolution((4, 4), 3)
+    with pytest.raises(ShapeError, match="error: got shape 1x3x3, expected that of the output, 1x2x2"):  # fmt: skip
+        backward(steps, torch.ones(1, 3, 3))
+    with pytest.raises(ArgumentError, match="error=0,2,0: expected a place C,Y,X in an output of 1x2x2"):  # fmt: skip
+        backward(steps, (0, 2, 0))
+
+
+# ------------------------------------------------------------------------------------------- on a phone
+
+
+@pytest.mark.parametrize("settings", [{}, {"stride": 2, "padding": 1}, {"op": "max"}, {"op": "transposed", "stride": 2}])  # fmt: skip
+def test_on_a_phone_nothing_is_cut_and_all_panels_are_under_each_other(settings):
+    steps = convolution((5, 5), 3, **settings)
+    layout = steps.layout(narrow=True)
+    parts = [*layout.still(), *(part for i in range(layout.count) for part in layout.moving(i))]
+    # A larger input than a phone is wide is scrolled.
+    assert layout.width <= max(358, len(steps.marks[0]) * CELL + 40)
+    for part in parts:
+        if isinstance(part, Box):
+            assert 0 <= part.x <= part.x + part.width <= layout.width
+            assert part.y + part.height <= layout.height
+        else:
+            kind = drawing.WORDS[part.kind]
+            wide = fonts.width(part.text, kind[1], bold=kind[2])
+            left = part.x - {"start": 0, "middle": wide / 2, "end": wide}[part.anchor]
+            assert left >= 0
+            assert left + wide <= layout.width, part
+    assert steps.page().count("<svg") == 2
+
+
+def test_the_animation_is_in_the_letters_of_the_page():
+    assert fonts.FAMILY in drawing.css()
+    assert fonts.FAMILY in convolution((3, 3), 2).page()
+    if fonts.installed():
+        names = [name.strip("'") for name in fonts.FAMILY.split(",")]
+        assert fonts.installed() in names
+        assert fonts.font(16, bold=True).getname()[1] == "Bold"
+
+
+def test_every_drawing_of_steps_paints_its_own_paper():
+    root = parsed(convolution((3, 3), 2).svg())
+    paper = next(iter(root.iter("{http://www.w3.org/2000/svg}rect")))
+    assert (paper.get("class"), paper.get("width")) == ("b-page", "100%")
+
+
+def test_where_no_family_is_installed_words_are_spelled_in_what_pillow_has(monkeypatch):
+    fonts.font.cache_clear()
+    fonts.installed.cache_clear()
+    monkeypatch.setattr(fonts, "FILES", ())
+    assert fonts.installed() == ""
+    assert fonts.spelled(f"2 {TIMES} \N{MINUS SIGN}\N{INFINITY}…") == "2 x -inf..."
+    assert len(animation.frames(convolution((3, 3), 2).layout())) == 4
+    fonts.font.cache_clear()
+    fonts.installed.cache_clear()

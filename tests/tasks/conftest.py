@@ -1,6 +1,7 @@
 """Small data for each task of Striate, and the settings that train on them in a moment."""
 
 import json
+import wave as wavefile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,6 +93,50 @@ def write_boxes(root: Path) -> Path:
     kinds = [{"id": 1, "name": "upright"}, {"id": 2, "name": "lying"}]
     whole = {"images": images, "annotations": annotations, "categories": kinds}
     (root / "annotations.json").write_text(json.dumps(whole))
+    return root
+
+
+def write_one_box(root: Path) -> Path:
+    """boxes.csv: the one rectangle of each picture and which it is."""
+    (root / "images").mkdir(parents=True, exist_ok=True)
+    lines = ["file,xmin,ymin,xmax,ymax,label"]
+    for i, (picture, box, kind) in enumerate(_pictures(24)):
+        Image.fromarray(picture).save(root / "images" / f"{i:02d}.png")
+        lines.append(f"images/{i:02d}.png,{','.join(map(str, box))},{('upright', 'lying')[kind]}")
+    (root / "boxes.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def write_labels(root: Path) -> Path:
+    """labels.csv with semicolons: lying or upright, and whether it stands in the upper half; some have neither."""
+    (root / "images").mkdir(parents=True, exist_ok=True)
+    lines = ["path,labels"]
+    for i, (picture, (_, y0, _, y1), kind) in enumerate(_pictures(24)):
+        labels = [("upright", "lying")[kind]] if i % 8 != 7 else []
+        labels.extend(["upper"] * (y0 + y1 < SIDE))
+        Image.fromarray(picture // (4 if i % 8 == 7 else 1)).save(root / "images" / f"{i:02d}.png")
+        lines.append(f"images/{i:02d}.png,{';'.join(labels) or ';'}")
+    (root / "labels.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def write_sound_labels(root: Path) -> Path:
+    """labels.csv of sounds of noise with a low tone, a high one, both or none."""
+    (root / "sounds").mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(11)
+    lines = ["path,low,high"]
+    for i in range(24):
+        low, high = i % 2, i // 2 % 2
+        at = np.arange(2000) / 8000
+        wave = 0.05 * rng.normal(size=2000)
+        wave += 0.4 * low * np.sin(2 * np.pi * 400 * at) + 0.4 * high * np.sin(
+            2 * np.pi * 2500 * at
+        )
+        with wavefile.open(str(root / "sounds" / f"{i:02d}.wav"), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes((wave.clip(-1, 1) * 32767).astype("<i2").tobytes())
+        lines.append(f"sounds/{i:02d}.wav,{low},{high}")
+    (root / "labels.csv").write_text("\n".join(lines) + "\n")
     return root
 
 
@@ -224,6 +269,29 @@ CASES = {
         "accuracy",
         "label",
         files="*.csv",
+        packs=False,
+    ),
+    "localise": Case(
+        "localise",
+        write_one_box,
+        {**SHORT, "net": "resnet20_cifar", "width": 0.25, "size": SIDE, "augment": "flip+scale"},
+        "iou",
+        "box",
+    ),
+    "multilabel": Case(
+        "multilabel",
+        write_labels,
+        {**SHORT, "net": "resnet20_cifar", "width": 0.25, "size": SIDE, "augment": "translate"},
+        "average_precision",
+        "labels",
+    ),
+    "several labels a sound": Case(
+        "multilabel",
+        write_sound_labels,
+        {**SHORT, "net": "resnet20_cifar", "width": 0.25},
+        "average_precision",
+        "labels",
+        "*.wav",
         packs=False,
     ),
     "segment": Case(

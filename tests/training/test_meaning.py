@@ -15,7 +15,8 @@ import striate
 from striate.errors import CheckpointError, NumericError
 from striate.runs import checkpoint
 from striate.runs.checkpoint import Checkpoint
-from striate.training import Progress, callbacks, lr_finder, optimizers, read_recipe, resume_check
+from striate.training import Progress, lr_finder, optimizers, read_recipe, resume_check
+from striate.training.epoch_table import EpochTable
 from striate.training.schedules import Course
 from striate.workbench import folds
 from striate.workbench.train import train_recipe
@@ -73,11 +74,13 @@ def test_what_waits_for_a_smaller_loss_survives_any_value(values):
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None])
 @pytest.mark.parametrize("key", ["val_loss", "val_accuracy", "train_loss"])
 def test_the_line_of_an_epoch_survives_any_value(key, value):
-    row = {"val_loss": 0.5, "val_accuracy": 0.25, "train_loss": 0.5}
+    row = {"epoch": 1, "val_loss": 0.5, "val_accuracy": 0.25, "train_loss": 0.75}
     row = {k: v for k, v in {**row, key: value}.items() if v is not None}
-    said = callbacks._held_out_scores(row)
-    assert ("loss 0.5000" in said) == (key != "val_loss")
-    assert ("accuracy 25.0\xa0%" in said) == (key != "val_accuracy")
+    over, under, said = EpochTable("pictures", "val").lines(row, 3.0)
+    assert len({len(over), len(under), len(said)}) == 1
+    assert ("0.5000" in said) == (key != "val_loss")
+    assert ("0.7500" in said) == (key != "train_loss")
+    assert ("25.0\xa0%" in said) == (key != "val_accuracy")
 
 
 @pytest.mark.parametrize(

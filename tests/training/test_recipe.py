@@ -48,7 +48,7 @@ def test_what_a_recipe_prints_can_be_typed():
         ),
         (
             {"epochs": "three"},
-            r"epochs='three': input should be a valid integer.* \(passes over the data\)",
+            r"epochs=three: expected a whole number such as epochs=10 \(passes over the data\)",
         ),
         ({"epochs": "0"}, r"epochs='0': input should be greater than or equal to 1 \(passes"),
         (
@@ -69,7 +69,7 @@ def test_what_a_recipe_prints_can_be_typed():
         ),
         ({"budget": "-3m"}, r"budget='-3m': input should be greater than 0"),
         ({"lr": "-1"}, r"lr='-1': input should be greater than 0"),
-        ({"size": "a"}, r"size='a': input should be a valid integer|size=\['a', 'a'\]"),
+        ({"size": "a"}, r"size=a: expected a whole number|size=\['a', 'a'\]"),
     ],
 )
 def test_a_wrong_setting_is_named(settings, message):
@@ -86,7 +86,7 @@ def test_files(tmp_path):
         ("- a\n", "holds list; expected one 'key: value' a line"),
         ("just text", "holds str; expected one 'key: value' a line"),
         ("a: [", "cannot be read as YAML"),
-        ("epochs: [1, 2]", r"epochs=\[1, 2\]: input should be a valid integer"),
+        ("epochs: [1, 2]", r"epochs=\[1, 2\]: expected a whole number"),
         ("!!python/object/apply:os.system ['true']", "cannot be read as YAML"),
     ]:
         path.write_text(text)

@@ -11,6 +11,7 @@ import pytest
 
 from striate import cli
 from striate.errors import DataError, Stopped, UsageError
+from striate.text import percent
 from striate.training import Progress, read_recipe
 from striate.workbench.folds import train_folds
 
@@ -53,8 +54,15 @@ def test_one_folder_has_it_all(found, shapes, tmp_path_factory):
     assert arrays["probs"].shape == (90, 3)
     assert sorted(set(arrays["folds"].tolist())) == [1, 2, 3]
     page = (path / "report.html").read_text()
-    assert 'href="classify/2of3/report.html"' in page
-    assert "score of all items" in page
+    assert [f'href="classify/{i}of3/report.html"' in page for i in (1, 2, 3)] == [True] * 3
+    assert "of all 90 pictures right" in page
+    assert "fold 3" in page
+    value = found.as_dict()["pooled"]["accuracy"]["value"]
+    assert f"<b>{percent(value)}</b>" in page
+    assert "One epoch does not show where the training would end" in page
+    assert "--folds 3 epochs=10" in page
+    assert "90 validation items." in page  # the confusion matrix is of all of them
+    assert f"of {90 - round(90 * value)} wrong answers among 90 held-out pictures" in page
 
 
 def groups(shapes, root, names):

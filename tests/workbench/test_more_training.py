@@ -57,7 +57,10 @@ def test_imbalance_is_balanced_and_shown(shapes, tmp_path):
     # 8 of 56 training items are bars: 56 / (3 * 8), 56 / (3 * 24)
     page = (done.run.path / "report.html").read_text()
     rows = dict(
-        re.findall(r"<bdi>(bar|box|noise)</bdi></th>((?:<td class=\"n\">[0-9.]+</td>)+)", page)
+        re.findall(
+            r"<bdi>(bar|box|noise)</bdi></th>((?:<td class=\"n\">[0-9.]+</td>)+)",
+            page.partition("<h2>The data</h2>")[0],
+        )
     )
     cells = {name: re.findall(r">([0-9.]+)<", row)[:2] for name, row in rows.items()}
     assert cells == {"bar": ["8", "2.33"], "box": ["24", "0.778"], "noise": ["24", "0.778"]}

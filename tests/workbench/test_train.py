@@ -110,7 +110,7 @@ def test_a_folder_is_predicted_and_a_bad_file_named(fitted, shapes, tmp_path):
 
 def test_results_show_themselves(fitted):
     assert "accuracy" in str(fitted.run)
-    assert "<pre>" in fitted.run._repr_html_()
+    assert fitted.run._repr_html_().count("<svg") == 2
     assert "<table>" in fitted.held.scores._repr_html_()
 
 
@@ -313,7 +313,8 @@ def test_the_report_gives_the_command_that_made_it(fitted, shapes, tmp_path):
     from striate import cli
 
     text = (fitted.run.path / "report.html").read_text()
-    (command,) = re.findall(r"striate train [^<]+", text)
+    made = text.partition("<h2>How it was made</h2>")[2].partition("</section>")[0]
+    (command,) = re.findall(r"striate train [^<]+", made)
     words = shlex.split(html.unescape(command))
     assert cli.main([*words[1:], "--out", str(tmp_path)]) == 0
     first, second = weights(fitted.run.path), weights(tmp_path / "classify" / "shapes-lenet5")

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from striate.augment.geometry import Geometry
 
+PLACED = ("boxes", "box")  # kinds with class and corners in pixels: any number an item, or one
 LEAST = 0.1  # share of a box's area that must still be in the view
 OUTSIDE = 255  # the class number of pixels beyond the edge of a mask, which count nowhere
 
@@ -13,7 +14,7 @@ def follow(kind: str, targets: Tensor, geometry: Geometry, *, least: float = LEA
     """Targets of stored pictures as targets of views.
 
     Args:
-        kind: "mask" ([B, H, W, 1] class numbers: the nearest pixel, `OUTSIDE` beyond the edge), "boxes" ([B, M, 5]
+        kind: "mask" ([B, H, W, 1] class numbers: the nearest pixel, `OUTSIDE` beyond the edge), `PLACED` ([B, M, 5]
             class and corners in pixels: the upright box around each moved one, cut at the edge); others stay.
         targets: of the stored pictures.
         geometry: of the views.
@@ -21,7 +22,7 @@ def follow(kind: str, targets: Tensor, geometry: Geometry, *, least: float = LEA
     """
     if kind == "mask":
         return geometry.masks(targets[..., 0], outside=OUTSIDE)[..., None]
-    if kind != "boxes":
+    if kind not in PLACED:
         return targets
     moved = torch.full_like(targets, -1.0)
     for i, rows in enumerate(targets):
@@ -33,7 +34,7 @@ def follow(kind: str, targets: Tensor, geometry: Geometry, *, least: float = LEA
 
 def cut(kind: str, targets: Tensor, *, top: int, left: int, size: tuple[int, int]) -> Tensor:
     """Targets of pictures of which a window at whole pixels is taken; kinds and shapes as in `follow`."""
-    if kind not in ("mask", "boxes"):
+    if kind not in ("mask", *PLACED):
         return targets
     h, w = size
     if kind == "mask":  # edges are repeated beyond it, as those of pictures are

@@ -12,16 +12,28 @@ import click
 
 from striate.cli.demo import demo
 from striate.cli.measuring import measure
-from striate.cli.output import FOLDER, emit, with_json, with_net, with_opening
+from striate.cli.output import (
+    FOLDER,
+    Drawn,
+    columns,
+    emit,
+    opening,
+    save,
+    with_json,
+    with_net,
+    with_opening,
+)
 from striate.cli.see import see
 from striate.cli.settings import Command, one_line, read
 from striate.errors import DataError, UsageError
+from striate.text import plain
 
 if TYPE_CHECKING:
     from striate.result import Result
     from striate.runs import Run
     from striate.training import Recipe
 
+REPORT = "report.html"  # of a run folder
 COMPLETION = "_STRIATE_COMPLETE"  # set by a shell that wants words to offer
 
 
@@ -104,7 +116,8 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
                 "--allow-change FIELD"
             )
         run = _resume(resume, net, devices, options.allow_change)
-        return emit(run.as_dict(), run.as_text(), json=options.json)
+        text = run.as_text() + opening(resume / REPORT)
+        return emit(run.as_dict(), text, json=options.json)
     if options.allow_change:
         raise UsageError("--allow-change goes with --resume RUN: a new training takes any setting")
     recipe = read_recipe(options.recipe, {**settings, **({"net": net} if net else {})})
@@ -116,7 +129,10 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
         raise UsageError(f"striate train takes one DATA, got {' '.join(names) or 'none'}")
     options.check(launched=distributed.launched())
     result = _trained(names[0], recipe, options)
-    return emit(result.as_dict(), result.as_text(), json=options.json)
+    document, out = result.as_dict(), Path(options.out)
+    folder = Path(document.get("run", document.get("folder", out)))
+    left = out / "rates.svg" if options.find_lr else folder / REPORT
+    return emit(document, result.as_text() + opening(left), json=options.json)
 
 
 @dataclass(frozen=True)
@@ -287,6 +303,53 @@ def compare(runs: Sequence[Path], split: str | None, json: bool) -> None:
 
 
 @app.command()
+@click.argument("run", type=FOLDER)
+@click.argument("data", required=False)
+@click.option("--only", multiple=True, metavar="CHECK", help="No others.")
+@click.option("--skip", multiple=True, metavar="CHECK", help="Not these.")
+@click.option("--fail-on", multiple=True, metavar="CHECK", help="Fail on these too.")
+@click.option(
+    "--budget", default="3m", show_default=True, help="About so long, such as 90s or 10m."
+)
+@click.option("--full", is_flag=True, help="However long it takes, on all items.")
+@click.option("--split", help="train, val or test.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of every draw.")
+@with_net
+@with_json
+def audit(  # noqa: PLR0913 - one a setting
+    run: Path,
+    data: str | None,
+    *,
+    only: tuple[str, ...],
+    skip: tuple[str, ...],
+    fail_on: tuple[str, ...],
+    budget: str,
+    full: bool,
+    split: str | None,
+    seed: int,
+    net: str | None,
+    json: bool,
+) -> int:
+    """Find where RUN fails on its held-out items, or on other DATA, before its users do."""
+    from striate.training.recipe import read_duration
+    from striate.workbench import audit as audited
+
+    found = audited(
+        _run(run, net),
+        data,
+        split=split,
+        only=only,
+        skip=skip,
+        fail_on=fail_on,
+        budget=None if full else read_duration(budget),
+        seed=seed,
+        say=lambda words: click.echo(one_line(plain(words)), err=True),
+    )
+    emit(found.as_dict(), found.as_text(), json=json)
+    return 1 if found.failed else 0
+
+
+@app.command()
 @click.argument("pattern", required=False)
 @with_json
 def nets(pattern: str | None, json: bool) -> None:
@@ -294,7 +357,7 @@ def nets(pattern: str | None, json: bool) -> None:
     from striate.models import catalog
 
     table = catalog.nets(pattern)
-    emit(table.as_list(), table.as_text(), json=json)
+    emit(table.as_list(), table.as_text(width=columns()), json=json)
 
 
 @app.command()
@@ -302,14 +365,23 @@ def nets(pattern: str | None, json: bool) -> None:
 @with_opening
 @click.option("--shards", type=FOLDER, metavar="OUT", help="Pack it into tar shards with an index.")
 @click.option("--shard-size", default="256M", show_default=True, help="Bytes of a shard.")
+@click.option("--audit", "audited", is_flag=True, help="Ask the checks that need no network.")
+@click.option(
+    "--html",
+    type=Drawn(".html"),
+    metavar="FILE.html",
+    help="Also as a page: samples, duplicates, ...",
+)
 @with_json
 def data(
     data: str,
     how: dict[str, Any],
     shards: Path | None,
     shard_size: str,
+    audited: bool,
+    html: Path | None,
     json: bool,
-) -> None:
+) -> int | None:
     """Say what is in DATA and what is wrong with it, or pack it for large trainings.
 
     What --shards writes is DATA again, for every command: it keeps the splits that DATA has, and --val
@@ -319,6 +391,8 @@ def data(
     from striate.workbench import progress
 
     if shards is not None:
+        if html is not None:
+            raise UsageError("--shards writes shards and --html a page: ask for one of them")
         size = data_room.read_size(shard_size)
         opened = data_room.open(data, **{**how, "val": how.get("val", 0)})
         with progress.display() as bars:
@@ -326,7 +400,19 @@ def data(
         return emit(packed.as_dict(), packed.as_text(), json=json)
     opened = data_room.open(data, broken="skip", **how)
     opened.check_any()
-    return emit(opened.as_dict(), opened.as_text(), json=json)
+    if audited:
+        from striate.workbench import audit
+
+        found = audit(None, opened, say=lambda words: click.echo(one_line(plain(words)), err=True))
+        emit(found.as_dict(), found.as_text(), json=json)
+        return 1 if found.failed else 0
+    text = opened.as_text()
+    if html is not None:
+        from striate.workbench.data_page import page
+
+        save(html, page(opened))
+        text += opening(html)
+    return emit(opened.as_dict(), text, json=json)
 
 
 @app.command()

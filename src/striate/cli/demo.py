@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from striate.cli.output import emit, with_json
+from striate.cli.output import emit, opening, with_json
 from striate.text import percent, plain
 
 if TYPE_CHECKING:
@@ -29,12 +29,13 @@ def demo(json: bool) -> None:
         fitted = train_recipe("digits", read_recipe("quick", {"net": "lenet5"}), progress=bars)
     scores = fitted.held.scores
     accuracy = scores.scores["accuracy"]
+    report = opening(fitted.run.path / "report.html").lstrip()
     text = (
         f"\n{fitted.run.as_text()}\n\n"
         f"{plain(percent(accuracy.value))} of {scores.items} held-out digits are right "
         f"(95 % interval {plain(percent(accuracy.low))} to {plain(percent(accuracy.high))});\n"
-        "the kept epoch was chosen by these same items, which flatters the figure a little\n"
-        f"open {(fitted.run.path / 'report.html').absolute().as_uri()}\n\n{drawn_digits(fitted.held)}"
+        "the kept epoch was chosen by these same items, which flatters the figure a little\n\n"
+        f"{drawn_digits(fitted.held)}\n\n{report}"
     )
     emit(fitted.run.as_dict(), text, json=json)
 

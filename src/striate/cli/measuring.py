@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from striate.cli.output import emit, read_sizes, with_json
+from striate.cli.output import columns, emit, read_sizes, with_json
 from striate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--at", metavar="SIZE,SIZE", help="One net at several inputs, such as 160,224 or 3x96x96."
+)
+@click.option(
+    "--depth",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Modules N steps below the net stand in one row; all are opened if not given.",
 )
 @click.option("--to-mlp", is_flag=True, help="The weights of the same maps fully connected.")
 @click.option(
@@ -72,7 +78,7 @@ def measure(
 
     NET is a catalogue name, a run folder or package.module:factory.
     """
-    from striate.measuring import Comparison
+    from striate.measuring import Comparison, page
 
     if json and form in ("html", "csv"):
         raise UsageError(f"--json and --format {form} are two forms: name one")
@@ -88,15 +94,15 @@ def measure(
         for sheet, cost in zip(sheets, costs, strict=True)
     ]
     if form == "html":
-        from striate.result import html_page
-
-        page = "".join(f"<h2>{sheet.net}</h2>{sheet.as_html()}" for sheet in sheets)
-        return emit({}, html_page(", ".join(names), page), json=False)
+        return emit({}, page(sheets), json=False)
     if form == "csv":
         if len(sheets) > 1:
             raise UsageError(f"--format csv is the sheet of one net; got {len(sheets)}")
         return emit({}, sheets[0].as_csv().rstrip(), json=False)
-    text = sheets[0].as_text() if len(sheets) == 1 else Comparison(tuple(sheets)).as_text()
+    width = columns()
+    text = Comparison(tuple(sheets)).as_text(width=width)
+    if len(sheets) == 1:
+        text = sheets[0].as_text(width=width, depth=settings["depth"])
     texts = [text, *(cost[1] for cost in costs if cost)]
     emit(documents[0] if len(documents) == 1 else documents, "\n\n".join(texts), json=json)
     for sheet in sheets:

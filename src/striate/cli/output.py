@@ -4,6 +4,7 @@ import contextlib
 import json as json_module
 import os
 import re
+import shutil
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
@@ -93,6 +94,18 @@ def emit(document: Mapping[str, Any] | Sequence[Any], text: str, *, json: bool) 
         raise UsageError(
             f"standard output cannot be written ({error.strerror}); send it elsewhere"
         ) from error
+
+
+def columns() -> int | None:
+    """Columns of the terminal that shows the result; None where it goes elsewhere, so that nothing is left out."""
+    stream = click.get_current_context().obj
+    return shutil.get_terminal_size().columns if stream is not None and stream.isatty() else None
+
+
+def opening(*files: Path) -> str:
+    """Last lines of a result on a terminal: the addresses of files that it left, to be clicked; those that are not there are left out."""
+    found = [file.absolute().as_uri() for file in files if file.is_file()]
+    return "".join(f"\nopen {address}" for address in found)
 
 
 def silence(*streams: TextIO) -> None:

@@ -1,5 +1,6 @@
 """`striate see WHAT ...`: pictures and numbers from inside a net."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from striate.cli.output import (
     with_json,
     writing,
 )
+from striate.cli.pictures import Pictures
 from striate.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from striate.see import Steps
 
 
-@click.group()
+@click.group(cls=Pictures)
 def see() -> None:
     """Look inside a net."""
 
@@ -57,7 +59,6 @@ def arithmetic(  # noqa: PLR0913 - one a setting
 ) -> None:
     """Show how one number of a layer of NET came about when it reads the picture FILE."""
     from striate.measuring import explain
-    from striate.result import html_page
     from striate.workbench.nets import find, read_picture
 
     named = find(name, read_sizes(shape) if shape else None, init=True)
@@ -67,7 +68,9 @@ def arithmetic(  # noqa: PLR0913 - one a setting
     followed = told.walk(read_ints(terms, "--terms") if terms else ()) if walk or terms else None
     result = followed or told
     if out is not None:
-        save(out, html_page(f"{name}: {layer} {at}", result.as_html()))
+        from striate.workbench.arithmetic_page import page
+
+        save(out, page(f"{name}: {layer} {at}", named.net, x, result))
     emit(result.as_dict(), result.as_text(), json=json)
 
 
@@ -88,6 +91,10 @@ def arithmetic(  # noqa: PLR0913 - one a setting
 @click.option("--pool", type=click.Choice(["max", "average"]), help="A pooling.")
 @click.option("--output-pad", default="0", help="Of a transposed convolution.")
 @click.option("--like", metavar="NET:LAYER", help="The window of a layer of a net.")
+@click.option("--backward", is_flag=True, help="How the output's error flows back; 1 everywhere.")
+@click.option(
+    "--error", metavar="NUMBERS", help="That error, as --values; or C,Y,X: 1 there alone."
+)
 @click.option(
     "--out",
     type=Drawn(".svg", ".gif", ".html"),
@@ -97,26 +104,49 @@ def arithmetic(  # noqa: PLR0913 - one a setting
 )
 @with_json
 def convolution(
-    *, size: str | None, like: str | None, out: tuple[Path, ...], json: bool, **settings: Any
+    *,
+    size: str | None,
+    like: str | None,
+    backward: bool,
+    error: str | None,
+    out: tuple[Path, ...],
+    json: bool,
+    **settings: Any,
 ) -> None:
     """Draw every step of a convolution or pooling, or print its numbers."""
     from striate.see import stepper
 
     shape = read_sizes(size) if size else None
     steps = stepper.like(_layer(like), shape) if like else _steps(shape, **settings)
+    shown = stepper.backward(steps, _error(error)) if backward or error else steps
     for path in out:
         with writing(path):
-            steps.save(path)
-    emit(steps.as_dict(), steps.said if out else steps.as_text(), json=json)
+            shown.save(path)
+    emit(shown.as_dict(), steps.said if out else shown.as_text(), json=json)
 
 
 @see.command()
 @click.argument("name", metavar="NET")
 @click.option("--input", "shape", help="Such as 3x224x224.")
-@click.option("--out", type=Drawn(".svg"), metavar="FILE.svg", help="The picture.")
+@click.option(
+    "--detail",
+    type=click.Choice(["block", "layer"]),
+    default="block",
+    show_default=True,
+    help="block: what is alike is drawn once; layer: every layer.",
+)
+@click.option(
+    "--out",
+    type=Drawn(".svg", ".png", ".html"),
+    multiple=True,
+    metavar="FILE",
+    help="The picture: .svg, .png or .html; may be given more than once.",
+)
 @with_json
-def architecture(*, name: str, shape: str | None, out: Path | None, json: bool) -> None:
-    """Draw NET as boxes to scale, a box a stage."""
+def architecture(
+    *, name: str, shape: str | None, detail: str, out: tuple[Path, ...], json: bool
+) -> None:
+    """Draw NET as boxes to scale, a box a stage, with what is inside its blocks."""
     import torch
 
     from striate.see import architecture as draw
@@ -124,23 +154,31 @@ def architecture(*, name: str, shape: str | None, out: Path | None, json: bool) 
 
     named = find(name, read_sizes(shape) if shape else None)
     like = torch.zeros(1, *named.known_shape(), device="meta")
-    drawn = draw(named.net, [like], name=named.name)
-    if out is not None:
-        save(out, drawn.as_svg())
+    drawn = draw(named.net, [like], name=named.name, detail=detail)
+    for path in out:
+        with writing(path):
+            drawn.save(path)
     emit(drawn.as_dict(), drawn.as_text(), json=json)
 
 
 @see.command()
 @click.argument("what", type=click.Choice(["depth", "cost"]))
-@click.option("--out", type=Drawn(".svg"), metavar="FILE.svg", help="The chart.")
+@click.option(
+    "--out",
+    type=Drawn(".svg", ".png", ".html"),
+    multiple=True,
+    metavar="FILE",
+    help="The chart: .svg, .png or .html; may be given more than once.",
+)
 @with_json
-def history(*, what: str, out: Path | None, json: bool) -> None:
+def history(*, what: str, out: tuple[Path, ...], json: bool) -> None:
     """Chart error and depth by year, or accuracy against multiply-adds and parameters."""
     from striate.see import costs, depths
 
     chart = depths() if what == "depth" else costs()
-    if out is not None:
-        save(out, chart.as_svg())
+    for path in out:
+        with writing(path):
+            chart.save(path)
     emit(chart.as_dict(), chart.as_text(), json=json)
 
 
@@ -192,6 +230,14 @@ def _given(shape: tuple[int, ...] | None, **settings: Any) -> tuple[Any, Any]:
         x = values[:, 0]
         kernel = kernel[..., 0, :] if weights is not None else kernel
     return x, kernel
+
+
+def _error(text: str | None) -> Any:
+    """The error of an output: numbers, or the place of the one that has any."""
+    if text is None:
+        return None
+    place = re.fullmatch(r"\s*\d+,\d+,\d+\s*", text)
+    return read_ints(text, "--error") if place else read_numbers(text, "--error")
 
 
 def _fill(text: str) -> str | float:

@@ -26,6 +26,7 @@ from striate.data.shards import Sharded
 from striate.data.sources import I64, MODALITIES, AnyForm, Form, Pixels, Source
 from striate.data.split_items import Progress, Split
 from striate.data.streaming import Decoded, Images, decoded_or_streamed, unreadable
+from striate.data.targets import PLACED
 from striate.errors import ArgumentError, DataError, nearest
 from striate.result import Result
 
@@ -115,7 +116,7 @@ class Data(Result):
 
     @property
     def kind(self) -> str:
-        """Of the targets: "label", "labels", "values", "mask", "boxes" or "array"."""
+        """Of the targets: "label", "labels", "values", "mask", "boxes", "box" or "array"."""
         return next(iter(self.splits.values())).targets.kind
 
     @property
@@ -222,15 +223,16 @@ class Data(Result):
     @cached_property
     def duplicates(self) -> tuple[tuple[str, str], ...]:
         """Names of pictures with exactly the same content: the first of them with each other one."""
-        return tuple((a[1], b[1]) for a, b in self._exact_pairs)
+        return tuple((a[1], b[1]) for a, b in self.exact_pairs)
 
     @cached_property
     def leaks(self) -> tuple[tuple[str, str], ...]:
         """Those of `duplicates` whose two pictures are in different splits."""
-        return tuple((a[1], b[1]) for a, b in self._exact_pairs if a[0] != b[0])
+        return tuple((a[1], b[1]) for a, b in self.exact_pairs if a[0] != b[0])
 
     @cached_property
-    def _exact_pairs(self) -> list[Pair]:
+    def exact_pairs(self) -> list[Pair]:
+        """Split and name of items with exactly the same content: the first of them with each other one."""
         return duplicates.exact_pairs(self.splits)
 
     @cached_property
@@ -269,13 +271,13 @@ class Data(Result):
     @cached_property
     def near_duplicates(self) -> tuple[tuple[str, str], ...] | None:
         """Names of pictures that are nearly the same; None where there are too many to look for them, or no pictures."""
-        pairs = self._near_pairs
+        pairs = self.near_pairs
         return None if pairs is None else tuple((a[1], b[1]) for a, b in pairs)
 
     @cached_property
     def near_leaks(self) -> int:
         """How many of `near_duplicates` are in different splits."""
-        return sum(a[0] != b[0] for a, b in self._near_pairs or ())
+        return sum(a[0] != b[0] for a, b in self.near_pairs or ())
 
     def _near_mend(self) -> str:
         """The command that keeps near duplicates on one side of a split of ours; "" where there is nothing to mend."""
@@ -286,7 +288,8 @@ class Data(Result):
         return f"striate train {quoted(self.path)} split={quoted(rule)}"
 
     @cached_property
-    def _near_pairs(self) -> list[Pair] | None:
+    def near_pairs(self) -> list[Pair] | None:
+        """Split and name of pictures that are nearly the same; None where there are too many, or no pictures."""
         if len(self) > duplicates.MOST or not self.pictures:
             return None
         self.scan()
@@ -301,7 +304,7 @@ class Data(Result):
         if self.kind != "label":
             return ()
         pairs = duplicates.contradictions(
-            self.splits, [*self._exact_pairs, *(self._near_pairs or ())]
+            self.splits, [*self.exact_pairs, *(self.near_pairs or ())]
         )
         return tuple((a[1], b[1]) for a, b in pairs)
 
@@ -403,7 +406,7 @@ class Data(Result):
         sound = self.readable(split)
         if found is None:
             natural = (
-                held.natural if part.targets.kind == "boxes" else np.empty((len(part), 2), np.int64)
+                held.natural if part.targets.kind in PLACED else np.empty((len(part), 2), np.int64)
             )
             targets = part.targets.array(natural, form)
             targets = targets[sound] if broken else targets
@@ -430,7 +433,10 @@ class Data(Result):
             )
         table = np.array([place[name] for name in self.classes], np.int64)
         splits = {
-            name: replace(split, part=replace(split.part, targets=split.targets.renumbered(table)))
+            name: replace(
+                split,
+                part=replace(split.part, targets=split.targets.renumbered(table, len(classes))),
+            )
             for name, split in self.splits.items()
         }
         return replace(self, classes=tuple(classes), splits=splits)
@@ -519,6 +525,10 @@ class Data(Result):
             ],
             "inputs": self.modality,
         }
+
+    def _repr_html_(self) -> str:
+        """Some pictures, the counts and what may spoil a training; nothing is read but the pictures that are shown."""
+        return summary.notebook(self)
 
     def as_text(self) -> str:
         """A summary for a terminal: counts per class and split, sizes, and what is wrong."""

@@ -33,7 +33,7 @@ from striate.data.levels import check as check_levels
 from striate.data.modes import U8
 from striate.data.pictures import Head, Limits
 from striate.data.sources import I64, Encoded, Form, Look
-from striate.data.targets import Labels, Masks, Targets, restored
+from striate.data.targets import Labels, Masks, MultiLabels, Targets, restored
 from striate.errors import ArgumentError, DataError
 
 INDEX, TABLE, TARGETS = "index.json", "index.bin", "targets.safetensors"
@@ -177,9 +177,15 @@ def ends(shards: Sequence[Shard], sizes: Mapping[str, int]) -> I64:
 def task_of(root: Path) -> str:
     """The task that the index below a folder names; classification where it names none, or cannot be read."""
     try:
-        return str(json.loads((root / INDEX).read_bytes())["task"])
+        return _named(json.loads((root / INDEX).read_bytes()))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "classify"
+
+
+def _named(index: Mapping[str, Any]) -> str:
+    """The task of an index; before there was one for several labels an item, that of one label was named."""
+    several = index.get("kind") == MultiLabels.kind
+    return "multilabel" if several else str(index.get("task", "classify"))
 
 
 def read(place: Place, options: Options) -> Listing:
@@ -201,7 +207,7 @@ def read(place: Place, options: Options) -> Listing:
         _check(rows, names, shards)
         source = Sharded(place, shards, ends(shards, sizes), rows, options.limits)
         about = _About(
-            str(index.get("task", "classify")),
+            _named(index),
             str(index.get("kind", Labels.kind)),
             classes,
             tuple(files.shown(str(name)) for name in index.get("outputs", ())),

@@ -24,6 +24,7 @@ from striate.data.index import ASSIGNED, WHOLE, Fault, Listing, Part
 from striate.data.layouts.file_lists import Lookup
 from striate.data.series.windows import Windows, by_time
 from striate.data.sources import I64, Source
+from striate.data.targets import OneBox
 from striate.errors import ArgumentError, DataError
 
 UNDIVIDED = ""  # the class of items that have none
@@ -219,7 +220,7 @@ def _halves(
         DataError: a class has too few different items.
     """
     strata = whole.targets.strata()
-    classes = classes if whole.targets.kind == "label" else (UNDIVIDED,)
+    classes = classes if whole.targets.kind in ("label", OneBox.kind) else (UNDIVIDED,)
     labels = strata.copy()
     labels[list(broken)] = OUT
     _refuse_broken_classes(

@@ -1,19 +1,27 @@
 """The summary of a data set: warnings about its classes, and its text for a terminal, from its plain dictionary."""
 
+import html
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from striate.data.duplicates import SIDE
+from striate.data.samples import peek, samples
 from striate.data.sources import MODALITIES
-from striate.result import text_table
+from striate.result import contained, html_table, picture_tag, text_table, tile
+from striate.text import printable, short
+
+if TYPE_CHECKING:
+    from striate.data.dataset import Data
 
 IMBALANCE = 10  # times as many items of one class as of another
 _NAMED = 3  # classes that a warning names
 _CLASSES = 40  # rows of the table
+_LETTERS = 40  # of a class in the table
 _LINES = 8  # of each list below it
 _PLACES = 3  # of each fault
+_EACH, _SHOWN = 4, 10  # pictures of a class, and classes, in a notebook
 
 
 def class_warnings(classes: Sequence[str], counts: Mapping[str, Sequence[int] | None]) -> list[str]:
@@ -77,6 +85,39 @@ def text(data: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def notebook(data: "Data") -> str:
+    """Data as a notebook shows them: some pictures by class, counts by split, warnings."""
+    counts = {name: data.counts(name) for name in data.splits}
+    head = f"{data.path}: {len(data):,} {data.noun}, {data.layout}"
+    pictures: list[str] = []
+    for label, found in samples(data, each=_EACH, classes=_SHOWN).items():
+        shown = [(place, pixels) for place in found if (pixels := peek(data, place)) is not None]
+        tiles = [
+            tile(picture_tag(pixels, name, side=72), [] if label else [name.rpartition("/")[2]])
+            for place, pixels in shown
+            for name in (data.splits[place.split].names[place.number],)
+        ]
+        title = f"<h4><bdi>{html.escape(printable(label))}</bdi></h4>" if label else ""
+        row = f'<div>{title}<div class="tiles">{"".join(tiles)}</div></div>'
+        pictures += [row] if tiles else []
+    splits = list(data.splits)
+    rows = [
+        [printable(label), *(f"{of[k]:,}" for of in counts.values() if of is not None)]
+        for k, label in enumerate(data.classes[:_CLASSES])
+    ]
+    rows = rows if all(of is not None for of in counts.values()) else []
+    parts = [
+        f"<p><b>{html.escape(printable(head))}</b></p>",
+        f'<div class="{"pair" if data.classes else ""}">{"".join(pictures)}</div>',
+    ]
+    rows.append(["total", *(f"{len(split):,}" for split in data.splits.values())])
+    parts.append(html_table(["class" if data.classes else "", *splits], rows))
+    more = len(data.classes) - _CLASSES
+    parts += [f"<p>{more:,} more classes</p>"] if more > 0 else []
+    parts += [f"<p>note: {html.escape(line)}</p>" for line in data.warnings]
+    return contained("".join(parts))
+
+
 def _other_layouts(data: dict[str, Any]) -> list[str]:
     """As which layout it was read and why, and as which others it could be, where there are any."""
     if not data["others"]:
@@ -97,7 +138,10 @@ def _table(data: dict[str, Any]) -> str:
         counts = [f"{data['splits'][split]:,}" for split in splits]
         classes = f"\nclasses: {_listed(data['classes'])}" if data["classes"] else ""
         return text_table(["", *splits], [["total", *counts]]) + classes
-    rows = [[label, *(f"{held[s]:,}" for s in splits)] for label, held in data["counts"].items()]
+    rows = [
+        [short(label, _LETTERS), *(f"{held[s]:,}" for s in splits)]
+        for label, held in data["counts"].items()
+    ]
     if len(rows) > _CLASSES:
         left = len(rows) - _CLASSES
         rows = [*rows[:_CLASSES], [f"... {left} more", *("" for _ in splits)]]

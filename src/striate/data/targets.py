@@ -9,7 +9,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ class Targets(ABC):
     """The targets of a split, asked for by number.
 
     Attributes:
-        kind: "label", "labels", "values", "mask", "boxes" or "array".
+        kind: "label", "labels", "values", "mask", "boxes", "box" or "array".
     """
 
     kind: ClassVar[str]
@@ -51,9 +51,9 @@ class Targets(ABC):
         """Where the targets are decoded from, where they are pictures themselves."""
         return None
 
-    def renumbered(self, table: I64) -> "Targets":
-        """The same with class k called table[k], where targets have classes."""
-        del table
+    def renumbered(self, table: I64, classes: int) -> "Targets":
+        """The same with class k called table[k] of so many classes, where targets have classes."""
+        del table, classes
         return self
 
     def strata(self) -> I64:
@@ -105,8 +105,9 @@ class Labels(Targets):
         """The name of its class."""
         return classes[int(self.codes[i])]
 
-    def renumbered(self, table: I64) -> "Labels":
+    def renumbered(self, table: I64, classes: int) -> "Labels":
         """With other numbers."""
+        del classes
         return Labels(table[self.codes])
 
     def strata(self) -> I64:
@@ -150,9 +151,9 @@ class MultiLabels(Targets):
         """Its zeros and ones [K]."""
         return self.given[i]
 
-    def renumbered(self, table: I64) -> "MultiLabels":
+    def renumbered(self, table: I64, classes: int) -> "MultiLabels":
         """With other numbers, of which there may be more."""
-        given = np.zeros((len(self), int(table.max(initial=-1)) + 1), np.uint8)
+        given = np.zeros((len(self), classes), np.uint8)
         given[:, table] = self.given
         return MultiLabels(given)
 
@@ -236,8 +237,9 @@ class Masks(Targets):
         """The same, with only these numbers."""
         return Masks(self.pixels.take(index))
 
-    def renumbered(self, table: I64) -> "Masks":
+    def renumbered(self, table: I64, classes: int) -> "Masks":
         """With other numbers."""
+        del classes
         return Masks(Renumbered(self.pixels, tuple(table.tolist())))
 
     @property
@@ -331,7 +333,7 @@ class Boxes(Targets):
     ends: I64
 
     @classmethod
-    def of(cls, objects: Sequence[Objects]) -> "Boxes":
+    def of(cls, objects: Sequence[Objects]) -> Self:
         """The objects of every item, one after the other."""
         ends = np.cumsum([len(each.labels) for each in objects], dtype=np.int64)
         counts = np.array([len(each.labels) for each in objects], np.int64)
@@ -349,17 +351,18 @@ class Boxes(Targets):
     def __len__(self) -> int:
         return len(self.starts)
 
-    def take(self, index: I64) -> "Boxes":
+    def take(self, index: I64) -> Self:
         """The same, with only these numbers."""
-        return Boxes(self.boxes, self.labels, self.crowd, self.starts[index], self.ends[index])
+        return replace(self, starts=self.starts[index], ends=self.ends[index])
 
     def truth(self, i: int) -> Objects:
         """Its objects."""
         rows = slice(int(self.starts[i]), int(self.ends[i]))
         return Objects(self.boxes[rows], self.labels[rows], self.crowd[rows])
 
-    def renumbered(self, table: I64) -> "Boxes":
+    def renumbered(self, table: I64, classes: int) -> Self:
         """With other numbers."""
+        del classes
         return replace(self, labels=table[self.labels])
 
     def content(self, i: int, classes: Sequence[str]) -> str:
@@ -378,7 +381,7 @@ class Boxes(Targets):
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
         """The table of boxes, with no row that belongs to none of these items."""
-        own = Boxes.of([self.truth(i) for i in range(len(self))])
+        own = type(self).of([self.truth(i) for i in range(len(self))])
         names = ("boxes", "labels", "crowd", "starts", "ends")
         return {name: getattr(own, name) for name in names}
 
@@ -402,6 +405,23 @@ class Boxes(Targets):
             rows[i, :count, 0] = labels[kept]
             rows[i, :count, 1:] = placed(boxes[kept], natural[i], form)
         return rows
+
+
+@dataclass(frozen=True)
+class OneBox(Boxes):
+    """One class and one box an item; an item that is broken has none."""
+
+    kind: ClassVar[str] = "box"
+
+    def strata(self) -> I64:
+        """The classes; 0 of an item that is broken."""
+        found = np.zeros(len(self), np.int64)
+        there = self.starts < self.ends
+        found[there] = self.labels[self.starts[there]]
+        return found
+
+
+PLACED = (Boxes.kind, OneBox.kind)  # kinds with class and corners in pixels of the picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -440,7 +460,7 @@ def restored(kind: str, columns: Mapping[str, npt.NDArray[Any]]) -> Targets:
     Raises:
         ValueError: columns that are of no such targets.
     """
-    kinds = {each.kind: each for each in (Labels, MultiLabels, Values, Boxes)}
+    kinds = {each.kind: each for each in (Labels, MultiLabels, Values, Boxes, OneBox)}
     if kind not in kinds:
         raise ValueError(f"targets of kind {kind!r}")
     try:

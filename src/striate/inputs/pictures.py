@@ -19,6 +19,7 @@ from striate.augment import Policy, cut, follow, read, view
 from striate.augment.policy import SHIFT
 from striate.data import AnyForm, Data, Form, Images, as_rgb, channels
 from striate.data.sources import Source
+from striate.data.targets import PLACED
 from striate.errors import CheckpointError, DataError, UsageError, nearest
 from striate.inputs.default_net import whole_pictures
 from striate.inputs.fields import counts, damaged, numbers, word
@@ -341,7 +342,7 @@ class Pictures(Preprocessing):
         """
         if kind == "mask":
             return stored[..., 0].long()
-        if kind != "boxes":
+        if kind not in PLACED:
             return stored
         high, wide = size or self.resize
         return stored / stored.new_tensor((1, wide, high, wide, high))

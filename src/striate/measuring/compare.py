@@ -10,9 +10,9 @@ from striate.measuring.inputs import Given, templates
 from striate.measuring.operations import formula
 from striate.measuring.sheet import Sheet, shares
 from striate.probe import settled, trace
-from striate.result import Result, text_table
+from striate.result import Result, contained, html_table, text_table
 from striate.shapes import dense_cost
-from striate.text import percent, times
+from striate.text import compact, percent, times, wide
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,42 @@ class Comparison(Result):
         """The JSON shape `measure`, once a sheet."""
         return [sheet.as_dict() for sheet in self.sheets]
 
-    def as_text(self) -> str:
-        """One column a sheet; with two the second as a multiple of the first."""
-        rows = [[name, *map(_grouped, row), *_ratio(row)] for name, row in self._figures()]
+    def _repr_html_(self) -> str:
+        return contained(html_table(*self.table(short=len(self.sheets) > 2)))
+
+    def as_text(self, *, width: int | None = None) -> str:
+        """One column a sheet; with two the second as a multiple of the first.
+
+        Args:
+            width: columns of a terminal: figures are shortened, and sheets stand below each other, where it has no room.
+        """
+        for short in (False, True):
+            header, rows = self.table(short=short)
+            parts = [self._of_some(header, rows, range(1, len(header)))]
+            if width is None or wide(parts[0].split("\n")[0]) <= width:
+                return parts[0]
+        header = header[: len(self.sheets) + 1]  # the ratio stands beside both or not at all
+        count = len(self.sheets)
+        while count > 1 and any(wide(part.split("\n")[0]) > (width or 0) for part in parts):
+            count -= 1
+            starts = range(1, len(header), count)
+            parts = [
+                self._of_some(header, rows, range(i, min(i + count, len(header)))) for i in starts
+            ]
+        return "\n\n".join(parts)
+
+    @staticmethod
+    def _of_some(header: Sequence[str], rows: Sequence[Sequence[str]], columns: range) -> str:
+        """The names of the rows with some of the columns, numbers at the right."""
+        picked = [[row[0], *(row[i] for i in columns)] for row in (header, *rows)]
+        return text_table(picked[0], picked[1:], right=True)
+
+    def table(self, *, short: bool = False) -> tuple[list[str], list[list[str]]]:
+        """The heading and the rows; `short` figures have three digits."""
+        write = _short if short else _grouped
+        read = [", ".join(times(shape) for shape in sheet.inputs) for sheet in self.sheets]
+        rows = [["input", *read, *self._blank()]]
+        rows += [[name, *map(write, row), *_ratio(row)] for name, row in self._figures()]
         kinds = list(dict.fromkeys(k for sheet in self.sheets for k in shares(sheet.layers)))
         for what, words in (("params", "parameters"), ("macs", "MACs")):
             for name in kinds:
@@ -41,8 +74,8 @@ class Comparison(Result):
                         [f"{words}: {name}", *(f"{percent(p)}" for p in parts), *self._blank()]
                     )
         rows.append(["field", *(_field(sheet) for sheet in self.sheets), *self._blank()])
-        header = ["", *(_named(sheet) for sheet in self.sheets)]
-        return text_table([*header, *(["ratio"] if len(self.sheets) == 2 else [])], rows)
+        header = ["", *(sheet.net for sheet in self.sheets)]
+        return [*header, *(["ratio"] if len(self.sheets) == 2 else [])], rows
 
     def _blank(self) -> list[str]:
         return [""] if len(self.sheets) == 2 else []
@@ -66,15 +99,15 @@ def _grouped(figure: int | None) -> str:
     return "-" if figure is None else f"{figure:,}"
 
 
+def _short(figure: int | None) -> str:
+    return "-" if figure is None else compact(figure)
+
+
 def _ratio(row: Sequence[int | None]) -> list[str]:
     if len(row) != 2:
         return []
     first, second = row
-    return ["-" if second is None or not first else f"{second / first:.2f}"]
-
-
-def _named(sheet: Sheet) -> str:
-    return f"{sheet.net} {', '.join('x'.join(map(str, shape)) for shape in sheet.inputs)}"
+    return ["-" if second is None or not first else f"{second / first:,.2f}"]
 
 
 def _field(sheet: Sheet) -> str:

@@ -68,6 +68,13 @@ class Explanation(Result):
     done: Arithmetic
     after: tuple[After, ...]
     _recording: Recording = field(repr=False)
+    _place: Place = field(repr=False)
+
+    @property
+    def plane(self) -> Tensor | None:
+        """The map [H, W] that the number stands in; None if its layer gives no maps."""
+        whole = self._recording.numbers[self._place.value.index]
+        return whole[self._place.at[:-2]] if whole.ndim == 4 else None
 
     @property
     def difference(self) -> float:
@@ -107,6 +114,16 @@ class Explanation(Result):
         place = self.done.terms[chosen].by if factor else self.done.terms[chosen].source
         return _explained(self._recording, place) if place else None
 
+    def pixel(self, term: int | None = None) -> tuple[int, ...] | None:
+        """The coordinates in an input that a term was read from, such as (C, Y, X); None if it was read elsewhere.
+
+        Args:
+            term: its place in `done.terms`; the main one by default.
+        """
+        chosen = self.main if term is None else term
+        source = None if chosen is None else self.done.terms[chosen].source
+        return source.at[1:] if source and source.value in self._recording.inputs else None
+
     def walk(self, terms: Sequence[int] = ()) -> "Walk":
         """Back to the pixels, from each number to one that it was made of.
 
@@ -119,7 +136,7 @@ class Explanation(Result):
             here = steps[-1]
             following = here.step(chosen)
             if following is None:
-                return Walk(tuple(steps), _end(here, chosen))
+                return Walk(tuple(steps), _end(here, chosen), here.pixel(chosen))
             steps.append(following)
         return Walk(tuple(steps), "too many steps")
 
@@ -169,10 +186,11 @@ class Explanation(Result):
 
 @dataclass(frozen=True, eq=False)
 class Walk(Result):
-    """The way from a number to a pixel: one explanation a step, and where it ended."""
+    """The way from a number to a pixel: one explanation a step, and where it ended; the pixel, if it is one (C, Y, X)."""
 
     steps: tuple[Explanation, ...]
     end: str
+    pixel: tuple[int, ...] | None = None
 
     def as_text(self) -> str:
         """One line a step."""
@@ -265,6 +283,7 @@ def _explained(recording: Recording, place: Place) -> Explanation | None:
         _arithmetic(step),
         tuple(_after(recording, place)),
         recording,
+        place,
     )
 
 

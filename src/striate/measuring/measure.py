@@ -64,6 +64,7 @@ def measure(
         field=seen.of(run.outputs[0]) if run.outputs else None,
         unread=seen.unread(run.outputs, sure=not (problem or run.unseen)),
         unfinished=unfinished(module, run, problem) if problem else None,
+        kinds={path: type(part).__name__ for path, part in module.named_modules()},
     )
 
 
@@ -101,9 +102,17 @@ def _layers(
                 macs=max(macs or 0, call.flops // 2),
                 bytes=call.written,
                 field=seen.of(call.outputs[0]),
+                label=_label(call),
             )
         )
     return tuple(rows)
+
+
+def _label(call: Call) -> str:
+    """The function in words: `pad` by less than nothing is a crop, and in place or not is the same."""
+    if call.op == "pad" and call.inputs and call.outputs[0].count < call.inputs[0].count:
+        return "crop"
+    return call.op.removesuffix("_") if not call.op.startswith("__") else call.op
 
 
 def _connections(call: Call, parameters: Mapping[str, nn.Parameter]) -> int:

@@ -4,36 +4,23 @@ Shapes stand without the batch axis; everything is counted for one item. One mul
 """
 
 import csv
+import dataclasses
 import html
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import groupby
 from typing import Any
 
 from striate.measuring.fields import NONE_UNREAD, Field, Unread
 from striate.measuring.findings import Finding
+from striate.measuring.layer_tree import COLUMNS, Block, blocks, steps, table
 from striate.measuring.operations import operation
 from striate.measuring.shape_errors import Unfinished
-from striate.result import Result, text_table
-from striate.text import percent, times
+from striate.result import Result
+from striate.text import compact, percent, plain, times, wrapped
 
-HEADER = (
-    "layer",
-    "op",
-    "output",
-    "params",
-    "connections",
-    "MACs",
-    "bytes",
-    "field",
-    "stride",
-    "start",
-)
-CONVENTION = (
-    "For one item. MACs: convolutions, linear layers and matrix products, padding cells included; everything "
-    "else 0. Connections: inputs read by one output value, and 1 for a bias, times output values."
-)
+HEADER = ("layer", *(column.title for column in COLUMNS))
+CONVENTION = "For one item. " + " ".join(f"{column.title}: {column.says}." for column in COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -50,6 +37,7 @@ class Layer:
         macs: multiply-adds.
         bytes: memory that its outputs take and no input held already; 0 for views and in-place functions.
         field: the receptive field of its (first) output; None if it has no bound or is unknown.
+        label: what the function does, where its name does not say it: a `pad` that takes cells away is a crop.
     """
 
     path: str
@@ -61,6 +49,7 @@ class Layer:
     macs: int
     bytes: int
     field: Field | None = None
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,11 +93,11 @@ class Counts:
     unconnected: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sheet(Result):
     """The measured net. `ran_on` is "meta" (shapes alone) or "cpu" (a net that needs real numbers).
 
-    `unfinished` is None if the net ran to its end.
+    `unfinished` is None if the net ran to its end; `kinds` has the type of each module by its path.
     """
 
     net: str
@@ -121,6 +110,7 @@ class Sheet(Result):
     field: Field | None = None
     unread: Unread = NONE_UNREAD
     unfinished: Unfinished | None = None
+    kinds: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
 
     @property
     def beyond_input(self) -> tuple[str, Field, Field] | None:
@@ -138,7 +128,10 @@ class Sheet(Result):
         return {
             "net": self.net,
             "inputs": [list(shape) for shape in self.inputs],
-            "layers": [_layer_dict(layer) for layer in self.layers],
+            "layers": [
+                _layer_dict(layer) | {"module": self.kinds.get(layer.path, "")}
+                for layer in self.layers
+            ],
             "totals": asdict(self.totals),
             "shares": shares(self.layers),
             "counts": {
@@ -155,17 +148,27 @@ class Sheet(Result):
             "unfinished": self.unfinished and asdict(self.unfinished),
         }
 
-    def as_text(self) -> str:
-        """The table with its totals, the convention, and the evidence for the count."""
+    def as_text(self, *, width: int | None = None, depth: int | None = None) -> str:
+        """The layers as a tree with totals, what each column says, and the evidence for the count.
+
+        Args:
+            width: columns of a terminal, for which what does not fit is left out; None leaves out nothing.
+            depth: modules so many steps below the net stand in one row; None opens all.
+        """
         read = ", ".join(times(shape) for shape in self.inputs)
-        lines = [
-            f"{self.net}, input {read}",
-            text_table(HEADER, self._rows()),
-            CONVENTION,
+        lines = table(self, width=width, depth=depth)
+        said = [
             _parameters(self.layers, self.totals.params, self.totals.trainable),
             shares_text(self.layers),
             self._evidence(),
+            *self._remarks(),
         ]
+        said = said if width is None else [wrapped(line, width) for line in said]
+        return "\n".join([f"{self.net}, input {read}", *lines, *said])
+
+    def _remarks(self) -> list[str]:
+        """Fields that are larger than the input, faults, and where the net stopped."""
+        lines: list[str] = []
         if self.beyond_input:
             path, first, last = self.beyond_input
             lines.append(
@@ -174,12 +177,18 @@ class Sheet(Result):
             )
         lines += [finding.as_text() for finding in self.findings]
         lines += [self.unfinished.as_text()] if self.unfinished else []
-        return "\n".join(lines)
+        return lines
+
+    def __repr__(self) -> str:
+        """The net, its input and its totals on one line."""
+        read = ", ".join(times(shape) for shape in self.inputs)
+        params, macs = (compact(n) for n in (self.totals.params, self.totals.macs))
+        return plain(f"Sheet({self.net}, input {read}: {params} parameters, {macs} MACs)")
 
     def _repr_html_(self) -> str:
         notes = [CONVENTION, self._evidence(), *(each.as_text() for each in self.findings)]
         notes += [self.unfinished.as_text()] if self.unfinished else []
-        return _html(HEADER, self._rows(), self.layers, notes)
+        return _html(HEADER, self._rows(), self, notes)
 
     def as_csv(self) -> str:
         """One line a row, for spreadsheets: trainable and frozen parameters apart, no totals."""
@@ -189,7 +198,7 @@ class Sheet(Result):
         rows = [
             [
                 layer.path or "(net)",
-                layer.op,
+                self._named_op(layer),
                 times(layer.output),
                 *_figures(layer, layer.bytes, counted=layer.op not in self.counts.unconnected),
                 *_seen(layer.field),
@@ -199,6 +208,13 @@ class Sheet(Result):
         total = self.totals
         figures = _figures(total, total.activation_bytes, counted=not self.counts.unconnected)
         return [*rows, ["total", "", "", *figures, "", "", ""]]
+
+    def _named_op(self, layer: Layer) -> str:
+        """The type of a module that this function alone makes up; the function itself where a module has others too."""
+        alone = sum(other.path == layer.path for other in self.layers) == 1
+        leaf = not any(other.path.startswith(f"{layer.path}.") for other in self.layers)
+        kind = self.kinds.get(layer.path, "") if layer.path and leaf else ""
+        return (kind if alone else f"{kind}: {layer.label}") if kind else layer.label
 
     def _evidence(self) -> str:
         counts = self.counts
@@ -220,10 +236,11 @@ class Sheet(Result):
 
 
 def _layer_dict(layer: Layer) -> dict[str, Any]:
-    return asdict(replace(layer, field=None)) | {
+    found = asdict(replace(layer, field=None)) | {
         "output": list(layer.output),
         "field": layer.field and layer.field.as_dict(),
     }
+    return {key: value for key, value in found.items() if key != "label"}
 
 
 def _seen(field: Field | None) -> list[str]:
@@ -232,7 +249,7 @@ def _seen(field: Field | None) -> list[str]:
         if field is None
         else [
             times(field.size),
-            "x".join(f"{step:.4g}" for step in field.stride),
+            steps(field.stride),
             ",".join(map(str, field.start)),
         ]
     )
@@ -270,90 +287,69 @@ def shares_text(layers: Sequence[Layer]) -> str:
 
 # HTML that folds, block by block; neighbours that are alike in all but their name fold together. And CSV.
 
-COLUMNS = ("path", "op", "output", "params", "trainable", "frozen", "connections", "macs", "bytes")
+CSV_COLUMNS = (
+    "path",
+    "op",
+    "output",
+    "params",
+    "trainable",
+    "frozen",
+    "connections",
+    "macs",
+    "bytes",
+    "module",
+)
 FIELD = ("size", "stride", "start")
-SHARES = (18, 12, 11, 9, 12, 12, 10, 6, 5, 5)  # percent of the width, a column each
+AXES = ("z", "y", "x")
+SHARES = (18, 14, 12, 8, 10, 8, 8, 8, 7, 7)  # percent of the width, a column each
 STYLE = (
     "<style>.ss{font:13px/1.45 system-ui,sans-serif;overflow-x:auto;font-variant-numeric:tabular-nums}"
-    ".ss table{border-collapse:collapse;table-layout:fixed;width:100%;min-width:66rem}"
+    ".ss table{border-collapse:collapse;table-layout:fixed;width:100%;min-width:60rem}"
     ".ss td,.ss th{padding:.18em .6em;text-align:right;overflow-wrap:anywhere;"
     "border-bottom:1px solid color-mix(in srgb,currentColor 14%,transparent)}"
     ".ss td:nth-child(-n+3),.ss th:nth-child(-n+3){text-align:left}.ss th{font-weight:600;opacity:.75}"
     ".ss td:nth-child(n+4):nth-child(-n+7){white-space:nowrap}"
     ".ss summary{cursor:pointer;padding:.25em .3em}.ss summary b{font-weight:600}.ss summary i{font-style:normal;opacity:.7}"
-    ".ss details details{margin-left:1.1em}.ss .total{font-weight:600}</style>"
+    ".ss details details{margin-left:1.1em}.ss .total{font-weight:600}.ss p{max-width:46rem}"
+    "@media(max-width:40rem){.ss table{min-width:0}.ss td,.ss th{padding:.18em .25em;font-size:11px}"
+    + "".join(
+        f".ss {part}:nth-child({column}){{display:none}}"
+        for part in ("td", "th", "col")
+        for column in (2, 5, 7, 9, 10)
+    )
+    + ".ss col:nth-child(1){width:27%!important}.ss col:nth-child(3){width:25%!important}"
+    ".ss col:nth-child(n+4){width:16%!important}.ss details details{margin-left:.3em}}</style>"
 )
-
-
-@dataclass(frozen=True)
-class Block:
-    """Rows of one module: its path, the row numbers, and the paths of those after it that are alike."""
-
-    path: str
-    rows: tuple[int, ...]
-    alike: tuple["Block", ...] = ()
-
-
-def blocks(layers: Sequence[Layer], rows: Sequence[int], depth: int = 0) -> list[Block]:
-    """Rows by the module `depth` steps below the net; neighbours that are alike are folded into the first."""
-    found = [
-        Block(path, tuple(part))
-        for path, part in groupby(rows, lambda i: _head(layers[i].path, depth))
-    ]
-    folded: list[Block] = []
-    for block in found:
-        last = folded[-1] if folded else None
-        if last and len(block.rows) > 1 and _alike(layers, last, block):
-            folded[-1] = replace(last, alike=(*last.alike, block))
-        else:
-            folded.append(block)
-    return folded
-
-
-def _head(path: str, depth: int) -> str:
-    return ".".join(path.split(".")[: depth + 1])
-
-
-def _alike(layers: Sequence[Layer], first: Block, second: Block) -> bool:
-    def told(block: Block) -> list[tuple[Any, ...]]:
-        return [
-            (layers[i].path.removeprefix(block.path), *_what_it_counts(layers[i]))
-            for i in block.rows
-        ]
-
-    return told(first) == told(second)
-
-
-def _what_it_counts(row: Layer) -> tuple[Any, ...]:
-    return row.op, row.output, row.params, row.trainable, row.connections, row.macs, row.bytes
 
 
 def _html(
     header: Sequence[str],
     cells: Sequence[Sequence[str]],
-    layers: Sequence[Layer],
+    sheet: Sheet,
     notes: Sequence[str],
 ) -> str:
     """The table; `cells` are one row a layer and one of totals."""
+    layers = sheet.layers
     width = f"<colgroup>{''.join(f'<col style=width:{share}%>' for share in SHARES)}</colgroup>"
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
-    body = _fold(cells, layers, range(len(layers)), 0, width)
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in header)
+    body = _fold(cells, sheet, range(len(layers)), 0, width)
     total = _table([cells[-1]], width, kind=' class="total"')
     told = "".join(f"<p>{html.escape(note)}</p>" for note in notes)
     return (
-        f'{STYLE}<div class="ss"><table>{width}<thead><tr>{head}</tr></thead></table>'
+        f'{STYLE}<div class="ss" tabindex="0" role="group" aria-label="layers"><table>{width}<thead><tr>{head}</tr></thead></table>'
         f"{''.join(body)}{total}{told}</div>"
     )
 
 
 def _fold(
     cells: Sequence[Sequence[str]],
-    layers: Sequence[Layer],
+    sheet: Sheet,
     rows: Sequence[int],
     depth: int,
     width: str,
 ) -> Iterator[str]:
     plain: list[Sequence[str]] = []
+    layers = sheet.layers
     for block in blocks(layers, rows, depth):
         deeper = any(layers[i].path != block.path for i in block.rows)
         if not deeper or not block.path:
@@ -363,7 +359,7 @@ def _fold(
             yield _table(plain, width)
             plain = []
         inside = [
-            _details(each, layers, "".join(_fold(cells, layers, each.rows, depth + 1, width)))
+            _details(each, sheet, "".join(_fold(cells, sheet, each.rows, depth + 1, width)))
             for each in (block, *block.alike)
         ]
         if not block.alike:
@@ -379,36 +375,46 @@ def _fold(
         yield _table(plain, width)
 
 
-def _details(block: Block, layers: Sequence[Layer], content: str) -> str:
-    params = sum(layers[i].params for i in block.rows)
-    macs = sum(layers[i].macs for i in block.rows)
+def _details(block: Block, sheet: Sheet, content: str) -> str:
+    rows = [sheet.layers[i] for i in block.rows]
+    said = (
+        f"{sheet.kinds.get(block.path, '')} {times(rows[-1].output)}, {compact(sum(row.params for row in rows))} parameters, "
+        f"{compact(sum(row.macs for row in rows))} MACs"
+    )
     return (
-        f"<details><summary><b>{html.escape(block.path)}</b> <i>{layers[block.rows[-1]].op} last, "
-        f"{params:,} parameters, {macs:,} MACs</i></summary>{content}</details>"
+        f"<details><summary><b>{html.escape(block.path)}</b> <i>{html.escape(said.strip())}</i></summary>"
+        f"{content}</details>"
     )
 
 
 def _table(rows: Sequence[Sequence[str]], width: str, kind: str = "") -> str:
-    body = "".join(
-        f"<tr{kind}>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in rows
-    )
+    body = "".join(f"<tr{kind}>{''.join(map(_cell, row))}</tr>" for row in rows)
     return f"<table>{width}<tbody>{body}</tbody></table>"
 
 
+def _cell(words: str) -> str:
+    """A cell; a long number has three digits, and all of them where the pointer rests."""
+    count = words.replace(",", "")
+    if count.isdecimal() and int(count) >= 100_000:
+        return f'<td title="{words}">{compact(int(count))}</td>'
+    return f"<td>{html.escape(words)}</td>"
+
+
 def _csv(layers: Sequence[Mapping[str, Any]]) -> str:
-    """One line a row of the sheet, from its dictionaries; sizes are joined by x, fields by axis too."""
+    """One line a row of the sheet, from its dictionaries; the sizes of an output are joined by x, fields have a column an axis."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*COLUMNS, *(f"field_{part}" for part in FIELD)])
+    count = max((len(layer["field"]["size"]) for layer in layers if layer["field"]), default=0)
+    axes = AXES[-count:] if 0 < count <= len(AXES) else tuple(map(str, range(count)))
+    writer.writerow([*CSV_COLUMNS, *(f"field_{part}_{axis}" for part in FIELD for axis in axes)])
     for layer in layers:
         given = dict(layer) | {
             "output": "x".join(map(str, layer["output"])),
             "frozen": layer["params"] - layer["trainable"],
         }
-        field = layer["field"] or {}
-        seen = [times(field[part]) if field else "" for part in FIELD]
-        writer.writerow([*(given[column] for column in COLUMNS), *seen])
+        field = layer["field"] or dict.fromkeys(FIELD, [""] * count)
+        seen = [value for part in FIELD for value in field[part]]
+        writer.writerow([*(given[column] for column in CSV_COLUMNS), *seen])
     return out.getvalue()
 
 

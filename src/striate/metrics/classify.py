@@ -17,7 +17,7 @@ average over classes has one where a class that occurs is in fewer than five; `S
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -26,7 +26,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.errors import ShapeError
-from striate.metrics.intervals import FEWEST, Z, freedom, mean_ratio, quantile, too_few, unit_sums
+from striate.metrics.average_precision import average_precision, units_of
+from striate.metrics.intervals import (
+    FEWEST,
+    Z,
+    freedom,
+    mean_ratio,
+    of_variance,
+    quantile,
+    too_few,
+    unit_sums,
+    wilson,
+)
 from striate.metrics.scores import Interval, Scores, number
 from striate.text import percent
 
@@ -35,7 +46,7 @@ CALIBRATION_BINS = 15
 DRAWS = 1000  # of calibration errors that an interval is read from
 LEAST_FREEDOM = 15.0  # degrees of freedom of a share: its variance follows from its value, so it is known better
 LISTED = 5  # classes that a note names
-AVERAGES = ("balanced_accuracy", "f1", "auroc")  # of classes
+AVERAGES = ("balanced_accuracy", "f1", "auroc", "average_precision")  # of classes
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
@@ -51,6 +62,7 @@ def score(
     data: str = "",
     split: str = "",
     groups: Groups = None,
+    answer_N: Ints | None = None,
 ) -> Scores:
     """All scores of predicted probabilities against the truth.
 
@@ -62,6 +74,7 @@ def score(
         data: where the items came from, for the record.
         split: which part of the data, for the record.
         groups: a number an item; items of one group (a patient, a film) are no independent observations.
+        answer_N: the classes that were answered; the likeliest ones if not given.
 
     Raises:
         ShapeError: not one group number an item.
@@ -73,7 +86,7 @@ def score(
             )
         groups = np.unique(groups, return_inverse=True)[1]
     probs = probs_NK.astype(np.float64)
-    answer = probs.argmax(1)
+    answer = probs.argmax(1) if answer_N is None else answer_N
     confusion = confusion_matrix(truth_N, answer, len(classes))
     right = (answer == truth_N).astype(np.float64)
     scores = {"accuracy": share(right, groups)}
@@ -84,13 +97,26 @@ def score(
     scores |= {"balanced_accuracy": balanced, "f1": f1}
     if (area := auroc(probs, truth_N, groups)) is not None:
         scores["auroc"] = area
-    scores["ece"] = calibration_error(probs.max(1), right, groups)
+    recall_K = recalls(truth_N, right, len(classes), groups)
+    if len(classes) == 2:
+        positive = truth_N[:, None] == 1
+        scores["average_precision"] = average_precision(probs[:, 1:], positive, groups)
+        scores |= {"sensitivity": recall_K[1], "specificity": recall_K[0]}
+    sure = probs[np.arange(len(probs)), answer]
+    scores["ece"] = calibration_error(sure, right, groups)
     scores["loss"] = mean_loss(probs, truth_N, groups)
     notes = [
         *_without_intervals(scores, truth_N, classes, groups),
         *_constant_answer(truth_N, classes),
     ]
-    rows = per_class(confusion, classes, recalls(truth_N, right, len(classes), groups))
+    if len(classes) == 2 and scores["sensitivity"].known:
+        notes.append(
+            f"average_precision and sensitivity are of {classes[1]}, specificity is the share of {classes[0]} answered so"
+        )
+    rows = [
+        row | _one_against_all(probs[:, k], truth_N == k, answer == k, groups)
+        for k, row in enumerate(per_class(confusion, classes, recall_K))
+    ]
     return Scores(run, data, split, len(right), scores, rows, confusion, notes=notes)
 
 
@@ -101,6 +127,37 @@ def uneven(counts: Sequence[int] | Ints) -> bool:
     """
     held = [int(count) for count in counts if count]
     return len(held) > 1 and max(held) > UNEVEN * min(held)
+
+
+def decided(probs_NK: Floats, threshold: float | None = None) -> Ints:
+    """The likeliest classes [N]; of two with a threshold the second from that probability on."""
+    if threshold is None:
+        return probs_NK.argmax(1)
+    return (probs_NK[:, 1] >= threshold).astype(np.int64)
+
+
+def _one_against_all(
+    score_N: Floats, positive_N: NDArray[np.bool_], said_N: NDArray[np.bool_], groups: Groups
+) -> dict[str, float | None]:
+    """Specificity and average precision of a class with their intervals, for its row; None where no item is behind them."""
+    named = {
+        "specificity": share_of(~positive_N, ~said_N, groups),
+        "average_precision": average_precision(score_N[:, None], positive_N[:, None], groups),
+    }
+    return with_ends(named)
+
+
+def with_ends(named: Mapping[str, Interval]) -> dict[str, float | None]:
+    """Values by name with the ends of their intervals as name_low and name_high, for the row of a class."""
+    return {
+        key: number(value)
+        for name, found in named.items()
+        for key, value in (
+            (name, found.value),
+            (f"{name}_low", found.low),
+            (f"{name}_high", found.high),
+        )
+    }
 
 
 def _constant_answer(truth_N: Ints, classes: Sequence[str]) -> list[str]:
@@ -122,26 +179,19 @@ def confusion_matrix(truth_N: Ints, answer_N: Ints, k: int) -> Ints:
     return np.bincount(truth_N * k + answer_N, minlength=k * k).reshape(k, k).astype(np.int64)
 
 
-def wilson(right: float, n: float, z: float = Z) -> Interval:
-    """Share of `n` items with Wilson's interval.
-
-    >>> wilson(98, 100)
-    Interval(value=0.98, low=0.92999..., high=0.99449...)
-    """
-    if n == 0:
-        return Interval(math.nan)
-    p, zz = right / n, z * z / n
-    middle = (p + zz / 2) / (1 + zz)
-    half = z * math.sqrt(max(p * (1 - p), 0.0) / n + zz / (4 * n)) / (1 + zz)
-    return Interval(p, max(0.0, min(p, middle - half)), min(1.0, max(p, middle + half)))
-
-
 def share(right_N: Floats, groups: Groups = None) -> Interval:
     """Share of items that are right: Wilson's interval, over groups by their jackknife."""
     if groups is None:
         return wilson(int(right_N.sum()), len(right_N))
     one_class = np.zeros(len(right_N), np.int64)
     return average_of_ratios(Parts(groups, one_class, right_N, np.ones(len(right_N))))
+
+
+def share_of(which_N: NDArray[np.bool_], right_N: NDArray[np.bool_], groups: Groups) -> Interval:
+    """Of some items the share that is right; without interval for fewer than five of them, or of their groups."""
+    units = None if groups is None else np.unique(groups[which_N], return_inverse=True)[1]
+    found = share(right_N[which_N].astype(np.float64), units)
+    return _few(found, units_of(which_N, groups))
 
 
 class Parts(NamedTuple):
@@ -181,11 +231,10 @@ def average_of_ratios(parts: Parts) -> Interval:
         (1 / there).sum()
     )  # units behind the mean, were the classes alike
     variance = float((moves**2).sum())
-    if not 0 < value < 1 or not variance:
+    if not variance:
         return replace(wilson(value * least, least), value=value)
     df = min(max(freedom(moves**2), LEAST_FREEDOM), units - 1)
-    behind = value * (1 - value) / (variance + 0.5 / (least * len(parts.unit)))
-    return replace(wilson(value * behind, behind, quantile(df)), value=value)
+    return of_variance(value, variance + 0.5 / (least * len(parts.unit)), df, least)
 
 
 def class_averages(

@@ -1,5 +1,6 @@
 """What an evaluation says: named scores with intervals, one row a class and a confusion matrix where there are classes."""
 
+import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.result import Result, html_table, text_table
-from striate.text import percent
+from striate.result import Result, contained, html_table, text_table
+from striate.text import SPACE, percent, plain
 
 RISKY = ("=", "+", "-", "@", "\t", "\r")  # with which a table program would begin a formula
 SHARES = frozenset(  # printed as percentages
     [
         "accuracy",
+        "accuracy_iou50",
         "top5",
         "balanced_accuracy",
         "f1",
@@ -22,12 +24,14 @@ SHARES = frozenset(  # printed as percentages
         "average_precision",
         "sensitivity",
         "specificity",
+        "subset_accuracy",
         "precision",
         "recall",
         "miou",
         "iou",
         "dice",
         "pixel_accuracy",
+        "share",
         "boundary_f1",
         "rand",
         "map",
@@ -70,7 +74,7 @@ class Interval:
         return cls(*(math.nan if end is None else float(end) for end in ends))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scores(Result):
     """Scores of one run on one split of one data set.
 
@@ -131,16 +135,31 @@ class Scores(Result):
         return "\n\n".join([*parts, *(["\n".join(self.notes)] if self.notes else [])])
 
     def _worst(self) -> str:
+        return text_table(["worst classes", *self.columns.values()], self._worst_rows())
+
+    def _worst_rows(self) -> list[list[str]]:
+        """The five classes that do worst, with what is shown of them."""
         first = next(iter(self.columns))
         worst = sorted(self.per_class, key=lambda row: (row[first] is None, row[first] or 0.0))[:5]
-        return text_table(
-            ["worst classes", *self.columns.values()],
-            [[row["label"], *(_cell(key, row[key]) for key in self.columns)] for row in worst],
-        )
+        return [[row["label"], *(_cell(key, row[key]) for key in self.columns)] for row in worst]
+
+    def __repr__(self) -> str:
+        """What was scored, and the first scores, on one line."""
+        first = list(self.scores.items())[:3]
+        said = ", ".join(f"{name} {shown(name, one.value)}" for name, one in first)
+        return plain(f"Scores({self.items:,} items of {self.data} ({self.split}): {said})")
 
     def _repr_html_(self) -> str:
         rows = [[name, *cells(name, interval)] for name, interval in self.scores.items()]
-        return html_table([f"{self.items:,} items", "value", "low", "high"], rows)
+        head = f"{self.items:,} items of {self.data} ({self.split}), 95{SPACE}% intervals"
+        parts = [html_table([head, "value", "low", "high"], rows)]
+        if self.verdict:
+            parts.insert(0, f"<p>{html.escape(self.verdict)}</p>")
+        if self.per_class:
+            names = ["worst classes", *self.columns.values()]
+            parts.append(html_table(names, self._worst_rows()))
+        parts += [f"<p>{html.escape(note)}</p>" for note in self.notes]
+        return contained("".join(parts))
 
 
 def cells(name: str, interval: Interval) -> list[str]:

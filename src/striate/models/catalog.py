@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.models.catalog_rows import ROWS as CATALOG
 from striate.models.row_types import Entry, Request, Value
-from striate.result import Result, html_table, text_table
-from striate.text import times
+from striate.models.top1 import TOP1
+from striate.result import Result, contained, html_table, text_table
+from striate.text import SPACE, compact, times, wide, wrapped
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +31,11 @@ AXES = {
     "graph": "channels, steps, nodes",
     "volume": "channels, depth, height, width",
 }
-REGRESS = "regress"  # the task that no row lists
+FREE = (
+    "regress",
+    "multilabel",
+    "localise",
+)  # tasks that no row lists: their answers are free numbers
 LIBRARIES = ("timm", "torchvision")  # packages whose nets open by name where they are installed
 
 
@@ -67,12 +72,12 @@ def backbones(*strides: int) -> list[str]:
 def able(task: str, axes: int) -> list[str]:
     """Names of the nets that can do a task on items of so many axes, channels included: a picture has three.
 
-    Values are regressed by the nets that classify, unless their answers are bounded.
+    What takes free numbers, such as values, is done by the nets that classify, unless their answers are bounded.
 
     Raises:
         ArgumentError: no net does such a task.
     """
-    tasks = {*(task for row in CATALOG.values() for task in row.tasks), REGRESS}
+    tasks = {*(task for row in CATALOG.values() for task in row.tasks), *FREE}
     if task not in tasks:
         raise ArgumentError(f"no net does {task!r}; {nearest(task, tasks)}")
     return [row.name for row in CATALOG.values() if does(row, task, axes)]
@@ -84,7 +89,7 @@ def does(row: Entry, task: str, axes: int) -> bool:
 
 
 def _does(row: Entry, task: str) -> bool:
-    return "classify" in row.tasks and not row.bounded if task == REGRESS else task in row.tasks
+    return "classify" in row.tasks and not row.bounded if task in FREE else task in row.tasks
 
 
 def build(
@@ -167,10 +172,19 @@ def outline(name: str, shape: Sequence[int] | None = None, *, init: bool = False
     return build(name, in_channels=channels, size=tuple(size), init=init, **bare)
 
 
-HEADER = ("net", "year", "input", "params", "MACs", "tasks", "note")
+HEADER = ("net", "family", "year", "input", "params", "MACs", "top-1", "tasks", "note")
+DROPPED = (
+    "note",
+    "family",
+    "tasks",
+    "input",
+    "top-1",
+    "year",
+    "MACs",
+)  # in this order, where there is no room
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NetTable(Result):
     """The nets that a pattern matches, in the order of the catalogue."""
 
@@ -178,32 +192,61 @@ class NetTable(Result):
 
     def as_list(self) -> list[dict[str, object]]:
         """The JSON shape `nets`: one object a net."""
-        return [entry.as_dict() for entry in self.entries]
+        return [entry.as_dict() | {"top1": TOP1.get(entry.name)} for entry in self.entries]
 
     def as_dict(self) -> dict[str, Any]:
         """The same rows under one key, as every result gives a dictionary."""
         return {"nets": self.as_list()}
 
-    def as_text(self) -> str:
-        """One line a net; params at inference, MACs of one item at the input shown."""
-        return text_table(HEADER, self._rows())
+    def as_text(self, *, width: int | None = None) -> str:
+        """One line a net, and what the columns say.
 
-    def _rows(self) -> list[list[object]]:
+        Args:
+            width: columns of a terminal, for which what does not fit is left out; None leaves out nothing.
+        """
+        rows, kept = self._rows(), list(HEADER)
+        table = text_table(HEADER, rows)
+        for name in DROPPED if width is not None else ():
+            if max(map(wide, table.splitlines())) <= (width or 0):
+                break
+            kept.remove(name)
+            places = [HEADER.index(each) for each in kept]
+            table = text_table(kept, [[row[i] for i in places] for row in rows])
+        gone = [name for name in HEADER if name not in kept]
+        said = f"{SAYS} Left out for want of room: {', '.join(gone)}." if gone else SAYS
+        return f"{table}\n{said if width is None else wrapped(said, width)}"
+
+    def _rows(self) -> list[list[str]]:
         return [
             [
                 entry.name,
-                entry.year,
+                entry.family,
+                str(entry.year),
                 times(entry.input),
-                f"{entry.params:,}",
-                f"{entry.macs:,}",
+                compact(entry.params),
+                compact(entry.macs),
+                f"{TOP1[entry.name]:.1f}{SPACE}%" if entry.name in TOP1 else "-",
                 ", ".join(entry.tasks),
                 entry.note,
             ]
             for entry in self.entries
         ]
 
+    def __repr__(self) -> str:
+        names = ", ".join(entry.name for entry in self.entries[:4])
+        return (
+            f"NetTable({len(self.entries)} nets: {names}{', ...' if len(self.entries) > 4 else ''})"
+        )
+
     def _repr_html_(self) -> str:
-        return html_table(HEADER, self._rows())
+        return contained(f"{html_table(HEADER, self._rows())}<p>{SAYS}</p>")
+
+
+SAYS = (
+    "For one item of the input shown, at inference: params are parameters, MACs multiply-adds (k, M, G: thousand, million, "
+    "thousand million; --json has every digit). top-1: percent of ImageNet's validation pictures that the best published "
+    "weights answer rightly."
+)
 
 
 def nets(pattern: str | None = None) -> NetTable:

@@ -12,7 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,16 @@ Learn = Callable[
 ]  # answer, loss, and what else there is
 
 
+class Watch(NamedTuple):
+    """Who is told how choosing goes: `slow` gets the seconds of a first step that is slow, `share` what is done, 0 to 1."""
+
+    slow: Callable[[float], None] = lambda _seconds: None
+    share: Callable[[float], None] = lambda _share: None
+
+
+NOBODY = Watch()
+
+
 def choose(
     net: nn.Module,
     batch: Tensor,
@@ -42,7 +52,7 @@ def choose(
     device: str,
     steps: float,
     seconds: float = math.inf,
-    slow: Callable[[float], None] = lambda _seconds: None,
+    watch: Watch = NOBODY,
 ) -> Plan:
     """Time training steps of every candidate, in turns, and take the fastest that computes the same.
 
@@ -55,19 +65,20 @@ def choose(
         steps: how many such steps the training will take; the timing takes about 4 % of that time,
             at most ten seconds.
         seconds: after which the training will end, if that is sooner.
-        slow: told the seconds of the first step, where it is so slow that choosing will take a while.
+        watch: told the seconds of the first step, where it is so slow that choosing will take a while, and how far
+            the choice is.
     """
     plans = [plan for plan in candidates(device) if crashing_layer(net, plan) is None]
     plain = _step(net, batch, target, learn, plans[0])
     first = _seconds(plain)
     if first > SLOW:
-        slow(first)
+        watch.slow(first)
     expected = _outputs(net, batch, plans[0])
     errors = {plan: _difference(_outputs(net, batch, plan), expected) for plan in plans}
     sound = [plan for plan in plans if errors[plan] <= plan.tolerance] or plans[:1]
     racers = {plan: _step(net, batch, target, learn, plan) for plan in sound if plan != plans[0]}
     racers = {plans[0]: plain, **racers}
-    times = _race(racers, steps, seconds)
+    times = _race(racers, steps, seconds, watch.share)
     best = min(times, key=times.__getitem__)
     steps = min(steps, seconds / times[best])
     if SHARE * steps * times[best] > COMPILING:
@@ -170,7 +181,10 @@ def _difference(outputs: Tensor, expected: Tensor) -> float:
 
 
 def _race(
-    candidates: Mapping[Plan, Callable[[], None]], steps: float, seconds: float = math.inf
+    candidates: Mapping[Plan, Callable[[], None]],
+    steps: float,
+    seconds: float = math.inf,
+    share: Callable[[float], None] = lambda _share: None,
 ) -> dict[Plan, float]:
     """Median seconds of a step of each candidate, in turns, so that a busy moment hits them all.
 
@@ -189,7 +203,9 @@ def _race(
         if i > 0:
             racing = [p for n, p in enumerate(candidates) if n == 0 or min(times[p]) <= 1.3 * lead]
         gone = time.perf_counter() - start
-        if gone > MOST or (gone > SHARE * min(steps * lead, seconds) and i + 1 >= ROUNDS):
+        allowed = max(SHARE * min(steps * lead, seconds), 1e-9)
+        share(min(1.0, max(gone / MOST, min(gone / allowed, (i + 1) / ROUNDS))))
+        if gone > MOST or (gone > allowed and i + 1 >= ROUNDS):
             break
     return {plan: statistics.median(spent) for plan, spent in times.items()}
 

@@ -26,7 +26,7 @@ from striate.errors import (
     UsageError,
 )
 from striate.metrics import Interval, Scores
-from striate.metrics.scores import cells
+from striate.metrics.scores import cells, shown
 from striate.plan import Plan
 from striate.plan.tiles import Tiling
 from striate.result import Result, text_table
@@ -38,7 +38,7 @@ from striate.runs.predictions import Folder, Prediction, predicted
 from striate.runs.split_answers import Held, natural_sizes, read_table, write_items
 from striate.runs.training_items import seen
 from striate.tasks import Task, named
-from striate.text import duration
+from striate.text import duration, plain
 
 HEADER = 2**25  # bytes that a file of weights may have beside them
 
@@ -217,7 +217,7 @@ class Run(Result):
             raise ArgumentError(f"leaks={leaks}: expected stop or keep")
         if views is not None:  # refused before anything is opened
             self.config.preprocessing.fixed_views(str(views))
-        opened = self._open(data, broken, max_pixels)
+        opened = self.opened(data, broken=broken, max_pixels=max_pixels)
         split = split or _evaluated(opened)
         if leaks == "stop" and split != "train":
             _refuse_leaks(opened)
@@ -439,9 +439,23 @@ class Run(Result):
         """The most pixels of a picture, as in the training."""
         return int(self.config.data["origin"].get("max_pixels", data_room.MAX_PIXELS))
 
-    def _open(
-        self, data: str | Path | Data | None, broken: str | float, max_pixels: int | None
+    def opened(
+        self,
+        data: str | Path | Data | None = None,
+        *,
+        broken: str | float = "stop",
+        max_pixels: int | None = None,
     ) -> Data:
+        """Data to judge the run on: its own, split as then, or others understood as those were.
+
+        Args:
+            data: where they are; the run's own if not given.
+            broken: what unreadable items of other data do: "stop" past 1 % and five, "skip", a share.
+            max_pixels: larger pictures of other data are refused; as in the training if not given.
+
+        Raises:
+            DataError: they cannot be opened, or the run's own changed since.
+        """
         if isinstance(data, Data):
             return data
         if data is None:
@@ -477,6 +491,22 @@ class Run(Result):
         if mismatched is None:
             raise first or DataError(f"{data} cannot be opened")
         return mismatched
+
+    def __repr__(self) -> str:
+        """The folder, and of a finished training its net and first score, on one line."""
+        try:
+            done = self.summary
+            leading = (done.get("test") or done)["scores"]
+            name, score = next(iter(leading.items()))
+            said = f", {done['net']}, {name} {plain(shown(name, Interval.of(score).value))}"
+        except (CheckpointError, StopIteration):
+            said = ""
+        return f"Run({str(self.path)!r}{said})"
+
+    def _repr_html_(self) -> str:
+        from striate.runs.run_html import page
+
+        return page(self)
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON shape `train`."""

@@ -18,6 +18,10 @@ from striate.runs.answering import Answered, Net
 from striate.runs.folder import read_bytes, write_text
 from striate.tasks import Item, Meter
 
+TOGETHER, SMALL = (
+    16,
+    2**20,
+)  # items that are answered in one batch, and the bytes of the largest of them
 LARGEST_TABLE = 2**33  # bytes of a CSV file with a row an item
 
 
@@ -59,8 +63,33 @@ class Held:
         return dict(zip(self.data.classes, counts, strict=True)) if counts else {}
 
     def items(self, numbers: Sequence[int]) -> list[Item]:
-        """These items with their inputs, truths and answers; the net answers them again."""
-        return [self._item(i) for i in numbers]
+        """These items with their inputs, truths and answers; the net answers them again, small ones of a size together."""
+        found: list[Item] = []
+        for i in range(0, len(numbers), TOGETHER):
+            found += self._together(numbers[i : i + TOGETHER])
+        return found
+
+    def _together(self, numbers: Sequence[int]) -> list[Item]:
+        """Answered in one batch where a class, or some, is all that is said of small inputs of one size."""
+        stored = [np.asarray(self.arrays.inputs[i : i + 1]) for i in numbers]
+        task, sizes = self.used.task, natural_sizes(self.split)
+        alike = len({one.shape for one in stored}) == 1 and stored[0].nbytes <= SMALL
+        if not alike or len(stored) < 2 or not task.linear:
+            return [self._item(i) for i in numbers]
+        at = [int(self.arrays.numbers[i]) for i in numbers]
+        answers = self.used.answers(np.concatenate(stored), [tuple(sizes[n].tolist()) for n in at])
+        pre, source, truth = self.used.preprocessing, self.split.source, self.split.targets.truth
+        return [
+            Item(
+                self.arrays.names[i],
+                pre.item(one[0], source, n),
+                truth(n),
+                answer,
+                self.rows[i],
+                pre.drawn(one[0]),
+            )
+            for i, n, one, answer in zip(numbers, at, stored, answers, strict=True)
+        ]
 
     def _item(self, i: int) -> Item:
         number = int(self.arrays.numbers[i])

@@ -1,24 +1,59 @@
 """Pictures of a network and of what is inside it, of any `nn.Module`; a window, step by step; the field's history."""
 
 from striate.see.architecture import Architecture, architecture
-from striate.see.feature_maps import Maps, maps
-from striate.see.filters import Kernels, kernels
 from striate.see.imagenet_history import costs, depths
-from striate.see.movement import Moved, Movement, movement
-from striate.see.stepper import Steps, convolution
+from striate.see.pictures.activations import Activations, activations
+from striate.see.pictures.augmented import Augmented, augmented
+from striate.see.pictures.batch import Batch, batch
+from striate.see.pictures.embedding import Embedding, embedding
+from striate.see.pictures.filters import Filters, filters
+from striate.see.pictures.handmade import Handmade, handmade
+from striate.see.pictures.invert import Inverted, invert
+from striate.see.pictures.kernels import Kernels, kernels
+from striate.see.pictures.maps import Maps, maps
+from striate.see.pictures.maximise import Maximised, maximise
+from striate.see.pictures.movement import Moved, Movement, movement
+from striate.see.pictures.neighbours import Neighbours, neighbours
+from striate.see.pictures.node_link import NodeLink, node_link
+from striate.see.pictures.templates import Templates, templates
+from striate.see.stepper import Errors, Steps, backward, convolution
 
 __all__ = [
+    "Activations",
     "Architecture",
+    "Augmented",
+    "Batch",
+    "Embedding",
+    "Errors",
+    "Filters",
+    "Handmade",
+    "Inverted",
     "Kernels",
     "Maps",
+    "Maximised",
     "Moved",
     "Movement",
+    "Neighbours",
+    "NodeLink",
     "Steps",
+    "Templates",
+    "activations",
     "architecture",
+    "augmented",
+    "backward",
+    "batch",
     "convolution",
     "costs",
     "depths",
+    "embedding",
+    "filters",
+    "handmade",
+    "invert",
     "kernels",
     "maps",
+    "maximise",
     "movement",
+    "neighbours",
+    "node_link",
+    "templates",
 ]

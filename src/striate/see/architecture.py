@@ -1,28 +1,31 @@
-"""A net as the papers draw it: one box a stage, to scale. C channels, H W pixels.
+"""A net as the papers draw it: a graph of stages, to scale. C channels, H W pixels.
 
-The net is traced without numbers. A stage is a value that everything passes through: where branches part
-and meet again (Inception, residual, highway and dense blocks) the meeting point is a box, with the layers it
-stands for, and an arc for each way beside the first. Connections that leap over smaller maps, as in U-Net,
-are arcs from box to box.
+The net is traced without numbers (`architecture_graph`). A stage is what everything passes through: one layer, or a
+block whose ways part and meet again, drawn with what is inside it. Neighbours that are alike are drawn once.
+Connections that leap over smaller maps, as in U-Net, are lines from stage to stage.
 """
 
-import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from math import prod
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from striate.errors import ShapeError
-from striate.probe import Call, trace
-from striate.probe.calls import Trace, Value
-from striate.result import Result, text_table
-from striate.see import architecture_svg as drawing
-from striate.text import times
+from striate.errors import ArgumentError, ShapeError, nearest
+from striate.probe import trace
+from striate.result import Result, html_table, text_table
+from striate.see.architecture_graph import WEIGHTED, Graph, Group, Node, graph
+from striate.text import compact, counted, plain, times
 
-JOINS = {"add": "add", "cat": "cat", "concat": "cat", "lerp": "gate", "max_unpool2d": "indices"}
-MOST = 24  # stages drawn one by one
+if TYPE_CHECKING:
+    from striate.see.canvas import Canvas
+
+__all__ = ["DETAILS", "WEIGHTED", "Architecture", "Join", "Layer", "Stage", "architecture"]
+
+DETAILS = ("block", "layer")
+CONTAINERS = ("Sequential", "ModuleList", "ModuleDict")
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Join:
     """Where ways meet that parted.
 
     Attributes:
-        kind: add, cat (channels one after another), gate (a mixture), or indices (of a pooling).
+        kind: add, cat (channels one after another), gate (a mixture), multiply, or indices (of a pooling).
         ways: values that meet at one point.
         times: how many such points follow one another.
     """
@@ -46,15 +49,59 @@ class Join:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """Maps of one shape.
+class Layer:
+    """One layer, pooling or join within a stage.
 
     Attributes:
-        shape: (C, H, W), or (units,).
-        label: what made them, such as "conv 3x3 x2" or "9 layers of layer1".
-        layers: layers with weights among it.
-        skips: indices of earlier stages that are joined here over smaller maps.
-        join: how these, or the ways from the stage before, meet here; None in a chain.
+        kind: conv, up, pool, linear, join, input or other.
+        label: such as "conv 3x3".
+        shape: of what it makes; of the first and the last where the stage stands for several.
+        inputs: layers of the same stage that it reads, by their place; -1 is what the stage reads.
+        params: of all that it stands for.
+        macs: likewise; None if unknown.
+        nodes: places in the graph of all that it stands for.
+    """
+
+    kind: str
+    label: str
+    shape: tuple[int, ...]
+    last_shape: tuple[int, ...]
+    inputs: tuple[int, ...]
+    params: int
+    macs: int | None
+    nodes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Leap:
+    """A connection over smaller maps: the stage it comes from, what it does (cat, add, indices), the nodes it joins."""
+
+    stage: int
+    kind: str
+    source: int
+    target: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What everything passes through.
+
+    Attributes:
+        shape: of what it makes: (C, H, W), or (units,).
+        label: such as "conv 3x3 /2", or the class of a block.
+        layers: layers with weights among it, all repeats together.
+        skips: indices of earlier stages from which a connection leads here over smaller maps.
+        join: how ways meet here; None in a chain.
+        kind: input, conv, up, pool, linear, join or other; of a block that of its last layer.
+        path: of the module that it is, of the first where there are several.
+        last_path: that of the last of them.
+        times: how many alike follow one another.
+        params: parameters that no earlier stage reads.
+        macs: multiply-adds; None if unknown.
+        inputs: indices of the stages it reads.
+        inside: its layers, of the first repeat; one in a chain.
+        leaps: those connections one by one.
+        grows: whether its channels grow from repeat to repeat, as in a dense block.
     """
 
     shape: tuple[int, ...]
@@ -62,6 +109,21 @@ class Stage:
     layers: int
     skips: tuple[int, ...] = ()
     join: Join | None = None
+    kind: str = "other"
+    path: str = ""
+    last_path: str = ""
+    times: int = 1
+    params: int = 0
+    macs: int | None = 0
+    inputs: tuple[int, ...] = ()
+    inside: tuple[Layer, ...] = field(default=(), repr=False)
+    leaps: tuple[Leap, ...] = ()
+    grows: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its label and how many of it there are."""
+        return self.label + (f" x{self.times}" if self.times > 1 else "")
 
 
 @dataclass(frozen=True)
@@ -70,47 +132,99 @@ class Architecture(Result):
 
     net: str
     stages: tuple[Stage, ...]
+    graph: Graph = field(repr=False)
+    detail: str = "block"
+
+    @property
+    def params(self) -> int:
+        """Parameters on the way to the output."""
+        return sum(stage.params for stage in self.stages)
+
+    @property
+    def macs(self) -> int | None:
+        """Multiply-adds on the way to the output; None if those of a stage are unknown."""
+        known = [stage.macs for stage in self.stages if stage.macs is not None]
+        return sum(known) if len(known) == len(self.stages) else None
 
     def as_dict(self) -> dict[str, Any]:
-        """Net and stages."""
-        return {"net": self.net, "stages": [asdict(stage) for stage in self.stages]}
+        """Net, totals and stages."""
+        return {
+            "net": self.net,
+            "detail": self.detail,
+            "params": self.params,
+            "macs": self.macs,
+            "stages": [_plain(stage) for stage in self.stages],
+        }
 
     def as_text(self) -> str:
         """A line a stage."""
         rows = [
-            [i, times(stage.shape), stage.layers, stage.label, _joined(stage)]
+            [i, times(stage.shape), stage.layers, stage.name, f"{stage.params:,}", _known(stage.macs), _read(i, stage)]
             for i, stage in enumerate(self.stages)
-        ]
-        return f"{self.net}\n" + text_table(["stage", "maps", "layers", "made by", "ways"], rows)
+        ]  # fmt: skip
+        header = ["stage", "maps", "layers", "made by", "params", "MACs", "reads"]
+        return f"{self.net}\n{text_table(header, rows)}\n{plain(self.sentence())}"
+
+    def sentence(self) -> str:
+        """The net in a sentence."""
+        first, last = self.stages[0], self.stages[-1]
+        form = "an encoder and a decoder" if _turns(self.stages) else "a chain"
+        leaps = sum(len(stage.skips) for stage in self.stages)
+        over = f" with {counted(leaps, 'connection')} over smaller maps" if leaps else ""
+        blocks = sum(stage.times for stage in self.stages if len(stage.inside) > 1)
+        inner = f", {counted(blocks, 'block')} among them" if blocks else ""
+        macs = (
+            "unknown multiply-adds" if self.macs is None else f"{compact(self.macs)} multiply-adds"
+        )
+        count = counted(sum(stage.times for stage in self.stages[1:]), "stage")
+        return (
+            f"{self.net}: {form} of {count}{inner}{over}, from {times(first.shape)} to {times(last.shape)}, "
+            f"{compact(self.params)} parameters, {macs}."
+        )  # fmt: skip
+
+    def told(self) -> str:
+        """The same for a reader who cannot see the picture, with its stages unless they are very many."""
+        stages = "; ".join(f"{stage.name}, {times(stage.shape)}" for stage in self.stages[1:])
+        return self.sentence() + (f" {stages}." if len(self.stages) <= 40 else "")
+
+    def canvas(self) -> "Canvas":
+        """The picture as primitives."""
+        from striate.see import architecture_layout
+
+        return architecture_layout.draw(self)
 
     def as_svg(self) -> str:
         """The picture: one file that needs nothing else, in light and dark."""
-        return drawing.draw(
-            self.net,
-            [
-                drawing.Box(stage.shape, stage.label, self._arcs(index))
-                for index, stage in enumerate(self.stages)
-            ],
-        )
+        return self.canvas().as_svg()
 
-    def _arcs(self, index: int) -> tuple[drawing.Arc, ...]:
-        stage = self.stages[index]
-        if stage.skips:
-            return tuple(drawing.Arc(i, _carried(self.stages[i], stage)) for i in stage.skips)
-        if stage.join is None:
-            return ()
-        beside = min(stage.join.ways, 5) - 1  # more would be a blot; the words above say how many
-        return tuple(
-            drawing.Arc(index - 1, str(stage.join) if way == beside else "", way)
-            for way in range(1, beside + 1)
-        )
+    def as_html(self) -> str:
+        """The picture and a table of the stages."""
+        rows = [
+            [i, stage.name, stage.path, times(stage.shape), stage.layers, f"{stage.params:,}", _known(stage.macs), _read(i, stage)]
+            for i, stage in enumerate(self.stages)
+        ]  # fmt: skip
+        header = ["stage", "made by", "module", "maps", "layers", "parameters", "MACs", "reads"]
+        table = html_table(header, rows)
+        return f'{self.canvas().as_html()}<div class="drawn" tabindex="0">{table}</div>'
+
+    def save(self, path: str | Path) -> None:
+        """Write an .svg, a .png or an .html page.
+
+        Raises:
+            ArgumentError: another ending.
+        """
+        self.canvas().save(Path(path), self.as_html())
 
     def _repr_html_(self) -> str:
         return self.as_svg()
 
 
 def architecture(
-    net: nn.Module, inputs: Sequence[Tensor], *, name: str | None = None
+    net: nn.Module,
+    inputs: Sequence[Tensor],
+    *,
+    name: str | None = None,
+    detail: str = "block",
 ) -> Architecture:
     """The stages of a net.
 
@@ -118,242 +232,190 @@ def architecture(
         net: any net; it is not touched.
         inputs: one tensor an argument of `forward`, of which only shape and type are used.
         name: what the picture calls it; the class if not given.
+        detail: "block", where neighbours that are alike are drawn once, or "layer", where every layer is.
 
     Raises:
+        ArgumentError: another detail.
         ShapeError: the net cannot take these inputs, or gives no tensor that depends on them.
     """
+    if detail not in DETAILS:
+        raise ArgumentError(f"detail={detail!r}: unknown; {nearest(detail, DETAILS)}")
     run = trace(net, inputs)
-    if run.error is not None or not run.outputs:
+    if run.error is not None:
         raise ShapeError(f"{type(net).__name__} cannot be run on these inputs: {run.error}")
-    return Architecture(name or type(net).__name__, tuple(_stages(run)))
+    if not any(value.live for value in run.outputs):
+        raise ShapeError(f"{type(net).__name__} gives no tensor that depends on its inputs")
+    found = graph(run, {key: _count(value) for key, value in net.named_parameters()})
+    types = {path: type(module).__name__ for path, module in net.named_modules()}
+    stages = tuple(_stages(found, types, detail))
+    return Architecture(name or type(net).__name__, stages, found, detail)
 
 
-def _joined(stage: Stage) -> str:
-    if stage.join is None:
+def _count(parameter: Tensor) -> int:
+    return parameter.numel() if parameter.ndim < 2 else -parameter.numel()
+
+
+def _plain(stage: Stage) -> dict[str, Any]:
+    found = asdict(stage)
+    for layer in found["inside"]:
+        layer.pop("nodes")
+    found.pop("leaps")
+    return found
+
+
+def _known(count: int | None) -> str:
+    return "?" if count is None else f"{count:,}"
+
+
+def _read(index: int, stage: Stage) -> str:
+    """The stages that a stage reads, where these are not just the one before."""
+    if stage.inputs == (index - 1,) or not stage.inputs:
         return ""
-    return str(stage.join) + "".join(f" with stage {i}" for i in stage.skips)
+    return ", ".join(map(str, stage.inputs))
 
 
-def _kind(stage: Stage) -> str:
-    return stage.join.kind if stage.join else ""
+def _turns(stages: Sequence[Stage]) -> bool:
+    """Whether maps become smaller and grow back."""
+    sides = [max(stage.shape[1:]) for stage in stages if len(stage.shape) > 1]
+    least = sides.index(min(sides)) if sides else 0
+    return bool(sides) and max(sides[least:]) >= 2 * sides[least] and max(sides[:least], default=0) >= 2 * sides[least]  # fmt: skip
 
 
-def _carried(source: Stage, target: Stage) -> str:
-    """What an arc over smaller maps does, as the papers say it."""
-    kind = _kind(target)
-    cropped = kind != "indices" and source.shape[1:] > target.shape[1:]
-    if kind == "cat":
-        return "copy and crop" if cropped else "copy"
-    return f"crop and {kind}" if cropped else kind
+# ------------------------------------------------------------------------------------------- stages
 
 
-def _stages(run: Trace) -> list[Stage]:
-    calls = _needed(run)
-    leaps = _leaps(run, calls)
-    stages = [Stage(run.inputs[0].shape[1:], "input", 0)]
-    where = {value.index: 0 for value in run.inputs}
-    segment: list[Call] = []
-    joined: set[int] = set()
-    for at, (call, is_cut) in enumerate(zip(calls, _cuts(run, calls, leaps), strict=True)):
-        segment.append(call)
-        crossing = [where[v.index] for v in call.inputs if (v.index, at) in leaps]
-        live = sum(v.live for v in call.inputs)
-        joined |= set(crossing if live > 1 else ())
-        if is_cut and not _is_view(call) and _per_item(run, call):
-            _extend(stages, _stage(segment, tuple(sorted(joined))))
-            segment, joined = [], set()
-        for output in call.outputs:
-            where[output.index] = (
-                crossing[0] if crossing and live == 1 else len(stages) - (not segment)
-            )
-    return stages if len(stages) <= MOST else _merged(stages)
+def _stages(found: Graph, types: Mapping[str, str], detail: str) -> list[Stage]:
+    runs = _folded(found) if detail == "block" else [[group] for group in found.groups]
+    where = {node: at for at, run in enumerate(runs) for group in run for node in group.nodes}
+    return [_stage(found, run, at, where, types) for at, run in enumerate(runs)]
 
 
-def _stage(segment: Sequence[Call], skips: tuple[int, ...]) -> Stage:
-    weighted = sum(_is_weighted(call) for call in segment)
-    joins = [join for call in segment if (join := _join(call))] if weighted or skips else []
-    alike = [join for join in joins if join.kind == joins[-1].kind]
-    found = replace(joins[-1], times=len(alike)) if joins else None
-    shape = segment[-1].outputs[0].shape[1:]
-    return Stage(shape, _label(segment), weighted, skips, found)
-
-
-def _join(call: Call) -> Join | None:
-    kind = JOINS.get(call.op.rstrip("_"))
-    ways = len({value.index for value in call.inputs if value.live})
-    return Join(kind, ways) if kind and ways > 1 else None
-
-
-def _both(a: Join | None, b: Join | None) -> Join | None:
-    if a is None or b is None:
-        return a or b
-    return Join(a.kind, max(a.ways, b.ways), a.times + b.times)
-
-
-def _merged(stages: Sequence[Stage]) -> list[Stage]:
-    """Neighbours of one size that both have layers as one stage: a box a block, where every layer has its own.
-
-    What narrows a block, as a transition does, stays outside it.
-    """
-    found, where = [stages[0]], [0]
-    for stage in stages[1:]:
-        last, skips = found[-1], tuple(sorted({where[i] for i in stage.skips}))
-        grows = stage.shape[0] >= last.shape[0] or not last.label.endswith("layers")
-        both = stage.layers and last.layers and stage.shape[1:] == last.shape[1:]
-        if both and grows and not skips and _kind(stage) == _kind(last):
-            layers = last.layers + stage.layers
-            join = _both(last.join, stage.join)
-            found[-1] = Stage(stage.shape, f"{layers} layers", layers, last.skips, join)
+def _folded(found: Graph) -> list[list[Group]]:
+    """Neighbours that are alike as one: each of them but the first reads the one before and nothing else."""
+    runs: list[list[Group]] = []
+    for group in found.groups:
+        last = runs[-1] if runs else []
+        if last and _follows(found, last[-1], group) and _alike(found, last, group):
+            last.append(group)
         else:
-            found.append(replace(stage, skips=skips))
-        where.append(len(found) - 1)
-    return found
+            runs.append([group])
+    return runs
 
 
-def _needed(run: Trace) -> list[Call]:
-    wanted = {value.index for value in run.outputs}
-    kept: list[Call] = []
-    for call in reversed(run.calls):
-        if call.live and any(output.index in wanted for output in call.outputs):
-            kept.append(call)
-            wanted |= {value.index for value in call.inputs if value.live}
-    return kept[::-1]
+def _follows(found: Graph, last: Group, group: Group) -> bool:
+    outside = {i for node in group.nodes for i in found.nodes[node].inputs} - set(group.nodes)
+    return not last.side and not group.side and outside == {last.nodes[-1]}
 
 
-def _area(value: Value) -> int:
-    return prod(value.shape[2:])
+def _alike(found: Graph, run: Sequence[Group], group: Group) -> bool:
+    before, here = found.nodes[run[-1].nodes[-1]], found.nodes[group.nodes[0]]
+    if len(group.nodes) == 1:
+        # Linear layers of different size deserve a place each: most parameters are theirs.
+        same = here.kind == "conv" or (here.kind == "linear" and here.params == before.params)
+        return same and _signature(found, run[0]) == _signature(found, group) and _sizes(found, run, group)  # fmt: skip
+    return _signature(found, run[0]) == _signature(found, group) and _sizes(found, run, group)
 
 
-def _leaps(run: Trace, calls: Sequence[Call]) -> set[tuple[int, int]]:
-    """Values, and the calls that join them to others after the maps had become smaller and have grown back.
-
-    What is done to a value on its way across, such as cropping it, belongs to the leap. A product joins
-    nothing: it gates.
-    """
-    born = {value.index: -1 for value in run.inputs}
-    across: dict[int, set[tuple[int, int]]] = {}  # the way of a value that left the main path
-    areas = [_area(call.outputs[0]) for call in calls]
-    found: set[tuple[int, int]] = set()
-    read: set[int] = set()
-    for at, call in enumerate(calls):
-        live = [value for value in call.inputs if value.live and value.index in born]
-        born |= {output.index: at for output in call.outputs}
-        if len(live) == 1 and (live[0].index in read or live[0].index in across):
-            way = across.get(live[0].index, set()) | {(live[0].index, at)}
-            across |= {output.index: way for output in call.outputs}
-            born |= {output.index: born[live[0].index] for output in call.outputs}
-        for value in live if len(live) > 1 and "mul" not in call.op else ():
-            between = areas[born[value.index] + 1 : at]
-            wide = min(value.shape[2:], default=1) > 1
-            smaller = between and min(between) < min(_area(value), areas[at])
-            if wide and (smaller or not value.dtype.is_floating_point):  # or indices of a pooling
-                found |= {(value.index, at)} | across.get(value.index, set())
-        read |= {value.index for value in live}
-    return found
+def _sizes(found: Graph, run: Sequence[Group], group: Group) -> bool:
+    """Whether all maps keep their shape, or what is put together grows by as many channels with every step."""
+    shapes = [[found.nodes[i].shape for i in each.nodes] for each in (*run, group)]
+    *inner, ends = zip(*shapes, strict=True)
+    if any(len(set(each)) > 1 for each in inner):
+        return False
+    if len(set(ends)) == 1:
+        return True
+    put = found.nodes[group.nodes[-1]].label == "cat" and run[0].nodes[0] > 0
+    reads_entry = found.nodes[group.nodes[-1]].inputs[0] not in group.nodes
+    steps = {b[0] - a[0] for a, b in pairwise(ends)}
+    return put and reads_entry and len({shape[1:] for shape in ends}) == 1 and len(steps) == 1 and min(steps) > 0  # fmt: skip
 
 
-def _cuts(run: Trace, calls: Sequence[Call], leaps: set[tuple[int, int]]) -> list[bool]:
-    """Whether everything that is used later, leaps aside, is what a call just gave."""
-    last: dict[int, int] = {}
-    for at, call in enumerate(calls):
-        last |= {v.index: at for v in call.inputs if (v.index, at) not in leaps}
-    cuts: list[bool] = []
-    pending = {value.index: last[value.index] for value in run.inputs if value.index in last}
-    for at, call in enumerate(calls):
-        made = {output.index for output in call.outputs}
-        pending |= {index: last[index] for index in made if index in last}
-        pending = {index: end for index, end in pending.items() if end > at}
-        cuts.append(set(pending) <= made and call.outputs[0].live)
-    return cuts
-
-
-def _is_view(call: Call) -> bool:
-    return call.written == 0 and call.outputs[0].shape != call.inputs[0].shape
-
-
-def _per_item(run: Trace, call: Call) -> bool:
-    """Whether the first axis is still that of the batch."""
-    return call.outputs[0].shape[0] == run.inputs[0].shape[0]
-
-
-def _extend(stages: list[Stage], new: Stage) -> None:
-    last = stages[-1]
-    block = new.join is not None and new.layers > 0
-    begins = new.layers and (last.layers == 0 or last.join is not None)
-    if last.shape != new.shape or block or begins:
-        stages.append(new)
-        return
-    layers, skips = last.layers + new.layers, tuple(sorted({*last.skips, *new.skips}))
-    label, join = _again(last, new), _both(last.join, new.join)
-    stages[-1] = Stage(last.shape, label, layers, skips, join)
-
-
-def _again(last: Stage, new: Stage) -> str:
-    if not new.layers:
-        return last.label
-    base, total = last.label.partition(" x")[0], last.layers + new.layers
-    same = _kernel_of(base) == _kernel_of(new.label.partition(" x")[0])
-    return f"{base} x{total}" if same else f"{total} layers"
-
-
-WEIGHTED = (
-    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear", "bmm",
-)  # fmt: skip
-
-
-def _is_weighted(call: Call) -> bool:
-    return call.op in WEIGHTED and bool(call.params)
-
-
-def _kernel_of(words: str) -> str:
-    return words.split(" /", maxsplit=1)[0]
-
-
-def _label(segment: Sequence[Call]) -> str:
-    """What made the last value of a segment of calls."""
-    weighted = [call for call in segment if _is_weighted(call)]
-    if len(weighted) == 1:
-        return _named(weighted[0])
-    if weighted:
-        names = {_kernel_of(_named(call)) for call in weighted}
-        return f"{names.pop()} x{len(weighted)}" if len(names) == 1 else f"{len(weighted)} layers"
-    pools = [call for call in segment if "pool" in call.op and "unpool" not in call.op]
-    if pools:
-        return _pooling(pools[-1])
-    if any(call.op in ("mean", "sum") and _over_maps(call) for call in segment):
-        return "global average"
-    first, last = segment[0].inputs, segment[-1].outputs[0]
-    if first and first[0].count == last.count:
-        return "flatten" if len(last.shape) == 2 else "reshape"
-    return re.sub("[123]d$", "", segment[-1].op.rstrip("_")).replace("_", " ")
-
-
-def _over_maps(call: Call) -> bool:
-    before = call.inputs[0].shape
-    return len(before) > (2 if call.op == "mean" else 3) and call.outputs[0].count == prod(
-        before[:2]
+def _signature(found: Graph, group: Group) -> tuple[object, ...]:
+    place = {node: i for i, node in enumerate(group.nodes)}
+    return tuple(
+        (node.kind, node.label, node.shape[1:], tuple(place.get(i, -1) for i in node.inputs))
+        for node in (found.nodes[i] for i in group.nodes)
     )
 
 
-def _named(call: Call) -> str:
-    if call.op in ("linear", "bmm"):
-        return "linear"
-    weight = next(value for value in call.inputs if value.params)
-    kind = "up-conv" if "transpose" in call.op else "conv"
-    words = f"{kind} {times(weight.shape[2:])}"
-    stride = _first(call.arg("stride", 1))
-    return f"{words} /{stride}" if stride > 1 and kind == "conv" else words
+def _stage(
+    found: Graph,
+    run: Sequence[Group],
+    at: int,
+    where: Mapping[int, int],
+    types: Mapping[str, str],
+) -> Stage:
+    nodes = [found.nodes[i] for group in run for i in group.nodes]
+    last = nodes[-1]
+    reads = [(i, j) for group in run for j in group.nodes for i in found.nodes[j].inputs]
+    reads = [(i, j) for i, j in reads if where[i] != at]
+    leaps = [
+        Leap(where[i], _leap_kind(found.nodes[j]), i, j) for i, j in reads if (i, j) in found.leaps
+    ]
+    path, single = _path(found, run[0]), len(run[0].nodes) == 1
+    first_shape = found.nodes[run[0].nodes[-1]].shape
+    return Stage(
+        shape=last.shape,
+        label=last.label if single else _block_name(path, types),
+        layers=sum(node.weighted for node in nodes),
+        skips=tuple(sorted({leap.stage for leap in leaps})),
+        join=_join(found, run),
+        kind=last.kind,
+        path=path,
+        last_path=_path(found, run[-1]),
+        times=len(run),
+        params=sum(node.params for node in nodes),
+        macs=_total(nodes),
+        inputs=tuple(sorted({where[i] for i, _ in reads})),
+        inside=tuple(_layers(found, run)),
+        leaps=tuple(leaps),
+        grows=len(run) > 1 and first_shape != last.shape,
+    )
 
 
-def _pooling(call: Call) -> str:
-    kind = call.op.replace("_with_indices", "").rstrip("0123456789d").replace("_", " ").strip()
-    if call.op.startswith("adaptive"):
-        return kind.replace("adaptive avg pool", "global average").replace("adaptive ", "global ")
-    kernel = _first(call.arg("kernel_size", 0))
-    stride = _first(call.arg("stride") or kernel)
-    return f"{kind} {kernel}x{kernel} /{stride}"
+def _leap_kind(node: Node) -> str:
+    return "indices" if node.label == "max unpool" else "" if len(node.inputs) < 2 else node.label  # fmt: skip
 
 
-def _first(value: object) -> int:
-    item = value[0] if isinstance(value, Sequence) and value else value
-    return item if isinstance(item, int) else 1
+def _total(nodes: Sequence[Node]) -> int | None:
+    known = [node.macs for node in nodes if node.macs is not None]
+    return sum(known) if len(known) == len(nodes) else None
+
+
+def _layers(found: Graph, run: Sequence[Group]) -> list[Layer]:
+    place = {node: i for i, node in enumerate(run[0].nodes)}
+    layers: list[Layer] = []
+    for i, index in enumerate(run[0].nodes):
+        alike = tuple(group.nodes[i] for group in run)
+        nodes = [found.nodes[each] for each in alike]
+        first = found.nodes[index]
+        # What comes over a leap is a line of its own, from stage to stage.
+        inputs = tuple(place.get(j, -1) for j in first.inputs if (j, index) not in found.leaps or j in place)  # fmt: skip
+        params = sum(node.params for node in nodes)
+        layers.append(Layer(first.kind, first.label, first.shape, nodes[-1].shape, inputs, params, _total(nodes), alike))  # fmt: skip
+    return layers
+
+
+def _join(found: Graph, run: Sequence[Group]) -> Join | None:
+    joins = [n for g in run for n in (found.nodes[i] for i in g.nodes) if len(n.inputs) > 1]
+    if not joins:
+        return None
+    last = joins[-1]
+    alike = [node for node in joins if node.label == last.label]
+    return Join(_leap_kind(last), last.ways, len(alike))
+
+
+def _path(found: Graph, group: Group) -> str:
+    """The module that all nodes of a stage stand in."""
+    paths = [found.nodes[i].path.split(".") for i in group.nodes]
+    common: list[str] = []
+    for parts in zip(*paths, strict=False):
+        if len(set(parts)) > 1:
+            break
+        common.append(parts[0])
+    return ".".join(common)
+
+
+def _block_name(path: str, types: Mapping[str, str]) -> str:
+    name = types.get(path, "")
+    return "block" if not path or name in CONTAINERS else name

@@ -9,7 +9,7 @@ import base64
 import html
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,15 @@ def stretch(values_HWC: Floats) -> Pixels:
     return grey if grey.shape[-1] == 3 else np.repeat(grey[..., :1], 3, axis=-1)
 
 
+def as_rgb(stored: NDArray[Any]) -> Pixels:
+    """A stored input [H, W, C] as a picture [H, W, 3]: bytes as they are; other values, and what is no picture, stretched."""
+    if stored.dtype == np.uint8 and stored.ndim == 3 and stored.shape[-1] in (1, 3):
+        return stored if stored.shape[-1] == 3 else stored.repeat(3, axis=-1)
+    plane = stored if stored.ndim == 3 else stored.reshape(1, -1)[:, :512, None]
+    kept = plane if plane.shape[-1] == 3 else plane[..., :1]
+    return stretch(kept.astype(np.float32))
+
+
 def sheet(rows: Sequence[Sequence[Pixels]], *, cell: int = 56, gap: int = 4) -> "Image":
     """Rows of pictures [H, W, 3] as one RGBA picture, each enlarged without smoothing; gaps are clear.
 
@@ -86,6 +95,13 @@ def rows_of(tiles: Sequence[Pixels], columns: int) -> list[Sequence[Pixels]]:
 def html_image(picture: "Image", alt: str) -> str:
     """A picture as an HTML tag that carries its own data, for notebooks."""
     return f'<img src="{data_uri(picture)}" alt="{html.escape(alt)}">'
+
+
+def html_scale(low: str, high: str, anchors: Sequence[tuple[int, int, int]]) -> str:
+    """The colours of pixels between two values, for notebooks."""
+    stops = ",".join(f"rgb({r} {g} {b})" for r, g, b in anchors)
+    ramp = f'<span class="ramp" style="background:linear-gradient(90deg,{stops})"></span>'
+    return f"<p>{html.escape(low)}{ramp}{html.escape(high)}</p>"
 
 
 def data_uri(picture: "Image", kind: str = "PNG") -> str:

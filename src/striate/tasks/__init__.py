@@ -13,6 +13,8 @@ from striate.tasks.task import Answer, HeldOut, Item, Learned, Meter, Task
 # The name of a task, and the class, or where it is to be found: it is imported when it is used.
 TASKS: dict[str, str | type[Task]] = {
     "classify": "striate.tasks.classify:Classify",
+    "multilabel": "striate.tasks.multilabel:Multilabel",
+    "localise": "striate.tasks.localise:Localise",
     "segment": "striate.tasks.segment:Segment",
     "detect": "striate.tasks.detect:Detect",
     "regress": "striate.tasks.regress:Regress",

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from striate import losses
@@ -22,7 +21,7 @@ from striate.models import catalog
 from striate.ops.boxes import detections
 from striate.svg import Axis, plot, share_axis
 from striate.tasks.by_class import class_table, confusion_figure, pairs_table, with_training
-from striate.tasks.pictures import scale, shrunk
+from striate.tasks.pictures import enlarged, outlined, scale, shrunk
 from striate.tasks.section import Beside, Figure, Gallery, Measure, Section, Text, Tile
 from striate.tasks.segment import palette
 from striate.tasks.task import HeldOut, Item, Meter, Settings, Size, Task, answered, epochs_of
@@ -33,9 +32,6 @@ STRIDE = 32  # sides are multiples of it
 BATCH, RATE, STEPS = 8, 0.002, 2000  # of a default training with AdamW
 LEAST = 0.001  # confidence of a box that is scored: average precision looks at all of them
 SURE = 0.25  # confidence of a box that is shown
-LEGIBLE = (
-    240  # pixels of the shorter side, from which on words over a picture leave something to see
-)
 SURE_WORDS = f"{100 * SURE:g}{SPACE}%"
 WORST = 12  # pictures shown in the report
 CURVES = 24  # classes whose precision is drawn over recall
@@ -313,34 +309,20 @@ class Detect(Task):
     def draw(self, picture: U8, answer: Found | Objects) -> U8:
         """The boxes over the picture."""
         colors = palette(len(self.classes))
-        base = Image.fromarray(
-            np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))
-        )
-        pen = ImageDraw.Draw(base)
-        thick = max(1, round(min(picture.shape[:2]) / 200))
-        font = ImageFont.load_default(max(10, min(picture.shape[:2]) / 40))  # read at any size
-        for box, label in zip(answer.boxes.tolist(), answer.labels.tolist(), strict=True):
-            x0, y0, x1, y1 = box
-            corners = (x0, y0, max(x0, x1 - 1), max(y0, y1 - 1))
-            pen.rectangle(corners, outline=colors[label], width=thick)
-            pen.text(
-                (x0 + thick + 1, y0 + thick), self.classes[label], fill=colors[label], font=font
-            )
-        return np.asarray(base)
+        labels = answer.labels.tolist()
+        names = [self.classes[label] for label in labels]
+        return outlined(picture, answer.boxes, names, [colors[label] for label in labels])
 
     def files(
         self, stem: str, picture: Callable[[], U8], answer: Found, folder: Path
     ) -> dict[str, str]:
         """An overlay, of a small picture enlarged."""
-        name = f"{stem}_overlay.png"
-        pixels = picture()
-        by = -(
-            -LEGIBLE // min(LEGIBLE, *pixels.shape[:2])
-        )  # small ones larger, else words hide them
-        larger = pixels.repeat(by, 0).repeat(by, 1)
-        drawn = self.draw(larger, answer._replace(boxes=answer.boxes * by))
-        Image.fromarray(drawn).save(folder / name)
-        return {"overlay": name}
+        return enlarged(
+            f"{stem}_overlay.png",
+            picture(),
+            folder,
+            lambda pixels, by: self.draw(pixels, answer._replace(boxes=answer.boxes * by)),
+        )
 
     # -------------------------------------------------------------------------------------- the report
 

@@ -293,8 +293,16 @@ class Forecast(Task):
         said = self.verdict(held.scores.scores)
         words = f"Mean absolute error of {of}"
         if said.startswith(LOSES):
-            return Headline("mae", f"{words}: this net {said}")
-        return Headline("mae", words, [f"The net is {said}."] if said else [])
+            return Headline("mae", f"{words}: this net {said}", constant=self._plain(held.meter))
+        meaning = [f"The net is {said}."] if said else []
+        return Headline("mae", words, meaning, self._plain(held.meter))
+
+    def _plain(self, meter: "Errors") -> float | None:
+        """The least mean absolute error of the forecasts without a net."""
+        if not meter.whole:
+            return None
+        others = range(1, 1 + len(self.baselines.names))
+        return min((meter.counted.scores(k)["mae"].value for k in others), default=None)
 
     def sections(self, held: HeldOut) -> list[Section]:
         """Against the baselines, step by step, and the series that are furthest off."""

@@ -34,6 +34,8 @@ WORST = 20  # items shown in the report
 
 Numbers = NDArray[np.float64]
 
+Scale = tuple[Sequence[float], Sequence[float]]  # mean and deviation of each number
+
 T = TypeVar("T")
 
 
@@ -106,22 +108,13 @@ class Regress(Task):
         """The names of the numbers."""
         return self.numbers
 
-    @torch.no_grad()
     def adopt(self, layer: nn.Module, was: Task) -> bool:
         """Scale the outputs of a layer that learned numbers of another mean and deviation."""
         if not isinstance(was, Regress) or (was.mean, was.std) == (self.mean, self.std):
             return False
-        weight, bias = getattr(layer, "weight", None), getattr(layer, "bias", None)
-        if not isinstance(weight, Tensor) or not isinstance(bias, Tensor):
-            return False
         order = [was.numbers.index(name) for name in self.numbers]
-        mean, std = (
-            weight.new_tensor([values[i] for i in order]) for values in (was.mean, was.std)
-        )
-        now = weight.new_tensor(self.std)
-        weight.mul_((std / now).view(-1, *[1] * (weight.ndim - 1)))
-        bias.copy_((bias * std + mean - bias.new_tensor(self.mean)) / now)
-        return True
+        mean, std = (tuple(values[i] for i in order) for values in (was.mean, was.std))
+        return rescaled(layer, (mean, std), (self.mean, self.std))
 
     # ---------------------------------------------------------------------------------- a step of it
 
@@ -215,10 +208,11 @@ class Regress(Task):
                 "Answering the mean of the training items every time would score about 0.",
                 "Errors of several numbers are means over their units: the table of numbers has those of each.",
             ]
-            return Headline("r2", f"R² of {of}, mean over {count}", said)
+            return Headline("r2", f"R² of {of}, mean over {count}", said, constant=0.0)
         off = np.abs(held.meter.truths - np.array(self.mean))
-        said = f"Answering the mean of the training items every time would be off by {number(float(np.nanmean(off)))}."
-        return super().headline(held, of)._replace(meaning=[said])
+        constant = float(np.nanmean(off))
+        said = f"Answering the mean of the training items every time would be off by {number(constant)}."
+        return super().headline(held, of)._replace(meaning=[said], constant=constant)
 
     def sections(self, held: HeldOut) -> list[Section]:
         """Answers over truths, errors a number, and the items that are furthest off."""
@@ -265,6 +259,29 @@ class Regress(Task):
             for name, truth, answer in pairs
         ]
         return Tile(item.shown, lines[0], lines[1:], code=item.name)
+
+
+@torch.no_grad()
+def rescaled(layer: nn.Module, was: Scale, now: Scale, rows: slice = slice(None)) -> bool:
+    """Change a last layer so that numbers it learned in one scale come out in another.
+
+    Args:
+        layer: with weights and a bias; others stay.
+        was: mean and deviation of each number, by which it was scaled.
+        now: those by which it is.
+        rows: which of the outputs are the numbers.
+
+    Returns:
+        Whether it could be done.
+    """
+    weight, bias = getattr(layer, "weight", None), getattr(layer, "bias", None)
+    if not isinstance(weight, Tensor) or not isinstance(bias, Tensor):
+        return False
+    mean, std = (weight.new_tensor(values) for values in was)
+    new_mean, new_std = (weight.new_tensor(values) for values in now)
+    weight[rows].mul_((std / new_std).view(-1, *[1] * (weight.ndim - 1)))
+    bias[rows] = (bias[rows] * std + mean - new_mean) / new_std
+    return True
 
 
 def _written(value: float) -> str:

@@ -52,6 +52,7 @@ class Table:
         first: so many rows are shown, the others are folded; 0 for all.
         rest: what the others are called, plural.
         tall: it scrolls within itself.
+        within: values that the axis of intervals holds beside those of the rows, so that two tables have one.
     """
 
     columns: Sequence[Column]
@@ -64,6 +65,7 @@ class Table:
     first: int = 0
     rest: str = "rows"
     tall: bool = False
+    within: Sequence[float] = ()
     part: ClassVar[str] = "table"
 
 
@@ -99,6 +101,14 @@ class Figure:
     part: ClassVar[str] = "figure"
 
 
+class Bar(NamedTuple):
+    """One of the answers below a picture: its name, its share 0..1, and whether it is the truth."""
+
+    name: str
+    share: float
+    right: bool = False
+
+
 class Wrong(str):
     """Words in the colour of mistakes."""
 
@@ -115,6 +125,9 @@ class Tile:
         lines: below the title, in small letters.
         alt: what a reader who cannot see the picture is told; the title if not given.
         code: a last line, such as the name of a file.
+        bars: below the title, the likeliest answers.
+        hint: shown when the pointer rests on the last line, such as the whole path.
+        wrong: the item was answered wrongly, which a small picture says by its frame.
     """
 
     picture: U8 | Drawn = field(repr=False)
@@ -122,6 +135,9 @@ class Tile:
     lines: Sequence[str] = ()
     alt: str = ""
     code: str = ""
+    bars: Sequence[Bar] = ()
+    hint: str = ""
+    wrong: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,13 +146,14 @@ class Gallery:
 
     Attributes:
         tiles: the worst items first.
-        form: cards beside each other; one row, as the views of one item; or small ones without words.
+        form: cards beside each other; one row, as the views of one item; or small ones without words, of which a strip
+            stands beside its title.
         title, lines: above the pictures: what the item is called, and more in small letters.
         caption: below them.
     """
 
     tiles: Sequence[Tile]
-    form: Literal["cards", "row", "small", "channels"] = "cards"
+    form: Literal["cards", "row", "small", "channels", "strip"] = "cards"
     title: str = ""
     lines: Sequence[str] = ()
     caption: str = ""
@@ -208,6 +225,40 @@ class Fold:
     part: ClassVar[str] = "fold"
 
 
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """One row of a tree: a name, its cells (short, and the exact value that is shown when the pointer rests there), and what is below it."""
+
+    name: str
+    cells: Sequence[tuple[str, str]]
+    children: Sequence["Branch"] = ()
+    hint: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Tree:
+    """Rows within rows, those below a row folded.
+
+    Attributes:
+        columns: headings of the cells; `minor` ones are left out on a phone.
+        rows: the outermost.
+        total: a last row.
+    """
+
+    columns: Sequence[Column]
+    rows: Sequence[Branch]
+    total: Branch | None = None
+    part: ClassVar[str] = "tree"
+
+
+@dataclass(frozen=True, eq=False)
+class Links:
+    """Pages beside this one: a name and where it lies, relative to this page."""
+
+    entries: Sequence[tuple[str, str]]
+    part: ClassVar[str] = "links"
+
+
 Part = (
     Text
     | Table
@@ -221,6 +272,8 @@ Part = (
     | Scale
     | Beside
     | Fold
+    | Tree
+    | Links
 )
 
 
@@ -248,11 +301,13 @@ class Headline(NamedTuple):
         score: which of the scores it is.
         words: what the value is of.
         meaning: sentences on how it is to be taken, such as what a constant answer would score.
+        constant: that score of always giving the same answer, or of another answer without a net; None where not known.
     """
 
     score: str
     words: str
     meaning: Sequence[str] = ()
+    constant: float | None = None
 
 
 class Measure(NamedTuple):

@@ -304,7 +304,7 @@ class Segment(Task):
         common = max(rows, key=lambda row: row["pixels"])
         share = common["pixels"] / sum(row["pixels"] for row in rows) / len(rows)
         said = f"Answering “{short(str(common['label']), 40)}” everywhere would score {percent(share)}."
-        return found._replace(meaning=[said])
+        return found._replace(meaning=[said], constant=share)
 
     def curve_words(self, recipe: Settings) -> dict[str, str]:
         """The scores after an epoch are of masks in the size the net reads."""

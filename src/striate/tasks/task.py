@@ -54,6 +54,8 @@ class Settings(inputs.Settings, Protocol):
     @property
     def sampling(self) -> str: ...
     @property
+    def threshold(self) -> float | str | None: ...
+    @property
     def options(self) -> Mapping[str, Any]: ...
 
 
@@ -173,6 +175,7 @@ class Task(ABC):
         maps: whether outputs are maps [B, K, H, W] of the picture's places, so that large ones are answered in tiles.
         linear: whether a last linear layer can be fitted to features alone, its loss having one minimum.
         has_mean: whether answers of several nets, or to several views of an item, can be averaged.
+        thresholds: whether an item is said to be of a class from a probability on, which `threshold=` sets.
         formats: in which predictions can be written.
         columns: what of a row a class is shown on a terminal, with its heading; the worst by the first are listed.
         classes: their names; () of a task without.
@@ -194,6 +197,7 @@ class Task(ABC):
     maps: ClassVar[bool] = False
     linear: ClassVar[bool] = False
     has_mean: ClassVar[bool] = False
+    thresholds: ClassVar[bool] = False
     formats: ClassVar[tuple[str, ...]] = ("json", "csv")
     counted: ClassVar[tuple[str, ...]] = ()
     columns: ClassVar[Mapping[str, str]] = {}
@@ -236,9 +240,18 @@ class Task(ABC):
         """Refuse what cannot be learned so, before anything is decoded.
 
         Raises:
-            RecipeError: a loss of other targets, or mixed items where they cannot be mixed.
+            RecipeError: a loss of other targets, mixed items where they cannot be mixed, or a threshold of nothing.
         """
         del own_net
+        if recipe.threshold is not None and not cls.thresholds:
+            raise RecipeError(
+                f"threshold={recipe.threshold}: {cls.wanted()} are not answered from a probability on; leave it out"
+            )
+        if recipe.sampling == "balanced" and "label" not in cls.kinds:
+            raise RecipeError(
+                f"sampling=balanced draws every class equally often, and {cls.wanted()} have no single class each that it "
+                "could draw by; leave it out"
+            )
         spelt = recipe.loss or cls.usual_loss
         wrong = [term.name for term in losses.read(spelt).terms if term.name not in cls.loss_names]
         if wrong:
@@ -314,6 +327,27 @@ class Task(ABC):
             raise ShapeError(
                 f"the net answers {answered(outputs)} to {len(x)} {self.noun or 'items'}, expected one tensor of {len(x)} rows"
             )
+
+    # ----------------------------------------------------------------------------- after a training
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something is left that answers to the validation items decide, such as a threshold."""
+        return False
+
+    def chosen(self, meter: Any) -> tuple[Self, str]:
+        """The same with what those decide, and a line that says so.
+
+        Args:
+            meter: of this task, with the answers of the trained net to the validation items.
+        """
+        del meter
+        return self, ""
+
+    def as_chosen(self, other: "Task") -> Self:
+        """The same with what another of this kind has chosen so."""
+        del other
+        return self
 
     # ------------------------------------------------------------------------------------ its answers
 

@@ -25,7 +25,7 @@ from striate.augment.draws import Draws
 from striate.data import Data, Streamed
 from striate.data.cache import gb
 from striate.data.pillow import without_warnings
-from striate.data.targets import IGNORE
+from striate.data.targets import IGNORE, PLACED
 from striate.data.workers import PATIENCE, Job, available, dismiss, exhausted, hangs, served
 from striate.errors import ShapeError
 from striate.inputs import AsGiven, Preprocessing, Views
@@ -272,7 +272,7 @@ class Stream(Batches):
         if self.masks is not None:
             return inputs.to(self.device), found.masks.to(self.device)
         targets = self.targets.index_select(0, index)
-        if self.window and self.kind == "boxes":
+        if self.window and self.kind in PLACED:
             places = zip(targets, self._windows(index, epoch), strict=True)
             cuts = [
                 cut(self.kind, t[None], top=y, left=x, size=self.window) for t, (y, x) in places

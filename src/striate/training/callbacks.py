@@ -1,16 +1,16 @@
 """What is done after every step and every epoch of a training: progress, logs, checkpoints, the held-out items."""
 
 import signal
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from striate.data import Arrays
 from striate.errors import Terminated
-from striate.metrics.scores import shown
-from striate.text import duration
+from striate.text import rough
 from striate.training.budget import Budget
 from striate.training.distributed import Signals
+from striate.training.epoch_table import EpochTable, loss_words
 from striate.training.failures import Guard, catch_signals
 from striate.training.logs import Health
 from striate.training.loop import Setting
@@ -27,6 +27,7 @@ class Callbacks:
     setting: Setting
     signals: Signals
     held: Arrays
+    table: EpochTable
 
     def step(self, state: State) -> None:
         """After a step: show how far the training is, save now and then, end it where a signal asks for that.
@@ -35,31 +36,40 @@ class Callbacks:
             Stopped: a signal came; a checkpoint was written.
         """
         job, recipe = self.job, self.job.recipe
+        job.progress.note(self._note(state))
         if recipe.epochs:
             job.progress.bar("training", state.step, job.steps)
         else:
             job.progress.bar("training", int(self.setting.spent()), int(recipe.budget or 0))
         self.record.after_step(state, self.signals.signum)
 
+    def _note(self, state: State) -> str:
+        """The mean loss of the epoch so far, at its beginning of the last one, and the time that is left."""
+        totals, left, rows = state.totals, self._left(state), self.record.rows
+        loss = rows[-1]["train_loss"] if rows else None
+        loss = totals.loss / totals.items if totals.items else loss
+        words = "" if loss is None else f"loss {loss_words(loss)}  "
+        return words + (f"{rough(left)} left" if left >= 1 else "")
+
+    def _left(self, state: State) -> float:
+        """Seconds that the training will still take, if it goes on as it went."""
+        share = self.setting.place(state).share
+        return self.record.spent() * (1 - share) / share if share > 0 else 0.0
+
     def begin(self, state: State) -> None:
         """Before the first step of a net whose last layer is a linear probe: the row of epoch 0."""
         row = self.record.after_epoch(state, -1, self.held, self.job)
-        self.job.progress.say(f"linear probe  {self.job.data.held_out} {_held_out_scores(row)}")
+        for line in self.table.lines(row, self._left(state)):
+            self.job.progress.say(line)
 
     def epoch(self, state: State, epoch: int) -> bool:
         """After an epoch: answer the held-out items, write the row and a checkpoint, print a line; or none of it yet."""
-        job, epochs = self.job, self.job.recipe.epochs
+        job = self.job
         if (epoch + 1) % (job.recipe.validation_freq or 1) and not self.setting.over(state):
             return False
         row = self.record.after_epoch(state, epoch, self.held, job)
-        share = self.setting.place(state).share
-        left = self.record.spent() * (1 - share) / share
-        job.progress.say(
-            f"epoch {epoch + 1}{f'/{epochs}' if epochs else ''}  "
-            f"loss {row['train_loss']:.4f}  {job.data.held_out} {_held_out_scores(row)}  "
-            f"{duration(row['seconds'])}, {row['items_per_second']:,.0f}/s"
-            + (f", {duration(left)} left" if left >= 1 else "")
-        )
+        for line in self.table.lines(row, self._left(state)):
+            job.progress.say(line)
         return True
 
 
@@ -82,7 +92,9 @@ def of_training(job: Job, state: State, record: Record) -> Generator[Callbacks]:
             job.batches, job.task, job.recipe, job.plan, health, signals.spent, guard, job.ranks
         )
         with record.explained(state, own=job.config.net.own):
-            after = Callbacks(job, record, setting, signals, held)
+            noun = job.task.noun or job.data.noun
+            table = EpochTable(noun, job.data.held_out, job.recipe.epochs or 0, job.progress.width)
+            after = Callbacks(job, record, setting, signals, held, table)
             if job.recipe.linear_probe != "none" and not (state.step or record.rows):
                 after.begin(state)
             yield after
@@ -125,10 +137,3 @@ def _logs(job: Job, state: State, record: Record) -> tuple[Health, Guard]:
     if recipe.on_nan == "rollback" and state.step == 0:
         record.save(state)  # what there is to go back to
     return health, guard
-
-
-def _held_out_scores(row: Mapping[str, float]) -> str:
-    """The held-out loss and the score that chooses the epoch, as far as they are measured."""
-    keys = sorted((key for key in row if key.startswith("val_")), key=lambda key: key != "val_loss")
-    names = [key.removeprefix("val_") for key in keys[:2]]
-    return "  ".join(f"{name} {shown(name, row[f'val_{name}'])}" for name in names)

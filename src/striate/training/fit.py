@@ -31,6 +31,7 @@ from striate.training.prepare import (
     Estimate,
     chosen_net,
     first_weights,
+    listed,
     prepare,
     training_batches,
 )
@@ -249,12 +250,29 @@ def _check_data(data: Data, progress: Progress) -> None:
         )
     if data.pictures and data.native_size == (1, 1):
         raise DataError(f"{data.path}: every picture is a single pixel (1x1), expected larger ones")
+    if unlearned := _never_trained(data):
+        progress.say(
+            f"note: train has no item of {listed(unlearned)}: it cannot be learned, and every answer to its held-out items is wrong"
+        )
     held = len(data.splits[data.held_out])
     if held < JUDGED and not named(data.task).maps:  # a mask has a score for every place
         progress.say(
             f"note: nothing can be judged by {held} held-out {noun}, too few to tell a good net from a bad one; "
             f"hold out {JUDGED} or more"
         )
+
+
+def _never_trained(data: Data) -> list[str]:
+    """Classes that occur in other splits alone."""
+    train = data.counts("train")
+    others = [counts for name in data.splits if name != "train" and (counts := data.counts(name))]
+    if train is None:
+        return []
+    return [
+        label
+        for k, label in enumerate(data.classes)
+        if not train[k] and any(counts[k] for counts in others)
+    ]
 
 
 def check(recipe: Recipe, out: Path) -> None:

@@ -11,15 +11,21 @@ from torch import nn
 from striate.data import Data
 from striate.errors import NumericError
 from striate.result import Result
-from striate.svg import tag, text
+from striate.svg import Axis, Frame, amount, drawing, finite, round_step, tag, text
+from striate.text import number
 from striate.training import loop, pretrained, reproducibility
 from striate.training.defaults import with_defaults
-from striate.training.prepare import chosen_net, first_weights, prepare
+from striate.training.prepare import Estimate, chosen_net, first_weights, prepare
 from striate.training.recipe import Recipe
 from striate.training.record import Progress
 from striate.training.state import BrokenStepError, State, Totals
 
-WIDTH, HEIGHT, LEFT, TOP = 480, 260, 48, 16  # of the drawing, in pixels
+WIDTH, HEIGHT = 560, 290  # of the drawing, in pixels
+STYLE = (
+    ".drawing .line{fill:none;stroke:var(--held);stroke-width:2}.drawing .grid{stroke:var(--rule)}"
+    ".drawing .mark{stroke:var(--wrong);stroke-width:1.5;stroke-dasharray:5 3}.drawing .least{fill:var(--ink)}"
+    ".drawing .way{stroke:var(--soft)}"
+)
 LOW, HIGH = 1e-6, 10.0
 CALM = 0.9  # share of the running mean of the loss that stays, a step
 WORSE = 4.0  # times the smallest loss, where it ends
@@ -46,48 +52,80 @@ class Rates(Result):
         return {"suggested": self.suggested, "rates": list(self.rates), "losses": list(self.losses)}
 
     def as_text(self) -> str:
-        """One line."""
+        """Where the loss was smallest, the rate to begin with, and why it is that one."""
         best = min(self.losses)
         return (
-            f"the loss was smallest ({best:.3g}) at a rate of {10 * self.suggested:.2g}: "
-            f"begin with lr={self.suggested:.2g} ({len(self.rates)} rates tried, "
+            f"the loss was smallest ({best:.3g}) at a rate of {10 * self.suggested:.2g}, where it is about to grow: "
+            f"begin with a tenth of it, lr={self.suggested:.2g} ({len(self.rates)} rates tried, "
             f"{self.rates[0]:.2g} to {self.rates[-1]:.2g})"
         )
 
     def as_svg(self) -> str:
-        """The loss over the rate, both of them by their logarithm, with the suggested rate marked."""
-        xs = [math.log10(rate) for rate in self.rates]
-        ys = [math.log10(max(loss, 1e-12)) for loss in self.losses]
-        left, right, low, high = min(xs), max(xs) + 1e-9, min(ys), max(ys) + 1e-9
-
-        def x(value: float) -> float:
-            return LEFT + (WIDTH - LEFT - 12) * (value - left) / (right - left)
-
-        def y(value: float) -> float:
-            return HEIGHT - 36 - (HEIGHT - 36 - TOP) * (value - low) / (high - low)
-
-        line = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in zip(xs, ys, strict=True))
+        """The loss over the rate, with its smallest value, and the suggested rate a tenth to the left of that."""
+        across = Axis(min(self.rates[0], self.suggested), self.rates[-1], _power, log=True)
+        frame = Frame(across, _loss_axis(self.losses), WIDTH, HEIGHT - 20, 56.0, 40.0, 24.0)
+        points = list(zip(self.rates, self.losses, strict=True))
+        line = " ".join(f"{frame.x(a):.1f},{frame.y(b):.1f}" for a, b in points)
         parts = [
-            tag(
-                "polyline",
-                "",
-                {"points": line, "fill": "none", "stroke": "#2f6db3", "stroke-width": 2},
-            )
+            frame.levels(),
+            *(text(_power(v), frame.x(v), frame.bottom + 15, "mid soft") for v in _tens(across)),
+            text(
+                "learning rate (each mark ten times the last)", WIDTH / 2, frame.bottom + 34, "mid"
+            ),
+            text("loss, running mean", 8, 16, "title"),
+            tag("polyline", "", {"points": line, "class": "line"}),
+            self._marks(frame),
         ]
-        mark = x(max(left, math.log10(self.suggested)))
-        ends = {"x1": f"{mark:.1f}", "x2": f"{mark:.1f}", "y1": TOP, "y2": HEIGHT - 36}
-        parts.append(tag("line", "", {**ends, "stroke": "#d9822b", "stroke-dasharray": "4 3"}))
-        parts.append(text(f"lr={self.suggested:.2g}", mark + 4, TOP + 10))
-        parts += [
-            text(f"1e{power}", x(power) - 8, HEIGHT - 18)
-            for power in range(math.ceil(left), math.floor(right) + 1)
-        ]
-        parts.append(text("loss over learning rate, both logarithmic", WIDTH / 2 - 96, HEIGHT - 4))
-        parts += [text(f"{10**value:.3g}", 4, y(value) + 4) for value in (low, high - 1e-9)]
-        size = {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {WIDTH} {HEIGHT}"}
-        style = tag("style", "text{font:11px sans-serif;fill:#555}")
-        label = {"role": "img", "aria-label": "loss by learning rate", "width": WIDTH}
-        return tag("svg", style + "".join(parts), {**size, **label})
+        return drawing(
+            "".join(parts), WIDTH, HEIGHT, f"loss by learning rate: {self.as_text()}", STYLE
+        )
+
+    def _marks(self, frame: Frame) -> str:
+        """The smallest loss, the suggested rate, and the step from one to the other."""
+        best = min(self.losses)
+        least, mark = frame.x(10 * self.suggested), frame.x(self.suggested)
+        y = frame.y(best)
+        dot = {"cx": amount(least), "cy": amount(y), "r": 4, "class": "least"}
+        upright = {"x1": mark, "x2": mark, "y1": frame.top, "y2": frame.bottom, "class": "mark"}
+        way = {"x1": mark, "x2": least, "y1": frame.top + 6, "y2": frame.top + 6, "class": "way"}
+        down = {"x1": least, "x2": least, "y1": frame.top + 6, "y2": y, "class": "way"}
+        side, at = ("", least + 6) if least < WIDTH / 2 else ("end", mark - 6)
+        return "".join(
+            [
+                *(tag("line", "", line) for line in (upright, way, down)),
+                tag("circle", "", dot),
+                text(f"begin with lr={self.suggested:.2g}, a tenth of", at, frame.top + 22, side),
+                text(
+                    f"{10 * self.suggested:.2g}, where the loss is smallest: {best:.3g}",
+                    at,
+                    frame.top + 36,
+                    side,
+                ),
+            ]
+        )
+
+    def _repr_html_(self) -> str:
+        return self.as_svg()
+
+
+def _loss_axis(losses: tuple[float, ...]) -> Axis:
+    """From a round value below all to one above; by ratios where they differ by more than ten times."""
+    known = finite(losses)
+    low, high = min(known), max(known)
+    if low > 0 and high / low > 10:
+        return Axis(low / 1.1, high * 1.1, number, log=True)
+    step = round_step((high - low) or abs(high) or 1.0)
+    return Axis(math.floor(low / step) * step, (math.floor(high / step) + 1) * step, number)
+
+
+def _tens(axis: Axis) -> list[float]:
+    """Powers of ten within an axis."""
+    powers = range(math.ceil(math.log10(axis.low) - 1e-9), math.floor(math.log10(axis.high)) + 1)
+    return [10.0**power for power in powers]
+
+
+def _power(rate: float) -> str:
+    return f"{rate:g}"
 
 
 def find_rate(
@@ -118,7 +156,8 @@ def find_rate(
     spec, tried = chosen_net(net, recipe, data)
     with reproducibility.fork_rng():
         first_weights(tried, recipe, progress, data)
-        job = prepare(Path(), data, recipe, spec, tried, progress)
+        silent = Estimate(announced=False)  # no training follows
+        job = prepare(Path(), data, recipe, spec, tried, progress, silent)
         state = State.begin(copy.deepcopy(tried), recipe.model_copy(update={"ema": None}), job.plan)
         setting = loop.Setting(job.batches, job.task, recipe, job.plan, spent=lambda: 0.0)
         return _climb(state, setting, steps, progress)

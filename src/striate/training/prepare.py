@@ -54,6 +54,7 @@ class Estimate:
         parts: in how many times as many parts as the recipe says a batch is computed.
         close: the memory will be short.
         tiling: how large pictures may be divided, of tasks with maps.
+        announced: whether a training follows, whose time is worth a word.
     """
 
     findings: tuple[str, ...] = ()
@@ -62,6 +63,7 @@ class Estimate:
     parts: int = 1
     close: bool = False
     tiling: Tiling | None = None
+    announced: bool = True
 
     def as_text(self, seconds: float | None, recipe: Recipe, left: float | None = None) -> str:
         """One line: time, memory, and what a smaller form would take where this one is long or large.
@@ -71,6 +73,8 @@ class Estimate:
             recipe: settled.
             left: seconds of its budget that are left for training; all of it if not given.
         """
+        if not self.announced:
+            return ""
         left = recipe.budget if left is None else left
         epochs = recipe.most_epochs
         whole = None if seconds is None else seconds * epochs
@@ -111,7 +115,8 @@ def prepare(
     kind = named(data.task)
     how = inputs.of(data.modality)
     noun = kind.noun or how.noun()
-    progress.say(f"reading {items:,} {noun} for {spec.name}, then timing ways to run it")
+    then = "then timing ways to run it" if estimate.announced else "to try learning rates on them"
+    progress.say(f"reading {items:,} {noun} for {spec.name}, {then}")
     for line in how.remarks(data, recipe):
         progress.say(line)
     form = how.planned(data, recipe, kind.fit)
@@ -141,13 +146,16 @@ def prepare(
         seconds = step_seconds * batches.steps if step_seconds else None
         return estimate.as_text(seconds, recipe, budget.left(recipe, progress))
 
-    plan = _plan(
-        net, batches, task, recipe, device, ranks.world,
-        lambda seconds: progress.say(f"by its first step alone: {expected_words(seconds)}"),
-    )  # fmt: skip
+    def slow(seconds: float) -> None:
+        _say(progress, "by its first step alone: ", expected_words(seconds))
+
+    def share(done: float) -> None:
+        progress.bar("timing plans", round(100 * done), 100)
+
+    watch = plan_room.Watch(slow, share)
+    plan = _plan(net, batches, task, recipe, device, ranks.world, watch)
     progress.say(plan.as_text())
-    if line := expected_words(plan.step_ms / 1000 if plan.step_ms else None):
-        progress.say(line)
+    _say(progress, "", expected_words(plan.step_ms / 1000 if plan.step_ms else None))
     config = Config(
         net=spec,
         task=task.name,
@@ -168,6 +176,12 @@ def prepare(
     )
     config = remembered(recipe, config)
     return Job(path, data, recipe, config, plan, batches, task, progress, ranks)
+
+
+def _say(progress: Progress, before: str, words: str) -> None:
+    """Say something, if there is anything to say."""
+    if words:
+        progress.say(before + words)
 
 
 def chosen_net(net: nn.Module | None, recipe: Recipe, data: Data) -> tuple[NetSpec, nn.Module]:
@@ -332,11 +346,11 @@ def _plan(
     recipe: Recipe,
     device: str,
     world: int,
-    slow: Callable[[float], None],
+    watch: plan_room.Watch,
 ) -> Plan:
     """The plan as asked for, or the one that measures best on a real batch, of which `world` processes share each.
 
-    Where choosing takes a while, `slow` gets what a step of the training takes, by the first one.
+    Where choosing takes a while, `watch.slow` gets what a step of the training takes, by the first one.
     """
     items = max(2, PLAN_VALUES // max(1, math.prod(batches.inputs.shape[1:])))
     index = batches.order(0)[0][:items]
@@ -352,6 +366,11 @@ def _plan(
             plan = _explicit(net, "default" if recipe.plan == "auto" else recipe.plan, device)
             return plan_room.timed(plan, net, x, target, task.learn, scale=batch / len(index))
         steps = batches.steps * recipe.most_epochs * batch / len(index)
+        watch.share(0.0)
+
+        def slow(first: float) -> None:
+            watch.slow(first * batch / len(index))
+
         plan = plan_room.choose(
             net,
             x,
@@ -360,7 +379,7 @@ def _plan(
             device=device,
             steps=steps,
             seconds=recipe.budget or math.inf,
-            slow=lambda first: slow(first * batch / len(index)),
+            watch=watch._replace(slow=slow),
         )
     return replace(plan, step_ms=(plan.step_ms or 0) * batch / len(index))
 

@@ -46,7 +46,7 @@ def _patterns(value: Any) -> Any:
     return [word.strip() for word in value.split(",") if word.strip()]
 
 
-def _seconds(value: Any) -> Any:
+def read_duration(value: Any) -> Any:
     """`90s`, `10m`, `1.5h`, and numbers, which are seconds."""
     if not isinstance(value, str):
         return value
@@ -70,6 +70,20 @@ def _loss(value: str) -> str:
     return value
 
 
+def _threshold(value: float | str | None) -> float | str | None:
+    if value in (None, "auto") or (isinstance(value, float) and 0 < value < 1):
+        return value
+    try:
+        number = float(value or "")
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1:
+        raise RecipeError(
+            f"threshold={value}: expected auto, or a number between 0 and 1 such as 0.3"
+        )
+    return number
+
+
 def _on_nan(text: str) -> str:
     kind, _, most = text.partition(":")
     if text in ("stop", "rollback") or (kind == "skip" and most.isdecimal() and int(most) > 0):
@@ -82,7 +96,7 @@ Grid = Annotated[tuple[int, int, int], BeforeValidator(_sides)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Patterns = Annotated[tuple[str, ...], BeforeValidator(_patterns)]
 Numbers = Annotated[tuple[float, ...], BeforeValidator(_words), Field(min_length=1)]
-Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+Duration = Annotated[float, BeforeValidator(read_duration), Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Augmentation = Annotated[str, AfterValidator(_augmentation)]
 Part = Annotated[str, Field(pattern=r"^\d+of\d+$")]
@@ -154,6 +168,10 @@ class Recipe(BaseModel):
     )
     sampling: Literal["shuffled", "balanced"] = Field(
         default="shuffled", description="balanced: every class is drawn equally often"
+    )
+    threshold: Annotated[float | str | None, AfterValidator(_threshold)] = Field(
+        default=None,
+        description="probability from which a label is said, 0.3; auto: chosen on validation items",
     )
     clip: float | None = Field(default=None, gt=0, description="largest norm of the gradient")
     augment: Augmentation = Field(

@@ -172,6 +172,13 @@ def _plain(key: str, value: Any) -> Any:
     return None if leaves_open and value in ("none", "null") else value
 
 
+EXPECTED = {  # kinds of complaints of pydantic, and what was expected
+    "int_": ("a whole number", "10"),
+    "float_": ("a number", "0.01"),
+    "bool_": ("true or false", "true"),
+}
+
+
 def _explain(error: ValidationError) -> str:
     """The first complaint as one line: key, what came, what is allowed."""
     first = error.errors()[0]
@@ -184,6 +191,10 @@ def _explain(error: ValidationError) -> str:
         return f"{key}={got}: {nearest(str(got), words)}"
     rule = first["msg"][0].lower() + first["msg"][1:]
     about = Recipe.model_fields[key].description
+    for kind, (expected, such) in EXPECTED.items():
+        if first["type"].startswith(kind):
+            example = "" if "such as" in (about or "") else f" such as {key}={such}"
+            return f"{key}={got}: expected {expected}{example} ({about})"
     return f"{key}={got!r}: {rule} ({about})"
 
 

@@ -44,11 +44,15 @@ class Progress:
     Attributes:
         say: gets lines.
         bar: gets a name, what is done and of how much.
+        note: gets what is to be read beside the bar, before the bar moves: the loss, the time that is left.
+        width: the most letters of a row of figures.
         began: when the command did, by `time.monotonic`; a `budget=` is counted from there.
     """
 
     say: Callable[[str], None] = lambda _line: None
     bar: Callable[[str, int, int], None] = lambda _name, _done, _total: None
+    note: Callable[[str], None] = lambda _words: None
+    width: int = 80
     began: float = field(default_factory=time.monotonic)
 
 
@@ -314,7 +318,10 @@ class Record:
             )
         content = checkpoint.pack(net.state_dict())
         folder.write_bytes(self.path / "model.safetensors", content)
-        replace(job.config, weights=sha256(content).hexdigest()).write(self.path)
+        settings = _chosen(job, net).config()
+        replace(job.config, weights=sha256(content).hexdigest(), task_settings=settings).write(
+            self.path
+        )
         run = Run(self.path, net if job.config.net.own else None)
         held = run.held(job.data, job.data.held_out)
         test = run.held(job.data, "test") if {"val", "test"} <= set(job.data.splits) else None
@@ -348,6 +355,20 @@ def write_results(path: Path, rows: list[Row]) -> None:
     """Write results.csv whole: one row an epoch."""
     cells = [[f"{value:.6g}" for value in row.values()] for row in rows]
     write_table(path, list(rows[0]), cells)
+
+
+def _chosen(job: Job, net: nn.Module) -> Task:
+    """The task with what the answers of the trained net to the validation items decide; a test split decides nothing."""
+    if not job.task.unsettled or job.data.held_out != "val":
+        return job.task
+    split = job.data.splits["val"]
+    used = Net(
+        net, job.task, job.config.preprocessing, job.plan, Tiling.from_dict(job.config.tiling)
+    )
+    found = answered(used, job.held_out(), split.targets, natural_sizes(split), quick=True)
+    task, said = job.task.chosen(found.meter)
+    job.progress.say(said)
+    return task
 
 
 def _answered(state: State, held: Arrays, job: Job) -> Answered:

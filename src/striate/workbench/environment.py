@@ -40,9 +40,21 @@ class Environment(Result):
                 f"device {self.device}, {self.threads} threads, "
                 + ("bfloat16 in hardware" if self.bf16 else "no bfloat16 in hardware"),
                 f"optional packages: {have}; not installed: {lack}",
+                *self._installs(),
                 *(f"warning: {line}" for line in self.warnings),
             ]
         )
+
+    def _installs(self) -> list[str]:
+        """A line for each thing to type, with the packages that it brings."""
+        lacking: dict[str, list[str]] = {}
+        for name, there in self.extras.items():
+            if not there:
+                lacking.setdefault(extras.install(name), []).append(name)
+        room = max(map(len, lacking), default=0)
+        return [
+            f"  {typed.ljust(room)}  for {', '.join(names)}" for typed, names in lacking.items()
+        ]
 
 
 def examine() -> Environment:

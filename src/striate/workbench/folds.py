@@ -23,14 +23,15 @@ from numpy.typing import NDArray
 
 from striate.data import Data
 from striate.errors import CheckpointError, DataError, UsageError
-from striate.metrics import Interval
+from striate.metrics import Interval, Scores
 from striate.metrics.scores import cells, number, shown
-from striate.result import Result, html_page, html_table, text_table
+from striate.result import Result, text_table
 from striate.runs import Run, folder
 from striate.runs.split_answers import Held, write_table
 from striate.tasks import Meter
 from striate.training import Progress, Recipe
 from striate.workbench import nets
+from striate.workbench.report.folds import page as folds_page
 from striate.workbench.train import open_data, resume, train_recipe
 
 STATE = "folds.json"
@@ -81,20 +82,6 @@ class Folds(Result):
         pooled, by_fold = self._tables()
         head = f"{self.items:,} items, each answered by the net that did not see it, 95 % intervals: {self.path}"
         return "\n\n".join([head, text_table(*pooled), text_table(*by_fold), *self.notes])
-
-    def page(self) -> str:
-        """The same as a page that needs nothing else."""
-        pooled, by_fold = self._tables()
-        runs = "".join(
-            f'<li><a href="{Path(run).parent.name}/{Path(run).name}/report.html">{Path(run).name}</a></li>'
-            for run in self.runs
-        )
-        body = (
-            f"<h1>{len(self.runs)} folds</h1><p>{self.items:,} items, each answered by the net that did not see it; "
-            f"95 % intervals.</p>{html_table(*pooled)}<h2>Fold by fold</h2><p>The deviation is that between folds, "
-            f"which share most of their training items.</p>{html_table(*by_fold)}<ul>{runs}</ul>"
-        )
-        return html_page(f"{len(self.runs)} folds", body)
 
     def _tables(
         self,
@@ -265,7 +252,7 @@ def _trained(path: Path, data: str | Path, recipe: Recipe, count: int, progress:
         for i in range(1, count + 1):
             progress.say(f"fold {i} of {count}")
             held.append(_one(path, data, _fold(recipe, i, count), f"{i}of{count}", progress))
-        return _together(path, held)
+        return _together(path, held, recipe)
 
 
 def _one(path: Path, data: str | Path, recipe: Recipe, name: str, progress: Progress) -> Held:
@@ -283,12 +270,24 @@ def _one(path: Path, data: str | Path, recipe: Recipe, name: str, progress: Prog
     return train_recipe(data, recipe, out=path, name=name, progress=progress).held
 
 
-def _together(path: Path, held: Sequence[Held]) -> Folds:
+def _together(path: Path, held: Sequence[Held], recipe: Recipe) -> Folds:
     """Scores, answers and report of all folds."""
     whole = held[0].used.task.meter(whole=True)
     for each in held:
         whole.merge(each.meter.state())
     groups = _groups(held)
+    task, data = held[0].used.task, held[0].data
+    pooled = Scores(
+        str(path),
+        data.path,
+        data.held_out,
+        sum(each.scores.items for each in held),
+        whole.scores(groups),
+        whole.per_class(groups),
+        whole.confusion(),
+        task.columns,
+        whole.notes(groups),
+    )
     scores: dict[str, list[float]] = {}
     for each in held:
         for key, interval in each.scores.scores.items():
@@ -298,11 +297,13 @@ def _together(path: Path, held: Sequence[Held]) -> Folds:
         tuple(each.scores.run for each in held),
         {key: tuple(values) for key, values in scores.items()},
         str(path),
-        sum(each.scores.items for each in held),
-        whole.scores(groups),
-        tuple(whole.notes(groups)),
+        pooled.items,
+        pooled.scores,
+        tuple(pooled.notes),
     )
-    _write(path, held, whole, found)
+    _write(path, held, whole)
+    folder.write_text(path / "report.html", folds_page(path, held, whole, pooled, recipe))
+    _finish(path, found)
     return found
 
 
@@ -316,7 +317,8 @@ def _groups(held: Sequence[Held]) -> NDArray[np.int64] | None:
     return np.concatenate(known) if len(known) == len(parts) else None
 
 
-def _write(path: Path, held: Sequence[Held], whole: Meter, found: Folds) -> None:
+def _write(path: Path, held: Sequence[Held], whole: Meter) -> None:
+    """items.csv and answers.npz."""
     state = whole.state()
     names = [name for each in held for name in each.names]
     folds = [i + 1 for i, each in enumerate(held) for _ in each.names]
@@ -342,7 +344,10 @@ def _write(path: Path, held: Sequence[Held], whole: Meter, found: Folds) -> None
     arrays: dict[str, Any] = {"files": np.array(names), "folds": np.array(folds), **state}
     np.savez(answers, **arrays)
     folder.write_bytes(path / "answers.npz", answers.getvalue())
-    folder.write_text(path / "report.html", found.page())
+
+
+def _finish(path: Path, found: Folds) -> None:
+    """Write the summary, which comes last: with it the folds are done."""
     here = {"folder": ".", "runs": [str(Path(run).relative_to(path)) for run in found.runs]}
     folder.write_sealed(path / "summary.json", {"format": FORMAT, **found.as_dict(), **here})
 

@@ -57,6 +57,7 @@ class Settings(TypedDict, total=False):
     smoothing: float
     class_weights: str
     sampling: str
+    threshold: float | str
     clip: float
     augment: str
     size: int | str | tuple[int, int]

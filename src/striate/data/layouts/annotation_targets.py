@@ -20,9 +20,11 @@ from striate.data.index import WHOLE, Listing, Part
 from striate.data.layouts.annotations import (
     BACKGROUND,
     BACKWARDS,
+    BOXED,
     CUT,
     DETECT,
     FLAT,
+    LOCALISE,
     NO_OUTLINE,
     NO_PICTURE,
     OTHER_SHAPES,
@@ -39,7 +41,7 @@ from striate.data.masks import F64, MOST, Drawing, Outline, OutlineMasks, Polygo
 from striate.data.pictures import Head
 from striate.data.pillow import without_warnings
 from striate.data.sources import I64, Files
-from striate.data.targets import IGNORE, Boxes, Masks, Objects
+from striate.data.targets import IGNORE, Boxes, Masks, Objects, OneBox
 from striate.errors import DataError
 
 _LEFT_OUT = (FLAT, OUTSIDE, TWICE, NO_PICTURE, OTHER_SHAPES)
@@ -72,10 +74,10 @@ class _PictureObjects(NamedTuple):
 
 
 def listing(tree: Tree, annotated: Annotations, task: str) -> Listing:
-    """Boxes ("detect") or masks ("segment") from annotations.
+    """Boxes ("detect"), one box each ("localise") or masks ("segment") from annotations.
 
     Raises:
-        DataError: there are no objects, or for masks no outlines.
+        DataError: there are no objects, for masks no outlines, or for one box each many pictures with none or several.
     """
     _drop_unannotated(annotated)
     _leave_out(tree, annotated)
@@ -98,7 +100,8 @@ def listing(tree: Tree, annotated: Annotations, task: str) -> Listing:
         raise DataError(
             f"{shown(tree.name)} has boxes ({annotated.layout}) but no outlines, of which masks could be made: task={DETECT}"
         )
-    make = _boxes if task == DETECT else _masks
+    alone = _several(objects, annotated.parts, tree) if task == LOCALISE else {}
+    make = {SEGMENT: _masks, LOCALISE: _one_box}.get(task, _boxes)
     parts: dict[str, Part] = {}
     for split, held in annotated.parts.items():
         names = tuple(a.picture for a in held)
@@ -106,15 +109,15 @@ def listing(tree: Tree, annotated: Annotations, task: str) -> Listing:
             tuple(map(shown, names)),
             make(objects[split], classes),
             Files(tree.root, names, tree.options.limits),
-            _broken(objects[split], wrong),
+            _broken(objects[split], wrong) | alone.get(split, {}),
         )
     ignored = annotated.ignored + Counter({kind: faults.counts[kind] for kind in _LEFT_OUT})
     return Listing(
         annotated.layout,
-        tuple(map(shown, classes if task == DETECT else (BACKGROUND, *_things(classes)))),
+        tuple(map(shown, classes if task in BOXED else (BACKGROUND, *_things(classes)))),
         parts,
         +ignored,
-        "; ".join([*annotated.notes, *_notes(annotated, classes, objects)]),
+        "; ".join([*annotated.notes, *_notes(annotated, classes, objects, task)]),
         task,
         faults=faults.faults(),
     )
@@ -335,6 +338,51 @@ def _boxes(objects: list[_PictureObjects], classes: Sequence[str]) -> Boxes:
     )
 
 
+def _several(
+    objects: dict[str, list[_PictureObjects]], names: dict[str, list[Annotation]], tree: Tree
+) -> dict[str, dict[int, str]]:
+    """By split the pictures with no object or several, where one each is learned, and why they cannot be used.
+
+    Raises:
+        DataError: they are many, so that something else is to be learned.
+    """
+    found = {
+        split: {
+            i: _not_one(item, names[split][i])
+            for i, item in enumerate(each)
+            if len(item.shapes) != 1 and not item.fault
+        }
+        for split, each in objects.items()
+    }
+    count, total = (sum(len(each) for each in parts.values()) for parts in (found, objects))
+    if count > max(_FEW, _SHARE * total) and not tree.options.skip:
+        first = next(reason for each in found.values() for reason in each.values())
+        raise DataError(
+            f"{shown(tree.name)}: {count:,} of {_many(total, 'picture')} have no object or several, and task={LOCALISE} "
+            f"learns one each ({first}); --task {DETECT} learns any number, --broken skip leaves these pictures out"
+        )
+    return found
+
+
+def _not_one(item: _PictureObjects, annotation: Annotation) -> str:
+    """Why a picture cannot be learned as one object."""
+    where = annotation.at("") or shown(annotation.picture)
+    if item.shapes:
+        return f"{annotation.at(item.shapes[0].place)}: one of {len(item.shapes)} objects, expected a single one"
+    if item.faults:
+        kind, place = item.faults[0]
+        return f"{place}: no object is left, {kind} are left out"
+    return f"{where}: no object, expected one"
+
+
+def _one_box(objects: list[_PictureObjects], classes: Sequence[str]) -> OneBox:
+    """The object of each picture; none of a picture that is broken. Difficult ones count as all others."""
+    found = _boxes(objects, classes)
+    counts = found.ends - found.starts
+    ends = np.where(counts == 1, found.ends, found.starts)
+    return OneBox(found.boxes, found.labels, np.zeros_like(found.crowd), found.starts, ends)
+
+
 def turned(boxes: F64, size: tuple[int, int], orientation: int) -> F64:
     """Boxes [m, 4] of a stored picture of height and width `size`, in the picture turned upright.
 
@@ -378,7 +426,10 @@ def _masks(objects: list[_PictureObjects], classes: Sequence[str]) -> Masks:
 
 
 def _notes(
-    annotated: Annotations, classes: Sequence[str], objects: dict[str, list[_PictureObjects]]
+    annotated: Annotations,
+    classes: Sequence[str],
+    objects: dict[str, list[_PictureObjects]],
+    task: str,
 ) -> list[str]:
     """What was understood in a way that is worth a word."""
     annotations = [a for held in annotated.parts.values() for a in held]
@@ -387,12 +438,16 @@ def _notes(
     empty = [
         a for a, item in zip(annotations, items, strict=True) if not item.shapes and not item.fault
     ]
-    if empty:
+    if task == DETECT and all(len(item.shapes) == 1 for item in items):
+        notes.append(
+            f"every picture has one object: --task {LOCALISE} learns its label and its box"
+        )
+    if empty and task != LOCALISE:
         bare = sum(not a.file for a in empty)
         more = f", {bare:,} of them without an annotation file" if bare else ""
         notes.append(f"{_many(len(empty), 'picture')} without objects, used as such{more}")
     crowds = sum(s.crowd for item in items for s in item.shapes)
-    if crowds:
+    if crowds and task != LOCALISE:
         notes.append(f"crowds or difficult, neither learned nor missed: {_many(crowds, 'object')}")
     sideways = sum(item.orientation != 1 for item in items)
     if sideways:

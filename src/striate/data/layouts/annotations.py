@@ -20,7 +20,8 @@ from striate.data.index import IGNORED, WHOLE, Fault
 from striate.data.layouts.tree import IMAGE, MASK, Tree, below, named_like_picture, role
 from striate.data.masks import Outline
 
-DETECT, SEGMENT = "detect", "segment"
+DETECT, LOCALISE, SEGMENT = "detect", "localise", "segment"
+BOXED = (DETECT, LOCALISE)  # tasks that take boxes
 BACKGROUND = "background"
 Corners = tuple[float, float, float, float]
 

@@ -21,6 +21,7 @@ from striate.data.layouts.annotation_targets import listing
 from striate.data.layouts.annotations import (
     DETECT,
     LISTED_TWICE,
+    LOCALISE,
     NO_PICTURE,
     NUMBERED_TWICE,
     SEGMENT,
@@ -63,7 +64,7 @@ def find(tree: Tree) -> Candidate | None:
         uses,
         lambda: _read(tree, files, pictures),
         f"{shown(files[0])} has images, annotations and categories",
-        tasks=(DETECT, SEGMENT),
+        tasks=(DETECT, SEGMENT, LOCALISE),
     )
 
 

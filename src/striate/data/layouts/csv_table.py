@@ -21,7 +21,7 @@ from striate.data.files import shown
 from striate.data.index import ASSIGNED, WHOLE, Candidate, Fault, Listing, Part
 from striate.data.layouts import class_folders
 from striate.data.layouts.file_lists import Lookup
-from striate.data.layouts.label_columns import Column, is_flag, is_missing, label_targets
+from striate.data.layouts.label_columns import TASKS, Column, is_flag, is_missing, label_targets
 from striate.data.layouts.tree import Tree, below, named_like_picture, role
 from striate.data.sources import Files
 from striate.errors import DataError
@@ -32,14 +32,14 @@ _PATHS = {
     "path", "file", "filename", "file_name", "filepath", "file_path", "image", "images", "img", "image_id", "imageid",
     "image_path", "img_path", "image_name", "id", "name", "picture", "uuid", "image_file", "fname",
 }
-_LABELS = {
+LABEL_WORDS = {
     "label", "labels", "class", "classes", "category", "categories", "target", "targets", "y", "tag", "tags", "species",
     "breed", "diagnosis", "dx", "class_name", "classname", "label_name", "class_id", "classid", "label_id", "level",
     "finding_labels", "attribute_ids",
 }
-_GROUPS = {"group", "groups", "group_id", "patient", "patient_id", "patientid", "subject", "subject_id"}
-_SPLIT_COLUMNS = {"split", "set", "subset", "partition", "data_set", "usage"}
-_BOXES = {"xmin", "ymin", "xmax", "ymax", "x_min", "y_min", "x_max", "y_max", "x1", "y1", "x2", "y2"}
+GROUP_WORDS = {"group", "groups", "group_id", "patient", "patient_id", "patientid", "subject", "subject_id"}
+SPLIT_WORDS = {"split", "set", "subset", "partition", "data_set", "usage"}
+BOX_WORDS = {"xmin", "ymin", "xmax", "ymax", "x_min", "y_min", "x_max", "y_max", "x1", "y1", "x2", "y2"}
 # fmt: on
 _SAMPLE = 200  # rows that tell which column names pictures
 _ENOUGH = 0.5  # of those that must name one
@@ -124,14 +124,14 @@ def find(tree: Tree) -> Candidate | None:
     asked = tree.options.asks_for("csv")
     settings = tree.options.settings if asked else {}
     wanted = tree.given or settings.get("table", "")
-    names = [wanted] if wanted else list(_table_files(tree))
+    names = [wanted] if wanted else list(table_files(tree))
     found = [
-        table for name in names if (table := _read_table(tree, name, settings, must=bool(wanted)))
+        table for name in names if (table := read_table(tree, name, settings, must=bool(wanted)))
     ]
     if not found:
         return None
     try:
-        tables = [_with_columns(each, settings) for each in _tables_of_splits(found)]
+        tables = [_with_columns(each, settings) for each in tables_of_splits(found)]
     except DataError as error:
         if asked:
             raise
@@ -155,14 +155,13 @@ def _candidate(
     tree: Tree, tables: list[LabelTable], settings: dict[str, str], doubt: Doubt
 ) -> Candidate:
     count = sum(len(each.rows) for each in tables)
-    uses = frozenset(top for each in tables for top in _used_at_top(tree, each))
+    uses = frozenset(top for each in tables for top in used_at_top(tree, each))
     read = partial(_listing, tree, tables, settings)
     why = f"{', '.join(shown(each.file) for each in tables)} names pictures"
-    tasks = ("classify", "regress")
-    return Candidate("a table of pictures", count, uses, read, why, *doubt, tasks)
+    return Candidate("a table of pictures", count, uses, read, why, *doubt, TASKS)
 
 
-def _table_files(tree: Tree) -> Iterator[str]:
+def table_files(tree: Tree) -> Iterator[str]:
     """Tables at the root and one folder below."""
     for place in ("", *tree.folders()):
         for name in tree.files(place):
@@ -171,9 +170,7 @@ def _table_files(tree: Tree) -> Iterator[str]:
                 yield name
 
 
-def _read_table(
-    tree: Tree, name: str, settings: dict[str, str], *, must: bool
-) -> LabelTable | None:
+def read_table(tree: Tree, name: str, settings: dict[str, str], *, must: bool) -> LabelTable | None:
     """A table with a column that names pictures; None where it has none and need not."""
     try:
         table = documents.read_table(
@@ -187,7 +184,7 @@ def _read_table(
         if must:
             raise DataError(f"{table.name} is an empty table")
         return None
-    resolve = _resolver(tree, name)
+    resolve = resolver_of(tree, name)
     first = table.rows[0].cells
     bare = any(named_like_picture(cell) or resolve.finds(cell) for cell in first)
     header = tuple(str(k + 1) for k in range(table.width)) if bare else first
@@ -256,7 +253,8 @@ class Resolver:
         return ""
 
 
-def _resolver(tree: Tree, file: str) -> Resolver:
+def resolver_of(tree: Tree, file: str) -> Resolver:
+    """That of a table, which remembers what it found."""
     return tree.once(f"resolver of {file}", lambda tree: Resolver(tree, file))
 
 
@@ -282,15 +280,16 @@ def _path_column(header: tuple[str, ...], rows: tuple[Row, ...], resolve: Resolv
         cells = {row.cells[k] for row in sample if k < len(row.cells)}
         found = sum(resolve.finds(cell) for cell in cells)
         if found and found >= _ENOUGH * len(cells) and 2 * len(cells) > len(sample):
-            scores.append((_word(name) in _PATHS, found, -k))
+            scores.append((plain_word(name) in _PATHS, found, -k))
     return -max(scores)[2] if scores else None
 
 
-def _word(name: str) -> str:
+def plain_word(name: str) -> str:
+    """The name of a column as it is looked for."""
     return name.strip().lower().replace(" ", "_")
 
 
-def _tables_of_splits(tables: list[LabelTable]) -> list[LabelTable]:
+def tables_of_splits(tables: list[LabelTable]) -> list[LabelTable]:
     """The tables that are read: one for each split where their names say splits, else the one with most rows."""
     splits = {each.file_split: each for each in reversed(tables) if each.file_split}
     if "train" in splits:
@@ -305,16 +304,16 @@ def _with_columns(table: LabelTable, settings: dict[str, str]) -> LabelTable:
         DataError: a column that is not there, or several that may hold the labels.
     """
     header, name = table.header, table.source.name
-    words = [_word(cell) for cell in header]
-    group = _setting(table, settings, "group")
-    split = _setting(table, settings, "split")
+    words = [plain_word(cell) for cell in header]
+    group = setting_column(table, settings, "group")
+    split = setting_column(table, settings, "split")
     if group is None:
         group = next(
-            (k for k, word in enumerate(words) if word in _GROUPS and k != table.path), None
+            (k for k, word in enumerate(words) if word in GROUP_WORDS and k != table.path), None
         )
     if split is None:
-        named = (k for k, word in enumerate(words) if word in _SPLIT_COLUMNS and k != table.path)
-        split = next((k for k in named if _is_split_column(table, k)), None)
+        named = (k for k, word in enumerate(words) if word in SPLIT_WORDS and k != table.path)
+        split = next((k for k in named if is_split_column(table, k)), None)
     if "label" in settings:
         labels = tuple(
             documents.column_number(header, each, name) for each in settings["label"].split("+")
@@ -335,7 +334,8 @@ def _with_columns(table: LabelTable, settings: dict[str, str]) -> LabelTable:
     )
 
 
-def _setting(table: LabelTable, settings: dict[str, str], key: str) -> int | None:
+def setting_column(table: LabelTable, settings: dict[str, str], key: str) -> int | None:
+    """The column that a setting names; None where it names none."""
     return (
         documents.column_number(table.header, settings[key], table.source.name)
         if key in settings
@@ -343,7 +343,7 @@ def _setting(table: LabelTable, settings: dict[str, str], key: str) -> int | Non
     )
 
 
-def _is_split_column(table: LabelTable, column: int) -> bool:
+def is_split_column(table: LabelTable, column: int) -> bool:
     """Whether the cells of a column are words for splits, train among them."""
     found = {row.cells[column].lower() for row in table.rows if column < len(row.cells)}
     return found <= ASSIGNED.keys() and "train" in {ASSIGNED[word] for word in found}
@@ -351,11 +351,9 @@ def _is_split_column(table: LabelTable, column: int) -> bool:
 
 def _labels(table: LabelTable, rest: list[int], words: list[str]) -> tuple[int, ...]:
     file, header = shown(table.file), table.header
-    if len({words[k] for k in rest} & _BOXES) >= 4:
-        raise DataError(
-            f"{file} holds boxes ({', '.join(header)}), which are read from Pascal VOC, COCO, YOLO or LabelMe"
-        )
-    named = [k for k in rest if words[k] in _LABELS]
+    if len({words[k] for k in rest} & BOX_WORDS) >= 4:
+        raise DataError(f"{file} holds boxes ({', '.join(header)}), which layout=box_table reads")
+    named = [k for k in rest if words[k] in LABEL_WORDS]
     if len(named) == 1 or len(rest) <= 1:
         return tuple(named or rest)
     if _are_flags(table, rest):
@@ -386,9 +384,9 @@ def _against_folders(tree: Tree, table: LabelTable) -> Doubt | None:
         for label, names in held.items()
         for name in names
     }
-    if not any(_word(table.header[k]) in _LABELS for k in table.labels):
+    if not any(plain_word(table.header[k]) in LABEL_WORDS for k in table.labels):
         return None
-    resolve, k = _resolver(tree, table.file), table.labels[0]
+    resolve, k = resolver_of(tree, table.file), table.labels[0]
     same = total = 0
     for row in table.rows[:: max(1, len(table.rows) // _SAMPLE)]:
         names = resolve.all(row.cells[table.path]) if len(row.cells) >= table.width else []
@@ -406,9 +404,9 @@ def _against_folders(tree: Tree, table: LabelTable) -> Doubt | None:
     )
 
 
-def _used_at_top(tree: Tree, table: LabelTable) -> set[str]:
+def used_at_top(tree: Tree, table: LabelTable) -> set[str]:
     """What is used at the top: the table, and where its pictures lie."""
-    resolve = _resolver(tree, table.file)
+    resolve = resolver_of(tree, table.file)
     found = {table.file.split("/")[0]}
     for row in table.rows:
         names = resolve.all(row.cells[table.path]) if len(row.cells) > table.path else []
@@ -453,7 +451,7 @@ def _listing(tree: Tree, tables: list[LabelTable], settings: dict[str, str]) -> 
         "a table of pictures",
         found.classes,
         parts,
-        rows.ignored + _files_beside(tree, tables, items),
+        rows.ignored + files_beside(tree, tables, [item.name for item in items]),
         "; ".join(_notes(tables, found.note)),
         found.task,
         found.outputs,
@@ -483,7 +481,7 @@ def _fault(kind: tuple[str, str], places: list[str]) -> Fault:
 
 def _add(tree: Tree, table: LabelTable, rows: Rows) -> None:
     """The rows of one table."""
-    resolve = _resolver(tree, table.file)
+    resolve = resolver_of(tree, table.file)
     lacks = all if _may_lack_labels(table) else any
     for row in table.rows:
         place = f"{shown(table.file)} line {row.line}"
@@ -562,9 +560,9 @@ def _files(tree: Tree, items: list[Item]) -> Files:
     )
 
 
-def _files_beside(tree: Tree, tables: list[LabelTable], items: list[Item]) -> Counter[str]:
+def files_beside(tree: Tree, tables: list[LabelTable], names: list[str]) -> Counter[str]:
     """Other things in the folders of the pictures, by kind."""
-    known = {item.name for item in items} | {each.file for each in tables}
+    known = {*names} | {each.file for each in tables}
     folders = {name.rpartition("/")[0] for name in known if not name.startswith("/")} - {""}
     found: Counter[str] = Counter()
     for folder in folders:

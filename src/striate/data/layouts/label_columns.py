@@ -1,6 +1,7 @@
 """From the cells of a table's columns to targets: classes, several classes an item, or numbers.
 
-Whole and few numbers are classes, others values; what was concluded is said, and `task=` decides otherwise. N items.
+Whole and few numbers are classes, others values; words with a separator between them are several classes. What was
+concluded is said, and `task=` decides otherwise. N items.
 """
 
 import math
@@ -16,7 +17,8 @@ from striate.data.layouts.class_folders import ordered
 from striate.data.targets import Labels, MultiLabels, Targets, Values
 from striate.errors import DataError
 
-CLASSIFY, REGRESS = "classify", "regress"
+CLASSIFY, MULTILABEL, REGRESS = "classify", "multilabel", "regress"
+TASKS = (CLASSIFY, MULTILABEL, REGRESS)
 _FEW = 20  # whole numbers that are classes wherever they stand
 _NAMED_FEW = 2000  # the same in a column that is called a class
 _CLASS_WORDS = ("class", "categor", "label", "species", "breed")
@@ -64,7 +66,7 @@ def label_targets(
         columns: one, or several of flags or numbers; a cell is missing at most among several numbers (nan then).
         places: where each row stands, for messages.
         separator: between several labels in one cell, if it was given.
-        task: "classify" or "regress" where it was asked for.
+        task: one of `TASKS` where it was asked for.
 
     Raises:
         DataError: cells that do not fit each other or the task; with the place.
@@ -73,9 +75,10 @@ def label_targets(
         return _of_several(columns, places, task)
     column = columns[0]
     between = _SEPARATORS.get(separator or "", separator)
-    numbers = None if between else _numbers(column, places, must=task == REGRESS)
+    words = between or task == MULTILABEL
+    numbers = None if words else _numbers(column, places, must=task == REGRESS)
     if numbers is None:
-        return _words(column, between)
+        return _words(column, between, task)
     distinct = np.unique(numbers)
     whole = bool((distinct == np.round(distinct)).all() and distinct[0] >= 0)
     called = any(word in column.name.lower() for word in _CLASS_WORDS)
@@ -135,14 +138,26 @@ def _number(cell: str) -> float | None:
         return None
 
 
-def _words(column: Column, between: str | None) -> LabelTargets:
-    """One class a cell, or several where cells hold separators."""
-    between = between or _between(column.cells)
-    if between is None:
+def _words(column: Column, between: str | None, task: str | None) -> LabelTargets:
+    """One class a cell, or several where cells hold separators.
+
+    Raises:
+        DataError: a separator was given, and one class a cell was asked for.
+    """
+    if between and task == CLASSIFY:
+        raise DataError(
+            f"separator={between} makes several labels of a cell, and task={task} takes one: leave one of them out, "
+            f"or --task {MULTILABEL}"
+        )
+    guessed = None if between or task == CLASSIFY else _between(column.cells)
+    used = between or guessed
+    if used is None:
         classes, codes = _coded(column.cells)
+        if task == MULTILABEL:
+            return LabelTargets(MultiLabels(_one_hot(codes, len(classes))), classes, (), MULTILABEL)
         return LabelTargets(Labels(codes), classes, (), CLASSIFY)
     sets = [
-        [word for part in cell.split(between) if (word := part.strip()) and not is_missing(word)]
+        [word for part in cell.split(used) if (word := part.strip()) and not is_missing(word)]
         for cell in column.cells
     ]
     names = ordered({word for words in sets for word in words})
@@ -150,9 +165,14 @@ def _words(column: Column, between: str | None) -> LabelTargets:
     given = np.zeros((len(sets), len(names)), np.uint8)
     for i, words in enumerate(sets):
         given[i, [code[word] for word in words]] = 1
-    how = {" ": "blanks", ";": "semicolons", ",": "commas", "|": "bars"}.get(between, between)
-    note = f"column {shown(column.name)} holds several labels with {how} between them"
-    return LabelTargets(MultiLabels(given), tuple(map(shown, names)), (), CLASSIFY, note)
+    how = {" ": "blanks", ";": "semicolons", ",": "commas", "|": "bars"}.get(used, used)
+    other = f" (--task {CLASSIFY} takes each cell as one class)" if guessed and not task else ""
+    note = f"column {shown(column.name)} holds several labels with {how} between them{other}"
+    return LabelTargets(MultiLabels(given), tuple(map(shown, names)), (), MULTILABEL, note)
+
+
+def _one_hot(codes: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.uint8]:
+    return np.eye(classes, dtype=np.uint8)[codes]
 
 
 def _between(cells: Sequence[str]) -> str | None:
@@ -174,7 +194,7 @@ def _of_several(columns: Sequence[Column], places: Sequence[str], task: str | No
     flags = all(is_flag(cell) for column in columns for cell in column.cells)
     if flags and task != REGRESS:
         given = np.array([[_FLAGS[cell.lower()] for cell in c.cells] for c in columns], np.uint8).T
-        if (given.sum(1) == 1).all():
+        if (given.sum(1) == 1).all() and task != MULTILABEL:
             return LabelTargets(
                 Labels(given.argmax(1).astype(np.int64)),
                 names,
@@ -182,9 +202,15 @@ def _of_several(columns: Sequence[Column], places: Sequence[str], task: str | No
                 CLASSIFY,
                 "the columns are one-hot: one class each",
             )
+        if task == CLASSIFY:
+            i = int(np.flatnonzero(given.sum(1) != 1)[0])
+            raise DataError(
+                f"{places[i]}: {int(given[i].sum())} of the columns {', '.join(names)} are 1, and task={CLASSIFY} takes one "
+                f"class an item; --task {MULTILABEL} takes any number of them"
+            )
         note = f"{len(names)} columns of zeros and ones: any number of classes each"
-        return LabelTargets(MultiLabels(np.ascontiguousarray(given)), names, (), CLASSIFY, note)
-    if task == CLASSIFY:
+        return LabelTargets(MultiLabels(np.ascontiguousarray(given)), names, (), MULTILABEL, note)
+    if task in (CLASSIFY, MULTILABEL):
         raise DataError(
             f"columns {', '.join(names)}: several columns are classes where they hold zeros and ones alone"
         )

@@ -17,7 +17,9 @@ from striate.data.index import Candidate, Listing
 from striate.data.layouts.annotation_targets import listing
 from striate.data.layouts.annotations import (
     BACKGROUND,
+    BOXED,
     DETECT,
+    LOCALISE,
     OTHER_SHAPES,
     SEGMENT,
     Annotation,
@@ -57,7 +59,7 @@ def find(tree: Tree) -> Candidate | None:
         uses,
         lambda: _read(tree, found),
         f"{shown(first)} has shapes",
-        tasks=(DETECT, SEGMENT),
+        tasks=(DETECT, SEGMENT, LOCALISE),
     )
 
 
@@ -89,7 +91,7 @@ def _read(tree: Tree, found: FilePairs) -> Listing:
     outlined = any(s.outline and s.box is None for a in annotations for s in a.shapes)
     task = tree.options.task or (SEGMENT if outlined else DETECT)
     notes: list[str] = []
-    if task == DETECT:
+    if task in BOXED:
         for annotation in annotations:
             annotation.shapes = _joined(annotation.shapes)
         if outlined:

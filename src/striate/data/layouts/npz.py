@@ -19,9 +19,10 @@ from striate.data.array_pictures import pixels, scale
 from striate.data.files import shown
 from striate.data.index import WHOLE, Candidate, Listing, Options, Part, coded, numbered
 from striate.data.layouts import npz_volumes
+from striate.data.layouts.label_columns import CLASSIFY, MULTILABEL
 from striate.data.layouts.tree import Tree
 from striate.data.sources import Block, Pixels
-from striate.data.targets import Labels
+from striate.data.targets import Labels, MultiLabels, Targets
 from striate.errors import DataError
 
 Array = npt.NDArray[np.generic]
@@ -168,7 +169,7 @@ def _arrays(tree: Tree, name: str, roles: dict[tuple[str, str], str], shapes: Sh
             names = {split: f"{shown(path)}: {roles[split, 'x']}" for split in splits}
             return npz_volumes.listing(held, names, _class_names(path, shapes), tree.options.levels)
         labels = {split: _load(path, roles[split, "y"], shapes) for split in splits}
-        classes, codes = coded(labels, _class_names(path, shapes))
+        classes, targets, task = _targets(labels, _class_names(path, shapes), tree.options.task)
         parts: dict[str, Part] = {}
         first = roles[splits[0], "x"]
         given = tree.options.levels
@@ -176,19 +177,53 @@ def _arrays(tree: Tree, name: str, roles: dict[tuple[str, str], str], shapes: Sh
         for split in splits:
             key = roles[split, "x"]
             images = pixels(_load(path, key, shapes), f"{shown(path)}: {key}", of, first)
-            _same_length(split, len(images), len(codes[split]))
-            parts[split] = Part(numbered(split, len(images)), Labels(codes[split]), Pixels(images))
+            _same_length(split, len(images), len(targets[split]))
+            parts[split] = Part(numbered(split, len(images)), targets[split], Pixels(images))
         note = f"{first} is {of.words}, which sets the range of all" if of.stated else ""
         deep = of.stated or any(part.source.dtype == np.float32 for part in parts.values())
         levels, warnings = (of.levels, of.warnings) if deep else (None, ())
-        return Listing("npz arrays", classes, parts, note=note, levels=levels, warnings=warnings)
+        return Listing(
+            "npz arrays", classes, parts, note=note, task=task, levels=levels, warnings=warnings
+        )
 
     why = f"{shown(name)} holds {roles[splits[0], 'x']}"
-    tasks = ("classify",)
+    tasks = (CLASSIFY, MULTILABEL)
     if (splits[0], "y") in roles and npz_volumes.are_volumes(shapes[roles[splits[0], "x"]][0]):
         x, y = (shapes[roles[splits[0], kind]] for kind in "xy")
         tasks = npz_volumes.tasks(x[0], y[0], y[1])
     return Candidate("npz arrays", count, frozenset([name]), read, why, tasks=tasks)
+
+
+def _targets(
+    labels: dict[str, Array], names: Sequence[str] | None, asked: str | None
+) -> tuple[tuple[str, ...], dict[str, Targets], str]:
+    """Classes, targets of each split and the task: zeros and ones [N, K] are any number of labels each, or one-hot.
+
+    Raises:
+        DataError: labels of another shape or type, or not as many columns as names.
+    """
+    several = all(
+        y.ndim == 2 and y.shape[1] > 1 and np.isin(y, (0, 1)).all() for y in labels.values()
+    )
+    if not several:
+        classes, codes = coded(labels, names)
+        if asked == MULTILABEL:
+            flags = {
+                split: np.eye(len(classes), dtype=np.uint8)[held] for split, held in codes.items()
+            }
+            return classes, {split: MultiLabels(held) for split, held in flags.items()}, MULTILABEL
+        return classes, {split: Labels(held) for split, held in codes.items()}, CLASSIFY
+    widths = {y.shape[1] for y in labels.values()} | ({len(names)} if names else set())
+    if len(widths) > 1:
+        raise DataError(
+            f"the labels have {' and '.join(map(str, sorted(widths)))} columns or names, expected as many in every split"
+        )
+    classes = tuple(names or (str(k) for k in range(widths.pop())))
+    one_hot = all((y.sum(1) == 1).all() for y in labels.values())
+    if one_hot and asked != MULTILABEL:
+        return classes, {split: Labels(y.argmax(1)) for split, y in labels.items()}, CLASSIFY
+    flags = {split: np.ascontiguousarray(y, np.uint8) for split, y in labels.items()}
+    return classes, {split: MultiLabels(y) for split, y in flags.items()}, MULTILABEL
 
 
 def _same_length(split: str, pictures: int, labels: int) -> None:

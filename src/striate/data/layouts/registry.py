@@ -15,11 +15,13 @@ from striate.data import archives, documents, files, pictures
 from striate.data.files import shown
 from striate.data.index import IGNORED, SPLITS, Candidate, Listing, Options, command, quoted
 from striate.data.layouts import (
+    box_table,
     cifar,
     class_folders,
     coco,
     csv_table,
     idx,
+    imagenet,
     labelme,
     masks,
     npz,
@@ -43,7 +45,7 @@ EXPECTED = (
     "a zip or tar of one of these, or shards"
 )
 _DEEPEST = 8  # single folders that are entered
-_DENSE = {"detect", "segment"}  # tasks that the same pictures may have targets for
+_DENSE = {"detect", "localise", "segment"}  # tasks that the same pictures may have targets for
 _SLIGHT = 10  # a layout with so many times fewer items than another is a by-product of it
 
 
@@ -59,7 +61,10 @@ class Layout(NamedTuple):
 LAYOUTS: dict[str, Layout] = {
     "shards": Layout(shards.find, "index.json, index.bin and tars, as --shards writes them"),
     "idx": Layout(idx.find, "the four idx files of MNIST"),
-    "cifar": Layout(cifar.find, "the binary batches of CIFAR"),
+    "cifar": Layout(cifar.find, "the binary batches of CIFAR", cifar.SETTINGS),
+    "imagenet": Layout(
+        imagenet.find, "ImageNet: synset folders in train, a flat val with a file of labels"
+    ),
     "volume_masks": Layout(
         volume_masks.find,
         "images/ beside masks/ with volumes of the same names",
@@ -87,6 +92,12 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "masks": Layout(
         masks.find, "images/ beside masks/ with files of the same names", masks.SETTINGS
+    ),
+    "box_table": Layout(
+        box_table.find,
+        "a table of boxes in pictures and their labels",
+        box_table.SETTINGS,
+        documents.TABLE_SUFFIXES,
     ),
     "csv": Layout(
         csv_table.find,

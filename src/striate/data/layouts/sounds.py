@@ -19,7 +19,7 @@ from striate.data.files import shown
 from striate.data.index import ASSIGNED, IGNORED, SPLITS, WHOLE, Candidate, Fault, Listing, Part
 from striate.data.layouts.class_folders import ordered
 from striate.data.layouts.file_lists import Lookup
-from striate.data.layouts.label_columns import Column, is_missing, label_targets
+from striate.data.layouts.label_columns import TASKS, Column, is_flag, is_missing, label_targets
 from striate.data.layouts.tree import Tree
 from striate.data.sounds import SoundFiles, is_sound
 from striate.data.targets import Labels
@@ -154,7 +154,7 @@ def find_table(tree: Tree) -> Candidate | None:
         uses,
         read,
         f"{shown(best.file)} names sounds",
-        tasks=("classify", "regress"),
+        tasks=TASKS,
     )
 
 
@@ -185,9 +185,18 @@ def _table(tree: Tree, file: str, settings: Mapping[str, str]) -> SoundTable | N
         labels = tuple(words.index(word) for word in _LABELS if word in words)[:1]
     split = given.get("split", words.index("split") if "split" in words else None)
     group = given.get("group", next((words.index(w) for w in _GROUPS if w in words), None))
+    rest = [k for k in range(len(header)) if k not in (path, group, split)]
+    if not labels and len(rest) > 1 and _are_flags(rows, rest):
+        labels = tuple(rest)
     if not labels:
         return None
     return SoundTable(file, table, header, rows, path, labels, group, split)
+
+
+def _are_flags(rows: Sequence[Row], columns: Sequence[int]) -> bool:
+    """Whether all cells of these columns say yes or no: a label each."""
+    cells = (row.cells[k] if k < len(row.cells) else "" for row in rows for k in columns)
+    return all(is_flag(cell) for cell in cells)
 
 
 def _path_column(tree: Tree, file: str, header: tuple[str, ...], rows: Sequence[Row]) -> int | None:

@@ -16,6 +16,7 @@ from striate.data.files import shown
 from striate.data.index import Candidate, Listing
 from striate.data.layouts.annotation_targets import listing
 from striate.data.layouts.annotations import (
+    BOXED,
     DETECT,
     Annotation,
     Annotations,
@@ -77,7 +78,7 @@ def find(tree: Tree) -> Candidate | None:
         uses,
         lambda: _read(tree, found, lists),
         f"{shown(first)} is an annotation of Pascal VOC",
-        tasks=(DETECT,),
+        tasks=BOXED,
     )
 
 
@@ -90,7 +91,7 @@ def _is_annotation(tree: Tree, file: str) -> bool:
 
 def _read(tree: Tree, found: FilePairs, lists: Lists) -> Listing:
     ignored = found.ignored
-    annotations = [_annotation(tree, picture, file) for picture, file in found.pairs]
+    annotations = [annotation_of(tree, picture, file) for picture, file in found.pairs]
     annotations += [_unmatched(tree, found, file) for file in found.unmatched]
     counting = counted([_raw(a) for a in annotations], [a.size for a in annotations])
     for annotation in annotations:
@@ -105,7 +106,9 @@ def _read(tree: Tree, found: FilePairs, lists: Lists) -> Listing:
     named_by, classes = _named_classes(tree)
     layout = "Pascal VOC with lists" if lists else "Pascal VOC"
     return listing(
-        tree, Annotations(layout, parts, classes, named_by, ignored, [counting.words]), DETECT
+        tree,
+        Annotations(layout, parts, classes, named_by, ignored, [counting.words]),
+        tree.options.task or DETECT,
     )
 
 
@@ -122,7 +125,7 @@ def _raw(annotation: Annotation) -> list[Corners]:
     return [shape.box for shape in annotation.shapes if shape.box]
 
 
-def _annotation(tree: Tree, picture: str, file: str) -> Annotation:
+def annotation_of(tree: Tree, picture: str, file: str) -> Annotation:
     """What one file says, its numbers as they are."""
     result = Annotation(picture, file)
     try:

@@ -18,7 +18,9 @@ from striate.data.files import shown
 from striate.data.index import Candidate, Listing
 from striate.data.layouts.annotation_targets import listing
 from striate.data.layouts.annotations import (
+    BOXED,
     DETECT,
+    LOCALISE,
     SEGMENT,
     Annotation,
     Annotations,
@@ -77,7 +79,7 @@ def find(tree: Tree) -> Candidate | None:
         uses,
         lambda: _read(tree, found),
         f"the lines of {shown(first)} are boxes or outlines",
-        tasks=(DETECT, SEGMENT),
+        tasks=(DETECT, SEGMENT, LOCALISE),
     )
 
 
@@ -134,7 +136,7 @@ def _read(tree: Tree, found: FilePairs) -> Listing:
     )
     task = tree.options.task or DETECT
     outlined = any(s.outline for a in held for s in a.shapes)
-    if task == DETECT and outlined:
+    if task in BOXED and outlined:
         notes.append("the boxes of outlines; task=segment takes them as masks")
     reading = Annotations("YOLO text", parts, tuple(names.values()), named_by, found.ignored, notes)
     return listing(tree, reading, task)

@@ -1,42 +1,39 @@
 """Steps as an animated GIF, drawn with Pillow from the same layout as the SVG."""
 
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from striate.see import fonts
 from striate.see.stepper import drawing
-from striate.see.stepper.layout import INFINITY, MINUS, Box, Layout, Part
-from striate.see.stepper.steps import TIMES, Steps
+from striate.see.stepper.layout import Box, Drawable, Part
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
 
 EACH, LAST = 700, 2500  # milliseconds that a step and the last one stay
-SPELLED = str.maketrans({MINUS: "-", INFINITY: "inf", TIMES: "x"})  # not in Pillow's own font
 ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
 
 
-def frames(steps: Steps) -> "list[Image]":
-    """One picture a step, light."""
+def frames(layout: Drawable) -> "list[Image]":
+    """One picture a step, light, in the letters of the page."""
     from PIL import Image, ImageDraw
 
-    layout = Layout(steps)
     size = round(layout.width), round(layout.height)
     still = Image.new("RGB", size, drawing.LIGHT["paper"])
     _draw(ImageDraw.Draw(still), layout.still())
     made: list[Image.Image] = []
-    for i in range(len(steps.steps)):
+    for i in range(layout.count):
         frame = still.copy()
         _draw(ImageDraw.Draw(frame), layout.moving(i))
         made.append(frame)
     return made
 
 
-def write(steps: Steps, path: Path) -> None:
+def write(layout: Drawable, path: Path) -> None:
     """All frames as one GIF that starts again."""
-    first, *others = frames(steps)
+    first, *others = frames(layout)
     times = [EACH] * len(others) + [LAST]
     first.save(
         path, "GIF", save_all=True, append_images=others, duration=times, loop=0, optimize=True
@@ -52,20 +49,12 @@ def _draw(on: "ImageDraw", parts: Iterable[Part]) -> None:
             on.rounded_rectangle(ends, 3, colour, drawing.LIGHT[edge], round(width))
         else:
             colour, size, bold = drawing.WORDS[part.kind]
+            letters = fonts.font(size, bold=bold)
             place = (part.x, part.y)
-            # Pillow's own letters have one weight; a thin outline stands for bold.
             on.text(
                 place,
-                part.text.translate(SPELLED),
+                fonts.spelled(part.text),
                 drawing.LIGHT[colour],
-                _font(size),
+                letters,
                 ANCHORS[part.anchor],
-                stroke_width=0.35 if bold else 0,
             )
-
-
-@cache
-def _font(size: float) -> Any:
-    from PIL import ImageFont
-
-    return ImageFont.load_default(size)

@@ -178,6 +178,7 @@ def convolution(  # noqa: PLR0913 - every option of the operation
         groups=x_CHW.shape[0] if op in ("max", "average") else groups,
         steps=(),
         output=output,
+        sources=(rows.sources, columns.sources),
         turned=turned or op == "transposed",
     )
     places = product(range(output[0]), range(output[1]), range(output[2]))

@@ -5,8 +5,8 @@ import math
 from collections.abc import Iterable
 
 from striate.errors import ArgumentError
-from striate.see.stepper.layout import Box, Layout, Part
-from striate.see.stepper.steps import Steps
+from striate.see import fonts
+from striate.see.stepper.layout import Box, Drawable, Part
 
 LIGHT = {
     "paper": "#fcfbf8", "ink": "#1c1c1a", "soft": "#65625a", "rule": "#cfcabd", "cell": "#ffffff",
@@ -62,9 +62,9 @@ def css() -> str:
         for kind, (colour, size, bold) in WORDS.items()
     )
     return (
-        f".st{{{light};background:var(--paper);font-family:system-ui,'DejaVu Sans',sans-serif;"
+        f".st{{{light};font-family:{fonts.FAMILY};"
         "font-variant-numeric:tabular-nums}.st .middle{text-anchor:middle}.st .end{text-anchor:end}"
-        f"{boxes}{words}@media(prefers-color-scheme:dark){{.st{{{dark}}}}}"
+        f".b-page{{fill:var(--paper)}}{boxes}{words}@media(prefers-color-scheme:dark){{.st{{{dark}}}}}"
     )
 
 
@@ -75,46 +75,43 @@ def _var(name: str) -> str:
 SHEET = 2200  # pixels that a sheet of all steps is wide, about
 
 
-def one(steps: Steps, index: int) -> str:
+def one(layout: Drawable, index: int) -> str:
     """One step.
 
     Raises:
         ArgumentError: there is no such step.
     """
-    if not 0 <= index < len(steps.steps):
-        raise ArgumentError(f"step={index}: there are steps 0 to {len(steps.steps) - 1}")
-    layout = Layout(steps)
+    if not 0 <= index < layout.count:
+        raise ArgumentError(f"step={index}: there are steps 0 to {layout.count - 1}")
     return _svg(
         _parts(layout.still()) + _parts(layout.moving(index)),
         layout.width,
         layout.height,
-        steps.said,
+        layout.said,
     )
 
 
-def sheet(steps: Steps) -> str:
+def sheet(layout: Drawable) -> str:
     """Every step, in rows."""
-    layout = Layout(steps)
-    columns = max(1, min(len(steps.steps), round(SHEET / layout.width)))
-    rows = math.ceil(len(steps.steps) / columns)
+    columns = max(1, min(layout.count, round(SHEET / layout.width)))
+    rows = math.ceil(layout.count / columns)
     still = f'<g id="still">{_parts(layout.still())}</g>'
     panels = "".join(
         f'<g transform="translate({i % columns * layout.width:g} {i // columns * layout.height:g})">'
         f'<use href="#still"/>{_parts(layout.moving(i))}</g>'
-        for i in range(len(steps.steps))
+        for i in range(layout.count)
     )
     content = f"<defs>{still}</defs>{panels}"
-    return _svg(content, columns * layout.width, rows * layout.height, steps.said)
+    return _svg(content, columns * layout.width, rows * layout.height, layout.said)
 
 
-def stacked(steps: Steps) -> str:
+def stacked(layout: Drawable) -> str:
     """Every step in one drawing, each in a group of class `step`; which is seen is up to the page."""
-    layout = Layout(steps)
     groups = "".join(
         f'<g class="step{" on" * (i == 0)}">{_parts(layout.moving(i))}</g>'
-        for i in range(len(steps.steps))
+        for i in range(layout.count)
     )
-    return _svg(_parts(layout.still()) + groups, layout.width, layout.height, steps.said)
+    return _svg(_parts(layout.still()) + groups, layout.width, layout.height, layout.said)
 
 
 def _parts(parts: Iterable[Part]) -> str:
@@ -135,7 +132,7 @@ def _svg(content: str, width: float, height: float, label: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="st" viewBox="0 0 {width:g} {height:g}" '
         f'width="{width:g}" height="{height:g}" role="img" aria-label="{html.escape(label)}">'
-        f"<style>{css()}</style>{content}</svg>"
+        f'<style>{css()}</style><rect class="b-page" width="100%" height="100%"/>{content}</svg>'
     )
 
 
@@ -143,11 +140,15 @@ def _svg(content: str, width: float, height: float, label: str) -> str:
 PAGE_STYLE = """
 :root{color-scheme:light dark}
 body{margin:0 auto;padding:1.5rem 1rem 2rem;background:light-dark(PAPER);color:light-dark(#1c1c1a,#e9e6df);
-font:15px/1.5 system-ui,'DejaVu Sans',sans-serif}
+font:15px/1.5 FAMILY}
+h1{position:absolute;width:1px;height:1px;margin:0;overflow:hidden;clip-path:inset(50%)}
 main{width:fit-content;max-width:100%;margin:0 auto}
-svg.st{display:block;min-width:40rem;max-width:100%;height:auto;margin:0 auto}
+svg.st{display:block;max-width:100%;height:auto;margin:0 auto}
+.wide svg.st{min-width:40rem}
 .scroll{overflow-x:auto}
-@media(max-width:44rem){svg.st{max-width:none}}
+.narrow{display:none}
+@media(max-width:44rem){.wide{display:none}.narrow{display:block}body{padding:.5rem 1rem 2rem}.narrow svg.st{max-width:none}
+.bar{position:sticky;bottom:0;padding:.5rem 0;margin:0;background:light-dark(PAPER)}}
 .step{display:none}.step.on{display:inline}
 .bar{display:flex;flex-wrap:wrap;gap:.5rem;align-items:center;margin:1rem 0 .6rem}
 button{font:inherit;color:inherit;background:light-dark(#fff,#22252a);border:1px solid light-dark(#cfcabd,#44474d);
@@ -159,11 +160,11 @@ button:hover{filter:brightness(1.06)}
 input[type=range]{flex:1 1 12rem;accent-color:light-dark(#1f62ae,#7fb5f2)}
 p{margin:.2rem 0;color:light-dark(#65625a,#a5a198);font-size:.86rem}
 kbd{border:1px solid light-dark(#cfcabd,#44474d);border-radius:.3rem;padding:0 .35rem;font:inherit;font-size:.82rem}
-""".replace("PAPER", f"{LIGHT['paper']},{DARK['paper']}")
+""".replace("PAPER", f"{LIGHT['paper']},{DARK['paper']}").replace("FAMILY", fonts.FAMILY)
 PAGE_SCRIPT = """
-const steps=[...document.querySelectorAll('.step')],slider=document.querySelector('#at'),play=document.querySelector('#play');
+const sets=[...document.querySelectorAll('svg.st')].map(s=>[...s.querySelectorAll('.step')]),steps=sets[0],slider=document.querySelector('#at'),play=document.querySelector('#play');
 const speed=document.querySelector('#speed');let at=0,timer=null;
-function show(i){at=Math.max(0,Math.min(steps.length-1,i));steps.forEach((s,n)=>s.classList.toggle('on',n===at));
+function show(i){at=Math.max(0,Math.min(steps.length-1,i));sets.forEach(set=>set.forEach((s,n)=>s.classList.toggle('on',n===at)));
 slider.value=at;slider.setAttribute('aria-valuetext',`step ${at+1} of ${steps.length}`)}
 function stop(){clearTimeout(timer);timer=null;play.textContent='Play'}
 function tick(){if(at===steps.length-1)return stop();show(at+1);timer=setTimeout(tick,+speed.value)}
@@ -178,14 +179,16 @@ e.preventDefault();act[keys[e.key]]()});
 """
 
 
-def page(steps: Steps) -> str:
-    """The whole page; without scripts it shows the first step."""
-    last = len(steps.steps) - 1
+def page(wide: Drawable, narrow: Drawable) -> str:
+    """The whole page, with a drawing for a screen and one for a phone; without scripts it shows the first step."""
+    last = wide.count - 1
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{html.escape(steps.said)}</title><style>{PAGE_STYLE}</style></head><body><main>"
-        f'<div class="scroll">{stacked(steps)}</div>'
+        f"<title>{html.escape(wide.said)}</title><style>{PAGE_STYLE}</style></head><body><main>"
+        f"<h1>{html.escape(wide.said)}</h1>"
+        f'<div class="scroll wide" tabindex="0" role="group" aria-label="steps">{stacked(wide)}</div>'
+        f'<div class="scroll narrow" tabindex="0" role="group" aria-label="steps">{stacked(narrow)}</div>'
         '<div class="bar"><button id="first" aria-label="First step">|&lt;</button>'
         '<button id="back" aria-label="Step back">&lt;</button>'
         '<button id="play" class="play">Play</button>'

@@ -6,10 +6,13 @@ C input channels, O outputs, H W cells, K kernel.
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from striate.errors import ArgumentError
 from striate.result import Result, text_table
+
+if TYPE_CHECKING:
+    from striate.see.stepper.layout import Drawable, Layout
 
 Plane = list[list[float]]
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -42,8 +45,53 @@ class Step:
     taken: int | None = None
 
 
+class Stepped(Result):
+    """What is drawn step by step."""
+
+    def layout(self, *, narrow: bool = False) -> "Drawable":
+        """Where everything stands on its drawing; `narrow` for a phone."""
+        raise NotImplementedError
+
+    def svg(self, step: int | None = None) -> str:
+        """One step as a drawing, or all of them on one sheet."""
+        from striate.see.stepper import drawing
+
+        return drawing.sheet(self.layout()) if step is None else drawing.one(self.layout(), step)
+
+    def page(self) -> str:
+        """A page with play, pause and step that needs nothing else."""
+        from striate.see.stepper import drawing
+
+        return drawing.page(self.layout(), self.layout(narrow=True))
+
+    def save(self, path: str | Path) -> Path:
+        """Write an .svg with every step, an animated .gif, or an .html page.
+
+        Raises:
+            ArgumentError: another ending.
+        """
+        path = Path(path)
+        match path.suffix.lower():
+            case ".svg":
+                path.write_text(self.svg(), encoding="utf-8")
+            case ".html":
+                path.write_text(self.page(), encoding="utf-8")
+            case ".gif":
+                from striate.see.stepper import animation
+
+                animation.write(self.layout(), path)
+            case ending:
+                raise ArgumentError(
+                    f"{path}: cannot write {ending!r}; end it in .svg, .gif or .html"
+                )
+        return path
+
+    def _repr_html_(self) -> str:
+        return self.svg(self.layout().count - 1)
+
+
 @dataclass(frozen=True, eq=False)
-class Steps(Result):
+class Steps(Stepped):
     """All steps of one operation, row by row.
 
     Attributes:
@@ -56,6 +104,7 @@ class Steps(Result):
         groups: of input and output channels.
         steps: one an output value.
         output: sizes [O, H, W].
+        sources: for every drawn row and column the one of the input that it holds; None where it holds none.
         turned: whether the last cell of a kernel meets the first one under the window.
     """
 
@@ -68,6 +117,7 @@ class Steps(Result):
     groups: int
     steps: tuple[Step, ...] = field(repr=False)
     output: tuple[int, int, int]
+    sources: tuple[tuple[int | None, ...], tuple[int | None, ...]] = field(repr=False)
     turned: bool = False
 
     def as_text(self) -> str:
@@ -102,42 +152,11 @@ class Steps(Result):
             ],
         }
 
-    def svg(self, step: int | None = None) -> str:
-        """One step as a drawing, or all of them on one sheet."""
-        from striate.see.stepper import drawing
+    def layout(self, *, narrow: bool = False) -> "Layout":
+        """Where everything stands on its drawing."""
+        from striate.see.stepper.layout import Layout
 
-        return drawing.sheet(self) if step is None else drawing.one(self, step)
-
-    def page(self) -> str:
-        """A page with play, pause and step that needs nothing else."""
-        from striate.see.stepper import drawing
-
-        return drawing.page(self)
-
-    def save(self, path: str | Path) -> Path:
-        """Write an .svg with every step, an animated .gif, or an .html page.
-
-        Raises:
-            ArgumentError: another ending.
-        """
-        path = Path(path)
-        match path.suffix.lower():
-            case ".svg":
-                path.write_text(self.svg(), encoding="utf-8")
-            case ".html":
-                path.write_text(self.page(), encoding="utf-8")
-            case ".gif":
-                from striate.see.stepper import animation
-
-                animation.write(self, path)
-            case ending:
-                raise ArgumentError(
-                    f"{path}: cannot write {ending!r}; end it in .svg, .gif or .html"
-                )
-        return path
-
-    def _repr_html_(self) -> str:
-        return self.svg(len(self.steps) - 1)
+        return Layout(self, narrow=narrow)
 
 
 def written(step: Step, op: str) -> str:

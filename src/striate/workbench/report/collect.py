@@ -2,7 +2,7 @@
 
 import platform
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +22,9 @@ from striate.training.defaults import with_defaults
 from striate.training.schedules import curve
 from striate.workbench.report import page
 from striate.workbench.report.content import Content
+from striate.workbench.report.evidence import evidence
 from striate.workbench.report.outcome import counted
+from striate.workbench.report.verdict import judged
 
 T = TypeVar("T")
 
@@ -43,23 +45,25 @@ def content(fitted: Fitted) -> Content:
     config, scored, summary = run.config, held.scores.as_dict(), run.summary
     recipe = read_recipe(str(run.path / "args.yaml"))
     x, names = _examples(run, held)
-    task = type(run.task).of(data, recipe)  # as it learned: what the run keeps is what answers
+    # As it learned, with what was chosen after that: what the run keeps is what answers.
+    task = type(run.task).of(data, recipe).as_chosen(run.task)
     leading = fitted.test or held
     of = counted(leading.scores.items, held.noun, test=fitted.test is not None)
+    headline, command = task.headline(leading, of), _command(fitted, recipe)
     return Content(
         title=f"{config.net.name} on {Path(data.path).name}",
         run=str(run.path),
         created=config.created,
         net=config.net.name,
         own=config.net.own,
-        command=_command(fitted, recipe),
+        command=command,
         data=data.as_dict(),
         history=run.history(),
         rates=curve(recipe, summary["steps"], run.history()) if "steps" in summary else (),
         held_out=data.held_out,
         items=held.scores.items,
         scores=scored["scores"],
-        headline=task.headline(leading, of),
+        headline=headline,
         measures={key: task.measure(key) for key in (*task.measures, *scored["scores"])},
         counted=task.counted,
         curve_words=task.curve_words(recipe),
@@ -70,6 +74,9 @@ def content(fitted: Fitted) -> Content:
         test=fitted.test.scores.as_dict()["scores"] if fitted.test else None,
         test_items=fitted.test.scores.items if fitted.test else None,
         sections=task.sections(held),
+        test_sections=task.sections(fitted.test) if fitted.test else (),
+        verdict=judged(evidence(fitted, recipe, headline, task, command)),
+        balance=_balance(data),
         kernels=_kernels(run, x),
         maps=_or_none(lambda: see.maps(run.net, x)) if x.ndim == 4 else None,
         map_titles=names,
@@ -86,6 +93,12 @@ def content(fitted: Fitted) -> Content:
         },
         movement=_moved(fitted),
     )
+
+
+def _balance(data: Data) -> dict[str, Sequence[int]]:
+    """How many items of each class each split has; nothing of a task without classes."""
+    found = {name: data.counts(name) for name in data.splits}
+    return {name: counts for name, counts in found.items() if counts}
 
 
 def _kernels(run: Run, x: Tensor) -> see.Kernels | None:
@@ -150,11 +163,22 @@ def _command(fitted: Fitted, recipe: Recipe) -> str:
     """The command that trains the same again."""
     changed = _changed(recipe, fitted.data) - {"net", "cache"}
     said = {key: value for key, value in recipe.model_dump(mode="json").items() if key in changed}
-    said |= said.pop("options", {})
-    words = [f"{key}={_word(value)}" for key, value in said.items()]
     spec = fitted.run.config.net
-    net = "package.module:factory" if spec.own else spec.name
-    return " ".join(["striate train", shlex.quote(fitted.data.path), "--net", net, *words])
+    return command(fitted.data.path, "package.module:factory" if spec.own else spec.name, said)
+
+
+def command(data: str, net: str | None, settings: Mapping[str, Any]) -> str:
+    """A command that trains.
+
+    Args:
+        data: what on.
+        net: which; left to the data if None.
+        settings: of the recipe, those that are to be said.
+    """
+    said = {key: value for key, value in settings.items() if key != "options"}
+    said |= settings.get("options") or {}
+    words = [f"{key}={_word(value)}" for key, value in said.items()]
+    return " ".join(["striate train", shlex.quote(data), *(["--net", net] if net else []), *words])
 
 
 def _word(value: Any) -> str:

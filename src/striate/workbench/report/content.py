@@ -6,6 +6,7 @@ from typing import Any
 
 from striate.see import Kernels, Maps, Movement
 from striate.tasks import Headline, Measure, Section
+from striate.workbench.report.verdict import Verdict
 
 Score = Mapping[str, float | None]  # value, low, high: a 95 % interval; None where nothing is known
 
@@ -38,6 +39,10 @@ class Content:
         best_epoch: the epoch whose weights were kept.
         test, test_items: scores of a separate test split and its size, if there is one.
         sections: what the task shows of the held-out items.
+        test_sections: the same of the test split, where there is one.
+        batch: a batch as the net saw it, with its random views.
+        verdict: what the training has come to.
+        balance: how many items of each class each split has.
         kernels: of the first layer.
         maps: of a few items.
         map_titles: a caption an item of `maps`.
@@ -74,6 +79,10 @@ class Content:
     test: Mapping[str, Score] | None = None
     test_items: int | None = None
     sections: Sequence[Section] = ()
+    test_sections: Sequence[Section] = ()
+    batch: Section | None = None
+    verdict: Verdict | None = None
+    balance: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
     kernels: Kernels | None = None
     maps: Maps | None = None
     map_titles: Sequence[str] = ()

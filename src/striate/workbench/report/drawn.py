@@ -25,6 +25,7 @@ from striate.tasks.section import (
     Part,
     Table,
     Tile,
+    Tree,
     Wrong,
 )
 from striate.text import DASH, number, percent, printable, setting
@@ -32,6 +33,8 @@ from striate.text import DASH, number, percent, printable, setting
 PIXELATED = 64  # pictures smaller than this are enlarged without smoothing
 THUMBNAIL = 192  # pixels of the longer side of an embedded picture
 ROW = 360  # the same of the views of one item, which are larger
+SMALL = 96  # the same of a strip
+OPEN = 24  # rows of a tree whose outermost branches are open
 CHANNEL = 64
 WIDE = 320  # the same of what is drawn in place of a picture
 MATRIX = 4096  # of pixels that are cells
@@ -84,6 +87,8 @@ def part(one: Part) -> dict[str, Any]:
             ]
         case Fold():
             drawn["parts"] = [part(each) for each in one.parts]
+        case Tree():
+            drawn["open"] = sum(1 + len(row.children) for row in one.rows) <= OPEN
         case _:
             pass
     return drawn
@@ -114,7 +119,7 @@ def _axis(table: Table, column: int) -> Axis | None:
         return None
     cells = [row[column] for row in table.rows if isinstance(row[column], Interval)]
     ends = [end for cell in cells if cell.known for end in (cell.low, cell.high)]
-    return share_axis(finite(ends) or [0.0, 1.0])
+    return share_axis(finite([*ends, *table.within]) or [0.0, 1.0])
 
 
 def _head(column: Column, axis: Axis | None) -> dict[str, Any]:
@@ -161,13 +166,14 @@ def _figure(figure: Figure) -> dict[str, Any]:
 
 
 def _tile(tile: Tile, form: str) -> dict[str, Any]:
-    limit = {"row": ROW, "channels": CHANNEL}.get(form, THUMBNAIL)
+    limit = {"row": ROW, "channels": CHANNEL, "strip": SMALL}.get(form, THUMBNAIL)
     pieces = [tile.title] if isinstance(tile.title, str) else tile.title
     return {
         "one": tile,
         "pieces": [(piece, isinstance(piece, Wrong)) for piece in pieces if piece],
         "alt": tile.alt or "".join(pieces) or "picture",
-        "hint": tile.alt if form in ("small", "channels") else "",
+        "hint": tile.alt if form in ("small", "channels", "strip") else "",
+        "bars": [(each, percent(each.share), Markup(bar(each.share))) for each in tile.bars],  # noqa: S704 - numbers alone
         **_shown(tile.picture, limit),
     }
 
@@ -200,7 +206,8 @@ def picture_tag(pixels: NDArray[np.uint8], limit: int = THUMBNAIL) -> dict[str, 
     picture = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if grey else pixels))
     small = max(picture.size) < PIXELATED
     picture.thumbnail((limit, limit))
-    photo = max(picture.size) > 96 and picture.mode in ("L", "RGB")
+    large = max(picture.size) > 96 or (limit == SMALL and not small)
+    photo = large and picture.mode in ("L", "RGB")
     return {
         "src": Markup(paint.data_uri(picture, "JPEG" if photo else "PNG")),  # noqa: S704 - base64
         "width": picture.width,

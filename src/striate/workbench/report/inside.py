@@ -1,11 +1,14 @@
 """What is inside the net: its first kernels, its feature maps, its layers and what they cost."""
 
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from striate.see import Kernels, Maps
 from striate.tasks import Section, Tile
 from striate.tasks.section import (
     Beside,
+    Branch,
     Column,
     Figure,
     Fold,
@@ -13,13 +16,11 @@ from striate.tasks.section import (
     Legend,
     Part,
     Scale,
-    Table,
     Text,
+    Tree,
 )
-from striate.text import number, size
+from striate.text import SPACE, compact, number, size
 from striate.workbench.report.content import Content
-
-TALL = 24  # layers from which on their table scrolls
 
 
 def kernels_section(kernels: Kernels) -> Section:
@@ -81,8 +82,8 @@ def layers_section(content: Content) -> Section | None:
         return None
     inputs = content.sheet.get("inputs", [])
     said = (
-        f"For an input of {' and '.join(size(shape) for shape in inputs)}. One multiply-add (MAC) counts one; bars "
-        "are shares of the whole net."
+        f"For an input of {' and '.join(size(shape) for shape in inputs)}. One multiply-add (MAC) counts one; the exact "
+        "figure is shown where the pointer rests."
     )
     parts: list[Part] = [Text(said, soft=True)] if inputs else []
     parts.append(_layers(content.sheet["layers"], content.sheet["totals"]))
@@ -97,21 +98,81 @@ def layers_section(content: Content) -> Section | None:
     return Section("Layers and costs", parts=parts)
 
 
-def _layers(layers: list[dict[str, Any]], totals: dict[str, Any]) -> Table:
-    fields = any(layer.get("field") for layer in layers)
-    columns = [Column("layer", "code"), Column("operation"), Column("output", "number")]
-    columns += [Column("field", "number")] if fields else []
-    for title in ("parameters", "MACs"):
-        columns += [Column(title, "number"), Column("share", "bar", minor=True)]
-    rows: list[list[Any]] = []
-    for layer in layers:
-        field = layer.get("field")
-        row = [layer["path"], layer["op"], size(layer["output"])]
-        row += [size(field["size"]) if field else ""] if fields else []
-        for key in ("params", "macs"):
-            count, whole = layer.get(key) or 0, totals.get(key)
-            row += [count or "", count / whole if whole and count else ""]
-        rows.append(row)
-    blank = [""] * (3 if fields else 2)
-    total = ["total", *blank, totals["params"], "", totals["macs"], ""]
-    return Table(columns, rows, total=total, tall=len(rows) > TALL)
+def _layers(layers: Sequence[Mapping[str, Any]], totals: Mapping[str, Any]) -> Tree:
+    """The layers by the modules that hold them, each with its sums; below two levels they are folded."""
+    columns = [
+        Column("operation", minor=True),
+        Column("output", "number", minor=True),
+        Column("parameters", "number"),
+        Column("MACs", "number"),
+        Column("weights", "number", minor=True),
+    ]
+    found = _grouped([(tuple(layer["path"].split(".")), layer) for layer in layers], ())
+    return Tree(columns, found, _branch("total", [totals], "", ""))
+
+
+def _grouped(
+    rows: Sequence[tuple[tuple[str, ...], Mapping[str, Any]]], above: tuple[str, ...]
+) -> list[Branch]:
+    """Neighbours below one module are one row with them below it, wherever they are more than one."""
+    found: list[Branch] = []
+    depth = len(above)
+    for key, group in groupby(rows, key=lambda row: row[0][depth : depth + 1]):
+        some = list(group)
+        name = ".".join(above + key) or "the net itself"
+        deeper = [row for row in some if len(row[0]) > depth + 1]
+        if len(some) == 1 or not deeper:
+            found += [_leaf(path, layer) for path, layer in some]
+        else:
+            last = some[-1][1]
+            below = _grouped(some, above + key)
+            found.append(
+                _branch(
+                    name,
+                    [layer for _, layer in some],
+                    f"{len(some)} operations",
+                    size(last["output"]),
+                    below,
+                )
+            )
+    return found
+
+
+def _leaf(path: tuple[str, ...], layer: Mapping[str, Any]) -> Branch:
+    field = layer.get("field")
+    hint = f"receptive field {size(field['size'])}" if field else ""
+    return _branch(
+        ".".join(path) or "the net itself",
+        [layer],
+        str(layer["op"]),
+        size(layer["output"]),
+        hint=hint,
+    )
+
+
+def _branch(
+    name: str,
+    layers: Sequence[Mapping[str, Any]],
+    op: str,
+    output: str,
+    below: Sequence[Branch] = (),
+    hint: str = "",
+) -> Branch:
+    """A row with short sums, their exact figures beside them."""
+    params, macs = (sum(layer.get(key) or 0 for layer in layers) for key in ("params", "macs"))
+    cells = [
+        (op, ""),
+        (output, ""),
+        _cell(params, "", f"{params:,} parameters"),
+        _cell(macs, "MACs", f"{macs:,} multiply-adds"),
+        _cell(4 * params, "B", f"{4 * params:,} bytes at 4 bytes a parameter"),
+    ]
+    return Branch(name, cells, below, hint)
+
+
+def _cell(value: int, unit: str, exact: str) -> tuple[str, str]:
+    """A number in three figures, and the exact one; empty for nothing."""
+    if not value:
+        return ("", "")
+    joint = "" if unit == "B" and value >= 1000 else SPACE
+    return (f"{compact(value)}{joint if unit else ''}{unit}", exact)

@@ -1,15 +1,18 @@
 """How a training went: its curves, and a table of its epochs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from striate.metrics.scores import SHARES
-from striate.svg import SERIES, Axis, Line, curves, finite, share_axis, value_axis
+from striate.svg import SERIES, Axis, Line, curves, finite, opened_axis, value_axis
 from striate.tasks import Section
-from striate.tasks.section import Beside, Column, Figure, Fold, Legend, Part, Table
-from striate.text import duration, number
+from striate.tasks.section import Beside, Column, Figure, Fold, Legend, Part, Table, Text
+from striate.text import SPACE, duration, listed, number
 from striate.workbench.report.content import Content
 from striate.workbench.report.outcome import written
+
+WIDTH = 320  # of a chart, in its own units: its words keep their size where three stand beside each other
 
 
 def section(content: Content) -> Section | None:
@@ -19,17 +22,37 @@ def section(content: Content) -> Section | None:
     scores = _scores(content)
     main = [_score_figure(content, key) for key in scores[:1]]
     first = [_loss(content), *main, _rates(content)]
-    more = [_parts(content), *_others(content, scores[1:])]
-    rows = [[figure for figure in row if figure] for row in (first, more)]
-    if not rows[0]:
+    rows = [
+        [figure for figure in row if figure]
+        for row in (first, [_parts(content)], _others(content, scores[1:]))
+    ]
+    if not any(rows):
         return None
     entries: list[tuple[str, Any]] = [("held-out", "held"), ("train", "train")]
     if best(content):
         entries.append((f"{kept(content)}, kept", "best"))
-    parts: list[Part] = [Legend(entries), Beside(rows[0], "trio")]
-    if rows[1]:
-        parts.append(Fold("More curves", [Beside(rows[1], "pair")]))
+    parts: list[Part] = [*_gaps(content), Legend(entries)]
+    parts += [Beside(rows[0], "trio")] if rows[0] else []
+    parts += [Beside([*rows[1]], "pair")] if rows[1] else []
+    if rows[2]:
+        parts.append(Fold("More curves", [Beside(rows[2], "pair")]))
     return Section("Learning", parts=[*parts, Fold("Table of epochs", [_epochs(content)])])
+
+
+def _gaps(content: Content) -> list[Part]:
+    """Epochs whose loss is no number, which no curve shows."""
+    lost = [
+        f"{row['epoch']:g}"
+        for row in content.history
+        if any(
+            isinstance(row.get(key), float) and not math.isfinite(row[key])
+            for key in ("train_loss", "val_loss")
+        )
+    ]
+    if not lost:
+        return []
+    word = "epoch" if len(lost) == 1 else "epochs"
+    return [Text(f"The loss is no number in {word} {listed(lost)}: the curves have gaps there.")]
 
 
 def best(content: Content) -> Mapping[str, Any]:
@@ -63,16 +86,26 @@ def _column(content: Content, key: str) -> list[float | None]:
 
 
 def _drawn(
-    content: Content, lines: Sequence[Line], label: str, *, shares: bool = False, width: int = 360
+    content: Content,
+    lines: Sequence[Line],
+    label: str,
+    *,
+    name: str,
+    shares: bool = False,
+    lower: bool = True,
 ) -> str:
-    """Curves by epoch; nothing where no value is known."""
+    """Curves by epoch; nothing where no value is known. `name` is that of the vertical axis, ratios are for what is to be low."""
     values = finite([value for line in lines for value in line.values])
     if not values:
         return ""
-    axis = share_axis(values) if shares else value_axis(values)
+    axis = opened_axis(values) if shares else value_axis(values, ratios=lower)
     epochs = [int(row["epoch"]) for row in content.history]
     mark = content.best_epoch if best(content) else None
-    return curves(epochs, lines, axis, best=mark, label=label, width=width)
+    if axis.log:
+        name = f"{name}, log scale"
+    if axis.finest:
+        name = f"{name}, scale opens towards 100{SPACE}%"
+    return curves(epochs, lines, axis, best=mark, label=label, width=WIDTH, name=name)
 
 
 def _pair(content: Content, key: str, *, shares: bool) -> str:
@@ -83,13 +116,18 @@ def _pair(content: Content, key: str, *, shares: bool) -> str:
     lines = [line for line in lines if finite(line.values)]
     names = " and ".join(line.name for line in lines)
     label = f"{key} by epoch, {names}; the values stand in the table of epochs"
-    return _drawn(content, lines, label, shares=shares)
+    title = content.measure(key).title
+    name = {"loss": "loss"}.get(
+        key, title[:1].lower() + title[1:] if title[1:2].islower() else title
+    )
+    lower = key == "loss" or content.measure(key).lower
+    return _drawn(content, lines, label, shares=shares, name=name, lower=lower)
 
 
 def _loss(content: Content) -> Figure | None:
     svg = _pair(content, "loss", shares=False)
     said = f"{content.curve_words.get('loss', '')} Lower is better.".strip()
-    return Figure(svg, said, "Loss") if svg else None
+    return Figure(svg, said, "Loss", widths=(0, 420)) if svg else None
 
 
 def _score_figure(content: Content, key: str) -> Figure | None:
@@ -104,29 +142,44 @@ def _score_figure(content: Content, key: str) -> Figure | None:
     ]
     said += [f"At {kept(content)}: {', '.join(told)}."] if told else []
     said.append(content.curve_words.get(key, ""))
-    return Figure(svg, " ".join(filter(None, said)), measure.title) if svg else None
+    return (
+        Figure(svg, " ".join(filter(None, said)), measure.title, widths=(0, 420)) if svg else None
+    )
 
 
 def _rates(content: Content) -> Figure | None:
+    """The learning rate by step, its warm-up and its peak."""
     rates = _column(content, "lr")
     found = finite(rates)
     if not found:
         return None
     epochs = [int(row["epoch"]) for row in content.history]
+    top, points = max([*found, *(rate for _, rate in content.rates)]), content.rates
+    peak = next(((at, rate) for at, rate in points if rate >= top * (1 - 1e-9)), None)
     svg = curves(
         epochs,
-        [Line("learning rate", "rate", rates, content.rates)],
-        Axis(
-            0.0,
-            max([*found, *(rate for _, rate in content.rates)]) * 1.05 or 1.0,
-            "{:g}".format,
-            exact=number,
-        ),
+        [Line("learning rate", "rate", rates, points)],
+        Axis(0.0, top * 1.15 or 1.0, "{:g}".format, exact=number),
         best=content.best_epoch if best(content) else None,
         label="learning rate by step, the epochs below it",
-        width=200,
+        width=WIDTH * 13 // 16,
+        name="learning rate",
+        marks=[(*peak, number(peak[1]))] if peak else [],
     )
-    return Figure(svg, title="Learning rate")
+    return Figure(svg, _rate_words(points, peak), "Learning rate", widths=(0, 360))
+
+
+def _rate_words(points: Sequence[tuple[float, float]], peak: tuple[float, float] | None) -> str:
+    """Where the rate is highest, how it gets there and where it ends."""
+    if peak is None:
+        return ""
+    (at, rate), last = peak, points[-1][1]
+    rises = points[0][1] < rate * (1 - 1e-6)
+    constant = not rises and last >= rate * (1 - 1e-6)
+    if constant:
+        return f"By step: {number(rate)} throughout."
+    warm = f"warm-up until {at:.2g} epochs, " if rises else ""
+    return f"By step: {warm}peak {number(rate)}, at the end {number(last)}."
 
 
 def _parts(content: Content) -> Figure | None:
@@ -157,9 +210,10 @@ def _series(
         )
         for name, color in zip(names, SERIES, strict=False)
     ]
-    svg = _drawn(content, lines, f"{title} by epoch", shares=titled)
+    name = "score" if titled else "loss"
+    svg = _drawn(content, lines, f"{title} by epoch", shares=titled, name=name)
     legend = Legend([(line.name, line.kind) for line in lines])
-    return Figure(svg, said, title, legend=legend) if svg else None
+    return Figure(svg, said, title, legend=legend, widths=(0, 420)) if svg else None
 
 
 def _epochs(content: Content) -> Table:

@@ -1,12 +1,12 @@
 """The scores of a training: the one that leads the report, and the section of all of them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from striate.metrics import Interval
 from striate.metrics.scores import is_share, shown
-from striate.tasks import Section
+from striate.tasks import Headline, Section
 from striate.tasks.section import Beside, Column, Table, Text
 from striate.text import DASH, SPACE
 from striate.workbench.report.content import Content, Score
@@ -18,9 +18,14 @@ def written(score: str, value: float | None) -> str:
 
 
 def head(content: Content) -> dict[str, Any]:
-    """The one result, and what it means: `value`, `words`, `interval`, `meaning`."""
+    """The one result of a run, and what it means; see `head_of`."""
     scores = content.test or content.scores
-    led = content.headline
+    known = Interval.of(scores.get(content.headline.score, {})).known
+    return head_of(content.headline, scores, _caution(content, known=known))
+
+
+def head_of(led: Headline, scores: Mapping[str, Score], caution: Sequence[str]) -> dict[str, Any]:
+    """The one result: `value`, `words`, `interval`, and `meaning`, which are the sentences of caution and of the task."""
     score = scores.get(led.score)
     if score is None:
         return {"value": DASH, "words": led.words, "interval": "", "meaning": []}
@@ -32,7 +37,7 @@ def head(content: Content) -> dict[str, Any]:
         "interval": f"95{SPACE}% interval {low} to {high}"
         if found.known
         else "No interval can be had: too few items, or none that differ.",
-        "meaning": [*_caution(content, known=found.known), *led.meaning],
+        "meaning": [*caution, *led.meaning],
     }
 
 
@@ -81,6 +86,11 @@ def _ordered(content: Content, scores: Mapping[str, Score]) -> list[str]:
     )
 
 
+def _all(content: Content) -> list[tuple[str, Score]]:
+    """The scores of every split."""
+    return [*content.scores.items(), *(content.test or {}).items()]
+
+
 def _is_part(content: Content, score: str) -> bool:
     """Whether a score is a share of something, at most 1; a percentage of error may be any."""
     return is_share(score) and not content.measure(score).lower
@@ -100,4 +110,8 @@ def _table(content: Content, title: str, items: int, scores: Mapping[str, Score]
         Column("", "interval") if any(isinstance(row[2], Interval) for row in rows) else Column(""),
         Column("95 % interval", "number"),
     ]
-    return Table(columns, rows, title=title, note=f"{items:,} items" if items else "")
+    drawn = [Interval.of(score) for key, score in _all(content) if _is_part(content, key)]
+    within = [end for found in drawn if found.known for end in (found.low, found.high)]
+    return Table(
+        columns, rows, title=title, within=within, note=f"{items:,} items" if items else ""
+    )

@@ -4,8 +4,8 @@ A page is a head and sections, whoever gives them; `page.html.jinja` has a macro
 no outside asset; whatever came from the user is text.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,61 @@ from markupsafe import Markup
 from striate import svg
 from striate.see import paint
 from striate.tasks import Section
-from striate.tasks.section import Text
+from striate.tasks.section import Fold, Text
 from striate.text import compact, duration, moment, number, setting
 from striate.workbench.report import drawn, inside, learning, outcome, provenance
 from striate.workbench.report.content import Content
+from striate.workbench.report.verdict import Verdict
 
 HERE = Path(__file__).parent
 
 
+@dataclass(frozen=True, eq=False)
+class Page:
+    """What any page of the workbench is made of.
+
+    Attributes:
+        title: its heading.
+        created: ISO time.
+        head: the one result: `value`, `words`, `interval`, `meaning`; see `outcome.head`.
+        sections: in their order.
+        verdict: what it has come to.
+        facts: below the result: a name, a value, and a word in small letters.
+        notes: warnings.
+        machine: facts of the machine and the versions.
+        run: the folder that it is of.
+    """
+
+    title: str
+    created: str
+    head: Mapping[str, Any]
+    sections: Sequence[Section]
+    verdict: Verdict | None = None
+    facts: Sequence[tuple[str, str, str]] = ()
+    notes: Sequence[str] = ()
+    machine: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    run: str = ""
+
+
 def render(content: Content) -> str:
-    """The report as one HTML text."""
+    """The report of a run as one HTML text."""
+    return render_page(
+        Page(
+            content.title,
+            content.created,
+            outcome.head(content),
+            sections(content),
+            content.verdict,
+            _facts(content),
+            content.notes,
+            content.machine,
+            content.run,
+        )
+    )
+
+
+def render_page(page: Page) -> str:
+    """A page as one HTML text."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -37,10 +82,10 @@ def render(content: Content) -> str:
     environment.filters.update({"number": number, "moment": moment, "setting": setting})
     template = environment.get_template("page.html.jinja")
     return template.render(
-        c=content,
-        head=outcome.head(content),
-        facts=_facts(content),
-        sections=drawn.sections(sections(content)),
+        page=page,
+        head=page.head,
+        tone=page.verdict.first.tone if page.verdict else "open",
+        sections=drawn.sections(page.sections),
         style={key: Markup(text) for key, text in _style().items()},  # noqa: S704 - no user's words
     )
 
@@ -49,6 +94,7 @@ def sections(content: Content) -> list[Section]:
     """All sections of a report, in their order."""
     found = [
         learning.section(content),
+        content.batch,
         outcome.section(content),
         *_of_task(content),
         inside.kernels_section(content.kernels) if content.kernels else None,
@@ -62,19 +108,26 @@ def sections(content: Content) -> list[Section]:
 
 
 def _of_task(content: Content) -> list[Section]:
-    """The task's own; where the headline is of other items each says so."""
-    if not content.test:
+    """The task's own, of the items that the headline is of; those of the other split are folded below each."""
+    if not content.test_sections:
         return list(content.sections)
     split = "validation" if content.held_out == "val" else content.held_out
     said = (
-        f"Of the {content.items:,} {split} {content.noun}; the headline is of the {content.test_items or 0:,} test "
-        f"{content.noun}, which are not among them."
+        f"The same of the {content.items:,} {split} {content.noun}, by which the epoch was chosen"
     )
-    return [replace(section, parts=_after(section, said)) for section in content.sections]
+    others = {section.name or section.title: section for section in content.sections}
+    found: list[Section] = []
+    for section in content.test_sections:
+        other = others.pop(section.name or section.title, None)
+        below = [Fold(said, _within(other))] if other else []
+        found.append(replace(section, parts=[*section.parts, *below]))
+    rest = [replace(section, title=f"{section.title} ({split})") for section in others.values()]
+    return [*found, *rest]
 
 
-def _after(section: Section, said: str) -> list[Any]:
-    return [Text(said), *section.parts]
+def _within(section: Section) -> list[Any]:
+    """A section as parts of another."""
+    return [*([Text(section.text)] if section.text else []), *section.parts]
 
 
 def _facts(content: Content) -> list[tuple[str, str, str]]:
@@ -83,7 +136,7 @@ def _facts(content: Content) -> list[tuple[str, str, str]]:
     if content.sheet:
         totals = content.sheet["totals"]
         facts += [
-            ("parameters", number(totals["params"]), ""),
+            ("parameters", compact(totals["params"]), ""),
             ("multiply-adds an item", compact(totals["macs"]), ""),
         ]
     if content.classes:
@@ -100,8 +153,8 @@ def _facts(content: Content) -> list[tuple[str, str, str]]:
 def _style() -> dict[str, str]:
     """What the style sheet takes from the drawing kit, and the colours of pixels as gradients."""
     return {
-        "light": svg.variables(),
-        "dark": svg.variables(dark=True),
+        "light": f"{svg.variables()} {svg.cell_variables()}",
+        "dark": f"{svg.variables(dark=True)} {svg.cell_variables(dark=True)}",
         "drawing": svg.STYLE,
         "diverging": _ramp(paint.DIVERGING),
         "sequential": _ramp(paint.SEQUENTIAL),
@@ -111,3 +164,8 @@ def _style() -> dict[str, str]:
 def _ramp(anchors: Sequence[tuple[int, int, int]]) -> str:
     """The stops of a CSS gradient."""
     return ", ".join(f"rgb({r} {g} {b})" for r, g, b in anchors)
+
+
+def style() -> dict[str, str]:
+    """What `page.css` takes, for other pages of the same parts."""
+    return _style()

@@ -20,6 +20,7 @@ from striate.text import number, setting, short
 from striate.workbench.report.content import Content
 
 PROBLEMS = 100  # files that are listed
+BALANCED, FOLDED = 100, 12  # classes whose items are counted, and those that are not folded
 
 
 def made_section(content: Content) -> Section | None:
@@ -29,10 +30,23 @@ def made_section(content: Content) -> Section | None:
     parts: list[Part] = [Code([content.command])]
     if content.plan is not None:
         parts += _plan(content.plan)
-    if content.recipe:
-        note = "● marks what differs from the default." if content.recipe_changed else ""
-        parts.append(Facts(content.recipe, "Recipe", note, content.recipe_changed))
+    parts += _settings(content)
     return Section("How it was made", parts=parts, name="Plan and recipe")
+
+
+def _settings(content: Content) -> list[Part]:
+    """The settings that differ from what such data get without a word; the others folded."""
+    if not content.recipe:
+        return []
+    changed = {key: v for key, v in content.recipe.items() if key in content.recipe_changed}
+    rest = {key: v for key, v in content.recipe.items() if key not in changed}
+    said = "No setting differs from what these data get without a word."
+    first = (
+        Facts(changed, "What differs from the defaults", changed=set(changed))
+        if changed
+        else Text(said)
+    )
+    return [first, *([Fold(f"The other {len(rest)} settings", [Facts(rest)])] if rest else [])]
 
 
 def _plan(plan: Any) -> list[Part]:
@@ -73,8 +87,37 @@ def data_section(content: Content) -> Section:
     if "duplicates" in data:
         facts["duplicate pairs"] = len(data["duplicates"])
     splits, problems = data.get("splits", {}), data.get("problems", [])
-    parts: list[Part] = [Facts(facts), *([Shares(splits)] if splits else [])]
+    parts: list[Part] = [Facts(facts), *([Shares(splits)] if splits else []), *_balance(content)]
     return Section("The data", parts=[*parts, *_problems(problems)], name="Data")
+
+
+def _balance(content: Content) -> list[Part]:
+    """How many items of each class each split has, the largest class first; a bar is a share of the largest."""
+    counts, classes = content.balance, content.classes
+    if not classes or not counts or any(len(row) != len(classes) for row in counts.values()):
+        return []
+    totals = [sum(row[k] for row in counts.values()) for k in range(len(classes))]
+    order = sorted(range(len(classes)), key=lambda k: -totals[k])
+    columns = [Column("class", "name")]
+    for split in counts:
+        columns += [Column(split, "number"), Column("share of the largest", "bar", minor=True)]
+    most = {split: max(1, *row) for split, row in counts.items()}
+    rows = [
+        [
+            classes[k],
+            *(cell for split, row in counts.items() for cell in (row[k], row[k] / most[split])),
+        ]
+        for k in order[:BALANCED]
+    ]
+    least, largest = min(totals), max(totals)
+    ratio = (
+        f"The largest class has {largest / least:.3g} times the items of the smallest."
+        if least
+        else (f"{sum(not n for n in totals):,} classes have no items.")
+    )
+    note = f"the largest {BALANCED} of {len(classes):,}" if len(order) > BALANCED else ""
+    table = Table(columns, rows, "Items of each class", note, first=FOLDED, rest="classes")
+    return [table, Text(ratio, soft=True)]
 
 
 def _problems(problems: list[Any]) -> list[Part]:

@@ -4,6 +4,7 @@ A feature map is one channel of one layer's output, laid out as the picture it w
 where the layer has found what that channel stands for.
 """
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,9 @@ from torch import Tensor, nn
 
 from striate.errors import ArgumentError, ShapeError
 from striate.probe import as_eval, watch
-from striate.result import Result, text_table
+from striate.result import Result, contained, text_table
 from striate.see import paint
-from striate.text import times
+from striate.text import MINUS, times
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -44,6 +45,12 @@ class Stage:
         """Colours end at this magnitude, the same for every item and channel of the stage."""
         return paint.reach(self.values)
 
+    def words(self) -> str:
+        """Its name, and how many of its channels are shown."""
+        size = times([self.channels, *self.values.shape[2:]])
+        shown = f"the first {self.values.shape[1]} of {self.channels} channels"
+        return f"{self.path or 'the net'}: {self.op}, {size}, {shown}"
+
     def tiles(self, item: int) -> list[paint.Pixels]:
         """One picture [H, W, 3] a channel."""
         colours = paint.diverging if self.signed else paint.sequential
@@ -61,7 +68,7 @@ class Stage:
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Maps(Result):
     """Feature maps of a few items at a few stages; `inputs` is what the net was given, [N, C, H, W]."""
 
@@ -102,14 +109,34 @@ class Maps(Result):
         table = text_table(["stage", "op", "output", "min", "max"], rows)
         return f"feature maps of {len(self.inputs)} items\n\n{table}"
 
+    def __repr__(self) -> str:
+        stages = ", ".join(stage.path or "the net" for stage in self.stages)
+        return f"Maps({len(self.inputs)} items at {stages})"
+
     def _repr_html_(self) -> str:
-        return paint.html_image(self.picture(), f"feature maps of {len(self.inputs)} items")
+        """For every item its picture, and a row a stage with its name; below, what the colours of each stage mean."""
+        parts: list[str] = []
+        for i, picture in enumerate(self.pictures()):
+            parts.append(f"<h4>item {i}</h4>")
+            alone = paint.sheet([[picture]], cell=64)
+            rows = [("what the net was given", alone)]
+            rows += [(s.words(), paint.sheet([s.tiles(i)], cell=64)) for s in self.stages]
+            parts += [
+                f"<p>{html.escape(words)}</p>{paint.html_image(tiles, f'{words}, item {i}')}"
+                for words, tiles in rows
+            ]
+        for stage in self.stages:
+            low = f"{MINUS}{stage.scale:.3g}" if stage.signed else "0"
+            anchors = paint.DIVERGING if stage.signed else paint.SEQUENTIAL
+            name = stage.path or "the net"
+            parts.append(paint.html_scale(f"{name}: {low}", f"{stage.scale:.3g}", anchors))
+        return contained("".join(parts))
 
 
 def maps(
     net: nn.Module,
     images: Tensor,
-    paths: str | Sequence[str] | None = None,
+    layers: str | Sequence[str] | None = None,
     *,
     limit: int = 8,
     items: int = 8,
@@ -119,7 +146,7 @@ def maps(
     Args:
         net: any module that takes one batch of pictures.
         images: [N, C, H, W] as the net takes them, normalised.
-        paths: layers by name; by default, of the first four resolutions, what stands last at each.
+        layers: by name; by default, of the first four resolutions, what stands last at each.
         limit: channels shown of each stage.
         items: items shown, the first ones.
 
@@ -133,13 +160,12 @@ def maps(
         )
     if min(limit, items) < 1:
         raise ArgumentError(f"limit={limit}, items={items}: expected at least 1 of each")
-    layers = dict(net.named_modules())
     seen = images[:items].to(_device(net))
-    if paths is None:
+    if layers is None or layers == ():
         # One item is enough to find the stages; all of it at every layer would be much to hold.
         answers = _answers(net, seen[:1], [path for path in _children_first(net) if path])
-        paths = _last_of_each_size(answers)
-    paths = [paths] if isinstance(paths, str) else list(paths)
+        layers = _last_of_each_size(answers)
+    paths = [layers] if isinstance(layers, str) else list(layers)
     answers = _answers(net, seen, paths)
     if bare := [path for path in paths if path not in answers]:
         raise ArgumentError(
@@ -149,9 +175,10 @@ def maps(
         raise ArgumentError(
             f"{type(net).__name__}: no layer gives maps [items, channels, height, width]"
         )
+    modules = dict(net.named_modules())
     return Maps(
         seen.float().cpu().numpy(),
-        tuple(_stage(path, layers[path], answers[path], limit) for path in paths),
+        tuple(_stage(path, modules[path], answers[path], limit) for path in paths),
     )
 
 

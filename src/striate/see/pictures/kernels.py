@@ -3,6 +3,7 @@
 What a first convolution has learned is what it looks for in a picture: a light spot, an edge, a colour.
 """
 
+import html
 from dataclasses import dataclass, field
 from math import ceil, prod, sqrt
 from typing import TYPE_CHECKING, Any, cast
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError, ShapeError, nearest
-from striate.result import Result, text_table
+from striate.result import Result, contained, text_table
 from striate.see import paint
-from striate.text import times
+from striate.text import MINUS, times
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,7 +25,7 @@ TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 WITH_KERNELS = (*CONVOLUTIONS, *TRANSPOSED, nn.Linear)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Kernels(Result):
     """The first kernels of one layer, as its own numbers.
 
@@ -81,22 +82,39 @@ class Kernels(Result):
 
     def as_text(self) -> str:
         """One row a kernel: its range, mean and length."""
-        size = times(self.shape[1:])
-        shown = f"{len(self.weights)} of {self.shape[0]} kernels of {size}"
-        head = f"{self.path or 'the net'}: {self.op}, {shown}"
+        head = self._words()
         rows = [
             [i, *(f"{x:.3f}" for x in (k.min(), k.max(), k.mean(), np.linalg.norm(k)))]
             for i, k in enumerate(self.weights)
         ]
         return f"{head}\n\n{text_table(['kernel', 'min', 'max', 'mean', 'norm'], rows)}"
 
+    def __repr__(self) -> str:
+        return f"Kernels({self._words()}, {self.low:.3g} to {self.high:.3g})"
+
+    def _words(self) -> str:
+        """The layer, and how many of its kernels are shown."""
+        shown = f"{len(self.weights)} of {self.shape[0]} kernels of {times(self.shape[1:])}"
+        return f"{self.path or 'the net'}: {self.op}, {shown}"
+
     def _repr_html_(self) -> str:
-        return paint.html_image(self.picture(), f"{len(self.weights)} kernels of {self.path}")
+        """All tiles, what they are of, and what their colours mean."""
+        words = self._words()
+        anchors = (
+            ((0, 0, 0), (128, 128, 128), (255, 255, 255)) if self.in_colour else paint.DIVERGING
+        )
+        ends = (f"{sign}{self.scale:.3g}" for sign in (MINUS, "+"))
+        what = "three input channels as red, green and blue: " if self.in_colour else ""
+        low, high = ends
+        return contained(
+            f"<p>{html.escape(words)}</p>{paint.html_image(self.picture(), words)}"
+            f"{paint.html_scale(what + low, high, anchors)}"
+        )
 
 
 def kernels(
     net: nn.Module,
-    path: str | None = None,
+    layer: str | None = None,
     *,
     limit: int = 64,
     shape: tuple[int, int, int] | None = None,
@@ -105,7 +123,7 @@ def kernels(
 
     Args:
         net: any module.
-        path: a layer by its name in `net.named_modules()`; by default the first convolution, or the
+        layer: by its name in `net.named_modules()`; by default the first convolution, or the
             first linear layer if there is none.
         limit: how many tiles at most; a layer with many inputs takes one an input.
         shape: (channels, height, width) of the picture that a linear layer reads.
@@ -116,13 +134,13 @@ def kernels(
     """
     if limit < 1:
         raise ArgumentError(f"limit={limit}: expected at least 1 picture")
-    path = _first(net) if path is None else path
-    layer = _layer(net, path)
-    weight_OIHW = _weights(layer, path, shape)
+    path = _first(net) if layer is None else layer
+    found = _layer(net, path)
+    weight_OIHW = _weights(found, path, shape)
     inputs = weight_OIHW.shape[1] if weight_OIHW.shape[1] not in (1, 3) else 1
     shown = weight_OIHW[: max(1, limit // inputs)]
     shown = shown[:, :limit] if inputs > limit else shown
-    return Kernels(path, type(layer).__name__, weight_OIHW.shape, shown)
+    return Kernels(path, type(found).__name__, weight_OIHW.shape, shown)
 
 
 def _first(net: nn.Module) -> str:

@@ -78,7 +78,9 @@ def test_items_and_one_path_as_text():
     assert found.stages[0].values.shape == (2, 6, 6, 6)
     assert "pool1  MaxPool2d  6x6x6" in found.as_text()
     assert found.picture().width > 6 * 60
-    assert found._repr_html_().startswith("<img src=")
+    markup = found._repr_html_()
+    assert markup.count("<img src=") == 2 * len(found.inputs)  # what it was given, and one stage
+    assert "pool1" in markup
 
 
 def test_the_net_and_the_random_state_stay_as_they_were():
@@ -132,13 +134,13 @@ def test_a_net_that_draws_leaves_the_random_state():
         (pictures(), {"limit": 0}, ArgumentError, "limit=0, items=8: expected at least 1 of each"),
         (
             pictures(),
-            {"paths": ["fc"]},
+            {"layers": ["fc"]},
             ArgumentError,
             "fc: gives no maps [items, channels, height, width]",
         ),
         (
             pictures(),
-            {"paths": "pool3"},
+            {"layers": "pool3"},
             ArgumentError,
             (
                 "the net has no layer 'pool3'; did you mean pool1? There are: act1, block, block.0,"

@@ -102,7 +102,9 @@ def test_dead_kernels_are_drawn_flat():
 def test_picture_is_a_square_sheet_and_shows_itself_in_a_notebook():
     found = kernels(nn.Conv2d(1, 4, 7))
     assert found.picture().size == (2 * 60 + 4, 2 * 60 + 4)
-    assert found._repr_html_().startswith('<img src="data:image/png;base64,')
+    markup = found._repr_html_()
+    assert markup.count('<img src="data:image/png;base64,') == 1
+    assert f"+{found.scale:.3g}" in markup
 
 
 def test_the_net_stays_and_the_result_is_a_copy():
@@ -125,19 +127,19 @@ def test_the_net_stays_and_the_result_is_a_copy():
         ),
         (
             small(),
-            {"path": "fcc"},
+            {"layer": "fcc"},
             ArgumentError,
             "no layer 'fcc' in Sequential; did you mean fc? There are: a, b, fc",
         ),
         (
             small(),
-            {"path": "act"},
+            {"layer": "act"},
             ArgumentError,
             "act: a ReLU has no kernels; name a convolution or a linear layer",
         ),
         (
             small(),
-            {"path": "fc", "shape": (1, 5, 5)},
+            {"layer": "fc", "shape": (1, 5, 5)},
             ShapeError,
             (
                 "fc: a linear layer of 12 inputs, got shape=(1, 5, 5); "

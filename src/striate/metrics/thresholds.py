@@ -1,0 +1,44 @@
+"""From which probability on an item is said to be of a class, chosen on items whose truth is known. N items.
+
+Youden 1950, Index for rating diagnostic tests, for the balanced accuracy; Lipton et al. 2014, arXiv 1402.1892, for F1.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.metrics.intervals import Floats
+
+USUAL = 0.5  # where nothing can be chosen
+
+By = Literal["balanced_accuracy", "f1"]
+
+
+def best(score_N: Floats, positive_N: NDArray[np.bool_], by: By) -> float:
+    """The threshold with the largest score; of several equally good ones the nearest to 0.5.
+
+    It lies in the middle between two probabilities that occur, or half of the smallest. 0.5 where all items are of the
+    class, or none.
+
+    Args:
+        score_N: probabilities of the class; an item of at least the threshold is said to be of it.
+        positive_N: which are.
+        by: what is made as large as possible.
+
+    >>> best(np.array([0.1, 0.2, 0.3, 0.9]), np.array([False, False, True, True]), "f1")
+    0.25
+    """
+    total = int(positive_N.sum())
+    if not 0 < total < len(positive_N):
+        return USUAL
+    values, place = np.unique(score_N.astype(np.float64), return_inverse=True)
+    hits = np.bincount(place, positive_N)[::-1].cumsum()[::-1]
+    said = np.bincount(place)[::-1].cumsum()[::-1]
+    cuts = (values + np.concatenate([[0.0], values[:-1]])) / 2
+    if by == "f1":
+        merit = 2 * hits / (said + total)
+    else:
+        merit = hits / total - (said - hits) / (len(positive_N) - total)
+    good = cuts[merit >= merit.max() - 1e-12]
+    return float(good[np.abs(good - USUAL).argmin()])
