@@ -106,7 +106,7 @@ def test_listing_the_nets_needs_no_torch():
         (
             "lenet5",
             {"pol": "max"},
-            "lenet5 has no option 'pol'; did you mean pool? There are: act, drop_rate, pool",
+            "lenet5 has no option 'pol'; did you mean pool? There are: act, batch_norm, drop_rate, pool",
         ),
         ("resnet18", {"act": "relu"}, "resnet18 has no option 'act'; there are: drop_rate"),
         (

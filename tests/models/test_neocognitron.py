@@ -224,7 +224,7 @@ def test_it_cannot_be_trained_with_labels():
         made().objective(digits(), torch.arange(5), torch.nn.functional.cross_entropy)
     assert str(error.value) == (
         "Neocognitron learns without labels and has no loss to descend; "
-        "teach it in Python by net.fit(pictures, generator=torch.Generator())"
+        "striate train DATA --net teaches it, and in Python net.fit(pictures, generator=torch.Generator())"
     )
 
 

@@ -657,7 +657,7 @@ def test_a_net_that_learns_without_labels_is_refused_before_anything_is_read(
         striate.train(shapes, net=net, out=tmp_path, size=32)
     assert str(error.value) == (
         f"{kind} learns without labels and has no loss to descend; "
-        "teach it in Python by net.fit(pictures, generator=torch.Generator())"
+        "striate train DATA --net teaches it, and in Python net.fit(pictures, generator=torch.Generator())"
     )
     assert not any(tmp_path.iterdir())
 

@@ -144,19 +144,21 @@ def train(words: Sequence[str], net: str | None, resume: Path | None, **given: A
     out = Path(options.out)
     folder = Path(document.get("run", document.get("folder", out)))
     left = out / "rates.svg" if options.find_lr else folder / REPORT
-    text = result.as_text() + opening(left)
-    return emit(document, text, json=options.json)
+    return emit(document, result.as_text() + opening(left), json=options.json)
 
 
 def _trained(
     data: str, recipe: "Recipe", settings: dict[str, str], options: "TrainOptions", bars: "Progress"
 ) -> "Result":
     """One training, or the several that an option asks for."""
-    from striate.workbench import launch
+    from striate.workbench import launch, unsupervised
     from striate.workbench.folds import train_folds
     from striate.workbench.train import find_rate, train_recipe
 
     out, name = Path(options.out), options.name
+    if unsupervised.learns_alone(recipe):
+        options.check_alone()
+        return unsupervised.teach(data, recipe, out=out, name=name, progress=bars)
     if options.find_lr:
         return find_rate(data, recipe, out=out, progress=bars)
     if options.folds is not None:
@@ -203,6 +205,17 @@ class TrainOptions:
             )
         if self.sweep and self.folds is not None:
             raise UsageError("--sweep and --folds are two ways to train several nets: name one")
+
+    def check_alone(self) -> None:
+        """Refuse what a net that learns without labels cannot do.
+
+        Raises:
+            UsageError: naming the options.
+        """
+        if self.find_lr or self.folds is not None or self.sweep:
+            raise UsageError(
+                "--find-lr, --folds and --sweep need a loss, which nets without labels have not"
+            )
 
 
 def _sweep(data: str, settings: dict[str, Any], options: TrainOptions, bars: "Progress") -> "Sweep":
@@ -266,6 +279,10 @@ def _resume(path: Path, net: str | None, devices: str | None, allow: tuple[str, 
     "--leaks", type=click.Choice(["stop", "keep"]), default="stop", help="Pictures in two splits."
 )
 @click.option("--max-pixels", type=click.IntRange(min=1), help="Of a picture of other DATA.")
+@click.option(
+    "--with", "others", type=FOLDER, multiple=True, metavar="RUN", help="Average with RUN."
+)
+@click.option("--views", help="Average over views of a picture: flips, 5 or 10 (crops and flips).")
 @with_net
 @with_json
 def evaluate(
@@ -277,10 +294,15 @@ def evaluate(
     max_pixels: int | None,
     net: str | None,
     json: bool,
+    **averaged: Any,
 ) -> None:
-    """Score RUN on its held-out items, or on other DATA, with intervals."""
+    """Score RUN on its held-out items, or on other DATA, with intervals.
+
+    --with and --views average the answers of several runs and views, and say what that gains.
+    """
+    averaged["others"] = [_other(path, net) for path in averaged["others"]]
     scores = _run(run, net).evaluate(
-        data, split=split, broken=broken, leaks=leaks, max_pixels=max_pixels
+        data, split=split, broken=broken, leaks=leaks, max_pixels=max_pixels, **averaged
     )
     emit(scores.as_dict(), scores.as_text(), json=json)
 
@@ -477,6 +499,13 @@ def _run(path: Path, net: str | None) -> "Run":
     from striate.runs import Run
 
     return Run.load(path, net=_own(net))
+
+
+def _other(path: Path, net: str | None) -> "Run":
+    """A run beside another, with the net of the user's own if it trained one."""
+    from striate.runs import Run
+
+    return _run(path, net if Run(path).config.net.own else None)
 
 
 app.add_command(demo)

@@ -1,9 +1,10 @@
 """Pictures: brought to a size, viewed at random in training, normalised by channel. N items, H W pixels, C channels."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any, ClassVar, Self
@@ -19,15 +20,25 @@ from striate.augment.policy import SHIFT
 from striate.data import AnyForm, Data, Form, Images, as_rgb, channels
 from striate.data.sources import Source
 from striate.data.targets import PLACED
-from striate.errors import CheckpointError, DataError
+from striate.errors import CheckpointError, DataError, UsageError, nearest
 from striate.inputs.default_net import whole_pictures
 from striate.inputs.fields import counts, damaged, numbers, word
-from striate.inputs.preprocessing import U8, Preprocessing, Read, Settings, Shape, Size, Views
+from striate.inputs.preprocessing import (
+    U8,
+    FixedView,
+    Preprocessing,
+    Read,
+    Settings,
+    Shape,
+    Size,
+    Views,
+)
 
 F64 = NDArray[np.float64]
 Levels = tuple[float, ...]
 
 _STEP = 255 / 65535  # of 16 bits, in values 0..255
+FIXED = ("flips", "5", "10")  # views whose answers can be averaged
 MOVED = 1 / 28  # a shift moves by up to this share of the size: one pixel of an MNIST digit
 
 
@@ -275,6 +286,53 @@ class Pictures(Preprocessing):
         top, left = (height - h) // 2, (width - w) // 2
         return stored[:, top : top + h, left : left + w]
 
+    def fixed_views(self, views: str) -> Sequence[FixedView]:
+        """Left and right exchanged; the middle and the corners; or all of these mirrored too (Krizhevsky et al. 2012, section 4.1).
+
+        Corners are of pictures as they are stored, with an eighth more around what the net reads, where the training
+        cut out windows (augment=crop). Else the net reads whole pictures: they are moved by as much as augment=shift
+        moves them, their edges repeated.
+
+        Raises:
+            UsageError: another word, or corners of pictures whose answers are maps.
+        """
+        if views not in FIXED:
+            raise UsageError(f"views={views}: {nearest(views, FIXED)}")
+        places: list[tuple[int, int] | None] = [None]
+        if views != "flips":
+            if self.fit != "cover" or not self.resize:
+                raise UsageError(
+                    f"views={views}: corners are for answers that have no places; take views=flips"
+                )
+            down, right = self._room
+            places += product((0, down), (0, right))
+        seen = [FixedView(partial(self._placed, at), self._as_placed(at)) for at in places]
+        if views == "5":
+            return seen
+        turned = [FixedView(partial(_mirrored, see), read, mirrored=True) for see, read, _ in seen]
+        return [*seen, *turned]
+
+    @property
+    def _room(self) -> tuple[int, int]:
+        """By how many rows and columns what can be seen is larger than what the net reads."""
+        if self.resize != self.size:
+            return self.resize[0] - self.size[0], self.resize[1] - self.size[1]
+        down, right = (2 * max(1, round(MOVED * side)) for side in self.size)
+        return down, right
+
+    def _as_placed(self, at: tuple[int, int] | None) -> "Pictures":
+        return self if at is None else replace(self, resize=self.size)
+
+    def _placed(self, at: tuple[int, int] | None, stored: NDArray[Any]) -> NDArray[Any]:
+        """What begins at a row and column, of all that can be seen; all of the stored where none is given."""
+        if at is None:
+            return stored
+        if self.resize == self.size:
+            down, right = ((room // 2, room // 2) for room in self._room)
+            stored = np.pad(stored, ((0, 0), down, right, (0, 0)), mode="edge")
+        (top, left), (h, w) = at, self.size
+        return stored[:, top : top + h, left : left + w]
+
     def target(self, kind: str, stored: Tensor, size: Shape | None = None) -> Tensor:
         """Targets of one kind as a loss reads them.
 
@@ -336,6 +394,10 @@ class Pictures(Preprocessing):
         if self.fit == "cover":
             return as_rgb(stored, self.color)
         return as_rgb(source.decode(number, Form(None, "rgb")), "rgb")
+
+
+def _mirrored(see: Callable[[NDArray[Any]], NDArray[Any]], stored: NDArray[Any]) -> NDArray[Any]:
+    return see(stored)[:, :, ::-1]
 
 
 def stored_size(recipe: Settings, fit: str = "cover") -> Size | None:

@@ -21,7 +21,7 @@ from striate.augment import Colors, Policy, read
 from striate.augment.policy import SHIFT, WORDS
 from striate.data import AnyForm, Data, Form, Images
 from striate.data.sources import MODALITIES, Source
-from striate.errors import RecipeError
+from striate.errors import RecipeError, UsageError
 
 Size = tuple[int, int]
 U8 = NDArray[np.uint8]
@@ -125,6 +125,20 @@ class Drawn(NamedTuple):
     picture: U8
     svg: str = ""
     sound: bytes = b""
+
+
+class FixedView(NamedTuple):
+    """One of several views of an input that are answered each, for their mean.
+
+    Attributes:
+        see: takes stored inputs [N, ...] to what of them is seen.
+        preprocessing: from there to what the net reads.
+        mirrored: whether left and right are exchanged.
+    """
+
+    see: Callable[[NDArray[Any]], NDArray[Any]]
+    preprocessing: "Preprocessing"
+    mirrored: bool = False
 
 
 class Preprocessing(ABC):
@@ -360,6 +374,17 @@ class Preprocessing(ABC):
         del views
         return stored, targets
 
+    def fixed_views(self, views: str) -> Sequence[FixedView]:
+        """Views of an input whose answers can be averaged; the first is what evaluation sees.
+
+        Args:
+            views: which of them: flips, 5 or 10.
+
+        Raises:
+            UsageError: inputs that have no such views.
+        """
+        raise UsageError(f"views={views}: {self.noun()} have no such views, pictures have")
+
     def centre(self, stored: Tensor) -> Tensor:
         """What evaluation sees of stored inputs."""
         return stored
@@ -429,3 +454,8 @@ class Preprocessing(ABC):
         """How a report shows one stored input; None of a picture, which shows itself."""
         del stored
         return None
+
+
+def mirrors(augment: str) -> bool:
+    """Whether random views of a training exchange left and right."""
+    return "flip" in dict(read(augment).steps)

@@ -3,17 +3,21 @@
 from striate.metrics.classify import score
 from striate.metrics.compare import Difference, paired
 from striate.metrics.detect import DetectMeter
+from striate.metrics.gain import AveragedScores, Gain, gains
 from striate.metrics.regress import RegressMeter
 from striate.metrics.scores import Interval, Scores
 from striate.metrics.segment import SegmentMeter
 
 __all__ = [
+    "AveragedScores",
     "DetectMeter",
     "Difference",
+    "Gain",
     "Interval",
     "RegressMeter",
     "Scores",
     "SegmentMeter",
+    "gains",
     "paired",
     "score",
 ]

@@ -25,6 +25,8 @@ MULTIPLE = 8  # widths are kept multiples of it: fast kernels like that, and two
 UNITS = 4096  # of each hidden layer
 POOLED = (1, 2, 5)  # the convolutions that a pooling follows
 IN_COLUMNS = (2, 4, 5)  # those that read only the maps of their own column
+# Fig. 1 compares the first two; layers keep the name relu, so that weights fit.
+ACTS = {"relu": lambda: nn.ReLU(inplace=True), "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 GRID = 6  # side of the maps that the one column's hidden layers read, whatever the picture
 
 
@@ -129,9 +131,9 @@ def trunk(spec: Spec, request: Request, maps: list[int]) -> list[dict[str, nn.Mo
         layers: dict[str, nn.Module] = {
             f"conv{number}": nn.Conv2d(inputs, outputs, *conv[1:], groups=groups)
         }
-        if spec.batch_norm:
-            layers[f"bn{number}"] = nn.BatchNorm2d(outputs, affine=False)
-        layers[f"relu{number}"] = nn.ReLU(inplace=True)
+        if normalised(spec, request):
+            layers[f"bn{number}"] = nn.BatchNorm2d(outputs, affine=not spec.batch_norm)
+        layers[f"relu{number}"] = ACTS[request.word("act")]()
         if number in POOLED:
             stages[-1] |= layers | reduction(spec, request, number)
             stages.append({})
@@ -162,9 +164,9 @@ def classifier(spec: Spec, request: Request, inputs: int) -> dict[str, nn.Module
     for number in (6, 7) if request.word("head") == "fc" else ():
         drop: dict[str, nn.Module] = {f"drop{number}": dropout(rate(request))}
         hidden: dict[str, nn.Module] = {f"fc{number}": nn.Linear(inputs, units)}
-        if spec.batch_norm:
-            hidden[f"bn{number}"] = nn.BatchNorm1d(units, affine=False)
-        hidden[f"relu{number}"] = nn.ReLU(inplace=True)
+        if normalised(spec, request):
+            hidden[f"bn{number}"] = nn.BatchNorm1d(units, affine=not spec.batch_norm)
+        hidden[f"relu{number}"] = ACTS[request.word("act")]()
         layers |= drop | hidden if spec.one_column else hidden | drop
         inputs = units
     if not layers:
@@ -175,6 +177,11 @@ def classifier(spec: Spec, request: Request, inputs: int) -> dict[str, nn.Module
 def on(request: Request, switch: str) -> bool:
     """Whether a switch is on; not every row has every one."""
     return request.options.get(switch) is True
+
+
+def normalised(spec: Spec, request: Request) -> bool:
+    """Whether there is batch normalisation before every activation: as published, or as asked for."""
+    return spec.batch_norm or on(request, "batch_norm")
 
 
 def rate(request: Request) -> float:

@@ -207,11 +207,11 @@ class Chain(Backbone):
         ends: those whose maps `features` gives.
         counts: maps of each layer.
         beside: by the name of each auxiliary classifier, the layer whose maps it reads.
-        share: weight of each auxiliary loss.
+        shares: weights of the auxiliary losses, in the order of `beside`.
     """
 
     ends: tuple[str, ...]
-    share: float = 0.0
+    shares: tuple[float, ...] = ()
 
     def __init__(self, request: Request, row: Iterator[Link]) -> None:
         super().__init__()
@@ -254,12 +254,12 @@ class Chain(Backbone):
     def objective(
         self, x: Tensor, target: Tensor, loss: Callable[[Tensor, Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """In training the loss of the answer and `share` times that of each auxiliary classifier."""
+        """In training the loss of the answer, and that of each auxiliary classifier times its share."""
         if not self.training:
             return super().objective(x, target, loss)
         maps = self.maps(x, {*self.beside.values(), self.chain[-1]})
         answer = self.answer(maps[self.chain[-1]])
         value = loss(answer, target)
-        for name, layer in self.beside.items():
-            value = value + self.share * loss(getattr(self, name)(maps[layer]), target)
+        for (name, layer), share in zip(self.beside.items(), self.shares, strict=True):
+            value = value + share * loss(getattr(self, name)(maps[layer]), target)
         return answer, value

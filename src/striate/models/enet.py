@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.errors import ShapeError
+from striate.layers.pool import GlobalAvgPool
 from striate.models import init
 from striate.models.backbone import Backbone
 from striate.models.row_types import Request
@@ -157,12 +158,11 @@ def plain(width: int, count: int, *, drop_rate: float) -> list[nn.Module]:
     return [Bottleneck(regular(width // SQUEEZE), width, drop_rate=drop_rate) for _ in range(count)]
 
 
-class ENet(Backbone):
-    """The sections of table 1, under its names."""
+class Encoder(Backbone):
+    """Sections initial to 3 of table 1, under its names."""
 
     strides = (2, 4, 8)
     stem = "initial.conv"
-    head = "fullconv"
 
     def __init__(self, request: Request) -> None:
         super().__init__()
@@ -181,13 +181,6 @@ class ENet(Backbone):
             [Down(middle, coarse, drop_rate=rate), *section(coarse, drop_rate=rate)]
         )
         self.bottleneck3 = nn.ModuleList(section(coarse, drop_rate=rate))
-        self.bottleneck4 = nn.ModuleList(
-            [Up(coarse, middle, drop_rate=rate), *plain(middle, 2, drop_rate=rate)]
-        )
-        self.bottleneck5 = nn.ModuleList(
-            [Up(middle, fine, drop_rate=rate), *plain(fine, 1, drop_rate=rate)]
-        )
-        self.fullconv = upward(fine, request.num_classes)
 
     def initialise(self, generator: torch.Generator) -> None:
         """Torch's default, as in the authors' program: uniform convolutions, slopes of 0.25."""
@@ -201,7 +194,8 @@ class ENet(Backbone):
         """The maps at each stride, and the places of the maxima in the finer two."""
         maps: list[Tensor] = [self.initial(x)]
         places: list[Tensor] = []
-        for down, *others in (self.bottleneck1, (*self.bottleneck2, *self.bottleneck3)):
+        stages = (self.bottleneck1, (*self.bottleneck2, *self.bottleneck3))
+        for down, *others in stages[: len(self.widths) - 1]:
             x, where = down(maps[-1])
             for layer in others:
                 x = layer(x)
@@ -212,6 +206,24 @@ class ENet(Backbone):
     def features(self, x: Tensor) -> list[Tensor]:
         """The maps of the initial block and of sections 1 and 3, at strides 2, 4 and 8."""
         return self._encode(x)[0]
+
+
+class ENet(Encoder):
+    """The encoder and sections 4 and 5, which put maxima back where they were."""
+
+    head = "fullconv"
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request)
+        fine, middle, coarse = self.widths
+        rate = request.number("drop_rate")
+        self.bottleneck4 = nn.ModuleList(
+            [Up(coarse, middle, drop_rate=rate), *plain(middle, 2, drop_rate=rate)]
+        )
+        self.bottleneck5 = nn.ModuleList(
+            [Up(middle, fine, drop_rate=rate), *plain(fine, 1, drop_rate=rate)]
+        )
+        self.fullconv = upward(fine, request.num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pictures [B, C, H, W] to logits [B, K, H, W].
@@ -229,21 +241,36 @@ class ENet(Backbone):
         return self.fullconv(y)
 
 
+class ENetClassifier(Encoder):
+    """The encoder, the mean of each map, one linear layer: what is trained on ImageNet before the decoder is attached."""
+
+    head = "fc"
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request)
+        self.avgpool = GlobalAvgPool()
+        self.fc = nn.Linear(self.widths[-1], request.num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pictures [B, C, H, W] to logits [B, K]."""
+        return self.fc(torch.flatten(self.avgpool(self.features(x)[-1]), 1))
+
+
 def build(request: Request) -> Backbone:
     """The net at the sizes asked for; `width` keeps channels multiples of 4.
 
     Raises:
         ShapeError: a side that cannot be halved three times.
     """
-    _check_sides(request.size)
-    return ENet(request)
+    _check_sides(request.size, request.name)
+    return (ENetClassifier if request.name == "enet_imagenet" else ENet)(request)
 
 
-def _check_sides(size: tuple[int, ...]) -> None:
+def _check_sides(size: tuple[int, ...], name: str = "enet") -> None:
     height, width = size
     if height % STRIDE or width % STRIDE:
         fits = [-(-side // STRIDE) * STRIDE for side in size]
         raise ShapeError(
-            f"enet: halves a picture three times, so sides are multiples of {STRIDE}; got "
+            f"{name}: halves a picture three times, so sides are multiples of {STRIDE}; got "
             f"{height}x{width}; pad or resize to {fits[0]}x{fits[1]}"
         )

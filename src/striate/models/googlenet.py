@@ -131,7 +131,7 @@ def module(filters: Filters, large: int) -> Table:
 class GoogLeNet(Chain):
     """Three convolutions, nine modules, the mean over each map, one linear layer.
 
-    In training each auxiliary loss counts 0.3 (section 5). `drop_rate` 0 also takes the 70 % out of the
+    In training each auxiliary loss counts 0.3 (section 5), or what `aux_weights` says. `drop_rate` 0 also takes the 70 % out of the
     auxiliary classifiers.
     """
 
@@ -140,13 +140,12 @@ class GoogLeNet(Chain):
     stem = "conv1.conv"
     head = "fc"
     auxiliary_heads = tuple(f"{name}.fc2" for name in BESIDE)
-    share = 0.3
 
     def __init__(self, spec: Spec, request: Request) -> None:
         super().__init__(request, links(request, row(spec), block=spec.block))
         self.first = spec.first
         if request.flag("auxiliary"):
-            self.beside = BESIDE
+            self.beside, self.shares = BESIDE, request.weights("aux_weights")
             for name, layer in BESIDE.items():
                 self.add_module(name, Auxiliary(spec, request, self.counts[layer]))
         else:

@@ -113,12 +113,12 @@ class InceptionV3(Chain):
     stem = "Conv2d_1a_3x3.conv"
     head = "fc"
     auxiliary_heads = ("AuxLogits.fc",)
-    share = 0.4
 
     def __init__(self, request: Request) -> None:
         super().__init__(request, links(request, ROW))
         if request.flag("auxiliary"):
             self.beside = {"AuxLogits": "Mixed_6e"}
+            self.shares = request.weights("aux_weights")
             self.AuxLogits = Auxiliary(request, self.counts["Mixed_6e"])
         else:
             self.auxiliary_heads = ()

@@ -1,7 +1,8 @@
 """LeNet-5 as it is used today: two convolutions, two poolings, three linear layers.
 
 B batch, C channels, H W pixels. LeCun, Bottou, Bengio and Haffner 1998, doi 10.1109/5.726791, fig. 2,
-without its connection table, its trained subsampling and its RBF outputs.
+without its connection table, its trained subsampling and its RBF outputs. With `batch_norm`, which is of Ioffe and
+Szegedy 2015, arXiv 1502.03167, every layer but the last is normalised before its activation (section 3.2).
 """
 
 from dataclasses import dataclass
@@ -48,16 +49,20 @@ class LeNet(Backbone):
         self.input_shape = (request.in_channels, *request.size)
         self.widths = tuple(request.scaled(maps) for maps in spec.maps)
         units = tuple(request.scaled(n) for n in spec.units)
-        self.conv1 = nn.Conv2d(
-            request.in_channels, self.widths[0], 5, padding=PADDING[request.size]
-        )
+        norm = request.flag("batch_norm")
+        padding = PADDING[request.size]
+        self.conv1 = conv(request.in_channels, self.widths[0], padding=padding, norm=norm)
         self.pool1, self.act1 = pool(), act()
-        self.conv2 = nn.Conv2d(self.widths[0], self.widths[1], 5)
+        self.norm1 = nn.BatchNorm2d(self.widths[0]) if norm else nn.Identity()
+        self.conv2 = conv(self.widths[0], self.widths[1], norm=norm)
+        self.norm2 = nn.BatchNorm2d(self.widths[1]) if norm else nn.Identity()
         self.pool2, self.act2 = pool(), act()
         self.flatten = nn.Flatten()
-        self.fc1 = nn.Linear(self.widths[1] * 25, units[0])
+        self.fc1 = nn.Linear(self.widths[1] * 25, units[0], bias=not norm)
+        self.norm3 = nn.BatchNorm1d(units[0]) if norm else nn.Identity()
         self.act3 = act()
-        self.fc2 = nn.Linear(units[0], units[1])
+        self.fc2 = nn.Linear(units[0], units[1], bias=not norm)
+        self.norm4 = nn.BatchNorm1d(units[1]) if norm else nn.Identity()
         self.act4 = act()
         self.drop = dropout(request.number("drop_rate"))
         self.fc3 = nn.Linear(units[1], request.num_classes)
@@ -68,8 +73,8 @@ class LeNet(Backbone):
 
     def features(self, x: Tensor) -> list[Tensor]:
         """Maps after each pooling: [B, 6, 14, 14] and [B, 16, 5, 5]."""
-        fine = self._reduce(self.conv1(x), self.pool1, self.act1)
-        return [fine, self._reduce(self.conv2(fine), self.pool2, self.act2)]
+        fine = self._reduce(self.norm1(self.conv1(x)), self.pool1, self.act1)
+        return [fine, self._reduce(self.norm2(self.conv2(fine)), self.pool2, self.act2)]
 
     def _reduce(self, x: Tensor, pool: nn.Module, act: nn.Module) -> Tensor:
         return act(pool(x)) if self.pools_first else pool(act(x))
@@ -77,7 +82,13 @@ class LeNet(Backbone):
     def forward(self, x: Tensor) -> Tensor:
         """Pictures [B, C, 28, 28] or [B, C, 32, 32], as built, to logits [B, classes]."""
         x = self.flatten(self.features(x)[-1])
-        return self.fc3(self.drop(self.act4(self.fc2(self.act3(self.fc1(x))))))
+        x = self.act3(self.norm3(self.fc1(x)))
+        return self.fc3(self.drop(self.act4(self.norm4(self.fc2(x)))))
+
+
+def conv(inputs: int, outputs: int, *, padding: int = 0, norm: bool) -> nn.Conv2d:
+    """5x5; without a bias where normalisation takes it away again."""
+    return nn.Conv2d(inputs, outputs, 5, padding=padding, bias=not norm)
 
 
 def build(request: Request) -> Backbone:

@@ -3,6 +3,9 @@
 B batch, C channels, H W pixels. Lin, Chen and Yan 2013, arXiv 1312.4400; maps, windows and the names
 conv and cccp are those of the authors' Caffe files. bn_nin: Chang and Chen 2015, arXiv 1511.02583, and
 their code: batch normalisation behind every convolution, maxout in place of ReLU, averages throughout.
+bn_nin_imagenet: the BN-NIN of the chart of Canziani, Paszke and Culurciello 2016, arXiv 1605.07678; layers are those of
+ninbn.lua of soumith/imagenet-multiGPU.torch, whose weights have a top-1 accuracy of 62.6 %: batch normalisation before
+every ReLU, three convolutions in each block, one linear layer behind the mean.
 """
 
 from dataclasses import dataclass
@@ -33,12 +36,18 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Spec:
-    """The blocks, which poolings between them take maxima (the others means), and which drop units."""
+    """The blocks, which poolings between them take maxima (the others means), and which drop units.
+
+    With `batch_norm` every convolution is normalised; with `linear` the mean comes before the classes.
+    """
 
     blocks: tuple[Block, ...]
     maxima: tuple[bool, ...]
     drops: tuple[bool, ...]
     maxout: bool = False
+    batch_norm: bool = False
+    pool: Step = POOL
+    linear: bool = False
 
 
 CIFAR = (
@@ -52,10 +61,23 @@ IMAGENET = (
     Block(Step(3, 1, 1), (384, 384, 384)),
     Block(Step(3, 1, 1), (1024, 1024)),
 )
+NORMALISED = (
+    Block(Step(11, 4, 5), (96, 96, 96)),
+    *IMAGENET[1:3],
+    Block(Step(3, 1, 1), (1024, 1024, 1024)),
+)
 
 SPECS = {
     "nin_cifar10": Spec(CIFAR, maxima=(True, False), drops=(True, True)),
     "nin_imagenet": Spec(IMAGENET, maxima=(True, True, True), drops=(False, False, True)),
+    "bn_nin_imagenet": Spec(
+        NORMALISED,
+        maxima=(True, True, True),
+        drops=(False, False, False),
+        batch_norm=True,
+        pool=Step(3, 2, 1),
+        linear=True,
+    ),
     "bn_nin": Spec(CIFAR, maxima=(False, False), drops=(True, True), maxout=True),
 }
 
@@ -113,9 +135,16 @@ class NiN(Staged):
         self.input_shape = (request.in_channels, *request.size)
         self.widths = tuple(widths)
         self.strides = tuple(spec.blocks[0].window.stride * 2**i for i in range(len(widths)))
+        self.classifier = nn.Sequential()
+        if spec.linear:
+            self.head = "classifier.fc"
+            self.classifier.add_module("mean", GlobalAvgPool())
+            self.classifier.add_module("flatten", nn.Flatten())
+            self.classifier.add_module("drop", dropout(request.number("drop_rate")))
+            self.classifier.add_module("fc", nn.Linear(inputs, request.num_classes))
+            return
         last = f"cccp{unit + 1}"
         self.head = f"classifier.{last}"
-        self.classifier = nn.Sequential()
         for name, module in layer(spec, last, inputs, request.num_classes).items():
             self.classifier.add_module(name, module)
         self.classifier.add_module("mean", GlobalAvgPool())
@@ -137,7 +166,7 @@ class NiN(Staged):
             init.constant(head.bias, 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pictures [B, C, H, W] to logits [B, classes]; behind a ReLU none is below 0."""
+        """Pictures [B, C, H, W] to logits [B, classes]; behind a ReLU, as of all but bn_nin_imagenet, none is below 0."""
         return torch.flatten(self.classifier(self.features(x)[-1]), 1)
 
     def reset_head(self, num_classes: int, *, generator: torch.Generator | None = None) -> None:
@@ -157,9 +186,10 @@ def between(spec: Spec, number: int, rate: float) -> dict[str, nn.Module]:
     """What stands before the block after block `number`: a pooling, perhaps dropout."""
     if number == 0:
         return {}
+    pool = spec.pool
     kind = nn.MaxPool2d if spec.maxima[number - 1] else nn.AvgPool2d
     layers: dict[str, nn.Module] = {
-        f"pool{number}": kind(POOL.kernel, POOL.stride, ceil_mode=POOL.ceil_mode)
+        f"pool{number}": kind(pool.kernel, pool.stride, pool.padding, ceil_mode=pool.ceil_mode)
     }
     if spec.drops[number - 1]:
         layers[f"drop{number}"] = dropout(rate)
@@ -172,8 +202,10 @@ def layer(
     """A convolution and its activation; of bn_nin, maxout behind the 1x1 ones and nothing behind the others."""
     if spec.maxout:
         return {name: Maxout(inputs, outputs, window, pieces=PIECES if window == ONE else 1)}
+    norm: dict[str, nn.Module] = {f"bn_{name}": nn.BatchNorm2d(outputs)} if spec.batch_norm else {}
     return {
         name: convolution(inputs, outputs, window),
+        **norm,
         f"relu_{name}": nn.ReLU(inplace=True),
     }
 
@@ -192,6 +224,6 @@ def build(request: Request) -> Backbone:
     spec = SPECS[request.name]
     steps: list[Step] = []
     for block in spec.blocks:
-        steps += [POOL] * bool(steps) + [block.window]
+        steps += [spec.pool] * bool(steps) + [block.window]
     check_size(request, steps, last=f"conv{len(spec.blocks)}")
     return NiN(spec, request)

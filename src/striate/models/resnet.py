@@ -50,6 +50,23 @@ Shortcut = Callable[..., nn.Module]
 SHORTCUTS: dict[str, Shortcut] = {"projection": projection, "padding": Padding}
 
 
+class PlainBlock(nn.Module):
+    """Two 3x3 convolutions without a shortcut: the plain nets of section 4.2, whose training error grows with depth."""
+
+    def __init__(self, inputs: int, width: int, *, stride: int) -> None:
+        super().__init__()
+        self.conv1 = conv(inputs, width, 3, stride=stride)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = conv(width, width, 3)
+        self.bn2 = nn.BatchNorm2d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] to [B, width, H / stride, W / stride]."""
+        y = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.bn2(self.conv2(y)))
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions around a shortcut: fig. 5, left."""
 
@@ -177,7 +194,9 @@ class ResNet(Backbone):
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if large else nn.Identity()
         block = spec.block
-        if "shortcut" in request.options:
+        if request.options.get("path") == "plain":
+            block = PlainBlock
+        elif "shortcut" in request.options:
             block = partial(block, shortcut=SHORTCUTS[request.word("shortcut")])
         inputs = (widths[0], *self.widths)
         for i, depth in enumerate(spec.depths):

@@ -41,8 +41,9 @@ class Choice:
 
     def read(self, key: str, value: object) -> str:
         """Check one value; `key` is the option as a message names it."""
-        if isinstance(value, str) and value in self.words:
-            return value
+        word = str(value) if type(value) is int else value  # stride=16 of a command line
+        if isinstance(word, str) and word in self.words:
+            return word
         raise ArgumentError(f"{key} has no value {value!r}; {nearest(str(value), self.words)}")
 
 
@@ -83,6 +84,31 @@ class Number:
                 pass
         kind = "a whole number" if self.whole else "a number"
         raise ArgumentError(f"{key} takes {kind} from {self.low:g} to {self.high:g}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """An option that takes numbers from 0 up, one for each of several losses; one alone stands for all."""
+
+    default: tuple[float, ...]
+
+    def read(self, key: str, value: object) -> tuple[float, ...]:
+        """Check one value."""
+        given = (
+            tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
+        )
+        numbers = tuple(
+            float(each)
+            for each in given
+            if isinstance(each, int | float) and not isinstance(each, bool) and 0 <= each < math.inf
+        )
+        count = len(self.default)
+        if len(numbers) != len(given) or len(numbers) not in (1, count):
+            such = ",".join(f"{each:g}" for each in self.default)
+            raise ArgumentError(
+                f"{key} takes {count} number{'s' * (count > 1)} from 0 up, as in {such}; got {value!r}"
+            )
+        return numbers if len(numbers) == count else numbers * count
 
 
 @dataclass(frozen=True)
@@ -131,8 +157,8 @@ class Net:
         )
 
 
-Option = Choice | Counts | Number | Flag | Net
-Value = str | tuple[int, ...] | float | bool
+Option = Choice | Counts | Number | Weights | Flag | Net
+Value = str | tuple[int, ...] | tuple[float, ...] | float | bool
 
 
 def drop_rate(published: float = 0.0) -> dict[str, Option]:
@@ -157,6 +183,11 @@ class Request:
 
     def counts(self, option: str) -> tuple[int, ...]:
         """The value of a `Counts`."""
+        value = self.options[option]
+        return tuple(map(round, value)) if isinstance(value, tuple) else ()
+
+    def weights(self, option: str) -> tuple[float, ...]:
+        """The value of a `Weights`."""
         value = self.options[option]
         return value if isinstance(value, tuple) else ()
 
@@ -221,6 +252,7 @@ class Entry:
         published: what the source prints.
         options: settings of its own, with what stands when they are not given.
         note: what tells it from its neighbours.
+        taught: dates and figures that courses give where they differ from the paper's, and which is whose.
         small: a form that a CPU trains in minutes.
         file: the module of `striate.models` whose `build` takes a `Request` for it; as the family if not given.
     """
@@ -241,6 +273,7 @@ class Entry:
     params_train: int = 0
     options: Mapping[str, Option] = field(default_factory=dict[str, Option])
     note: str = ""
+    taught: str = ""
     small: Small = Small()
     file: str = ""
 
@@ -264,6 +297,7 @@ class Entry:
             "macs": self.macs,
             "published": self.published.as_dict(),
             "note": self.note,
+            **({"taught": self.taught} if self.taught else {}),
         }
 
 

@@ -44,5 +44,5 @@ class Unsupervised(Backbone):
         """What is said to a training that asks for a loss."""
         return UsageError(
             f"{type(self).__name__} learns without labels and has no loss to descend; "
-            "teach it in Python by net.fit(pictures, generator=torch.Generator())"
+            "striate train DATA --net teaches it, and in Python net.fit(pictures, generator=torch.Generator())"
         )

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from striate.errors import ArgumentError, ShapeError
 from striate.models import init
 from striate.models.backbone import Backbone, dropout
-from striate.models.on_backbone import cut
+from striate.models.on_backbone import cut, strides_below
 from striate.models.row_types import Request
 
 STRIDE = 64  # pixels of a cell
 SLOPE = 0.1  # of the leaky ReLU, equation 2
+COARSEST = 32  # stride of the coarsest maps that `YoloGrid` reads where none is asked for
 WIDTH = 512  # maps of the 3x3 convolution of `YoloGrid`
 
 
@@ -217,7 +218,9 @@ def build(request: Request) -> Backbone:
         ShapeError: a side that is no multiple of 64, or a size that the backbone cannot take.
     """
     if request.name == "yolo_grid":
-        backbone, _ = cut(request, [int(request.word("stride"))])
+        stride = request.word("stride")
+        coarsest = strides_below(request, COARSEST)[-1]
+        backbone, _ = cut(request, [coarsest if stride == "auto" else int(stride)])
         return YoloGrid(backbone, request)
     if any(side % STRIDE for side in request.size):
         height, width = request.size

@@ -164,7 +164,7 @@ def answered(
     numbers = range(len(arrays))[part]
     stored = targets.source is not None and quick
     with as_eval(used.net), used.plan.uncompiled(), torch.inference_mode():
-        for index in _batches(numbers, used.batch_size(arrays.inputs)):
+        for index in batches_of(numbers, used.batch_size(arrays.inputs)):
             inputs = np.asarray(arrays.inputs[index.start : index.stop])
             place = arrays.numbers[index.start : index.stop].tolist()
             held = arrays.targets[index.start : index.stop]
@@ -184,16 +184,18 @@ def answered(
                 found.loss += loss * len(index)
                 found.items += len(index)
             else:
-                found.rows += _rows(used.task, answers, truths)
+                found.rows += rows_of(used.task, answers, truths)
             progress(index.stop, len(arrays))
     return found
 
 
-def _batches(numbers: range, size: int) -> Iterator[range]:
+def batches_of(numbers: range, size: int) -> Iterator[range]:
+    """Numbers in parts of at most so many."""
     yield from (numbers[start : start + size] for start in range(0, len(numbers), size))
 
 
-def _rows(task: Task, answers: Any, truths: Sequence[Any]) -> Iterator[dict[str, Any]]:
+def rows_of(task: Task, answers: Any, truths: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    """Words and scores of each item, as a row of items.csv has them."""
     for answer, truth in zip(answers, truths, strict=True):
         yield {**task.item_words(answer, truth), **task.item_scores(answer, truth)}
 

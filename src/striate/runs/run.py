@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from striate import data as data_room
 from striate import plan as plan_room
-from striate.data import Data
+from striate.data import Arrays, Data
 from striate.errors import (
     LISTED,
     ArgumentError,
@@ -30,7 +30,8 @@ from striate.metrics.scores import cells, shown
 from striate.plan import Plan
 from striate.plan.tiles import Tiling
 from striate.result import Result, text_table
-from striate.runs.answering import Net, answered
+from striate.runs.answering import Answered, Net, answered
+from striate.runs.averaging import check_fits, counted, file_mark, held_together
 from striate.runs.config import Config, check_tensors, checked, structure
 from striate.runs.folder import SEAL, read_bytes, read_json, unsealed, write_json
 from striate.runs.predictions import Folder, Prediction, predicted
@@ -189,8 +190,13 @@ class Run(Result):
         broken: str | float = "stop",
         leaks: str = "stop",
         max_pixels: int | None = None,
+        others: "Sequence[Run | str | Path]" = (),
+        views: str | int | None = None,
     ) -> Scores:
         """Scores with intervals; per-item answers are saved in the run's folder `evaluations`.
+
+        With `others` or `views` answers are averaged, and the scores, of `striate.metrics.AveragedScores`, say what that
+        gains over one view by each run alone.
 
         Args:
             data: what to evaluate on; the training's own held-out items if not given.
@@ -198,13 +204,19 @@ class Run(Result):
             broken: what unreadable pictures of other data do: "stop" past 1 % and five, "skip", a share.
             leaks: what pictures that are in another split too do: "stop", or "keep" them.
             max_pixels: larger pictures of other data are refused; as in the training if not given.
+            others: runs whose answers are averaged with this one's: of probabilities, maps of them, or values.
+            views: of each picture whose answers are averaged: flips (itself and mirrored), 5 (the middle and the corners)
+                or 10 (those and mirrored, as Krizhevsky et al. 2012 did); one if not given.
 
         Raises:
+            UsageError: other runs that answer something else, a task whose answers have no mean, or no such views.
             GateError: pictures of the split are in another one too, so that the scores are no measure.
             DataError: the classes are other ones, or the data changed since the split was made.
         """
         if leaks not in ("stop", "keep"):
             raise ArgumentError(f"leaks={leaks}: expected stop or keep")
+        if views is not None:  # refused before anything is opened
+            self.config.preprocessing.fixed_views(str(views))
         opened = self.opened(data, broken=broken, max_pixels=max_pixels)
         split = split or _evaluated(opened)
         if leaks == "stop" and split != "train":
@@ -212,13 +224,19 @@ class Run(Result):
         learned = self._learned(opened, split)
         if learned and leaks == "stop":
             raise GateError(
-                f"{opened.path}: {_counted(learned, opened, split)}, so what is scored was learned from: take them "
+                f"{opened.path}: {counted(learned, opened, split)}, so what is scored was learned from: take them "
                 "out, or score them all the same with --leaks keep"
             )
-        held = self.held(opened, split)
+        runs = [self, *(each if isinstance(each, Run) else Run(each) for each in others)]
+        notes = [check_fits(self, other, opened, split, leaks=leaks) for other in runs[1:]]
+        if len(runs) > 1 or views is not None:
+            held = held_together(runs, opened, split, "" if views is None else str(views))
+        else:
+            held = self.held(opened, split)
         if learned:
-            note = f"{_counted(learned, opened, split)}, which flatters these scores"
-            scores = replace(held.scores, notes=(*held.scores.notes, note))
+            notes.append(f"{counted(learned, opened, split)}, which flatters these scores")
+        if any(notes):
+            scores = replace(held.scores, notes=(*held.scores.notes, *filter(None, notes)))
             held = replace(held, scores=scores)
         return self._with_evaluation(held, opened, split)
 
@@ -238,7 +256,7 @@ class Run(Result):
         out = self.path / "evaluations"
         own = opened.fingerprint == self.config.data["fingerprint"]
         mark = "" if own else f"-{opened.fingerprint[:8]}"  # other data may have the same name
-        stem = f"{Path(opened.path).name}{mark}-{split}"
+        stem = f"{Path(opened.path).name}{mark}-{split}{file_mark(held.scores)}"
         try:
             out.mkdir(exist_ok=True)
             write_items(out / f"{stem}.csv", held)
@@ -275,6 +293,19 @@ class Run(Result):
             UsageError: there is no such split, or the data are for another task.
             DataError: they have classes that the run does not know.
         """
+        data = self.prepared(data, split)
+        arrays = data.arrays(split, form=self.config.preprocessing.form)
+        part = data.splits[split]
+        found = answered(self.used, arrays, part.targets, natural_sizes(part))
+        return self.scored(data, split, arrays, found)
+
+    def prepared(self, data: Data, split: str) -> Data:
+        """Opened data as this run reads them.
+
+        Raises:
+            UsageError: there is no such split.
+            DataError: they are for another task, no such inputs, or have classes that the run does not know.
+        """
         if split not in data.splits:
             raise UsageError(f"split={split}: {data.path} has {', '.join(data.splits)}")
         if data.kind not in self.task.kinds:
@@ -288,12 +319,13 @@ class Run(Result):
             )
         data = data.with_classes(self.config.classes)
         try:
-            data = self.config.preprocessing.matched(data)
+            return self.config.preprocessing.matched(data)
         except DataError as error:
             raise DataError(f"{data.path}: {error}") from None
-        arrays = data.arrays(split, form=self.config.preprocessing.form)
+
+    def scored(self, data: Data, split: str, arrays: Arrays, found: Answered) -> Held:
+        """The scores of answers to one split."""
         part = data.splits[split]
-        found = answered(self.used, arrays, part.targets, natural_sizes(part))
         groups = None if part.part.groups is None else part.part.groups[arrays.numbers]
         each = found.meter.scores(groups)
         scores = Scores(
@@ -535,13 +567,6 @@ def _refuse_leaks(data: Data) -> None:
             f"{data.path}: {len(data.leaks):,} pictures are in more than one split ({pairs}), so what is scored "
             "was learned from: take them out and train anew, or score them all the same with --leaks keep"
         )
-
-
-def _counted(learned: list[int], data: Data, split: str) -> str:
-    """How many items of a split the net learned from, and the first of them."""
-    names = data.splits[split].names
-    some = ", ".join(names[i] for i in learned[:5])
-    return f"{len(learned):,} of {len(names):,} items of {split} are what this run was trained on ({some})"
 
 
 def _files(paths: Iterable[str | Path], holds: Callable[[Path], bool]) -> Iterator[Path]:

@@ -67,6 +67,7 @@ class Classify(Task):
     kinds: ClassVar[tuple[str, ...]] = ("label",)
     loss_names: ClassVar[tuple[str, ...]] = tuple(losses.LABELS)
     usual_loss: ClassVar[str] = "cross_entropy"
+    has_mean: ClassVar[bool] = True
     mixes: ClassVar[bool] = True
     linear: ClassVar[bool] = True
     thresholds: ClassVar[bool] = True
@@ -234,6 +235,14 @@ class Classify(Task):
         """Probabilities [B, K]."""
         del sizes
         return outputs.float().softmax(1).cpu().numpy()
+
+    def to_mean(self, outputs: Float[Tensor, "b k"]) -> Tensor:
+        """Probabilities."""
+        return outputs.float().softmax(1)
+
+    def from_mean(self, mean: Tensor) -> Tensor:
+        """Logits with these probabilities."""
+        return mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
 
     def item_scores(self, answer: Probabilities, truth: int) -> dict[str, float]:
         """Whether it is right, and its loss in nats."""

@@ -105,7 +105,10 @@ class Detect(Task):
         """A fully convolutional detector on pictures of about `SIDE` pixels, of the shape most of them have."""
         net = recipe.net or (None if own_net else "yolo_grid")
         paper = net is not None and net.startswith("yolo_v1")
-        options = {"stride": "16"} if net == "yolo_grid" and "stride" not in recipe.options else {}
+        given = recipe.options
+        backbone = catalog.CATALOG.get(str(given.get("backbone", "resnet18")))
+        fine = backbone is None or 16 in backbone.strides
+        options = {"stride": "16"} if net == "yolo_grid" and "stride" not in given and fine else {}
         return {
             "net": net,
             "size": recipe.size or _size(data, paper=paper),

@@ -70,6 +70,7 @@ class Forecast(Task):
     noun: ClassVar[str] = "windows"
     loss_names: ClassVar[tuple[str, ...]] = ("l1", "l2", "huber")
     usual_loss: ClassVar[str] = "l1"
+    has_mean: ClassVar[bool] = True
     main: ClassVar[str] = "mae"
     nodes: tuple[str, ...]
     horizon: int
@@ -186,6 +187,28 @@ class Forecast(Task):
             Steps(each, size[0] if size[1] else -1)
             for each, size in zip(values, sizes, strict=True)
         ]
+
+    def to_mean(self, outputs: Tensor) -> Tensor:
+        """Values in the unit of the series, which runs may have scaled differently."""
+        mean, std = self._exact
+        return outputs.double().cpu() * std + mean
+
+    def from_mean(self, mean: Tensor) -> Tensor:
+        """Scaled as this run's net answers."""
+        own, std = self._exact
+        return (mean - own) / std
+
+    @cached_property
+    def _exact(self) -> tuple[Tensor, Tensor]:
+        return torch.tensor(self.mean, dtype=torch.float64), torch.tensor(
+            self.std, dtype=torch.float64
+        )
+
+    def like(self, other: Task) -> bool:
+        """Of the same series, as far ahead, of the same steps of time."""
+        if not (isinstance(other, Forecast) and super().like(other)):
+            return False
+        return self.nodes == other.nodes and vars(self.clock) == vars(other.clock)
 
     def item_scores(self, answer: Steps, truth: Any) -> dict[str, float]:
         """Errors of one window."""

@@ -47,6 +47,7 @@ class Multilabel(Task):
     kinds: ClassVar[tuple[str, ...]] = ("labels",)
     loss_names: ClassVar[tuple[str, ...]] = ("bce",)
     usual_loss: ClassVar[str] = "bce"
+    has_mean: ClassVar[bool] = True
     mixes: ClassVar[bool] = True
     linear: ClassVar[bool] = True
     thresholds: ClassVar[bool] = True
@@ -204,6 +205,14 @@ class Multilabel(Task):
         """Probabilities [B, K]."""
         del sizes
         return outputs.float().sigmoid().cpu().numpy()
+
+    def to_mean(self, outputs: Float[Tensor, "b k"]) -> Tensor:
+        """Probabilities of each label."""
+        return outputs.float().sigmoid()
+
+    def from_mean(self, mean: Tensor) -> Tensor:
+        """Scores with these probabilities."""
+        return mean.logit(1e-7)
 
     def said(self, probs: Probabilities) -> NDArray[np.bool_]:
         """Which labels are said, of probabilities [..., K]."""

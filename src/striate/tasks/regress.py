@@ -53,6 +53,7 @@ class Regress(Task):
     kinds: ClassVar[tuple[str, ...]] = ("values",)
     loss_names: ClassVar[tuple[str, ...]] = ("l1", "l2", "huber")
     usual_loss: ClassVar[str] = "huber"
+    has_mean: ClassVar[bool] = True
     linear: ClassVar[bool] = True
     main: ClassVar[str] = "mae"
     measures: ClassVar[Mapping[str, Measure]] = {
@@ -147,6 +148,22 @@ class Regress(Task):
         """Numbers [B, V] in their own unit."""
         del sizes
         return outputs.double().cpu().numpy() * np.array(self.std) + np.array(self.mean)
+
+    def to_mean(self, outputs: Tensor) -> Tensor:
+        """Numbers in their own unit, which runs may have scaled differently."""
+        mean, std = self._exact
+        return outputs.double().cpu() * std + mean
+
+    def from_mean(self, mean: Tensor) -> Tensor:
+        """Scaled as this run's net answers."""
+        own, std = self._exact
+        return (mean - own) / std
+
+    @cached_property
+    def _exact(self) -> tuple[Tensor, Tensor]:
+        return torch.tensor(self.mean, dtype=torch.float64), torch.tensor(
+            self.std, dtype=torch.float64
+        )
 
     def item_scores(self, answer: Numbers, truth: Numbers) -> dict[str, float]:
         """Errors of one item."""

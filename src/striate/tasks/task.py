@@ -174,6 +174,7 @@ class Task(ABC):
         held_loss: whether the loss of the held-out items is to be computed as in training; else its meter has it.
         maps: whether outputs are maps [B, K, H, W] of the picture's places, so that large ones are answered in tiles.
         linear: whether a last linear layer can be fitted to features alone, its loss having one minimum.
+        has_mean: whether answers of several nets, or to several views of an item, can be averaged.
         thresholds: whether an item is said to be of a class from a probability on, which `threshold=` sets.
         formats: in which predictions can be written.
         columns: what of a row a class is shown on a terminal, with its heading; the worst by the first are listed.
@@ -195,6 +196,7 @@ class Task(ABC):
     held_loss: ClassVar[bool] = True
     maps: ClassVar[bool] = False
     linear: ClassVar[bool] = False
+    has_mean: ClassVar[bool] = False
     thresholds: ClassVar[bool] = False
     formats: ClassVar[tuple[str, ...]] = ("json", "csv")
     counted: ClassVar[tuple[str, ...]] = ()
@@ -361,6 +363,22 @@ class Task(ABC):
             outputs: of the net, for whole items.
             sizes: height and width of each item itself; (0, 0) where it is no picture.
         """
+
+    def to_mean(self, outputs: Any) -> Tensor:
+        """Outputs as numbers whose mean over nets, or views of an item, is an answer, of tasks with `has_mean`.
+
+        Such as probabilities, or values in their own unit.
+        """
+        raise NotImplementedError(f"{self.name} has no mean of {answered(outputs)}")
+
+    def from_mean(self, mean: Tensor) -> Any:
+        """What `decode` reads of a mean of `to_mean`."""
+        return mean
+
+    def like(self, other: "Task") -> bool:
+        """Whether answers of another task stand for the same, output by output, so that they may be averaged with these."""
+        same = self.name == other.name and self.answers == other.answers
+        return same and self.head() == other.head()
 
     def joined(self, parts: Iterable[Piece], size: tuple[int, ...]) -> Answer:
         """`decode` for one large picture whose outputs come part by part, of tasks with `maps`.

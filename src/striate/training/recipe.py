@@ -281,6 +281,11 @@ class Recipe(BaseModel):
         default=False, description="bit-equal when repeated, or refused; plan=auto is then default"
     )
     seed: int = Field(default=0, ge=0, description="of everything random")
+    split_seed: int | None = Field(
+        default=None,
+        ge=0,
+        description="of what is held out alone, so that trainings of other seeds share it",
+    )
     plan: str = Field(
         default="auto", description="auto, default, or words such as channels_last,bf16,compiled"
     )

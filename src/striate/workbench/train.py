@@ -94,6 +94,7 @@ class Settings(TypedDict, total=False):
     oom: str
     deterministic: bool
     seed: int
+    split_seed: int
     plan: str
     health: int
     device: str
@@ -248,6 +249,7 @@ def open_data(data: str | Path | Data, recipe: Recipe) -> Data:
         for key in (
             "val",
             "split",
+            "split_seed",
             "ignore",
             "broken",
             "cache",
@@ -268,7 +270,7 @@ def open_data(data: str | Path | Data, recipe: Recipe) -> Data:
         data,
         val=recipe.val,
         split=recipe.split,
-        seed=recipe.seed,
+        seed=recipe.seed if recipe.split_seed is None else recipe.split_seed,
         ignore=recipe.ignore,
         broken=recipe.broken,
         cache=recipe.cache,
