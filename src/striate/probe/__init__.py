@@ -5,16 +5,18 @@ it calls, `recording` does so on real inputs and keeps every number; `copies` ar
 """
 
 from striate.probe.calls import Call, Trace, Value
-from striate.probe.copies import copied, saved_bytes, settled
+from striate.probe.copies import Kept, copied, keeping, preserved_random_state, saved_bytes, settled
 from striate.probe.hooks import (
     Running,
     Scale,
     Watched,
     as_eval,
+    cut,
     layer_output,
     leaves,
     running,
     scales,
+    shapes,
     watch,
 )
 from striate.probe.inputs import Inputs, tensors
@@ -24,6 +26,7 @@ from striate.probe.tracing import runs, trace
 __all__ = [
     "Call",
     "Inputs",
+    "Kept",
     "Recording",
     "Running",
     "Scale",
@@ -32,14 +35,18 @@ __all__ = [
     "Watched",
     "as_eval",
     "copied",
+    "cut",
+    "keeping",
     "layer_output",
     "leaves",
+    "preserved_random_state",
     "record",
     "running",
     "runs",
     "saved_bytes",
     "scales",
     "settled",
+    "shapes",
     "tensors",
     "trace",
     "watch",
