@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from striate.probe import copied
-from striate.see.attribution.activation_maps import enlarged
 from striate.see.attribution.subject import Subject
 
 STAGES = 6  # after which the map is drawn again while the weights are randomised
@@ -182,18 +181,21 @@ def rank_correlation(first: Tensor, second: Tensor) -> float | None:
     return float(np.mean(found)) if found else None
 
 
-def areas(subject: Subject, maps: Tensor, *, against: int = RANDOM) -> tuple[Area, Area]:
-    """Deletion and insertion of maps [N, *places], and of random maps of their size.
+def areas(
+    subject: Subject, maps: Tensor, placed: Callable[[Tensor], Tensor], *, against: int = RANDOM
+) -> tuple[Area, Area]:
+    """Deletion and insertion of maps [N, *cells], and of random maps of their size.
 
     Args:
         subject: what is explained; its choice is made.
         maps: as they are made, not enlarged.
+        placed: enlarges them to the input.
         against: random maps.
     """
     generator = torch.Generator().manual_seed(SEED)
-    own = _both(subject, maps, generator)
+    own = _both(subject, placed(maps), generator)
     others = [
-        _both(subject, torch.rand(maps.shape, generator=generator).to(maps), generator)
+        _both(subject, placed(torch.rand(maps.shape, generator=generator).to(maps)), generator)
         for _ in range(against)
     ]
     return (
@@ -204,7 +206,7 @@ def areas(subject: Subject, maps: Tensor, *, against: int = RANDOM) -> tuple[Are
 
 def _both(subject: Subject, maps: Tensor, generator: torch.Generator) -> tuple[float, float]:
     """The areas of deletion and insertion, the mean over items."""
-    ranks = _ranks(enlarged(maps[:, None].float(), subject.space)[:, 0], generator)
+    ranks = _ranks(maps, generator)
     count = ranks[0].numel()
     curves = torch.zeros(2, len(subject), STEPS + 1)
     total = len(subject) * (STEPS + 1)

@@ -11,6 +11,7 @@ from striate.probe import shapes, trace
 from striate.text import times
 
 FEWEST = 3  # sizes of maps that are enough to choose among
+PASSING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 TRIED = 4  # layers among which is chosen where the sizes are fewer
 
 
@@ -23,12 +24,28 @@ class Resolution:
         step: from one cell to the next.
         reads: of what a cell is computed; None where that is unknown or without bound.
         words: the same as a sentence.
+        first: the middle of what the first cell reads; None where it is unknown, and cells are drawn evenly spread.
     """
 
     cells: tuple[int, ...]
     step: tuple[float, ...]
     reads: tuple[int, ...] | None
     words: str
+    first: tuple[float, ...] | None = None
+
+    def placed(self, maps: Tensor, space: tuple[int, ...]) -> Tensor:
+        """Maps [N, *cells] as large as the input [N, *space], linearly between the middles of what the cells read."""
+        found = maps.float()
+        for axis, (cells, n) in enumerate(zip(maps.shape[1:], space, strict=True), 1):
+            step = self.step[axis - 1] if self.first else n / cells
+            first = self.first[axis - 1] if self.first else (step - 1) / 2
+            at = ((torch.arange(n, dtype=torch.float64) - first) / step).clamp(0, cells - 1)
+            low = at.floor().long().clamp(max=max(0, cells - 2))
+            share = (at - low).to(found).view(-1, *[1] * (maps.ndim - 1 - axis))
+            below = found.index_select(axis, low.to(found.device))
+            above = found.index_select(axis, (low + 1).clamp(max=cells - 1).to(found.device))
+            found = torch.lerp(below, above, share)
+        return found
 
     def as_dict(self) -> dict[str, object]:
         """Plain values."""
@@ -42,7 +59,8 @@ class Resolution:
 def with_maps(net: nn.Module, x: Tensor) -> list[tuple[str, tuple[int, ...]]]:
     """The layers that give maps of more than one place, with the sizes of these, in the order in which they end.
 
-    Layers that give the net's answer itself are left out: of maps with as many channels, those at its end.
+    Left out are layers that pass on what they get, and those that give the net's answer itself: of maps with as many
+    channels as it has, those at the end.
 
     Args:
         net: any module.
@@ -51,9 +69,10 @@ def with_maps(net: nn.Module, x: Tensor) -> list[tuple[str, tuple[int, ...]]]:
     with torch.no_grad(), shapes(net) as found:
         net(x)
     answer: tuple[int, ...] = next((shape for path, shape in reversed(found) if not path), ())
-    rows = [(path, shape) for path, shape in found if path]
+    idle = {path for path, layer in net.named_modules() if isinstance(layer, PASSING)}
+    rows = [(path, shape) for path, shape in found if path and path not in idle]
     if len(answer) == x.ndim:
-        while rows and (len(rows[-1][1]) != x.ndim or rows[-1][1][1] == answer[1]):
+        while rows and (len(rows[-1][1]) != x.ndim or rows[-1][1][1:2] == answer[1:2]):
             rows.pop()
     space = x.shape[2:]
     return [
@@ -116,25 +135,15 @@ def resolution(net: nn.Module, x: Tensor, layer: str, cells: tuple[int, ...]) ->
             f", more than all {times(space)} of the input" if whole else f" of {times(space)}"
         )
     words = f"{head}; {said}"
-    if field is not None and (off := _off(field, cells, space)) >= 1:
-        words += f". Cells are drawn up to {off:.1f} places beside the middle of what they read"
-    return Resolution(cells, step, field.size if field else None, words)
+    if field is None:
+        return Resolution(cells, step, None, f"{words}: cells are drawn evenly spread")
+    middles = zip(field.start, field.size, strict=True)
+    first = tuple(start + (size - 1) / 2 for start, size in middles)
+    return Resolution(cells, step, field.size, words, first)
 
 
 def _sizes(step: tuple[float, ...]) -> str:
     return "x".join(f"{each:.3g}" for each in step)
-
-
-def _off(field: Field, cells: tuple[int, ...], space: tuple[int, ...]) -> float:
-    """How far the middle of what a cell reads is from where the enlarged map has the cell, at most."""
-    found = [0.0]
-    for size, stride, start, k, n in zip(
-        field.size, field.stride, field.start, cells, space, strict=True
-    ):
-        for i in (0, k - 1):
-            read = start + (size - 1) / 2 + i * float(stride)
-            found.append(abs(read - ((i + 0.5) * n / k - 0.5)))
-    return max(found)
 
 
 def _field(net: nn.Module, x: Tensor, layer: str, cells: tuple[int, ...]) -> Field | None:

@@ -56,6 +56,15 @@ def panel(
     return Panel(*(_sized(pixels) for pixels in (base, over, colours)))
 
 
+def drawn_of(shape: tuple[int, ...]) -> str:
+    """What of items [N, C, *space] a panel leaves out, in words; "" where it shows all."""
+    channels, axes = shape[1], len(shape) - 2
+    shown = min(TRACKS, channels) if axes == 1 else 3 if channels == 3 else 1
+    said = f"of {channels} channels the first {shown} {'is' if shown == 1 else 'are'} drawn"
+    cut = "of a volume the three slices through the largest value of its map are drawn"
+    return "; ".join([cut] * (axes == 3) + [said] * (shown < channels))
+
+
 def strongest(values: NDArray[np.float32]) -> float:
     """Where a scale ends: the 99.5th percentile of magnitudes, so that single places do not take all the colour."""
     top = float(np.quantile(np.abs(values), 0.995)) if values.size else 0.0

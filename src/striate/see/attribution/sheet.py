@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from striate.see import paint
-from striate.text import printable
+from striate.text import MINUS, printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,7 +29,7 @@ def sheet(found: "Saliency") -> "Image":
     side = max(each.item.shape[1] for each in panels)
     width = 2 * MARGIN + 3 * side + 3 * GAP + BAR + TICKS
     big, small = _font(15), _font(12)
-    titles = _wrapped(found.title, big, width - 2 * MARGIN)
+    titles = _wrapped(f"{found.title}; values: {found.unit}", big, width - 2 * MARGIN)
     captions = [_wrapped(found.caption(i), small, width - 2 * MARGIN) for i in range(len(panels))]
     said = [
         line for words in found.remarks() for line in _wrapped(words, small, width - 2 * MARGIN)
@@ -99,7 +99,7 @@ def _item(found: "Saliency", i: int) -> str:
     colours = _colours(low, high)
     bar = paint.html_image(Image.fromarray(colours[None].repeat(14, axis=0)), "scale of colours")
     marks = [_tick(low), *([] if low == 0 else ["0"]), _tick(high)]
-    ticks = "".join(f"<span>{mark}</span>" for mark in marks)
+    ticks = "".join(f"<span>{mark.replace('-', MINUS)}</span>" for mark in marks)
     scale = (
         f"<figure class=scale>{bar}<div class='ticks soft'>{ticks}</div>"
         f"<figcaption>{html.escape(found.unit)}</figcaption></figure>"
@@ -135,7 +135,7 @@ def _colours(low: float, high: float) -> paint.Pixels:
 
 
 def _tick(value: float) -> str:
-    return f"{value:.2g}".replace("-", "\N{MINUS SIGN}")
+    return f"{value:.2g}"
 
 
 def _font(size: int) -> "FreeTypeFont | ImageFont":

@@ -19,10 +19,9 @@ from striate.runs import Run
 from striate.runs.folder import write_json
 from striate.see.attribution import checks as tests
 from striate.see.attribution import layers, methods
-from striate.see.attribution.activation_maps import enlarged
 from striate.see.attribution.checks import Checks
 from striate.see.attribution.layers import Resolution
-from striate.see.attribution.panels import Panel, panel, strongest
+from striate.see.attribution.panels import Panel, drawn_of, panel, strongest
 from striate.see.attribution.subject import MIB, Subject
 from striate.tasks.explained import Wanted
 from striate.text import number, times
@@ -195,9 +194,10 @@ def saliency(
             layer = layers.last(module, subject.x[:1], name)
         path = layer or ""
         made = way.run(subject, path, count)
+        fine = _resolution(subject, way, path, made.maps, count)
         found = None
         if check:
-            found = _checked(subject, lambda one: way.run(one, path, count).maps, made.maps)
+            found = _checked(subject, lambda one: way.run(one, path, count).maps, made.maps, fine)
     result = Saliency(
         _called(net),
         method,
@@ -205,11 +205,11 @@ def saliency(
         tuple(subject.words),
         tuple(subject.scores),
         way.unit,
-        _resolution(subject, way, path, made.maps, count),
+        fine,
         subject.x.float().cpu().numpy(),
-        enlarged(made.maps[:, None].float(), subject.space)[:, 0].cpu().numpy(),
+        _placed(fine, subject, made.maps).cpu().numpy(),
         made.maps.float().cpu().numpy(),
-        (*made.notes, *_blank(made.maps)),
+        (*made.notes, *_blank(made.maps), *filter(None, [drawn_of(tuple(subject.x.shape))])),
         tried,
         found,
         upright=not (isinstance(net, Run) and net.config.preprocessing.modality == "sound"),
@@ -262,13 +262,16 @@ def _try(subject: Subject, way: methods.Method, count: int, name: str) -> tuple[
     found: list[Tried] = []
     for path in layers.candidates(subject.net, subject.x[:1], name):
         maps = way.run(subject, path, count).maps
-        deletion, insertion = tests.areas(subject, maps, against=0)
+        fine = layers.resolution(subject.net, subject.x, path, tuple(maps.shape[1:]))
+        deletion, insertion = tests.areas(
+            subject, maps, lambda one, fine=fine: _placed(fine, subject, one), against=0
+        )
         found.append(Tried(path, tuple(maps.shape[1:]), deletion.value, insertion.value))
     return tuple(found)
 
 
-def _checked(subject: Subject, make: tests.Maker, maps: Tensor) -> Checks:
-    deletion, insertion = tests.areas(subject, maps)
+def _checked(subject: Subject, make: tests.Maker, maps: Tensor, fine: Resolution) -> Checks:
+    deletion, insertion = tests.areas(subject, maps, lambda one: _placed(fine, subject, one))
     stages = tests.randomised(subject, make, maps)
     return Checks(len(subject), stages, deletion, insertion, probability=subject.shares)
 
@@ -279,6 +282,13 @@ def _resolution(
     if way.at_layer:
         return layers.resolution(subject.net, subject.x, layer, tuple(maps.shape[1:]))
     return way.grain(subject.space, count)
+
+
+def _placed(fine: Resolution, subject: Subject, maps: Tensor) -> Tensor:
+    """Maps as large as the input; those of occlusion and RISE are so already."""
+    return (
+        maps.float() if tuple(maps.shape[1:]) == subject.space else fine.placed(maps, subject.space)
+    )
 
 
 def _blank(maps: Tensor) -> list[str]:
