@@ -2,6 +2,7 @@
 
 from striate.see.architecture import Architecture, architecture
 from striate.see.imagenet_history import costs, depths
+from striate.see.pictures.field import Field, field
 from striate.see.pictures.kernels import Kernels, kernels
 from striate.see.pictures.maps import Maps, maps
 from striate.see.pictures.movement import Moved, Movement, movement
@@ -10,6 +11,7 @@ from striate.see.stepper import Steps, convolution
 
 __all__ = [
     "Architecture",
+    "Field",
     "Kernels",
     "Maps",
     "Moved",
@@ -20,6 +22,7 @@ __all__ = [
     "convolution",
     "costs",
     "depths",
+    "field",
     "kernels",
     "maps",
     "movement",

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError, StriateError
-from striate.measuring.fields import Field, fields
-from striate.probe import shapes, trace
+from striate.measuring.fields import Field, Fields, fields
+from striate.probe import Value, shapes, trace
 from striate.text import times
 
 FEWEST = 3  # sizes of maps that are enough to choose among
@@ -146,8 +146,10 @@ def _sizes(step: tuple[float, ...]) -> str:
     return "x".join(f"{each:.3g}" for each in step)
 
 
-def _field(net: nn.Module, x: Tensor, layer: str, cells: tuple[int, ...]) -> Field | None:
-    """What the maps of a layer read, followed through a run without numbers."""
+def followed(
+    net: nn.Module, x: Tensor, layer: str, cells: tuple[int, ...]
+) -> tuple[Fields, Value] | None:
+    """What the maps of a layer read, followed through a run without numbers; None where that fails."""
     like = torch.empty((1, *x.shape[1:]), dtype=x.dtype, device="meta")
     try:
         run = trace(net, [like], numbers=False)
@@ -159,4 +161,9 @@ def _field(net: nn.Module, x: Tensor, layer: str, cells: tuple[int, ...]) -> Fie
         if call.path == layer or call.path.startswith(f"{layer}.") or not layer
     ]
     made = [value for call in below[-1:] for value in call.outputs if value.shape[2:] == cells]
-    return fields(run).of(made[-1]) if made and not run.unseen else None
+    return (fields(run), made[-1]) if made and not run.unseen else None
+
+
+def _field(net: nn.Module, x: Tensor, layer: str, cells: tuple[int, ...]) -> Field | None:
+    found = followed(net, x, layer, cells)
+    return found and found[0].of(found[1])
