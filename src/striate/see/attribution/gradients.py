@@ -29,7 +29,7 @@ def gradient(subject: Subject) -> Tensor:
     for part in subject.batches(len(subject)):
         with torch.enable_grad():
             leaf = subject.x[part].detach().clone().requires_grad_()
-            values = subject.counted(leaf.clone())  # a copy, since a net may begin in place
+            values = subject.counted(leaf)
             subject.clean(values)
             score = subject.score(values, torch.arange(part.start, part.stop))
             found.append(derived(score, leaf))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from striate.errors import ArgumentError, StriateError
 from striate.measuring.fields import Field, Fields, fields
 from striate.probe import Value, shapes, trace
+from striate.see.attribution.subject import called
 from striate.text import times
 
 FEWEST = 3  # sizes of maps that are enough to choose among
@@ -34,7 +35,10 @@ class Resolution:
     first: tuple[float, ...] | None = None
 
     def placed(self, maps: Tensor, space: tuple[int, ...]) -> Tensor:
-        """Maps [N, *cells] as large as the input [N, *space], linearly between the middles of what the cells read."""
+        """Maps [N, *cells] as large as the input [N, *space], linearly between the middles of what the cells read.
+
+        A place that no cell reads gets zero, another one beyond the outermost middles the value of the nearest cell.
+        """
         found = maps.float()
         for axis, (cells, n) in enumerate(zip(maps.shape[1:], space, strict=True), 1):
             step = self.step[axis - 1] if self.first else n / cells
@@ -45,6 +49,11 @@ class Resolution:
             below = found.index_select(axis, low.to(found.device))
             above = found.index_select(axis, (low + 1).clamp(max=cells - 1).to(found.device))
             found = torch.lerp(below, above, share)
+            if self.first and self.reads:
+                reach = (self.reads[axis - 1] - 1) / 2
+                places = torch.arange(n, dtype=torch.float64)
+                read = (places >= first - reach) & (places <= first + (cells - 1) * step + reach)
+                found = found * read.to(found).view(-1, *[1] * (maps.ndim - 1 - axis))
         return found
 
     def as_dict(self) -> dict[str, object]:
@@ -67,7 +76,7 @@ def with_maps(net: nn.Module, x: Tensor) -> list[tuple[str, tuple[int, ...]]]:
         x: one item, [1, C, *space].
     """
     with torch.no_grad(), shapes(net) as found:
-        net(x)
+        called(net, x.clone())
     answer: tuple[int, ...] = next((shape for path, shape in reversed(found) if not path), ())
     idle = {path for path, layer in net.named_modules() if isinstance(layer, PASSING)}
     rows = [(path, shape) for path, shape in found if path and path not in idle]

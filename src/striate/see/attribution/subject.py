@@ -51,17 +51,10 @@ class Subject:
         return len(self.x)
 
     def answer(self, batch: Tensor) -> Tensor:
-        """The numbers that can be explained of the answers to a batch, float32 [B, ...]."""
-        try:
-            return self.numbers(self.net(batch), len(batch)).float()
-        except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            if isinstance(error, ArgumentError) or out_of_memory(error):
-                raise
-            said = " ".join(str(error).split())[:200]
-            raise ShapeError(
-                f"{type(self.net).__name__} does not take items of {times(batch.shape[1:])}: {said}; "
-                "give pictures of the size and channels that it reads"
-            ) from error
+        """The numbers that can be explained of the answers to a batch, [B, ...] of at least 32 bits."""
+        # A copy, since a net may begin in place.
+        values = self.numbers(called(self.net, batch.clone()), len(batch))
+        return values.to(torch.promote_types(values.dtype, torch.float32))
 
     def clean(self, values: Tensor) -> None:
         """Choose what is explained of the next items, from the answers to them as they are.
@@ -143,8 +136,7 @@ class Subject:
         """
         with torch.enable_grad():
             leaf = batch.detach().clone().requires_grad_()
-            # A copy of it, since a net may begin in place.
-            score = self.score(self.answer(leaf.clone()), items)
+            score = self.score(self.answer(leaf), items)
             return derived(score, leaf)
 
     @property
@@ -172,6 +164,24 @@ class Subject:
     def space(self) -> tuple[int, ...]:
         """The places of an item along each axis."""
         return tuple(self.x.shape[2:])
+
+
+def called(net: nn.Module, batch: Tensor) -> object:
+    """What a net gives.
+
+    Raises:
+        ShapeError: it does not take such a batch.
+    """
+    try:
+        return net(batch)
+    except (RuntimeError, ValueError, IndexError) as error:
+        if isinstance(error, ArgumentError) or out_of_memory(error):
+            raise
+        said = " ".join(str(error).split())[:200]
+        raise ShapeError(
+            f"{type(net).__name__} does not take items of {times(batch.shape[1:])}: {said}; "
+            "give items of the size and channels that it reads"
+        ) from error
 
 
 def derived(score: Tensor, leaf: Tensor) -> Tensor:
