@@ -127,10 +127,9 @@ class Field(Result):
         if self.inputs.ndim == 5 or any(span is None for span in unit.box):
             return drawn
         spans = [span for span in unit.box if span is not None]
-        return Panel(
-            drawn.item,
-            *(_framed(each, spans, self.inputs.shape[2:]) for each in (drawn.over, drawn.alone)),
-        )
+        space = self.inputs.shape[2:]
+        framed = (_framed(each, spans, space) for each in (drawn.over, drawn.alone))
+        return Panel(drawn.item, *(_ringed(each, unit.seen, space) for each in framed))
 
     def picture(self) -> "Image":
         """A sheet: a row a unit, with its cone below."""
@@ -154,7 +153,9 @@ class Field(Result):
                 *said,
                 "of a volume the slices through the strongest place are drawn, without a frame",
             ]
-        return [*said, "frame: the box of the receptive field, as far as it lies in the input"]
+        frame = "frame: the box of the receptive field, as far as it lies in the input"
+        ring = "; ring: two widths of the Gaussian" if self.inputs.ndim == 4 else ""
+        return [*said, frame + ring]
 
     def as_dict(self) -> dict[str, Any]:
         """A row a unit."""
@@ -276,7 +277,7 @@ def _asked(
     for path in paths:
         if path not in names:
             raise ArgumentError(
-                f"the net has no layer {path!r}; {nearest(path, [each for each, _ in known])}"
+                f"the net has no layer {path!r}; {nearest(path, filter(None, names))}"
             )
     return paths
 
@@ -364,4 +365,20 @@ def _framed(
     return framed
 
 
-FRAME = (214, 39, 20)
+def _ringed(pixels: NDArray[np.uint8], seen: Effective, space: Sequence[int]) -> NDArray[np.uint8]:
+    """An ellipse at two widths of the Gaussian around its centre, of items along two axes."""
+    from PIL import Image, ImageDraw
+
+    if seen.centre is None or seen.width is None or len(space) != 2:
+        return pixels
+    by = [n / k for n, k in zip(pixels.shape[:2], space, strict=True)]
+    (y, x), (high, wide) = (
+        [(value + shift) * b for value, b in zip(values, by, strict=True)]
+        for values, shift in ((seen.centre, 0.5), ([2 * w for w in seen.width], 0.0))
+    )
+    drawn = Image.fromarray(pixels)
+    ImageDraw.Draw(drawn).ellipse((x - wide, y - high, x + wide, y + high), outline=RING)
+    return np.asarray(drawn)
+
+
+FRAME, RING = (214, 39, 20), (255, 255, 255)
