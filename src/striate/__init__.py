@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from striate import see
+    from striate.auditing import Audit
     from striate.data import Data, open
     from striate.measuring import Sheet, measure
     from striate.metrics import Scores
@@ -19,17 +20,19 @@ if TYPE_CHECKING:
     from striate.result import Result
     from striate.runs import Prediction, Run
     from striate.weights import build
-    from striate.workbench import compare, train
+    from striate.workbench import audit, compare, train
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "Audit": "striate.auditing",
     "Data": "striate.data",
     "Prediction": "striate.runs",
     "Result": "striate.result",
     "Run": "striate.runs",
     "Scores": "striate.metrics",
     "Sheet": "striate.measuring",
+    "audit": "striate.workbench",
     "build": "striate.weights",
     "compare": "striate.workbench",
     "measure": "striate.measuring",
@@ -39,12 +42,14 @@ _HOME = {
 }
 
 __all__ = [
+    "Audit",
     "Data",
     "Prediction",
     "Result",
     "Run",
     "Scores",
     "Sheet",
+    "audit",
     "build",
     "compare",
     "measure",

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from striate.errors import DataError
+from striate.files import lock
 
 SILENCE = 30.0  # seconds without an answer that end a try
 BLOCK = 2**20
@@ -43,7 +44,7 @@ def fetch(address: str, target: Path, checksum: str = "") -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
     try:
-        with _alone(part):
+        with lock(part.with_name(f"{part.name}.lock"), wait=True):
             if not target.is_file():  # another process may have brought it meanwhile
                 _bring(address, part)
                 _check(address, part, checksum)
@@ -54,23 +55,6 @@ def fetch(address: str, target: Path, checksum: str = "") -> Path:
             str(error),
         ) from error
     return target
-
-
-@contextmanager
-def _alone(part: Path) -> Generator[None]:
-    """One process at a time writes a file; the others wait for it."""
-    path = part.with_name(f"{part.name}.lock")
-    with path.open("w") as lock:
-        try:
-            import fcntl
-        except ImportError:  # Windows: two at once fetch twice, and the checksum decides
-            fcntl = None
-        if fcntl:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
 
 
 def _bring(address: str, part: Path) -> None:

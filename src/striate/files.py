@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, also after the power failed; folders that go with who made them.
+"""Files that are there whole or not at all, also after the power failed; locks, and folders that go with who made them.
 
 A folder of the latter kind is locked by its maker, and a lock ends with its process: whoever makes the next of its kind
 removes those that nobody holds.
@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
+from typing import TextIO
 
 _SCRATCH = "striate-scratch-"
 _RANDOM = "[a-z0-9_]{8}"  # what `tempfile.mkdtemp` appends
@@ -35,6 +36,41 @@ def sync(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def lock(path: Path, *, wait: bool = False) -> Generator[TextIO]:
+    """Hold a lock file, which is removed at the end; the lock goes with the process, however that ends.
+
+    Own code, for the holder's note in the file: filelock empties a file that it cannot lock.
+
+    Args:
+        path: of the file; what a holder writes into it, others read.
+        wait: whether to wait for whoever holds it.
+
+    Raises:
+        BlockingIOError: somebody else holds it, and `wait` is False.
+        OSError: the file cannot be made.
+    """
+    with _locked_file(path, wait=wait) as file:
+        try:
+            yield file
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _locked_file(path: Path, *, wait: bool) -> TextIO:
+    """The file, opened and locked; opened again where its last holder removed it meanwhile."""
+    while True:
+        file = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from striate.cli.output import FOLDER, emit, with_json, with_net, with_opening
 from striate.cli.see import see
 from striate.cli.settings import Command, one_line, read
 from striate.errors import DataError, UsageError
+from striate.text import plain
 
 if TYPE_CHECKING:
     from striate.result import Result
@@ -259,6 +260,53 @@ def compare(runs: Sequence[Path], split: str | None, json: bool) -> None:
 
 
 @app.command()
+@click.argument("run", type=FOLDER)
+@click.argument("data", required=False)
+@click.option("--only", multiple=True, metavar="CHECK", help="No others.")
+@click.option("--skip", multiple=True, metavar="CHECK", help="Not these.")
+@click.option("--fail-on", multiple=True, metavar="CHECK", help="Fail on these too.")
+@click.option(
+    "--budget", default="3m", show_default=True, help="About so long, such as 90s or 10m."
+)
+@click.option("--full", is_flag=True, help="However long it takes, on all items.")
+@click.option("--split", help="train, val or test.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of every draw.")
+@with_net
+@with_json
+def audit(  # noqa: PLR0913 - one a setting
+    run: Path,
+    data: str | None,
+    *,
+    only: tuple[str, ...],
+    skip: tuple[str, ...],
+    fail_on: tuple[str, ...],
+    budget: str,
+    full: bool,
+    split: str | None,
+    seed: int,
+    net: str | None,
+    json: bool,
+) -> int:
+    """Find where RUN fails on its held-out items, or on other DATA, before its users do."""
+    from striate.training.recipe import read_duration
+    from striate.workbench import audit as audited
+
+    found = audited(
+        _run(run, net),
+        data,
+        split=split,
+        only=only,
+        skip=skip,
+        fail_on=fail_on,
+        budget=None if full else read_duration(budget),
+        seed=seed,
+        say=lambda words: click.echo(one_line(plain(words)), err=True),
+    )
+    emit(found.as_dict(), found.as_text(), json=json)
+    return 1 if found.failed else 0
+
+
+@app.command()
 @click.argument("pattern", required=False)
 @with_json
 def nets(pattern: str | None, json: bool) -> None:
@@ -274,14 +322,16 @@ def nets(pattern: str | None, json: bool) -> None:
 @with_opening
 @click.option("--shards", type=FOLDER, metavar="OUT", help="Pack it into tar shards with an index.")
 @click.option("--shard-size", default="256M", show_default=True, help="Bytes of a shard.")
+@click.option("--audit", "audited", is_flag=True, help="Ask the checks that need no network.")
 @with_json
 def data(
     data: str,
     how: dict[str, Any],
     shards: Path | None,
     shard_size: str,
+    audited: bool,
     json: bool,
-) -> None:
+) -> int | None:
     """Say what is in DATA and what is wrong with it, or pack it for large trainings.
 
     What --shards writes is DATA again, for every command: it keeps the splits that DATA has, and --val
@@ -298,6 +348,12 @@ def data(
         return emit(packed.as_dict(), packed.as_text(), json=json)
     opened = data_room.open(data, broken="skip", **how)
     opened.check_any()
+    if audited:
+        from striate.workbench import audit
+
+        found = audit(None, opened, say=lambda words: click.echo(one_line(plain(words)), err=True))
+        emit(found.as_dict(), found.as_text(), json=json)
+        return 1 if found.failed else 0
     return emit(opened.as_dict(), opened.as_text(), json=json)
 
 

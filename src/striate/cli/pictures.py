@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FILES = Path(__file__).parent.parent / "see" / "pictures"
 ROOM = "striate.see.pictures"
+KNOWN = ("shape", "classes", "levels")  # what the net or the run says itself
 NETS = ("net", "before", "after")
 
 
@@ -91,6 +92,30 @@ class _Given:
         """Of one item: as typed, or as the net says."""
         return self.shape or self._named("net").shape
 
+    def classes(self) -> tuple[str, ...]:
+        """Names of the outputs, of a run."""
+        run = self._its_run()
+        return tuple(run.config.classes) if run else ()
+
+    def levels(self) -> Any:
+        """Mean and deviation by which pictures of 0 to 1 become what the net reads; None where they are read as they are."""
+        run = self._its_run()
+        if run is not None:
+            told = run.config.preprocessing.as_dict()
+            if "mean" not in told:
+                return None
+            return tuple(tuple(value / 255 for value in told[key]) for key in ("mean", "std"))
+        return _levels_of(self.weights) if self.weights else None
+
+    def _its_run(self) -> Any:
+        """The run that RUN or NET is, its net not built for this; None of any other net."""
+        from striate.runs import Run
+
+        if "run" in self.words:
+            return self._run()
+        folder = Path(str(self.words["net"]))
+        return Run(folder) if (folder / "config.json").exists() else None
+
     def _named(self, parameter: str) -> "Named":
         from striate.workbench.nets import find
 
@@ -109,6 +134,8 @@ class _Given:
     def _images(self, files: Sequence[Path]) -> Any:
         import torch
 
+        if not {*NETS, "run"} & set(self.words):
+            return _plain(files)
         from striate.workbench.nets import read_picture
 
         named = self._named("net") if "net" in self.words else self._of_run()
@@ -144,6 +171,23 @@ class _Given:
         return None if self.words["data"] is None else data.open(self.words["data"])
 
 
+def _plain(files: Sequence[Path]) -> Any:
+    """Pictures that no net reads [N, C, H, W], 0 to 1, at their own size."""
+    import numpy as np
+    import torch
+
+    from striate import data
+
+    read = [data.picture(file) for file in files]
+    for file, each in zip(files, read, strict=True):
+        if each.shape != read[0].shape:
+            sizes = " and ".join("x".join(map(str, e.shape[1::-1])) for e in (each, read[0]))
+            raise UsageError(f"{file} and {files[0]} are {sizes} pixels: give pictures of one size")
+    return (
+        torch.from_numpy(np.stack(read).astype(np.float32) / 255).permute(0, 3, 1, 2).contiguous()
+    )
+
+
 def _load(named: "Named", weights: str) -> None:
     """Put weights into a net, and say which."""
     from striate.weights.loading import load, of_net
@@ -157,18 +201,20 @@ def _levelled(images: Any, weights: str) -> Any:
     """Pictures of 0..1 as published weights expect them; other weights are taken to expect what ImageNet's do."""
     import torch
 
-    from striate.weights import published
-
-    mean, std = (
-        published.levels(weights)[1:]
-        if published.known(weights)
-        else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    )
+    mean, std = _levels_of(weights)
     if images.shape[1] != len(mean):
         return images
     _say(f"normalised by mean {mean} and deviation {std}")
     side = [1, len(mean), *[1] * (images.ndim - 2)]
     return (images - torch.tensor(mean).view(side)) / torch.tensor(std).view(side)
+
+
+def _levels_of(weights: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    from striate.weights import published
+
+    if published.known(weights):
+        return published.levels(weights)[1:]
+    return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def _untrained(name: str) -> bool:
@@ -193,7 +239,7 @@ def command(name: str) -> click.Command:
     words = [p for p in signature.parameters.values() if p.name == "data" or _needed(p)]
     settings = [p for p in signature.parameters.values() if p not in words]
     params: list[click.Parameter] = [_argument(p) for p in words]
-    params += [_option(p, lines.get(p.name, "")) for p in settings if p.name != "shape"]
+    params += [_option(p, lines.get(p.name, "")) for p in settings if p.name not in KNOWN]
     if any(p.name in NETS for p in words):
         params.append(click.Option(["--input", "shape"], help="Of one item, such as 3x224x224."))
         params.append(click.Option(["--weights"], metavar="FILE", help="Or published."))
@@ -233,6 +279,10 @@ def _draw(
     arguments = [found.of(parameters[word]) for word in words]
     if "shape" in parameters:
         given["shape"] = found.known_shape()
+    if "classes" in parameters:
+        given["classes"] = found.classes()
+    if "levels" in parameters:
+        given["levels"] = found.levels()
     result = function(*arguments, **given)
     for path in out:
         _write(result, path, " ".join([name, *found.names()]))
@@ -270,7 +320,8 @@ def _argument(parameter: inspect.Parameter) -> click.Argument:
     if name == "images":
         return click.Argument([name], type=FOLDER, nargs=-1, required=True, metavar="FILE...")
     if name == "data":
-        return click.Argument([name], required=False, metavar="[DATA]")
+        needed = parameter.default is parameter.empty
+        return click.Argument([name], required=needed, metavar="DATA" if needed else "[DATA]")
     return click.Argument([name], type=FOLDER, metavar=name.upper())
 
 

@@ -222,15 +222,16 @@ class Data(Result):
     @cached_property
     def duplicates(self) -> tuple[tuple[str, str], ...]:
         """Names of pictures with exactly the same content: the first of them with each other one."""
-        return tuple((a[1], b[1]) for a, b in self._exact_pairs)
+        return tuple((a[1], b[1]) for a, b in self.exact_pairs)
 
     @cached_property
     def leaks(self) -> tuple[tuple[str, str], ...]:
         """Those of `duplicates` whose two pictures are in different splits."""
-        return tuple((a[1], b[1]) for a, b in self._exact_pairs if a[0] != b[0])
+        return tuple((a[1], b[1]) for a, b in self.exact_pairs if a[0] != b[0])
 
     @cached_property
-    def _exact_pairs(self) -> list[Pair]:
+    def exact_pairs(self) -> list[Pair]:
+        """Split and name of items with exactly the same content: the first of them with each other one."""
         return duplicates.exact_pairs(self.splits)
 
     @cached_property
@@ -269,13 +270,13 @@ class Data(Result):
     @cached_property
     def near_duplicates(self) -> tuple[tuple[str, str], ...] | None:
         """Names of pictures that are nearly the same; None where there are too many to look for them, or no pictures."""
-        pairs = self._near_pairs
+        pairs = self.near_pairs
         return None if pairs is None else tuple((a[1], b[1]) for a, b in pairs)
 
     @cached_property
     def near_leaks(self) -> int:
         """How many of `near_duplicates` are in different splits."""
-        return sum(a[0] != b[0] for a, b in self._near_pairs or ())
+        return sum(a[0] != b[0] for a, b in self.near_pairs or ())
 
     def _near_mend(self) -> str:
         """The command that keeps near duplicates on one side of a split of ours; "" where there is nothing to mend."""
@@ -286,7 +287,8 @@ class Data(Result):
         return f"striate train {quoted(self.path)} split={quoted(rule)}"
 
     @cached_property
-    def _near_pairs(self) -> list[Pair] | None:
+    def near_pairs(self) -> list[Pair] | None:
+        """Split and name of pictures that are nearly the same; None where there are too many, or no pictures."""
         if len(self) > duplicates.MOST or not self.pictures:
             return None
         self.scan()
@@ -301,7 +303,7 @@ class Data(Result):
         if self.kind != "label":
             return ()
         pairs = duplicates.contradictions(
-            self.splits, [*self._exact_pairs, *(self._near_pairs or ())]
+            self.splits, [*self.exact_pairs, *(self.near_pairs or ())]
         )
         return tuple((a[1], b[1]) for a, b in pairs)
 

@@ -37,7 +37,7 @@ from striate.data.shards import ROW, Rows, Shard
 from striate.data.sources import I64, Encoded, Form, Pixels
 from striate.data.split_items import Split
 from striate.errors import ArgumentError, DataError
-from striate.files import sync, write_whole
+from striate.files import lock, sync, write_whole
 from striate.result import Result
 
 Bar = Callable[[str, int, int], None]  # what is done, how much of it, of how much
@@ -446,18 +446,12 @@ def _note_path(out: Path, name: str) -> Path:
 @contextmanager
 def _locked(out: Path, plan: dict[str, Any]) -> Generator[None]:
     """One packing at a time below a folder, and the same one until it is done."""
-    import fcntl
-
     begun = out / shards.AT_WORK / "plan.json"
     try:
         if out.exists() and not begun.exists() and any(out.iterdir()):
             raise DataError(_occupied(out, plan))
         begun.parent.mkdir(parents=True, exist_ok=True)
-        with (begun.parent / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise DataError(f"{shown(out)} is being packed by another process") from error
+        with lock(begun.parent / "lock"):
             if begun.exists() and json.loads(begun.read_text()) != plan:
                 raise DataError(
                     f"{shown(out)} holds an unfinished packing of other data or another shard size: "
@@ -465,6 +459,8 @@ def _locked(out: Path, plan: dict[str, Any]) -> Generator[None]:
                 )
             write_whole(begun, json.dumps(plan).encode())
             yield
+    except BlockingIOError as error:
+        raise DataError(f"{shown(out)} is being packed by another process") from error
     except OSError as error:
         raise DataError(
             f"{shown(out)} cannot be written ({error.strerror}): name another folder"

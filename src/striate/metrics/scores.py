@@ -28,6 +28,7 @@ SHARES = frozenset(  # printed as percentages
         "iou",
         "dice",
         "pixel_accuracy",
+        "share",
         "boundary_f1",
         "rand",
         "map",

@@ -28,6 +28,19 @@ def as_eval(net: nn.Module) -> Generator[nn.Module]:
             module.training = training
 
 
+@contextmanager
+def frozen(net: nn.Module) -> Generator[nn.Module]:
+    """Lend `net` with parameters that need no gradients: none are computed and none are left; also after an exception."""
+    needed = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    for parameter in needed:
+        parameter.requires_grad_(False)
+    try:
+        yield net
+    finally:
+        for parameter in needed:
+            parameter.requires_grad_(True)
+
+
 @dataclass(frozen=True)
 class Watched:
     """What the watched layers gave, by path; one tensor a call, in the order of the calls.
@@ -86,6 +99,34 @@ def layer_output(net: nn.Module, path: str, x: Tensor) -> Tensor:
     if not seen.activations[path]:
         raise ArgumentError(f"the layer {path!r} gave no tensor: it did not run, or gives none")
     return seen[path]
+
+
+def layer_input(net: nn.Module, path: str, x: Tensor) -> Tensor:
+    """What one layer is given when the net runs on `x`: the first tensor of its last call.
+
+    Raises:
+        ArgumentError: a path that the net does not have, or a layer that was given no tensor.
+    """
+    modules = dict(net.named_modules(remove_duplicate=False))
+    if path not in modules:
+        raise ArgumentError(
+            f"the net has no layer {path!r}; {nearest(path, filter(None, modules))}"
+        )
+    given: list[Tensor] = []
+
+    def keep(_module: nn.Module, inputs: object) -> None:
+        given[:] = [tensor.clone() for tensor in tensors(inputs)][:1]
+
+    handle = modules[path].register_forward_pre_hook(keep)
+    try:
+        net(x)
+    finally:
+        handle.remove()
+    if not given:
+        raise ArgumentError(
+            f"the layer {path!r} was given no tensor: it did not run, or takes none"
+        )
+    return given[0]
 
 
 @contextmanager

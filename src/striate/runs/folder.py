@@ -1,7 +1,6 @@
 """Files of a run folder: written whole or not at all, one writer at a time."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -11,10 +10,11 @@ import tempfile
 import time
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from striate.data import files
 from striate.errors import CheckpointError, DataError, UsageError
+from striate.files import lock as file_lock
 
 LARGEST = 64 * 2**20  # bytes of a JSON, YAML or CSV file of a run
 BEGUN = {".lock", ".launch", "args.yaml", "trained.bin"}  # what is written before config.json
@@ -227,33 +227,19 @@ def lock(folder: Path) -> Generator[None]:
     Raises:
         UsageError: another process holds it; the message names that process.
     """
-    path = folder / ".lock"
-    with _held(path) as file:
+    path, holder = folder / ".lock", ""
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(file_lock(path))
+        except BlockingIOError as error:
+            with contextlib.suppress(OSError):
+                holder = path.read_text(encoding="utf-8").strip()
+            raise UsageError(
+                f"{folder} is being written by {holder or 'another process'}: wait for it, or choose another --name"
+            ) from error
+        except OSError as error:
+            raise cannot_write(path, error) from error
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-
-
-def _held(path: Path) -> TextIO:
-    """The lock file, opened and locked; opened again where its last holder removed it meanwhile."""
-    while True:
-        try:
-            file = path.open("a+", encoding="utf-8")
-        except OSError as error:
-            raise cannot_write(path, error) from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            file.close()
-            raise UsageError(
-                f"{path.parent} is being written by {holder}: wait for it, or choose another --name"
-            ) from error
-        if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
-            return file
-        file.close()
+        yield

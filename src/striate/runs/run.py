@@ -205,7 +205,7 @@ class Run(Result):
         """
         if leaks not in ("stop", "keep"):
             raise ArgumentError(f"leaks={leaks}: expected stop or keep")
-        opened = self._open(data, broken, max_pixels)
+        opened = self.opened(data, broken=broken, max_pixels=max_pixels)
         split = split or _evaluated(opened)
         if leaks == "stop" and split != "train":
             _refuse_leaks(opened)
@@ -407,9 +407,23 @@ class Run(Result):
         """The most pixels of a picture, as in the training."""
         return int(self.config.data["origin"].get("max_pixels", data_room.MAX_PIXELS))
 
-    def _open(
-        self, data: str | Path | Data | None, broken: str | float, max_pixels: int | None
+    def opened(
+        self,
+        data: str | Path | Data | None = None,
+        *,
+        broken: str | float = "stop",
+        max_pixels: int | None = None,
     ) -> Data:
+        """Data to judge the run on: its own, split as then, or others understood as those were.
+
+        Args:
+            data: where they are; the run's own if not given.
+            broken: what unreadable items of other data do: "stop" past 1 % and five, "skip", a share.
+            max_pixels: larger pictures of other data are refused; as in the training if not given.
+
+        Raises:
+            DataError: they cannot be opened, or the run's own changed since.
+        """
         if isinstance(data, Data):
             return data
         if data is None:

@@ -2,29 +2,62 @@
 
 from striate.see.architecture import Architecture, architecture
 from striate.see.imagenet_history import costs, depths
+from striate.see.pictures.activations import Activations, activations
+from striate.see.pictures.augmented import Augmented, augmented
+from striate.see.pictures.batch import Batch, batch
+from striate.see.pictures.embedding import Embedding, embedding
 from striate.see.pictures.field import Field, field
+from striate.see.pictures.filters import Filters, filters
+from striate.see.pictures.handmade import Handmade, handmade
+from striate.see.pictures.invert import Inverted, invert
 from striate.see.pictures.kernels import Kernels, kernels
 from striate.see.pictures.maps import Maps, maps
+from striate.see.pictures.maximise import Maximised, maximise
 from striate.see.pictures.movement import Moved, Movement, movement
+from striate.see.pictures.neighbours import Neighbours, neighbours
+from striate.see.pictures.node_link import NodeLink, node_link
 from striate.see.pictures.saliency import Saliency, saliency
+from striate.see.pictures.templates import Templates, templates
 from striate.see.stepper import Steps, convolution
 
 __all__ = [
+    "Activations",
     "Architecture",
+    "Augmented",
+    "Batch",
+    "Embedding",
     "Field",
+    "Filters",
+    "Handmade",
+    "Inverted",
     "Kernels",
     "Maps",
+    "Maximised",
     "Moved",
     "Movement",
+    "Neighbours",
+    "NodeLink",
     "Saliency",
     "Steps",
+    "Templates",
+    "activations",
     "architecture",
+    "augmented",
+    "batch",
     "convolution",
     "costs",
     "depths",
+    "embedding",
     "field",
+    "filters",
+    "handmade",
+    "invert",
     "kernels",
     "maps",
+    "maximise",
     "movement",
+    "neighbours",
+    "node_link",
     "saliency",
+    "templates",
 ]

@@ -9,7 +9,7 @@ import base64
 import html
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,15 @@ def stretch(values_HWC: Floats) -> Pixels:
     share = (values_HWC - low) / (high - low if high > low else 1.0)
     grey = np.rint(np.nan_to_num(share) * 255).astype(np.uint8)
     return grey if grey.shape[-1] == 3 else np.repeat(grey[..., :1], 3, axis=-1)
+
+
+def as_rgb(stored: NDArray[Any]) -> Pixels:
+    """A stored input [H, W, C] as a picture [H, W, 3]: bytes as they are; other values, and what is no picture, stretched."""
+    if stored.dtype == np.uint8 and stored.ndim == 3 and stored.shape[-1] in (1, 3):
+        return stored if stored.shape[-1] == 3 else stored.repeat(3, axis=-1)
+    plane = stored if stored.ndim == 3 else stored.reshape(1, -1)[:, :512, None]
+    kept = plane if plane.shape[-1] == 3 else plane[..., :1]
+    return stretch(kept.astype(np.float32))
 
 
 def sheet(rows: Sequence[Sequence[Pixels]], *, cell: int = 56, gap: int = 4) -> "Image":

@@ -46,7 +46,7 @@ def _patterns(value: Any) -> Any:
     return [word.strip() for word in value.split(",") if word.strip()]
 
 
-def _seconds(value: Any) -> Any:
+def read_duration(value: Any) -> Any:
     """`90s`, `10m`, `1.5h`, and numbers, which are seconds."""
     if not isinstance(value, str):
         return value
@@ -82,7 +82,7 @@ Grid = Annotated[tuple[int, int, int], BeforeValidator(_sides)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Patterns = Annotated[tuple[str, ...], BeforeValidator(_patterns)]
 Numbers = Annotated[tuple[float, ...], BeforeValidator(_words), Field(min_length=1)]
-Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+Duration = Annotated[float, BeforeValidator(read_duration), Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Augmentation = Annotated[str, AfterValidator(_augmentation)]
 Part = Annotated[str, Field(pattern=r"^\d+of\d+$")]

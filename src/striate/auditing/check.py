@@ -1,0 +1,225 @@
+"""What a check is, and what it works on. N items, C channels, H W positions."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from striate.auditing.finding import Finding
+from striate.data import Arrays, Data, Split
+from striate.errors import UsageError
+from striate.probe import as_eval
+from striate.runs import Run
+from striate.runs.answering import Net
+from striate.runs.split_answers import natural_sizes
+
+I64 = NDArray[np.int64]
+FEWEST = 20  # items below which nothing can be measured
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What an audit works on: a run and data that it did not learn from, or data alone.
+
+    Attributes:
+        run: None of an audit of data alone.
+        data: opened, with the run's classes where there is a run.
+        split: what is judged: test, else val, else all there is.
+        seed: of every draw.
+        seconds: for the whole audit; None without a limit.
+        say: gets lines on what goes on.
+    """
+
+    run: Run | None
+    data: Data
+    split: str
+    seed: int = 0
+    seconds: float | None = None
+    say: Say = lambda _words: None
+    begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def part(self) -> Split:
+        """The split that is judged."""
+        return self.data.splits[self.split]
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether every item has one label."""
+        return self.data.kind == "label"
+
+    @property
+    def trained(self) -> Run:
+        """The run.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if self.run is None:
+            raise UsageError("this check needs a run: striate audit RUN")
+        return self.run
+
+    @cached_property
+    def used(self) -> Net:
+        """The net of the run with what comes before and after it."""
+        return self.trained.used
+
+    def rng(self, *words: object) -> np.random.Generator:
+        """Random numbers of the seed and some words, so that checks do not share theirs."""
+        mixed = [self.seed, *(sum(map(ord, str(word))) for word in words)]
+        return np.random.default_rng(mixed)
+
+    def generator(self, *words: object) -> torch.Generator:
+        """The same for PyTorch."""
+        return torch.Generator().manual_seed(int(self.rng(*words).integers(2**62)))
+
+    @cached_property
+    def arrays(self) -> Arrays:
+        """The items that are judged, stored as the net's preprocessing has them; of data alone at their own size."""
+        return self.stored(self.split)
+
+    def stored(self, split: str) -> Arrays:
+        """The sound items of a split in the form in which the net's preprocessing stores them.
+
+        Raises:
+            UsageError: there is no such split.
+        """
+        if split not in self.data.splits:
+            raise UsageError(f"{self.data.path} has no split {split}")
+        return self.data.arrays(split, form=self.used.preprocessing.form)
+
+    def labels(self, split: str | None = None) -> I64:
+        """Class numbers of the sound items of a split [N]."""
+        name = split or self.split
+        arrays = self.arrays if name == self.split else self.stored(name)
+        return self.data.splits[name].labels[arrays.numbers]
+
+    def sample(self, most: int, *words: object) -> I64:
+        """Numbers of at most so many sound items of the judged split, drawn without a pattern, in order."""
+        count = len(self.arrays)
+        if count <= most:
+            return np.arange(count)
+        return np.sort(self.rng("sample", *words).choice(count, most, replace=False))
+
+    @cached_property
+    def seconds_an_item(self) -> float:
+        """What one forward pass takes, measured on a few batches: the fastest of three."""
+        taken: list[float] = []
+        for _ in range(3):
+            begun = time.perf_counter()
+            count = self._try()
+            taken.append((time.perf_counter() - begun) / max(1, count))
+        return max(min(taken), 1e-7)
+
+    def _try(self) -> int:
+        index = np.arange(min(len(self.arrays), self.used.batch_size(self.arrays.inputs)))
+        self.answers(np.asarray(self.arrays.inputs[: len(index)]), index)
+        return len(index)
+
+    def affordable(self, passes: float, share: float, most: int = 2000) -> int:
+        """How many items a check may take that sends each so many times through the net.
+
+        Args:
+            passes: forward passes an item; one with gradients counts three.
+            share: of the time of the whole audit.
+            most: items that suffice.
+        """
+        if self.seconds is None:
+            return len(self.arrays)
+        fit = share * self.seconds / (passes * self.seconds_an_item)
+        return max(FEWEST, min(most, int(fit)))
+
+    def answers(self, stored: NDArray[Any], index: I64) -> Any:
+        """Decoded answers to stored inputs [n, ...] in place of those of the items `index`."""
+        sizes = natural_sizes(self.part)[self.arrays.numbers[index]]
+        return self.used.answers(stored, [tuple(size) for size in sizes.tolist()])
+
+    def outputs(self, stored: NDArray[Any]) -> torch.Tensor:
+        """What the net says of stored inputs, undecoded, float32 on the CPU, a batch at a time."""
+        size = self.used.batch_size(stored)
+        with as_eval(self.used.net), self.used.plan.uncompiled(), torch.inference_mode():
+            parts = [
+                self.used.outputs(np.ascontiguousarray(stored[at : at + size]))
+                for at in range(0, len(stored), size)
+            ]
+        return torch.cat([part.float().cpu() for part in parts])
+
+    def scored(self, stored: NDArray[Any], index: I64) -> tuple[str, NDArray[np.float64]]:
+        """The leading score of each item [n] for stored inputs in place of those of the items `index`, and its name.
+
+        nan where an item has none. More of it is better: of errors the negative is given.
+        """
+        task, name = self.trained.task, ""
+        found: list[dict[str, float]] = []
+        size = self.used.batch_size(stored)
+        for at in range(0, len(stored), size):
+            part = index[at : at + size]
+            answers = self.answers(np.ascontiguousarray(stored[at : at + size]), part)
+            truths = (self.part.targets.truth(int(self.arrays.numbers[i])) for i in part)
+            found += [task.item_scores(a, t) for a, t in zip(answers, truths, strict=True)]
+        name = next((key for row in found for key in row), "")
+        sign = -1.0 if task.measure(name).lower else 1.0
+        return name, np.array([sign * row.get(name, np.nan) for row in found], np.float64)
+
+    def right(self, stored: NDArray[Any], labels: I64) -> NDArray[np.bool_]:
+        """Which of stored inputs the net gives the label of [n]."""
+        return (self.outputs(stored).argmax(1).numpy() == labels).astype(np.bool_)
+
+    def files(self, index: Sequence[int] | I64, split: str | None = None) -> list[dict[str, str]]:
+        """Rows of evidence for items of a split, by their place among the sound ones."""
+        name = split or self.split
+        arrays = self.arrays if name == self.split else self.stored(name)
+        return [{"file": arrays.names[int(i)], "split": name} for i in index]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question of an audit.
+
+    Attributes:
+        name: as `--only` takes it.
+        asks: the question, a sentence.
+        find: answers it.
+        gate: whether a finding beyond its limit makes `striate audit` end with status 1.
+        lacks: why it cannot be asked of a case; "" where it can.
+        seconds: about how long it takes.
+        needs_run: whether there is nothing to ask without a net.
+    """
+
+    name: str
+    asks: str
+    find: Callable[[Case], Iterable[Finding]]
+    gate: bool = False
+    lacks: Callable[[Case], str] = lambda _case: ""
+    seconds: Callable[[Case], float] = lambda _case: 1.0
+    needs_run: bool = True
+
+
+def classified(case: Case) -> str:
+    """Why a check of labelled items cannot be made; "" where it can."""
+    if not case.has_labels:
+        return f"the items have {case.data.kind} targets, not one label each"
+    if len(case.data.classes) < 2:
+        return "there is one class only"
+    return enough(case)
+
+
+def enough(case: Case) -> str:
+    """Why there is too little to judge; "" where there is enough."""
+    count = len(case.part)
+    if count < FEWEST:
+        return f"{case.split} has {count} items, fewer than {FEWEST}"
+    return ""
+
+
+def seconds_of(case: Case, passes: float, share: float, most: int = 2000) -> float:
+    """About how long so many passes of the items that are affordable take."""
+    count = min(case.affordable(passes, share, most), len(case.arrays))
+    return passes * count * case.seconds_an_item

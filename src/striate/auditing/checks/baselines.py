@@ -1,0 +1,148 @@
+"""What the net adds to answers that need none: the most frequent class, colours, 8x8 pixels, random features."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from striate.auditing.check import Case, Check, classified
+from striate.auditing.finding import Finding
+from striate.metrics.classify import wilson
+from striate.metrics.compare import paired
+from striate.text import percent
+
+I64 = NDArray[np.int64]
+F32 = NDArray[np.float32]
+MOST = 2000  # items to learn from
+BINS = 4  # of a colour axis
+NEIGHBOURS = 5
+
+
+def _lacks(case: Case) -> str:
+    if not case.data.pictures:
+        return f"the items are {case.data.noun}, not pictures"
+    if "train" not in case.data.splits:
+        return "there are no training items to make a baseline from: name the data that the run was trained on"
+    return classified(case)
+
+
+def _find(case: Case) -> Iterator[Finding]:
+    train, labels = _training(case)
+    index = case.sample(MOST, "baselines")
+    judged, truth = np.asarray(case.arrays.inputs[index]), case.labels()[index]
+    ours = case.right(judged, truth)
+    scored = wilson(int(ours.sum()), len(ours))
+    for name, words, answers in BASELINES:
+        theirs = answers(train, labels, judged, case) == truth
+        gain = paired(theirs.astype(np.float64), ours.astype(np.float64))
+        value = wilson(int(theirs.sum()), len(theirs))
+        sure = gain.low > 0
+        yield Finding(
+            "baselines",
+            f"{words} gets {percent(value.value)} right, the net {percent(scored.value)} "
+            f"({100 * gain.value:+.1f} points, {100 * gain.low:+.1f} to {100 * gain.high:+.1f})",
+            value,
+            limit=scored.value,
+            crossed=not sure,
+            evidence=[{"baseline": name, "gain": gain.value, "low": gain.low, "high": gain.high}],
+            advice=""
+            if sure
+            else f"what {words} knows explains the net's score: see `shortcuts`, train longer, or collect other items",
+            unit="accuracy",
+        )
+
+
+def _training(case: Case) -> tuple[NDArray[np.uint8], I64]:
+    arrays = case.stored("train")
+    index = np.arange(len(arrays))
+    if len(index) > MOST:
+        index = np.sort(case.rng("baselines", "train").choice(index, MOST, replace=False))
+    return np.asarray(arrays.inputs[index]), case.labels("train")[index]
+
+
+def _majority(train: NDArray[np.uint8], labels: I64, judged: NDArray[np.uint8], case: Case) -> I64:
+    del train, case
+    return np.full(len(judged), np.bincount(labels).argmax(), np.int64)
+
+
+def _colours(train: NDArray[np.uint8], labels: I64, judged: NDArray[np.uint8], case: Case) -> I64:
+    """The nearest histograms of colours, or of grey levels."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    del case
+    model = KNeighborsClassifier(min(NEIGHBOURS, len(train)))
+    return np.asarray(model.fit(histograms(train), labels).predict(histograms(judged)), np.int64)
+
+
+def _linear(train: NDArray[np.uint8], labels: I64, judged: NDArray[np.uint8], case: Case) -> I64:
+    return _fitted(thumbnails(train), labels, thumbnails(judged), case)
+
+
+def _random(train: NDArray[np.uint8], labels: I64, judged: NDArray[np.uint8], case: Case) -> I64:
+    """One convolution with random kernels, rectified and averaged over a 4x4 grid."""
+    channels = train.shape[-1]
+    kernels = torch.randn(64, channels, 5, 5, generator=case.generator("random features"))
+
+    def features(pictures: NDArray[np.uint8]) -> F32:
+        parts: list[torch.Tensor] = []
+        for at in range(0, len(pictures), 64):
+            x = torch.from_numpy(pictures[at : at + 64].astype(np.float32) / 255).permute(
+                0, 3, 1, 2
+            )
+            maps = torch.nn.functional.conv2d(x - x.mean((2, 3), keepdim=True), kernels).relu()
+            parts.append(torch.nn.functional.adaptive_avg_pool2d(maps, 4).flatten(1))
+        return torch.cat(parts).numpy()
+
+    return _fitted(features(train), labels, features(judged), case)
+
+
+def _fitted(train: F32, labels: I64, judged: F32, case: Case) -> I64:
+    from sklearn.linear_model import RidgeClassifier
+    from sklearn.preprocessing import StandardScaler
+
+    del case
+    if len(np.unique(labels)) < 2:
+        return np.full(len(judged), labels[0])
+    scaler = StandardScaler().fit(train)
+    model = RidgeClassifier(alpha=float(train.shape[1]))
+    model.fit(scaler.transform(train), labels)
+    return np.asarray(model.predict(scaler.transform(judged)), np.int64)
+
+
+def histograms(pictures: NDArray[np.uint8]) -> F32:
+    """Shares of colours, 4 steps an axis, or of 16 grey levels: [N, bins]."""
+    steps = pictures.astype(np.int64) * BINS // 256
+    if pictures.shape[-1] == 1:
+        codes, count = pictures[..., 0].astype(np.int64) // 16, 16
+    else:
+        codes, count = (steps[..., :3] * np.array([BINS**2, BINS, 1])).sum(-1), BINS**3
+    flat = codes.reshape(len(pictures), -1)
+    counts = np.stack([np.bincount(row, minlength=count) for row in flat])
+    return np.asarray(counts / flat.shape[1], np.float32)
+
+
+def thumbnails(pictures: NDArray[np.uint8], side: int = 8) -> F32:
+    """Pictures shrunk to side x side pixels, as vectors [N, side * side * C]."""
+    parts: list[torch.Tensor] = []
+    for at in range(0, len(pictures), 256):
+        x = torch.from_numpy(pictures[at : at + 256].astype(np.float32)).permute(0, 3, 1, 2)
+        parts.append(torch.nn.functional.adaptive_avg_pool2d(x, side).flatten(1))
+    return torch.cat(parts).numpy()
+
+
+Answers = Callable[[NDArray[np.uint8], I64, NDArray[np.uint8], Case], I64]
+BASELINES: tuple[tuple[str, str, Answers], ...] = (
+    ("majority", "the most frequent class", _majority),
+    ("colours", "the nearest histogram of colours", _colours),
+    ("8x8", "a linear answer from 8x8 pixels", _linear),
+    ("random", "a linear answer from random features", _random),
+)
+
+CHECK = Check(
+    "baselines",
+    "What does the net add to answers that need none?",
+    _find,
+    lacks=_lacks,
+    seconds=lambda case: 3.0 + min(len(case.part), MOST) * case.seconds_an_item,
+)

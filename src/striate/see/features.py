@@ -1,0 +1,105 @@
+"""What a net's last layer reads of each item: features [N, D], computed once and kept beside the run."""
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from striate.data import Arrays, Data
+from striate.errors import ArgumentError
+from striate.models.backbone import last_layer
+from striate.probe import as_eval, layer_input
+from striate.runs import Run
+
+F32 = NDArray[np.float32]
+FOLDER = "features"  # below a run
+
+
+def features(
+    run: Run,
+    arrays: Arrays,
+    key: str,
+    *,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> F32:
+    """The features of stored items [N, D]; kept in the run's folder where that can be written.
+
+    Args:
+        run: whose net and preprocessing are used.
+        arrays: the items in the form of its preprocessing.
+        key: what the items are a function of, such as a fingerprint and a split.
+        progress: called with (done, total).
+
+    Raises:
+        ArgumentError: the net's last layer reads no vector an item.
+    """
+    name = hashlib.sha256(f"{key} {run.config.weights}".encode()).hexdigest()[:16]
+    path = run.path / FOLDER / f"{name}.npy"
+    with suppress(OSError, ValueError):
+        kept: F32 = np.load(path, mmap_mode="r", allow_pickle=False)
+        if len(kept) == len(arrays):
+            return kept
+    found = _computed(run, arrays, progress)
+    _keep(path, found)
+    return found
+
+
+def _keep(path: Path, found: F32) -> None:
+    """Write them whole: under another name first."""
+    part = path.with_suffix(".part.npy")
+    with suppress(OSError):
+        path.parent.mkdir(exist_ok=True)
+        np.save(part, found)
+        part.replace(path)
+
+
+def _computed(run: Run, arrays: Arrays, progress: Callable[[int, int], None]) -> F32:
+    used = run.used
+    size = used.batch_size(arrays.inputs)
+    rows: F32 | None = None
+    for at in range(0, len(arrays), size):
+        stored = torch.from_numpy(np.array(arrays.inputs[at : at + size]))
+        pre = used.preprocessing
+        found = of_batch(
+            run, used.plan.batch(pre.normalise(pre.centre(stored).to(used.plan.device)))
+        )
+        if rows is None:
+            rows = np.empty((len(arrays), found.shape[1]), np.float32)
+        rows[at : at + len(found)] = found.numpy()
+        progress(at + len(found), len(arrays))
+    return np.empty((0, 0), np.float32) if rows is None else rows
+
+
+def of_batch(run: Run, x: Tensor) -> Tensor:
+    """The features of a batch as the net takes it [B, D], float32 on the CPU; of maps the mean over places.
+
+    Raises:
+        ArgumentError: the net's last layer reads no vector an item.
+    """
+    net = run.net
+    path = last_layer(net)
+    with as_eval(net), run.plan.uncompiled(), torch.inference_mode(), run.plan.autocast():
+        found = layer_input(net, path, x)
+    if len(found) != len(x) or found.ndim < 2:
+        raise ArgumentError(
+            f"the last layer {path} reads {tuple(found.shape)} of {len(x)} items: no vector an item"
+        )
+    return (found.flatten(2).mean(2) if found.ndim > 2 else found).float().cpu()
+
+
+def stored(run: Run, data: Data, split: str) -> tuple[Arrays, str]:
+    """The items of a split as the run's preprocessing stores them, and the key of their features.
+
+    Raises:
+        ArgumentError: there is no such split.
+    """
+    if split not in data.splits:
+        raise ArgumentError(f"{data.path} has no split {split!r}, only {', '.join(data.splits)}")
+    matched: Any = run.config.preprocessing.matched(data)
+    return matched.arrays(split, form=run.config.preprocessing.form), f"{data.fingerprint} {split}"
