@@ -5,6 +5,7 @@ from striate.see.imagenet_history import costs, depths
 from striate.see.pictures.activations import Activations, activations
 from striate.see.pictures.augmented import Augmented, augmented
 from striate.see.pictures.batch import Batch, batch
+from striate.see.pictures.deconvnet import Deconvnet, deconvnet
 from striate.see.pictures.embedding import Embedding, embedding
 from striate.see.pictures.field import Field, field
 from striate.see.pictures.filters import Filters, filters
@@ -25,6 +26,7 @@ __all__ = [
     "Architecture",
     "Augmented",
     "Batch",
+    "Deconvnet",
     "Embedding",
     "Field",
     "Filters",
@@ -46,6 +48,7 @@ __all__ = [
     "batch",
     "convolution",
     "costs",
+    "deconvnet",
     "depths",
     "embedding",
     "field",

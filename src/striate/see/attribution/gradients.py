@@ -99,11 +99,14 @@ class Guided(TorchFunctionMode):
     """While entered, rectifiers have the gradient of guided backpropagation; what they give is the same.
 
     Attributes:
+        forward: whether nothing passes where the rectifier's input is below zero; without it that of the deconvnet, which
+            rectifies what comes back alone.
         met: how many rectifiers ran.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, forward: bool = True) -> None:
         super().__init__()
+        self.forward = forward
         self.met = 0
 
     def __torch_function__(
@@ -121,19 +124,20 @@ class Guided(TorchFunctionMode):
         self.met += 1
         x = args[0] if args else given["input"]
         inplace = func in IN_PLACE or bool(given.get("inplace", len(args) > 1 and args[1]))
-        y = _Rectified.apply(x, top)
+        y = _Rectified.apply(x, top, self.forward)
         return x.copy_(y) if inplace else y
 
 
 class _Rectified(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, top: float) -> Tensor:
-        ctx.save_for_backward((x > 0) & (x < top))
+    def forward(ctx: Any, x: Tensor, top: float, masked: bool) -> Tensor:
+        open_ = (x > 0) & (x < top) if masked else torch.ones_like(x, dtype=torch.bool)
+        ctx.save_for_backward(open_)
         return x.clamp(0, top)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return torch.where(ctx.saved_tensors[0], grad.clamp(min=0), 0), None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return torch.where(ctx.saved_tensors[0], grad.clamp(min=0), 0), None, None
 
 
 # Each spelling of a rectifier, and the value at which it stops growing.
