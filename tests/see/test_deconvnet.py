@@ -88,9 +88,10 @@ def test_any_net():
     assert found.met > 5
     assert "edges" in found.remarks()[0]
     assert found.picture().width > 100
-    dead = see.deconvnet(
-        nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()), -1e9 * torch.ones(1, 1, 8, 8)
-    )
+    unlit = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())
+    nn.init.constant_(unlit.get_parameter("0.bias"), -1e9)
+    dead = see.deconvnet(unlit, torch.ones(1, 1, 8, 8), layer="1")
+    assert all("answers to none" in row.heading for row in dead.rows())
     assert len(dead.rows()) >= 1
 
 
