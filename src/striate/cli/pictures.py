@@ -64,8 +64,16 @@ class _Given:
     own: str | None
     weights: str | None
 
-    def of(self, parameter: str) -> Any:
-        """The argument for one parameter by position."""
+    def of(self, parameter: inspect.Parameter) -> Any:
+        """The argument for one parameter by position; a net may be a run where its type says so."""
+        if parameter.name in NETS and "Run" in {
+            getattr(each, "__name__", "") for each in get_args(parameter.annotation)
+        }:
+            named = self._named(parameter.name)
+            return named.run or named.net
+        return self._of(parameter.name)
+
+    def _of(self, parameter: str) -> Any:
         if parameter in NETS:
             return self._named(parameter).net
         if parameter == "images":
@@ -150,7 +158,7 @@ class _Given:
         from striate.workbench.nets import Named
 
         run = self._run()
-        return Named(str(self.words["run"]), run.net, run.config.preprocessing.shape)
+        return Named(str(self.words["run"]), run.net, run.config.preprocessing.shape, run)
 
     def _run(self) -> Any:
         from striate.runs import Run
@@ -272,8 +280,8 @@ def _draw(
         given.pop("weights", None),
     )
     files = [str(file) for file in found.words.get("images", ())]
-    arguments = [found.of(word) for word in words]
     parameters = inspect.signature(function).parameters
+    arguments = [found.of(parameters[word]) for word in words]
     if "shape" in parameters:
         given["shape"] = found.known_shape()
     if "classes" in parameters:

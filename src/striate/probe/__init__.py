@@ -5,18 +5,20 @@ it calls, `recording` does so on real inputs and keeps every number; `copies` ar
 """
 
 from striate.probe.calls import Call, Trace, Value
-from striate.probe.copies import copied, saved_bytes, settled
+from striate.probe.copies import Kept, copied, keeping, preserved_random_state, saved_bytes, settled
 from striate.probe.hooks import (
     Running,
     Scale,
     Watched,
     as_eval,
+    cut,
     frozen,
     layer_input,
     layer_output,
     leaves,
     running,
     scales,
+    shapes,
     watch,
 )
 from striate.probe.inputs import Inputs, tensors
@@ -26,6 +28,7 @@ from striate.probe.tracing import runs, trace
 __all__ = [
     "Call",
     "Inputs",
+    "Kept",
     "Recording",
     "Running",
     "Scale",
@@ -34,16 +37,20 @@ __all__ = [
     "Watched",
     "as_eval",
     "copied",
+    "cut",
     "frozen",
+    "keeping",
     "layer_input",
     "layer_output",
     "leaves",
+    "preserved_random_state",
     "record",
     "running",
     "runs",
     "saved_bytes",
     "scales",
     "settled",
+    "shapes",
     "tensors",
     "trace",
     "watch",

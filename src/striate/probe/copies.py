@@ -9,6 +9,7 @@ import random
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -82,14 +83,6 @@ def saved_bytes(net: nn.Module, inputs: Inputs | Sequence[Tensor], *, device: st
         UsageError: the net does not run there.
     """
     twin = copied(net, device).train()
-    own = {storage_id(t) for t in [*twin.parameters(), *twin.buffers()]}
-    kept: dict[int, Tensor] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        if storage_id(tensor) not in own:
-            kept.setdefault(storage_id(tensor), tensor)
-        return tensor
-
     fed = as_inputs(inputs).mapped(lambda t: t.to(device).contiguous())
     try:
         with (
@@ -97,14 +90,38 @@ def saved_bytes(net: nn.Module, inputs: Inputs | Sequence[Tensor], *, device: st
             without_warnings(),
             torch.enable_grad(),
             torch.device(device),
-            saved_tensors_hooks(keep, lambda tensor: tensor),
+            keeping(twin) as kept,
         ):
             output = fed.call(twin)
     except Exception as error:  # any code may stand in a net
         said = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UsageError(f"the net does not train on such inputs: {said}") from error
     del output
-    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+    return kept.bytes
+
+
+@dataclass
+class Kept:
+    """What a forward pass keeps for the backward pass, beside weights and buffers, in bytes."""
+
+    bytes: int = 0
+
+
+@contextmanager
+def keeping(net: nn.Module) -> Generator[Kept]:
+    """Count what the forward pass in the block keeps; memory that several functions keep counts once."""
+    own = {storage_id(t) for t in [*net.parameters(), *net.buffers()]}
+    tensors_kept: dict[int, Tensor] = {}
+    kept = Kept()
+
+    def keep(tensor: Tensor) -> Tensor:
+        if storage_id(tensor) not in own and storage_id(tensor) not in tensors_kept:
+            tensors_kept[storage_id(tensor)] = tensor
+            kept.bytes += tensor.untyped_storage().nbytes()
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        yield kept
 
 
 def storage_id(tensor: Tensor) -> int:

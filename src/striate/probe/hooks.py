@@ -1,7 +1,8 @@
 """What is watched of the caller's own net while it runs; modes are put back and hooks taken off, also after an exception.
 
 `as_eval` lends a net in evaluation mode, `watch` records what layers give, `layer_output` is one layer's output with its
-gradient, `scales` keeps two numbers of every layer, `running` knows which layer runs.
+gradient, `cut` makes one layer's output the start of the graph, `shapes` says what every layer gives, `scales` keeps two
+numbers of every layer, `running` knows which layer runs.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError, nearest
-from striate.probe.inputs import tensors
+from striate.probe.inputs import mapped, tensors
 
 
 @contextmanager
@@ -126,6 +127,64 @@ def layer_input(net: nn.Module, path: str, x: Tensor) -> Tensor:
             f"the layer {path!r} was given no tensor: it did not run, or takes none"
         )
     return given[0]
+
+
+@contextmanager
+def cut(net: nn.Module, path: str) -> Generator[list[list[Tensor]]]:
+    """Compute what follows one layer from leaves: of each of its calls the floating tensors that it gave, in order.
+
+    The gradient of what the net gives by a leaf is that by the layer's output. The net goes on with a copy, so a later
+    in-place layer does not overwrite it. Gradients are on from the layer to the end of the block, so that under
+    `torch.no_grad` nothing is kept of what stands before it.
+
+    Raises:
+        ArgumentError: a path that the net does not have, or a layer whose output is no tensor, list, tuple or dictionary.
+    """
+    modules = dict(net.named_modules(remove_duplicate=False))
+    if path not in modules:
+        raise ArgumentError(
+            f"the net has no layer {path!r}; {nearest(path, filter(None, modules))}"
+        )
+    calls: list[list[Tensor]] = []
+
+    def leaf(tensor: Tensor) -> Tensor:
+        if not tensor.is_floating_point():
+            return tensor
+        calls[-1].append(tensor.detach().clone().requires_grad_())
+        return calls[-1][-1].clone()
+
+    def replaced(_module: nn.Module, _inputs: object, output: object) -> object:
+        if not isinstance(output, Tensor) and type(output) not in (list, tuple, dict):
+            raise ArgumentError(
+                f"{path or 'the net'} gives {type(output).__name__}, expected a tensor, or a list, tuple or dictionary of some"
+            )
+        calls.append([])
+        torch.set_grad_enabled(True)
+        return mapped(output, leaf)
+
+    handle, enabled = modules[path].register_forward_hook(replaced), torch.is_grad_enabled()
+    try:
+        yield calls
+    finally:
+        torch.set_grad_enabled(enabled)
+        handle.remove()
+
+
+@contextmanager
+def shapes(net: nn.Module) -> Generator[list[tuple[str, tuple[int, ...]]]]:
+    """Fill a list with the path of each layer and the shape of each tensor that it gives, in the order in which they end."""
+    found: list[tuple[str, tuple[int, ...]]] = []
+    with ExitStack() as hooks:
+        for path, module in net.named_modules():
+            hooks.callback(module.register_forward_hook(_noting(found, path)).remove)
+        yield found
+
+
+def _noting(found: list[tuple[str, tuple[int, ...]]], path: str) -> Callable[..., None]:
+    def note(_module: nn.Module, _inputs: object, output: object) -> None:
+        found.extend((path, tuple(tensor.shape)) for tensor in tensors(output))
+
+    return note
 
 
 def _keeper(

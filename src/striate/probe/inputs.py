@@ -22,8 +22,8 @@ class Inputs:
     def mapped(self, change: Callable[[Tensor], Tensor]) -> "Inputs":
         """The same with every tensor changed."""
         return Inputs(
-            tuple(_mapped(arg, change) for arg in self.args),
-            {key: _mapped(arg, change) for key, arg in self.kwargs.items()},
+            tuple(mapped(arg, change) for arg in self.args),
+            {key: mapped(arg, change) for key, arg in self.kwargs.items()},
         )
 
     def call(self, net: nn.Module) -> object:
@@ -36,16 +36,17 @@ def as_inputs(given: Inputs | Sequence[Tensor]) -> Inputs:
     return given if isinstance(given, Inputs) else Inputs(tuple(given))
 
 
-def _mapped(given: object, change: Callable[[Tensor], Tensor]) -> object:
+def mapped(given: object, change: Callable[[Tensor], Tensor]) -> object:
+    """Nested lists, tuples and mappings with every tensor changed."""
     if isinstance(given, Tensor):
         return change(given)
     if isinstance(given, Mapping):
         return {
-            key: _mapped(item, change)
+            key: mapped(item, change)
             for key, item in cast("Mapping[object, object]", given).items()
         }
     if isinstance(given, list | tuple):
-        items = [_mapped(item, change) for item in cast("Sequence[object]", given)]
+        items = [mapped(item, change) for item in cast("Sequence[object]", given)]
         return items if isinstance(given, list) else tuple(items)
     return given
 

@@ -7,7 +7,9 @@ from striate.see.pictures.augmented import Augmented, augmented
 from striate.see.pictures.batch import Batch, batch
 from striate.see.pictures.calibration import Calibration, calibration
 from striate.see.pictures.curves import Curves, curves
+from striate.see.pictures.deconvnet import Deconvnet, deconvnet
 from striate.see.pictures.embedding import Embedding, embedding
+from striate.see.pictures.field import Field, field
 from striate.see.pictures.filters import Filters, filters
 from striate.see.pictures.handmade import Handmade, handmade
 from striate.see.pictures.invert import Inverted, invert
@@ -18,6 +20,7 @@ from striate.see.pictures.mistakes import Mistakes, mistakes
 from striate.see.pictures.movement import Moved, Movement, movement
 from striate.see.pictures.neighbours import Neighbours, neighbours
 from striate.see.pictures.node_link import NodeLink, node_link
+from striate.see.pictures.saliency import Saliency, saliency
 from striate.see.pictures.templates import Templates, templates
 from striate.see.stepper import Errors, Steps, backward, convolution
 
@@ -28,8 +31,10 @@ __all__ = [
     "Batch",
     "Calibration",
     "Curves",
+    "Deconvnet",
     "Embedding",
     "Errors",
+    "Field",
     "Filters",
     "Handmade",
     "Inverted",
@@ -41,6 +46,7 @@ __all__ = [
     "Movement",
     "Neighbours",
     "NodeLink",
+    "Saliency",
     "Steps",
     "Templates",
     "activations",
@@ -52,8 +58,10 @@ __all__ = [
     "convolution",
     "costs",
     "curves",
+    "deconvnet",
     "depths",
     "embedding",
+    "field",
     "filters",
     "handmade",
     "invert",
@@ -64,5 +72,6 @@ __all__ = [
     "movement",
     "neighbours",
     "node_link",
+    "saliency",
     "templates",
 ]

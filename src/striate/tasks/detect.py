@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from striate.models import catalog
 from striate.ops.boxes import detections
 from striate.svg import Axis, plot, share_axis
 from striate.tasks.by_class import class_table, confusion_figure, pairs_table, with_training
+from striate.tasks.explained import Chosen, Wanted, place
 from striate.tasks.pictures import enlarged, outlined, scale, shrunk
 from striate.tasks.section import Beside, Figure, Gallery, Measure, Section, Text, Tile
 from striate.tasks.segment import palette
@@ -180,6 +182,22 @@ class Detect(Task):
         return Found(
             inside, labels[: self.most].numpy(), scores[: self.most].numpy(), (height, width)
         )
+
+    def explained(self, outputs: Any, items: int) -> Tensor:
+        """The confidence of each class of every box, [B, boxes, K]."""
+        return self._composite.decode(super().explained(outputs, items), boxes=self.boxes)[1]
+
+    def chosen(self, values: Tensor, wanted: Sequence[Wanted]) -> Chosen:
+        """The surest box, or the surest of the wanted class."""
+        weights, words = torch.zeros_like(values), list[str]()
+        for scores, weight, want in zip(values, weights, wanted, strict=True):
+            at = None if want is None else place(want, self.classes, values.shape[2])
+            shown = scores if at is None else scores[:, at : at + 1]
+            box, k = divmod(int(shown.argmax()), shown.shape[1])
+            k = k if at is None else at
+            weight[box, k] = 1
+            words.append(f"confidence of the surest box of {self.classes[k]}")
+        return Chosen(weights, tuple(words))
 
     def item_scores(self, answer: Found, truth: Objects) -> dict[str, float]:
         """F1 at overlap 0.5 of the boxes that are sure, and how many are right, wrong and missed."""

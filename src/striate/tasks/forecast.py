@@ -25,6 +25,7 @@ from striate.metrics import Interval
 from striate.metrics.forecast import NARROW, ForecastMeter, errors_of
 from striate.ops.graph_from_series import similarity_graph
 from striate.svg import Line, timeline
+from striate.tasks.explained import Chosen, Wanted, by_number
 from striate.tasks.forecast_baselines import Baselines, fitted
 from striate.tasks.section import Column, Figure, Headline, Legend, Measure, Section, Table, Text
 from striate.tasks.task import HeldOut, Meter, Settings, Task, answered
@@ -209,6 +210,15 @@ class Forecast(Task):
         if not (isinstance(other, Forecast) and super().like(other)):
             return False
         return self.nodes == other.nodes and vars(self.clock) == vars(other.clock)
+
+    def explained(self, outputs: Any, items: int) -> Tensor:
+        """The mean over the steps of each series, in its own unit, [B, N]."""
+        values = super().explained(outputs, items).mean(1)
+        return values * values.new_tensor(self.std) + values.new_tensor(self.mean)
+
+    def chosen(self, values: Tensor, wanted: Sequence[Wanted]) -> Chosen:
+        """One of the series."""
+        return by_number(values, self.nodes, wanted)
 
     def item_scores(self, answer: Steps, truth: Any) -> dict[str, float]:
         """Errors of one window."""

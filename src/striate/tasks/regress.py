@@ -16,6 +16,7 @@ from striate.errors import ShapeError
 from striate.metrics import Interval
 from striate.metrics.regress import RegressMeter
 from striate.svg import Axis, plot
+from striate.tasks.explained import Chosen, Wanted, by_number
 from striate.tasks.section import (
     Beside,
     Column,
@@ -164,6 +165,15 @@ class Regress(Task):
         return torch.tensor(self.mean, dtype=torch.float64), torch.tensor(
             self.std, dtype=torch.float64
         )
+
+    def explained(self, outputs: Any, items: int) -> Tensor:
+        """The numbers in their own unit, [B, V]."""
+        values = super().explained(outputs, items)
+        return values * values.new_tensor(self.std) + values.new_tensor(self.mean)
+
+    def chosen(self, values: Tensor, wanted: Sequence[Wanted]) -> Chosen:
+        """One of the numbers."""
+        return by_number(values, self.numbers, wanted)
 
     def item_scores(self, answer: Numbers, truth: Numbers) -> dict[str, float]:
         """Errors of one item."""

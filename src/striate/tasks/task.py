@@ -26,6 +26,7 @@ from striate.metrics.scores import harmless
 from striate.models import catalog
 from striate.models.backbone import Backbone
 from striate.plan.tiles import Piece
+from striate.tasks.explained import Chosen, Wanted, by_class, numbers_of
 from striate.tasks.section import Headline, Measure, Section
 
 Answer = Any  # of one item: whatever the task decodes an output to
@@ -405,6 +406,24 @@ class Task(ABC):
     @abstractmethod
     def meter(self, *, whole: bool = False) -> Meter:
         """A meter without any answers; of a `whole` evaluation it may count what is slow to count."""
+
+    # ------------------------------------------------------------------------------- what is explained
+
+    def explained(self, outputs: Any, items: int) -> Tensor:
+        """The numbers of a net's answer to so many items that can be explained, [B, ...]: its outputs, if nothing else."""
+        return numbers_of(outputs, items)
+
+    def chosen(self, values: Tensor, wanted: Sequence[Wanted]) -> Chosen:
+        """Which of these numbers are explained of each item: those of a class, if nothing else.
+
+        Args:
+            values: of `explained`.
+            wanted: a class or number an item, by its name or its place; None for what the net answers.
+
+        Raises:
+            ArgumentError: there is none of that name or place.
+        """
+        return by_class(values, self.answers, wanted)
 
     # -------------------------------------------------------------------------------------- predicting
 

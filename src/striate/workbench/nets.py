@@ -18,11 +18,12 @@ from striate.runs import Run
 
 @dataclass(frozen=True)
 class Named:
-    """A net that was found by its name, and what one item of its input looks like, if that is known."""
+    """A net that was found by its name, what one item of its input looks like, if that is known, and the run it is of."""
 
     name: str
     net: nn.Module
     shape: tuple[int, ...] | None = None
+    run: Run | None = None
 
     def known_shape(self) -> tuple[int, ...]:
         """The shape of one item of its input.
@@ -55,7 +56,7 @@ def find(text: str, shape: tuple[int, ...] | None = None, *, init: bool = False)
     path = Path(text)
     if (path / "config.json").exists():
         run = Run.load(path)
-        return Named(text, run.net, shape or run.config.preprocessing.shape)
+        return Named(text, run.net, shape or run.config.preprocessing.shape, run)
     check_factory(text)
     if path.exists():
         raise ArgumentError(f"{text} is no run folder: it holds no config.json")
@@ -166,9 +167,8 @@ def read_picture(file: Path, named: Named) -> Tensor:
         DataError: the picture cannot be read.
         ShapeError: the net reads no pictures of one or three channels.
     """
-    folder = Path(named.name)
-    if (folder / "config.json").exists():
-        pre = Run.load(folder, net=named.net).config.preprocessing
+    if named.run is not None:
+        pre = named.run.config.preprocessing
         stored = pre.read(file, max_pixels=data.MAX_PIXELS).stored
         return pre.normalise(pre.centre(torch.from_numpy(stored.copy())[None]))
     shape = named.known_shape()

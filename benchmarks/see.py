@@ -1,0 +1,132 @@
+"""How fast pictures of what is inside a net are made, beside the net's bare forward pass: ratios of medians of turns.
+
+python benchmarks/see.py [CASE ...]     A case is a function of `CASES`: it gives two callables and how many inputs each
+takes through the net; the ratio is the second's time an input over the first's. More cases may be added.
+"""
+
+import statistics
+import sys
+import time
+
+import torch
+
+from striate.models import catalog
+from striate.see import saliency
+from striate.see.attribution import activation_maps, layers, perturbation
+from striate.see.attribution.subject import MIB, Subject
+
+TURNS = 7
+MEMORY = 1024
+
+
+def net_and_items(name="resnet18", items=8, side=224, channels=3):
+    net = catalog.build(name, generator=torch.Generator().manual_seed(0)).eval()
+    return net, torch.randn(items, channels, side, side, generator=torch.Generator().manual_seed(1))
+
+
+def bare(net, x):
+    def run():
+        with torch.no_grad():
+            net(x)
+
+    return run
+
+
+def grad_cam(name="resnet18"):
+    """Grad-CAM of 8 pictures beside one forward pass of them; at most 3."""
+    net, x = net_and_items(name)
+    layer = layers.last(net, x[:1], "grad-cam")
+
+    def run():
+        activation_maps.weighed_maps(Subject(net, x, MEMORY * MIB), layer, activation_maps.grad_cam)
+
+    return bare(net, x), run, (1, 1)
+
+
+def grad_cam_of_one():
+    """The same of a single picture."""
+    net, x = net_and_items(items=1)
+    layer = layers.last(net, x, "grad-cam")
+
+    def run():
+        activation_maps.weighed_maps(Subject(net, x, MEMORY * MIB), layer, activation_maps.grad_cam)
+
+    return bare(net, x), run, (1, 1)
+
+
+def grad_cam_command():
+    """The whole `saliency(net, 8 pictures)`: with the search for the layer and what its cells read."""
+    net, x = net_and_items()
+    return bare(net, x), lambda: saliency(net, x, memory=MEMORY), (1, 1)
+
+
+def perturbed(run, batch, count, net, x):
+    """A method of `count` changed inputs beside bare batches as large as its own."""
+    many = x[:1].expand(batch, *x.shape[1:]).contiguous()
+    return bare(net, many), run, (batch, count)
+
+
+def rise(name="resnet18", side=224, channels=3, samples=64):
+    """RISE beside the bare forward pass in equal batches: time a mask; at most 1/0.9 = 1.11."""
+    net, x = net_and_items(name, 1, side, channels)
+    asked = Subject(net, x, MEMORY * MIB)
+    asked.settle()
+    batch = next(iter(asked.batches(samples, graph=False))).stop
+
+    def run():
+        perturbation.rise(asked, samples, torch.Generator().manual_seed(0))
+
+    return perturbed(run, batch, samples, net, x)
+
+
+def occlusion(name="resnet18", side=224, channels=3, window=56):
+    """Occlusion likewise: time a window; at most 1.11."""
+    net, x = net_and_items(name, 1, side, channels)
+    asked = Subject(net, x, MEMORY * MIB)
+    asked.settle()
+    step = (window // 2, window // 2)
+    count = len(perturbation.windows(asked.space, (window, window), step))
+    batch = next(iter(asked.batches(count, graph=False))).stop
+
+    def run():
+        perturbation.occlusion(asked, (window, window), step)
+
+    return perturbed(run, batch, count, net, x)
+
+
+def rise_small():
+    """RISE on a small net, where masks cost as much as answers."""
+    return rise("resnet20_cifar", 32, 3, 512)
+
+
+CASES = {
+    "grad-cam": grad_cam,
+    "grad-cam of one": grad_cam_of_one,
+    "grad-cam, whole command": grad_cam_command,
+    "rise": rise,
+    "occlusion": occlusion,
+    "rise, small net": rise_small,
+}
+
+
+def seconds(run):
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def main(names):
+    for name in names or CASES:
+        first, second, (few, many) = CASES[name]()
+        first(), second()
+        turns = [(seconds(first) / few, seconds(second) / many) for _ in range(TURNS)]
+        ratio = statistics.median(b for _, b in turns) / statistics.median(a for a, _ in turns)
+        spread = sorted(b / a for a, b in turns)
+        print(
+            f"{name}: {ratio:.2f} of the bare pass ({spread[0]:.2f} to {spread[-1]:.2f}, {TURNS} turns)",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
