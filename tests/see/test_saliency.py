@@ -594,6 +594,27 @@ def test_a_memory_that_holds_no_item_says_how_much_one_takes():
         saliency(net, torch.zeros(1, 1, 128, 128), memory=1)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["gradient", "grad-cam", "integrated:3", "occlusion:32"])
+def test_the_peak_stays_within_the_memory(method):
+    from torch.profiler import ProfilerActivity, profile
+
+    conv = nn.Conv2d(8, 8, 3, padding=1)
+    pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    net = filled(nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), conv, nn.ReLU(), pooled))
+    x = torch.zeros(30, 1, 64, 64) + 0.5
+    peaks: list[float] = []
+    for memory in (4, 1024):
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
+            saliency(net, x, method=method, memory=memory)
+        kineto: Any = watched.profiler
+        events = [e for e in kineto.kineto_results.events() if e.name() == "[memory]"]
+        sizes = [e.nbytes() for e in sorted(events, key=lambda e: e.start_ns())]
+        peaks.append(float(np.cumsum(sizes).max()) / MIB)
+    assert peaks[0] < 4
+    assert peaks[1] > 1.5 * peaks[0], "more memory is used where it is given"
+
+
 def test_maps_that_are_zero_say_so():
     net = filled(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 2)))
     net[3].weight.data = -net[3].weight.data.abs()

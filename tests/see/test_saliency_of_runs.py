@@ -83,7 +83,10 @@ def test_several_layers_of_a_field(run, files, tmp_path, capsys):
     words = ["--layer", "conv1", "--layer", "conv2", "--at", "2,3", "--out", out]
     code, text, err = said(capsys, "see", "field", run.path, *files, *words)
     assert code == 0, err
-    assert "conv2  2,3" in text
+    assert [line.split()[:2] for line in text.splitlines()[3:]] == [
+        ["conv1", "2,3"],
+        ["conv2", "2,3"],
+    ]
     assert out.read_text().count("<svg") == 2
 
 
