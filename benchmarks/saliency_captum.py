@@ -114,6 +114,7 @@ def pairs(net, x):
     theirs = LayerGradCam(net, net.get_submodule(path)).attribute(
         x, target=target, relu_attributions=True
     )
+    theirs = theirs[-1] if isinstance(theirs, tuple) else theirs
     yield (
         "grad-cam",
         activation_maps.weighed_maps(subject(net, x), path, activation_maps.grad_cam),

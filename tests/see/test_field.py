@@ -33,6 +33,7 @@ def test_the_box_is_where_the_gradient_is_and_no_larger(axes):
     unit = field(module, x, layer="2", at=(3,) * axes).units[0]
     fed = x.clone().requires_grad_()
     module[2](module[1](module[0](fed)))[(..., *[3] * axes)].sum().backward()
+    assert fed.grad is not None
     wanted = fed.grad.abs().mean((0, 1))
     assert np.allclose(unit.strength, wanted, atol=1e-6)
     there = wanted.nonzero()
@@ -45,6 +46,8 @@ def test_moments_are_those_of_the_strengths():
     unit = field(net(), items(), layer="2").units[0]
     share = unit.strength / unit.strength.sum()
     rows = np.arange(16)
+    assert unit.seen.centre is not None
+    assert unit.seen.width is not None
     middle = float((share.sum(1) * rows).sum())
     assert unit.seen.centre[0] == pytest.approx(middle, abs=1e-4)
     width = float((share.sum(1) * (rows - middle) ** 2).sum()) ** 0.5

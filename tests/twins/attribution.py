@@ -11,6 +11,7 @@ from torch import Tensor, nn
 Score = Callable[[Tensor], Tensor]  # of one item [1, C, *space], a number
 
 
+@torch.no_grad()
 def numeric_gradient(score: Score, x: Tensor, step: float = 1e-5) -> Tensor:
     """Central differences, value by value; give float64."""
     found = torch.zeros_like(x)

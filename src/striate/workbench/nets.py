@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from striate import data
-from striate.errors import ArgumentError, ShapeError, UsageError, nearest
+from striate.errors import ArgumentError, DataError, ShapeError, UsageError, nearest
 from striate.models import catalog
 from striate.runs import Run
 
@@ -169,7 +169,10 @@ def read_picture(file: Path, named: Named) -> Tensor:
     """
     if named.run is not None:
         pre = named.run.config.preprocessing
-        stored = pre.read(file, max_pixels=data.MAX_PIXELS).stored
+        try:
+            stored = pre.read(file, max_pixels=data.MAX_PIXELS).stored
+        except DataError as error:
+            raise DataError(f"{file}: {error}") from error
         return pre.normalise(pre.centre(torch.from_numpy(stored.copy())[None]))
     shape = named.known_shape()
     if len(shape) != 3 or shape[0] not in (1, 3):

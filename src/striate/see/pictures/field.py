@@ -259,7 +259,7 @@ def field(
     x = x.float() if held is None else x.to(held.device, held.dtype)
     with torch.random.fork_rng(devices=[]), as_eval(net):
         known = of_layers.with_maps(net, x[:1])
-        paths = _asked(net, x, layer, known)
+        paths = _asked(net, x, layer)
         units = tuple(_unit(net, x, path, at, known) for path in paths)
     return Field(type(net).__name__, x.float().cpu().numpy(), units)
 
@@ -268,7 +268,6 @@ def _asked(
     net: nn.Module,
     x: Tensor,
     layer: str | Sequence[str] | None,
-    known: list[tuple[str, tuple[int, ...]]],
 ) -> list[str]:
     if layer is None or layer == ():
         return of_layers.candidates(net, x[:1], "a field")

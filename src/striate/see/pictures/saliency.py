@@ -174,7 +174,7 @@ def saliency(
         target: the class or number that is explained, by its name or place; by default what the net finds likeliest.
         choose: take the layer whose maps are the most faithful, by deletion and insertion.
         check: test the maps: randomised weights, deletion and insertion against random maps; kept with a run.
-        memory: MiB that a batch may take.
+        memory: MiB that a batch may take, beside the items, the weights and the maps.
 
     Raises:
         ArgumentError: no such method, layer or class, a net without maps, or a memory that holds no item.
