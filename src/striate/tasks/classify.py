@@ -213,7 +213,7 @@ class Classify(Task):
         """Whether the threshold is still to be chosen."""
         return self.auto
 
-    def chosen(self, meter: "Labelled") -> tuple[Self, str]:
+    def settled_by(self, meter: "Labelled") -> tuple[Self, str]:
         """With the threshold of the largest balanced accuracy (Youden 1950); 0.5 where a class has hardly an item."""
         found = thresholds.best(meter.probs[:, 1], meter.truth == 1, "balanced_accuracy")
         said = (
@@ -222,7 +222,7 @@ class Classify(Task):
         )
         return replace(self, threshold=found, auto=False), said
 
-    def as_chosen(self, other: Task) -> Self:
+    def as_settled(self, other: Task) -> Self:
         """With the threshold of another."""
         found = other.threshold if isinstance(other, Classify) else self.threshold
         return replace(self, threshold=found, auto=False)

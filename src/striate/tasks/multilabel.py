@@ -178,7 +178,7 @@ class Multilabel(Task):
         """Whether thresholds are still to be chosen."""
         return self.auto
 
-    def chosen(self, meter: "Labels") -> tuple[Self, str]:
+    def settled_by(self, meter: "Labels") -> tuple[Self, str]:
         """With the threshold of the largest F1 for each label; 0.5 where hardly an item has it, or lacks it."""
         probs, truth, _ = meter.answers
         found = tuple(
@@ -192,7 +192,7 @@ class Multilabel(Task):
         )
         return replace(self, limits=found, auto=False), said
 
-    def as_chosen(self, other: Task) -> Self:
+    def as_settled(self, other: Task) -> Self:
         """With the thresholds of another."""
         limits = other.limits if isinstance(other, Multilabel) else self.limits
         return replace(self, limits=limits, auto=False)

@@ -336,7 +336,7 @@ class Task(ABC):
         """Whether something is left that answers to the validation items decide, such as a threshold."""
         return False
 
-    def chosen(self, meter: Any) -> tuple[Self, str]:
+    def settled_by(self, meter: Any) -> tuple[Self, str]:
         """The same with what those decide, and a line that says so.
 
         Args:
@@ -345,7 +345,7 @@ class Task(ABC):
         del meter
         return self, ""
 
-    def as_chosen(self, other: "Task") -> Self:
+    def as_settled(self, other: "Task") -> Self:
         """The same with what another of this kind has chosen so."""
         del other
         return self

@@ -366,7 +366,7 @@ def _chosen(job: Job, net: nn.Module) -> Task:
         net, job.task, job.config.preprocessing, job.plan, Tiling.from_dict(job.config.tiling)
     )
     found = answered(used, job.held_out(), split.targets, natural_sizes(split), quick=True)
-    task, said = job.task.chosen(found.meter)
+    task, said = job.task.settled_by(found.meter)
     job.progress.say(said)
     return task
 

@@ -46,7 +46,7 @@ def content(fitted: Fitted) -> Content:
     recipe = read_recipe(str(run.path / "args.yaml"))
     x, names = _examples(run, held)
     # As it learned, with what was chosen after that: what the run keeps is what answers.
-    task = type(run.task).of(data, recipe).as_chosen(run.task)
+    task = type(run.task).of(data, recipe).as_settled(run.task)
     leading = fitted.test or held
     of = counted(leading.scores.items, held.noun, test=fitted.test is not None)
     headline, command = task.headline(leading, of), _command(fitted, recipe)
