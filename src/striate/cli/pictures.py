@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FILES = Path(__file__).parent.parent / "see" / "pictures"
 ROOM = "striate.see.pictures"
+ALIASES = {"all": "album"}  # other words for a picture
 KNOWN = ("shape", "classes", "levels")  # what the net or the run says itself
 NETS = ("net", "before", "after")
 
@@ -36,7 +37,7 @@ class Pictures(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name."""
-        name = cmd_name.replace("-", "_")
+        name = ALIASES.get(cmd_name, cmd_name).replace("-", "_")
         if (written := super().get_command(ctx, cmd_name)) is not None:
             return written
         return command(name) if name.isidentifier() and (FILES / f"{name}.py").exists() else None

@@ -3,7 +3,7 @@
 `checkpoints/step-00001234/` holds `tensors.safetensors`, `state.json` and `manifest.json` (SHA-256 and size of
 the other two, the format, the step, the value that "best" is judged by, and the SHA-256 of all these). It is
 written as `.step-....tmp`, synced and renamed. Kept are the newest two, so that a damaged one has a predecessor,
-and the best.
+or as many as `keep=` says, and the best.
 """
 
 import hashlib
@@ -46,8 +46,8 @@ class Checkpoint:
     code: str = ""  # version of striate that measured the merit; "" of this one
 
 
-def save(root: Path, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint below `root/checkpoints` and drop those no longer needed.
+def save(root: Path, checkpoint: Checkpoint, *, keep: int = KEEP) -> Path:
+    """Write a checkpoint below `root/checkpoints` and drop those no longer needed: all but the newest `keep` and the best.
 
     Raises:
         CheckpointError: it could not be written; nothing that was there before is touched.
@@ -77,7 +77,7 @@ def save(root: Path, checkpoint: Checkpoint) -> Path:
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
         raise cannot_write(final, error, needed=size) from error
-    _prune(parent)
+    _prune(parent, keep)
     return final
 
 
@@ -205,10 +205,10 @@ def _merit(folder: Path) -> float | None:
         return None
 
 
-def _prune(parent: Path) -> None:
+def _prune(parent: Path, newest: int) -> None:
     folders = sorted(parent.glob("step-*"))
     rated = [(merit, folder) for folder in folders if (merit := _merit(folder)) is not None]
-    keep = {*folders[-KEEP:], *([max(rated)[1]] if rated else [])}
+    keep = {*folders[-newest:], *([max(rated)[1]] if rated else [])}
     for folder in set(folders) - keep:
         shutil.rmtree(folder, ignore_errors=True)
     for leftover in parent.glob(".*.tmp"):

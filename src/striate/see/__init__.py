@@ -3,12 +3,14 @@
 from striate.see.architecture import Architecture, architecture
 from striate.see.imagenet_history import costs, depths
 from striate.see.pictures.activations import Activations, activations
+from striate.see.pictures.album import Album, album
 from striate.see.pictures.augmented import Augmented, augmented
 from striate.see.pictures.batch import Batch, batch
 from striate.see.pictures.calibration import Calibration, calibration
 from striate.see.pictures.curves import Curves, curves
 from striate.see.pictures.deconvnet import Deconvnet, deconvnet
 from striate.see.pictures.embedding import Embedding, embedding
+from striate.see.pictures.evolution import Evolution, evolution
 from striate.see.pictures.field import Field, field
 from striate.see.pictures.filters import Filters, filters
 from striate.see.pictures.handmade import Handmade, handmade
@@ -26,6 +28,7 @@ from striate.see.stepper import Errors, Steps, backward, convolution
 
 __all__ = [
     "Activations",
+    "Album",
     "Architecture",
     "Augmented",
     "Batch",
@@ -34,6 +37,7 @@ __all__ = [
     "Deconvnet",
     "Embedding",
     "Errors",
+    "Evolution",
     "Field",
     "Filters",
     "Handmade",
@@ -50,6 +54,7 @@ __all__ = [
     "Steps",
     "Templates",
     "activations",
+    "album",
     "architecture",
     "augmented",
     "backward",
@@ -61,6 +66,7 @@ __all__ = [
     "deconvnet",
     "depths",
     "embedding",
+    "evolution",
     "field",
     "filters",
     "handmade",

@@ -432,6 +432,7 @@ def initial_state(job: Job, net: nn.Module, saved: Checkpoint | None) -> tuple[S
     record = Record(job.path, ranks=ranks)
     if saved:
         record = Record.restore(job.path, saved, state, ranks)
+    record.keep = job.recipe.keep
     if ranks.first:
         record.board = tensorboard(job.path, state.step)
     return state, record

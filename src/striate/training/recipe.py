@@ -303,6 +303,7 @@ class Recipe(BaseModel):
         ge=1,
         description="threads that decode streamed pictures; one a core if not given",
     )
+    keep: int = Field(default=2, ge=1, description="checkpoints kept beside the best; 1000: all")
     window: int = Field(
         default=16, ge=1, description="shards read at a time; an epoch is shuffled within so many"
     )

@@ -115,6 +115,7 @@ class Record:
     deaf: bool = False  # the table could not be written, which was said
     ranks: Alone = ALONE  # of which the first writes
     merit: float | None = None  # of the last epoch
+    keep: int = 2  # checkpoints, the newest ones
     answering: float = 0.0  # seconds in which the held-out items were answered last
 
     def spent(self) -> float:
@@ -141,7 +142,8 @@ class Record:
         }  # fmt: skip
         self.saved = time.monotonic()
         try:
-            checkpoint.save(self.path, Checkpoint(state.step, state.tensors(), memory, merit))
+            found = Checkpoint(state.step, state.tensors(), memory, merit)
+            checkpoint.save(self.path, found, keep=self.keep)
         except CheckpointError as error:
             self.failed += 1
             if last or self.failed == FAILURES:

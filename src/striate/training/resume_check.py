@@ -20,7 +20,7 @@ from striate.training.schedules import Place, rate
 from striate.training.state import State
 
 # Settings that steer only what is still to come.
-FREE = ("epochs", "lr", "patience", "clip", "on_nan", "oom", "health")
+FREE = ("epochs", "lr", "patience", "clip", "on_nan", "oom", "health", "keep")
 CODE = "striate"
 
 

@@ -102,6 +102,7 @@ class Settings(TypedDict, total=False):
     sync_norm: bool
     cache: str
     workers: int
+    keep: int
     window: int
 
 
