@@ -628,7 +628,7 @@ def test_round_step(span, parts, step):
 
 # ---------------------------------------------------------------------------------- a browser
 
-PHONE = """<!doctype html><body style="margin:0"><iframe id=f width=360 height=60000 style="border:0"></iframe>
+PHONE = """<!doctype html><body style="margin:0"><iframe id=f width=360 height=250000 style="border:0"></iframe>
 <script>
 const frame = document.getElementById("f");
 frame.onload = () => {
