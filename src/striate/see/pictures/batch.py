@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from striate.data import Data
 from striate.data.sources import Form
+from striate.data.targets import PLACED
 from striate.errors import ArgumentError, DataError
 from striate.result import text_table
 from striate.see import paint
@@ -120,7 +121,7 @@ def _words(data: Data, truth: Any) -> str:
         values = np.asarray(truth).ravel().tolist()
         names = data.outputs or [""] * len(values)
         return ", ".join(f"{n} {v:.4g}".strip() for n, v in zip(names, values, strict=True))
-    if data.kind == "boxes":
+    if data.kind in PLACED:
         counts = np.bincount(_boxes(truth)[1], minlength=len(data.classes)).tolist()
         return ", ".join(f"{n} {data.classes[k]}" for k, n in enumerate(counts) if n) or "no box"
     if data.kind == "mask":
@@ -150,7 +151,7 @@ def _drawn(data: Data, pixels: paint.Pixels, truth: Any) -> paint.Pixels:
         image = image.resize(
             (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         )
-    if data.kind == "boxes":
+    if data.kind in PLACED:
         pen = ImageDraw.Draw(image)
         for x0, y0, x1, y1 in (_boxes(truth)[0] * scale).tolist():
             pen.rectangle([x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)], outline=BOX)
