@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from striate import data
+
 SIDE = 32
 
 
@@ -25,6 +27,15 @@ class Case:
     files: str = "*.png"  # that are answered
     packs: bool = True  # whether they can lie in shards
     rolling: bool = False  # whether folds follow each other in time
+
+    def open(self, path: Path, **more: Any) -> data.Data:
+        """The data as the settings say."""
+        return data.open(path, **self.opening, **more)
+
+    @property
+    def opening(self) -> dict[str, Any]:
+        """The task, where the data do not say it."""
+        return {key: self.settings[key] for key in ("task",) if key in self.settings}
 
     def some(self, folder: Path, count: int) -> list[Path]:
         """Files to answer, some of them twice under another name where there are too few."""
@@ -92,6 +103,16 @@ def write_boxes(root: Path) -> Path:
     kinds = [{"id": 1, "name": "upright"}, {"id": 2, "name": "lying"}]
     whole = {"images": images, "annotations": annotations, "categories": kinds}
     (root / "annotations.json").write_text(json.dumps(whole))
+    return root
+
+
+def write_pictures(root: Path) -> Path:
+    """Pictures with nothing beside them; one is of one colour."""
+    root.mkdir(parents=True, exist_ok=True)
+    for i, (picture, _, _) in enumerate(_pictures(24)):
+        Image.fromarray(np.full_like(picture, 90) if i == 3 else picture).save(
+            root / f"{i:02d}.png"
+        )
     return root
 
 
@@ -206,6 +227,21 @@ CASES = {
         {**SHORT, "net": "resnet20_cifar", "width": 0.25, "size": SIDE, "augment": "none"},
         "mae",
         "value",
+    ),
+    "reconstruct": Case(
+        "reconstruct",
+        write_pictures,
+        {
+            **SHORT,
+            "task": "reconstruct",
+            "net": "conv_autoencoder",
+            "width": 0.25,
+            "size": SIDE,
+            "augment": "flip+translate",
+            "loss": "l2+0.1*edge",
+        },
+        "psnr",
+        "image",
     ),
     "forecast": Case(
         "forecast",

@@ -26,10 +26,12 @@ class Targets(ABC):
     """The targets of a split, asked for by number.
 
     Attributes:
-        kind: "label", "labels", "values", "mask", "boxes" or "array".
+        kind: "label", "labels", "values", "mask", "boxes", "picture" or "array".
+        itself: whether what belongs to an item is the item, as it is stored; then `truth` is asked for nothing.
     """
 
     kind: ClassVar[str]
+    itself: ClassVar[bool] = False
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -259,6 +261,45 @@ class Masks(Targets):
 
 
 @dataclass(frozen=True)
+class Itself(Targets):
+    """The picture itself, to be given back: nothing beside the inputs, of which there are as many as `numbers` [N]."""
+
+    kind: ClassVar[str] = "picture"
+    itself: ClassVar[bool] = True
+    numbers: I64
+
+    @classmethod
+    def of(cls, count: int) -> "Itself":
+        """Of so many inputs."""
+        return cls(np.arange(count))
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, index: I64) -> "Itself":
+        """The same, with only these numbers."""
+        return Itself(self.numbers[index])
+
+    def truth(self, i: int) -> None:
+        """Nothing: the stored input is the truth."""
+        del i
+
+    def content(self, i: int, classes: Sequence[str]) -> str:
+        """Nothing beside the content of the input."""
+        del i, classes
+        return ""
+
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """A number an item."""
+        return {"numbers": np.arange(len(self))}
+
+    def array(self, natural: npt.NDArray[np.int64], form: Form) -> npt.NDArray[np.uint8]:
+        """A place for each input [N], which preprocessing fills with the input as it is viewed."""
+        del natural, form
+        return np.zeros(len(self), np.uint8)
+
+
+@dataclass(frozen=True)
 class Renumbered(Source):
     """Masks of another source with class k called table[k]."""
 
@@ -440,7 +481,7 @@ def restored(kind: str, columns: Mapping[str, npt.NDArray[Any]]) -> Targets:
     Raises:
         ValueError: columns that are of no such targets.
     """
-    kinds = {each.kind: each for each in (Labels, MultiLabels, Values, Boxes)}
+    kinds = {each.kind: each for each in (Labels, MultiLabels, Values, Boxes, Itself)}
     if kind not in kinds:
         raise ValueError(f"targets of kind {kind!r}")
     try:

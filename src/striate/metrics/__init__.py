@@ -3,6 +3,7 @@
 from striate.metrics.classify import score
 from striate.metrics.compare import Difference, paired
 from striate.metrics.detect import DetectMeter
+from striate.metrics.reconstruct import ReconstructMeter
 from striate.metrics.regress import RegressMeter
 from striate.metrics.scores import Interval, Scores
 from striate.metrics.segment import SegmentMeter
@@ -11,6 +12,7 @@ __all__ = [
     "DetectMeter",
     "Difference",
     "Interval",
+    "ReconstructMeter",
     "RegressMeter",
     "Scores",
     "SegmentMeter",

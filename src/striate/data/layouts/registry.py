@@ -28,6 +28,7 @@ from striate.data.layouts import (
     series_items,
     shards,
     sounds,
+    unlabelled,
     voc,
     volume_folders,
     volume_masks,
@@ -113,6 +114,7 @@ LAYOUTS: dict[str, Layout] = {
     "frames": Layout(
         volume_folders.find_frames, "class folders of folders of frames", volume_folders.SETTINGS
     ),
+    "pictures": Layout(unlabelled.find, "pictures with nothing beside them"),
 }
 
 Found = dict[str, Candidate]
@@ -244,11 +246,18 @@ def _found(tree: Tree) -> Found:
             f"striate data {quoted(tree.name)} says what it could be"
         )
     task = tree.options.task
-    fit = {name: c for name, c in found.items() if task is None or task in c.tasks}
+    fit = {name: c for name, c in found.items() if task is None or _good_for(c, task)}
     if found and not fit:
         known = "; ".join(f"{name} for {' or '.join(c.tasks)}" for name, c in found.items())
         raise DataError(f"{shown(tree.name)} has nothing for task={task}: it is read as {known}")
     return fit
+
+
+def _good_for(candidate: Candidate, task: str) -> bool:
+    """Whether the targets of a layout are of a task; pictures can be given back whatever belongs to them."""
+    if task != unlabelled.RECONSTRUCT:
+        return task in candidate.tasks
+    return not candidate.doubt and "forecast" not in candidate.tasks
 
 
 def _chosen(found: Found, tree: Tree) -> str:
@@ -281,6 +290,8 @@ def _chosen(found: Found, tree: Tree) -> str:
 def _refuse_two_tasks(taken: str, found: Found, tree: Tree) -> None:
     """Boxes and masks of the same pictures: which of them is wanted cannot be guessed."""
     first = found[taken]
+    if tree.options.task == unlabelled.RECONSTRUCT:
+        return
     for name, other in found.items():
         apart = not set(first.tasks) & set(other.tasks) and {*first.tasks, *other.tasks} <= _DENSE
         if apart and not other.doubt and other.count * _SLIGHT >= first.count:
