@@ -42,11 +42,10 @@ _CONTEXT = (
     "boxes",
 )  # settings of their own in a recipe or of the net
 PERCEPTUAL = "perceptual"
+_FACTOR = r"((?:\d+\.?\d*|\.\d+)(?:e-?\d+)?)"
 RANDOM = "random"  # weights= of a net that was not trained
-_LOOK = re.compile(
-    r"(?:(\d+\.?\d*|\.\d+)\s*\*\s*)?" + PERCEPTUAL + r"(?::([^=@]*)(?:=([^@]*))?(?:@(.*))?)"
-)
-_TERM = re.compile(r"(?:(\d+\.?\d*|\.\d+)\*)?([a-z_][a-z_0-9]*)(?:\(([^()]*)\))?")
+_LOOK = re.compile(rf"(?:{_FACTOR}\s*\*\s*)?{PERCEPTUAL}(?::([^=@]*)(?:=([^@]*))?(?:@(.*))?)")
+_TERM = re.compile(rf"(?:{_FACTOR}\*)?([a-z_][a-z_0-9]*)(?:\(([^()]*)\))?")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from striate.models.backbone import Backbone, dropout
 from striate.models.row_types import Request
 
 WIDTHS = (16, 32, 64, 128)
+FIRST = 0.01  # deviation of the last kernels, so that the first answers are near that:
 GREY = 0.5  # what the first answer is: the middle of values 0..1
 
 
@@ -51,6 +52,7 @@ class ConvAutoencoder(Backbone):
     def initialise(self, generator: torch.Generator) -> None:
         """He's, by the numbers that one output value reads; the first answer is grey."""
         init.he_inputs(self, generator)
+        init.normal(self.picture.weight, FIRST, generator)
         if self.picture.bias is not None:
             init.constant(self.picture.bias, GREY)
 

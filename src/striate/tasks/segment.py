@@ -63,6 +63,7 @@ class Segment(Task):
         "bce",
         "l1",
         "l2",
+        "edge",
     )
     usual_loss: ClassVar[str] = "cross_entropy+dice"
     main: ClassVar[str] = "miou"
