@@ -7,7 +7,7 @@ program first makes pictures of more than 384 pixels smaller, this does not.)
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,9 +83,8 @@ class ReconstructMeter:
         if "sharpness" in self.names:
             flat = int(np.isnan(self._rows["scores"][:, self.names.index("sharpness")]).sum())
             if flat:
-                said.append(
-                    f"sharpness is not known of {flat:,} pictures, which have next to no detail"
-                )
+                what = "picture, which has" if flat == 1 else "pictures, which have"
+                said.append(f"sharpness is not known of {flat:,} {what} next to no detail")
         return said
 
 
@@ -153,8 +152,8 @@ def edge_error(answer: Floats, truth: Floats) -> float:
     beyond the border.
     """
     off = answer - truth  # slopes are linear
-    slopes = [ndimage.sobel(off, axis=axis, mode="nearest") / 8 for axis in (0, 1)]
-    return float(np.hypot(*slopes).mean())
+    slopes = [_filtered(_filtered(off, [-1, 0, 1], axis), [1, 2, 1], 1 - axis) for axis in (0, 1)]
+    return float(np.hypot(*slopes).mean() / 8)
 
 
 def sharpness(answer: Floats, truth: Floats) -> float:
@@ -168,6 +167,9 @@ def sharpness(answer: Floats, truth: Floats) -> float:
 
 def _laplacian(values: Floats) -> Floats:
     """Second differences down and across, channel by channel."""
-    line = np.array([1.0, -2.0, 1.0])
-    found = [ndimage.correlate1d(values, line, axis=axis, mode="nearest") for axis in (0, 1)]
-    return found[0] + found[1]
+    return _filtered(values, [1, -2, 1], 0) + _filtered(values, [1, -2, 1], 1)
+
+
+def _filtered(values: Floats, line: Sequence[int], axis: int) -> Floats:
+    """A kernel along an axis of [H, W, C]; what lies at the border is repeated beyond it."""
+    return ndimage.correlate1d(values, line, axis=axis, mode="nearest")

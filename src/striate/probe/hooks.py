@@ -100,7 +100,7 @@ def layer_outputs(net: nn.Module, paths: Sequence[str], x: Tensor) -> list[Tenso
         if path in found or not given:
             return
         last = len(found) + 1 == len(set(paths))
-        found[path] = given[0] if last else given[0].clone()  # a later layer may write into it
+        found[path] = given[-1] if last else given[-1].clone()  # a later layer may write into it
         if last:
             raise _Enough
 

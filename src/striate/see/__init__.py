@@ -5,6 +5,7 @@ from striate.see.imagenet_history import costs, depths
 from striate.see.pictures.kernels import Kernels, kernels
 from striate.see.pictures.maps import Maps, maps
 from striate.see.pictures.movement import Moved, Movement, movement
+from striate.see.pictures.style import Style, style
 from striate.see.stepper import Steps, convolution
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Moved",
     "Movement",
     "Steps",
+    "Style",
     "architecture",
     "convolution",
     "costs",
@@ -21,4 +23,5 @@ __all__ = [
     "kernels",
     "maps",
     "movement",
+    "style",
 ]

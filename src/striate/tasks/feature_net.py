@@ -4,6 +4,7 @@ For losses that compare pictures by their features, and whatever else looks at f
 to the last that is asked for are built, loaded and run.
 """
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -80,34 +81,82 @@ def check(look: Look, spelt: str) -> None:
         RecipeError: saying which, and what there is.
     """
     try:
-        _check_net(look)
-    except (ArgumentError, CheckpointError, RecipeError) as error:
+        _check_layer(look)
+    except (ArgumentError, CheckpointError) as error:
         raise RecipeError(f"loss={spelt}: {error}") from error
 
 
-def _check_net(look: Look) -> None:
+def _check_layer(look: Look) -> None:
+    check_net(look)
+    with torch.device("meta"):
+        layers = [name for name, _ in outline(look).named_modules() if name]
+    if look.layer not in layers:
+        raise ArgumentError(
+            f"{look.net} has no layer {look.layer!r}; {nearest(look.layer, layers)}"
+        )
+
+
+def check_net(look: Look) -> None:
+    """Refuse a net or weights that there are not.
+
+    Raises:
+        ArgumentError: saying what there is.
+    """
     row = catalog.entry(look.net)
     if row.kind != "picture":
-        raise RecipeError(f"{look.net} reads a {row.kind}, and looks at no pictures")
-    _check_weights(look)
-    with torch.device("meta"):
-        net = catalog.build(look.net, init=False, **form_of(look).settings)
-    layers = [name for name, _ in net.named_modules() if name]
-    if look.layer not in layers:
-        raise RecipeError(f"{look.net} has no layer {look.layer!r}; {nearest(look.layer, layers)}")
-
-
-def _check_weights(look: Look) -> None:
+        raise ArgumentError(f"{look.net} reads a {row.kind}, and looks at no pictures")
     if not look.weights:
-        raise RecipeError(
-            f"a look through {look.net} needs trained weights: perceptual:{look.net}=WEIGHTS@{look.layer} names a file, a run "
-            f"folder or a published name; {RANDOM} in their place means first weights"
+        raise ArgumentError(
+            f"{look.net} sees nothing without trained weights: {look.net}=WEIGHTS names a file, a run folder or a published "
+            f"name; {look.net}={RANDOM} means first weights"
         )
     if look.weights == RANDOM or Path(look.weights).exists() or published.known(look.weights):
         return
-    raise RecipeError(
+    raise ArgumentError(
         f"{look.weights}: no such file, and no published name; {nearest(look.weights, published.PUBLISHED)}"
     )
+
+
+def look(net: str, weights: str = "") -> Look:
+    """A look through a net by its name, or through that of a run folder; all of its layers.
+
+    Raises:
+        ArgumentError: no such net or weights.
+        CheckpointError: a run that is damaged, or of a net that is no longer there.
+    """
+    config = Path(net) / "config.json"
+    if config.exists():
+        if weights:
+            raise ArgumentError(f"{net} brings its weights: leave weights={weights} out")
+        found = Look(str(_content(config)["net"]["name"]), net, "")
+    else:
+        found = Look(net, weights, "")
+    check_net(found)
+    return found
+
+
+def outline(look: Look) -> nn.Module:
+    """The net of a look with its weights unset."""
+    return catalog.build(look.net, init=False, **form_of(look).settings)
+
+
+def own(net: nn.Module) -> FeatureNet:
+    """A copy of any net, behind the preprocessing that it names in `pretrained_cfg`, else ImageNet's."""
+    channels = channels_of(net)
+    said: Mapping[str, Any] = getattr(net, "pretrained_cfg", None) or {}
+    mean, std = GREY if channels == 1 else IMAGENET
+    found = FeatureNet(
+        copy.deepcopy(net), tuple(said.get("mean", mean)), tuple(said.get("std", std))
+    )
+    if found.mean.shape[1] != channels:
+        raise ArgumentError(f"the net reads {channels} channels, pictures have 1 or 3")
+    return found
+
+
+def channels_of(net: nn.Module) -> int:
+    """The channels that the first convolution of a net reads; 3 where there is none."""
+    convolutions = (each for each in net.modules() if isinstance(each, nn.Conv2d))
+    return next((each.in_channels for each in convolutions), 3)
 
 
 def form_of(look: Look) -> Form:
@@ -127,20 +176,30 @@ def form_of(look: Look) -> Form:
 
 def _of_run(config: Path) -> Form:
     """The settings and the preprocessing of a run of a net of the catalogue."""
+    content = _content(config)
     try:
-        content = json.loads(config.read_text(encoding="utf-8"))
         net, read = content["net"], inputs.from_dict(content["preprocessing"])
         names = ("in_channels", "num_classes", "size", "width")
         settings = {name: net[name] for name in names if net.get(name)} | dict(net["options"])
         if isinstance(settings.get("size"), list):
             settings["size"] = tuple(settings["size"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{config} is damaged: {error}") from error
+    if net.get("own"):
+        raise CheckpointError(f"{config.parent} holds a net that is not of the catalogue")
     if not isinstance(read, Pictures):
         raise CheckpointError(f"{config}: its net looks at no pictures")
     levels = (tuple(value / 255 for value in values) for values in (read.mean, read.std))
     mean, std = levels
     return Form(settings, mean, std)
+
+
+def _content(config: Path) -> Any:
+    try:
+        content = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{config} is damaged: {error}") from error
+    return content
 
 
 def built(look: Look, layers: Sequence[str] = ()) -> FeatureNet:
@@ -153,7 +212,7 @@ def built(look: Look, layers: Sequence[str] = ()) -> FeatureNet:
     Raises:
         CheckpointError: weights that do not fit these layers.
     """
-    form, wanted = form_of(look), dict.fromkeys([look.layer, *layers])
+    form, wanted = form_of(look), dict.fromkeys(filter(None, [look.layer, *layers]))
     random = look.weights == RANDOM
     net = catalog.build(look.net, init=random, **form.settings)
     with as_eval(net), torch.inference_mode():

@@ -2,7 +2,7 @@
 
 `striate see NAME` follows from the function. Its parameters by position say what the command is given: `net` a
 NET, `images` FILES as that net takes them, `run` a RUN, `data` a DATA folder (that of the run where none is named),
-`before` and `after` two NETs; another one, of type Tensor, one FILE by its name. Its keyword parameters are options:
+`before` and `after` two NETs; another one, of type Tensor, one FILE by its name, of type Path the path itself. Its keyword parameters are options:
 their type, their default, and what the docstring says of them. `shape` is what --input says.
 
 What a result can be written as follows from it too: `picture()` gives .png, `as_svg()` .svg, any of them .html.
