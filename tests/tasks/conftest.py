@@ -116,6 +116,26 @@ def write_pictures(root: Path) -> Path:
     return root
 
 
+def write_instances(root: Path) -> Path:
+    """images/ and masks/ with an id an object; ids jump, some touch, one picture has none and one is of one colour."""
+    for name in ("images", "masks"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(4)
+    for i in range(24):
+        picture = rng.integers(0, 60, (SIDE, SIDE, 3), dtype=np.uint8)
+        ids = np.zeros((SIDE, SIDE), np.uint16)
+        left = int(rng.integers(1, 5))
+        for k in range(0 if i in (5, 6) else 1 + i % 3):
+            box = slice(6, 18 + i % 7), slice(left + 9 * k, left + 9 * k + 9)
+            picture[box] = 170 + 40 * (k % 2)
+            ids[box] = 3 + 300 * k
+        if i == 6:
+            picture[:] = 90
+        Image.fromarray(picture).save(root / "images" / f"{i:02d}.png")
+        Image.fromarray(ids).save(root / "masks" / f"{i:02d}.png")
+    return root
+
+
 def write_numbers(root: Path) -> Path:
     """values.csv: where the middle of the rectangle lies."""
     (root / "images").mkdir(parents=True, exist_ok=True)
@@ -242,6 +262,20 @@ CASES = {
         },
         "psnr",
         "image",
+    ),
+    "instances": Case(
+        "instances",
+        write_instances,
+        {
+            **SHORT,
+            "task": "instances",
+            "net": "unet_same",
+            "width": 0.0625,
+            "augment": "flip+rotate",
+        },
+        "ap50",
+        "instances",
+        packs=False,
     ),
     "forecast": Case(
         "forecast",

@@ -9,12 +9,15 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from striate.data.sources import I64, Form, Look, Source
+
+if TYPE_CHECKING:
+    from striate.data.instances import IdSource
 
 F32 = npt.NDArray[np.float32]
 
@@ -26,7 +29,7 @@ class Targets(ABC):
     """The targets of a split, asked for by number.
 
     Attributes:
-        kind: "label", "labels", "values", "mask", "boxes", "picture" or "array".
+        kind: "label", "labels", "values", "mask", "boxes", "instances", "picture" or "array".
         itself: whether what belongs to an item is the item, as it is stored; then `truth` is asked for nothing.
     """
 
@@ -258,6 +261,39 @@ class Masks(Targets):
     def content(self, i: int, classes: Sequence[str]) -> str:
         """The hash of the mask's file, and the classes that its values stand for."""
         return f"{self.pixels.digest(i).hex()} {','.join(classes)}"
+
+
+@dataclass(frozen=True)
+class Instances(Targets):
+    """Single objects: an id for every pixel; `pixels` decodes what is learned of them, see `striate.data.instances`."""
+
+    kind: ClassVar[str] = "instances"
+    pixels: "IdSource"
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def take(self, index: I64) -> "Instances":
+        """The same, with only these numbers."""
+        return Instances(self.pixels.take(index))
+
+    @property
+    def source(self) -> Source:
+        """What is learned: classes and weights."""
+        return self.pixels
+
+    def truth(self, i: int) -> npt.NDArray[np.int32]:
+        """Its ids [H, W]: 0 is background, -1 counts nowhere.
+
+        Raises:
+            DataError: the mask cannot be read; with the reason alone.
+        """
+        return self.pixels.ids(i)
+
+    def content(self, i: int, classes: Sequence[str]) -> str:
+        """The hash of the mask."""
+        del classes
+        return self.pixels.digest(i).hex()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from striate.augment import Policy, cut, follow, read, view
 from striate.augment.policy import SHIFT
 from striate.data import AnyForm, Data, Form, Images, as_rgb, channels
 from striate.data.sources import Source
-from striate.data.targets import Itself
+from striate.data.targets import Instances, Itself
 from striate.errors import CheckpointError, DataError
 from striate.inputs.default_net import whole_pictures
 from striate.inputs.fields import counts, damaged, numbers, word
@@ -286,6 +286,8 @@ class Pictures(Preprocessing):
         """
         if kind == "mask":
             return stored[..., 0].long()
+        if kind == Instances.kind:
+            return stored.movedim(-1, 1)
         if kind == Itself.kind:
             return stored.movedim(-1, 1).float() / 255
         if kind != "boxes":

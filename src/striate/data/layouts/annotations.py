@@ -20,7 +20,8 @@ from striate.data.index import IGNORED, WHOLE, Fault
 from striate.data.layouts.tree import IMAGE, MASK, Tree, below, named_like_picture, role
 from striate.data.masks import Outline
 
-DETECT, SEGMENT = "detect", "segment"
+DETECT, SEGMENT, INSTANCES = "detect", "segment", "instances"
+OUTLINED = (SEGMENT, INSTANCES)  # tasks that need the outlines of objects
 BACKGROUND = "background"
 Corners = tuple[float, float, float, float]
 

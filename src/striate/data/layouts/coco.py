@@ -20,9 +20,11 @@ from striate.data.index import SPLITS, WHOLE, Candidate, Listing
 from striate.data.layouts.annotation_targets import listing
 from striate.data.layouts.annotations import (
     DETECT,
+    INSTANCES,
     LISTED_TWICE,
     NO_PICTURE,
     NUMBERED_TWICE,
+    OUTLINED,
     SEGMENT,
     Annotation,
     Annotations,
@@ -63,7 +65,7 @@ def find(tree: Tree) -> Candidate | None:
         uses,
         lambda: _read(tree, files, pictures),
         f"{shown(files[0])} has images, annotations and categories",
-        tasks=(DETECT, SEGMENT),
+        tasks=(DETECT, SEGMENT, INSTANCES),
     )
 
 
@@ -192,7 +194,7 @@ class _File:
         self.images: dict[int, Annotation] = {}
         self.by_picture: dict[str, Annotation] = {}
         self.source = file
-        self.outlines = tree.options.task == SEGMENT
+        self.outlines = tree.options.task in OUTLINED
 
     def read(self, categories: _Categories) -> list[Annotation]:
         """The annotations of its pictures.

@@ -18,6 +18,7 @@ from striate.data.layouts.annotation_targets import listing
 from striate.data.layouts.annotations import (
     BACKGROUND,
     DETECT,
+    INSTANCES,
     OTHER_SHAPES,
     SEGMENT,
     Annotation,
@@ -57,7 +58,7 @@ def find(tree: Tree) -> Candidate | None:
         uses,
         lambda: _read(tree, found),
         f"{shown(first)} has shapes",
-        tasks=(DETECT, SEGMENT),
+        tasks=(DETECT, SEGMENT, INSTANCES),
     )
 
 

@@ -20,6 +20,7 @@ from striate.data.layouts import (
     coco,
     csv_table,
     idx,
+    instance_folders,
     labelme,
     masks,
     npz,
@@ -44,7 +45,7 @@ EXPECTED = (
     "a zip or tar of one of these, or shards"
 )
 _DEEPEST = 8  # single folders that are entered
-_DENSE = {"detect", "segment"}  # tasks that the same pictures may have targets for
+_DENSE = {"detect", "segment", "instances"}  # tasks that the same pictures may have targets for
 _SLIGHT = 10  # a layout with so many times fewer items than another is a by-product of it
 
 
@@ -85,6 +86,9 @@ LAYOUTS: dict[str, Layout] = {
     "yolo": Layout(yolo.find, "pictures with YOLO text files, data.yaml", (), (".yaml", ".yml")),
     "pairs": Layout(
         pair_lists.find, 'lists of "picture mask" a line, such as train.txt', pair_lists.SETTINGS
+    ),
+    "instance_folders": Layout(
+        instance_folders.find, "a folder of masks for each picture, a file an object"
     ),
     "masks": Layout(
         masks.find, "images/ beside masks/ with files of the same names", masks.SETTINGS
