@@ -122,7 +122,7 @@ def test_a_look_is_what_the_layer_of_the_whole_net_gives(vgg):
     looked = feature_net.built(look)
     x = torch.rand(2, 3, 32, 32)
     mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in feature_net.IMAGENET)
-    half = whole.features[:7].half().float()
+    half = nn.Sequential(*list(whole.features)[:7]).half().float()
     expected = (x - mean) / std
     for layer in half:
         expected = layer(expected)
@@ -180,7 +180,7 @@ def test_own_nets_are_copied_and_say_how_pictures_are_prepared():
             "perceptual:vgg16@features.8",
             "vgg16 sees nothing without trained weights: vgg16=WEIGHTS names a file",
         ),
-        ("perceptual:vgg17=random@features.8", "no net is called 'vgg17'; did you mean vgg16"),
+        ("perceptual:vgg17=random@features.8", "no net is called 'vgg17'; did you mean vgg19"),
         (
             "perceptual:vgg16=random@features.88",
             "vgg16 has no layer 'features.88'; did you mean features.8",

@@ -74,7 +74,7 @@ class _PictureObjects(NamedTuple):
 
 
 def listing(tree: Tree, annotated: Annotations, task: str) -> Listing:
-    """Boxes ("detect") or masks ("segment") from annotations.
+    """Boxes ("detect"), masks ("segment") or single objects ("instances") from annotations.
 
     Raises:
         DataError: there are no objects, or for masks no outlines.

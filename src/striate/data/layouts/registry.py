@@ -185,7 +185,7 @@ def _file(path: Path, options: Options) -> Listing | None:
     refused: list[DataError] = []  # what the first layout says counts where no other takes the file
     for name, row in rows.items():
         try:
-            candidate = row.find(tree)
+            candidate = row.find(_seen(tree, name))
         except DataError as error:
             refused.append(error)
             continue
@@ -243,7 +243,7 @@ def _found(tree: Tree) -> Found:
     """
     asked = (tree.options.layout or "").partition(":")[0]
     names = [asked] if asked else list(LAYOUTS)
-    found = {name: c for name in names if (c := LAYOUTS[name].find(tree)) is not None}
+    found = {name: c for name in names if (c := LAYOUTS[name].find(_seen(tree, name))) is not None}
     if asked and not found:
         raise DataError(
             f"{shown(tree.name)} cannot be read as {asked}, which is {LAYOUTS[asked].looks}; "
@@ -255,6 +255,13 @@ def _found(tree: Tree) -> Found:
         known = "; ".join(f"{name} for {' or '.join(c.tasks)}" for name, c in found.items())
         raise DataError(f"{shown(tree.name)} has nothing for task={task}: it is read as {known}")
     return fit
+
+
+def _seen(tree: Tree, name: str) -> Tree:
+    """A folder as a layout looks at it: what is to be given back has whatever targets the layout finds."""
+    if tree.options.task != unlabelled.RECONSTRUCT or name == "pictures":
+        return tree
+    return replace(tree, options=replace(tree.options, task=None))
 
 
 def _good_for(candidate: Candidate, task: str) -> bool:

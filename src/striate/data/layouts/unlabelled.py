@@ -72,7 +72,7 @@ def of_pictures(listing: Listing, path: str) -> Listing:
     Raises:
         DataError: its items are no pictures.
     """
-    if listing.task == RECONSTRUCT:
+    if next(iter(listing.parts.values())).targets.itself:
         return listing
     modality = next(iter(listing.parts.values())).source.modality
     if modality != "picture":
