@@ -23,7 +23,9 @@ QUICK = {**SHORT, "task": "reconstruct", "width": 0.25, "net": "conv_autoencoder
 @pytest.fixture(scope="module")
 def vgg(tmp_path_factory):
     """Weights of the convolutions of a narrow VGG alone, without its classifier, and the net."""
-    net = catalog.build("vgg11", generator=torch.Generator().manual_seed(5))
+    net = catalog.build("vgg11", init=False)
+    for p in net.features.parameters():
+        nn.init.normal_(p, 0, 0.06, torch.Generator().manual_seed(p.numel()))
     path = tmp_path_factory.mktemp("weights") / "features.safetensors"
     tensors = {k: v.half() for k, v in net.state_dict().items() if k.startswith("features")}
     save_file(tensors, path)

@@ -216,6 +216,12 @@ class DetectMeter:
         truths = self._ranked().truths_NK.sum(0).astype(np.int64)
         return np.stack([true, false, truths - true], 1)
 
+    def miscounted(self) -> NDArray[np.int64]:
+        """Detections at the meter's confidence less true boxes, of all classes together, [N]; crowds count neither way."""
+        rows = self._rows
+        sure = (rows["score"] >= self.confidence) & (rows["ignored"] & 1 == 0)
+        return np.bincount(rows["item"][sure], minlength=self._items) - rows["boxes"]
+
     def pr_curve(self, label: str, *, iou: float = 0.5) -> Curve:
         """How precision falls as recall grows, for one class at one IoU.
 

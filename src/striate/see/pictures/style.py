@@ -2,7 +2,7 @@
 
 Gatys, Ecker and Bethge 2016, Image style transfer using convolutional neural networks, CVPR, equations 1 to 7: content
 is what a layer gives, style the products of its channels with each other, averaged over all places (Gram matrices), and
-the pixels of the photo itself are what is learned, by L-BFGS. Two things are ours, so that any net can look: where no
+the pixels of the photo itself are what is learned, here by Adam. Two things are ours, so that any net can look: where no
 layers are named, those that stand last at each resolution are taken (as Johnson, Alahi and Fei-Fei 2016, arXiv
 1603.08155, did with VGG-16), and each part of the loss is divided by what it would be for a blank answer, so that the
 weights mean the same whatever the scale of the net's features. C channels, H W pixels; values 0 to 1.
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SMALLEST = 32  # pixels of a side: of less, the coarser layers see nothing that repeats
 STAGES = 4  # resolutions whose styles are taken, the finest first
 CONTENT = 3  # the one of them that is taken for the content: coarse enough to leave strokes free
-HISTORY = 20  # steps that L-BFGS remembers
+RATE = 0.03  # of Adam at the beginning, in values from 0 to 1; it falls to 0
 TINY = 1e-12
 
 Pixels = NDArray[np.uint8]
@@ -132,7 +132,7 @@ def style(
     net: nn.Module | str = "vgg16",
     weights: str = "",
     size: int = 256,
-    steps: int = 100,
+    steps: int = 200,
     style_weight: float = 10.0,
     layers: Sequence[str] = (),
 ) -> Style:
@@ -144,7 +144,7 @@ def style(
         net: through which both are seen: of the catalogue, a run folder, or a net of your own.
         weights: of a net of the catalogue: a file, a run folder, a published name; random: none.
         size: longer side of the answer in pixels; a smaller photo keeps its own.
-        steps: of L-BFGS.
+        steps: of Adam.
         style_weight: of the style, against the content's of 1.
         layers: the one whose output is the content, then those of the style; of the first four resolutions if not named.
 
@@ -166,14 +166,14 @@ def style(
         features = looked.features(x, [found[0]])[0]
         grams = tuple(_gram(each) for each in looked.features(y, list(found[1])))
     wanted = _Wanted(looked, found[0], found[1], features, grams, style_weight)
-    pixels, course, ends = _learned(wanted, x, steps)
+    pixels, course, (firsts, lasts) = _learned(wanted, x, steps)
     kinds = [("content", found[0]), *(("style", layer) for layer in found[1])]
     parts = tuple(
         Part(kind, layer, first, last)
-        for (kind, layer), first, last in zip(kinds, ends[0], ends[1], strict=True)
+        for (kind, layer), first, last in zip(kinds, firsts, lasts, strict=True)
     )
     image = np.rint(255 * pixels[0].movedim(0, -1).cpu().numpy()).astype(np.uint8)
-    return Style(image, *pictures, parts, tuple(course))
+    return Style(image, pictures[0], pictures[1], parts, tuple(course))
 
 
 def _learned(
@@ -181,27 +181,23 @@ def _learned(
 ) -> tuple[Tensor, list[float], tuple[list[float], list[float]]]:
     """The pixels, the loss before each step and after the last, and the parts of it before and after."""
     pixels = x.clone().requires_grad_(True)
-    optimizer = torch.optim.LBFGS(
-        [pixels], max_iter=1, history_size=HISTORY, line_search_fn="strong_wolfe"
-    )
-
-    def loss() -> Tensor:
+    optimizer = torch.optim.Adam([pixels], RATE)
+    course: list[float] = []
+    ends: list[list[float]] = []
+    for step in range(steps + 1):  # the last one looks, and learns nothing
+        optimizer.param_groups[0]["lr"] = RATE * (1 - step / (steps + 1))
         optimizer.zero_grad()
-        value = torch.stack(wanted.parts(pixels)).sum()
-        value.backward()
-        return value
-
-    def parts() -> list[float]:
-        with torch.no_grad():
-            return [float(part) for part in wanted.parts(pixels)]
-
-    first, course = parts(), list[float]()
-    for _ in range(steps):
-        course.append(float(optimizer.step(loss)))  # pyright: ignore[reportArgumentType] - with a closure
-        with torch.no_grad():
-            pixels.clamp_(0, 1)
-    last = parts()
-    return pixels.detach(), [*course, sum(last)], (first, last)
+        parts = wanted.parts(pixels)
+        loss = torch.stack(parts).sum()
+        course.append(float(loss.detach()))
+        if step in (0, steps):
+            ends.append([float(part.detach()) for part in parts])
+        if step < steps:
+            loss.backward()
+            optimizer.step()
+            with torch.no_grad():
+                pixels.clamp_(0, 1)
+    return pixels.detach(), course, (ends[0], ends[1])
 
 
 def _check(size: int, steps: int, weight: float) -> None:
@@ -233,9 +229,8 @@ def _read(path: Path, size: int) -> Pixels:
 
 
 def _tensor(pixels: Pixels, looked: FeatureNet) -> Tensor:
-    return (torch.from_numpy(pixels.copy()).movedim(-1, 0)[None].float() / 255).to(
-        looked.mean.device
-    )
+    values = torch.from_numpy(pixels.copy()).movedim(-1, 0)[None].float() / 255
+    return values.contiguous().to(looked.mean.device)
 
 
 def _layers(
