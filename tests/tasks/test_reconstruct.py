@@ -70,8 +70,8 @@ def test_both_sizes_and_colours_are_learned_and_answered(color, size, tmp_path):
     run = striate.train(folder, out=tmp_path, color=color, size=size, **QUICK)
     answers = list(run.predict([folder / "00.png", folder / "03.png"], out=tmp_path / "out"))
     for each in answers:
-        written = Image.open(each.as_dict()["image"])
-        assert (written.size, written.mode) == ((size, size), "L" if color == "grey" else "RGB")
+        with Image.open(each.as_dict()["image"]) as written:
+            assert (written.size, written.mode) == ((size, size), "L" if color == "grey" else "RGB")
     found = run.summary["scores"]
     assert set(found) == {"psnr", "ssim", "l1", "l2", "edge_error", "sharpness"}
     assert all(np.isfinite(score["value"]) for score in found.values())
