@@ -272,3 +272,14 @@ def test_of_boxes_that_overlap_alike_the_last_is_taken(second, right):
     assert meter.counts().tolist() == [[right, 2 - right, 2 - right]]
     expected = by_pycocotools([item], 1)[0].mean()
     assert meter.values()["map50"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_pictures_are_counted_by_their_sure_boxes():
+    meter = DetectMeter(["a", "b"], confidence=0.5)
+    box = np.array([[0.0, 0, 4, 4]])
+    one, none = np.zeros(1, np.int64), np.zeros((0, 4))
+    meter.add(np.repeat(box, 3, 0), np.array([0.9, 0.6, 0.4]), np.array([0, 1, 0]), box, one)
+    meter.add(none, np.zeros(0), np.zeros(0, np.int64), np.repeat(box, 2, 0), np.array([0, 1]))
+    crowd = np.ones(1, np.bool_)
+    meter.add(box, np.array([0.9]), one, box, one, crowd)
+    assert meter.miscounted().tolist() == [1, -2, 0]

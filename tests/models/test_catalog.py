@@ -201,11 +201,13 @@ def test_what_can_be_done_on_what_is_known_without_building():
     assert able("regress", 2) == ["fcn1d"]
     assert able("segment", 2) == able("detect", 4) == []
     assert able("classify", 4) == ["voxnet"]
-    every = [
+    assert set(able("instances", 3)) == {"unet", "unet_same"}
+    assert set(able("reconstruct", 3)) == {"conv_autoencoder", "unet_same"}
+    every = {
         name
-        for task in ("classify", "segment", "detect", "forecast", "unsupervised")
+        for task in ("classify", "segment", "detect", "forecast", "unsupervised", "reconstruct")
         for name in able(task, 3)
-    ]
+    }
     volumes = {"voxnet", "unet3d", "unet3d_same"}
     assert sorted([*every, "tdnn", "fcn1d", *volumes]) == sorted(CATALOG)
     kinds = {name: row.kind for name, row in CATALOG.items() if row.kind != "picture"}

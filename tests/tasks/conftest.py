@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from striate import data
+
 SIDE = 32
 
 
@@ -26,6 +28,15 @@ class Case:
     files: str = "*.png"  # that are answered
     packs: bool = True  # whether they can lie in shards
     rolling: bool = False  # whether folds follow each other in time
+
+    def open(self, path: Path, **more: Any) -> data.Data:
+        """The data as the settings say."""
+        return data.open(path, **self.opening, **more)
+
+    @property
+    def opening(self) -> dict[str, Any]:
+        """The task, where the data do not say it."""
+        return {key: self.settings[key] for key in ("task",) if key in self.settings}
 
     def some(self, folder: Path, count: int) -> list[Path]:
         """Files to answer, some of them twice under another name where there are too few."""
@@ -140,6 +151,36 @@ def write_sound_labels(root: Path) -> Path:
     return root
 
 
+def write_pictures(root: Path) -> Path:
+    """Pictures with nothing beside them; one is of one colour."""
+    root.mkdir(parents=True, exist_ok=True)
+    for i, (picture, _, _) in enumerate(_pictures(24)):
+        Image.fromarray(np.full_like(picture, 90) if i == 3 else picture).save(
+            root / f"{i:02d}.png"
+        )
+    return root
+
+
+def write_instances(root: Path) -> Path:
+    """images/ and masks/ with an id an object; ids jump, some touch, one picture has none and one is of one colour."""
+    for name in ("images", "masks"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(4)
+    for i in range(24):
+        picture = rng.integers(0, 60, (SIDE, SIDE, 3), dtype=np.uint8)
+        ids = np.zeros((SIDE, SIDE), np.uint16)
+        left = int(rng.integers(1, 5))
+        for k in range(0 if i in (5, 6) else 1 + i % 3):
+            box = slice(6, 18 + i % 7), slice(left + 9 * k, left + 9 * k + 9)
+            picture[box] = 170 + 40 * (k % 2)
+            ids[box] = 3 + 300 * k
+        if i == 6:
+            picture[:] = 90
+        Image.fromarray(picture).save(root / "images" / f"{i:02d}.png")
+        Image.fromarray(ids).save(root / "masks" / f"{i:02d}.png")
+    return root
+
+
 def write_numbers(root: Path) -> Path:
     """values.csv: where the middle of the rectangle lies."""
     (root / "images").mkdir(parents=True, exist_ok=True)
@@ -211,7 +252,14 @@ def write_items(root: Path) -> Path:
     return root
 
 
-SHORT = {"plan": "default", "epochs": 2, "batch": 6, "health": 0, "optimizer": "adamw", "lr": 0.003}
+SHORT: dict[str, Any] = {
+    "plan": "default",
+    "epochs": 2,
+    "batch": 6,
+    "health": 0,
+    "optimizer": "adamw",
+    "lr": 0.003,
+}
 
 CASES = {
     "classify": Case(
@@ -251,6 +299,35 @@ CASES = {
         {**SHORT, "net": "resnet20_cifar", "width": 0.25, "size": SIDE, "augment": "none"},
         "mae",
         "value",
+    ),
+    "reconstruct": Case(
+        "reconstruct",
+        write_pictures,
+        {
+            **SHORT,
+            "task": "reconstruct",
+            "net": "conv_autoencoder",
+            "width": 0.25,
+            "size": SIDE,
+            "augment": "flip+translate",
+            "loss": "l2+0.1*edge",
+        },
+        "psnr",
+        "image",
+    ),
+    "instances": Case(
+        "instances",
+        write_instances,
+        {
+            **SHORT,
+            "task": "instances",
+            "net": "unet_same",
+            "width": 0.0625,
+            "augment": "flip+rotate",
+        },
+        "ap50",
+        "instances",
+        packs=False,
     ),
     "forecast": Case(
         "forecast",

@@ -35,11 +35,11 @@ def equal(one: Path, other: Path) -> bool:
 
 def trained(case, folder, out, name="run", **more) -> Path:
     recipe = read_recipe("quick", {**case.settings, **more})
-    return fit(data.open(folder), recipe, out=out, name=name).run.path
+    return fit(case.open(folder), recipe, out=out, name=name).run.path
 
 
 def test_data_to_run_to_scores_to_answers(case, folder, tmp_path):
-    opened = data.open(folder)
+    opened = case.open(folder)
     assert opened.task == case.task
     run = striate.train(folder, out=tmp_path, name="run", **case.settings)
     assert run.path == tmp_path / case.task / "run"
@@ -87,7 +87,7 @@ def test_predictions_go_on_where_they_ended(case, folder, tmp_path, monkeypatch)
 
 def test_it_goes_on_to_the_same_bits(case, folder, tmp_path):
     recipe = read_recipe("quick", case.settings)
-    opened = data.open(folder)
+    opened = case.open(folder)
     whole = fit(opened, recipe, out=tmp_path, name="whole").run.path
 
     def stop(name: str, done: int, _total: int) -> None:
@@ -108,13 +108,13 @@ def test_a_stream_gives_the_same_bits_as_the_cache(case, folder, tmp_path, monke
 
 
 def test_shards_hold_the_same_items_and_train(case, folder, tmp_path, monkeypatch):
-    shards, opened = tmp_path / "shards", data.open(folder)
+    shards, opened = tmp_path / "shards", case.open(folder)
     if not case.packs:
         with pytest.raises(DataError, match="shards hold pictures"):
             data.pack(opened, shards, size=8000)
         return
     data.pack(opened, shards, size=8000)
-    there = data.open(shards)
+    there = case.open(shards)
     assert (there.task, there.classes, there.outputs) == (case.task, opened.classes, opened.outputs)
     for split in ("train", "val"):
         one, other = (each.arrays(split, size=(SIDE, SIDE)) for each in (opened, there))
@@ -129,7 +129,7 @@ def test_two_processes_score_the_same(case, folder, tmp_path):
     """Batch normalisation sees other batches, so that scores agree but roughly; the items are all there."""
     run = striate.train(folder, out=tmp_path, name="two", devices=2, **case.settings)
     summary = json.loads((run.path / "summary.json").read_text())
-    opened = data.open(folder)
+    opened = case.open(folder)
     assert summary["items"] == len(opened.splits["val"])
     last = run.history()[-1]
     held = Run.load(run.path).held(run.open_data(), "val")
@@ -170,9 +170,9 @@ def test_folds_hold_out_every_item_once(case, folder, tmp_path):
     for path in folds.runs:
         with (Path(path) / "items.csv").open(newline="") as file:
             names += [row["file"] for row in csv.DictReader(file)]
-    every = {name for split in data.open(folder).splits.values() for name in split.names}
+    every = {name for split in case.open(folder).splits.values() for name in split.names}
     if case.rolling:  # in the order of time: what is held out comes after what is learned from
-        held = [set(data.open(folder, val=f"{k}of3").splits["val"].names) for k in (1, 2, 3)]
+        held = [set(case.open(folder, val=f"{k}of3").splits["val"].names) for k in (1, 2, 3)]
         assert sorted(names) == sorted(name for part in held for name in part)
         assert max(held[0]) < min(held[1]) <= max(held[1]) < min(held[2])
         return
@@ -208,9 +208,10 @@ def test_a_net_of_another_task_is_refused_before_anything_is_decoded(
         case.task, "yolo_grid"
     )
     with pytest.raises(UsageError, match=f"these data are to {case.task}; nets that do: "):
-        striate.train(folder, wrong, out=tmp_path, epochs=1)
-    with pytest.raises(RecipeError, match=r"loss=margin|loss=dice"):
-        striate.train(folder, out=tmp_path, loss="dice" if case.task != "segment" else "margin")
+        striate.train(folder, wrong, out=tmp_path, epochs=1, **case.opening)
+    loss = "dice" if case.task not in ("segment", "instances") else "margin"
+    with pytest.raises(RecipeError, match=f"loss={loss}"):
+        striate.train(folder, out=tmp_path, loss=loss, **case.opening)
 
 
 def test_places_follow_the_picture():

@@ -14,7 +14,7 @@ def follow(kind: str, targets: Tensor, geometry: Geometry, *, least: float = LEA
     """Targets of stored pictures as targets of views.
 
     Args:
-        kind: "mask" ([B, H, W, 1] class numbers: the nearest pixel, `OUTSIDE` beyond the edge), `PLACED` ([B, M, 5]
+        kind: "mask" ([B, H, W, 1] class numbers: the nearest pixel, `OUTSIDE` beyond the edge), "instances" ([B, H, W, 2]: of those with a weight), `PLACED` ([B, M, 5]
             class and corners in pixels: the upright box around each moved one, cut at the edge); others stay.
         targets: of the stored pictures.
         geometry: of the views.
@@ -22,6 +22,9 @@ def follow(kind: str, targets: Tensor, geometry: Geometry, *, least: float = LEA
     """
     if kind == "mask":
         return geometry.masks(targets[..., 0], outside=OUTSIDE)[..., None]
+    if kind == "instances":
+        moved = [geometry.masks(targets[..., k], outside=out) for k, out in ((0, OUTSIDE), (1, 0))]
+        return torch.stack(moved, -1)
     if kind not in PLACED:
         return targets
     moved = torch.full_like(targets, -1.0)
@@ -34,10 +37,10 @@ def follow(kind: str, targets: Tensor, geometry: Geometry, *, least: float = LEA
 
 def cut(kind: str, targets: Tensor, *, top: int, left: int, size: tuple[int, int]) -> Tensor:
     """Targets of pictures of which a window at whole pixels is taken; kinds and shapes as in `follow`."""
-    if kind not in ("mask", *PLACED):
+    if kind not in ("mask", "instances", *PLACED):
         return targets
     h, w = size
-    if kind == "mask":  # edges are repeated beyond it, as those of pictures are
+    if kind not in PLACED:  # edges are repeated beyond it, as those of pictures are
         rows = torch.arange(top, top + h).clamp(0, targets.shape[1] - 1)
         columns = torch.arange(left, left + w).clamp(0, targets.shape[2] - 1)
         return targets[:, rows][:, :, columns]

@@ -64,6 +64,7 @@ class _Given:
     shape: tuple[int, ...] | None
     own: str | None
     weights: str | None
+    paths: Sequence[str] = ()
 
     def of(self, parameter: inspect.Parameter) -> Any:
         """The argument for one parameter by position; a net may be a run where its type says so."""
@@ -81,13 +82,16 @@ class _Given:
             return self._images(self.words["images"])
         if parameter == "run":
             return self._run()
-        if parameter == "runs":
-            from striate.runs import Run
-
-            return [Run(path) for path in self.words["runs"]]
-        if parameter == "data":
-            return self._data()
+        if parameter in ("runs", "data"):
+            return self._runs() if parameter == "runs" else self._data()
+        if parameter in self.paths:
+            return self.words[parameter]
         return self._images([self.words[parameter]])
+
+    def _runs(self) -> list[Any]:
+        from striate.runs import Run
+
+        return [Run(path) for path in self.words["runs"]]
 
     def names(self) -> list[str]:
         """NET or RUN as they were typed."""
@@ -274,11 +278,15 @@ def _draw(
     name: str, function: Callable[..., Any], words: Sequence[str], given: dict[str, Any]
 ) -> None:
     out, json, shape = given.pop("out"), given.pop("json"), given.pop("shape", None)
+    taken = inspect.signature(function).parameters
+    if "net" in taken and "net" not in words:
+        given["net"] = _module(given["net"])
     found = _Given(
         {key: given.pop(key) for key in words},
         read_sizes(shape) if shape else None,
-        given.pop("net", None) if "net" not in words else None,
-        given.pop("weights", None),
+        given.pop("net", None) if not {"net"} & {*words, *taken} else None,
+        given.pop("weights", None) if "weights" not in taken else None,
+        [word for word in words if taken[word].annotation is Path],
     )
     files = [str(file) for file in found.words.get("images", ())]
     parameters = inspect.signature(function).parameters
@@ -303,6 +311,13 @@ def _draw(
     if "path" in facts:
         head["layer"] = facts["path"]
     emit({**facts, **head}, result.as_text(), json=json)
+
+
+def _module(text: str) -> Any:
+    """A net of the user's own where a word names one; other words stay, since the picture may need but a part of the net."""
+    from striate.workbench.nets import own
+
+    return own(text) if ":" in text else text
 
 
 def _write(result: "Result", path: Path, title: str) -> None:

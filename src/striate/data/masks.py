@@ -24,6 +24,7 @@ from striate.errors import DataError
 
 F64 = npt.NDArray[np.float64]
 Bits = npt.NDArray[np.bool_]
+Whole = npt.NDArray[np.uint8] | npt.NDArray[np.int32]
 
 MOST = 254  # classes that one byte a pixel can tell apart, beside those that count nowhere
 VERSION = 1  # of the rules that draw; a change makes cached masks anew
@@ -141,7 +142,7 @@ class Polygons(NamedTuple):
         """What tells it apart from another one."""
         return b"".join(ring.tobytes() + b"|" for ring in self.rings)
 
-    def paint(self, mask: U8, number: int) -> None:
+    def paint(self, mask: Whole, number: int) -> None:
         """Give its pixels in a mask [H, W] a number."""
         for ring in self.rings:
             rows, columns, area = _filled(ring, *mask.shape)
@@ -172,7 +173,7 @@ class Runs(NamedTuple):
         values = np.arange(len(self.lengths)) % 2 == 1
         return np.repeat(values, self.lengths).reshape(width, height).T
 
-    def paint(self, mask: U8, number: int) -> None:
+    def paint(self, mask: Whole, number: int) -> None:
         """Give its pixels in a mask [H, W] of its size a number."""
         mask[self.area()] = number
 
@@ -273,6 +274,19 @@ class Drawing(NamedTuple):
         for number, outline in self.layers:
             outline.paint(mask, number)
         return np.asarray(pictures.upright(Image.fromarray(mask), self.orientation))
+
+    def ids(self) -> npt.NDArray[np.int32]:
+        """Its numbers as ids [H, W], upright; `drawn` has 255 at most.
+
+        Raises:
+            DataError: as of `drawn`.
+        """
+        if not all(self.size):
+            raise DataError("the size of its picture is not known")
+        mask = np.zeros(self.size, np.int32)
+        for number, outline in self.layers:
+            outline.paint(mask, number)
+        return np.asarray(pictures.upright(Image.fromarray(mask), self.orientation), np.int32)
 
     def content(self) -> bytes:
         """What tells it apart from another one."""

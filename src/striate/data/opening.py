@@ -93,6 +93,8 @@ def open(  # noqa: PLR0913 - all of them are settings by name
     )  # fmt: skip
     when = policy(broken)
     listing = _listing(path, options)
+    if task == layouts.RECONSTRUCT:
+        listing = layouts.of_pictures(listing, shown(path))
     if listing.task == "classify" and len(listing.classes) < 2:
         name = listing.classes[0] if listing.classes else "none"
         instead = f", unless something else is meant: {listing.doubts[0]}" if listing.doubts else ""

@@ -36,6 +36,7 @@ from striate.data.pillow import without_warnings
 from striate.data.shards import ROW, Rows, Shard
 from striate.data.sources import I64, Encoded, Form, Pixels
 from striate.data.split_items import Split
+from striate.data.targets import Instances
 from striate.errors import ArgumentError, DataError
 from striate.files import lock, sync, write_whole
 from striate.result import Result
@@ -100,6 +101,10 @@ def pack(data: Data, out: Path, *, size: int = SIZE, progress: Bar | None = None
     progress = progress or (lambda _word, _done, _total: None)
     if not data.pictures:
         raise DataError(f"{data.path}: shards hold pictures, these are {data.noun}")
+    if data.kind == Instances.kind:
+        raise DataError(
+            f"{data.path}: shards hold pictures with labels, numbers, boxes or masks of classes, not single objects"
+        )
     data.check(partial(progress, "checking"))
     problems = tuple((problem.file, problem.reason) for problem in data.problems)
     work = _Work(data, out, size)

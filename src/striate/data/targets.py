@@ -9,12 +9,15 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from striate.data.sources import I64, Form, Look, Source
+
+if TYPE_CHECKING:
+    from striate.data.instances import IdSource
 
 F32 = npt.NDArray[np.float32]
 
@@ -26,10 +29,12 @@ class Targets(ABC):
     """The targets of a split, asked for by number.
 
     Attributes:
-        kind: "label", "labels", "values", "mask", "boxes", "box" or "array".
+        kind: "label", "labels", "values", "mask", "boxes", "box", "instances", "picture" or "array".
+        itself: whether what belongs to an item is the item, as it is stored; then `truth` is asked for nothing.
     """
 
     kind: ClassVar[str]
+    itself: ClassVar[bool] = False
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -261,6 +266,78 @@ class Masks(Targets):
 
 
 @dataclass(frozen=True)
+class Instances(Targets):
+    """Single objects: an id for every pixel; `pixels` decodes what is learned of them, see `striate.data.instances`."""
+
+    kind: ClassVar[str] = "instances"
+    pixels: "IdSource"
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def take(self, index: I64) -> "Instances":
+        """The same, with only these numbers."""
+        return Instances(self.pixels.take(index))
+
+    @property
+    def source(self) -> Source:
+        """What is learned: classes and weights."""
+        return self.pixels
+
+    def truth(self, i: int) -> npt.NDArray[np.int32]:
+        """Its ids [H, W]: 0 is background, -1 counts nowhere.
+
+        Raises:
+            DataError: the mask cannot be read; with the reason alone.
+        """
+        return self.pixels.ids(i)
+
+    def content(self, i: int, classes: Sequence[str]) -> str:
+        """The hash of the mask."""
+        del classes
+        return self.pixels.digest(i).hex()
+
+
+@dataclass(frozen=True)
+class Itself(Targets):
+    """The picture itself, to be given back: nothing beside the inputs, of which there are as many as `numbers` [N]."""
+
+    kind: ClassVar[str] = "picture"
+    itself: ClassVar[bool] = True
+    numbers: I64
+
+    @classmethod
+    def of(cls, count: int) -> "Itself":
+        """Of so many inputs."""
+        return cls(np.arange(count))
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, index: I64) -> "Itself":
+        """The same, with only these numbers."""
+        return Itself(self.numbers[index])
+
+    def truth(self, i: int) -> None:
+        """Nothing: the stored input is the truth."""
+        del i
+
+    def content(self, i: int, classes: Sequence[str]) -> str:
+        """Nothing beside the content of the input."""
+        del i, classes
+        return ""
+
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """A number an item."""
+        return {"numbers": np.arange(len(self))}
+
+    def array(self, natural: npt.NDArray[np.int64], form: Form) -> npt.NDArray[np.uint8]:
+        """A place for each input [N], which preprocessing fills with the input as it is viewed."""
+        del natural, form
+        return np.zeros(len(self), np.uint8)
+
+
+@dataclass(frozen=True)
 class Renumbered(Source):
     """Masks of another source with class k called table[k]."""
 
@@ -460,7 +537,7 @@ def restored(kind: str, columns: Mapping[str, npt.NDArray[Any]]) -> Targets:
     Raises:
         ValueError: columns that are of no such targets.
     """
-    kinds = {each.kind: each for each in (Labels, MultiLabels, Values, Boxes, OneBox)}
+    kinds = {each.kind: each for each in (Labels, MultiLabels, Values, Boxes, OneBox, Itself)}
     if kind not in kinds:
         raise ValueError(f"targets of kind {kind!r}")
     try:

@@ -19,7 +19,7 @@ from striate.augment import Policy, cut, follow, read, view
 from striate.augment.policy import SHIFT
 from striate.data import AnyForm, Data, Form, Images, as_rgb, channels
 from striate.data.sources import Source
-from striate.data.targets import PLACED
+from striate.data.targets import PLACED, Instances, Itself
 from striate.errors import CheckpointError, DataError, UsageError, nearest
 from striate.inputs.default_net import whole_pictures
 from striate.inputs.fields import counts, damaged, numbers, word
@@ -239,6 +239,8 @@ class Pictures(Preprocessing):
     def view(self, stored: Tensor, targets: Tensor, views: Views) -> tuple[Tensor, Tensor]:
         """Pictures as the net is to see them, and their targets in the places of those."""
         images, moved = self._viewed(stored, targets, views)
+        if views.kind == Itself.kind:
+            moved = images
         return images, self.target(views.kind, moved, tuple(images.shape[1:3]))
 
     def _viewed(self, images: Tensor, targets: Tensor, views: Views) -> tuple[Tensor, Tensor]:
@@ -338,10 +340,14 @@ class Pictures(Preprocessing):
 
         Returns:
             Class numbers [B, h, w] of masks [B, h, w, 1]; class and corners as shares of the picture [B, M, 5] of
-            boxes in pixels; others as they are.
+            boxes in pixels; values 0..1 [B, C, h, w] of pictures [B, h, w, C]; others as they are.
         """
         if kind == "mask":
             return stored[..., 0].long()
+        if kind == Instances.kind:
+            return stored.movedim(-1, 1)
+        if kind == Itself.kind:
+            return stored.movedim(-1, 1).float() / 255
         if kind not in PLACED:
             return stored
         high, wide = size or self.resize

@@ -2,6 +2,8 @@
 
 A loss is spelled as terms joined by +, each a name, with a factor before it and options behind it as needed:
 `cross_entropy`, `0.5*dice+bce`, `focal(gamma=1.5)+0.1*margin(present=0.8)`. Nothing of it is executed.
+`perceptual:NET=WEIGHTS@LAYER` is a loss seen through a net of the catalogue; whoever has pictures to compare puts it in
+the place of the word by `seen_through`.
 """
 
 import inspect
@@ -11,12 +13,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError, nearest
 from striate.losses import classification, grid, maps, yolo
 from striate.ops import boxes
-from striate.probe import layer_output
+from striate.probe import layer_outputs
 
 Loss = Callable[..., Any]  # a value, or a value and its named parts
 Decode = Callable[..., tuple[Tensor, Tensor]]
@@ -38,16 +41,36 @@ _CONTEXT = (
     "class_weights",
     "boxes",
 )  # settings of their own in a recipe or of the net
-_TERM = re.compile(r"(?:(\d+\.?\d*|\.\d+)\*)?([a-z_][a-z_0-9]*)(?:\(([^()]*)\))?")
+PERCEPTUAL = "perceptual"
+_FACTOR = r"((?:\d+\.?\d*|\.\d+)(?:e-?\d+)?)"
+RANDOM = "random"  # weights= of a net that was not trained
+_LOOK = re.compile(rf"(?:{_FACTOR}\s*\*\s*)?{PERCEPTUAL}(?::([^=@]*)(?:=([^@]*))?(?:@(.*))?)")
+_TERM = re.compile(rf"(?:{_FACTOR}\*)?([a-z_][a-z_0-9]*)(?:\(([^()]*)\))?")
+
+
+@dataclass(frozen=True)
+class Look:
+    """A net through which pictures are compared, in words.
+
+    Attributes:
+        net: its name in the catalogue.
+        weights: a file, a run folder, a published name, or `RANDOM`; "" where none are named.
+        layer: whose outputs are compared.
+    """
+
+    net: str
+    weights: str
+    layer: str
 
 
 @dataclass(frozen=True)
 class Term:
-    """One part of a sum."""
+    """One part of a sum; `look` of one that is seen through a net."""
 
     name: str
     loss: Loss
     weight: float = 1.0
+    look: Look | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +106,16 @@ class Composite:
         """Whether every part also takes an item's shares of the classes, as mixed pictures have them."""
         return all(term.name in SHARES for term in self.terms)
 
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """The nets through which parts of it are seen."""
+        return tuple(term.look for term in self.terms if term.look)
+
+    def seen_through(self, made: Callable[[Look], Loss]) -> "Composite":
+        """The same with a loss in the place of each word `perceptual`."""
+        terms = (replace(t, loss=made(t.look)) if t.look else t for t in self.terms)
+        return Composite(tuple(terms))
+
     def within(self, **context: Any) -> "Composite":
         """The same with settings such as class weights, for the terms that take them."""
         return Composite(tuple(replace(t, loss=_bound(t.loss, context)) for t in self.terms))
@@ -94,7 +127,7 @@ def read(text: str) -> Composite:
     Raises:
         ArgumentError: a term that cannot be read, an unknown name, option or value.
     """
-    spelled = re.split(r"\+(?![^(]*\))", text.replace(" ", ""))
+    spelled = re.split(r"\+(?![^(]*\))", text)
     terms = tuple(_term(term, text) for term in spelled)
     grids = dict.fromkeys(term.name for term in terms if term.name in BOXES)
     if grids and len({term.name for term in terms}) > 1:
@@ -133,8 +166,8 @@ class Perceptual:
         """Take a net that looks; it is used as it stands, its mode included, and its weights are not trained.
 
         Args:
-            net: any net; put it into evaluation mode and onto the pictures' device first.
-            layer: its layer, as `named_modules` calls it.
+            net: any net; put it into evaluation mode and onto the pictures' device first. It runs up to the layer.
+            layer: its layer, as `named_modules` calls it; of one that runs several times the first is taken.
             loss: between the two outputs of the layer.
         """
         self.net, self.layer, self.loss = net, layer, loss
@@ -145,10 +178,10 @@ class Perceptual:
         for p in kept:
             p.requires_grad_(False)  # before the forward pass, so that no gradient reaches them
         try:
-            return self.loss(
-                layer_output(self.net, self.layer, answer),
-                layer_output(self.net, self.layer, target).detach(),
-            )
+            with torch.no_grad():
+                (wanted,) = layer_outputs(self.net, [self.layer], target)
+            (seen,) = layer_outputs(self.net, [self.layer], answer)
+            return self.loss(seen, wanted)
         finally:
             for p in kept:
                 p.requires_grad_(True)
@@ -166,7 +199,17 @@ def _parts(term: Term, answer: Any, target: Any) -> dict[str, Tensor]:
 
 
 def _term(term: str, whole: str) -> Term:
-    found = _TERM.fullmatch(term)
+    if look := _LOOK.fullmatch(term.strip()):
+        weight, net, weights, layer = look.groups()
+        if not layer:
+            raise ArgumentError(
+                f"loss={whole}: {PERCEPTUAL} compares what a layer gives: {PERCEPTUAL}:NET=WEIGHTS@LAYER, such as "
+                "perceptual:vgg16=FILE@features.15"
+            )
+        return Term(
+            PERCEPTUAL, _unseen, float(weight or 1), Look(net.strip(), weights or "", layer.strip())
+        )
+    found = _TERM.fullmatch(term.replace(" ", ""))
     if found is None:
         raise ArgumentError(
             f"loss={whole}: {term!r} is no term; expected a name such as cross_entropy, with a factor and "
@@ -174,11 +217,19 @@ def _term(term: str, whole: str) -> Term:
         )
     weight, name, options = found.groups()
     known = LABELS | MAPS | BOXES
+    if name == PERCEPTUAL:
+        return _term(f"{term}:", whole)
     if name not in known:
         raise ArgumentError(f"loss={whole}: no loss {name!r}; {nearest(name, known)}")
     loss = known[name]
     given = dict(_option(name, loss, word, whole) for word in (options or "").split(",") if word)
     return Term(name, partial(loss, **given) if given else loss, float(weight or 1))
+
+
+def _unseen(answer: Any, target: Any) -> Tensor:
+    """Stands for a loss that is seen through a net, until there is one."""
+    del answer, target
+    raise ArgumentError(f"{PERCEPTUAL}: no net to look through yet: see Composite.seen_through")
 
 
 def _option(name: str, loss: Loss, word: str, whole: str) -> tuple[str, Any]:

@@ -70,7 +70,7 @@ def edge(
     """Mean squared difference between the borders that a kernel finds in both pictures.
 
     Args:
-        answer: pictures [B, C, H, W].
+        answer: pictures [B, C, H, W], or volumes [B, C, D, H, W], of which each slice is a picture.
         target: pictures of the same shape.
         kernel: a name in `striate.ops.kernels.KERNELS`, _ for a space; None is both directions of Sobel, added.
         logits: the answer is to go through the logistic function first.
@@ -80,6 +80,7 @@ def edge(
         ShapeError: two shapes.
     """
     off = _checked(answer, target, "edge", logits=logits) - target  # filters are linear
+    off = off.flatten(0, -3)  # of volumes each slice by itself
     names = EDGES if kernel is None else (kernel,)
     return torch.stack(
         [kernels.apply(off, name.replace("_", " ")).square().mean() for name in names]

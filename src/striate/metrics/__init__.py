@@ -4,6 +4,7 @@ from striate.metrics.classify import score
 from striate.metrics.compare import Difference, paired
 from striate.metrics.detect import DetectMeter
 from striate.metrics.gain import AveragedScores, Gain, gains
+from striate.metrics.reconstruct import ReconstructMeter
 from striate.metrics.regress import RegressMeter
 from striate.metrics.scores import Interval, Scores
 from striate.metrics.segment import SegmentMeter
@@ -14,6 +15,7 @@ __all__ = [
     "Difference",
     "Gain",
     "Interval",
+    "ReconstructMeter",
     "RegressMeter",
     "Scores",
     "SegmentMeter",

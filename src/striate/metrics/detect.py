@@ -103,6 +103,10 @@ class DetectMeter:
         _check("true boxes", truth_boxes, crowd, truth_labels, k)
         found = Matched.of(boxes, scores, labels, truth_boxes, truth_labels, crowd)
         self.confusion += found.confusion(self.confidence, k)
+        self.add_matched(found)
+
+    def add_matched(self, found: "Matched") -> None:
+        """Add one picture whose detections are matched already; the confusion stays as it is."""
         there, count = np.unique(found.truth_labels, return_counts=True)
         rows: dict[str, NDArray[Any]] = {
             "boxes": np.array([len(found.truth_labels)]),
@@ -212,6 +216,12 @@ class DetectMeter:
         truths = self._ranked().truths_NK.sum(0).astype(np.int64)
         return np.stack([true, false, truths - true], 1)
 
+    def miscounted(self) -> NDArray[np.int64]:
+        """Detections at the meter's confidence less true boxes, of all classes together, [N]; crowds count neither way."""
+        rows = self._rows
+        sure = (rows["score"] >= self.confidence) & (rows["ignored"] & 1 == 0)
+        return np.bincount(rows["item"][sure], minlength=self._items) - rows["boxes"]
+
     def pr_curve(self, label: str, *, iou: float = 0.5) -> Curve:
         """How precision falls as recall grows, for one class at one IoU.
 
@@ -311,6 +321,18 @@ class Matched(NamedTuple):
         return cls(
             boxes, labels, scores.astype(np.float64), matched | ignored, ignored, partner, real, truth_labels[~crowd]
         )  # fmt: skip
+
+    @classmethod
+    def by_overlaps(cls, iou: Floats, scores: Floats) -> "Matched":
+        """Match the objects of one class by their IoU with the true ones [n, m], in the order of confidence [n]."""
+        order = np.argsort(-scores.astype(np.float64), kind="stable")
+        matched, partner = _partners(iou[order])
+        labels, truths = (np.zeros(n, np.int64) for n in iou.shape)
+        ours, true = (np.zeros((n, 4)) for n in iou.shape)
+        none = np.zeros(len(order), np.uint16)
+        return cls(
+            ours, labels, scores[order].astype(np.float64), matched, none, partner, true, truths
+        )
 
     def confusion(self, confidence: float, classes: int) -> NDArray[np.int64]:
         """[K + 1, K + 1] counts at IoU 0.5, rows truth, columns answers, the last of both for the background.

@@ -331,10 +331,16 @@ def rand_sums(answer_mask: NDArray[np.bool_], truth_mask: NDArray[np.bool_]) -> 
         raise ShapeError(
             f"Rand score: the answer is {list(answer_mask.shape)}, the truth {list(truth_mask.shape)}"
         )
-    pixels = int(np.count_nonzero(truth_mask))
+    return rand_sums_of_ids(_objects(answer_mask), _objects(truth_mask))
+
+
+def rand_sums_of_ids(answer_ids: Ints, truth_ids: Ints) -> Floats:
+    """The same of objects by their ids, 0 for none; only where there is a true one."""
+    inside = truth_ids > 0
+    pixels = int(np.count_nonzero(inside))
     if not pixels:
         return np.zeros(3)
-    ours, true = (_objects(mask)[truth_mask] for mask in (answer_mask, truth_mask))
+    ours, true = (ids[inside].astype(np.int64) for ids in (answer_ids, truth_ids))
     single = ours == 0
     ours[single] = int(ours.max()) + 1 + np.arange(int(single.sum()))
     both = np.unique(true * (int(ours.max()) + 1) + ours, return_counts=True)[1]

@@ -73,7 +73,7 @@ _unet3d = partial(Entry, family="unet", file="unet3d", year=2016, tasks=("segmen
     paper="Cicek, Abdulkadir, Lienkamp, Brox and Ronneberger 2016, arXiv 1606.06650",
     options={"batch_norm": Flag(True), **drop_rate()})
 _unet = partial(Entry, family="unet", year=2015, paper="Ronneberger, Fischer and Brox 2015, arXiv 1505.04597",
-    classes=2, params=31_030_658, tasks=("segment",))
+    classes=2, params=31_030_658, tasks=("segment", "instances"))
 _yolo = partial(Entry, family="yolo", year=2016, paper="Redmon et al. 2016, arXiv 1506.02640",
     input=(3, 448, 448), classes=20, tasks=("detect",))
 
@@ -136,6 +136,11 @@ ROWS = rows(
         options={"sparsity": Number(0.005, 0.0001, 0.2), "sigma": Number(1.0, 0.01, 100)},
         note="learns by fit, without labels; its classes are the groups of the last layer",
         small=Small(size=40, width=0.25)),
+    Entry("conv_autoencoder", family="conv_autoencoder", year=2011,
+        paper="Masci et al. 2011, doi 10.1007/978-3-642-21735-7_7", input=(3, 64, 64), classes=3, params=215_859, macs=75_628_544,
+        published=Published("derived: 3x3 convolutions of 16, 32, 64 and 128 maps down and up, a code of 16 numbers for 8x8 pixels"),
+        tasks=("reconstruct",), options={"code": Number(16, 1), **drop_rate()},
+        note="pictures of any size through a narrow code and back; in today's form", small=Small(size=28, width=0.25)),
     # AlexNet, its batch-normalised form, its single tower, and the net of Zeiler and Fergus.
     _alexnet("alexnet_2012", year=2012, paper="Krizhevsky, Sutskever and Hinton 2012, doi 10.1145/3065386",
         input=(3, 227, 227), strides=(8, 16, 32), params=60_965_224, macs=724_406_816,
@@ -364,6 +369,7 @@ ROWS = rows(
     _unet("unet_same", input=(1, 512, 512), macs=192_384_335_872,
         published=Published("derived: the layers of unet, padded", 31_030_658),
         options={"backbone": Net("own", others=("own",)), "batch_norm": Flag(False), **drop_rate(0.5)},
+        tasks=("segment", "reconstruct", "instances"),
         note="padded 3x3: any size, as large out as in", small=Small(size=50, width=0.125)),
     _unet3d("unet3d", input=(3, 116, 132, 132), classes=3, params=19_072_291, macs=266_731_018_496,
         published=Published("Cicek et al. 2016, section 2 (a bias for each channel in place of normalisation)", 19_069_955),

@@ -1,12 +1,12 @@
 """What is watched of the caller's own net while it runs; modes are put back and hooks taken off, also after an exception.
 
 `as_eval` lends a net in evaluation mode, `watch` records what layers give, `layer_output` is one layer's output with its
-gradient, `cut` makes one layer's output the start of the graph, `shapes` says what every layer gives, `scales` keeps two
-numbers of every layer, `running` knows which layer runs.
+gradient, `layer_outputs` those of several without what lies behind them, `cut` makes one layer's output the start of the
+graph, `shapes` says what every layer gives, `scales` keeps two numbers of every layer, `running` knows which layer runs.
 """
 
 from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import torch
@@ -74,12 +74,7 @@ def watch(
     Raises:
         ArgumentError: a path that the net does not have, or gradients of an output that has none.
     """
-    modules = dict(net.named_modules(remove_duplicate=False))
-    for path in paths:
-        if path not in modules:
-            raise ArgumentError(
-                f"the net has no layer {path!r}; {nearest(path, filter(None, modules))}"
-            )
+    modules = _modules(net, paths)
     seen = Watched({path: [] for path in paths}, {path: [] for path in paths})
     with ExitStack() as hooks:
         for path in paths:
@@ -185,6 +180,82 @@ def _noting(found: list[tuple[str, tuple[int, ...]]], path: str) -> Callable[...
         found.extend((path, tuple(tensor.shape)) for tensor in tensors(output))
 
     return note
+
+
+class _Enough(Exception):  # noqa: N818 - no error: it ends a forward pass whose rest nobody needs
+    pass
+
+
+def layer_outputs(net: nn.Module, paths: Sequence[str], x: Tensor) -> list[Tensor]:
+    """What some layers give on `x` the first time they run, with their gradients; nothing behind the last is computed.
+
+    Raises:
+        ArgumentError: a path that the net does not have, or a layer that gave no tensor.
+    """
+    modules = _modules(net, paths)
+    found: dict[str, Tensor] = {}
+
+    def keep(path: str, output: object) -> None:
+        given = tensors(output)
+        if path in found or not given:
+            return
+        last = len(found) + 1 == len(set(paths))
+        found[path] = given[-1] if last else given[-1].clone()  # a later layer may write into it
+        if last:
+            raise _Enough
+
+    with ExitStack() as hooks, suppress(_Enough):
+        for path in set(paths):
+            handle = modules[path].register_forward_hook(_told(keep, path))
+            hooks.callback(handle.remove)
+        net(x)
+    for path in paths:
+        if path not in found:
+            raise ArgumentError(f"the layer {path!r} gave no tensor: it did not run, or gives none")
+    return [found[path] for path in paths]
+
+
+def _told(keep: Callable[[str, object], None], path: str) -> Callable[..., None]:
+    """A hook that gives the output of a layer on, with the path of the layer."""
+
+    def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+        keep(path, output)
+
+    return hook
+
+
+def _noted(begun: set[str], path: str) -> Callable[..., None]:
+    """A hook that notes that a module begins to run."""
+
+    def hook(_module: nn.Module, _inputs: object) -> None:
+        begun.add(path)
+
+    return hook
+
+
+def ran_until(net: nn.Module, path: str, x: Tensor) -> set[str]:
+    """Paths of the modules that have begun to run on `x` by the time one of them has ended.
+
+    Raises:
+        ArgumentError: a path that the net does not have.
+    """
+    begun: set[str] = set()
+    with ExitStack() as hooks:
+        for name, module in net.named_modules():
+            handle = module.register_forward_pre_hook(_noted(begun, name))
+            hooks.callback(handle.remove)
+        layer_outputs(net, [path], x)
+    return begun
+
+
+def _modules(net: nn.Module, paths: Sequence[str]) -> dict[str, nn.Module]:
+    modules = dict(net.named_modules(remove_duplicate=False))
+    for path in paths:
+        if path not in modules:
+            raise ArgumentError(
+                f"the net has no layer {path!r}; {nearest(path, filter(None, modules))}"
+            )
+    return modules
 
 
 def _keeper(

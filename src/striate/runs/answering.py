@@ -114,6 +114,10 @@ class Net:
                 "picture, or train with size= instead of crop="
             ) from error
 
+    def viewed(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """Stored inputs [B, ...] as evaluation sees them, before they are normalised."""
+        return self.preprocessing.centre(torch.from_numpy(np.array(stored))).numpy()
+
     def _batch(self, x: Tensor) -> Tensor:
         return self.plan.batch(self.preprocessing.normalise(self.preprocessing.centre(x)))
 
@@ -162,17 +166,20 @@ def answered(
     """
     found = Answered(used.task.meter(whole=not quick))
     numbers = range(len(arrays))[part]
-    stored = targets.source is not None and quick
+    stored = targets.itself or (targets.source is not None and quick)
     with as_eval(used.net), used.plan.uncompiled(), torch.inference_mode():
         for index in batches_of(numbers, used.batch_size(arrays.inputs)):
             inputs = np.asarray(arrays.inputs[index.start : index.stop])
             place = arrays.numbers[index.start : index.stop].tolist()
             held = arrays.targets[index.start : index.stop]
+            if targets.itself:
+                held = used.viewed(inputs)
             truths = [
                 used.task.truth(held[k]) if stored else targets.truth(number)
                 for k, number in enumerate(place)
             ]
-            spots = [inputs.shape[1:-1] if stored else tuple(sizes[i].tolist()) for i in place]
+            shape = held.shape[1:-1] if targets.itself else inputs.shape[1:-1]
+            spots = [shape if stored else tuple(sizes[i].tolist()) for i in place]
             if used.divides(inputs, spots):
                 answers, loss = _in_parts(used, inputs, targets.kind, held if quick else None)
             else:

@@ -95,6 +95,12 @@ class Held:
         number = int(self.arrays.numbers[i])
         stored = np.asarray(self.arrays.inputs[i : i + 1])
         pre = self.used.preprocessing
+        if self.split.targets.itself:
+            seen = self.used.viewed(stored)
+            (answer,) = self.used.answers(stored, [seen.shape[1:-1]])
+            shown = pre.item(seen[0], self.split.source, number)
+            truth = self.used.task.truth(seen[0])
+            return Item(self.arrays.names[i], shown, truth, answer, self.rows[i])
         size = natural_sizes(self.split)[number].tolist()
         (answer,) = self.used.answers(stored, [tuple(size)])
         shown = pre.item(stored[0], self.split.source, number)

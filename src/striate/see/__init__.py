@@ -23,6 +23,7 @@ from striate.see.pictures.movement import Moved, Movement, movement
 from striate.see.pictures.neighbours import Neighbours, neighbours
 from striate.see.pictures.node_link import NodeLink, node_link
 from striate.see.pictures.saliency import Saliency, saliency
+from striate.see.pictures.style import Style, style
 from striate.see.pictures.templates import Templates, templates
 from striate.see.stepper import Errors, Steps, backward, convolution
 
@@ -52,6 +53,7 @@ __all__ = [
     "NodeLink",
     "Saliency",
     "Steps",
+    "Style",
     "Templates",
     "activations",
     "album",
@@ -79,5 +81,6 @@ __all__ = [
     "neighbours",
     "node_link",
     "saliency",
+    "style",
     "templates",
 ]

@@ -19,6 +19,8 @@ TASKS: dict[str, str | type[Task]] = {
     "detect": "striate.tasks.detect:Detect",
     "regress": "striate.tasks.regress:Regress",
     "forecast": "striate.tasks.forecast:Forecast",
+    "instances": "striate.tasks.instances:Instances",
+    "reconstruct": "striate.tasks.reconstruct:Reconstruct",
 }
 
 

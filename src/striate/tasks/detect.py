@@ -18,6 +18,7 @@ from striate.data.targets import Objects
 from striate.errors import ShapeError, UsageError
 from striate.metrics import Interval
 from striate.metrics.detect import Curve, DetectMeter
+from striate.metrics.intervals import mean
 from striate.models import catalog
 from striate.ops.boxes import detections
 from striate.svg import Axis, plot, share_axis
@@ -77,6 +78,9 @@ class Detect(Task):
         ),
         "map": Measure(
             "mAP50-95", "average precision, mean over overlaps of 0.5 to 0.95 and classes"
+        ),
+        "count_mae": Measure(
+            "Count error", f"boxes too many or too few a picture, from {SURE_WORDS} on", lower=True
         ),
     }
     formats: ClassVar[tuple[str, ...]] = ("json", "csv", "yolo", "coco")
@@ -438,8 +442,9 @@ class Precisions(Meter):
         return {"map50": found.pop("map50"), **found}
 
     def scores(self, groups: NDArray[np.int64] | None = None) -> dict[str, Interval]:
-        """The same with intervals."""
-        return self._counted.scores(groups)
+        """The same with intervals, and by how many boxes a picture is miscounted."""
+        off = np.abs(self._counted.miscounted()).astype(np.float64)
+        return {**self._counted.scores(groups), "count_mae": mean(off, groups, scale="positive")}
 
     @property
     def merit(self) -> float:

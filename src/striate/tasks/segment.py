@@ -63,6 +63,7 @@ class Segment(Task):
         "bce",
         "l1",
         "l2",
+        "edge",
     )
     usual_loss: ClassVar[str] = "cross_entropy+dice"
     has_mean: ClassVar[bool] = True
@@ -143,17 +144,25 @@ class Segment(Task):
 
     def criterion(self, answer: Any, target: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The sum of the terms; pixels that count nowhere are neither in the answer nor in the target of any."""
-        target = _middle(target, answer.shape[2:])
+        return self.summed(answer, middle(target, answer.shape[2:]))
+
+    def summed(
+        self, answer: Tensor, target: Tensor, weights: Tensor | None = None
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The same of class numbers as large as the answer, pixels weighted in cross-entropy."""
         known = target != IGNORE
         exact = answer if answer.dtype == torch.float64 else answer.float()
         parts: dict[str, Tensor] = {}
         for term in self._composite.terms:
-            value = term.weight * self._term(term, exact, target, known)
+            value = term.weight * self._term(term, exact, (target, known, weights))
             parts[term.name] = parts[term.name] + value if term.name in parts else value
         total = torch.stack(list(parts.values())).sum()
         return total, parts if len(parts) > 1 else {}
 
-    def _term(self, term: losses.Term, logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    def _term(
+        self, term: losses.Term, logits: Tensor, truth: tuple[Tensor, Tensor, Tensor | None]
+    ) -> Tensor:
+        target, known, pixels = truth
         if term.name == "cross_entropy":
             weights = None if self.class_weights is None else logits.new_tensor(self.class_weights)
             costs = F.cross_entropy(
@@ -164,7 +173,7 @@ class Segment(Task):
                 reduction="none",
                 label_smoothing=self.smoothing,
             )
-            return _mean_of_items(costs, known)
+            return _mean_of_items(costs if pixels is None else costs * pixels, known)
         if term.name == "focal":
             return term.loss(_pixels(logits)[known.flatten()], target[known])
         hot = F.one_hot(target.where(known, 0), len(self.classes)).movedim(-1, 1)
@@ -458,7 +467,7 @@ def _difference(picture: U8, wrong: Mask) -> U8:
     return np.rint(np.where(wrong[..., None] > 0, red, base)).clip(0, 255).astype(np.uint8)
 
 
-def _middle(target: Tensor, size: Sequence[int]) -> Tensor:
+def middle(target: Tensor, size: Sequence[int]) -> Tensor:
     """The middle of masks [B, H, W] or [B, D, H, W], as large as the answer of a net without padding."""
     starts = [(n - k) // 2 for n, k in zip(target.shape[1:], size, strict=True)]
     inside = tuple(slice(at, at + k) for at, k in zip(starts, size, strict=True))

@@ -173,6 +173,30 @@ def load(
     return Loaded(source, len(fit.given), tuple(fit.notes))
 
 
+def load_part(net: nn.Module, weights: str | Path, names: Collection[str]) -> Loaded:
+    """Put weights into some tensors of a net, in place; the others stay, and what else the file holds is left out.
+
+    Args:
+        net: any net.
+        weights: a file, a run folder or a published name.
+        names: of the tensors, as `state_dict` calls them.
+
+    Raises:
+        CheckpointError, ArgumentError, DataError: as of `load`, of these tensors.
+    """
+    path, source = published.found(weights), str(weights)
+    have: dict[str, Tensor] = net.state_dict()
+    given = renamed(_published_tensors(source, path) or read(path), have, net)
+    wanted = {name: have[name] for name in have if name in names}
+    fit = _Fit(wanted, Renamed({n: t for n, t in given.items() if n in wanted}))
+    fit.kinds(source)
+    fit.check(source)
+    with torch.no_grad():
+        for name, tensor in fit.given.items():
+            have[name].copy_(tensor)
+    return Loaded(source, len(fit.given))
+
+
 def _published_tensors(weights: str, path: Path) -> Mapping[str, Tensor] | None:
     """Those of a package whose nets open by name, where it reads its own file; None of any other file."""
     if weights in published.PUBLISHED or Path(weights).exists() or not catalog.is_library(weights):

@@ -17,6 +17,7 @@ import numpy as np
 from striate.data import pictures, workers
 from striate.data.files import shown
 from striate.data.index import WHOLE, Listing, Part
+from striate.data.instances import NOWHERE, IdOutlines
 from striate.data.layouts.annotations import (
     BACKGROUND,
     BACKWARDS,
@@ -24,10 +25,12 @@ from striate.data.layouts.annotations import (
     CUT,
     DETECT,
     FLAT,
+    INSTANCES,
     LOCALISE,
     NO_OUTLINE,
     NO_PICTURE,
     OTHER_SHAPES,
+    OUTLINED,
     OUTSIDE,
     SEGMENT,
     TWICE,
@@ -41,7 +44,7 @@ from striate.data.masks import F64, MOST, Drawing, Outline, OutlineMasks, Polygo
 from striate.data.pictures import Head
 from striate.data.pillow import without_warnings
 from striate.data.sources import I64, Files
-from striate.data.targets import IGNORE, Boxes, Masks, Objects, OneBox
+from striate.data.targets import IGNORE, Boxes, Instances, Masks, Objects, OneBox
 from striate.errors import DataError
 
 _LEFT_OUT = (FLAT, OUTSIDE, TWICE, NO_PICTURE, OTHER_SHAPES)
@@ -74,7 +77,7 @@ class _PictureObjects(NamedTuple):
 
 
 def listing(tree: Tree, annotated: Annotations, task: str) -> Listing:
-    """Boxes ("detect"), one box each ("localise") or masks ("segment") from annotations.
+    """Boxes ("detect"), one box each ("localise"), masks ("segment") or single objects ("instances") from annotations.
 
     Raises:
         DataError: there are no objects, for masks no outlines, or for one box each many pictures with none or several.
@@ -86,7 +89,7 @@ def listing(tree: Tree, annotated: Annotations, task: str) -> Listing:
         raise DataError(
             f"{shown(tree.name)} holds annotations ({annotated.layout}) but no object in any of them"
         )
-    _check_classes(annotated, {*classes, "", BACKGROUND} if task == SEGMENT else {*classes})
+    _check_classes(annotated, {*classes, "", BACKGROUND} if task in OUTLINED else {*classes})
     faults = annotated.faults
     objects = {split: _all_objects(tree, held, task) for split, held in annotated.parts.items()}
     for each in objects.values():
@@ -94,14 +97,14 @@ def listing(tree: Tree, annotated: Annotations, task: str) -> Listing:
             for kind, place in item.faults:
                 faults.add(kind, place)
     wrong = _misread(faults, sum(len(a.shapes) for held in annotated.parts.values() for a in held))
-    if task == SEGMENT and not any(
+    if task in OUTLINED and not any(
         s.outline for each in objects.values() for i in each for s in i.shapes
     ):
         raise DataError(
             f"{shown(tree.name)} has boxes ({annotated.layout}) but no outlines, of which masks could be made: task={DETECT}"
         )
     alone = _several(objects, annotated.parts, tree) if task == LOCALISE else {}
-    make = {SEGMENT: _masks, LOCALISE: _one_box}.get(task, _boxes)
+    make = {SEGMENT: _masks, LOCALISE: _one_box, INSTANCES: _instances}.get(task, _boxes)
     parts: dict[str, Part] = {}
     for split, held in annotated.parts.items():
         names = tuple(a.picture for a in held)
@@ -114,13 +117,20 @@ def listing(tree: Tree, annotated: Annotations, task: str) -> Listing:
     ignored = annotated.ignored + Counter({kind: faults.counts[kind] for kind in _LEFT_OUT})
     return Listing(
         annotated.layout,
-        tuple(map(shown, classes if task in BOXED else (BACKGROUND, *_things(classes)))),
+        _named(classes, task),
         parts,
         +ignored,
         "; ".join([*annotated.notes, *_notes(annotated, classes, objects, task)]),
         task,
         faults=faults.faults(),
     )
+
+
+def _named(classes: Sequence[str], task: str) -> tuple[str, ...]:
+    """The classes of the targets of a task; single objects are not told apart by them."""
+    if task == INSTANCES:
+        return ()
+    return tuple(map(shown, classes if task in BOXED else (BACKGROUND, *_things(classes))))
 
 
 def _drop_unannotated(annotated: Annotations) -> None:
@@ -207,7 +217,7 @@ def _objects_of(annotation: Annotation, head: Head | None, task: str) -> _Pictur
     if strange is not None:
         fault = f"{annotation.at(strange.place)}: run lengths of another size than the picture"
         return none._replace(fault=fault)
-    corners = np.array([s.corners(drawn=task == SEGMENT) for s in shapes], np.float64)
+    corners = np.array([s.corners(drawn=task in OUTLINED) for s in shapes], np.float64)
     if not annotation.shares and _look_like_shares(corners, size):
         fault = f"{annotation.at(shapes[0].place)}: shares from 0 to 1, where pixels are expected"
         return none._replace(fault=fault)
@@ -218,7 +228,7 @@ def _objects_of(annotation: Annotation, head: Head | None, task: str) -> _Pictur
         for shape, kind in zip(shapes, kinds, strict=True)
         if kind
     ]
-    if task == SEGMENT:
+    if task in OUTLINED:
         faults += [(NO_OUTLINE, annotation.at(s.place)) for s in shapes if s.outline is None]
     kept = [i for i, kind in enumerate(kinds) if kind not in _LEFT_OUT]
     sound = [shapes[i] for i in kept]
@@ -414,8 +424,7 @@ def _masks(objects: list[_PictureObjects], classes: Sequence[str]) -> Masks:
         for shape, box in zip(item.shapes, item.boxes, strict=True):
             outline = shape.outline
             if outline is None:
-                x0, y0, x1, y1 = box
-                outline = Polygons((np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]),))
+                outline = _of_box(box)
             if shape.crowd or shape.outline is None:
                 nowhere.append((IGNORE, outline))
             else:
@@ -423,6 +432,27 @@ def _masks(objects: list[_PictureObjects], classes: Sequence[str]) -> Masks:
         return Drawing(item.size, item.orientation, (*nowhere, *layers))
 
     return Masks(OutlineMasks([drawing(item) for item in objects]))
+
+
+def _instances(objects: list[_PictureObjects], classes: Sequence[str]) -> Instances:
+    """Later objects lie over earlier ones; crowds, and boxes without an outline, lie below all and count nowhere."""
+    del classes
+
+    def drawing(item: _PictureObjects) -> Drawing:
+        outlines = [
+            (shape, shape.outline or _of_box(box))
+            for shape, box in zip(item.shapes, item.boxes, strict=True)
+        ]
+        nowhere = [(NOWHERE, o) for shape, o in outlines if shape.crowd or shape.outline is None]
+        single = [o for shape, o in outlines if not shape.crowd and shape.outline is not None]
+        return Drawing(item.size, item.orientation, (*nowhere, *enumerate(single, 1)))
+
+    return Instances(IdOutlines([drawing(item) for item in objects]))
+
+
+def _of_box(box: F64) -> Polygons:
+    x0, y0, x1, y1 = box
+    return Polygons((np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]),))
 
 
 def _notes(

@@ -20,8 +20,9 @@ from striate.data.index import IGNORED, WHOLE, Fault
 from striate.data.layouts.tree import IMAGE, MASK, Tree, below, named_like_picture, role
 from striate.data.masks import Outline
 
-DETECT, LOCALISE, SEGMENT = "detect", "localise", "segment"
+DETECT, LOCALISE, SEGMENT, INSTANCES = "detect", "localise", "segment", "instances"
 BOXED = (DETECT, LOCALISE)  # tasks that take boxes
+OUTLINED = (SEGMENT, INSTANCES)  # tasks that need the outlines of objects
 BACKGROUND = "background"
 Corners = tuple[float, float, float, float]
 

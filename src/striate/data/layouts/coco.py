@@ -20,10 +20,12 @@ from striate.data.index import SPLITS, WHOLE, Candidate, Listing
 from striate.data.layouts.annotation_targets import listing
 from striate.data.layouts.annotations import (
     DETECT,
+    INSTANCES,
     LISTED_TWICE,
     LOCALISE,
     NO_PICTURE,
     NUMBERED_TWICE,
+    OUTLINED,
     SEGMENT,
     Annotation,
     Annotations,
@@ -64,7 +66,7 @@ def find(tree: Tree) -> Candidate | None:
         uses,
         lambda: _read(tree, files, pictures),
         f"{shown(files[0])} has images, annotations and categories",
-        tasks=(DETECT, SEGMENT, LOCALISE),
+        tasks=(DETECT, SEGMENT, LOCALISE, INSTANCES),
     )
 
 
@@ -193,7 +195,7 @@ class _File:
         self.images: dict[int, Annotation] = {}
         self.by_picture: dict[str, Annotation] = {}
         self.source = file
-        self.outlines = tree.options.task == SEGMENT
+        self.outlines = tree.options.task in OUTLINED
 
     def read(self, categories: _Categories) -> list[Annotation]:
         """The annotations of its pictures.

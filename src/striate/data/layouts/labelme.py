@@ -19,6 +19,7 @@ from striate.data.layouts.annotations import (
     BACKGROUND,
     BOXED,
     DETECT,
+    INSTANCES,
     LOCALISE,
     OTHER_SHAPES,
     SEGMENT,
@@ -59,7 +60,7 @@ def find(tree: Tree) -> Candidate | None:
         uses,
         lambda: _read(tree, found),
         f"{shown(first)} has shapes",
-        tasks=(DETECT, SEGMENT, LOCALISE),
+        tasks=(DETECT, SEGMENT, LOCALISE, INSTANCES),
     )
 
 

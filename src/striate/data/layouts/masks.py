@@ -12,22 +12,29 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
-from striate.data import files
+import numpy as np
+
+from striate.data import files, instances
 from striate.data.files import shown
 from striate.data.index import WHOLE, Candidate, Fault, Listing, Part
+from striate.data.instances import IdFiles
 from striate.data.layouts import mask_values
+from striate.data.layouts.annotations import INSTANCES
 from striate.data.layouts.file_lists import split_lists, splits_by_lists
 from striate.data.layouts.tree import IMAGE, MASK, Tree, role
 from striate.data.masks import MaskFiles
+from striate.data.pictures import Limits
 from striate.data.sources import Files
-from striate.data.targets import Masks
+from striate.data.targets import Instances, Masks
 from striate.errors import DataError
 
 SETTINGS = ("images", "masks", "suffix", "ignore")
 _DEEPEST = 7  # folders
 _UNMATCHED = "masks without a picture"
 _NAMED = 5  # files of a fault that are named
+_LOOKED = 64  # masks whose values are read to tell ids from one value
 _SUFFIX = re.compile(
     r"[ _.-](mask|masks|label|labels|gt|groundtruth|ground_truth|seg|segmentation|annotation|annot|target|L|P)$",
     re.IGNORECASE,
@@ -100,7 +107,8 @@ def find(tree: Tree) -> Candidate | None:
         )
     read = partial(listing, tree, pairs, settings.get("ignore"))
     why = "folders of pictures and of masks hold files of the same names"
-    return Candidate("pictures with masks", len(pairs), uses, read, why, doubt, tasks=("segment",))
+    tasks = ("segment", INSTANCES)
+    return Candidate("pictures with masks", len(pairs), uses, read, why, doubt, tasks=tasks)
 
 
 def _ambiguous(error: DataError) -> Candidate:
@@ -347,6 +355,8 @@ def listing(
     """
     root, limits = tree.root, tree.options.limits
     masks = [name for held in pairs.masks.values() for name in held]
+    if tree.options.task == INSTANCES:
+        return _instances(tree, pairs, layout, unmatched)
     folders = sorted({name.rpartition("/")[0] for name in masks})
     names = mask_values.names_beside(tree, mask_values.folders_above(folders))
     meaning = mask_values.meaning(mask_values.count_values(root, masks, limits), names, void)
@@ -359,17 +369,8 @@ def listing(
         for split in ("train", "val", "test", WHOLE)
         if split in pairs.images
     }
-    ignored = Counter[str]()
-    for folder, count in pairs.unlabelled.items():
-        ignored[f"{shown(folder)} (no masks)" if folder[:1] != "(" else folder] += count
-    faults: list[Fault] = []
-    for name, held in (
-        ("pictures without a mask", pairs.without_mask),
-        (unmatched, pairs.without_picture),
-    ):
-        if held:
-            faults.append(Fault(name, "left out", len(held), tuple(map(shown, held[:_NAMED]))))
-    ignored += _beside_pairs(tree, folders, pairs)
+    ignored = _unused(tree, folders, pairs)
+    faults = _unmatched(pairs, unmatched)
     return Listing(
         layout,
         tuple(map(shown, meaning.classes)),
@@ -377,9 +378,74 @@ def listing(
         ignored,
         "; ".join(meaning.notes),
         "segment",
-        faults=tuple(faults),
+        faults=faults,
         tables=_recorded(tree, [*pairs.lists, *([names.file] if names else [])]),
     )
+
+
+def _unused(tree: Tree, folders: list[str], pairs: Pairs) -> Counter[str]:
+    """What lies beside the pairs, by kind."""
+    ignored = Counter[str]()
+    for folder, count in pairs.unlabelled.items():
+        ignored[f"{shown(folder)} (no masks)" if folder[:1] != "(" else folder] += count
+    return ignored + _beside_pairs(tree, folders, pairs)
+
+
+def _unmatched(pairs: Pairs, unmatched: str) -> tuple[Fault, ...]:
+    held = (("pictures without a mask", pairs.without_mask), (unmatched, pairs.without_picture))
+    return tuple(
+        Fault(name, "left out", len(names), tuple(map(shown, names[:_NAMED])))
+        for name, names in held
+        if names
+    )
+
+
+def _instances(tree: Tree, pairs: Pairs, layout: str, unmatched: str) -> Listing:
+    """The pairs with masks of ids: an id an object, or one value, of which each connected region is an object."""
+    root, limits = tree.root, tree.options.limits
+    masks = [name for held in pairs.masks.values() for name in held]
+    single, note = _single(root, masks, limits)
+    parts = {
+        split: Part(
+            tuple(map(shown, pairs.images[split])),
+            Instances(IdFiles(root, tuple(pairs.masks[split]), limits, single)),
+            Files(root, tuple(pairs.images[split]), limits),
+        )
+        for split in ("train", "val", "test", WHOLE)
+        if split in pairs.images
+    }
+    folders = sorted({name.rpartition("/")[0] for name in masks})
+    ignored, faults = _unused(tree, folders, pairs), _unmatched(pairs, unmatched)
+    tables = _recorded(tree, pairs.lists)
+    return Listing(layout, (), parts, ignored, note, INSTANCES, faults=faults, tables=tables)
+
+
+def _single(root: Path, masks: list[str], limits: Limits) -> tuple[bool, str]:
+    """Whether masks have one value beside 0, and a line on how they are understood.
+
+    Raises:
+        DataError: all of those that are looked at are empty, or none can be read.
+    """
+    values: set[int] = set()
+    reasons: list[str] = []
+    jump = ""
+    for name in masks[:: -(-len(masks) // _LOOKED)]:
+        try:
+            own = np.unique(instances.values_of(files.read(root / name), limits))
+        except DataError as error:
+            reasons.append(f"{shown(name)}: {error}")
+            continue
+        own = own[own != 0]
+        values.update(own.tolist())
+        if not jump and len(own) and own[-1] != len(own):
+            jump = f"ids that jump, such as to {own[-1]} of {len(own)} in {shown(name)}, are numbered anew"
+    if not values:
+        first = f"; {reasons[0]}" if reasons else ""
+        raise DataError(f"no object in any mask: all values are 0{first}")
+    if len(values) == 1:
+        value = next(iter(values))
+        return True, f"masks hold {value} alone beside 0: each connected region of it is an object"
+    return False, jump
 
 
 def _recorded(tree: Tree, names: list[str]) -> dict[str, str]:

@@ -22,6 +22,7 @@ from striate.data.layouts import (
     csv_table,
     idx,
     imagenet,
+    instance_folders,
     labelme,
     masks,
     npz,
@@ -30,6 +31,7 @@ from striate.data.layouts import (
     series_items,
     shards,
     sounds,
+    unlabelled,
     voc,
     volume_folders,
     volume_masks,
@@ -45,7 +47,12 @@ EXPECTED = (
     "a zip or tar of one of these, or shards"
 )
 _DEEPEST = 8  # single folders that are entered
-_DENSE = {"detect", "localise", "segment"}  # tasks that the same pictures may have targets for
+_DENSE = {
+    "detect",
+    "localise",
+    "segment",
+    "instances",
+}  # tasks that the same pictures may have targets for
 _SLIGHT = 10  # a layout with so many times fewer items than another is a by-product of it
 
 
@@ -90,6 +97,9 @@ LAYOUTS: dict[str, Layout] = {
     "pairs": Layout(
         pair_lists.find, 'lists of "picture mask" a line, such as train.txt', pair_lists.SETTINGS
     ),
+    "instance_folders": Layout(
+        instance_folders.find, "a folder of masks for each picture, a file an object"
+    ),
     "masks": Layout(
         masks.find, "images/ beside masks/ with files of the same names", masks.SETTINGS
     ),
@@ -124,6 +134,7 @@ LAYOUTS: dict[str, Layout] = {
     "frames": Layout(
         volume_folders.find_frames, "class folders of folders of frames", volume_folders.SETTINGS
     ),
+    "pictures": Layout(unlabelled.find, "pictures with nothing beside them"),
 }
 
 Found = dict[str, Candidate]
@@ -190,7 +201,7 @@ def _file(path: Path, options: Options) -> Listing | None:
     refused: list[DataError] = []  # what the first layout says counts where no other takes the file
     for name, row in rows.items():
         try:
-            candidate = row.find(tree)
+            candidate = row.find(_seen(tree, name))
         except DataError as error:
             refused.append(error)
             continue
@@ -248,18 +259,32 @@ def _found(tree: Tree) -> Found:
     """
     asked = (tree.options.layout or "").partition(":")[0]
     names = [asked] if asked else list(LAYOUTS)
-    found = {name: c for name in names if (c := LAYOUTS[name].find(tree)) is not None}
+    found = {name: c for name in names if (c := LAYOUTS[name].find(_seen(tree, name))) is not None}
     if asked and not found:
         raise DataError(
             f"{shown(tree.name)} cannot be read as {asked}, which is {LAYOUTS[asked].looks}; "
             f"striate data {quoted(tree.name)} says what it could be"
         )
     task = tree.options.task
-    fit = {name: c for name, c in found.items() if task is None or task in c.tasks}
+    fit = {name: c for name, c in found.items() if task is None or _good_for(c, task)}
     if found and not fit:
         known = "; ".join(f"{name} for {' or '.join(c.tasks)}" for name, c in found.items())
         raise DataError(f"{shown(tree.name)} has nothing for task={task}: it is read as {known}")
     return fit
+
+
+def _seen(tree: Tree, name: str) -> Tree:
+    """A folder as a layout looks at it: what is to be given back has whatever targets the layout finds."""
+    if tree.options.task != unlabelled.RECONSTRUCT or name == "pictures":
+        return tree
+    return replace(tree, options=replace(tree.options, task=None))
+
+
+def _good_for(candidate: Candidate, task: str) -> bool:
+    """Whether the targets of a layout are of a task; pictures can be given back whatever belongs to them."""
+    if task != unlabelled.RECONSTRUCT:
+        return task in candidate.tasks
+    return not candidate.doubt and "forecast" not in candidate.tasks
 
 
 def _chosen(found: Found, tree: Tree) -> str:
@@ -292,6 +317,8 @@ def _chosen(found: Found, tree: Tree) -> str:
 def _refuse_two_tasks(taken: str, found: Found, tree: Tree) -> None:
     """Boxes and masks of the same pictures: which of them is wanted cannot be guessed."""
     first = found[taken]
+    if tree.options.task == unlabelled.RECONSTRUCT:
+        return
     for name, other in found.items():
         apart = not set(first.tasks) & set(other.tasks) and {*first.tasks, *other.tasks} <= _DENSE
         if apart and not other.doubt and other.count * _SLIGHT >= first.count:

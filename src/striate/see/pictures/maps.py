@@ -163,8 +163,7 @@ def maps(
     seen = images[:items].to(_device(net))
     if layers is None or layers == ():
         # One item is enough to find the stages; all of it at every layer would be much to hold.
-        answers = _answers(net, seen[:1], [path for path in _children_first(net) if path])
-        layers = _last_of_each_size(answers)
+        layers = stages(net, seen[:1])[:STAGES]
     paths = [layers] if isinstance(layers, str) else list(layers)
     answers = _answers(net, seen, paths)
     if bare := [path for path in paths if path not in answers]:
@@ -180,6 +179,12 @@ def maps(
         seen.float().cpu().numpy(),
         tuple(_stage(path, modules[path], answers[path], limit) for path in paths),
     )
+
+
+def stages(net: nn.Module, x: Tensor) -> list[str]:
+    """Of the layers that answer one item with maps, what stands last at each resolution, the finest first."""
+    answers = _answers(net, x, [path for path in _children_first(net) if path])
+    return list({tuple(value.shape[2:]): path for path, value in answers.items()}.values())
 
 
 def _answers(net: nn.Module, seen: Tensor, paths: Sequence[str]) -> dict[str, Tensor]:
@@ -203,11 +208,6 @@ def _children_first(net: nn.Module, path: str = "") -> list[str]:
         for name in _children_first(module, f"{path}.{part}" if path else part)
     ]
     return [*inner, path]
-
-
-def _last_of_each_size(answers: dict[str, Tensor]) -> list[str]:
-    last = {tuple(value.shape[2:]): path for path, value in answers.items()}
-    return list(last.values())[:STAGES]
 
 
 def _stage(path: str, layer: nn.Module, value: Tensor, limit: int) -> Stage:

@@ -1,0 +1,129 @@
+"""Scores of single objects that are told apart. N items, n and m objects of an answer and of the truth, H W pixels.
+
+Average precision as of detections, with the IoU of the objects' pixels in place of that of boxes, and no limit on how
+many objects a picture has. Rand is the foreground-restricted Rand score of Arganda-Carreras et al. (2015), as in
+`striate.metrics.segment`; its neighbour, the adapted Rand error, is 1 less that score. The count error is how many
+objects more or fewer a picture is said to have, the mean over pictures.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.errors import ShapeError
+from striate.metrics.detect import DetectMeter, Matched
+from striate.metrics.intervals import Floats, mean, too_few
+from striate.metrics.meter_rows import Rows
+from striate.metrics.scores import Interval, mean_known
+from striate.metrics.segment import rand_scores, rand_sums_of_ids
+
+Ids = NDArray[np.integer]
+Groups = NDArray[np.integer] | None
+
+CLASSES = ("object",)
+KINDS: dict[str, tuple[tuple[int, ...], type]] = {
+    "pairs": ((3,), np.float64),  # as `rand_sums` has them
+    "counts": ((2,), np.int64),  # objects of the answer, and of the truth
+}
+NAMES = {"map": "ap", "map50": "ap50"}
+
+
+class InstanceMeter:
+    """Adds objects up to average precision, Rand and the count error."""
+
+    def __init__(self) -> None:
+        self._found = DetectMeter(CLASSES)
+        self._rows = Rows(KINDS)
+
+    def __len__(self) -> int:
+        return len(self._rows["counts"])
+
+    def add(self, answer: Ids, confidences: Floats, truth: Ids) -> None:
+        """Add one picture.
+
+        Args:
+            answer: ids [H, W], 0 for none, 1 to n for the objects.
+            confidences: of the objects, [n].
+            truth: ids [H, W], 0 for none, below 0 for pixels that count nowhere.
+
+        Raises:
+            ShapeError: two sizes, or not a confidence an object.
+        """
+        ours, true = _counted(answer, truth)
+        if len(confidences) < int(answer.max(initial=0)):
+            raise ShapeError(
+                f"got {len(confidences)} confidences for {int(answer.max())} objects, expected one each"
+            )
+        iou, there = overlaps(ours, true)
+        self._found.add_matched(Matched.by_overlaps(iou, confidences[there - 1]))
+        pairs = rand_sums_of_ids(ours, true)
+        self._rows.add({"pairs": pairs[None], "counts": np.array([iou.shape])})
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Plain arrays for other processes."""
+        return {**self._found.state(), **self._rows.state()}
+
+    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Add the items that another meter's `state` has behind one's own."""
+        self._found.merge(DetectMeter(CLASSES).load(state))
+        self._rows.add(state)
+
+    def values(self) -> dict[str, float]:
+        """The scores without intervals; nan where nothing can be scored."""
+        found = {NAMES[name]: value for name, value in self._found.values().items()}
+        rand = mean_known(rand_scores(self._rows["pairs"]))
+        return {**found, "rand": rand, "count_mae": mean_known(self._off())}
+
+    def scores(self, groups: Groups = None) -> dict[str, Interval]:
+        """The scores with 95 % intervals, from pictures left out, or from groups (a number a picture) left out."""
+        found = {NAMES[name]: value for name, value in self._found.scores(groups).items()}
+        rand = mean(rand_scores(self._rows["pairs"]), groups, scale="share")
+        return {**found, "rand": rand, "count_mae": mean(self._off(), groups, scale="positive")}
+
+    def notes(self, groups: Groups = None) -> list[str]:
+        """What a reader of the scores must know: that there are too few items for intervals."""
+        return too_few(len(self), groups)
+
+    def _off(self) -> Floats:
+        ours, true = self._rows["counts"].T
+        return np.abs(ours - true).astype(np.float64)
+
+
+def item_scores(answer: Ids, truth: Ids) -> dict[str, float]:
+    """Of one picture: F1 at IoU 0.5, Rand, how many objects too many (below 0: too few), and how many there are.
+
+    nan where nothing can be scored.
+    """
+    ours, true = _counted(answer, truth)
+    iou, _ = overlaps(ours, true)
+    n, m = iou.shape
+    hits = int((iou >= 0.5).any(0).sum()) if n and m else 0  # at most one object overlaps by half
+    rand = float(rand_scores(rand_sums_of_ids(ours, true)[None])[0])
+    share = 2 * hits / (n + m) if n + m else float("nan")
+    return {"f1": share, "rand": rand, "count_error": float(n - m), "objects": float(m)}
+
+
+def overlaps(answer: Ids, truth: Ids) -> tuple[Floats, NDArray[np.int64]]:
+    """IoU of every object with every true one [n, m], and the ids of the n that have a pixel left."""
+    ours, true = (np.unique(ids[ids > 0]) for ids in (answer, truth))
+    if not len(ours) or not len(true):
+        return np.zeros((len(ours), len(true))), ours.astype(np.int64)
+    a = np.searchsorted(ours, answer) + 1
+    t = np.searchsorted(true, truth) + 1
+    a, t = np.where(answer > 0, a, 0), np.where(truth > 0, t, 0)
+    wide = len(true) + 1
+    joint = np.bincount((a * wide + t).ravel(), minlength=(len(ours) + 1) * wide)
+    joint = joint.reshape(-1, wide).astype(np.float64)
+    both = joint[1:, 1:]
+    union = joint[1:].sum(1)[:, None] + joint[:, 1:].sum(0) - both
+    return both / union, ours.astype(np.int64)
+
+
+def _counted(answer: Ids, truth: Ids) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    if answer.shape != truth.shape:
+        raise ShapeError(f"the answer is {list(answer.shape)}, the truth {list(truth.shape)}")
+    counts = truth >= 0
+    ours, true = (np.where(counts, ids, 0).astype(np.int64) for ids in (answer, truth))
+    return ours, true

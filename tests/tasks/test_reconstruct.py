@@ -1,0 +1,248 @@
+"""Pictures that are given back: what is read, what is lost, what is refused."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+
+import striate
+from striate import data, losses
+from striate.errors import ArgumentError, DataError, RecipeError, ShapeError
+from striate.models import catalog
+from striate.tasks import feature_net, named
+from striate.tasks.feature_net import FeatureNet
+from tasks.conftest import CASES, SHORT, write_boxes, write_classes, write_masks, write_pictures
+
+QUICK: dict[str, Any] = {
+    **SHORT,
+    "task": "reconstruct",
+    "width": 0.25,
+    "net": "conv_autoencoder",
+    "epochs": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def vgg(tmp_path_factory):
+    """Weights of the convolutions of a narrow VGG alone, without its classifier, and the net."""
+    net = catalog.build("vgg11", init=False)
+    for p in net.get_submodule("features").parameters():
+        nn.init.normal_(p, 0, 0.06, torch.Generator().manual_seed(p.numel()))
+    path = tmp_path_factory.mktemp("weights") / "features.safetensors"
+    tensors = {k: v.half() for k, v in net.state_dict().items() if k.startswith("features")}
+    save_file(tensors, path)
+    return path, net
+
+
+@pytest.mark.parametrize("write", [write_classes, write_masks, write_boxes, write_pictures])
+def test_labels_are_ignored_whatever_they_are(write, tmp_path):
+    opened = data.open(write(tmp_path / "data"), task="reconstruct")
+    assert (opened.task, opened.kind, opened.classes, len(opened)) == (
+        "reconstruct",
+        "picture",
+        (),
+        24,
+    )
+    assert ("labels are ignored" in opened.note) == (write is not write_pictures)
+    assert "24 pictures" in opened.as_text()
+
+
+def test_folders_named_for_splits_are_splits(tmp_path):
+    write_pictures(tmp_path / "data" / "train")
+    write_pictures(tmp_path / "data" / "test")
+    opened = data.open(tmp_path / "data", task="reconstruct")
+    assert {name: len(split) for name, split in opened.splits.items()} == {"train": 24, "test": 24}
+
+
+def test_built_in_names_are_given_back_too():
+    opened = data.open("digits", task="reconstruct")
+    assert (opened.kind, opened.native_size) == ("picture", (8, 8))
+
+
+def test_what_holds_no_pictures_is_refused(tmp_path):
+    folder = CASES["series"].write(tmp_path / "series")
+    with pytest.raises(DataError, match="task=reconstruct"):
+        data.open(folder, task="reconstruct")
+
+
+@pytest.mark.parametrize("color", ["grey", "rgb"])
+@pytest.mark.parametrize("size", [28, 64])
+def test_both_sizes_and_colours_are_learned_and_answered(color, size, tmp_path):
+    folder = write_pictures(tmp_path / "data")
+    run = striate.train(folder, out=tmp_path, color=color, size=size, **QUICK)
+    answers = list(run.predict([folder / "00.png", folder / "03.png"], out=tmp_path / "out"))
+    for each in answers:
+        with Image.open(each.as_dict()["image"]) as written:
+            assert (written.size, written.mode) == ((size, size), "L" if color == "grey" else "RGB")
+    found = run.summary["scores"]
+    assert set(found) == {"psnr", "ssim", "l1", "l2", "edge_error", "sharpness"}
+    assert all(np.isfinite(score["value"]) for score in found.values())
+
+
+def test_pictures_of_one_colour_alone_give_numbers(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for i in range(16):
+        Image.fromarray(np.full((16, 16, 3), 90 + i // 8, np.uint8)).save(folder / f"{i}.png")
+    run = striate.train(folder, out=tmp_path, **QUICK)
+    found = run.summary["scores"]
+    assert found.pop("sharpness")["value"] is None
+    assert all(np.isfinite(score["value"]) for score in found.values())
+    assert "NaN" not in (run.path / "summary.json").read_text()
+
+
+def test_a_net_of_ones_own_and_a_net_with_maps(tmp_path):
+    folder = write_pictures(tmp_path / "data")
+    settings: dict[str, Any] = {**SHORT, "task": "reconstruct", "epochs": 1, "size": 32}
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 3))
+    run = striate.train(folder, net, out=tmp_path, name="own", **settings)
+    assert run.summary["scores"]["psnr"]["value"] > 0
+    unet: dict[str, Any] = {**settings, "net": "unet_same", "width": 0.0625}
+    assert striate.train(folder, out=tmp_path, name="unet", **unet).summary["net"] == "unet_same"
+    with pytest.raises(
+        ShapeError, match=r"expected one tensor \(2, 3, 32, 32\): each picture given back"
+    ):
+        striate.train(folder, nn.Conv2d(3, 5, 1), out=tmp_path, name="wrong", **settings)
+
+
+def test_the_middle_is_what_an_unpadded_net_is_compared_with():
+    task = named("reconstruct").restored((), {"color": "grey"})
+    target = torch.rand(2, 1, 9, 8)
+    loss, _ = task.criterion(target[:, :, 2:-2, 1:-1], target)
+    assert float(loss) == 0
+
+
+def test_parts_of_the_loss_are_columns(vgg, tmp_path):
+    folder, (weights, _) = write_pictures(tmp_path / "data"), vgg
+    loss = f"l2+0.1*edge+1e-3*perceptual:vgg11={weights}@features.3"
+    run = striate.train(folder, out=tmp_path, loss=loss, **QUICK)
+    header = (run.path / "results.csv").read_text().splitlines()[0].split(",")
+    assert {"l2", "edge", "perceptual"} <= {name.removeprefix("train_") for name in header}
+
+
+def test_a_look_is_what_the_layer_of_the_whole_net_gives(vgg):
+    weights, whole = vgg
+    look = losses.Look("vgg11", str(weights), "features.6")
+    looked = feature_net.built(look)
+    x = torch.rand(2, 3, 32, 32)
+    mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in feature_net.IMAGENET)
+    half = nn.Sequential(*list(whole.features)[:7]).half().float()
+    expected = (x - mean) / std
+    for layer in half:
+        expected = layer(expected)
+    torch.testing.assert_close(looked.features(x, ["features.6"])[0], expected)
+    assert sum(p.numel() for p in looked.parameters()) < 400_000  # nothing behind the layer
+    y = torch.rand(2, 3, 32, 32)
+    loss = losses.read(f"2*perceptual:vgg11={weights}@features.6").seen_through(
+        feature_net.perceptual
+    )
+    by_hand = (
+        (looked.features(x, ["features.6"])[0] - looked.features(y, ["features.6"])[0])
+        .square()
+        .mean()
+    )
+    torch.testing.assert_close(loss(x, y), 2 * by_hand)
+
+
+def test_grey_pictures_are_seen_by_a_net_of_colours(vgg):
+    looked = feature_net.built(losses.Look("vgg11", str(vgg[0]), "features.0"))
+    grey = torch.rand(1, 1, 16, 16)
+    one, other = (looked.features(x, ["features.0"])[0] for x in (grey, grey.expand(-1, 3, -1, -1)))
+    torch.testing.assert_close(one, other)
+
+
+def test_a_run_brings_its_own_weights_and_preprocessing(tmp_path):
+    folder = write_classes(tmp_path / "data")
+    settings: dict[str, Any] = {
+        **SHORT,
+        "net": "allcnn_cifar",
+        "width": 0.0625,
+        "epochs": 1,
+        "size": 16,
+    }
+    run = striate.train(folder, out=tmp_path, **settings)
+    look = losses.Look("allcnn_cifar", str(run.path), "features.conv2")
+    looked = feature_net.built(look)
+    config = json.loads((run.path / "config.json").read_text())
+    assert looked.mean.flatten().tolist() == pytest.approx(
+        [m / 255 for m in config["preprocessing"]["mean"]]
+    )
+    trained = run.net.get_parameter("features.conv1.weight")
+    assert torch.equal(looked.net.get_parameter("features.conv1.weight"), trained)
+
+
+def test_own_nets_are_copied_and_say_how_pictures_are_prepared():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    net.__dict__["pretrained_cfg"] = {"mean": (0.2,), "std": (0.1,)}
+    looked = feature_net.own(net)
+    assert isinstance(looked, FeatureNet)
+    assert net.training
+    assert all(p.requires_grad for p in net.parameters())
+    torch.testing.assert_close(
+        looked.prepared(torch.full((1, 1, 2, 2), 0.3)), torch.ones(1, 1, 2, 2)
+    )
+
+
+@pytest.mark.parametrize(
+    ("loss", "says"),
+    [
+        (
+            "perceptual:vgg16@features.8",
+            "vgg16 sees nothing without trained weights: vgg16=WEIGHTS names a file",
+        ),
+        ("perceptual:vgg17=random@features.8", "no net is called 'vgg17'; did you mean vgg19"),
+        (
+            "perceptual:vgg16=random@features.88",
+            "vgg16 has no layer 'features.88'; did you mean features.8",
+        ),
+        (
+            "perceptual:vgg16=nowhere.pt@features.8",
+            "nowhere.pt: no such file, and no published name",
+        ),
+        ("perceptual:tdnn=random@conv1", "tdnn reads a series, and looks at no pictures"),
+        (
+            "perceptual:vgg16",
+            "perceptual compares what a layer gives: perceptual:NET=WEIGHTS@LAYER",
+        ),
+        ("perceptual", "perceptual compares what a layer gives: perceptual:NET=WEIGHTS@LAYER"),
+        ("iou", "loss=iou: pictures that are given back need l1, l2, huber, edge, perceptual"),
+        ("cross_entropy", "pictures that are given back need l1, l2, huber, edge, perceptual"),
+    ],
+)
+def test_losses_that_do_not_fit_are_one_line(loss, says, tmp_path, monkeypatch):
+    from striate.data.dataset import Data
+
+    monkeypatch.setattr(Data, "arrays", lambda *_a, **_k: pytest.fail("decoded"))
+    folder = write_pictures(tmp_path / "data")
+    with pytest.raises((RecipeError, ArgumentError)) as error:
+        striate.train(folder, out=tmp_path, **{**QUICK, "loss": loss})
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("write", "loss"),
+    [
+        (write_classes, "dice"),
+        (write_classes, "perceptual:vgg16=random@features.0"),
+        (write_masks, "perceptual:vgg16=random@features.0"),
+        (write_boxes, "iou"),
+    ],
+)
+def test_other_targets_refuse_what_does_not_fit_them(write, loss, tmp_path):
+    with pytest.raises(RecipeError, match=rf"^loss={loss.split('@')[0]}.* need "):
+        striate.train(write(tmp_path / "data"), out=tmp_path, loss=loss)
+
+
+@pytest.mark.parametrize("loss", ["0.5*dice+cross_entropy", "edge+cross_entropy", "iou+0.1*edge"])
+def test_masks_take_weighted_sums(loss, tmp_path):
+    settings: dict[str, Any] = {**CASES["segment"].settings, "epochs": 1, "loss": loss}
+    run = striate.train(write_masks(tmp_path / "data"), out=tmp_path, **settings)
+    header = (run.path / "results.csv").read_text().splitlines()[0]
+    names = {part.rpartition("*")[2] for part in loss.split("+")}
+    assert names <= {name.removeprefix("train_") for name in header.split(",")}
