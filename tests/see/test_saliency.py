@@ -611,8 +611,8 @@ def test_the_peak_stays_within_the_memory(method):
         events = [e for e in kineto.kineto_results.events() if e.name() == "[memory]"]
         sizes = [e.nbytes() for e in sorted(events, key=lambda e: e.start_ns())]
         peaks.append(float(np.cumsum(sizes).max()) / MIB)
-    assert peaks[0] < 4 + 5 * x.nbytes / MIB, (
-        "beside what does not depend on batches: items and maps"
+    assert peaks[0] < 4 + 7 * x.nbytes / MIB, (
+        "beside what does not depend on batches: items, sums, maps"
     )
     assert peaks[1] > 1.5 * peaks[0], "more memory is used where it is given"
 
