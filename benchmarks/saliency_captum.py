@@ -47,7 +47,9 @@ def subject(net, x):
 def noises(x):
     """The same noise for both: drawn item by item as ours, in captum's order."""
     generator = torch.Generator().manual_seed(methods.SEED)
-    drawn = [[torch.randn(x.shape[1:], generator=generator) for _ in range(SAMPLES)] for _ in x]
+    drawn = [
+        [torch.randn(x.shape[1:], generator=generator).to(x) for _ in range(SAMPLES)] for _ in x
+    ]
     return torch.stack([noise for item in drawn for noise in item])
 
 
@@ -127,7 +129,7 @@ def uses_modules(net):
     rectifiers = {m for m in net.modules() if type(m) is nn.ReLU}
     runs = []
     handles = [m.register_forward_hook(lambda m, *_: runs.append(m)) for m in rectifiers]
-    asked = Subject(net, torch.zeros(1, *net.shape), 512 * MIB)
+    asked = Subject(net, torch.zeros(1, *net.shape).double(), 512 * MIB)
     with gradients.Guided() as mode:
         gradients.gradient(asked)
     for handle in handles:
@@ -147,9 +149,10 @@ def main(names):
     warnings.simplefilter("ignore")  # captum speaks of its hooks
     worst = 0.0
     for name in names or NETS:
-        net = plain(catalog.build(name, generator=torch.Generator().manual_seed(0))).eval()
+        net = plain(catalog.build(name, generator=torch.Generator().manual_seed(0)))
+        net = net.eval().double()  # so that no rectifier is at another side of zero by rounding
         net.shape = NETS[name]
-        x = torch.randn(2, *NETS[name], generator=torch.Generator().manual_seed(1))
+        x = torch.randn(2, *NETS[name], generator=torch.Generator().manual_seed(1)).double()
         said = []
         for method, ours, theirs in pairs(net, x):
             top = float(theirs.abs().max())

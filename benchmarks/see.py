@@ -1,5 +1,7 @@
 """How fast pictures of what is inside a net are made, beside the net's bare forward pass: ratios of medians of turns.
 
+Times are of the processor, so that other programs disturb less; give one thread, OMP_NUM_THREADS=1.
+
 python benchmarks/see.py [CASE ...]     A case is a function of `CASES`: it gives two callables and how many inputs each
 takes through the net; the ratio is the second's time an input over the first's. More cases may be added.
 """
@@ -110,9 +112,9 @@ CASES = {
 
 
 def seconds(run):
-    start = time.perf_counter()
+    start = time.process_time()
     run()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def main(names):

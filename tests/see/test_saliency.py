@@ -259,7 +259,7 @@ def learned():
     return net.eval(), x[1500:1516]
 
 
-def tested(net, x, method) -> Any:
+def checks_of(net, x, method) -> Any:
     return saliency(net, x, method=method, check=True).checks
 
 
@@ -279,7 +279,7 @@ def test_random_weights_give_another_map(learned, method):
 @pytest.mark.parametrize("method", ["gradient", "integrated:8", "occlusion:2"])
 def test_hiding_what_a_map_points_to_takes_the_answer_away(learned, method):
     net, x = learned
-    found = tested(net, x, method)
+    found = checks_of(net, x, method)
     assert found.better == checks.RANDOM
     assert found.probability
 
@@ -288,8 +288,8 @@ def test_hiding_what_a_map_points_to_takes_the_answer_away(learned, method):
 def test_guided_backpropagation_hardly_notices_random_last_layers(learned):
     """The known failure (Adebayo et al. 2018, figure 2), beside the gradient on the same net."""
     net, x = learned
-    guided = tested(net, x, "guided").randomised[0].correlation
-    plain = tested(net, x, "gradient").randomised[0].correlation
+    guided = checks_of(net, x, "guided").randomised[0].correlation
+    plain = checks_of(net, x, "gradient").randomised[0].correlation
     assert guided > 0.5
     assert guided > plain + 0.1
 
@@ -611,8 +611,8 @@ def test_the_peak_stays_within_the_memory(method):
         events = [e for e in kineto.kineto_results.events() if e.name() == "[memory]"]
         sizes = [e.nbytes() for e in sorted(events, key=lambda e: e.start_ns())]
         peaks.append(float(np.cumsum(sizes).max()) / MIB)
-    assert peaks[0] < 4 + 5 * x.nbytes / MIB, (
-        "beside what does not depend on batches: items and maps"
+    assert peaks[0] < 4 + 7 * x.nbytes / MIB, (
+        "beside what does not depend on batches: items, sums, maps"
     )
     assert peaks[1] > 1.5 * peaks[0], "more memory is used where it is given"
 

@@ -47,7 +47,7 @@ def integrated(subject: Subject, steps: int) -> Tensor:
     The sum over an item is its number less that of zeros, but for the quadrature: Gauss and Legendre's of `steps` points.
     """
     points, weights = np.polynomial.legendre.leggauss(steps)
-    shares = torch.as_tensor(weights / 2, dtype=torch.float32, device=subject.x.device)
+    shares = torch.as_tensor(weights / 2, device=subject.x.device)
 
     def at(item: Tensor, step: int) -> Tensor:
         return item * float((points[step] + 1) / 2)
@@ -80,17 +80,18 @@ def guided(subject: Subject) -> tuple[Tensor, int]:
 
 
 def _mean_gradient(subject: Subject, at: Callable[[Tensor, int], Tensor], shares: Tensor) -> Tensor:
-    """The weighted mean of the gradients at several inputs an item, float32."""
+    """The weighted mean of the gradients at several inputs an item, of at least 32 bits."""
     steps = len(shares)
-    total = torch.zeros(subject.x.shape, device=subject.x.device)
+    kind = torch.promote_types(subject.x.dtype, torch.float32)
+    total = torch.zeros(subject.x.shape, dtype=kind, device=subject.x.device)
     for part in subject.batches(len(subject) * steps):
         places = torch.arange(part.start, part.stop)
         items, turns = places // steps, places % steps
         batch = torch.stack(
             [at(subject.x[i], t) for i, t in zip(items.tolist(), turns.tolist(), strict=True)]
         )
-        found = subject.gradient(batch, items).float()
-        weight = shares[turns].view(-1, *[1] * (found.ndim - 1))
+        found = subject.gradient(batch, items).to(kind)
+        weight = shares.to(kind)[turns].view(-1, *[1] * (found.ndim - 1))
         total.index_add_(0, items.to(total.device), found * weight)
     return total
 
