@@ -17,6 +17,9 @@ from striate.measuring import Sheet, measure
 from striate.runs.folder import write_text
 from striate.runs.run import Run
 from striate.runs.split_answers import Held, write_table
+from striate.see.attribution.section import worst_section
+from striate.tasks import Section, Tile
+from striate.tasks.section import Gallery
 from striate.training import Fitted, Progress, Recipe, read_recipe
 from striate.training.defaults import with_defaults
 from striate.training.schedules import curve
@@ -28,6 +31,8 @@ from striate.workbench.report.verdict import judged
 
 T = TypeVar("T")
 
+WORST = 4  # items whose saliency is shown
+VIEWS = 5  # of a training item
 SHOWN = 4  # items whose feature maps are shown
 
 
@@ -73,8 +78,11 @@ def content(fitted: Fitted) -> Content:
         best_epoch=summary["kept"],
         test=fitted.test.scores.as_dict()["scores"] if fitted.test else None,
         test_items=fitted.test.scores.items if fitted.test else None,
-        sections=task.sections(held),
-        test_sections=task.sections(fitted.test) if fitted.test else (),
+        sections=[*task.sections(held), *_worst(run, None if fitted.test else held)],
+        test_sections=[*task.sections(fitted.test), *_worst(run, fitted.test)]
+        if fitted.test
+        else (),
+        batch=_batch(run, data),
         verdict=judged(evidence(fitted, recipe, headline, task, command)),
         balance=_balance(data),
         kernels=_kernels(run, x),
@@ -99,6 +107,28 @@ def _balance(data: Data) -> dict[str, Sequence[int]]:
     """How many items of each class each split has; nothing of a task without classes."""
     found = {name: data.counts(name) for name in data.splits}
     return {name: counts for name, counts in found.items() if counts}
+
+
+def _worst(run: Run, held: Held | None) -> list[Section]:
+    """What the worst answers of the headline's split rest on, of nets that see pictures."""
+    if held is None or run.config.preprocessing.modality != "picture":
+        return []
+    found = _or_none(lambda: worst_section(run, held, count=WORST))
+    return [found] if found else []
+
+
+def _batch(run: Run, data: Data) -> Section | None:
+    """A few training items with views of them, as the training made them."""
+    found = _or_none(lambda: see.augmented(run, data, items=SHOWN, views=VIEWS))
+    if found is None or found.policy == "none":
+        return None
+    tiles = [
+        Tile(plate.pixels, plate.title, alt=plate.tip)
+        for row in found.rows()
+        for plate in row.plates
+    ]
+    said = f"Training items, each with {VIEWS} views that augment={found.policy} made of it."
+    return Section("A batch as the net saw it", said, [Gallery(tiles)], name="Batch")
 
 
 def _kernels(run: Run, x: Tensor) -> see.Kernels | None:

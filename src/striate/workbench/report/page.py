@@ -94,9 +94,9 @@ def sections(content: Content) -> list[Section]:
     """All sections of a report, in their order."""
     found = [
         learning.section(content),
-        content.batch,
         outcome.section(content),
         *_of_task(content),
+        content.batch,
         inside.kernels_section(content.kernels) if content.kernels else None,
         inside.maps_section(content.maps, list(content.map_titles)) if content.maps else None,
         inside.layers_section(content),
