@@ -1,6 +1,6 @@
 """Memory epoch by epoch, and the share of the time in which a batch was waited for, of any training.
 
-    python benchmarks/memory.py DATA [key=value ...]
+    python benchmarks/memory.py DATA [--out FOLDER] [key=value ...]
 
 After every epoch a row: resident memory of the process, and what results.csv says of the time of the steps in which a
 batch (read, viewed at random and brought to the device) was waited for. At the end the growth of memory from the end of
@@ -20,6 +20,7 @@ from striate.training import read_recipe
 from striate.training.record import Progress
 from striate.workbench.train import train_recipe
 
+SCORES = ("accuracy", "mae")
 SETTLED = 2  # epochs after which nothing new should be kept
 
 
@@ -36,7 +37,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("data")
     parser.add_argument("settings", nargs="*")
-    given = parser.parse_args()
+    parser.add_argument("--out", help="keeps the run there")
+    given = parser.parse_intermixed_args()
     memory: list[float] = []
 
     def say(line: str) -> None:
@@ -47,9 +49,12 @@ def main() -> None:
     settings = dict(word.split("=", 1) for word in given.settings)
     with tempfile.TemporaryDirectory() as folder:
         recipe = read_recipe("quick", settings)
-        train_recipe(given.data, recipe, out=Path(folder), name="run", progress=Progress(say=say))
-        (table,) = Path(folder).glob("*/run/results.csv")
-        rows = list(csv.DictReader(table.open()))
+        out = Path(given.out or folder)
+        name = None if given.out else "run"
+        done = train_recipe(given.data, recipe, out=out, name=name, progress=Progress(say=say))
+        rows = list(csv.DictReader((done.run.path / "results.csv").open()))
+        scored = done.run.summary.get("test") or done.run.summary
+        print({name: score for name, score in scored["scores"].items() if name in SCORES})
     waiting = [float(row["waiting"]) for row in rows]
     print("resident after each epoch, MiB:", *(f"{value:.0f}" for value in memory))
     print("growth after the second:", growth(memory[SETTLED - 1 :]))
