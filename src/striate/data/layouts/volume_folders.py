@@ -31,7 +31,6 @@ VOLUMES, FRAMES = "volume_folders", "frames"
 SETTINGS = ("grid",)
 TASKS = ("classify",)
 _LOOKED_AT = 3  # arrays whose headers tell whether they are volumes
-_TABLED = 3  # broken ones that a line names
 
 Item = Callable[
     [Tree, str], Iterator[tuple[str, bool]]
