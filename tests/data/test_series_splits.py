@@ -133,6 +133,17 @@ def test_what_does_not_belong_together_is_refused_in_a_line(tmp_path, settings, 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["", "hello\nworld\n", "time,a,b,c\n"])
+def test_a_test_file_that_holds_no_series_is_said(tmp_path, text):
+    table(tmp_path / "train.csv", 0, 300)
+    (tmp_path / "test.csv").write_text(text)
+    opened = data.open(tmp_path)
+    assert opened.splits.keys() == {"train", "val", "test"}
+    said = "test.csv hold no series that can be read: train.csv is split instead"
+    assert said in opened.warnings
+    assert said in opened.as_text()
+
+
 def test_several_families_are_not_guessed_from(tmp_path):
     for name in ("north", "south"):
         table(tmp_path / f"{name}_train.csv", 0, 100)

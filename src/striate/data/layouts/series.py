@@ -1,8 +1,9 @@
 """Series of the nodes of a graph, to forecast: a table [steps, nodes] in CSV, .npz, HDF5 or JSON, and a graph beside it.
 
 The graph is a square table or a list of links, in the same file or in one whose name says so (adjacency.csv, edges.csv,
-distances.csv, ...). Files named train, val and test are the splits, at their own times. Settings: values=KEY, graph=FILE or KEY, missing=NUMBER that stands for a missing value,
-distances=true or false of the numbers of the graph, feature=NUMBER of [steps, nodes, features].
+distances.csv, ...). Files named train, val and test are the splits, at their own times. Settings: values=KEY, graph=FILE
+or KEY, missing=NUMBER that stands for a missing value, distances=true or false of the numbers of the graph, feature=NUMBER
+of [steps, nodes, features].
 """
 
 import itertools
@@ -49,11 +50,10 @@ def find(tree: Tree) -> Candidate | None:
     asked = tree.options.asks_for("series")
     settings = read_settings(tree.options.layout if asked else None, skip=tree.options.skip)
     splits = [] if tree.given else split_files.families(tree, SUFFIXES, _no_graph)
-    splits = [
-        each for each in splits if all(_steps(tree.root / n, settings) for n in each.values())
-    ]
-    if splits:
-        return _of_splits(tree, splits, settings)
+    lost = [n for each in splits for n in each.values() if not _steps(tree.root / n, settings)]
+    whole = [each for each in splits if not set(lost) & set(each.values())]
+    if whole:
+        return _of_splits(tree, whole, settings)
     named = [tree.given] if tree.given else [n for n in tree.files() if _no_graph(n)]
     able = [n for n in named if n.lower().endswith(SUFFIXES)]
     counts = {
@@ -65,7 +65,8 @@ def find(tree: Tree) -> Candidate | None:
         return None
     name = max(counts, key=lambda n: counts[n])
     graph = _graph_file(tree, name, settings)
-    read = partial(_listing, tree, name, graph, settings)
+    beside = next((each for each in splits if name == each["train"]), {}).values()
+    read = partial(_listing, tree, name, graph, settings, [n for n in beside if n in lost])
     uses = frozenset(each for each in (name, graph) if each)
     why = f"{shown(name)} holds numbers step by step"
     doubt = _rivals(tree, name, counts) if not asked and not tree.given else ""
@@ -82,7 +83,7 @@ def _of_splits(tree: Tree, splits: Sequence[Mapping[str, str]], settings: Settin
     graph = _graph_file(tree, "", settings)
     uses = frozenset(name.partition("/")[0] for name in (*taken.values(), graph) if name)
     why = f"{' and '.join(map(shown, taken.values()))} hold numbers step by step, a split each"
-    counts = {name: 1 for each in splits for name in (each["train"],)}
+    counts = {each["train"]: 1 for each in splits}
     count = sum(max(1, _steps(tree.root / name, settings)) for name in taken.values())
     read = partial(_listing_of_splits, tree, taken, graph, settings)
     doubt = _rivals(tree, taken["train"], counts)
@@ -175,8 +176,17 @@ def _graph_file(tree: Tree, name: str, settings: Settings) -> str:
     return found[0] if found else ""
 
 
-def _listing(tree: Tree, name: str, graph: str, settings: Settings) -> Listing:
+def _listing(
+    tree: Tree, name: str, graph: str, settings: Settings, unread: Sequence[str] = ()
+) -> Listing:
     """Windows of the series of a file.
+
+    Args:
+        tree: the folder.
+        name: of the file.
+        graph: the file of the graph; "" where there is none.
+        settings: how they are to be understood.
+        unread: files that are named for its other splits and hold no series.
 
     Raises:
         DataError: what it holds cannot be used.
@@ -186,6 +196,9 @@ def _listing(tree: Tree, name: str, graph: str, settings: Settings) -> Listing:
     series = _with_graph(series, tree.root / name, graph, settings)
     trained = series.values[: round(len(series) * (1 - VAL - TEST))]
     series = checked(with_periods(series, options.period, trained), series.values)
+    if unread:
+        said = f"{' and '.join(map(shown, unread))} hold no series that can be read: {shown(name)} is split instead"
+        series = series.noted(warnings=[said])
     history, horizon = options.history or HISTORY, options.horizon or HORIZON
     return _as_listing(series, len(series), {WHOLE: windows(series, history, horizon)})
 
