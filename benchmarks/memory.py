@@ -28,6 +28,8 @@ def growth(found: list[float]) -> str:
     """MiB an epoch, with the interval of a line through them."""
     if len(found) < 4:
         return "too few epochs for a line"
+    if max(found) - min(found) < 0.01:
+        return "none"
     line = stats.linregress(range(len(found)), found)
     reach = stats.t.ppf(0.975, len(found) - 2) * line.stderr
     return f"{line.slope:.2f} MiB an epoch ({line.slope - reach:.2f} to {line.slope + reach:.2f})"
