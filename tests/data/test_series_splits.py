@@ -24,6 +24,7 @@ def table(path, first, last, *, names="a,b,c", stamped=True, minutes=60):
         lines.append(",".join([*when, *map(str, row)]))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n")
+    return path
 
 
 def cut(opened, split):
@@ -131,6 +132,16 @@ def test_what_does_not_belong_together_is_refused_in_a_line(tmp_path, settings, 
     with pytest.raises(DataError, match=message) as caught:
         data.open(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_wrong_in_a_file_is_said_with_its_name(tmp_path):
+    table(tmp_path / "train.csv", 0, 300)
+    path = table(tmp_path / "test.csv", 300, 380)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:10], *lines[12:]]))
+    (fault,) = data.open(tmp_path).faults
+    assert (fault.kind, fault.count) == ("times that no row has", 2)
+    assert fault.places[0].startswith(f"{path}: after 2024-03-16T20:00")
 
 
 @pytest.mark.parametrize("text", ["", "hello\nworld\n", "time,a,b,c\n"])

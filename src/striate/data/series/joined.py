@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from striate.data.index import Fault
 from striate.data.series.clock import Clock
 from striate.data.series.table import F32, Series
 from striate.errors import DataError
@@ -36,8 +37,13 @@ def in_one(each: Mapping[str, Series], name: str) -> tuple[Series, Spans]:
     made = replace(first, values=values, clock=clock, name=name, notes=(), warnings=(), faults=())
     notes = dict.fromkeys(line for series in same.values() for line in series.notes)
     warnings = dict.fromkeys(line for series in same.values() for line in series.warnings)
-    faults = tuple(fault for series in same.values() for fault in series.faults)
+    faults = tuple(_placed(fault, one.name) for one in same.values() for fault in one.faults)
     return replace(made, faults=faults).noted(*notes, *note, warnings=tuple(warnings)), spans
+
+
+def _placed(fault: Fault, file: str) -> Fault:
+    """With the file of its places."""
+    return replace(fault, places=tuple(f"{file}: {place}" for place in fault.places))
 
 
 def _in_order(series: Series, first: Series) -> Series:
