@@ -2,19 +2,31 @@
 
     python benchmarks/sound.py FOLDER [--net resnet20_cifar] [--rounds 5] [--items 512]
     python benchmarks/sound.py --ensemble RUN RUN ... [--split test]
+    python benchmarks/sound.py FOLDER --first-weights OUT [--pictures cifar10.npz] [--vgg features.safetensors] [key=value ...]
 
 The epoch is one over waves in memory with log-mel spectra, a net and AdamW. Ours is all that `striate train` does in an
 epoch. The peers have the same waves, spectra, net and batch, written plainly: "usual" makes the spectrum of each item in a
 Dataset that a DataLoader collates, as tutorials do; "batched" makes those of a batch at once in the loop. A row gives the
 medians of interleaved rounds, in process time of one core, and their ratio. The ensemble averages the probabilities of
 runs, with the 95 % interval of Wilson 1927.
+
+First weights, as in Palanisamy, Singhania and Yao 2020 (arXiv 2007.11154): three spectra as channels, the same net from
+random weights and from weights of pictures. A DenseNet-40 learns from the pictures first; VGG-16 begins with the features
+of a file. A row a training: accuracy with its interval; then how far the layers moved, by thirds of the net: correlation
+with their first weights and distance as a share of their norm. OUT/drift-NET.csv has
+them layer by layer; `striate see movement RUN` draws those of one.
 """
 
 import argparse
+import csv
+import json
+from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import torch
 import turns
+from safetensors.torch import load_file
 from scipy.stats import binomtest
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -112,6 +124,84 @@ def steps(given) -> None:
     turns.report(turns.machine("torch"), rows)
 
 
+# Settings of both nets, and of each: few epochs, as the machine is small.
+SOUND = {
+    "win_ms": "12,25,50",
+    "mels": 24,
+    "hop_ms": 20,
+    "batch": 32,
+    "augment": "delay+speed",
+    "optimizer": "adamw",
+}
+NETS = {
+    "densenet40_cifar": {"width": 0.25, "lr": 3e-3, "epochs": 5},
+    "vgg16": {"mels": 32, "lr": 3e-4, "epochs": 2},
+}
+PICTURES = {"width": 0.25, "lr": 3e-3, "batch": 32, "optimizer": "adamw", "epochs": 3, "size": 32}
+
+
+def vgg(classes: int, file: str = "") -> nn.Module:
+    """The convolutions of VGG-16 with a mean and a linear layer behind them; from random weights, or those of a file."""
+    net = striate.build("vgg16")
+    if file:
+        held = {k.removeprefix("features."): v.float() for k, v in load_file(file).items()}
+        net.features.load_state_dict(held)
+    rest = {"pool": nn.AdaptiveAvgPool2d(1), "flat": nn.Flatten(), "head": nn.Linear(512, classes)}
+    layers = nn.Sequential(OrderedDict(net.features.named_children()))
+    return nn.Sequential(OrderedDict(features=layers, **rest))
+
+
+def first_weights(given) -> None:
+    """Trainings from random and from given weights; prints a row each and the movement."""
+    out = Path(given.first_weights)
+    own = dict(word.split("=", 1) for word in given.settings)
+    if given.pictures:
+        run = striate.train(
+            given.pictures, "densenet40_cifar", out=out, name="pictures", **PICTURES
+        )
+        print("pictures", run.summary["scores"]["accuracy"], run.summary["seconds"], flush=True)
+        dense = {"random": {}, "pictures": {"weights": str(run.path)}}
+        starts = {k: ("densenet40_cifar", settings) for k, settings in dense.items()}
+        compare("densenet40_cifar", starts, given.folder, out, own)
+    if given.vgg:
+        classes = len(striate.open(given.folder).classes)
+        starts = {"random": (vgg(classes), {}), "pictures": (vgg(classes, given.vgg), {})}
+        compare("vgg16", starts, given.folder, out, own)
+
+
+def compare(name, starts, folder, out, own) -> None:
+    """A training from each start."""
+    moved: dict[str, list[dict[str, str]]] = {}
+    for start, (net, weights) in starts.items():
+        settings = {**SOUND, **NETS[name], **own, **weights}
+        run = striate.train(folder, net, out=out, name=f"{name}-{start}", **settings)
+        scored = run.summary.get("test") or run.summary
+        moved[start] = list(csv.DictReader((run.path / "movement.csv").open()))
+        thirds = np.array_split(range(len(moved[start])), 3)
+        row = {
+            "net": name,
+            "start": start,
+            "accuracy": scored["scores"]["accuracy"],
+            "items": scored["items"],
+            "seconds": run.summary["seconds"],
+        }
+        for key in ("correlation", "distance"):
+            values = np.array([float(layer[key]) for layer in moved[start]])
+            row[key] = [round(float(values[third].mean()), 3) for third in thirds]
+        print(json.dumps(row), flush=True)
+    drift(out / f"drift-{name}.csv", moved)
+
+
+def drift(file: Path, moved: dict[str, list[dict[str, str]]]) -> None:
+    """The correlation of each layer with its first weights, a column a start."""
+    with file.open("w") as table:
+        rows = csv.writer(table)
+        rows.writerow(["layer", *(f"{k} {start}" for start in moved for k in ("correlation", "distance"))])  # fmt: skip
+        for layers in zip(*moved.values(), strict=True):
+            numbers = [layer[k] for layer in layers for k in ("correlation", "distance")]
+            rows.writerow([layers[0]["layer"], *numbers])
+
+
 def ensemble(given) -> None:
     probs = []
     for path in given.ensemble:
@@ -135,5 +225,10 @@ if __name__ == "__main__":
     parser.add_argument("--items", type=int, default=512)
     parser.add_argument("--ensemble", nargs="+")
     parser.add_argument("--split", default="test")
-    options = parser.parse_args()
-    (ensemble if options.ensemble else steps)(options)
+    parser.add_argument("--first-weights", metavar="OUT")
+    parser.add_argument("--pictures")
+    parser.add_argument("--vgg")
+    parser.add_argument("settings", nargs="*", help="key=value of the trainings on sounds")
+    options = parser.parse_intermixed_args()
+    work = first_weights if options.first_weights else ensemble if options.ensemble else steps
+    work(options)

@@ -439,3 +439,81 @@ def test_masks_with_negative_or_many_values_are_refused(tmp_path):
     (tmp_path / "c" / "classes.txt").write_text("noise\n")
     with pytest.raises(DataError, match=r"the value 1, for which classes\.txt has no name"):
         data.open(write_pairs(tmp_path / "c"))
+
+
+# ------------------------------------------------------------------------------------------ a table
+
+
+def scans(tmp_path, rows, save, header="scan,diagnosis"):
+    """Scans p0, p1, ... in one folder, or two, and a table beside them."""
+    for i in range(12):
+        save(tmp_path / "scans", i)
+    (tmp_path / "labels.csv").write_text("\n".join([header, *rows]) + "\n")
+    return tmp_path
+
+
+def as_array(folder, i):
+    folder.mkdir(exist_ok=True)
+    np.save(folder / f"p{i}.npy", box(i, i % 2))
+
+
+def as_nifti(folder, i):
+    folder.mkdir(exist_ok=True)
+    write_nifti(folder / f"p{i}.nii.gz", box(i, i % 2))
+
+
+def as_slices(folder, i):
+    write_series(folder / f"p{i}", box(i, i % 2), (1.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("save", "name"),
+    [
+        (as_array, "p{i}.npy"),
+        (as_array, "scans/p{i}.npy"),
+        (as_array, "p{i}"),
+        (as_nifti, "p{i}.nii.gz"),
+        (as_nifti, "p{i}"),
+        (as_nifti, "C:\\data\\scans\\p{i}.nii"),
+        (as_slices, "p{i}"),
+    ],
+)
+def test_a_table_names_volumes_and_their_classes(tmp_path, save, name):
+    rows = [f"{name.format(i=i)},{'ill' if i % 2 else 'well'}" for i in range(12)]
+    opened = data.open(scans(tmp_path, rows, save))
+    assert (opened.layout, opened.modality) == ("volumes named by labels.csv", "volume")
+    assert opened.classes == ("ill", "well")
+    assert opened.read_as[0] == "volume_table"
+    for split in opened.splits.values():
+        for at, file in enumerate(split.names):
+            number = int(re.sub(r"\D", "", file.rpartition("/")[2].partition(".")[0]))
+            assert split.targets.truth(at) == (0 if number % 2 else 1)
+            stored = split.source.decode(at, None)
+            assert np.array_equal(stored[..., 0], box(number, number % 2))
+
+
+def test_a_table_of_volumes_splits_them_and_says_which_are_not_there(tmp_path):
+    splits = ["train"] * 6 + ["test"] * 4 + ["none"] * 2
+    rows = [f"p{i},{'ill' if i % 2 else 'well'},{split}" for i, split in enumerate(splits)]
+    rows += ["p99,ill,train", "p1,ill,train", "p2,,train"]
+    opened = data.open(scans(tmp_path, rows, as_array, "scan,label,split"))
+    assert {name: len(split) for name, split in opened.splits.items()} == {"train": 6, "test": 4}
+    assert {(fault.kind, fault.count, fault.places[0]) for fault in opened.faults} == {
+        ("rows whose volume is not there", 1, "labels.csv line 14"),
+        ("rows that repeat another", 1, "labels.csv line 15"),
+        ("rows without a file or a label", 1, "labels.csv line 16"),
+    }
+
+
+def test_numbers_of_a_table_are_learned_from_volumes_of_two_sizes(tmp_path):
+    def save(folder, i):
+        folder.mkdir(exist_ok=True)
+        sides = (8, 10, 12) if i % 3 else (8, 8, 8)
+        write_nifti(folder / f"p{i}.nii", box(i, i % 2, sides), (2.0, 1.0, 1.0))
+
+    rows = [f"p{i},{40 + 1.5 * i}" for i in range(12)]
+    opened = data.open(scans(tmp_path, rows, save, "scan,age"), layout="volume_table:label=age")
+    assert (opened.task, opened.outputs) == ("regress", ("age",))
+    assert "padded or cut about their middle to 8 x 10 x 12" in opened.note
+    with pytest.raises(DataError, match="no column 'sex'; it has scan, age"):
+        data.open(tmp_path, layout="volume_table:label=sex")

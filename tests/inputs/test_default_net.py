@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
 import striate
 from striate import plan
 from striate.inputs.default_net import EPOCHS, FORMS, MOST, SMALL, Fingerprint, chosen
 from striate.models import catalog
+from striate.plan import machine_speed
 from striate.training import read_recipe
 from striate.training.defaults import with_defaults
 
@@ -107,3 +109,37 @@ def test_the_speed_is_that_of_a_convolution():
     found = plan.learning_speed("cpu")
     assert 1e8 < found < 1e13
     assert plan.learning_speed("cpu") == found
+
+
+@pytest.fixture
+def speeds(monkeypatch):
+    """The measured speed where single steps of one thread take what is given."""
+    threads = torch.get_num_threads()
+
+    def of(steps, count=1):
+        seen = []
+
+        def fake(_device, _kind, _batch):
+            seen.append(torch.get_num_threads())
+            return steps
+
+        monkeypatch.setattr(machine_speed, "_steps", fake)
+        torch.set_num_threads(count)
+        found = machine_speed.learning_speed.__wrapped__("cpu")
+        assert set(seen) == {1}
+        assert torch.get_num_threads() == count  # as it was
+        return found
+
+    yield of
+    torch.set_num_threads(threads)
+
+
+def test_other_programs_take_nothing_of_the_speed(speeds):
+    quiet = speeds([1.0e-3] * 30)
+    assert speeds([*[0.12] * 25, 1.0e-3, *[0.03] * 4]) == quiet
+    assert speeds([2.0e-3] * 30) == pytest.approx(quiet / 2)  # a slower machine is slower
+
+
+def test_threads_are_counted(speeds):
+    one, two = (speeds([1e-3], count=n) for n in (1, 2))
+    assert one < two <= pytest.approx(2 * one)

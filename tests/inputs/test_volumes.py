@@ -1,5 +1,7 @@
 """What a run keeps of volumes: moments of the set, the grid, the same values in training and prediction."""
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -301,3 +303,36 @@ def test_masks_that_are_none_are_refused(tmp_path, change, words):
     np.savez(tmp_path / "a.npz", x=np.zeros((6, 5, 6, 7)), y=change(y))
     with pytest.raises(DataError, match=words):
         data.open(tmp_path / "a.npz")
+
+
+def test_how_axes_and_voxels_were_stored_is_kept_and_missed(tmp_path):
+    def save(path, voxels):
+        axes = "LPS" if int(path.name[1:]) % 4 else "SAR"
+        spacing = (2.0, 1.0, 1.0) if int(path.name[1:]) % 3 else (1.0, 1.0, 1.0)
+        write_nifti(path.with_name(path.name + ".nii"), voxels, spacing, axes)
+
+    run = striate.train(write_classes(tmp_path / "set", save, 16), out=tmp_path, **SHORT)
+    config = json.loads((run.path / "config.json").read_text())["preprocessing"]
+    assert config["turned"] == ["LPS", "SAR"]  # the most frequent first
+    assert config["stored_spacing"] == [1.0, 1.0, 1.0, 2.0, 1.0, 1.0]
+    assert inputs.from_dict(kept(run).as_dict()) == kept(run)
+    before = {key: config[key] for key in config if key not in ("turned", "stored_spacing")}
+    assert inputs.from_dict(before) == replace(kept(run), turned=None, stored_spacing=None)
+    turned = write_nifti(tmp_path / "turned.nii", box(1, 0), (1.0, 1.0, 1.0), "SAR")
+    (answer,) = run.predict([turned])
+    assert "turned alike" not in (answer.answer or {}).get("note", "")
+
+
+def test_axes_that_are_stated_on_one_side_alone_are_said(tmp_path):
+    def bare(path, voxels):
+        np.save(path.with_suffix(".npy"), voxels)
+
+    run = striate.train(write_classes(tmp_path / "set", bare, 16), out=tmp_path, **SHORT)
+    assert (kept(run).turned, kept(run).stored_spacing) == ((), None)
+    stated = write_nifti(tmp_path / "stated.nii", box(1, 0), (1.0, 1.0, 1.0), "LPS")
+    (answer,) = run.predict([stated])
+    assert "its axes lie LPS, those of the training are not stated" in (answer.answer or {})["note"]
+    known = replace(kept(run), turned=("LPS",))
+    np.save(tmp_path / "one.npy", box(1, 0))
+    note = known.read(tmp_path / "one.npy", max_pixels=0).note
+    assert note == "its axes are not stated, those of the training lay LPS: is it turned alike?"

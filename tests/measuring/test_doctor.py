@@ -47,6 +47,39 @@ def test_pixels_that_no_output_reads_and_sizes_that_were_tried():
     assert [measure(net, (1, 227, 227)).unread.count for net in padded] == [904, 0]
 
 
+@pytest.mark.parametrize(
+    ("conv", "size", "words"),
+    [
+        (nn.Conv1d, (1, 8), "1 of 8 steps are read by no output (1 step)"),
+        (nn.Conv2d, (1, 8, 8), "15 of 64 pixels are read by no output (1 row and 1 column)"),
+        (
+            nn.Conv3d,
+            (1, 8, 8, 8),
+            "169 of 512 voxels are read by no output (1 plane and 1 row and 1 column)",
+        ),
+    ],
+)
+def test_cells_are_called_by_what_the_input_is(conv, size, words):
+    assert only(seq(conv(1, 1, 3, 2)), size, "unread")[1] == words
+
+
+@pytest.mark.parametrize(
+    ("axes", "words"), [(1, "0.5 steps"), (2, "0.5 pixels"), (3, "0.5 voxels")]
+)
+def test_branches_lie_apart_in_the_cells_of_the_input(axes, words):
+    class Branches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[axes - 1]
+            self.odd, self.even = conv(1, 1, 1), conv(1, 1, 2)
+
+        def forward(self, x):
+            cut = self.odd(x)[(..., *[slice(0, -1)] * axes)]
+            return torch.cat([cut, self.even(x)], 1)
+
+    assert words in only(Branches(), (1, *[8] * axes), "misaligned")[1]
+
+
 def test_one_axis_alone_is_padded():
     net = seq(nn.Conv2d(1, 1, (3, 3), (1, 2)))
     assert only(net, (1, 8, 8), "unread")[1:] == (

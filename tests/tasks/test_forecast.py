@@ -71,13 +71,13 @@ class LastValue(nn.Module):
 
 def test_a_net_that_loses_to_a_baseline_says_so_first(run):
     first = run.as_text().splitlines()[0]
-    assert first.startswith("stgcn LOSES TO the mean of the hour of the week (by ")
+    assert first.startswith("stgcn loses to the mean of the hour of the week (by ")
     scores = Run.load(run.path).evaluate()
-    assert scores.as_text().startswith("LOSES TO ")
-    assert scores.as_dict()["verdict"].startswith("LOSES TO ")
+    assert scores.as_text().startswith("loses to ")
+    assert scores.as_dict()["verdict"].startswith("loses to ")
     page = (run.path / "report.html").read_text()
     words = re.sub(r"<[^>]+>", "", page)
-    assert re.search(r"Mean absolute error of 73 test windows: this net LOSES TO the mean", words)
+    assert re.search(r"Mean absolute error of 73 test windows: this net loses to the mean", words)
     assert "Against forecasts without a net" in page
     assert page.count("mean absolute error") >= 6
 
@@ -86,10 +86,10 @@ def test_a_net_that_loses_to_a_baseline_says_so_first(run):
     ("gains", "words"),
     [
         ((0.3, 0.2, 0.1), "better than the last value, "),
-        ((0.3, 0.2, -0.1), "LOSES TO a linear model (by 0.1, 95 % interval 0.05 to 0.15)"),
+        ((0.3, 0.2, -0.1), "loses to a linear model (by 0.1, 95 % interval 0.05 to 0.15)"),
         ((0.3, 0.2, 0.02), "but from a linear model it is not told apart for certain"),
-        ((0.3, 0.0, 0.1), "is NO BETTER THAN the mean of the hour of the week (by 0, "),
-        ((-0.3, 0.2, -0.01), "is NO BETTER THAN the last value (by 0.3, "),
+        ((0.3, 0.0, 0.1), "is no better than the mean of the hour of the week (by 0, "),
+        ((-0.3, 0.2, -0.01), "is no better than the last value (by 0.3, "),
     ],
 )
 def test_a_verdict_weighs_the_interval(task, gains, words):

@@ -158,3 +158,20 @@ def test_pictures_of_one_pixel_are_refused_and_few_held_out_ones_said(photos, tm
     with pytest.raises(UsageError):  # after the note: no such device
         fit(photos, recipe, out=tmp_path, progress=Progress(say=said.append))
     assert said[0].startswith("note: nothing can be judged by 4 held-out pictures")
+
+
+@pytest.mark.parametrize(("count", "refused"), [(9, True), (10, False)])
+def test_fewer_than_ten_items_are_refused_in_a_line(tmp_path, count, refused):
+    x = np.random.default_rng(0).integers(0, 256, (count, 12, 12), np.uint8)
+    np.savez(tmp_path / "few.npz", x=x, y=np.arange(count) % 2)
+    recipe = read_recipe("quick", {"device": "cuda:99", "net": "linear"})
+    expected = (
+        (
+            DataError,
+            r"few\.npz has 9 pictures in all, too few to learn from and to judge by: expected 10 or more$",
+        )
+        if refused
+        else (UsageError, "cuda:99")  # after the items are counted: no such device
+    )
+    with pytest.raises(expected[0], match=expected[1]):
+        fit(striate.open(tmp_path / "few.npz"), recipe, out=tmp_path)

@@ -142,7 +142,11 @@ def _by_time(listing: Listing, whole: Part, val: float | str | None, rule: str) 
         raise ArgumentError(
             f"split={rule}: series are split in the order of time; leave split= out"
         )
-    parts = by_time(whole, val)
+    own = {name: listing.parts[name] for name in ("val", "test") if name in listing.parts}
+    if "val" in own and val is not None:
+        raise ArgumentError("val: the data have a val split of their own; leave val out")
+    made = {"train": whole} if "val" in own else by_time(whole, val, tested="test" in own)
+    parts = {**made, **own}
     spans = [f"{name} {part.names[0]} to {part.names[-1]}" for name, part in parts.items()]
     return replace(_noted(listing, f"split by time: {', '.join(spans)}"), parts=parts)
 

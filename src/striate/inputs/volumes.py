@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -20,9 +21,9 @@ from striate.data.targets import IGNORE
 from striate.data.volumes import Grid, VolumeFiles, is_item, write_mask
 from striate.data.volumes import read as read_volume
 from striate.data.volumes.grid import alike, fitted
-from striate.data.volumes.volume import Spacing, spacing_words
+from striate.data.volumes.volume import Head, Spacing, spacing_words
 from striate.errors import DataError, RecipeError
-from striate.inputs.fields import counts, damaged, numbers
+from striate.inputs.fields import counts, damaged, numbers, word
 from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Settings, Shape, Views
 
 F64 = NDArray[np.float64]
@@ -52,6 +53,10 @@ class Volumes(Preprocessing):
         maps: whether answers lie in the voxels of each volume, which are shown then.
         voxel: spacing of the voxels of all training volumes in millimetres, where they have one and keep it; an answer to a
             volume of another says so.
+        stored_spacing: the least and the greatest spacing of the training volumes along each axis, as their files say it:
+            six numbers; None where not all say one.
+        turned: how the axes of the training volumes were stored, such as "LPS", the most frequent first, before they were
+            turned to lie one way; () where no file says it, None of a run that did not record it.
         patch: depth, height and width of the windows that a net learns from and answers in; None of whole volumes.
     """
 
@@ -67,6 +72,8 @@ class Volumes(Preprocessing):
     maps: bool = False
     patch: tuple[int, ...] | None = None
     voxel: tuple[float, ...] | None = None
+    stored_spacing: tuple[float, ...] | None = None
+    turned: tuple[str, ...] | None = None
 
     # ------------------------------------------------------------------- before anything is decoded
 
@@ -149,9 +156,11 @@ class Volumes(Preprocessing):
         mean, std = _moments(inputs[:: -(-len(inputs) // LOOKED_AT)])
         grid = form if isinstance(form, Grid) else Grid(_sides(inputs.shape[1:]))
         size, dtype, maps = tuple(inputs.shape[1:4]), str(inputs.dtype), data.kind == "mask"
+        heads = _heads(data)
         return cls(
-            size, mean, std, grid.spacing, data.levels, dtype, maps, recipe.patch, _voxel(data)
-        )
+            size, mean, std, grid.spacing, data.levels, dtype, maps, recipe.patch, _voxel(data),
+            _spread([one.spacing for one in heads]), _turned(heads),
+        )  # fmt: skip
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
@@ -176,6 +185,11 @@ class Volumes(Preprocessing):
             voxel = numbers(content["voxel"] or (), "voxel")
             if len(voxel) not in (0, 3) or min(voxel, default=1) <= 0:
                 raise ValueError(f"voxel {voxel}")
+            stored = numbers(content.get("stored_spacing") or (), "stored_spacing")
+            if len(stored) not in (0, 6) or min(stored, default=1) <= 0:
+                raise ValueError(f"stored_spacing {stored}")
+            axes = content.get("turned")
+            turned = None if axes is None else tuple(word(each, "turned") for each in axes)
             if len(patch) not in (0, 3) or any(k > n for k, n in zip(patch, size, strict=False)):
                 raise ValueError(f"patch {patch}")
             if levels and (len(levels) != 2 or not levels[0] < levels[1]):
@@ -191,6 +205,8 @@ class Volumes(Preprocessing):
             content["maps"],
             patch or None,
             voxel or None,
+            stored or None,
+            turned,
         )
 
     # ------------------------------------------------------------------------------ what a net reads
@@ -272,7 +288,18 @@ class Volumes(Preprocessing):
         if came != len(self.mean):
             raise DataError(f"{came} values a voxel, the net learned from {len(self.mean)}")
         stored = fitted(volume, self.form, np.dtype(np.float32))
-        return Read(stored, volume.voxels.shape[:3], note=self._doubt(stored, volume.spacing))
+        doubts = [self._doubt(stored, volume.spacing), self._turn(volume.turned)]
+        return Read(stored, volume.voxels.shape[:3], note="; ".join(filter(None, doubts)))
+
+    def _turn(self, turned: str) -> str:
+        """A volume that does not say how its axes lie where those of the training did, or the other way round."""
+        if self.turned is None or bool(self.turned) == bool(turned):
+            return ""
+        if turned:
+            return (
+                f"its axes lie {turned}, those of the training are not stated: is it turned alike?"
+            )
+        return f"its axes are not stated, those of the training lay {' or '.join(self.turned)}: is it turned alike?"
 
     def _doubt(self, stored: NDArray[Any], spacing: Spacing | None) -> str:
         """Voxels of another spacing than those of the training, or values that spread a hundredth or a hundred times as far."""
@@ -367,14 +394,36 @@ def _whole(data: Data) -> Sides | None:
 
 def _voxel(data: Data) -> Spacing | None:
     """The spacing of all volumes, where they say one and are not resampled by it."""
-    sources = [split.source for split in data.splits.values()]
-    heads = [
-        one for source in sources if isinstance(source, VolumeFiles) for one in source.heads if one
-    ]
+    heads = _heads(data)
     said = [one.spacing for one in heads if one.spacing is not None]
     if not said or len(said) < len(heads) or not alike(said) or _grid(data).spacing is not None:
         return None
     return said[0]
+
+
+def _heads(data: Data) -> list[Head]:
+    """What the headers of all volumes in files say."""
+    sources = [split.source for split in data.splits.values()]
+    return [
+        one for source in sources if isinstance(source, VolumeFiles) for one in source.heads if one
+    ]
+
+
+def _spread(spacings: Sequence[Spacing | None]) -> tuple[float, ...] | None:
+    """The least and the greatest along each axis; None where one is not stated, or there is none."""
+    said = [each for each in spacings if each is not None]
+    if not said or len(said) < len(spacings):
+        return None
+    return (
+        *(min(axis) for axis in zip(*said, strict=True)),
+        *(max(axis) for axis in zip(*said, strict=True)),
+    )
+
+
+def _turned(heads: Sequence[Head]) -> tuple[str, ...]:
+    return tuple(
+        axes for axes, _ in Counter(one.turned for one in heads if one.turned).most_common()
+    )
 
 
 def _three(values: tuple[float, ...]) -> Spacing:

@@ -260,6 +260,9 @@ def _merged(found: Sequence[Finding]) -> list[Finding]:
     return [replace(found[0], text=more)]
 
 
+CELLS = {1: "steps", 2: "pixels", 3: "voxels"}  # of an input with so many axes of space
+
+
 # What a net reads of its picture: pixels left out, branches that miss each other.
 
 
@@ -267,9 +270,10 @@ def _unread(case: Case) -> Findings:
     lost = case.fields.unread(case.run.outputs)
     if not lost.count:
         return
-    names = ("plane", "row", "column")[3 - len(lost.lines) :]
+    names = ("plane", "row", "column")[3 - len(lost.lines) :] if len(lost.lines) > 1 else ("step",)
     lines = [counted(len(line), n) for n, line in zip(names, lost.lines, strict=True) if line]
-    text = f"{lost.count:,} of {lost.of:,} pixels are read by no output ({' and '.join(lines)})"
+    what = CELLS.get(len(lost.lines), "cells")
+    text = f"{lost.count:,} of {lost.of:,} {what} are read by no output ({' and '.join(lines)})"
     fix = _mend(case.net, case.run, lost) or _gaps(case.net, case.run)
     yield Finding("unread", "", text, fix)
 
@@ -405,7 +409,8 @@ def _join(join: Misaligned) -> Finding:
         fix = "give the branches the same strides"
     else:
         apart = max(join.centres) - min(join.centres)
-        text = f"{call.op} joins branches whose centres lie {apart:g} pixels apart"
+        what = CELLS.get(max(len(value.shape) for value in call.inputs) - 2, "cells")
+        text = f"{call.op} joins branches whose centres lie {apart:g} {what} apart"
         fix = "pad alike: an odd kernel k with padding k // 2 keeps its centre, an even one cannot"
     return Finding("misaligned", call.path, text, fix)
 

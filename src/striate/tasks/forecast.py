@@ -37,7 +37,7 @@ F64 = NDArray[np.float64]
 WORST = 6  # series shown in the report
 SPAN = 12  # windows, one after the other, that each is shown in
 NET = "net"
-LOSES = ("is NO BETTER THAN", "LOSES TO")  # where an interval holds 0, and where it does not
+LOSES = ("is no better than", "loses to")  # where an interval holds 0, and where it does not
 POINTS = 168  # of the series that a graph of similar ones is made from
 
 # Fitted baselines and graphs, as long as the windows they are of.

@@ -43,6 +43,7 @@ from striate.training.resume_check import of_this_code, rate_after, same_code, s
 from striate.training.state import State, Totals
 
 JUDGED = 30  # held-out items from which scores say something
+FEWEST = 10  # items in all, below which nothing is trained
 
 Estimator = Callable[[nn.Module, Recipe, Data], Estimate]
 
@@ -240,7 +241,7 @@ def _check_data(data: Data, progress: Progress) -> None:
     """Refuse data from which nothing can be learned, and say where too few are held out to judge by.
 
     Raises:
-        DataError: no training items, or pictures of a single pixel.
+        DataError: no training items, fewer than `FEWEST` in all, or pictures of a single pixel.
     """
     noun = named(data.task).noun or data.noun
     if "train" not in data.splits:
@@ -254,8 +255,14 @@ def _check_data(data: Data, progress: Progress) -> None:
         progress.say(
             f"note: train has no item of {listed(unlearned)}: it cannot be learned, and every answer to its held-out items is wrong"
         )
-    held = len(data.splits[data.held_out])
-    if held < JUDGED and not named(data.task).maps:  # a mask has a score for every place
+    if named(data.task).maps:  # a mask has a score for every place
+        return
+    held, every = len(data.splits[data.held_out]), sum(map(len, data.splits.values()))
+    if every < FEWEST and data.modality != "window":  # a window is a few steps of one series
+        raise DataError(
+            f"{data.path} has {every} {noun} in all, too few to learn from and to judge by: expected {FEWEST} or more"
+        )
+    if held < JUDGED:
         progress.say(
             f"note: nothing can be judged by {held} held-out {noun}, too few to tell a good net from a bad one; "
             f"hold out {JUDGED} or more"

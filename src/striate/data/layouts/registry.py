@@ -20,6 +20,7 @@ from striate.data.layouts import (
     class_folders,
     coco,
     csv_table,
+    file_table,
     idx,
     imagenet,
     instance_folders,
@@ -77,6 +78,11 @@ LAYOUTS: dict[str, Layout] = {
         "images/ beside masks/ with volumes of the same names",
         volume_folders.SETTINGS,
     ),
+    "volume_table": Layout(
+        volume_folders.find_table,
+        "a table of volumes and what belongs to them",
+        (*file_table.SETTINGS, *volume_folders.SETTINGS),
+    ),
     "volume_folders": Layout(
         volume_folders.find, "a folder of volumes for each class", volume_folders.SETTINGS
     ),
@@ -124,7 +130,7 @@ LAYOUTS: dict[str, Layout] = {
     "class_folders": Layout(class_folders.find, "a folder of pictures for each class"),
     "deep_folders": Layout(class_folders.find_deep, "class folders in folders, named by both"),
     "sound_table": Layout(
-        sounds.find_table, "a table of sounds and what belongs to them", sounds.TABLE_SETTINGS
+        sounds.find_table, "a table of sounds and what belongs to them", file_table.SETTINGS
     ),
     "sound_folders": Layout(sounds.find_folders, "a folder of sounds for each class"),
     "sound_names": Layout(

@@ -1,13 +1,14 @@
 """Series of the nodes of a graph, to forecast: a table [steps, nodes] in CSV, .npz, HDF5 or JSON, and a graph beside it.
 
 The graph is a square table or a list of links, in the same file or in one whose name says so (adjacency.csv, edges.csv,
-distances.csv, ...). Settings: values=KEY, graph=FILE or KEY, missing=NUMBER that stands for a missing value,
-distances=true or false of the numbers of the graph, feature=NUMBER of [steps, nodes, features].
+distances.csv, ...). Files named train, val and test are the splits, at their own times. Settings: values=KEY, graph=FILE
+or KEY, missing=NUMBER that stands for a missing value, distances=true or false of the numbers of the graph, feature=NUMBER
+of [steps, nodes, features].
 """
 
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,16 +17,16 @@ import numpy as np
 
 from striate.data import documents, files
 from striate.data.files import shown
-from striate.data.index import WHOLE, Candidate, Listing, layout_settings
-from striate.data.layouts import npz
+from striate.data.index import WHOLE, Candidate, Listing, Part, layout_settings
+from striate.data.layouts import npz, split_files
 from striate.data.layouts.tree import Tree
-from striate.data.series import reading
+from striate.data.series import joined, reading
 from striate.data.series.clock import guessed
 from striate.data.series.raw import Settings
 from striate.data.series.reading import HDF5, SUFFIXES, TABLES
-from striate.data.series.table import Series
+from striate.data.series.table import F32, Series
 from striate.data.series.tables import is_series
-from striate.data.series.windows import HISTORY, HORIZON, TEST, VAL, windows
+from striate.data.series.windows import HISTORY, HORIZON, TEST, VAL, windows, within
 from striate.errors import ArgumentError, DataError
 
 SETTINGS = ("values", "graph", "missing", "distances", "feature")
@@ -48,7 +49,12 @@ def find(tree: Tree) -> Candidate | None:
     """
     asked = tree.options.asks_for("series")
     settings = read_settings(tree.options.layout if asked else None, skip=tree.options.skip)
-    named = [tree.given] if tree.given else [n for n in tree.files() if not GRAPHS.search(n)]
+    splits = [] if tree.given else split_files.families(tree, SUFFIXES, _no_graph)
+    lost = [n for each in splits for n in each.values() if not _steps(tree.root / n, settings)]
+    whole = [each for each in splits if not set(lost) & set(each.values())]
+    if whole:
+        return _of_splits(tree, whole, settings)
+    named = [tree.given] if tree.given else [n for n in tree.files() if _no_graph(n)]
     able = [n for n in named if n.lower().endswith(SUFFIXES)]
     counts = {
         n: count
@@ -59,11 +65,29 @@ def find(tree: Tree) -> Candidate | None:
         return None
     name = max(counts, key=lambda n: counts[n])
     graph = _graph_file(tree, name, settings)
-    read = partial(_listing, tree, name, graph, settings)
+    beside = next((each for each in splits if name == each["train"]), {}).values()
+    read = partial(_listing, tree, name, graph, settings, [n for n in beside if n in lost])
     uses = frozenset(each for each in (name, graph) if each)
     why = f"{shown(name)} holds numbers step by step"
     doubt = _rivals(tree, name, counts) if not asked and not tree.given else ""
     return Candidate("series", max(1, counts[name]), uses, read, why, doubt, tasks=(FORECAST,))
+
+
+def _no_graph(name: str) -> bool:
+    return not GRAPHS.search(name.rpartition("/")[2])
+
+
+def _of_splits(tree: Tree, splits: Sequence[Mapping[str, str]], settings: Settings) -> Candidate:
+    """Files that are a split each."""
+    taken = splits[0]
+    graph = _graph_file(tree, "", settings)
+    uses = frozenset(name.partition("/")[0] for name in (*taken.values(), graph) if name)
+    why = f"{' and '.join(map(shown, taken.values()))} hold numbers step by step, a split each"
+    counts = {each["train"]: 1 for each in splits}
+    count = sum(max(1, _steps(tree.root / name, settings)) for name in taken.values())
+    read = partial(_listing_of_splits, tree, taken, graph, settings)
+    doubt = _rivals(tree, taken["train"], counts)
+    return Candidate("series", count, uses, read, why, doubt, tasks=(FORECAST,))
 
 
 def _rivals(tree: Tree, name: str, counts: Mapping[str, int]) -> str:
@@ -152,27 +176,76 @@ def _graph_file(tree: Tree, name: str, settings: Settings) -> str:
     return found[0] if found else ""
 
 
-def _listing(tree: Tree, name: str, graph: str, settings: Settings) -> Listing:
+def _listing(
+    tree: Tree, name: str, graph: str, settings: Settings, unread: Sequence[str] = ()
+) -> Listing:
     """Windows of the series of a file.
+
+    Args:
+        tree: the folder.
+        name: of the file.
+        graph: the file of the graph; "" where there is none.
+        settings: how they are to be understood.
+        unread: files that are named for its other splits and hold no series.
 
     Raises:
         DataError: what it holds cannot be used.
     """
     options = tree.options
     series = reading.read_series(tree.root / name, settings, tree.root / graph if graph else None)
-    if settings.graph and series.adjacency is None:
-        raise DataError(
-            f"{shown(tree.root / name)}: there is no graph {shown(settings.graph)}, as a file or a key"
-        )
-    if graph:
-        series = series.noted(f"graph: {shown(graph)}")
-    series = checked(with_periods(series, options.period))
+    series = _with_graph(series, tree.root / name, graph, settings)
+    trained = series.values[: round(len(series) * (1 - VAL - TEST))]
+    series = checked(with_periods(series, options.period, trained), series.values)
+    if unread:
+        said = f"{' and '.join(map(shown, unread))} hold no series that can be read: {shown(name)} is split instead"
+        series = series.noted(warnings=[said])
+    history, horizon = options.history or HISTORY, options.horizon or HORIZON
+    return _as_listing(series, len(series), {WHOLE: windows(series, history, horizon)})
+
+
+def _listing_of_splits(
+    tree: Tree, names: Mapping[str, str], graph: str, settings: Settings
+) -> Listing:
+    """Windows of the series of several files, none of which reaches from one into another.
+
+    Raises:
+        DataError: what they hold cannot be used, or does not belong together.
+    """
+    options, place = tree.options, tree.root / graph if graph else None
+    each = {
+        split: reading.read_series(tree.root / name, settings, place)
+        for split, name in names.items()
+    }
+    series, spans = joined.in_one(each, shown(tree.name))
+    series = _with_graph(series, tree.root / names["train"], graph, settings)
+    trained = series.values[slice(*spans["train"])]
+    held = np.concatenate([series.values[slice(*span)] for span in spans.values()])
+    series = checked(with_periods(series, options.period, trained), held)
     history, horizon = options.history or HISTORY, options.horizon or HORIZON
     whole = windows(series, history, horizon)
+    parts = {split: within(whole, split, *span) for split, span in spans.items()}
+    return _as_listing(series, len(held), parts)
+
+
+def _with_graph(series: Series, file: Path, graph: str, settings: Settings) -> Series:
+    """With a note on the graph of a file of its own.
+
+    Raises:
+        DataError: the one that was named is not there.
+    """
+    if settings.graph and series.adjacency is None:
+        raise DataError(
+            f"{shown(file)}: there is no graph {shown(settings.graph)}, as a file or a key"
+        )
+    return series.noted(f"graph: {shown(graph)}") if graph else series
+
+
+def _as_listing(series: Series, steps: int, parts: dict[str, Part]) -> Listing:
+    nodes = len(series.nodes)
     return Listing(
-        f"series of {len(series.nodes):,} node{'s' * (len(series.nodes) != 1)}, {len(series):,} steps {series.clock.words()}",
+        f"series of {nodes:,} node{'s' * (nodes != 1)}, {steps:,} steps {series.clock.words()}",
         (),
-        {WHOLE: whole},
+        parts,
         note="; ".join(series.notes),
         task=FORECAST,
         faults=series.faults,
@@ -180,16 +253,19 @@ def _listing(tree: Tree, name: str, graph: str, settings: Settings) -> Listing:
     )
 
 
-def with_periods(series: Series, asked: tuple[str, ...]) -> Series:
-    """With the periods that were asked for, or those of its clock, or one that the values show; what is guessed is said."""
+def with_periods(series: Series, asked: tuple[str, ...], trained: F32) -> Series:
+    """With the periods that were asked for, or those of its clock, or one that the values show; what is guessed is said.
+
+    Args:
+        series: all of them.
+        asked: the words that were given.
+        trained: values [T, N] that are trained on: what comes later decides nothing.
+    """
     if asked:
         words = () if asked == ("none",) else asked
         for word in words:
             series.clock.period(word)
         return replace(series, periods=words)
-    trained = series.values[
-        : round(len(series) * (1 - VAL - TEST))
-    ]  # what comes later decides nothing
     usual = series.clock.usual(len(trained))
     if usual:
         return replace(series, periods=usual).noted(
@@ -203,13 +279,17 @@ def with_periods(series: Series, asked: tuple[str, ...]) -> Series:
     return replace(series, periods=tuple(found)).noted(said)
 
 
-def checked(series: Series) -> Series:
+def checked(series: Series, values: F32) -> Series:
     """With warnings of values that may not be what they seem.
+
+    Args:
+        series: all of them.
+        values: of all steps that a file has [T, N].
 
     Raises:
         DataError: no value is known.
     """
-    known = ~np.isnan(series.values)
+    known = ~np.isnan(values)
     if not known.any():
         raise DataError(f"{series.name}: all of its values are missing")
     warnings: list[str] = []
@@ -219,8 +299,8 @@ def checked(series: Series) -> Series:
             f"{lost:,} of {known.size:,} values ({lost / known.size:.1%}) are missing: they count neither in the loss nor in the scores"
         )
     with np.errstate(all="ignore"):
-        low = np.where(known, series.values, np.inf).min(0)
-        high = np.where(known, series.values, -np.inf).max(0)
+        low = np.where(known, values, np.inf).min(0)
+        high = np.where(known, values, -np.inf).max(0)
     still = [node for node, a, b in zip(series.nodes, low, high, strict=True) if not a < b]
     if still:
         warnings.append(

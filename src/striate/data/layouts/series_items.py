@@ -1,16 +1,15 @@
 """Series with a label or numbers each. N items, C channels, T steps.
 
-npz: x [N, T] or [N, C, T] with y, as x_train, y_train, x_test, y_test or x, y; whole numbers and words in y are classes,
-    others values.
+npz: x [N, T] or [N, C, T] with y, as x_train, y_train, x_test, y_test or x, y, or a file a split with x, y; whole numbers
+    and words in y are classes, others values.
 tables: a row an item, its label in the first column, as the UCR archive has them (NAME_TRAIN.tsv, NAME_TEST.tsv), or in
-    a column called label, class, target or y.
+    a column called label, class, target or y; one table, or one a split.
 folders: a folder a class, a file a series: .csv or .tsv with a row a step and a column a channel, or .npy [T] or [C, T].
 
 Series that differ in length are brought to the longest by repeating their last value, which is said.
 """
 
 import itertools
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -23,8 +22,9 @@ from numpy.typing import NDArray
 from striate.data import documents, files
 from striate.data.files import shown
 from striate.data.index import WHOLE, Candidate, Fault, Listing, Part, coded, numbered
-from striate.data.layouts import npz
+from striate.data.layouts import npz, split_files
 from striate.data.layouts.tree import Tree, is_split
+from striate.data.series.clock import is_stamp
 from striate.data.series.reading import TABLES, load_npz
 from striate.data.sources import Values
 from striate.data.targets import Labels, Targets
@@ -34,7 +34,6 @@ from striate.errors import DataError
 F32 = NDArray[np.float32]
 
 LABELS = {"label", "labels", "class", "classes", "target", "y"}
-PARTS = re.compile(r"^(.*?)[-_ ]?(train|test|val)$", re.IGNORECASE)
 FLAT = (
     16,
     4,
@@ -55,20 +54,39 @@ def find(tree: Tree) -> Candidate | None:
 
 def _of_npz(tree: Tree) -> Candidate | None:
     names = [tree.given] if tree.given else tree.files()
-    for name in names:
-        if not name.lower().endswith(".npz"):
-            continue
+    alone = [{WHOLE: name} for name in names if name.lower().endswith(".npz")]
+    several = [] if tree.given else split_files.families(tree, (".npz",), lambda _: True)
+    for files_of in (*several, *alone):
         try:
-            roles, shapes = _roles(tree.root / name)
+            found = {split: _roles(tree.root / name) for split, name in files_of.items()}
         except DataError:
             continue
-        if roles and all(_flat(*shapes[key]) for (_, what), key in roles.items() if what == "x"):
-            count = sum(shapes[key][0][0] for (_, what), key in roles.items() if what == "x")
-            why = f"{shown(name)} holds series [N, T] or [N, C, T] and what belongs to them"
-            read = partial(_read_npz, tree.root / name, roles)
-            tasks = ("classify", "regress")
-            return Candidate("series", count, frozenset([name]), read, why, tasks=tasks)
+        arrays = {
+            (split if split != WHOLE else part, what): (files_of[split], key)
+            for split, (roles, _) in found.items()
+            for (part, what), key in roles.items()
+            if split == WHOLE or part in (WHOLE, split)
+        }
+        shapes = {name: found[split][1] for split, name in files_of.items()}
+        inputs = [shapes[name][key] for (_, what), (name, key) in arrays.items() if what == "x"]
+        if len(inputs) < len(files_of) or not all(_flat(*each) for each in inputs):
+            continue
+        why = f"{_listed(files_of)} series [N, T] or [N, C, T] and what belongs to them"
+        read = partial(_read_npz, tree.root, arrays)
+        tasks = ("classify", "regress")
+        count = sum(shape[0] for shape, _ in inputs)
+        return Candidate("series", count, _tops(files_of), read, why, tasks=tasks)
     return None
+
+
+def _listed(files_of: Mapping[str, str]) -> str:
+    held = " and ".join(map(shown, files_of.values()))
+    return f"{held} {'hold' if len(files_of) > 1 else 'holds'}"
+
+
+def _tops(files_of: Mapping[str, str]) -> frozenset[str]:
+    """The names at the top of the folder of files that are used."""
+    return frozenset(name.partition("/")[0] for name in files_of.values())
 
 
 def _roles(path: Path) -> tuple[dict[tuple[str, str], str], npz.Shapes]:
@@ -90,14 +108,17 @@ def _flat(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
     )
 
 
-def _read_npz(path: Path, roles: Mapping[tuple[str, str], str]) -> Listing:
-    arrays = load_npz(path)
+def _read_npz(root: Path, arrays: Mapping[tuple[str, str], tuple[str, str]]) -> Listing:
+    """Arrays by split and "x" or "y": the file of each, and its key there."""
+    held = {name: load_npz(root / name) for name, _ in arrays.values()}
     parts: dict[str, Rows] = {}
-    for split in dict.fromkeys(split for split, _ in roles):
-        x, y = arrays[roles[split, "x"]], arrays[roles[split, "y"]]
-        x = np.asarray(x, np.float32)
+    for split in dict.fromkeys(split for split, _ in arrays):
+        (name, key), (named, y_key) = arrays[split, "x"], arrays[split, "y"]
+        x, y = np.asarray(held[name][key], np.float32), held[named][y_key]
         if len(x) != len(y):
-            raise DataError(f"{shown(path)}: {split} has {len(x)} series but {len(y)} targets")
+            raise DataError(
+                f"{shown(root / name)}: {split} has {len(x)} series but {len(y)} targets"
+            )
         parts[split] = (x[:, None] if x.ndim == 2 else x), y
     return _listing("npz of series", parts)
 
@@ -106,29 +127,25 @@ def _read_npz(path: Path, roles: Mapping[tuple[str, str], str]) -> Listing:
 
 
 def _of_tables(tree: Tree) -> Candidate | None:
-    names = (
-        [tree.given]
-        if tree.given
-        else [n for n in tree.files() if n.lower().endswith((*TABLES, ".txt"))]
-    )
+    def able(name: str) -> bool:
+        return _is_table_of_series(tree.root / name)
+
     found: dict[str, str] = {}
-    for name in names:
-        part = PARTS.fullmatch(Path(name).stem)
-        if part and not tree.given:
-            found.setdefault(part[2].lower(), name)
-    if not {"train", "test"} <= found.keys():
-        found = {}
+    if not tree.given:
+        found = next(iter(split_files.families(tree, (*TABLES, ".txt"), able)), {})
+    if not found:
+        names = [tree.given] if tree.given else tree.files()
         for name in names:
             if name.lower().endswith(TABLES) and _label_column(tree.root / name) is not None:
                 found = {WHOLE: name}
                 break
-    if not found or not all(_is_table_of_series(tree.root / name) for name in found.values()):
+    if not found or not all(map(able, found.values())):
         return None
-    why = f"{', '.join(map(shown, found.values()))} hold a series and its label a row"
+    why = f"{_listed(found)} a series and its label a row"
     read = partial(_read_tables, tree.root, found)
     count = sum(_count(tree.root / name) for name in found.values())
     tasks = ("classify", "regress")
-    return Candidate("series", count, frozenset(found.values()), read, why, tasks=tasks)
+    return Candidate("series", count, _tops(found), read, why, tasks=tasks)
 
 
 def _label_column(path: Path) -> int | None:
@@ -147,14 +164,17 @@ def _label_column(path: Path) -> int | None:
 
 
 def _is_table_of_series(path: Path) -> bool:
+    """Whether rows are an item each: numbers behind a label, or beside a column of labels; the label is no time."""
     try:
         rows = list(itertools.islice(documents.stream_table(path).rows, 5))
     except DataError:
         return False
-    cells = [cell for row in rows[1:] for cell in row.cells[1:]]
-    return (
-        bool(cells) and len(rows[0].cells) > _FEWEST and all(_number(c) is not None for c in cells)
-    )
+    if _label_column(path) is not None:
+        return True
+    cells = [cell for row in rows for cell in row.cells[1:]]
+    if len(rows) < 2 or len(rows[0].cells) <= _FEWEST or any(_number(c) is None for c in cells):
+        return False
+    return not any(is_stamp(row.cells[0]) for row in rows if _number(row.cells[0]) is None)
 
 
 def _count(path: Path) -> int:

@@ -1,8 +1,9 @@
-"""Volumes in class folders: ROOT/class/*, or ROOT/{train,val,test}/class/*. Two layouts.
+"""Volumes in class folders: ROOT/class/*, or ROOT/{train,val,test}/class/*; or named by a table. Three layouts.
 
 `volume_folders`: an item is a file (.npy, .npz, .nii, .nii.gz, single DICOM files, and TIFF stacks where the layout is
 asked for by its name) or a folder with the slices of one DICOM series. `frames`: an item is a folder of numbered
-pictures; only where it is asked for, because such folders are mostly classes or parts of them.
+pictures; only where it is asked for, because such folders are mostly classes or parts of them. `volume_table`: a table
+with the file or the folder of each volume and its label or numbers in columns.
 """
 
 from collections import Counter
@@ -15,6 +16,7 @@ import numpy as np
 from striate.data import files, workers
 from striate.data.files import shown
 from striate.data.index import IGNORED, WHOLE, Candidate, Listing, Part
+from striate.data.layouts import file_table
 from striate.data.layouts.class_folders import ClassTree, class_names, doubt, split_folders
 from striate.data.layouts.tree import Tree, below, named_like_picture
 from striate.data.sources import I64
@@ -29,7 +31,6 @@ VOLUMES, FRAMES = "volume_folders", "frames"
 SETTINGS = ("grid",)
 TASKS = ("classify",)
 _LOOKED_AT = 3  # arrays whose headers tell whether they are volumes
-_NAMED = 3  # broken ones that a line names
 
 Item = Callable[
     [Tree, str], Iterator[tuple[str, bool]]
@@ -64,6 +65,31 @@ def find_frames(tree: Tree) -> Candidate | None:
     return Candidate(
         found.layout, found.count, found.uses, partial(listing, tree, found), why, tasks=TASKS
     )
+
+
+def find_table(tree: Tree) -> Candidate | None:
+    """A table at the root or a folder below, of whose rows most name volumes that are there.
+
+    Raises:
+        DataError: a column that was named is not there.
+    """
+    return file_table.find(tree, _TABLED)
+
+
+def _every(tree: Tree) -> list[str]:
+    """All volumes below the root; none where they are arrays alone and the first of them no volumes."""
+    names = [name for name, taken in _volumes(tree, "", stacks=False) if taken]
+    return names if _some_are_volumes(tree, names) else []
+
+
+def _items(tree: Tree, names: Sequence[str]) -> file_table.Files:
+    sources, broken, plan = sources_of(tree, {WHOLE: tuple(names)})
+    return file_table.Files(sources[WHOLE], broken[WHOLE], plan.notes, plan.grid.levels)
+
+
+_TABLED = file_table.Kind(
+    "volume", "volume_table", _every, _items, short=lambda name: name.removesuffix(".gz")
+)
 
 
 def _class_tree(tree: Tree, items: Item) -> ClassTree | None:
@@ -135,10 +161,14 @@ def _frames(tree: Tree, folder: str) -> Iterator[tuple[str, bool]]:
 def _are_volumes(tree: Tree, found: ClassTree) -> bool:
     """Whether something else than arrays is there, or one of the first arrays has the axes of a volume."""
     names = [n for held in found.splits.values() for each in held.values() for n in each]
+    return tree.options.asks_for(VOLUMES) or _some_are_volumes(tree, names)
+
+
+def _some_are_volumes(tree: Tree, names: Sequence[str]) -> bool:
     arrays = [name for name in names if suffix_of(name) in (".npy", ".npz")]
-    if len(arrays) < len(names) or tree.options.asks_for(VOLUMES):
-        return True
-    return any(_is_sound(tree.root / name) for name in arrays[:_LOOKED_AT])
+    return len(arrays) < len(names) or any(
+        _is_sound(tree.root / name) for name in arrays[:_LOOKED_AT]
+    )
 
 
 def _is_sound(path: Path) -> bool:

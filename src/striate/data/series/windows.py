@@ -251,7 +251,17 @@ def of_series(cut: Cut) -> Part:
     return Part(names, Ahead(cut), Windows(cut))
 
 
-def by_time(whole: Part, val: float | str | None) -> dict[str, Part]:
+def within(whole: Part, name: str, first: int, last: int) -> Part:
+    """The windows that lie between two steps, as the split of a name.
+
+    Raises:
+        ArgumentError: the part has no windows of series.
+        DataError: not one fits.
+    """
+    return of_series(_within(_cut_of(whole), name, first, last))
+
+
+def by_time(whole: Part, val: float | str | None, *, tested: bool = False) -> dict[str, Part]:
     """Windows in the order of time: train, val, test; none reaches over a border between them.
 
     Args:
@@ -259,28 +269,39 @@ def by_time(whole: Part, val: float | str | None) -> dict[str, Part]:
         val: share of the steps before the test that is held out; 0.1 of all steps where None. The test has 0.2 of all
             steps. Of short series both have more, so that windows fit.
             "2of5" cuts the time into six blocks, trains on the first two and holds out the third (rolling origin).
+        tested: the data have a test of their own, so that none is taken from these windows.
 
     Raises:
+        ArgumentError: the part has no windows of series.
         DataError: a part is shorter than a window.
     """
-    if not isinstance(whole.source, Windows):
-        raise ArgumentError("only windows of series are split by time")
-    cut = whole.source.cut
-    borders = _borders(len(cut.series), val, cut.history + cut.horizon)
+    cut = _cut_of(whole)
+    borders = _borders(len(cut.trained), val, cut.history + cut.horizon, tested=tested)
     return {
-        name: of_series(_within(cut, name, first, last)) for name, (first, last) in borders.items()
+        name: within(whole, name, cut.first + first, cut.first + last)
+        for name, (first, last) in borders.items()
     }
 
 
-def _borders(steps: int, val: float | str | None, window: int) -> dict[str, tuple[int, int]]:
+def _cut_of(whole: Part) -> Cut:
+    if not isinstance(whole.source, Windows):
+        raise ArgumentError("only windows of series are split by time")
+    return whole.source.cut
+
+
+def _borders(
+    steps: int, val: float | str | None, window: int, *, tested: bool
+) -> dict[str, tuple[int, int]]:
     """First step and the one after the last of each part."""
     if isinstance(val, str):
         number, count = (int(word) for word in val.split("of"))
         edges = [round(steps * k / (count + 1)) for k in range(count + 2)]
         return {"train": (0, edges[number]), "val": (edges[number], edges[number + 1])}
-    test = round(steps * (1 - _share(TEST, steps, window)))
-    held = round(steps * _share(VAL, steps, window)) if val is None else round(test * val)
-    return {"train": (0, test - held), "val": (test - held, test), "test": (test, steps)}
+    test = steps if tested else round(steps * (1 - _share(TEST, steps, window)))
+    usual = VAL / (1 - TEST) if tested else VAL
+    held = round(steps * _share(usual, steps, window)) if val is None else round(test * val)
+    found = {"train": (0, test - held), "val": (test - held, test)}
+    return found if tested else {**found, "test": (test, steps)}
 
 
 def _share(usual: float, steps: int, window: int) -> float:
@@ -292,7 +313,7 @@ def _within(cut: Cut, name: str, first: int, last: int) -> Cut:
     count = last - first - cut.history - cut.horizon + 1
     if count < 1:
         raise DataError(
-            f"{cut.series.name}: {name} has {last - first:,} of {len(cut.series):,} steps, and one window takes "
+            f"{cut.series.name}: {name} has {last - first:,} of {len(cut.trained):,} steps, and one window takes "
             f"{cut.history + cut.horizon:,} (history={cut.history} + horizon={cut.horizon}): ask for fewer, or give longer series"
         )
     return replace(cut, first=first, count=count)

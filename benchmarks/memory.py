@@ -1,0 +1,67 @@
+"""Memory epoch by epoch, and the share of the time in which a batch was waited for, of any training.
+
+    python benchmarks/memory.py DATA [--out FOLDER] [key=value ...]
+
+After every epoch a row: resident memory of the process, and what results.csv says of the time of the steps in which a
+batch (read, viewed at random and brought to the device) was waited for. At the end the growth of memory from the end of
+the second epoch on, in MiB an epoch by least squares, with its 95 % interval, and the median of the waiting.
+"""
+
+import argparse
+import csv
+import statistics
+import tempfile
+from pathlib import Path
+
+from overhead import resident
+from scipy import stats
+
+from striate.training import read_recipe
+from striate.training.record import Progress
+from striate.workbench.train import train_recipe
+
+SCORES = ("accuracy", "mae")
+SETTLED = 2  # epochs after which nothing new should be kept
+
+
+def growth(found: list[float]) -> str:
+    """MiB an epoch, with the interval of a line through them."""
+    if len(found) < 4:
+        return "too few epochs for a line"
+    if max(found) - min(found) < 0.01:
+        return "none"
+    line = stats.linregress(range(len(found)), found)
+    reach = stats.t.ppf(0.975, len(found) - 2) * line.stderr
+    return f"{line.slope:.2f} MiB an epoch ({line.slope - reach:.2f} to {line.slope + reach:.2f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data")
+    parser.add_argument("settings", nargs="*")
+    parser.add_argument("--out", help="keeps the run there")
+    given = parser.parse_intermixed_args()
+    memory: list[float] = []
+
+    def say(line: str) -> None:
+        if line.startswith("epoch "):
+            memory.append(resident())
+        print(line, f" {memory[-1]:.0f} MiB" if line.startswith("epoch ") else "", flush=True)
+
+    settings = dict(word.split("=", 1) for word in given.settings)
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = read_recipe("quick", settings)
+        out = Path(given.out or folder)
+        name = None if given.out else "run"
+        done = train_recipe(given.data, recipe, out=out, name=name, progress=Progress(say=say))
+        rows = list(csv.DictReader((done.run.path / "results.csv").open()))
+        scored = done.run.summary.get("test") or done.run.summary
+        print({name: score for name, score in scored["scores"].items() if name in SCORES})
+    waiting = [float(row["waiting"]) for row in rows]
+    print("resident after each epoch, MiB:", *(f"{value:.0f}" for value in memory))
+    print("growth after the second:", growth(memory[SETTLED - 1 :]))
+    print(f"waiting for batches: median {statistics.median(waiting):.2%}, most {max(waiting):.2%}")
+
+
+if __name__ == "__main__":
+    main()
