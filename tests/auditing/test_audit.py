@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import striate
@@ -10,6 +11,8 @@ from striate.auditing import CHECKS, Finding
 from striate.auditing.run_checks import Audit
 from striate.errors import ArgumentError
 from striate.runs import Run
+
+from .conftest import draw, write
 
 KEYS = {"check", "severity", "value", "low", "high", "limit", "evidence", "advice"}
 
@@ -89,6 +92,7 @@ def test_a_run_that_cannot_be_written_is_audited(own, monkeypatch):
         (["--only", "leek"], 2, "did you mean leaks"),
         (["--budget", "soon"], 2, "90s"),
         (["--split", "tset"], 2, "split=tset"),
+        (["--budget", "-3"], 2, "budget=-3s"),
     ],
 )
 def test_wrong_words(own, capsys, words, status, says):
@@ -142,6 +146,23 @@ def digits_values(tmp_path, clean):
         rows.append(f"{file.name},{i % 7}.5")
     (folder / "values.csv").write_text("\n".join(rows))
     return folder
+
+
+def test_a_threshold_of_the_run_decides(tmp_path):
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 30), ("val", 20)):
+        for label in ("bar", "box"):
+            for i in range(count):
+                write(tmp_path / "d" / split / label / f"{i}.png", draw(rng, label))
+    run = striate.train(
+        tmp_path / "d", net="lenet5", epochs=2, out=tmp_path, plan="default", threshold=0.999
+    )
+    (whole,) = {
+        round(each.limit, 6)
+        for each in striate.audit(run, only=["baselines"]).findings
+        if each.limit is not None
+    }
+    assert whole == pytest.approx(run.summary["scores"]["accuracy"]["value"], abs=1e-6)
 
 
 def test_the_net_is_left_as_it_was(own):

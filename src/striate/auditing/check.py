@@ -169,8 +169,11 @@ class Case:
         return name, np.array([sign * row.get(name, np.nan) for row in found], np.float64)
 
     def right(self, stored: NDArray[Any], labels: I64) -> NDArray[np.bool_]:
-        """Which of stored inputs the net gives the label of [n]."""
-        return (self.outputs(stored).argmax(1).numpy() == labels).astype(np.bool_)
+        """Which of stored inputs are answered with their label [n], by the threshold of the run where it has one."""
+        task, outputs = self.trained.task, self.outputs(stored)
+        answers = task.decode(outputs, [(0, 0)] * len(outputs))
+        found = [task.item_scores(a, t)["accuracy"] for a, t in zip(answers, labels, strict=True)]
+        return np.array(found, np.bool_)
 
     def files(self, index: Sequence[int] | I64, split: str | None = None) -> list[dict[str, str]]:
         """Rows of evidence for items of a split, by their place among the sound ones."""

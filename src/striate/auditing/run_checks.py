@@ -109,8 +109,10 @@ def audit(
         say: gets lines on what is asked, and about how long it takes.
 
     Raises:
-        ArgumentError: a split that does not exist.
+        ArgumentError: a split that does not exist, or no time.
     """
+    if budget is not None and not budget > 0:
+        raise ArgumentError(f"budget={budget:g}s: expected more than no time")
     begun = time.monotonic()
     if run is not None:
         data = data.with_classes(run.config.classes)
