@@ -294,7 +294,7 @@ def test_groups_and_several_labels_are_kept(cache, pictures, tmp_path):
     folder = data.open(root)
     data.pack(folder, tmp_path / "out")
     there = data.open(tmp_path / "out")
-    assert (there.task, there.kind, there.classes) == ("classify", "labels", ("a", "b"))
+    assert (there.task, there.kind, there.classes) == ("multilabel", "labels", ("a", "b"))
     for split in ("train", "val"):
         assert np.array_equal(there.arrays(split).targets, folder.arrays(split).targets)
         groups = [each.splits[split].part.groups for each in (there, folder)]

@@ -23,6 +23,7 @@ FLAT = {
 ALLOWED: dict[str, dict[str, str]] = {
     "linear": {"clone": "the picture itself becomes one vector, channel by channel"},
     **dict.fromkeys(("lenet", "alexnet", "vgg", "yolo", "capsnet", "highway"), FLAT),
+    "mcdnn": {**FLAT, "tanh_backward": "after it, a step of few numbers"},
     "lenet_1998": {**FLAT, "tanh_backward": "after it, a step of few numbers"},
     "nin": {"permute": "a view: the largest of five maps is taken along an axis of its own"},
     "enet": dict.fromkeys(

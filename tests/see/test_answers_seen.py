@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import striate
 from striate import cli, see
@@ -80,20 +81,12 @@ def test_commands(run, what, tmp_path, capsys):
 
 def test_of_another_task(tmp_path):
     rng = np.random.default_rng(0)
-    np.savez(
-        tmp_path / "a.npz",
-        x=rng.integers(0, 255, (60, 12, 12), np.uint8),
-        y=rng.random(60).astype(np.float32),
-    )
-    run = striate.train(
-        tmp_path / "a.npz",
-        task="regress",
-        net="lenet5",
-        size=28,
-        epochs=1,
-        out=tmp_path,
-        plan="default",
-    )
+    rows = ["file,value"]
+    for i in range(60):
+        Image.fromarray(rng.integers(0, 255, (28, 28), np.uint8)).save(tmp_path / f"{i}.png")
+        rows.append(f"{i}.png,{rng.random():.3f}")
+    (tmp_path / "values.csv").write_text("\n".join(rows))
+    run = striate.train(tmp_path, net="lenet5", epochs=1, out=tmp_path / "runs", plan="default")
     found = see.mistakes(run, limit=4)
     assert found.wrong is None
     assert len(found.worst) == 4

@@ -85,7 +85,7 @@ def test_small_pictures_are_laid_on_a_ground_and_light_ones_turned(tmp_path):
     ("words", "status", "said"),
     [
         (["lr=0.1"], 2, "lr: neocognitron learns without a loss and has no such setting"),
-        (["--folds", "3"], 2, "--folds need a loss"),
+        (["--folds", "3"], 2, "need a loss"),
         (["size=8"], 2, "its last S-layer needs"),
     ],
 )

@@ -6,6 +6,7 @@ from torch import Tensor
 from striate.augment.geometry import Geometry
 
 PLACED = ("boxes", "box")  # kinds with class and corners in pixels: any number an item, or one
+SINGLE = "instances"  # the kind with a mask and weights
 LEAST = 0.1  # share of a box's area that must still be in the view
 OUTSIDE = 255  # the class number of pixels beyond the edge of a mask, which count nowhere
 
@@ -14,15 +15,15 @@ def follow(kind: str, targets: Tensor, geometry: Geometry, *, least: float = LEA
     """Targets of stored pictures as targets of views.
 
     Args:
-        kind: "mask" ([B, H, W, 1] class numbers: the nearest pixel, `OUTSIDE` beyond the edge), "instances" ([B, H, W, 2]: of those with a weight), `PLACED` ([B, M, 5]
-            class and corners in pixels: the upright box around each moved one, cut at the edge); others stay.
+        kind: "mask" ([B, H, W, 1] class numbers: the nearest pixel, `OUTSIDE` beyond the edge), `SINGLE` ([B, H, W, 2]: a
+            mask with a weight beside each pixel, 0 beyond the edge), `PLACED` ([B, M, 5] class and corners in pixels: the upright box around each moved one, cut at the edge); others stay.
         targets: of the stored pictures.
         geometry: of the views.
         least: share of a box's area that must still be there; what is dropped has class -1.
     """
     if kind == "mask":
         return geometry.masks(targets[..., 0], outside=OUTSIDE)[..., None]
-    if kind == "instances":
+    if kind == SINGLE:
         moved = [geometry.masks(targets[..., k], outside=out) for k, out in ((0, OUTSIDE), (1, 0))]
         return torch.stack(moved, -1)
     if kind not in PLACED:
@@ -37,7 +38,7 @@ def follow(kind: str, targets: Tensor, geometry: Geometry, *, least: float = LEA
 
 def cut(kind: str, targets: Tensor, *, top: int, left: int, size: tuple[int, int]) -> Tensor:
     """Targets of pictures of which a window at whole pixels is taken; kinds and shapes as in `follow`."""
-    if kind not in ("mask", "instances", *PLACED):
+    if kind not in ("mask", SINGLE, *PLACED):
         return targets
     h, w = size
     if kind not in PLACED:  # edges are repeated beyond it, as those of pictures are
