@@ -127,6 +127,55 @@ def history() -> str:
     return costs().page()
 
 
+def audited() -> str:
+    """A failed gate, a note, something that passed, and a check that was not asked; hostile names among the evidence."""
+    from striate.auditing import Audit, Finding
+    from striate.workbench.report.audit import page
+
+    failed = Finding(
+        "leaks",
+        "2 items of 100 in test: the same content as one in another split",
+        Interval(0.02, 0.005, 0.07),
+        limit=0.0,
+        crossed=True,
+        evidence=[{"file": HOSTILE, "split": "test", "other": "train/" + "x" * 200}],
+        advice="take them out of test",
+        unit="share",
+    ).judged(gate=True)
+    rows = [
+        {"change": f"shift by {k}", "agreement": 1 - k / 50, "low": 0.5, "high": 1.0}
+        for k in range(20)
+    ]
+    note = Finding(
+        "equivariance", "90 % stay the same", crossed=True, evidence=rows, advice="blur"
+    ).judged(gate=False)
+    fine = Finding("calibration", "off by 0.01", Interval(0.01, 0.0, 0.02), limit=0.05, unit="ece")
+    skipped = Finding.skipped("labels", "class bar has one item in train")
+    return page(
+        Audit("runs/classify/a", "photos", "test", 100, (failed, note, fine, skipped), 12.5)
+    )
+
+
+def plates() -> str:
+    """Rows of labelled pictures with their scales."""
+    import torch
+
+    from striate import see
+    from striate.models.catalog import build
+    from striate.result import html_page
+
+    net = build("lenet5", generator=torch.Generator().manual_seed(0))
+    x = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+    parts = [
+        see.templates(net, layer="fc1", limit=12, shape=(1, 28, 28)),
+        see.filters(net),
+        see.invert(net, x, steps=2),
+    ]
+    return html_page(
+        "plates", "<main><h1>Pictures</h1>" + "".join(p.as_html() for p in parts) + "</main>"
+    )
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "report": lambda: render(full()),
     "two-classes": lambda: render(full(2)),
@@ -135,6 +184,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "hostile-names": lambda: render(hostile()),
     "nothing-held-out": lambda: render(bare()),
     "folds": parent,
+    "audit": audited,
+    "plates": plates,
     "masks": lambda: of_task("masks"),
     "boxes": lambda: of_task("detected"),
     "architecture-u": lambda: drawn("unet"),

@@ -1,6 +1,7 @@
 """`striate see NAME`: a command for every file of `striate/see/pictures`, made from its function."""
 
 import ast
+import html
 import importlib
 import inspect
 import re
@@ -325,12 +326,19 @@ def _write(result: "Result", path: Path, title: str) -> None:
 
     drawn: Any = result
     if path.suffix.lower() == ".html":
-        save(path, html_page(title, result.as_html()))
+        save(path, html_page(title, _main(title, result.as_html())))
     elif path.suffix.lower() == ".svg":
         save(path, drawn.as_svg())
     else:
         with writing(path):
             drawn.picture().save(path)
+
+
+def _main(title: str, markup: str) -> str:
+    """Markup below the title of its page; what is wider than the window scrolls within it."""
+    if "<main" in markup:
+        return markup
+    return f'<main style="overflow-x:auto" tabindex="0"><h1>{html.escape(title)}</h1>{markup}</main>'
 
 
 def _argument(parameter: inspect.Parameter) -> click.Argument:

@@ -92,7 +92,7 @@ class Plates(Result):
 
     def as_html(self) -> str:
         """Headings and pictures that wrap, in the colours of the page."""
-        parts = [f"<p><strong>{html.escape(self.heading())}</strong></p>"]
+        parts = [f"<h2>{html.escape(self.heading())}</h2>"]
         parts += [_ramp_markup(ramp) for ramp in self.ramps()]
         parts += [_row_markup(row) for row in self.rows()]
         parts += [f"<p>{html.escape(words)}</p>" for words in self.remarks()]
@@ -103,7 +103,7 @@ class Plates(Result):
 
 
 STYLE = (
-    ".plates{overflow-wrap:anywhere}"
+    ".plates{overflow-wrap:anywhere}.plates h2{font-size:1.05rem;margin:.25rem 0 .5rem}"
     ".plates .row{display:flex;flex-wrap:wrap;gap:8px;margin:.25rem 0 1rem}"
     ".plates figure{margin:0;max-width:100%}"
     ".plates img{image-rendering:pixelated;display:block;max-width:100%;height:auto}"
