@@ -83,6 +83,24 @@ def test_weights_of_a_file(status, files):
     assert "tensors from" in given[2]
 
 
+def test_weights_of_the_first_layers_alone(status, files):
+    """What a file leaves out at the end is said; what it leaves out in between is refused."""
+    net = catalog.build("lenet5", generator=torch.Generator().manual_seed(3))
+    first = {k: v for k, v in net.state_dict().items() if k.startswith("conv")}
+    save_file(first, files / "first.safetensors")
+    code, out, err = status(
+        "see", "kernels", "lenet5", "--weights", files / "first.safetensors", "--json"
+    )
+    assert code == 0
+    assert json.loads(out)["max"] == see.kernels(net).high
+    assert "fc1.weight on, keep their first weights" in err
+    gap = {k: v for k, v in net.state_dict().items() if not k.startswith("conv2")}
+    save_file(gap, files / "gap.safetensors")
+    code, _, err = status("see", "kernels", "lenet5", "--weights", files / "gap.safetensors")
+    assert code == 5
+    assert "conv2" in err
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -15,7 +15,7 @@ import click
 
 from striate.cli.output import FOLDER, Drawn, emit, read_ints, read_sizes, save, writing
 from striate.cli.settings import Command
-from striate.errors import UsageError
+from striate.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from striate.result import Result
@@ -200,10 +200,17 @@ def _plain(files: Sequence[Path]) -> Any:
 
 
 def _load(named: "Named", weights: str) -> None:
-    """Put weights into a net, and say which."""
-    from striate.weights.loading import load, of_net
+    """Put weights into a net, and say which; a file may hold the first layers alone."""
+    from striate.weights.loading import load, load_features, of_net
 
-    loaded = load(named.net, of_net(named.name, weights), adapt=True)
+    file = of_net(named.name, weights)
+    try:
+        loaded = load(named.net, file, adapt=True)
+    except CheckpointError as error:
+        try:
+            loaded = load_features(named.net, file)
+        except CheckpointError:
+            raise error from None
     for line in loaded.as_text().splitlines():
         _say(f"{named.name}: {line}")
 
@@ -338,7 +345,9 @@ def _main(title: str, markup: str) -> str:
     """Markup below the title of its page; what is wider than the window scrolls within it."""
     if "<main" in markup:
         return markup
-    return f'<main style="overflow-x:auto" tabindex="0"><h1>{html.escape(title)}</h1>{markup}</main>'
+    return (
+        f'<main style="overflow-x:auto" tabindex="0"><h1>{html.escape(title)}</h1>{markup}</main>'
+    )
 
 
 def _argument(parameter: inspect.Parameter) -> click.Argument:

@@ -173,6 +173,29 @@ def load(
     return Loaded(source, len(fit.given), tuple(fit.notes))
 
 
+def load_features(net: nn.Module, weights: str | Path) -> Loaded:
+    """Put in the weights of a file that holds the first layers alone; the layers behind them keep what they have.
+
+    Args:
+        net: any net.
+        weights: a file.
+
+    Raises:
+        CheckpointError: it holds something else too, or leaves out layers between those that it holds.
+        ArgumentError: no such file.
+    """
+    path = published.found(weights)
+    names = list(net.state_dict())
+    there = [name for name in names if name in renamed(read(path), net.state_dict(), net)]
+    if not there or there != names[: len(there)]:
+        raise CheckpointError(
+            f"{weights}: holds no unbroken part of the net from its first layer on"
+        )
+    loaded = load_part(net, weights, there)
+    note = f"{len(names) - len(there)} tensors behind them, from {names[len(there)]} on, keep their first weights"
+    return Loaded(loaded.source, loaded.tensors, (note,))
+
+
 def load_part(net: nn.Module, weights: str | Path, names: Collection[str]) -> Loaded:
     """Put weights into some tensors of a net, in place; the others stay, and what else the file holds is left out.
 
