@@ -137,7 +137,7 @@ NETS = {
     "densenet40_cifar": {"width": 0.25, "lr": 3e-3, "epochs": 5},
     "vgg16": {"mels": 32, "lr": 3e-4, "epochs": 2},
 }
-PICTURES = {"width": 0.25, "lr": 3e-3, "batch": 32, "optimizer": "adamw", "epochs": 3, "size": 32}
+PICTURES = {"width": 0.25, "lr": 3e-3, "batch": 32, "optimizer": "adamw", "size": 32}
 
 
 def vgg(classes: int, file: str = "") -> nn.Module:
@@ -157,7 +157,12 @@ def first_weights(given) -> None:
     own = dict(word.split("=", 1) for word in given.settings)
     if given.pictures:
         run = striate.train(
-            given.pictures, "densenet40_cifar", out=out, name="pictures", **PICTURES
+            given.pictures,
+            "densenet40_cifar",
+            out=out,
+            name="pictures",
+            epochs=given.picture_epochs,
+            **PICTURES,
         )
         print("pictures", run.summary["scores"]["accuracy"], run.summary["seconds"], flush=True)
         dense = {"random": {}, "pictures": {"weights": str(run.path)}}
@@ -227,6 +232,7 @@ if __name__ == "__main__":
     parser.add_argument("--split", default="test")
     parser.add_argument("--first-weights", metavar="OUT")
     parser.add_argument("--pictures")
+    parser.add_argument("--picture-epochs", type=int, default=3)
     parser.add_argument("--vgg")
     parser.add_argument("settings", nargs="*", help="key=value of the trainings on sounds")
     options = parser.parse_intermixed_args()
