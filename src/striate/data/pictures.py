@@ -374,7 +374,7 @@ def _several(im: Image.Image) -> bool:
         return True
 
 
-def is_picture(path: Path) -> bool:
+def holds_picture(path: Path) -> bool:
     """Whether a file without a picture's extension holds a picture all the same."""
     try:
         with path.open("rb") as file:

@@ -197,7 +197,7 @@ def contrast(
     """Where kernels, biases and visible biases should go, by what is seen and what is imagined of it."""
     chances = layer.blocks(x)
     seen = unblocked(chances)
-    imagined = layer.imagined(unblocked(sampled(chances, generator)))
+    imagined = layer.imagined(unblocked(sample_blocks(chances, generator)))
     dreamt = unblocked(layer.blocks(imagined))
     cells = seen.numel() // seen.shape[1]
     shape = list(layer.weight.shape)
@@ -212,7 +212,7 @@ def contrast(
     )
 
 
-def sampled(chances: Tensor, generator: torch.Generator) -> Tensor:
+def sample_blocks(chances: Tensor, generator: torch.Generator) -> Tensor:
     """One unit of every block, or none, drawn by its chances: 1 where it is on."""
     drawn = torch.multinomial(chances.flatten(0, -2), 1, generator=generator)
     return torch.zeros_like(chances).scatter_(-1, drawn.view(*chances.shape[:-1], 1), 1)

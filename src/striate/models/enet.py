@@ -54,7 +54,7 @@ def regular(width: int) -> nn.Module:
     return nn.Conv2d(width, width, 3, padding=1)
 
 
-def dilated(width: int, *, dilation: int) -> nn.Module:
+def dilated_conv(width: int, *, dilation: int) -> nn.Module:
     """A 3x3 convolution that reads every `dilation`-th pixel."""
     return nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation)
 
@@ -142,13 +142,13 @@ def section(width: int, *, drop_rate: float) -> list[nn.Module]:
     inner = width // SQUEEZE
     middles = (
         regular(inner),
-        dilated(inner, dilation=2),
+        dilated_conv(inner, dilation=2),
         asymmetric(inner),
-        dilated(inner, dilation=4),
+        dilated_conv(inner, dilation=4),
         regular(inner),
-        dilated(inner, dilation=8),
+        dilated_conv(inner, dilation=8),
         asymmetric(inner),
-        dilated(inner, dilation=16),
+        dilated_conv(inner, dilation=16),
     )
     return [Bottleneck(middle, width, drop_rate=drop_rate) for middle in middles]
 

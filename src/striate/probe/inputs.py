@@ -77,11 +77,11 @@ def tensors(value: object) -> list[Tensor]:
     return [t for item in value for t in tensors(item)] if isinstance(value, list | tuple) else []
 
 
-def foreign(value: object) -> object | None:
+def first_non_tensor(value: object) -> object | None:
     """The first number or array in nested lists, tuples and mappings that is no tensor, and may come from one."""
     if isinstance(value, Mapping):
         value = list(cast("Mapping[object, object]", value).values())
     if isinstance(value, list | tuple):
-        items = (foreign(item) for item in cast("Iterable[object]", value))
+        items = (first_non_tensor(item) for item in cast("Iterable[object]", value))
         return next((item for item in items if item is not None), None)
     return None if value is None or isinstance(value, Tensor | str | bool) else value

@@ -25,7 +25,7 @@ from striate.probe.copies import (
     with_stand_ins,
     without_warnings,
 )
-from striate.probe.inputs import Inputs, as_inputs, foreign, tensors, tensors_within
+from striate.probe.inputs import Inputs, as_inputs, first_non_tensor, tensors, tensors_within
 
 
 def trace(
@@ -263,7 +263,7 @@ class Recorder(TorchFunctionMode):
         """What kind of output could not be followed, such as "numpy.ndarray"; "" if all of it was."""
         if found and not self._escaped and not self._became_number:
             return ""
-        odd = foreign(output)
+        odd = first_non_tensor(output)
         if found and odd is None:
             return ""
         kind = type(output if odd is None else odd)

@@ -200,7 +200,7 @@ def _pictures(tree: Tree, folder: str, ignored: Counter[str]) -> tuple[str, ...]
 
 def looks_like_picture(root: Path, name: str) -> bool:
     """Whether a file is named like a picture, or holds one in spite of its name."""
-    return named_like_picture(name) or pictures.is_picture(root / name)
+    return named_like_picture(name) or pictures.holds_picture(root / name)
 
 
 def listing(tree: Tree, found: ClassTree) -> Listing:
@@ -263,7 +263,7 @@ def find_deep(tree: Tree) -> Candidate | None:
     return _lower_candidate(tree, found, "/".join, "every picture lies two folders deep")
 
 
-def find_lower(tree: Tree) -> Candidate | None:
+def find_inner_classes(tree: Tree) -> Candidate | None:
     """The names of the lower folders, if there are several and most occur in several upper ones."""
     found, lower = _two_levels(tree, "lower_folders")
     times = Counter(name for _, name in lower)

@@ -136,7 +136,9 @@ LAYOUTS: dict[str, Layout] = {
     "sound_names": Layout(
         sounds.find_names, "sounds with the class in their names", sounds.NAME_SETTINGS
     ),
-    "lower_folders": Layout(class_folders.find_lower, "class folders in folders that share names"),
+    "lower_folders": Layout(
+        class_folders.find_inner_classes, "class folders in folders that share names"
+    ),
     "frames": Layout(
         volume_folders.find_frames, "class folders of folders of frames", volume_folders.SETTINGS
     ),
@@ -168,7 +170,7 @@ def read(path: Path, options: Options) -> Listing:
         listing = _folder(folder, options, name=path)
         ignored = Counter(listing.ignored) + Counter(left)
         return replace(listing, layout=f"{listing.layout} in an archive", ignored=ignored)
-    if pictures.is_picture(path):
+    if pictures.holds_picture(path):
         raise DataError(f"{shown(path)} is a single picture; expected {EXPECTED}")
     if idx.NAME.fullmatch(path.name):
         raise DataError(
