@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -216,6 +217,9 @@ class Run(Result):
                 "out, or score them all the same with --leaks keep"
             )
         held = self.held(opened, split)
+        changed = opened.fixed.fixes.changed() if opened.fixed else ""
+        if changed:
+            held = replace(held, scores=replace(held.scores, notes=(*held.scores.notes, changed)))
         if learned:
             note = f"{_counted(learned, opened, split)}, which flatters these scores"
             scores = replace(held.scores, notes=(*held.scores.notes, note))
@@ -429,8 +433,12 @@ class Run(Result):
         if data is None:
             return self.open_data()
         opened = self._other(data, broken, self._max_pixels if max_pixels is None else max_pixels)
-        known = opened.fingerprint == self.config.data["fingerprint"]
-        return self.open_data(data) if known else opened
+        if opened.fingerprint == self.config.data["fingerprint"]:
+            return self.open_data(data)
+        if self.config.data["origin"].get("fixes"):  # the run's own data as they lie there differ
+            with suppress(DataError):
+                return self.open_data(data)
+        return opened
 
     def _other(self, data: str | Path, broken: str | float, max_pixels: int) -> Data:
         """Other data, understood as those of the training were, or by themselves where that fails."""

@@ -184,6 +184,8 @@ def resume(
         run.config = config
         around.enter_context(deterministic(recipe.deterministic))
         data = run.open_data()
+        if data.fixed and (line := data.fixed.fixes.changed()):
+            progress.say(line)
         _, trained = chosen_net(net, recipe, data)
         if structure(trained) != config.net.structure:
             raise CheckpointError(

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from striate import data as data_room
+from striate.data import Data
 from striate.errors import ArgumentError, CheckpointError, DataError
 from striate.metrics.compare import Difference, paired
 from striate.metrics.scores import number, shown
@@ -40,6 +42,7 @@ class Comparison(Result):
     split: str
     items: int
     differences: tuple[Compared, ...]
+    note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON shape `compare`."""
@@ -47,6 +50,7 @@ class Comparison(Result):
             "runs": list(self.runs),
             "split": self.split,
             "items": self.items,
+            "note": self.note,
             "differences": [
                 {
                     "score": each.score,
@@ -68,7 +72,7 @@ class Comparison(Result):
         head = (
             f"{self.items:,} items of {self.split}, scored one by one; b - a with its 95 % interval"
         )
-        parts = [head]
+        parts = [f"{head}\n{self.note}" if self.note else head]
         for b in self.runs[1:]:
             rows = [_row(each) for each in self.differences if each.b == b]
             title = f"a {self.runs[0]}\nb {b}"
@@ -90,6 +94,9 @@ def compare(runs: Sequence[str | Path | Run], *, split: str | None = None) -> Co
     The scores are those of single items, as items.csv has them; p is that of random signs, see
     `striate.metrics.compare.paired`; items of one block, such as windows that overlap, change together. With several comparisons at once p is not corrected for their number.
 
+    Where a run was trained with `fixes=`, every run is scored by the labels that these corrections give the items that it
+    held out, and on none that they drop: runs that did not have them are answered anew on the corrected items.
+
     Args:
         runs: two or more; each is compared with the first.
         split: of the data; what the training held out if not given. Another is evaluated if it was not yet.
@@ -103,31 +110,107 @@ def compare(runs: Sequence[str | Path | Run], *, split: str | None = None) -> Co
         raise ArgumentError(f"compare takes two runs or more, got {len(opened)}")
     first = opened[0]
     split = split or str(first.summary["split"])
+    fixed = _corrected(opened, split)
     for other in opened[1:]:
-        _check(first, other)
-    tables = [_scores(run, split) for run in opened]
+        _check(first, other, fixed)
+    tables = [_scores(run, split, fixed) for run in opened]
     names, base, groups = tables[0]
     differences: list[Compared] = []
     for run, (others, columns, _) in zip(opened[1:], tables[1:], strict=True):
-        if others != names or not _same_data(first, run):
+        if fixed and others == names:
+            matched = columns
+        elif others != names or not _same_data(first, run):
             matched = _by_content((first, names), (run, others), split, columns)
         else:
             matched = columns
         differences += _differences(first, run, base, matched, groups)
     paths = tuple(str(run.path) for run in opened)
-    return Comparison(paths, split, len(names), tuple(differences))
+    note = fixed.words if fixed else ""
+    return Comparison(paths, split, len(names), tuple(differences), note)
 
 
-def _check(first: Run, other: Run) -> None:
+@dataclass(frozen=True)
+class _Fixed:
+    """The items that all runs are scored on, as a table of corrections leaves them.
+
+    Attributes:
+        run: that was trained with the corrections.
+        data: its data.
+        original: the fingerprint of the same without the corrections.
+        words: how items are scored.
+    """
+
+    run: Run
+    data: Data
+    original: str
+    words: str
+
+    @property
+    def sha256(self) -> str:
+        """Of the corrections."""
+        return _fixes_of(self.run)
+
+
+def _fixes_of(run: Run) -> str:
+    """The SHA-256 of the corrections that a run was trained with; "" of none."""
+    return str((run.config.data["origin"].get("fixes") or {}).get("sha256", ""))
+
+
+def _uncorrected(run: Run) -> Data:
+    """The data of a run without its corrections."""
+    origin = {k: v for k, v in run.config.data["origin"].items() if k != "fixes"}
+    return data_room.again(origin)
+
+
+def _corrected(runs: Sequence[Run], split: str) -> _Fixed | None:
+    """By whose corrections all are scored: those of the last run that has some; None where none or all have the same."""
+    kept = [_fixes_of(run) for run in runs]
+    if len(set(kept)) == 1:
+        return None
+    run = next(run for run in reversed(runs) if _fixes_of(run))
+    data = run.open_data()
+    applied = data.fixed
+    if applied is None or split not in data.splits:
+        raise ArgumentError(f"split={split}: {data.path} has {', '.join(data.splits)}")
+    here = [
+        sum(row["split"] == split for row in rows) for rows in (applied.relabelled, applied.dropped)
+    ]
+    words = (
+        f"scored by {applied.fixes.name} of {run.path} in all runs: {here[0]} of these items have a corrected label, "
+        f"{here[1]} are dropped"
+    )
+    if applied.regrouped and data.drawn:
+        words += "; it regroups, so the split may differ"
+    return _Fixed(run, data, _uncorrected(run).fingerprint, words)
+
+
+def _check(first: Run, other: Run, fixed: _Fixed | None = None) -> None:
     if other.config.task != first.config.task:
         raise DataError(
             f"{other.path} was trained to {other.config.task}, {first.path} to {first.config.task}: "
             "compare runs of one task"
         )
+    if fixed is not None:
+        for run in (first, other):
+            _check_original(run, fixed)
+        return
     learned = (run.config.data.get("trained") for run in (first, other))
     if not _same_data(first, other) and len({*learned, None}) != 2:  # by content, wherever it lay
         raise DataError(
             f"{other.path} and {first.path} were trained on different data, or split otherwise"
+        )
+
+
+def _check_original(run: Run, fixed: _Fixed) -> None:
+    """Refuse a run that was not trained on the same data before their corrections.
+
+    Raises:
+        DataError: saying so.
+    """
+    own = _uncorrected(run) if _fixes_of(run) else run.open_data()
+    if own.fingerprint != fixed.original:
+        raise DataError(
+            f"{run.path} and {fixed.run.path} were trained on different data, also before their corrections"
         )
 
 
@@ -185,23 +268,60 @@ def _differences(
     return found
 
 
-def _scores(run: Run, split: str) -> tuple[list[str], Columns, NDArray[np.int64] | None]:
+def _scores(
+    run: Run, split: str, fixed: _Fixed | None = None
+) -> tuple[list[str], Columns, NDArray[np.int64] | None]:
     """Names of the items, each of their scores, and the block of each where items overlap.
 
-    Of another split than the training's it is evaluated first.
+    Of another split than the training's it is evaluated first; so it is on corrected items that it was not trained with.
     """
+    if fixed is not None and _fixes_of(run) != fixed.sha256:
+        return _answered(run, split, fixed)
     path = run.path / "items.csv"
     if split != run.summary["split"]:
         stem = f"{Path(run.config.data['origin']['path']).name}-{split}.csv"
         path = run.path / "evaluations" / stem
         if not path.exists():
             run.evaluate(split=split)
-    rows = read_rows(path)
+    return _columns(read_rows(path), path)
+
+
+def _answered(
+    run: Run, split: str, fixed: _Fixed
+) -> tuple[list[str], Columns, NDArray[np.int64] | None]:
+    """`_scores` on corrected items.
+
+    Raises:
+        DataError: the run was trained on one of them.
+    """
+    held = run.held(fixed.data, split)
+    own = run.open_data()
+    learned = set(own.splits["train"].names if "train" in own.splits else ())
+    if split != "train" and (both := [name for name in held.names if name in learned]):
+        raise DataError(
+            f"{run.path} was trained on {both[0]}, which {fixed.run.path} held out: the corrections regroup items, "
+            "and the split follows: train both with the regroup rows"
+        )
+    rows = [
+        {"file": name, **{key: str(value) for key, value in row.items()}}
+        for name, row in zip(held.names, held.rows, strict=True)
+    ]
+    return _columns(rows, run.path)
+
+
+def _columns(
+    rows: Sequence[Mapping[str, str]], path: Path
+) -> tuple[list[str], Columns, NDArray[np.int64] | None]:
+    """Rows of items.csv as columns.
+
+    Raises:
+        CheckpointError: they name no files.
+    """
     if any("file" not in row for row in rows[:1]):
         raise CheckpointError(f"{path} is damaged: it has no column file")
     words = ("file", "truth", "answer", "confidence", "block")
     keys = [key for key in (rows[0] if rows else {}) if key not in words]
-    columns = {key: np.array([_value(row[key]) for row in rows]) for key in keys}
+    columns = {key: np.array([_value(row.get(key, "")) for row in rows]) for key in keys}
     blocks = [row["block"] for row in rows if row.get("block", "").isdecimal()]
     groups = np.array(blocks, np.int64) if blocks and len(blocks) == len(rows) else None
     return [row["file"] for row in rows], columns, groups

@@ -90,6 +90,7 @@ class Settings(TypedDict, total=False):
     history: int
     horizon: int
     period: str | Sequence[str]
+    fixes: str | Path
     on_nan: str
     oom: str
     deterministic: bool
@@ -258,6 +259,7 @@ def open_data(data: str | Path | Data, recipe: Recipe) -> Data:
             "history",
             "horizon",
             "period",
+            "fixes",
         ):
             if key in recipe.model_fields_set:
                 raise ArgumentError(
@@ -279,6 +281,7 @@ def open_data(data: str | Path | Data, recipe: Recipe) -> Data:
         history=recipe.history,
         horizon=recipe.horizon,
         period=recipe.period or (),
+        fixes=recipe.fixes,
     )
 
 
