@@ -90,7 +90,7 @@ def test_a_row_that_cannot_be_done_is_named(cats, tmp_path, row, words):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "is empty"), ("name,action\na,drop\n", "no column file"), ("\0\1", "")],
+    [("", "is empty"), ("name,action\na,drop\n", "no column file"), ("\0\1", "fixes|read")],
 )
 def test_a_file_that_is_none(cats, tmp_path, text, words):
     path = tmp_path / "fixes.csv"
@@ -135,22 +135,30 @@ def test_several_labels_and_numbers(cache, tmp_path):
     x = np.random.default_rng(0).integers(0, 255, (30, 8, 8), np.uint8)
     y = np.random.default_rng(1).normal(size=(30, 2))
     np.savez(tmp_path / "v.npz", x_train=x[:20], y_train=y[:20], x_test=x[20:], y_test=y[20:])
-    fixed = striate.open(tmp_path / "v.npz", fixes=table(tmp_path, "train/3,relabel,1.5|-2"))
+    fixed = striate.open(
+        tmp_path / "v.npz", task="regress", fixes=table(tmp_path, "train/3,relabel,1.5|-2")
+    )
     assert fixed.splits["train"].targets.truth(3).tolist() == [1.5, -2]
     with pytest.raises(DataError, match="expected 2 numbers"):
-        striate.open(tmp_path / "v.npz", fixes=table(tmp_path, "train/3,relabel,1.5"))
+        striate.open(
+            tmp_path / "v.npz", task="regress", fixes=table(tmp_path, "train/3,relabel,1.5")
+        )
     with pytest.raises(DataError, match="expected 2 numbers"):
-        striate.open(tmp_path / "v.npz", fixes=table(tmp_path, "train/3,relabel,1|nan"))
+        striate.open(
+            tmp_path / "v.npz", task="regress", fixes=table(tmp_path, "train/3,relabel,1|nan")
+        )
 
 
 def test_masks_can_be_dropped_and_not_relabelled(cache, tmp_path):
     x = np.random.default_rng(0).integers(0, 255, (30, 8, 8), np.uint8)
     y = (x > 100).astype(np.uint8)
     np.savez(tmp_path / "m.npz", x_train=x[:20], y_train=y[:20], x_test=x[20:], y_test=y[20:])
-    dropped = striate.open(tmp_path / "m.npz", fixes=table(tmp_path, "train/3,drop,"))
+    dropped = striate.open(
+        tmp_path / "m.npz", task="segment", fixes=table(tmp_path, "train/3,drop,")
+    )
     assert len(dropped.splits["train"]) == 19
     with pytest.raises(DataError, match="correct their files, or drop them"):
-        striate.open(tmp_path / "m.npz", fixes=table(tmp_path, "train/3,relabel,1"))
+        striate.open(tmp_path / "m.npz", task="segment", fixes=table(tmp_path, "train/3,relabel,1"))
 
 
 def test_a_name_in_two_splits_needs_its_split(pictures, cache, tmp_path):

@@ -106,7 +106,7 @@ def test_audit_writes_planted_errors_as_rows(shapes, tmp_path, capsys):
     for path in moved:
         path.rename(planted / "bar" / f"n{path.name}")
     run = striate.train(
-        planted, "lenet5", out=tmp_path, name="a", epochs=8, plan="default", batch=16
+        planted, "lenet5", out=tmp_path, name="a", epochs=8, plan="default", batch=16, val=0.3
     )
     file = tmp_path / "suggested.csv"
     words = ["audit", str(run.path), "--only", "labels", "--fixes", str(file)]
