@@ -12,7 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-STRIDED = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
+from striate import layers
+
+CONVOLUTIONS = (nn.Conv2d, layers.Conv2d)
+POOLS = (nn.MaxPool2d, nn.AvgPool2d, layers.MaxPool2d, layers.AvgPool2d)
 
 
 class BlurredStride(nn.Module):
@@ -50,7 +53,7 @@ def blurred(net: nn.Module) -> tuple[nn.Module, list[str]]:
     """A copy of a net with blurred strides, and the paths of the layers that were changed.
 
     Strides of functions that are called without a module, of pooling that rounds sizes up or leaves padding out of its
-    mean, are left as they are.
+    mean, are left as they are, and so are those beside a padding in words.
     """
     net = copy.deepcopy(net)
     changed: list[str] = []
@@ -59,18 +62,27 @@ def blurred(net: nn.Module) -> tuple[nn.Module, list[str]]:
         if not path or stride is None:
             continue
         parent, _, name = path.rpartition(".")
-        layer.stride = (1, 1)  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
-        setattr(net.get_submodule(parent), name, BlurredStride(layer, stride))
+        setattr(net.get_submodule(parent), name, BlurredStride(_unstrided(layer), stride))
         changed.append(path)
     return net, changed
 
 
+def _unstrided(layer: nn.Module) -> nn.Module:
+    """The layer with stride 1; of pooling by a shorter way, which knows one stride, the plain one."""
+    if isinstance(layer, nn.MaxPool2d):
+        return nn.MaxPool2d(layer.kernel_size, 1, layer.padding, layer.dilation)
+    layer.stride = (1, 1)  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+    return layer
+
+
 def _stride(layer: nn.Module) -> tuple[int, int] | None:
     """The stride of a layer that can be blurred; None of one that has none, or cannot be."""
-    if not isinstance(layer, STRIDED):
+    if not isinstance(layer, (*CONVOLUTIONS, *POOLS)) or isinstance(layer.padding, str):
         return None
-    if not isinstance(layer, nn.Conv2d) and layer.ceil_mode:
+    if isinstance(layer, POOLS) and layer.ceil_mode:
         return None
     given = layer.stride
+    if given is None:
+        return None
     stride = (given, given) if isinstance(given, int) else tuple(given)
     return (stride[0], stride[1]) if max(stride) > 1 else None

@@ -325,13 +325,26 @@ def predict(run: Path, files: Sequence[Path], net: str | None, json: bool, **giv
 @app.command()
 @click.argument("runs", type=FOLDER, nargs=-1, required=True)
 @click.option("--split", help="train, val or test; what the training held out if not given.")
+@click.option("--pool", is_flag=True, help="Runs that differ by the seed alone are one setting.")
+@click.option(
+    "--html", type=Drawn(".html"), metavar="FILE.html", help="Also as a page, with curves."
+)
 @with_json
-def compare(runs: Sequence[Path], split: str | None, json: bool) -> None:
+def compare(
+    runs: Sequence[Path], split: str | None, pool: bool, html: Path | None, json: bool
+) -> None:
     """Compare RUNS on the same items: differences from the first, with intervals."""
     from striate.workbench.compare import compare as compared
+    from striate.workbench.compare import compare_pooled
 
-    found = compared(runs, split=split)
-    emit(found.as_dict(), found.as_text(), json=json)
+    found = (compare_pooled if pool else compared)(runs, split=split)
+    text = found.as_text()
+    if html is not None:
+        from striate.workbench.report.compared import page
+
+        save(html, page(found))
+        text += opening(html)
+    emit(found.as_dict(), text, json=json)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from striate import data as data_room
 from striate.data import Data
 from striate.errors import ArgumentError, CheckpointError, DataError
 from striate.metrics.compare import Difference, paired
+from striate.metrics.intervals import FEWEST
 from striate.metrics.scores import number, shown
 from striate.result import Result, text_table
 from striate.runs import Run
@@ -36,13 +37,23 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison(Result):
-    """Every run beside the first, score by score of single items."""
+    """Every run, or setting of several, beside the first, score by score of single items.
+
+    Attributes:
+        runs: their folders; of pooled ones the names of the settings.
+        split: that was scored.
+        items: how many; of pooled ones those of all seeds together.
+        differences: of each from the first.
+        note: how items were scored, where that has to be said.
+        pooled: the runs of each setting.
+    """
 
     runs: tuple[str, ...]
     split: str
     items: int
     differences: tuple[Compared, ...]
     note: str = ""
+    pooled: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON shape `compare`."""
@@ -51,6 +62,7 @@ class Comparison(Result):
             "split": self.split,
             "items": self.items,
             "note": self.note,
+            "pooled": {name: list(runs) for name, runs in self.pooled.items()},
             "differences": [
                 {
                     "score": each.score,
@@ -108,25 +120,125 @@ def compare(runs: Sequence[str | Path | Run], *, split: str | None = None) -> Co
     opened = [each if isinstance(each, Run) else Run(each) for each in runs]
     if len(opened) < 2:
         raise ArgumentError(f"compare takes two runs or more, got {len(opened)}")
+    split = split or str(opened[0].summary["split"])
+    found = _aligned(opened, split)
+    paths = tuple(str(run.path) for run in opened)
+    differences: list[Compared] = []
+    for path, columns in zip(paths[1:], found.columns[1:], strict=True):
+        differences += _differences((paths[0], path), found.columns[0], columns, found.groups)
+    return Comparison(paths, split, len(found.names), tuple(differences), found.note)
+
+
+def compare_pooled(runs: Sequence[str | Path | Run], *, split: str | None = None) -> Comparison:
+    """Compare settings, each trained with several seeds; runs whose recipes differ by the seed alone are one setting.
+
+    Seed k of a setting is paired with seed k of the first, whose held-out items it shares. With five seeds or more a
+    unit is a seed, so that differences are of the setting whatever the seed; with fewer it is an item, and they are of
+    these nets.
+
+    Args:
+        runs: of two settings or more, the first one's are what the others are compared with.
+        split: as of `compare`.
+
+    Raises:
+        ArgumentError: of one setting only.
+        DataError: the settings have other seeds, or as `compare`.
+    """
+    from striate.see.pictures.curves import curves
+
+    opened = [each if isinstance(each, Run) else Run(each) for each in runs]
+    settings = curves(opened).settings if opened else ()
+    if len(settings) < 2:
+        raise ArgumentError(
+            f"--pool compares settings: these {len(opened)} runs differ by their seed alone; leave --pool out"
+        )
+    by_path = {str(run.path): run for run in opened}
+    members = {s.name: sorted((by_path[p] for p in s.runs), key=_seed) for s in settings}
+    first, *others = members
+    seeds = [_seed(run) for run in members[first]]
+    for name in others:
+        if (found := [_seed(run) for run in members[name]]) != seeds:
+            raise DataError(
+                f"--pool pairs seed with seed: {first} has {_listed(seeds)}, {name} has {_listed(found)}"
+            )
+    split = split or str(members[first][0].summary["split"])
+    each = [_aligned([members[name][k] for name in members], split) for k in range(len(seeds))]
+    columns, groups = _stacked(each)
+    differences: list[Compared] = []
+    for name, theirs in zip(others, columns[1:], strict=True):
+        differences += _differences((first, name), columns[0], theirs, groups)
+    unit = (
+        f"differences are paired over {len(seeds)} seeds: of the setting, whatever the seed"
+        if len(seeds) >= FEWEST
+        else f"differences are paired over items of {len(seeds)} seeds: of these nets, not of the setting; {FEWEST} seeds "
+        "or more would tell"
+    )
+    note = "\n".join(filter(None, [unit, each[0].note]))
+    pooled = {name: tuple(str(run.path) for run in found) for name, found in members.items()}
+    items = sum(len(one.names) for one in each)
+    return Comparison(tuple(members), split, items, tuple(differences), note, pooled)
+
+
+def _seed(run: Run) -> int:
+    return int(run.config.settings.get("seed", 0))
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return f"seed{'s' * (len(seeds) != 1)} {', '.join(map(str, seeds))}"
+
+
+def _stacked(each: Sequence["_Aligned"]) -> tuple[list[Columns], NDArray[np.int64] | None]:
+    """The scores of all seeds one after the other, of each setting, and the unit that an item belongs to."""
+    columns: list[Columns] = []
+    for k in range(len(each[0].columns)):
+        names = [name for name in each[0].columns[k] if all(name in e.columns[k] for e in each)]
+        columns.append({n: np.concatenate([e.columns[k][n] for e in each]) for n in names})
+    if len(each) >= FEWEST:
+        return columns, np.repeat(np.arange(len(each)), [len(e.names) for e in each])
+    if any(e.groups is None for e in each):
+        return columns, None
+    blocks, start = list[NDArray[np.int64]](), 0
+    for e in each:
+        found = np.unique(e.groups, return_inverse=True)[1] + start  # pyright: ignore[reportArgumentType, reportCallIssue]
+        start = int(found.max()) + 1
+        blocks.append(found)
+    return columns, np.concatenate(blocks)
+
+
+@dataclass(frozen=True)
+class _Aligned:
+    """The scores of runs on the same items, in one order.
+
+    Attributes:
+        names: of the items in the first run.
+        columns: of each run.
+        groups: a number an item that items which overlap share; None where none do.
+        note: how items are scored, where that has to be said.
+    """
+
+    names: list[str]
+    columns: list[Columns]
+    groups: NDArray[np.int64] | None
+    note: str
+
+
+def _aligned(opened: Sequence[Run], split: str) -> _Aligned:
+    """The scores of runs, checked to be on the same items.
+
+    Raises:
+        DataError: they are not.
+    """
     first = opened[0]
-    split = split or str(first.summary["split"])
     fixed = _corrected(opened, split)
     for other in opened[1:]:
         _check(first, other, fixed)
     tables = [_scores(run, split, fixed) for run in opened]
     names, base, groups = tables[0]
-    differences: list[Compared] = []
-    for run, (others, columns, _) in zip(opened[1:], tables[1:], strict=True):
-        if fixed and others == names:
-            matched = columns
-        elif others != names or not _same_data(first, run):
-            matched = _by_content((first, names), (run, others), split, columns)
-        else:
-            matched = columns
-        differences += _differences(first, run, base, matched, groups)
-    paths = tuple(str(run.path) for run in opened)
-    note = fixed.words if fixed else ""
-    return Comparison(paths, split, len(names), tuple(differences), note)
+    columns = [base]
+    for run, (others, found, _) in zip(opened[1:], tables[1:], strict=True):
+        same = others == names and (fixed is not None or _same_data(first, run))
+        columns.append(found if same else _by_content((first, names), (run, others), split, found))
+    return _Aligned(names, columns, groups, fixed.words if fixed else "")
 
 
 @dataclass(frozen=True)
@@ -254,7 +366,7 @@ def _contents(run: Run, split: str, names: list[str]) -> list[tuple[str, str, in
 
 
 def _differences(
-    first: Run, run: Run, base: Columns, columns: Columns, groups: NDArray[np.int64] | None
+    who: tuple[str, str], base: Columns, columns: Columns, groups: NDArray[np.int64] | None
 ) -> list[Compared]:
     found: list[Compared] = []
     for score in base:
@@ -263,8 +375,7 @@ def _differences(
         a, b = base[score], columns[score]
         both = ~(np.isnan(a) | np.isnan(b))
         mean_a, mean_b = (float(x[both].mean()) if both.any() else math.nan for x in (a, b))
-        paths = (str(first.path), str(run.path))
-        found.append(Compared(score, *paths, mean_a, mean_b, paired(a, b, groups)))
+        found.append(Compared(score, *who, mean_a, mean_b, paired(a, b, groups)))
     return found
 
 

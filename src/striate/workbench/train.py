@@ -90,7 +90,7 @@ class Settings(TypedDict, total=False):
     history: int
     horizon: int
     period: str | Sequence[str]
-    fixes: str | Path
+    fixes: str
     on_nan: str
     oom: str
     deterministic: bool
