@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from striate import layers
+from striate.layers import conv, pool
 
-CONVOLUTIONS = (nn.Conv2d, layers.Conv2d)
-POOLS = (nn.MaxPool2d, nn.AvgPool2d, layers.MaxPool2d, layers.AvgPool2d)
+CONVOLUTIONS = (nn.Conv2d, conv.Conv2d)
+POOLS = (nn.MaxPool2d, nn.AvgPool2d, pool.MaxPool2d, pool.AvgPool2d)
 
 
 class BlurredStride(nn.Module):
