@@ -7,6 +7,7 @@ follows the convolution itself and nothing is trained: the answers are those of 
 
 import copy
 from math import comb
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -77,12 +78,11 @@ def _unstrided(layer: nn.Module) -> nn.Module:
 
 def _stride(layer: nn.Module) -> tuple[int, int] | None:
     """The stride of a layer that can be blurred; None of one that has none, or cannot be."""
-    if not isinstance(layer, (*CONVOLUTIONS, *POOLS)) or isinstance(layer.padding, str):
+    if not isinstance(layer, (*CONVOLUTIONS, *POOLS)):
         return None
-    if isinstance(layer, POOLS) and layer.ceil_mode:
+    of: Any = layer
+    if isinstance(of.padding, str) or getattr(of, "ceil_mode", False):
         return None
-    given = layer.stride
-    if given is None:
-        return None
+    given = of.stride
     stride = (given, given) if isinstance(given, int) else tuple(given)
     return (stride[0], stride[1]) if max(stride) > 1 else None

@@ -200,7 +200,7 @@ def short_list(
     left |= {"of the same family, or further down": 0}
     timely = [row for row in map(catalog.entry, names) if _epochs(row, about, size) >= LEAST]
     left["too slow for 4 epochs"] = len(names) - len(timely)
-    best = {}
+    best: dict[str, Entry] = {}
     for row in sorted(timely, key=lambda row: row.macs):  # the largest of a family that fits
         best[row.family] = row
     tried = sorted(best.values(), key=lambda row: -row.macs)[:TRIED]
