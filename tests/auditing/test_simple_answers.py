@@ -1,9 +1,11 @@
 """What needs no net for masks, boxes, numbers and series: right on planted data, and beside the net by one score."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import striate
 from striate.auditing.simple_answers import mean_boxes, otsu, sides
@@ -67,9 +69,9 @@ def test_pictures_without_boxes_have_no_mean_box():
     assert not len(labels)
 
 
-def arrays(path, x, y, held):
-    np.savez(path, x_train=x[held:], y_train=y[held:], x_test=x[:held], y_test=y[:held])
-    return path
+def save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
 
 
 QUICK: dict[str, Any] = {"epochs": 1, "plan": "default", "batch": 16, "lr": 1e-7}
@@ -91,8 +93,10 @@ def test_masks_that_are_bright_pixels(tmp_path):
         top, left = rng.integers(0, 20, 2)
         mask[top : top + 10, left : left + 8] = 1
     x = np.where(y, 200, 50).astype(np.uint8) + rng.integers(0, 20, y.shape, dtype=np.uint8)
-    data = arrays(tmp_path / "m.npz", x, y, 30)
-    run = striate.train(data, "unet", task="segment", width=0.125, out=tmp_path, **QUICK)
+    for i in range(90):
+        save(tmp_path / "m" / "images" / f"{i}.png", x[i])
+        save(tmp_path / "m" / "masks" / f"{i}.png", y[i])
+    run = striate.train(tmp_path / "m", "unet_same", width=0.125, val=0.3, out=tmp_path, **QUICK)
     found = found_of(run)
     assert set(found) == {"constant", "threshold"}
     assert found["threshold"].value.value == pytest.approx(1)
@@ -104,13 +108,12 @@ def test_numbers_that_are_the_brightness(tmp_path):
     rng = np.random.default_rng(0)
     y = rng.uniform(0, 200, 120)
     x = (y[:, None, None] + rng.uniform(0, 20, (120, 16, 16))).astype(np.uint8)
+    for i in range(120):
+        save(tmp_path / "v" / "pictures" / f"{i}.png", x[i])
+    rows = [f"pictures/{i}.png,{y[i]}" for i in range(120)]
+    (tmp_path / "v" / "labels.csv").write_text("\n".join(["file,brightness", *rows]))
     run = striate.train(
-        arrays(tmp_path / "v.npz", x, y, 40),
-        "lenet5",
-        task="regress",
-        size=28,
-        out=tmp_path,
-        **QUICK,
+        tmp_path / "v", "lenet5", task="regress", size=28, val=0.3, out=tmp_path, **QUICK
     )
     found = found_of(run)
     assert set(found) == {"mean", "8x8"}

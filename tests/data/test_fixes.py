@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import striate
 from striate import cli
 from striate.data import again
 from striate.data import fixes as corrections
+from striate.data.targets import MultiLabels
 from striate.errors import DataError
 
 
@@ -131,34 +133,50 @@ def test_recorded_rows_are_used_and_a_changed_file_is_named(cats, tmp_path):
     assert not any("changed" in line for line in gone.warnings)
 
 
-def test_several_labels_and_numbers(cache, tmp_path):
-    x = np.random.default_rng(0).integers(0, 255, (30, 8, 8), np.uint8)
-    y = np.random.default_rng(1).normal(size=(30, 2))
-    np.savez(tmp_path / "v.npz", x_train=x[:20], y_train=y[:20], x_test=x[20:], y_test=y[20:])
-    fixed = striate.open(
-        tmp_path / "v.npz", task="regress", fixes=table(tmp_path, "train/3,relabel,1.5|-2")
-    )
-    assert fixed.splits["train"].targets.truth(3).tolist() == [1.5, -2]
-    with pytest.raises(DataError, match="expected 2 numbers"):
-        striate.open(
-            tmp_path / "v.npz", task="regress", fixes=table(tmp_path, "train/3,relabel,1.5")
-        )
-    with pytest.raises(DataError, match="expected 2 numbers"):
-        striate.open(
-            tmp_path / "v.npz", task="regress", fixes=table(tmp_path, "train/3,relabel,1|nan")
-        )
+def test_numbers(pictures, cache, tmp_path):
+    root = pictures({"p": 20})
+    rows = [f"p/{i:03}.png,{i},{-i}" for i in range(20)]
+    (root / "labels.csv").write_text("\n".join(["file,width,height", *rows]))
+    opening = {"task": "regress", "layout": "csv:path=file,value=width+height"}
+    if striate.open(root, task="regress").kind == "values":
+        opening = {"task": "regress"}
+    fixed = striate.open(root, fixes=table(tmp_path, "p/003.png,relabel,1.5|-2"), **opening)
+    split = next(s for s in fixed.splits.values() if "p/003.png" in s.names)
+    assert split.targets.truth(list(split.names).index("p/003.png")).tolist() == [1.5, -2]
+    for value in ("1.5", "1|nan", "a|b"):
+        with pytest.raises(DataError, match="expected 2 numbers"):
+            striate.open(root, fixes=table(tmp_path, f"p/003.png,relabel,{value}"), **opening)
 
 
-def test_masks_can_be_dropped_and_not_relabelled(cache, tmp_path):
-    x = np.random.default_rng(0).integers(0, 255, (30, 8, 8), np.uint8)
-    y = (x > 100).astype(np.uint8)
-    np.savez(tmp_path / "m.npz", x_train=x[:20], y_train=y[:20], x_test=x[20:], y_test=y[20:])
-    dropped = striate.open(
-        tmp_path / "m.npz", task="segment", fixes=table(tmp_path, "train/3,drop,")
-    )
-    assert len(dropped.splits["train"]) == 19
+def test_several_labels():
+    class Listed:
+        classes = ("a", "b", "c")
+
+    given = MultiLabels(np.array([[1, 0, 0], [0, 1, 1]], np.uint8))
+    fixes = corrections.Fixes("f.csv", "", ())
+    copied = corrections._copied(given)
+    corrections._relabel(copied, 0, corrections.Fix("x", "relabel", "b|c"), Listed, fixes)
+    assert copied.truth(0).tolist() == [0, 1, 1]
+    assert given.truth(0).tolist() == [1, 0, 0]
+    with pytest.raises(DataError, match="no class is called 'd'"):
+        corrections._relabel(copied, 0, corrections.Fix("x", "relabel", "a|d"), Listed, fixes)
+
+
+def test_masks_can_be_dropped_and_not_relabelled(encoded, cache, tmp_path):
+    for i in range(12):
+        for kind, mode in (("images", "RGB"), ("masks", "L")):
+            (tmp_path / "m" / kind).mkdir(parents=True, exist_ok=True)
+            picture = Image.fromarray(np.full((8, 8), i % 2, np.uint8)) if mode == "L" else None
+            if picture is None:
+                (tmp_path / "m" / kind / f"{i}.png").write_bytes(encoded(i))
+            else:
+                picture.resize((10, 12)).save(tmp_path / "m" / kind / f"{i}.png")
+    plain = striate.open(tmp_path / "m")
+    name = plain.splits["train"].names[0]
+    dropped = striate.open(tmp_path / "m", fixes=table(tmp_path, f"{name},drop,"))
+    assert len(dropped) == len(plain) - 1
     with pytest.raises(DataError, match="correct their files, or drop them"):
-        striate.open(tmp_path / "m.npz", task="segment", fixes=table(tmp_path, "train/3,relabel,1"))
+        striate.open(tmp_path / "m", fixes=table(tmp_path, f"{name},relabel,1"))
 
 
 def test_a_name_in_two_splits_needs_its_split(pictures, cache, tmp_path):

@@ -8,7 +8,7 @@ source.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,27 @@ from striate.auditing.check import Case
 from striate.data import Form, Split
 from striate.data.series.windows import Window
 from striate.data.targets import IGNORE, Boxes
-from striate.tasks.forecast_baselines import Baselines
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 Answer = Callable[
     [int, Any], Any
 ]  # from an item's number in its split, and the net's answer, in whose form it is
+
+
+@runtime_checkable
+class Forecasts(Protocol):
+    """Simple forecasts that a task was fitted with, where it keeps some."""
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What each is called, by its key."""
+        ...
+
+    def forecasts(self, windows: Sequence[Window]) -> F64:
+        """What they say of windows [n, as many as names, steps, series]."""
+        ...
+
 
 FITTED = 500  # items that a threshold is found on
 LEVELS = 256
@@ -217,10 +231,10 @@ def _values(case: Case, judged: I64) -> Iterator[tuple[str, str, Answer]]:
 # ------------------------------------------------------------------------------------------- forecasts
 
 
-def _known(case: Case) -> Baselines | None:
+def _known(case: Case) -> Forecasts | None:
     """What a task that forecasts was fitted on, if it keeps it."""
     found = getattr(case.trained.task, "baselines", None)
-    return found if isinstance(found, Baselines) else None
+    return found if isinstance(found, Forecasts) else None
 
 
 def _windows(case: Case) -> Iterator[tuple[str, str, Answer]]:

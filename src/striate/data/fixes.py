@@ -254,7 +254,7 @@ def corrected(listing: Listing, fixes: Fixes) -> tuple[Listing, Applied]:
             places.setdefault(name, []).append((split, i))
     done: dict[str, list[dict[str, Any]]] = {action: [] for action in ACTIONS}
     same: list[str] = []
-    targets = {split: part.targets for split, part in listing.parts.items()}
+    targets = {split: _copied(part.targets) for split, part in listing.parts.items()}
     gone: dict[str, list[int]] = {split: [] for split in listing.parts}
     for row in fixes.rows:
         name = _named(row, places.keys(), fixes)
@@ -271,7 +271,7 @@ def corrected(listing: Listing, fixes: Fixes) -> tuple[Listing, Applied]:
             found["was"] = _word(targets[split], i, listing)
             _check_was(row, found["was"], fixes)
         if row.action == "relabel":
-            targets[split] = _relabelled(targets[split], i, row, listing, fixes)
+            _relabel(targets[split], i, row, listing, fixes)
             if _word(targets[split], i, listing) == found["was"]:
                 same.append(name)
                 continue
@@ -288,7 +288,7 @@ def corrected(listing: Listing, fixes: Fixes) -> tuple[Listing, Applied]:
     warnings = [applied.as_text()]
     if done["regroup"] and not listing.drawn:
         warnings.append(
-            f"{fixes.name}: regroup has no effect, no split was drawn: the data have splits of their own"
+            f"{fixes.name}: regroup has no effect: no split was drawn, since the data have their own or none was asked for"
         )
     return (
         replace(listing, parts=parts, ignored=ignored, warnings=(*listing.warnings, *warnings)),
@@ -355,30 +355,35 @@ def _check_was(row: Fix, was: str, fixes: Fixes) -> None:
         )
 
 
-def _relabelled(targets: Targets, i: int, row: Fix, listing: Listing, fixes: Fixes) -> Targets:
-    """Targets with that of one item changed.
+def _copied(targets: Targets) -> Targets:
+    """Targets of our own, where a cell can change them."""
+    if isinstance(targets, Labels):
+        return Labels(targets.codes.copy())
+    if isinstance(targets, MultiLabels):
+        return MultiLabels(targets.given.copy())
+    return Values(targets.numbers.copy()) if isinstance(targets, Values) else targets
+
+
+def _relabel(targets: Targets, i: int, row: Fix, listing: Listing, fixes: Fixes) -> None:
+    """Change the target of one item, in place.
 
     Raises:
         DataError: a class that is not there, no numbers, or targets that a cell cannot say.
     """
     at = f"fixes={fixes.name}, line {row.line}"
     if isinstance(targets, Labels):
-        codes = targets.codes.copy()
-        codes[i] = _class(row.value, listing.classes, at)
-        return Labels(codes)
-    if isinstance(targets, MultiLabels):
-        given = targets.given.copy()
-        given[i] = 0
-        for word in filter(None, (word.strip() for word in row.value.split(BETWEEN))):
-            given[i, _class(word, listing.classes, at)] = 1
-        return MultiLabels(given)
-    if isinstance(targets, Values):
-        numbers = targets.numbers.copy()
-        numbers[i] = _numbers(row.value, numbers.shape[1], at)
-        return Values(numbers)
-    raise DataError(
-        f"{at}: relabel takes a class or numbers, the items have {targets.kind} targets: correct their files, or drop them"
-    )
+        targets.codes[i] = _class(row.value, listing.classes, at)
+    elif isinstance(targets, MultiLabels):
+        words = filter(None, (word.strip() for word in row.value.split(BETWEEN)))
+        numbers = [_class(word, listing.classes, at) for word in words]
+        targets.given[i] = 0
+        targets.given[i, numbers] = 1
+    elif isinstance(targets, Values):
+        targets.numbers[i] = _numbers(row.value, targets.numbers.shape[1], at)
+    else:
+        raise DataError(
+            f"{at}: relabel takes a class or numbers, the items have {targets.kind} targets: correct their files, or drop them"
+        )
 
 
 def _class(word: str, classes: Sequence[str], at: str) -> int:

@@ -14,7 +14,7 @@ from striate import plan
 from striate.data import Data
 from striate.data.targets import Boxes
 from striate.errors import DataError, StriateError
-from striate.inputs.default_net import EFFICIENCY, LEAST, SPEEDS, Fingerprint, chosen
+from striate.inputs.default_net import EFFICIENCY, LEAST, SPEEDS, Fingerprint
 from striate.measuring import measure, training_cost
 from striate.models import catalog
 from striate.models.row_types import Entry
@@ -22,6 +22,7 @@ from striate.result import Result, text_table
 from striate.tasks import named
 from striate.text import compact, duration, rough
 from striate.training import Recipe
+from striate.training.defaults import with_defaults
 from striate.workbench.estimate import free_memory
 
 SIDES = (224, 160, 128, 96, 64)  # of pictures that differ in size or are larger
@@ -30,7 +31,6 @@ WANTED = 20  # epochs after which more time is no reason for a net
 TRIED = 16  # nets that are measured, the largest that fit the time
 SHOWN = 8
 BATCH = 32  # of the step whose memory is estimated
-CLASSES = {"classify", "multilabel", "regress"}
 
 
 @dataclass(frozen=True)
@@ -204,8 +204,8 @@ def short_list(
     for row in sorted(timely, key=lambda row: row.macs):  # the largest of a family that fits
         best[row.family] = row
     tried = sorted(best.values(), key=lambda row: -row.macs)[:TRIED]
-    usual = chosen(about).net if data.task == "classify" else ""
-    if usual and usual not in {row.name for row in tried}:
+    usual = with_defaults(Recipe(budget=budget, device=device), data).net or ""
+    if usual in names and usual not in {row.name for row in tried}:
         tried.append(catalog.entry(usual))
     found: list[Suggestion] = []
     for k, row in enumerate(tried):
@@ -271,7 +271,8 @@ def _suggestion(
 ) -> Suggestion | None:
     """A net measured at a size, or at its own where it takes no other; None where it takes neither."""
     channels = data.shape(size, found.color)[0]
-    classes = len(data.classes) if data.task in CLASSES and data.classes else None
+    task = named(data.task)
+    classes = task.of(data, Recipe(size=size, net=row.name)).head().get("num_classes")
     for sides in dict.fromkeys((size, (row.input[-2], row.input[-1]))):
         try:
             net = catalog.build(
