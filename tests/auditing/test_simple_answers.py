@@ -113,7 +113,13 @@ def test_numbers_that_are_the_brightness(tmp_path):
     rows = [f"pictures/{i}.png,{y[i]}" for i in range(120)]
     (tmp_path / "v" / "labels.csv").write_text("\n".join(["file,brightness", *rows]))
     run = striate.train(
-        tmp_path / "v", "lenet5", task="regress", size=28, val=0.3, out=tmp_path, **QUICK
+        tmp_path / "v",
+        "lenet5",
+        layout="csv:label=brightness",
+        size=28,
+        val=0.3,
+        out=tmp_path,
+        **QUICK,
     )
     found = found_of(run)
     assert set(found) == {"mean", "8x8"}

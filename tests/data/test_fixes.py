@@ -137,9 +137,7 @@ def test_numbers(pictures, cache, tmp_path):
     root = pictures({"p": 20})
     rows = [f"p/{i:03}.png,{i},{-i}" for i in range(20)]
     (root / "labels.csv").write_text("\n".join(["file,width,height", *rows]))
-    opening = {"task": "regress", "layout": "csv:path=file,value=width+height"}
-    if striate.open(root, task="regress").kind == "values":
-        opening = {"task": "regress"}
+    opening = {"layout": "csv:label=width+height"}
     fixed = striate.open(root, fixes=table(tmp_path, "p/003.png,relabel,1.5|-2"), **opening)
     split = next(s for s in fixed.splits.values() if "p/003.png" in s.names)
     assert split.targets.truth(list(split.names).index("p/003.png")).tolist() == [1.5, -2]
