@@ -18,7 +18,7 @@ from striate.models.cdbn import (
     Learning,
     contrast,
     orientation_index,
-    sampled,
+    sample_blocks,
     teach,
     unblocked,
     whitened,
@@ -99,7 +99,7 @@ def test_what_is_imagined_is_the_sum_of_kernels_where_units_are_on(sigma):
 
 def test_one_unit_of_a_block_is_drawn_by_its_chances():
     chances = torch.tensor([0.1, 0.2, 0.0, 0.3, 0.4]).expand(2, 3, 50, 40, 5)
-    drawn = sampled(chances, torch.Generator().manual_seed(0))
+    drawn = sample_blocks(chances, torch.Generator().manual_seed(0))
     assert torch.equal(drawn.sum(-1), torch.ones(2, 3, 50, 40))
     torch.testing.assert_close(drawn.mean((0, 1, 2, 3)), chances[0, 0, 0, 0], atol=0.02, rtol=0)
     units = unblocked(drawn)
@@ -113,7 +113,7 @@ def test_a_step_is_what_is_seen_less_what_is_imagined():
     kernel, bias, visible = contrast(layer, x, learning, torch.Generator().manual_seed(4))
     chances = layer.blocks(x)
     seen = unblocked(chances)
-    imagined = layer.imagined(unblocked(sampled(chances, torch.Generator().manual_seed(4))))
+    imagined = layer.imagined(unblocked(sample_blocks(chances, torch.Generator().manual_seed(4))))
     dreamt = unblocked(layer.blocks(imagined))
     k, c, i, j = 1, 0, 3, 7
     by_hand = sum(

@@ -141,12 +141,13 @@ class Case:
         sizes = natural_sizes(self.part)[self.arrays.numbers[index]]
         return self.used.answers(stored, [tuple(size) for size in sizes.tolist()])
 
-    def outputs(self, stored: NDArray[Any]) -> torch.Tensor:
-        """What the net says of stored inputs, undecoded, float32 on the CPU, a batch at a time."""
-        size = self.used.batch_size(stored)
-        with as_eval(self.used.net), self.used.plan.uncompiled(), torch.inference_mode():
+    def outputs(self, stored: NDArray[Any], used: Net | None = None) -> torch.Tensor:
+        """What the net, or another in its place, says of stored inputs, undecoded, float32 on the CPU, a batch at a time."""
+        used = self.used if used is None else used
+        size = used.batch_size(stored)
+        with as_eval(used.net), used.plan.uncompiled(), torch.inference_mode():
             parts = [
-                self.used.outputs(np.ascontiguousarray(stored[at : at + size]))
+                used.outputs(np.ascontiguousarray(stored[at : at + size]))
                 for at in range(0, len(stored), size)
             ]
         return torch.cat([part.float().cpu() for part in parts])

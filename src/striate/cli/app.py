@@ -349,13 +349,26 @@ def predict(run: Path, files: Sequence[Path], net: str | None, json: bool, **giv
 @app.command()
 @click.argument("runs", type=FOLDER, nargs=-1, required=True)
 @click.option("--split", help="train, val or test; what the training held out if not given.")
+@click.option("--pool", is_flag=True, help="Runs that differ by the seed alone are one setting.")
+@click.option(
+    "--html", type=Drawn(".html"), metavar="FILE.html", help="Also as a page, with curves."
+)
 @with_json
-def compare(runs: Sequence[Path], split: str | None, json: bool) -> None:
+def compare(
+    runs: Sequence[Path], split: str | None, pool: bool, html: Path | None, json: bool
+) -> None:
     """Compare RUNS on the same items: differences from the first, with intervals."""
     from striate.workbench.compare import compare as compared
+    from striate.workbench.compare import compare_pooled
 
-    found = compared(runs, split=split)
-    emit(found.as_dict(), found.as_text(), json=json)
+    found = (compare_pooled if pool else compared)(runs, split=split)
+    text = found.as_text()
+    if html is not None:
+        from striate.workbench.report.compared import page
+
+        save(html, page(found))
+        text += opening(html)
+    emit(found.as_dict(), text, json=json)
 
 
 @app.command()
@@ -372,6 +385,12 @@ def compare(runs: Sequence[Path], split: str | None, json: bool) -> None:
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every draw.")
 @with_net
 @click.option("--html", type=Drawn(".html"), metavar="FILE.html", help="Also as a page.")
+@click.option(
+    "--fixes",
+    type=Drawn(".csv"),
+    metavar="FILE.csv",
+    help="Suspected labels as rows to look at, for train fixes=.",
+)
 @with_json
 def audit(  # noqa: PLR0913 - one a setting
     run: Path,
@@ -386,12 +405,15 @@ def audit(  # noqa: PLR0913 - one a setting
     seed: int,
     net: str | None,
     html: Path | None,
+    fixes: Path | None,
     json: bool,
 ) -> int:
     """Find where RUN fails on its held-out items, or on other DATA, before its users do."""
     from striate.training.recipe import read_duration
     from striate.workbench import audit as audited
 
+    if fixes is not None and ("labels" in skip or (only and "labels" not in only)):
+        raise UsageError(f"--fixes {fixes} takes what the check labels finds: ask for it too")
     found = audited(
         _run(run, net),
         data,
@@ -409,19 +431,49 @@ def audit(  # noqa: PLR0913 - one a setting
 
         save(html, page(found))
         text += opening(html)
+    if fixes is not None:
+        from striate.auditing import write_fixes
+
+        count = write_fixes(fixes, found)
+        text += f"\n{count} suspected labels in {fixes}: look at each, delete what is right, then striate train DATA fixes={fixes}"
     emit(found.as_dict(), text, json=json)
     return 1 if found.failed else 0
 
 
 @app.command()
 @click.argument("pattern", required=False)
+@click.option("--for", "target", metavar="DATA", help="A short list for these pictures, and why.")
+@click.option("--budget", help="With --for: time of the whole training, 10m if not given.")
 @with_json
-def nets(pattern: str | None, json: bool) -> None:
-    """List the catalogue, or what matches PATTERN."""
+def nets(pattern: str | None, target: str | None, budget: str | None, json: bool) -> None:
+    """List the catalogue, or what matches PATTERN, or what suits --for DATA."""
     from striate.models import catalog
 
+    if target is not None:
+        return _short_list(target, pattern, budget or "10m", json=json)
+    if budget is not None:
+        raise UsageError("--budget goes with --for DATA: name what is to be trained on")
     table = catalog.nets(pattern)
-    emit(table.as_list(), table.as_text(width=columns()), json=json)
+    return emit(table.as_list(), table.as_text(width=columns()), json=json)
+
+
+def _short_list(target: str, pattern: str | None, budget: str, *, json: bool) -> None:
+    from striate import data as data_room
+    from striate.training.recipe import read_duration
+    from striate.workbench import progress
+    from striate.workbench.short_list import short_list
+
+    if pattern is not None:
+        raise UsageError(f"--for {target} lists what suits it: leave {pattern} out")
+    seconds = read_duration(budget)
+    if not seconds > 0:
+        raise UsageError(f"--budget {budget}: expected a time above 0, such as 20m")
+    opened = data_room.open(target, broken="skip")
+    with progress.display() as bars:
+        found = short_list(
+            opened, seconds, say=lambda done, total: bars.bar("measuring nets", done, total)
+        )
+    emit(found.as_dict(), found.as_text(), json=json)
 
 
 @app.command()

@@ -72,6 +72,7 @@ _OPENING: dict[str, dict[str, Any]] = {
     "max_pixels": {"type": int, "help": "The most pixels of a picture, else 50,000,000."},
     "history": {"type": int, "help": "Steps of series that a training would read, else 12."},
     "horizon": {"type": int, "help": "Steps that it would forecast, else 12."},
+    "fixes": {"metavar": "FILE.csv", "help": "Relabel, drop, regroup items: file,action,value."},
     "period": {"help": "Of series: day, week, year or a number of steps, else measured."},
 }
 

@@ -16,6 +16,8 @@ from striate.data.array_pictures import array_picture
 from striate.data.color_spaces import channels
 from striate.data.color_spaces import shown as as_rgb
 from striate.data.dataset import Arrays, Data, Problem
+from striate.data.fixes import Fixes
+from striate.data.fixes import read as read_fixes
 from striate.data.opening import again, open
 from striate.data.packing import pack, read_size
 from striate.data.pictures import FORMATS, MAX_PIXELS, picture, picture_and_size
@@ -30,6 +32,7 @@ __all__ = [
     "AnyForm",
     "Arrays",
     "Data",
+    "Fixes",
     "Form",
     "Images",
     "Problem",
@@ -44,5 +47,6 @@ __all__ = [
     "pack",
     "picture",
     "picture_and_size",
+    "read_fixes",
     "read_size",
 ]

@@ -19,6 +19,7 @@ from striate.data.broken import Policy
 from striate.data.cache import Broken, Store
 from striate.data.color_spaces import channels
 from striate.data.duplicates import Pair
+from striate.data.fixes import Applied
 from striate.data.index import Fault, command, pick, quoted
 from striate.data.modes import U8
 from striate.data.pillow import without_warnings
@@ -83,6 +84,7 @@ class Data(Result):
         outputs: names of the numbers of a target, where it is numbers.
         faults: what was wrong with parts of targets, such as single boxes.
         drawn: whether a split of it was drawn by us, and is not the data's own.
+        fixed: what a table of corrections did; None without one.
     """
 
     origin: Mapping[str, Any]
@@ -101,6 +103,7 @@ class Data(Result):
     others: tuple[tuple[str, int], ...] = ()
     faults: tuple[Fault, ...] = ()
     drawn: bool = False
+    fixed: Applied | None = None
     _broken: dict[str, Broken] = field(default_factory=dict[str, Broken], init=False)
     _thumbs: dict[str, U8] = field(default_factory=dict[str, U8], init=False)
     _last: dict[tuple[str, str], tuple[AnyForm, Decoded]] = field(
@@ -524,6 +527,7 @@ class Data(Result):
                 for name, count in self.others
             ],
             "inputs": self.modality,
+            "fixes": None if self.fixed is None else self.fixed.as_dict(),
         }
 
     def _repr_html_(self) -> str:

@@ -3,10 +3,12 @@
 import difflib
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from striate.data import builtin, byteranges, layouts, pictures, shards
+from striate.data import fixes as corrections
 from striate.data import levels as depth
 from striate.data.broken import policy
 from striate.data.byteranges import is_address
@@ -14,6 +16,7 @@ from striate.data.cache import store
 from striate.data.dataset import Data
 from striate.data.documents import TABLE_SUFFIXES
 from striate.data.files import expanded, shown
+from striate.data.fixes import Fixes
 from striate.data.index import Listing, Options
 from striate.data.pictures import Limits
 from striate.data.series.windows import Windows
@@ -39,6 +42,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
     history: int | None = None,
     horizon: int | None = None,
     period: str | Sequence[str] = (),
+    fixes: str | os.PathLike[str] | Fixes | None = None,
 ) -> Data:
     """Open items with their targets; nothing is decoded yet.
 
@@ -69,6 +73,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
         horizon: steps that are forecast; 12 if not given.
         period: of series: day, week, year or a number of steps, one or several; what time stamps or the values show
             if not given, "none" for none.
+        fixes: a table of single items to relabel, drop or regroup, see `striate.data.fixes`; no file of the data is changed.
 
     Raises:
         ArgumentError: an argument is out of range.
@@ -87,6 +92,8 @@ def open(  # noqa: PLR0913 - all of them are settings by name
         if steps is not None and steps < 1:
             raise ArgumentError(f"{key}: got {steps}, expected 1 step or more")
     periods = (period,) if isinstance(period, str) else tuple(period)
+    # Before the data are read: a wrong file must not wait for them.
+    read = corrections.read(fixes) if isinstance(fixes, str | os.PathLike) else fixes
     options = Options(
         patterns, limits, store(cache), layout, task, depth.check(levels), skip=broken == "skip",
         history=history, horizon=horizon, period=periods,
@@ -107,7 +114,12 @@ def open(  # noqa: PLR0913 - all of them are settings by name
         raise DataError(
             f"{shown(path)} has one class only ({name}): at least two are needed to tell apart{instead}"
         )
+    if read is not None:
+        listing = corrections.regrouped(listing, read)
     listing, used = depth.of_set(with_splits(listing, val, split, seed), options.levels)
+    applied = None
+    if read is not None:
+        listing, applied = corrections.corrected(listing, read)
     named = path in builtin.NAMES or is_address(path)
     return Data(
         origin={
@@ -125,6 +137,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
             "max_pixels": max_pixels,
             "levels": None if used is None else list(used),
             "tables": dict(listing.tables),
+            **({} if read is None else {"fixes": read.as_dict()}),
             **_of_windows(listing),
         },
         path=shown(path),
@@ -142,6 +155,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
         others=listing.others,
         faults=listing.faults,
         drawn=listing.drawn,
+        fixed=applied,
     )
 
 
@@ -163,6 +177,7 @@ def again(origin: Mapping[str, Any], path: str | os.PathLike[str] | None = None)
     """
     there = path or (origin["path"] if origin["named"] else Path(origin["path"]))
     settings = {key: origin[key] for key in ("val", "seed", "ignore", "broken", "cache")}
+    fixes = Fixes.of(origin["fixes"]) if origin.get("fixes") else None
     opened = open(
         there,
         split=origin.get("split", "stratified"),
@@ -174,6 +189,7 @@ def again(origin: Mapping[str, Any], path: str | os.PathLike[str] | None = None)
         history=origin.get("history"),
         horizon=origin.get("horizon"),
         period=origin.get("period", ()),
+        fixes=fixes,
         **settings,
     )
     now = opened.origin["tables"]
@@ -184,6 +200,8 @@ def again(origin: Mapping[str, Any], path: str | os.PathLike[str] | None = None)
                 f"{shown(name)} {what} since the run was trained, so what it learned from and what it was held out from "
                 "is not known any more: put it back as it was, or train anew"
             )
+    if fixes is not None and (line := fixes.changed()):
+        opened = replace(opened, warnings=(*opened.warnings, line))
     return opened
 
 

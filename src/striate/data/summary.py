@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from striate.data import fixes
 from striate.data.duplicates import SIDE
 from striate.data.samples import peek, samples
 from striate.data.sources import MODALITIES
@@ -66,6 +67,7 @@ def text(data: dict[str, Any]) -> str:
     said = "every picture was" if data["inputs"] == "picture" else f"all {noun} were"
     parts += _problems(data["problems"], said) + _faults(data["faults"]) + _duplicates(data)
     parts += _near(data) + [f"note: {line}" for line in data["warnings"]]
+    parts += [] if data["fixes"] is None else fixes.lines(data["fixes"])
     if data["alpha"]:
         parts.append(f"alpha: {data['alpha']:,} are transparent in places and are laid on white")
     if data["more_bands"]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -233,6 +234,8 @@ class Run(Result):
             held = held_together(runs, opened, split, "" if views is None else str(views))
         else:
             held = self.held(opened, split)
+        if opened.fixed:
+            notes.append(opened.fixed.fixes.changed())
         if learned:
             notes.append(f"{counted(learned, opened, split)}, which flatters these scores")
         if any(notes):
@@ -462,8 +465,12 @@ class Run(Result):
         if data is None:
             return self.open_data()
         opened = self._other(data, broken, self._max_pixels if max_pixels is None else max_pixels)
-        known = opened.fingerprint == self.config.data["fingerprint"]
-        return self.open_data(data) if known else opened
+        if opened.fingerprint == self.config.data["fingerprint"]:
+            return self.open_data(data)
+        if self.config.data["origin"].get("fixes"):  # the run's own data as they lie there differ
+            with suppress(DataError):
+                return self.open_data(data)
+        return opened
 
     def _other(self, data: str | Path, broken: str | float, max_pixels: int) -> Data:
         """Other data, understood as those of the training were, or by themselves where that fails."""

@@ -30,8 +30,8 @@ from striate.training.logs import tensorboard
 from striate.training.prepare import (
     Estimate,
     chosen_net,
-    first_weights,
     listed,
+    load_first_weights,
     prepare,
     training_batches,
 )
@@ -185,6 +185,8 @@ def resume(
         run.config = config
         around.enter_context(deterministic(recipe.deterministic))
         data = run.open_data()
+        if data.fixed and (line := data.fixed.fixes.changed()):
+            progress.say(line)
         _, trained = chosen_net(net, recipe, data)
         if structure(trained) != config.net.structure:
             raise CheckpointError(
@@ -303,7 +305,7 @@ def check(recipe: Recipe, out: Path) -> None:
 
 def _begin(net: nn.Module, recipe: Recipe, progress: Progress, data: Data) -> None:
     """Give a net its first weights, and what it takes from the data."""
-    first_weights(net, recipe, progress, data)
+    load_first_weights(net, recipe, progress, data)
     named(data.task).of(data, recipe).set_up(net)
 
 

@@ -15,7 +15,7 @@ from striate.svg import Axis, Frame, amount, drawing, finite, round_step, tag, t
 from striate.text import number
 from striate.training import loop, pretrained, reproducibility
 from striate.training.defaults import with_defaults
-from striate.training.prepare import Estimate, chosen_net, first_weights, prepare
+from striate.training.prepare import Estimate, chosen_net, load_first_weights, prepare
 from striate.training.recipe import Recipe
 from striate.training.record import Progress
 from striate.training.state import BrokenStepError, State, Totals
@@ -155,7 +155,7 @@ def find_rate(
     recipe = with_defaults(recipe, data, own_net=net is not None)
     spec, tried = chosen_net(net, recipe, data)
     with reproducibility.fork_rng():
-        first_weights(tried, recipe, progress, data)
+        load_first_weights(tried, recipe, progress, data)
         silent = Estimate(announced=False)  # no training follows
         job = prepare(Path(), data, recipe, spec, tried, progress, silent)
         state = State.begin(copy.deepcopy(tried), recipe.model_copy(update={"ema": None}), job.plan)

@@ -213,7 +213,7 @@ def chosen_net(net: nn.Module | None, recipe: Recipe, data: Data) -> tuple[NetSp
     return replace(spec, structure=structure(built)), built
 
 
-def first_weights(net: nn.Module, recipe: Recipe, progress: Progress, data: Data) -> None:
+def load_first_weights(net: nn.Module, recipe: Recipe, progress: Progress, data: Data) -> None:
     """Put the recipe's `weights` into a net, say what was adapted, and refuse to freeze what is not there.
 
     The head of a run is taken over by what its outputs stand for: classes in another order change places, numbers are

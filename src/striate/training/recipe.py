@@ -267,6 +267,10 @@ class Recipe(BaseModel):
     period: Words | None = Field(
         default=None, description="of series: day, week, year or steps, such as 24,168; measured"
     )
+    fixes: str | None = Field(
+        default=None,
+        description="table of items to relabel, drop or regroup: file,action,value; files stay as they are",
+    )
     broken: Literal["stop", "skip"] | float = Field(
         default="stop", description="what broken files do: stop past 1 % and five, skip, or a share"
     )

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from striate import data as data_room
 from striate.errors import CheckpointError, UsageError
 from striate.runs import Run, folder
 from striate.runs.split_answers import Held
@@ -26,6 +27,7 @@ def asked(data: str | Path, recipe: Recipe) -> dict[str, Any]:
         "format": FORMAT,
         "data": str(data) if _is_name(data) else str(Path(data).absolute()),
         "recipe": recipe.model_dump(mode="json", exclude_unset=True),
+        **({"fixes": data_room.read_fixes(recipe.fixes).sha256} if recipe.fixes else {}),
     }
 
 

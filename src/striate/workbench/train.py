@@ -90,6 +90,7 @@ class Settings(TypedDict, total=False):
     history: int
     horizon: int
     period: str | Sequence[str]
+    fixes: str
     on_nan: str
     oom: str
     deterministic: bool
@@ -261,6 +262,7 @@ def open_data(data: str | Path | Data, recipe: Recipe) -> Data:
             "history",
             "horizon",
             "period",
+            "fixes",
         ):
             if key in recipe.model_fields_set:
                 raise ArgumentError(
@@ -282,6 +284,7 @@ def open_data(data: str | Path | Data, recipe: Recipe) -> Data:
         history=recipe.history,
         horizon=recipe.horizon,
         period=recipe.period or (),
+        fixes=recipe.fixes,
     )
 
 

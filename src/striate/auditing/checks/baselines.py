@@ -1,33 +1,99 @@
-"""What the net adds to answers that need none: the most frequent class, colours, 8x8 pixels, random features."""
+"""What the net adds to answers that need none: the most frequent class, colours, 8x8 pixels, random features.
+
+Of masks, boxes, numbers and series what `auditing.simple_answers` has, by the leading score of items.
+"""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from striate.auditing.check import Case, Check, classified
+from striate.auditing import simple_answers as simple
+from striate.auditing.check import Case, Check, classified, enough
 from striate.auditing.finding import Finding
 from striate.metrics.classify import wilson
 from striate.metrics.compare import paired
+from striate.metrics.intervals import mean
+from striate.metrics.scores import shown
 from striate.text import percent
 
 I64 = NDArray[np.int64]
 F32 = NDArray[np.float32]
 MOST = 2000  # items to learn from
+SCORED = 500  # items, where scores are not those of labels
 BINS = 4  # of a colour axis
 NEIGHBOURS = 5
 
 
 def _lacks(case: Case) -> str:
-    if not case.data.pictures:
-        return f"the items are {case.data.noun}, not pictures"
     if "train" not in case.data.splits:
         return "there are no training items to make a baseline from: name the data that the run was trained on"
+    if not case.has_labels and simple.kinds(case):
+        return enough(case)
+    if not case.data.pictures:
+        return f"the items are {case.data.noun}, not pictures"
     return classified(case)
 
 
 def _find(case: Case) -> Iterator[Finding]:
+    yield from _of_labels(case) if case.has_labels else _of_scores(case)
+
+
+def _of_scores(case: Case) -> Iterator[Finding]:
+    """The leading score of items, of each simple answer and of the net, on the same items."""
+    index = case.sample(SCORED, "baselines")
+    task, numbers = case.trained.task, case.arrays.numbers[index].tolist()
+    answers = _answers(case, index)
+    truths = [case.part.targets.truth(i) for i in numbers]
+    rows = [task.item_scores(a, t) for a, t in zip(answers, truths, strict=True)]
+    name = next((key for row in rows for key in row), "")
+    sign = -1.0 if task.measure(name).lower else 1.0
+    ours = np.array([row.get(name, np.nan) for row in rows])
+    words = [task.item_words(a, t).get("block", "") for a, t in zip(answers, truths, strict=True)]
+    groups = np.unique(words, return_inverse=True)[1] if all(words) else None
+    for key, words_of, answer in simple.simple_answers(case, index):
+        said = [answer(i, a) for i, a in zip(numbers, answers, strict=True)]
+        theirs = np.array(
+            [task.item_scores(a, t).get(name, np.nan) for a, t in zip(said, truths, strict=True)]
+        )
+        gain = paired(sign * theirs, sign * ours, groups)
+        sure = gain.low > 0
+        both = ~(np.isnan(theirs) | np.isnan(ours))
+        value = mean(theirs[both], None if groups is None else groups[both])
+        means = [shown(name, float(each[both].mean())) for each in (theirs, ours)]
+        yield Finding(
+            "baselines",
+            f"{words_of} has {name} {means[0]}, the net {means[1]} "
+            f"(better by {_amount(name, gain.value)}, {_amount(name, gain.low)} to {_amount(name, gain.high)})",
+            value,
+            limit=float(ours[both].mean()),
+            crossed=not sure,
+            evidence=[{"baseline": key, "gain": gain.value, "low": gain.low, "high": gain.high}],
+            advice=""
+            if sure
+            else f"{words_of} does as well as the net: train longer, with another loss, or on more items",
+            unit=name,
+        )
+
+
+def _answers(case: Case, index: I64) -> list[Any]:
+    """The net's decoded answers to items by their place among the sound ones."""
+    size = case.used.batch_size(case.arrays.inputs)
+    found: list[Any] = []
+    for at in range(0, len(index), size):
+        part = index[at : at + size]
+        found += list(case.answers(np.asarray(case.arrays.inputs[part]), part))
+    return found
+
+
+def _amount(name: str, value: float) -> str:
+    """A difference of a score with its sign."""
+    return "-" if np.isnan(value) else f"{'-' if value < 0 else '+'}{shown(name, abs(value))}"
+
+
+def _of_labels(case: Case) -> Iterator[Finding]:
     train, labels = _training(case)
     index = case.sample(MOST, "baselines")
     judged, truth = np.asarray(case.arrays.inputs[index]), case.labels()[index]

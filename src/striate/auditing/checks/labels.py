@@ -17,7 +17,7 @@ from striate.text import counted
 
 MOST = 5000
 FOLDS = 5
-SHOWN = 50
+SHOWN = 500
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
