@@ -59,7 +59,7 @@ def test_an_alternating_map_no_longer_depends_on_where_the_stride_begins():
     """Of columns 0 1 0 1 ... a stride of 2 reads all or nothing; after a blur both shifts read one half."""
     x = (torch.arange(16) % 2).float().expand(1, 1, 16, 16)
     net = nn.Sequential(nn.Conv2d(1, 1, 1, stride=2, bias=False))
-    nn.init.ones_(net[0].weight)
+    nn.init.ones_(net.get_parameter("0.weight"))
     moved = x.roll(1, 3)
     inner = (slice(None), slice(None), slice(1, -1), slice(1, -1))
     assert (net(x) - net(moved))[inner].abs().min() == 1

@@ -24,6 +24,7 @@ from striate.see.plates import Plate, Plates, Ramp, Row
 UNITS = 6  # shown where none is named
 TOP = 9  # patches of a unit, as in the paper
 BATCH = 32
+SHOWN = 0.995  # of the values of a projection lie within its colours
 BLIND = (
     "Rectifiers pass what is above zero on the way back, whatever they passed on the way there: much of the shape comes from "
     "the picture's edges, not from the unit (Nie, Zhang and Patel 2018, arXiv 1805.07039)."
@@ -81,7 +82,7 @@ class Deconvnet(Plates):
     def ramps(self) -> list[Ramp]:
         """Each projection on its own scale."""
         return [
-            Ramp("grey", -1.0, 1.0, "of the largest value projected back, each patch by itself")
+            Ramp("grey", -1.0, 1.0, "of the 99.5th percentile of what was projected back, each patch by itself")
         ]
 
     def rows(self) -> list[Row]:
@@ -278,7 +279,7 @@ def _picture(values: F32) -> paint.Pixels:
 
 
 def _projection(values: F32) -> paint.Pixels:
-    """Around mid grey, which is nothing; of one channel likewise."""
-    end = paint.reach(values)
+    """Around mid grey, which is nothing; of one channel likewise. Single strong values do not take all the contrast."""
+    end = float(np.quantile(np.abs(values), SHOWN)) or paint.reach(values)
     kept = values if len(values) == 3 else values[:1].repeat(3, axis=0)
     return paint.colour(kept.transpose(1, 2, 0), end)
