@@ -82,7 +82,12 @@ class Deconvnet(Plates):
     def ramps(self) -> list[Ramp]:
         """Each projection on its own scale."""
         return [
-            Ramp("grey", -1.0, 1.0, "of the 99.5th percentile of what was projected back, each patch by itself")
+            Ramp(
+                "grey",
+                -1.0,
+                1.0,
+                "of the 99.5th percentile of what was projected back, each patch by itself",
+            )
         ]
 
     def rows(self) -> list[Row]:
