@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from striate.errors import ArgumentError, ShapeError
 from striate.metrics.intervals import Floats, mean, too_few
@@ -133,8 +132,8 @@ def ssim(answer: Floats, truth: Floats) -> float:
 
     def local(values: Floats) -> Floats:
         """The weighted mean of each window that lies wholly in the picture."""
-        down = ndimage.correlate1d(values, weights, axis=0)[half : len(values) - half]
-        return ndimage.correlate1d(down, weights, axis=1)[:, half : values.shape[1] - half]
+        down = _filtered(values, weights, 0)[half : len(values) - half]
+        return _filtered(down, weights, 1)[:, half : values.shape[1] - half]
 
     mean_a, mean_t = local(answer), local(truth)
     var_a, var_t = local(answer**2) - mean_a**2, local(truth**2) - mean_t**2
@@ -170,6 +169,8 @@ def _laplacian(values: Floats) -> Floats:
     return _filtered(values, [1, -2, 1], 0) + _filtered(values, [1, -2, 1], 1)
 
 
-def _filtered(values: Floats, line: Sequence[int], axis: int) -> Floats:
+def _filtered(values: Floats, line: Sequence[int] | Floats, axis: int) -> Floats:
     """A kernel along an axis of [H, W, C]; what lies at the border is repeated beyond it."""
+    from scipy import ndimage  # here: the scores of other tasks do without
+
     return ndimage.correlate1d(values, line, axis=axis, mode="nearest")
