@@ -104,14 +104,12 @@ def test_pictures_in_one_folder_are_no_class(root):
     assert "named for splits, pictures or masks (images)" in refused(root)
 
 
-def test_a_folder_of_pictures_and_masks_for_each_picture_is_no_class(root):
+def test_a_folder_of_a_picture_and_its_masks_holds_objects(root):
     for i in ("id1", "id2", "id3"):
         fill(root, f"{i}/images", count=1)
         fill(root, f"{i}/masks", count=3)
         (root / f"{i}/images/0.png").rename(root / f"{i}/images/{i}.png")
-    assert "folders of pictures and of masks (images, masks) in each of its folders" in refused(
-        root
-    )
+    assert "3 pictures that count as one" in refused(root)  # the same picture three times
 
 
 def test_a_layout_by_name(root):

@@ -30,11 +30,11 @@ def test_what_the_code_does_not_hold_is_lost():
     def blank(_module: object, _given: object, code: torch.Tensor) -> torch.Tensor:
         return torch.zeros_like(code)
 
-    net.get_submodule("code").register_forward_hook(keep)
+    net.get_submodule("bottleneck").register_forward_hook(keep)
     with torch.no_grad():
         answer = net(torch.rand(1, 1, 16, 16))
         assert read[0].shape == (1, 1, 2, 2)
-        net.get_submodule("code").register_forward_hook(blank)
+        net.get_submodule("bottleneck").register_forward_hook(blank)
         blind = net(torch.rand(1, 1, 16, 16)), net(torch.rand(1, 1, 16, 16))
     assert torch.equal(*blind)
     assert not torch.equal(answer, blind[0])

@@ -50,7 +50,7 @@ def right(mean: torch.Tensor, truth: torch.Tensor) -> float:
 
 
 def test_every_task_is_averaged_or_refused_in_one_line(case, folder, tmp_path):
-    opened = data.open(folder)
+    opened = data.open(folder, task=case.task)
     one, other = (trained(case, opened, tmp_path, str(seed), seed=seed) for seed in (0, 1))
     if not one.task.has_mean:
         with pytest.raises(UsageError, match=rf"to {case.task} gives answers without a mean"):

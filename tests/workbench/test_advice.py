@@ -99,7 +99,7 @@ def test_the_advice_is_each_of_the_three_somewhere(tmp_path):
     assert way() == "try again"
 
 
-@pytest.mark.parametrize("when", ["prepare", "first_weights"])
+@pytest.mark.parametrize("when", ["prepare", "load_first_weights"])
 def test_sigterm_before_the_first_step_leaves_nothing_half_made(
     shapes, tmp_path, monkeypatch, when
 ):

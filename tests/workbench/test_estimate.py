@@ -208,6 +208,8 @@ def test_pictures_smaller_than_a_net_takes(shapes, tmp_path, monkeypatch, settin
     assert not list(tmp_path.iterdir())
 
 
+# The net takes a number out of a tensor, which torch warns of where the report asks for gradients.
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")
 def test_a_net_that_cannot_be_followed_is_trained_all_the_same(shapes, tmp_path):
     class Counts(nn.Module):
         def __init__(self):

@@ -255,11 +255,11 @@ def test_a_table_that_cannot_be_written_is_said_once(shapes, tmp_path, monkeypat
 def test_a_last_checkpoint_that_failed_is_written_in_the_end(shapes, tmp_path, monkeypatch):
     save, calls = checkpoint.save, []
 
-    def failing(root, given):
+    def failing(root, given, **kept):
         calls.append(given.step)
         if calls == [9, 18, 27]:
             raise CheckpointError("no room")
-        return save(root, given)
+        return save(root, given, **kept)
 
     whole = trained(shapes, tmp_path / "whole")
     monkeypatch.setattr(checkpoint, "save", failing)

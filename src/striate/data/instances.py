@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from striate.data import files, pictures
 from striate.data.masks import OutlineMasks, read_values
@@ -192,6 +191,8 @@ def renumbered(values: npt.NDArray[np.int32]) -> Ids:
 
 def regions(inside: npt.NDArray[np.bool_]) -> Ids:
     """Connected regions [H, W], neighbours by sides, numbered from 1."""
+    from scipy import ndimage  # here: other data do without
+
     return np.asarray(ndimage.label(inside)[0], np.int32)  # pyright: ignore[reportIndexIssue]
 
 
@@ -232,6 +233,8 @@ def gaps(ids: Ids) -> U8:
     """exp(-(d1 + d2)^2 / 2 sigma^2) of background pixels, d1 and d2 how far the two nearest objects are; 255 is 1."""
     reach = int(3 * SIGMA)
     first, second = (np.full(ids.shape, np.inf) for _ in range(2))
+    from scipy import ndimage
+
     for number, place in enumerate(ndimage.find_objects(np.maximum(ids, 0)), 1):
         if place is None:
             continue

@@ -40,7 +40,7 @@ class ConvAutoencoder(Backbone):
             )
         )
         code = request.count("code")
-        self.code = nn.Conv2d(self.widths[-1], code, 1)
+        self.bottleneck = nn.Conv2d(self.widths[-1], code, 1)
         self.drop = dropout(request.number("drop_rate"))
         self.opened = _convolved(code, self.widths[-1], stride=1)
         self.up = nn.ModuleList(
@@ -67,7 +67,7 @@ class ConvAutoencoder(Backbone):
     def forward(self, x: Tensor) -> Tensor:
         """Pictures [B, C, H, W] of any size to pictures [B, K, H, W]."""
         *finer, coarsest = self.features(x)
-        y = self.opened(self.drop(self.code(coarsest)))
+        y = self.opened(self.drop(self.bottleneck(coarsest)))
         for level, like in zip(self.up, reversed(finer), strict=True):
             y = level(F.interpolate(y, like.shape[2:], mode="nearest"))
         return self.picture(y)

@@ -29,7 +29,12 @@ def worst_section(run: Run, held: Held, *, count: int = 6, method: str = "grad-c
     order = sorted(range(len(held.rows)), key=lambda i: _badness(run.task, held.rows[i]))[:count]
     if not order:
         return Section(TITLE, "There is no item.", name=NAME)
-    stored = np.stack([np.asarray(held.arrays.inputs[i]) for i in order])
+    inputs = [np.asarray(held.arrays.inputs[i]) for i in order]
+    if len({each.shape for each in inputs}) > 1:
+        return Section(
+            TITLE, "The items have several sizes, which are not explained at once.", name=NAME
+        )
+    stored = np.stack(inputs)
     pre = run.config.preprocessing
     x = pre.normalise(pre.centre(torch.from_numpy(stored)))
     try:
