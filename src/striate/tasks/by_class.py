@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from striate.errors import ShapeError
 from striate.metrics import Interval
 from striate.svg import LEVELS, amount, chart, level, tag, text, tip
 from striate.tasks.section import Column, Figure, Kind, Table
-from striate.tasks.task import HeldOut
+from striate.tasks.task import HeldOut, answered
 from striate.text import SPACE, compact, percent, short
 
 SUMMED = 26  # classes up to which a matrix has numbers and sums
@@ -18,6 +20,20 @@ BLUE, ORANGE = (58, 122, 190), (214, 96, 20)  # right and wrong, for what is pai
 PAIRS = 12  # confused pairs that are listed
 SHOWN = 12  # classes of a table that are not folded
 ROWS = 150  # classes of a table at most, folded ones too
+
+
+def check_scores(outputs: Any, items: int, classes: int, *, noun: str, what: str) -> None:
+    """A score [B, K] for each class of each item; noun and what are the words for items and classes.
+
+    Raises:
+        ShapeError: what came and what was expected.
+    """
+    expected = (items, classes)
+    if not isinstance(outputs, Tensor) or tuple(outputs.shape) != expected:
+        raise ShapeError(
+            f"the net answers {answered(outputs)} to {items} {noun}, expected one tensor {expected}: "
+            f"a score for each of the {classes} {what}"
+        )
 
 
 def with_training(held: HeldOut, weights: Sequence[float] | None) -> list[dict[str, Any]]:

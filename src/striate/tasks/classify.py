@@ -15,11 +15,17 @@ from torch.nn import functional as F
 from striate import inputs, losses
 from striate.augment import read
 from striate.data import Data
-from striate.errors import RecipeError, ShapeError
+from striate.errors import RecipeError
 from striate.metrics import Interval, Scores, thresholds
 from striate.metrics.classify import confusion_matrix, decided, score, uneven
 from striate.tasks import certainty
-from striate.tasks.by_class import class_table, confusion_figure, pairs_table, with_training
+from striate.tasks.by_class import (
+    check_scores,
+    class_table,
+    confusion_figure,
+    pairs_table,
+    with_training,
+)
 from striate.tasks.section import (
     Bar,
     Beside,
@@ -34,7 +40,7 @@ from striate.tasks.section import (
     Tile,
     Wrong,
 )
-from striate.tasks.task import HeldOut, Item, Meter, Settings, Task, answered
+from striate.tasks.task import HeldOut, Item, Meter, Settings, Task
 from striate.text import percent, short, short_name
 
 MISTAKES, UNSURE = (
@@ -199,12 +205,7 @@ class Classify(Task):
         Raises:
             ShapeError: what came and what was expected.
         """
-        expected = (len(x), len(self.classes))
-        if not isinstance(outputs, Tensor) or tuple(outputs.shape) != expected:
-            raise ShapeError(
-                f"the net answers {answered(outputs)} to {expected[0]} pictures, expected one tensor {expected}: "
-                f"a score for each of the {expected[1]} classes"
-            )
+        check_scores(outputs, len(x), len(self.classes), noun="pictures", what="classes")
 
     # ----------------------------------------------------------------------------- after a training
 

@@ -27,6 +27,7 @@ from striate.ops.graph_from_series import similarity_graph
 from striate.svg import Line, timeline
 from striate.tasks.explained import Chosen, Wanted, by_number
 from striate.tasks.forecast_baselines import Baselines, fitted
+from striate.tasks.scaled import ScaledTask
 from striate.tasks.section import Column, Figure, Headline, Legend, Measure, Section, Table, Text
 from striate.tasks.task import HeldOut, Meter, Settings, Task, answered
 from striate.text import number
@@ -53,7 +54,7 @@ class Steps(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Forecast(Task):
+class Forecast(ScaledTask):
     """Forecasting: the net learns scaled values, its answers are scaled back; what is unknown counts nowhere.
 
     Attributes:
@@ -183,27 +184,11 @@ class Forecast(Task):
 
     def decode(self, outputs: Tensor, sizes: Sequence[tuple[int, ...]]) -> list[Steps]:
         """Values in the unit of the series; a size (step, 1) says which step is the first."""
-        values = outputs.double().cpu().numpy() * np.array(self.std) + np.array(self.mean)
+        values = self.unscaled(outputs)
         return [
             Steps(each, size[0] if size[1] else -1)
             for each, size in zip(values, sizes, strict=True)
         ]
-
-    def to_mean(self, outputs: Tensor) -> Tensor:
-        """Values in the unit of the series, which runs may have scaled differently."""
-        mean, std = self._exact
-        return outputs.double().cpu() * std + mean
-
-    def from_mean(self, mean: Tensor) -> Tensor:
-        """Scaled as this run's net answers."""
-        own, std = self._exact
-        return (mean - own) / std
-
-    @cached_property
-    def _exact(self) -> tuple[Tensor, Tensor]:
-        return torch.tensor(self.mean, dtype=torch.float64), torch.tensor(
-            self.std, dtype=torch.float64
-        )
 
     def like(self, other: Task) -> bool:
         """Of the same series, as far ahead, of the same steps of time."""

@@ -14,13 +14,13 @@ from torch.nn import functional as F
 
 from striate import inputs, losses
 from striate.data import Data
-from striate.errors import ShapeError, UsageError
+from striate.errors import UsageError
 from striate.metrics import Interval, multilabel, thresholds
 from striate.metrics.multilabel import Answers
-from striate.tasks.by_class import class_table, with_training
+from striate.tasks.by_class import check_scores, class_table, with_training
 from striate.tasks.classify import AUTO, MISTAKES, check_choice
 from striate.tasks.section import Gallery, Headline, Measure, Section, Table, Text, Tile, Wrong
-from striate.tasks.task import HeldOut, Item, Meter, Settings, Task, answered
+from striate.tasks.task import HeldOut, Item, Meter, Settings, Task
 from striate.text import percent, short
 
 LISTED = 8  # labels of a tile
@@ -164,12 +164,9 @@ class Multilabel(Task):
         Raises:
             ShapeError: what came and what was expected.
         """
-        expected = (len(x), len(self.classes))
-        if not isinstance(outputs, Tensor) or tuple(outputs.shape) != expected:
-            raise ShapeError(
-                f"the net answers {answered(outputs)} to {expected[0]} items, expected one tensor {expected}: "
-                f"a score for each of the {expected[1]} labels, before any sigmoid"
-            )
+        check_scores(
+            outputs, len(x), len(self.classes), noun="items", what="labels, before any sigmoid"
+        )
 
     # ----------------------------------------------------------------------------- after a training
 

@@ -17,6 +17,7 @@ from striate.metrics import Interval
 from striate.metrics.regress import RegressMeter
 from striate.svg import Axis, plot
 from striate.tasks.explained import Chosen, Wanted, by_number
+from striate.tasks.scaled import ScaledTask
 from striate.tasks.section import (
     Beside,
     Column,
@@ -41,7 +42,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Regress(Task):
+class Regress(ScaledTask):
     """Regression: the net learns numbers scaled to mean 0 and deviation 1 in training, answers are scaled back.
 
     Attributes:
@@ -148,23 +149,7 @@ class Regress(Task):
     def decode(self, outputs: Tensor, sizes: Sequence[tuple[int, ...]]) -> Numbers:
         """Numbers [B, V] in their own unit."""
         del sizes
-        return outputs.double().cpu().numpy() * np.array(self.std) + np.array(self.mean)
-
-    def to_mean(self, outputs: Tensor) -> Tensor:
-        """Numbers in their own unit, which runs may have scaled differently."""
-        mean, std = self._exact
-        return outputs.double().cpu() * std + mean
-
-    def from_mean(self, mean: Tensor) -> Tensor:
-        """Scaled as this run's net answers."""
-        own, std = self._exact
-        return (mean - own) / std
-
-    @cached_property
-    def _exact(self) -> tuple[Tensor, Tensor]:
-        return torch.tensor(self.mean, dtype=torch.float64), torch.tensor(
-            self.std, dtype=torch.float64
-        )
+        return self.unscaled(outputs)
 
     def explained(self, outputs: Any, items: int) -> Tensor:
         """The numbers in their own unit, [B, V]."""

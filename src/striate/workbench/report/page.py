@@ -1,6 +1,6 @@
 """The report of a run: one HTML file that needs nothing but itself.
 
-A page is a head and sections, whoever gives them; `page.html.jinja` has a macro for each kind of part. No script,
+A page is a head and sections, whoever gives them; `parts.html.jinja` has a macro for each kind of part. No script,
 no outside asset; whatever came from the user is text.
 """
 
@@ -69,6 +69,17 @@ def render(content: Content) -> str:
 
 def render_page(page: Page) -> str:
     """A page as one HTML text."""
+    return fill(
+        "page.html.jinja",
+        page.sections,
+        page=page,
+        head=page.head,
+        tone=page.verdict.first.tone if page.verdict else "open",
+    )
+
+
+def fill(name: str, sections: Sequence[Section], **given: Any) -> str:
+    """A template of this folder as one HTML text; all have the sections, their parts and the style sheet."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -80,13 +91,10 @@ def render_page(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update({"number": number, "moment": moment, "setting": setting})
-    template = environment.get_template("page.html.jinja")
-    return template.render(
-        page=page,
-        head=page.head,
-        tone=page.verdict.first.tone if page.verdict else "open",
-        sections=drawn.sections(page.sections),
+    return environment.get_template(name).render(
+        sections=drawn.sections(sections),
         style={key: Markup(text) for key, text in _style().items()},  # noqa: S704 - no user's words
+        **given,
     )
 
 
@@ -164,8 +172,3 @@ def _style() -> dict[str, str]:
 def _ramp(anchors: Sequence[tuple[int, int, int]]) -> str:
     """The stops of a CSS gradient."""
     return ", ".join(f"rgb({r} {g} {b})" for r, g, b in anchors)
-
-
-def style() -> dict[str, str]:
-    """What `page.css` takes, for other pages of the same parts."""
-    return _style()

@@ -3,14 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from markupsafe import Markup
-
 from striate.tasks import Section
-from striate.text import moment, number, setting
-from striate.workbench.report import drawn
-from striate.workbench.report.page import HERE, style
-
-BODY = "sections_page.html.jinja"
+from striate.workbench.report.page import fill
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,22 +28,4 @@ class SectionsPage:
 
 def render(sheet: SectionsPage) -> str:
     """The page as one HTML text."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=drawn.words,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update({"number": number, "moment": moment, "setting": setting})
-    # The macros of the report's template stand before its page; importing them would draw that page.
-    macros = (HERE / "page.html.jinja").read_text(encoding="utf-8").partition("<!doctype html>")[0]
-    template = environment.from_string(macros + (HERE / BODY).read_text(encoding="utf-8"))
-    return template.render(
-        sheet=sheet,
-        sections=drawn.sections(sheet.sections),
-        style={key: Markup(text) for key, text in style().items()},  # noqa: S704 - no user's words
-    )
+    return fill("sections_page.html.jinja", sheet.sections, sheet=sheet)
