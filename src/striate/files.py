@@ -65,8 +65,9 @@ def _locked_file(path: Path, *, wait: bool) -> TextIO:
         file = path.open("a+", encoding="utf-8")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
-                return file
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                    return file
         except BaseException:
             file.close()
             raise

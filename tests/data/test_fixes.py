@@ -149,6 +149,27 @@ def test_numbers(pictures, cache, tmp_path):
             striate.open(root, fixes=table(tmp_path, f"p/003.png,relabel,{value}"), **opening)
 
 
+@pytest.mark.parametrize("was", ["1234567.25|0.1", "1234567.250|1e-1"])
+def test_numbers_are_told_apart_by_all_their_digits(pictures, cache, tmp_path, was):
+    root = pictures({"p": 20})
+    rows = [f"p/{i:03}.png,1234567.25,0.1" for i in range(20)]
+    (root / "labels.csv").write_text("\n".join(["file,width,height", *rows]))
+    file = table(tmp_path, f"p/003.png,relabel,1234567.9|0.1,{was}", header="file,action,value,was")
+    fixed = striate.open(root, fixes=file, layout="csv:label=width+height").fixed
+    assert fixed is not None
+    (row,) = fixed.relabelled
+    assert (row["was"], row["now"]) == ("1234567.25|0.1", "1234567.9|0.1")
+
+
+def test_labels_of_a_row_may_stand_in_any_order():
+    given = MultiLabels(np.array([[1, 1, 0]], np.uint8))
+    fixes = corrections.Fixes("f.csv", "", ())
+    row = corrections.Fix("x", "relabel", "c", was="b|a")
+    corrections._check_was(row, "a|b", given, fixes)
+    with pytest.raises(DataError, match=r"is labelled a, not b\|a"):
+        corrections._check_was(row, "a", given, fixes)
+
+
 def test_several_labels():
     listed = Listing("", ("a", "b", "c"), {}, Counter())
     given = MultiLabels(np.array([[1, 0, 0], [0, 1, 1]], np.uint8))

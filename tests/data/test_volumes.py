@@ -495,13 +495,14 @@ def test_a_table_names_volumes_and_their_classes(tmp_path, save, name):
 def test_a_table_of_volumes_splits_them_and_says_which_are_not_there(tmp_path):
     splits = ["train"] * 6 + ["test"] * 4 + ["none"] * 2
     rows = [f"p{i},{'ill' if i % 2 else 'well'},{split}" for i, split in enumerate(splits)]
-    rows += ["p99,ill,train", "p1,ill,train", "p2,,train"]
+    rows += ["p99,ill,train", "p1,ill,train", "p2,,train", "p2,ill"]
     opened = data.open(scans(tmp_path, rows, as_array, "scan,label,split"))
     assert {name: len(split) for name, split in opened.splits.items()} == {"train": 6, "test": 4}
     assert {(fault.kind, fault.count, fault.places[0]) for fault in opened.faults} == {
         ("rows whose volume is not there", 1, "labels.csv line 14"),
         ("rows that repeat another", 1, "labels.csv line 15"),
         ("rows without a file or a label", 1, "labels.csv line 16"),
+        ("rows without a split or a group", 1, "labels.csv line 17"),
     }
 
 

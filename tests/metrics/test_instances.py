@@ -42,6 +42,7 @@ def test_a_joined_and_a_missing_object():
     # pairs of the foreground: truth 64 + 64, answer 256, both 128: 128 / ((256 + 128) / 2)
     assert found["rand"] == pytest.approx(128 / 192)
     assert item_scores(joined, two())["count_error"] == -1
+    assert item_scores(joined, two())["f1"] == pytest.approx(2 / 3)  # one pair, of 1 and 2 objects
 
 
 def test_average_precision_is_that_of_detections():

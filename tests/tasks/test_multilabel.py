@@ -193,3 +193,13 @@ def test_balanced_labels_weigh_as_much_with_as_without(places, tmp_path):
     assert done.task.config() == {"thresholds": [0.4] * 3}
     page = (done.path / "report.html").read_text()
     assert "weight in the loss" in page
+
+
+@pytest.mark.parametrize(("low", "high"), [(1e-9, 2e-7), (0.9999991, 0.9999997)])
+def test_a_threshold_near_the_ends_parts_the_items(low, high):
+    task = Multilabel(("a",), limits=(0.5,), auto=True)
+    meter = task.meter()
+    truth = np.repeat([0, 1], 15).astype(np.uint8)[:, None]
+    meter.add(np.where(truth, high, low).astype(np.float32), truth)
+    settled, _ = task.settled_by(meter)
+    assert (np.float32([low, high]) >= settled.limits[0]).tolist() == [False, True]

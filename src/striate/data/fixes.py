@@ -269,7 +269,7 @@ def corrected(listing: Listing, fixes: Fixes) -> tuple[Listing, Applied]:
             found["split"] = ""
         else:
             found["was"] = _word(targets[split], i, listing)
-            _check_was(row, found["was"], fixes)
+            _check_was(row, found["was"], targets[split], fixes)
         if row.action == "relabel":
             _relabel(targets[split], i, row, listing, fixes)
             if _word(targets[split], i, listing) == found["was"]:
@@ -342,13 +342,32 @@ def _word(targets: Targets, i: int, listing: Listing) -> str:
     if isinstance(targets, MultiLabels):
         return BETWEEN.join(listing.classes[k] for k in np.flatnonzero(targets.given[i]).tolist())
     if isinstance(targets, Values):
-        return BETWEEN.join(f"{value:g}" for value in targets.numbers[i].tolist())
+        return BETWEEN.join(map(_digits, targets.numbers[i].tolist()))
     return ""
 
 
-def _check_was(row: Fix, was: str, fixes: Fixes) -> None:
+def _digits(value: float) -> str:
+    """A number with as many digits as tell it from its neighbours."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
+def _alike(one: str, other: str, targets: Targets) -> bool:
+    """Whether two cells mean the same: labels in any order, numbers however they are written."""
+    parts, others = ([part.strip() for part in each.split(BETWEEN)] for each in (one, other))
+    if isinstance(targets, MultiLabels):
+        return set(parts) == set(others)
+    if isinstance(targets, Values):
+        try:
+            return [float(part) for part in parts] == [float(part) for part in others]
+        except ValueError:
+            return False
+    return one == other
+
+
+def _check_was(row: Fix, was: str, targets: Targets, fixes: Fixes) -> None:
     """Refuse a row that was written for another label than the item has."""
-    if row.was and was and row.was != was:
+    if row.was and was and not _alike(row.was, was, targets):
         raise DataError(
             f"fixes={fixes.name}, line {row.line}: {row.file} is labelled {was}, not {row.was} as column was says: "
             "the data changed since the file was written"

@@ -99,7 +99,8 @@ def item_scores(answer: Ids, truth: Ids) -> dict[str, float]:
     ours, true = _counted(answer, truth)
     iou, _ = overlaps(ours, true)
     n, m = iou.shape
-    hits = int((iou >= 0.5).any(0).sum()) if n and m else 0  # at most one object overlaps by half
+    # Only at an IoU of exactly a half can one object have two partners: each counts once.
+    hits = min(int((iou >= 0.5).any(axis).sum()) for axis in (0, 1)) if n and m else 0
     rand = float(rand_scores(rand_sums_of_ids(ours, true)[None])[0])
     share = 2 * hits / (n + m) if n + m else float("nan")
     return {"f1": share, "rand": rand, "count_error": float(n - m), "objects": float(m)}

@@ -36,6 +36,7 @@ FEWEST = 0.25  # of the pixels that all but one in twenty training objects have:
 LOOKED = 64  # training masks that are measured for that
 WORST = 12  # pictures shown in the report
 COLORS = 20
+OUTSIDE = 65535  # the level of the background where objects grow
 
 Ids = NDArray[np.int32]
 U8 = NDArray[np.uint8]
@@ -243,12 +244,14 @@ def parted(inside: NDArray[np.bool_], there: NDArray[np.bool_], cost: NDArray[np
     """
     seeds, count = _labelled(inside & there)
     whole, _ = _labelled(there)
-    bare = np.setdiff1d(np.unique(whole), np.unique(whole[seeds > 0]))
-    for number in bare[bare > 0].tolist():
-        count += 1
-        seeds[whole == number] = count
+    bare = np.setdiff1d(whole[there], whole[seeds > 0])
+    numbers = np.zeros(whole.max() + 1, np.int32)
+    numbers[bare] = count + 1 + np.arange(len(bare))
+    seeds = np.where(numbers[whole] > 0, numbers[whole], seeds)
+    count += len(bare)
     markers = np.where(there, seeds, count + 1)
-    levels = np.rint(255 * np.clip(cost, 0, 1)).astype(np.uint8)
+    # A flood pays the difference of neighbouring levels: from the background, far above all, it cannot enter an object.
+    levels = np.where(there, np.rint(255 * np.clip(cost, 0, 1)), OUTSIDE).astype(np.uint16)
     grown = np.asarray(ndimage.watershed_ift(levels, markers.astype(np.int32)), np.int32)
     return np.where(there & (grown <= count), grown, 0).astype(np.int32)
 

@@ -179,8 +179,7 @@ class Multilabel(Task):
         """With the threshold of the largest F1 for each label; 0.5 where hardly an item has it, or lacks it."""
         probs, truth, _ = meter.answers
         found = tuple(
-            round(thresholds.best(probs[:, k], truth[:, k], "f1"), 6)
-            for k in range(len(self.classes))
+            thresholds.best(probs[:, k], truth[:, k], "f1") for k in range(len(self.classes))
         )
         each = ", ".join(f"{name} {t:.2g}" for name, t in zip(self.classes, found, strict=True))
         said = (

@@ -161,7 +161,9 @@ def _table(tree: Tree, file: str, settings: Mapping[str, str], kind: Kind) -> Na
     header, rows = table.rows[0].cells, table.rows[1:]
     words = [cell.strip().lower().replace(" ", "_") for cell in header]
     given = {key: documents.column_number(header, settings[key], table.name) for key in ("path", "group", "split") if key in settings}  # fmt: skip
-    path = given.get("path", _path_column(_finder(tree, kind), file, header, rows))
+    path = (
+        given["path"] if "path" in given else _path_column(_finder(tree, kind), file, header, rows)
+    )
     if path is None:
         return None
     if "label" in settings:
@@ -205,10 +207,14 @@ def _listed(tree: Tree, table: Named, settings: Mapping[str, str], kind: Kind) -
     faults: dict[str, list[str]] = {}
     beside = table.file.rpartition("/")[0]
     needed = (table.path, *table.labels)
+    also = [k for k in (table.group, table.split) if k is not None]
     for row in table.rows:
         place = f"{shown(table.file)} line {row.line}"
         if len(row.cells) <= max(needed) or any(is_missing(row.cells[k]) for k in needed):
             faults.setdefault("rows without a file or a label", []).append(place)
+            continue
+        if len(row.cells) <= max(also, default=0):
+            faults.setdefault("rows without a split or a group", []).append(place)
             continue
         found = _finder(tree, kind).find(row.cells[table.path], beside)
         found = _of_fold(found, row, table)
