@@ -202,4 +202,4 @@ def test_a_threshold_near_the_ends_parts_the_items(low, high):
     truth = np.repeat([0, 1], 15).astype(np.uint8)[:, None]
     meter.add(np.where(truth, high, low).astype(np.float32), truth)
     settled, _ = task.settled_by(meter)
-    assert (np.float32([low, high]) >= settled.limits[0]).tolist() == [False, True]
+    assert (np.array([low, high], np.float32) >= settled.limits[0]).tolist() == [False, True]
