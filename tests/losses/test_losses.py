@@ -281,3 +281,8 @@ def test_the_mean_of_parts_is_the_loss_of_the_whole():
         loss = losses.read(name)
         parts = (loss(ANSWER[:1], TARGET[:1]) + loss(ANSWER[1:], TARGET[1:])) / 2
         torch.testing.assert_close(parts, loss(ANSWER, TARGET))
+
+
+def test_the_layer_of_a_perceptual_loss_stands_behind_the_last_at_sign():
+    (look,) = losses.read("0.5*perceptual:vgg16=/data/run@2/w=1.pt@features.15").looks
+    assert (look.net, look.weights, look.layer) == ("vgg16", "/data/run@2/w=1.pt", "features.15")

@@ -63,6 +63,9 @@ def test_a_box_that_left_the_view_is_not_learned():
     assert task.criterion(outputs, one)[0].item() == pytest.approx(
         task.criterion(outputs[:1], one[:1])[0].item()
     )
+    sure = torch.tensor([[0.0, 9.0, 0, 0, 0, 0]] * 2)
+    assert task.counts(sure, one)["accuracy"] == 2  # of two items, as the one that is there
+    assert task.counts(-sure, one)["accuracy"] == 0
 
 
 def test_sizes_below_zero_are_no_box():

@@ -246,3 +246,11 @@ def test_masks_take_weighted_sums(loss, tmp_path):
     header = (run.path / "results.csv").read_text().splitlines()[0]
     names = {part.rpartition("*")[2] for part in loss.split("+")}
     assert names <= {name.removeprefix("train_") for name in header.split(",")}
+
+
+@pytest.mark.parametrize("color", ["hsv", "ycbcr", "xyz"])
+def test_nets_look_at_no_other_colours(color, tmp_path):
+    folder = write_pictures(tmp_path / "data")
+    loss = "perceptual:vgg16=random@features.3"
+    with pytest.raises(RecipeError, match=f"color={color}: the net of loss=.* use color=rgb"):
+        striate.train(folder, out=tmp_path, **{**QUICK, "loss": loss, "color": color})

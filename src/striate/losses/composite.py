@@ -44,7 +44,7 @@ _CONTEXT = (
 PERCEPTUAL = "perceptual"
 _FACTOR = r"((?:\d+\.?\d*|\.\d+)(?:e-?\d+)?)"
 RANDOM = "random"  # weights= of a net that was not trained
-_LOOK = re.compile(rf"(?:{_FACTOR}\s*\*\s*)?{PERCEPTUAL}(?::([^=@]*)(?:=([^@]*))?(?:@(.*))?)")
+_LOOK = re.compile(rf"(?:{_FACTOR}\s*\*\s*)?{PERCEPTUAL}(?::([^=@]*)(?:=(.*?))?(?:@([^@]*))?)")
 _TERM = re.compile(rf"(?:{_FACTOR}\*)?([a-z_][a-z_0-9]*)(?:\(([^()]*)\))?")
 
 

@@ -210,9 +210,11 @@ class Localise(Task):
         return parts["label"] + parts["box"], parts
 
     def counts(self, answer: Any, target: Tensor) -> dict[str, Tensor]:
-        """How many labels are right."""
-        said = answer[:, : len(self.classes)].argmax(1)
-        return {"accuracy": (said == target[:, 0, 0].long()).sum()}
+        """How many labels are right, as a share of the objects that the view left there."""
+        labels = target[:, 0, 0].long()
+        there = labels >= 0
+        right = (answer[:, : len(self.classes)].argmax(1) == labels)[there].sum()
+        return {"accuracy": right * len(labels) / there.sum().clamp(min=1)}
 
     def check_answer(self, outputs: Any, x: Tensor) -> None:
         """A score for each class and four numbers.

@@ -26,6 +26,7 @@ from striate.tasks.task import HeldOut, Item, Meter, Settings, Task, answered, e
 OWN = 64  # pictures up to this side are read as they are, larger ones at it
 BATCH, RATE, STEPS = 16, 0.003, 3000  # of a default training with AdamW
 WORST = 12  # pictures shown in the report
+SEEN = ("rgb", "grey")  # colours that the nets of perceptual losses read
 
 Picture = NDArray[np.float32]  # [H, W, C]
 U8 = NDArray[np.uint8]
@@ -61,8 +62,17 @@ class Reconstruct(Task):
 
     @classmethod
     def of(cls, data: Data, recipe: Settings) -> Self:
-        """With the colour and the loss of the recipe."""
-        return cls(recipe.color or data.color, recipe.loss or cls.usual_loss)
+        """With the colour and the loss of the recipe.
+
+        Raises:
+            RecipeError: a loss seen through a net, of pictures in a colour space that it does not read.
+        """
+        color, spelled = recipe.color or data.color, recipe.loss or cls.usual_loss
+        if color not in SEEN and losses.read(spelled).looks:
+            raise RecipeError(
+                f"color={color}: the net of loss={spelled} reads red, green and blue or grey; use color=rgb, or another loss"
+            )
+        return cls(color, spelled)
 
     @classmethod
     def restored(cls, classes: Sequence[str], config: Mapping[str, Any]) -> Self:
@@ -205,7 +215,7 @@ class Reconstruct(Task):
     # -------------------------------------------------------------------------------------- the report
 
     def headline(self, held: HeldOut, of: str) -> Headline:
-        """PSNR, and that of a picture of one grey, which is what a net would answer that learned nothing."""
+        """PSNR, at which size pictures are compared, and what a sharpness says."""
         said = [
             "Each picture is compared at the size that the net reads.",
             *(["A sharpness under 1 says that answers are blurred."] if held.rows else []),

@@ -255,7 +255,12 @@ def _check_data(data: Data, progress: Progress) -> None:
         raise DataError(f"{data.path}: every picture is a single pixel (1x1), expected larger ones")
     if unlearned := _never_trained(data):
         progress.say(
-            f"note: train has no item of {listed(unlearned)}: it cannot be learned, and every answer to its held-out items is wrong"
+            f"note: train has no item of {listed(unlearned)}: it cannot be learned, and "
+            + (
+                "is answered to no held-out item"
+                if data.kind == "labels"
+                else "every answer to its held-out items is wrong"
+            )
         )
     if named(data.task).maps:  # a mask has a score for every place
         return
