@@ -91,10 +91,10 @@ def child(arguments):
 
     save, norm = checkpoint.save, loop.gradient_norm
 
-    def told(root, given):
+    def told(root, given, **settings):
         print("saving", flush=True)
         start = time.perf_counter()
-        final = save(root, given)
+        final = save(root, given, **settings)
         print(f"saved {time.perf_counter() - start:.6f}", flush=True)
         return final
 

@@ -225,7 +225,7 @@ def test_dropout_is_a_setting(name):
 
 # Nets which together call every operation that the catalogue calls: what the compiler writes, it writes for these.
 BUILT = [
-    "alexnet_2012", "capsnet", "cdbn", "enet", "fcn_resnet50", "highway_mnist_16", "lenet1", "lenet5",
+    "alexnet_2012", "capsnet", "cdbn", "conv_autoencoder", "enet", "fcn_resnet50", "highway_mnist_16", "lenet1", "lenet5",
     "neocognitron", "nin_cifar10", "resnet18", "squeezenet1_0", "stgcn", "tdnn", "unet3d_same", "vgg11", "yolo_v1",
 ]  # fmt: skip
 
