@@ -1,15 +1,44 @@
-"""Runs of every task are audited on data as `evaluate` reads them."""
+"""Runs of every task are audited on data as `evaluate` reads them: each check answers, or says why it cannot."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import striate
+from striate.auditing.checks import CHECKS
 from striate.errors import DataError
 from striate.runs import Run
-from tasks.conftest import CASES
+from tasks.conftest import CASES, SIDE
 
-AUDITED = CASES
+BUDGET = 0.5  # seconds, so that each check takes the fewest items it can
+
+
+def of_several_sizes(name):
+    """A task whose pictures, and masks where there are some, keep sizes of their own."""
+    case = CASES[name]
+
+    def write(root: Path) -> Path:
+        for file in sorted(case.write(root).rglob("*.png")):
+            rows, columns = SIDE - int(file.stem) % 5, SIDE - int(file.stem) % 3
+            Image.fromarray(np.asarray(Image.open(file))[:rows, :columns]).save(file)
+        return root
+
+    settings = {key: value for key, value in case.settings.items() if key != "size"}
+    net = "resnet20_cifar" if name == "classify" else settings["net"]
+    return replace(case, write=write, settings={**settings, "net": net, "crop": 16})
+
+
+AUDITED = {
+    **CASES,
+    **{
+        f"{name} of several sizes": of_several_sizes(name)
+        for name in ("classify", "regress", "segment")
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +54,20 @@ def runs(tmp_path_factory):
         return found[name]
 
     return of
+
+
+@pytest.mark.parametrize("name", sorted(AUDITED))
+def test_every_check_answers_or_says_why_not(name, runs, monkeypatch):
+    for module in ("check", "checks.shortcuts"):
+        monkeypatch.setattr(f"striate.auditing.{module}.FEWEST", 4)
+    found = striate.audit(runs(name), split="train", budget=BUDGET).findings
+    answered = {each.check for each in found if each.severity != "skipped"}
+    assert {each.check for each in found} == set(CHECKS)
+    assert all(each.text for each in found)
+    assert "leaks" in answered
+    assert ("loss_sense" in answered) is (name != "segment of several sizes")
+    unsized = {each.check for each in found if "sizes of their own" in each.text}
+    assert bool(unsized) is ("several sizes" in name)
 
 
 @pytest.mark.parametrize(
