@@ -11,7 +11,9 @@ from striate.errors import UsageError
 from striate.metrics.compare import paired
 from striate.runs import Run
 from striate.runs.split_answers import read_rows
+from striate.training import Progress, Recipe
 from striate.workbench import series
+from striate.workbench import sweep as sweeps
 from striate.workbench.sweep import read_axes, settings_of
 
 WORDS = ["net=lenet5", "epochs=2", "batch=16", "plan=default"]
@@ -88,6 +90,35 @@ def test_axes():
     assert settings_of({"a": ["1", "2"], "b": ["x", "y"]}) == [
         {"a": a, "b": b} for a in "12" for b in "xy"
     ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ([{"lr": "0.01", "lrn": "true"}, {"lr": "0.1", "lrn": "true"}], True),
+        ([{"augment": "flip+scale"}, {"augment": "flip scale"}, {"augment": "flip_scale"}], False),
+        ([{"net": "x" * 120, "lr": "0.1"}, {"net": "x" * 120, "lr": "0.2"}], False),
+    ],
+    ids=["short", "changed", "cut"],
+)
+def test_no_two_trainings_share_a_folder(settings, kept, monkeypatch, tmp_path):
+    """A finished run would be taken for that of another seed or setting."""
+    names: list[str] = []
+
+    def one(path, data, recipe, name, progress):
+        names.append(name)
+        if recipe.seed == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweeps.series, "one", one)
+    for each in settings:
+        words = "\n".join(f"{key}={value}" for key, value in each.items())
+        with pytest.raises(KeyboardInterrupt):
+            sweeps._setting(tmp_path, "d", words, Recipe(), 2, Progress(say=lambda _words: None))
+    assert len(set(names)) == 2 * len(settings)
+    assert all(len(name) <= 100 for name in names)
+    plain = ["-".join(f"{k}-{v}" for k, v in each.items()) for each in settings]
+    assert (names[::2] == [f"{name}-s0" for name in plain]) is kept
 
 
 @pytest.mark.parametrize("word", ["lr", "lr=", "=1", "lr=1,1", "seed=1,2"])

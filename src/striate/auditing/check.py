@@ -1,7 +1,7 @@
 """What a check is, and what it works on. N items, C channels, H W positions."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from striate.auditing.finding import Finding
-from striate.data import Arrays, Data, Split
+from striate.data import Arrays, Data, Images, Split, Streamed
 from striate.errors import UsageError
 from striate.probe import as_eval
 from striate.runs import Run
@@ -95,6 +95,36 @@ class Case:
             raise UsageError(f"{self.data.path} has no split {split}")
         return self.data.arrays(split, form=self.used.preprocessing.form)
 
+    def varied(self, split: str | None = None) -> bool:
+        """Whether the pictures of a split keep sizes of their own, so that no array holds several of them."""
+        inputs = (self.arrays if split in (None, self.split) else self.stored(split)).inputs
+        return isinstance(inputs, Streamed) and inputs.varied
+
+    def batches(self, index: I64) -> Iterator[tuple[I64, NDArray[Any]]]:
+        """Items of the judged split, as many at a time as the net answers together: their places, and stored inputs."""
+        size = self.used.batch_size(self.arrays.inputs)
+        for at in range(0, len(index), size):
+            part = index[at : at + size]
+            yield part, np.asarray(self.arrays.inputs[part])
+
+    def truths(self, index: I64) -> list[Any]:
+        """What answers to the items `index` are held against: as listed, or the inputs themselves as evaluation sees them."""
+        targets, numbers = self.part.targets, self.arrays.numbers[index].tolist()
+        if not targets.itself:
+            return [targets.truth(number) for number in numbers]
+        task = self.trained.task
+        viewed = (self.used.viewed(inputs) for _, inputs in self.batches(index))
+        return [task.truth(each) for batch in viewed for each in batch]
+
+    def targets(self, index: I64) -> torch.Tensor:
+        """The same as the loss takes them [n, ...]."""
+        kind = self.part.targets.kind
+        if self.part.targets.itself:
+            held = np.concatenate([self.used.viewed(inputs) for _, inputs in self.batches(index)])
+        else:
+            held = np.asarray(self.arrays.targets[index])
+        return self.used.preprocessing.target(kind, torch.from_numpy(held))
+
     def labels(self, split: str | None = None) -> I64:
         """Class numbers of the sound items of a split [N]."""
         name = split or self.split
@@ -141,7 +171,7 @@ class Case:
         sizes = natural_sizes(self.part)[self.arrays.numbers[index]]
         return self.used.answers(stored, [tuple(size) for size in sizes.tolist()])
 
-    def outputs(self, stored: NDArray[Any], used: Net | None = None) -> torch.Tensor:
+    def outputs(self, stored: Images, used: Net | None = None) -> torch.Tensor:
         """What the net, or another in its place, says of stored inputs, undecoded, float32 on the CPU, a batch at a time."""
         used = self.used if used is None else used
         size = used.batch_size(stored)
@@ -163,13 +193,13 @@ class Case:
         for at in range(0, len(stored), size):
             part = index[at : at + size]
             answers = self.answers(np.ascontiguousarray(stored[at : at + size]), part)
-            truths = (self.part.targets.truth(int(self.arrays.numbers[i])) for i in part)
+            truths = self.truths(part)
             found += [task.item_scores(a, t) for a, t in zip(answers, truths, strict=True)]
         name = next((key for row in found for key in row), "")
         sign = -1.0 if task.measure(name).lower else 1.0
         return name, np.array([sign * row.get(name, np.nan) for row in found], np.float64)
 
-    def right(self, stored: NDArray[Any], labels: I64) -> NDArray[np.bool_]:
+    def right(self, stored: Images, labels: I64) -> NDArray[np.bool_]:
         """Which of stored inputs are answered with their label [n], by the threshold of the run where it has one."""
         task, outputs = self.trained.task, self.outputs(stored)
         answers = task.decode(outputs, [(0, 0)] * len(outputs))
@@ -221,6 +251,11 @@ def enough(case: Case) -> str:
     if count < FEWEST:
         return f"{case.split} has {count} items, fewer than {FEWEST}"
     return ""
+
+
+def of_one_size(case: Case, split: str | None = None) -> str:
+    """Why a check that holds pictures of a split in one array cannot be made; "" where it can."""
+    return "the pictures keep sizes of their own" if case.varied(split) else ""
 
 
 def seconds_of(case: Case, passes: float, share: float, most: int = 2000) -> float:

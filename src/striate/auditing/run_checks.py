@@ -110,15 +110,16 @@ def audit(
 
     Raises:
         ArgumentError: a split that does not exist, or no time.
+        DataError: the data are for another task, no such inputs, or have classes that the run does not know.
     """
     if budget is not None and not budget > 0:
         raise ArgumentError(f"budget={budget:g}s: expected more than no time")
     begun = time.monotonic()
-    if run is not None:
-        data = data.with_classes(run.config.classes)
     judged = split or next(name for name in ("test", "val", *data.splits) if name in data.splits)
     if judged not in data.splits:
         raise ArgumentError(f"split={judged}: {data.path} has {', '.join(data.splits)}")
+    if run is not None:
+        data = run.prepared(data, judged)
     case = Case(run, data, judged, seed, budget, say)
     kept = _Kept.of(case)
     findings = [found for check in checks for found in _asked(case, check, gates, kept)]

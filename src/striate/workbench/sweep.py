@@ -7,7 +7,9 @@ OUT/sweep/NAME/
   report.html
 """
 
+import hashlib
 import itertools
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +33,7 @@ from striate.workbench import series
 
 KIND = "sweep"
 MOST = 200  # trainings
+NAME = 90  # characters of a folder's name, before its seed
 
 Settings = dict[str, str]
 
@@ -260,11 +263,9 @@ def _setting(
     held: list[Held] = []
     for k in range(seeds):
         seeded = recipe.model_copy(update={"seed": recipe.seed + k})
-        label = "-".join(
-            [*(f"{key}-{value}" for key, value in settings.items()), f"s{seeded.seed}"]
-        )
+        label = f"{_safe(settings)}-s{seeded.seed}"
         progress.say(f"{' '.join(f'{a}={b}' for a, b in settings.items())}, seed {seeded.seed}")
-        held.append(series.one(path, data, seeded, _safe(label), progress))
+        held.append(series.one(path, data, seeded, label, progress))
     score = _leading(held[0])
     names = list(dict.fromkeys(n for each in held for n in each.scores.scores))
     items = np.array([row.get(score, math.nan) for each in held for row in each.rows], np.float64)
@@ -289,9 +290,14 @@ def _leading(held: Held) -> str:
     return main if main in keys else next(iter(keys), "")
 
 
-def _safe(label: str) -> str:
-    """A name that a folder can have."""
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in label)[:100]
+def _safe(settings: Settings) -> str:
+    """A name that a folder can have, another one for each setting: a hash tells those apart that had to be changed."""
+    whole = "-".join(f"{key}-{value}" for key, value in settings.items())
+    name = "".join(c if c.isalnum() or c in "-_." else "_" for c in whole)[:NAME]
+    if name == whole:
+        return whole
+    mark = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:8]
+    return f"{name[: NAME - len(mark) - 1]}-{mark}"
 
 
 def _written(path: Path, rows: Sequence[tuple[Setting, Held]], seeds: int) -> Sweep:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from striate.auditing.attacks import Attack, Logits, attacked, noise, smallest
-from striate.auditing.check import Case, Check, classified, seconds_of
+from striate.auditing.check import Case, Check, classified, of_one_size, seconds_of
 from striate.auditing.finding import Finding
 from striate.metrics import Interval
 from striate.metrics.classify import wilson
@@ -27,9 +27,9 @@ PASSES = 3 * STEPS * (len(STRENGTHS) + 8)
 
 
 def _lacks(case: Case) -> str:
-    return classified(case) or (
-        "" if case.data.pictures else f"the items are {case.data.noun}, not pictures"
-    )
+    if not case.data.pictures:
+        return classified(case) or f"the items are {case.data.noun}, not pictures"
+    return classified(case) or of_one_size(case)
 
 
 def _find(case: Case) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from striate.auditing import simple_answers as simple
-from striate.auditing.check import Case, Check, classified, enough
+from striate.auditing.check import Case, Check, classified, enough, of_one_size
 from striate.auditing.finding import Finding
 from striate.metrics.classify import wilson
 from striate.metrics.compare import paired
@@ -30,6 +30,9 @@ NEIGHBOURS = 5
 def _lacks(case: Case) -> str:
     if "train" not in case.data.splits:
         return "there are no training items to make a baseline from: name the data that the run was trained on"
+    pixels = case.data.pictures and case.data.kind in ("label", "values")
+    if pixels and (reason := of_one_size(case) or of_one_size(case, "train")):
+        return reason
     if not case.has_labels and simple.kinds(case):
         return enough(case)
     if not case.data.pictures:
@@ -46,7 +49,7 @@ def _of_scores(case: Case) -> Iterator[Finding]:
     index = case.sample(SCORED, "baselines")
     task, numbers = case.trained.task, case.arrays.numbers[index].tolist()
     answers = _answers(case, index)
-    truths = [case.part.targets.truth(i) for i in numbers]
+    truths = case.truths(index)
     rows = [task.item_scores(a, t) for a, t in zip(answers, truths, strict=True)]
     name = next((key for row in rows for key in row), "")
     sign = -1.0 if task.measure(name).lower else 1.0
@@ -80,12 +83,7 @@ def _of_scores(case: Case) -> Iterator[Finding]:
 
 def _answers(case: Case, index: I64) -> list[Any]:
     """The net's decoded answers to items by their place among the sound ones."""
-    size = case.used.batch_size(case.arrays.inputs)
-    found: list[Any] = []
-    for at in range(0, len(index), size):
-        part = index[at : at + size]
-        found += list(case.answers(np.asarray(case.arrays.inputs[part]), part))
-    return found
+    return [each for part, stored in case.batches(index) for each in case.answers(stored, part)]
 
 
 def _amount(name: str, value: float) -> str:

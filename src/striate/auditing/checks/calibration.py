@@ -24,7 +24,7 @@ I64 = NDArray[np.int64]
 
 def _find(case: Case) -> Iterator[Finding]:
     index = case.sample(case.affordable(1, 0.1, 10_000), "calibration")
-    logits = case.outputs(np.asarray(case.arrays.inputs[index])).double().numpy()
+    logits = case.outputs(case.arrays.inputs[index]).double().numpy()
     labels = case.labels()[index]
     order = case.rng("calibration").permutation(len(labels))
     half = len(order) // 2

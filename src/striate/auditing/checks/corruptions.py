@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from striate.auditing.check import Case, Check, classified, enough, seconds_of
+from striate.auditing.check import Case, Check, classified, enough, of_one_size, seconds_of
 from striate.auditing.corruptions import KINDS, STRENGTHS, corrupted
 from striate.auditing.finding import Finding
 from striate.metrics.compare import paired
@@ -23,7 +23,7 @@ PASSES = len(KINDS) * len(STRENGTHS) + 1
 def _lacks(case: Case) -> str:
     if not case.data.pictures:
         return f"the items are {case.data.noun}, not pictures"
-    return classified(case) if case.has_labels else enough(case)
+    return (classified(case) if case.has_labels else enough(case)) or of_one_size(case)
 
 
 def _find(case: Case) -> Iterator[Finding]:

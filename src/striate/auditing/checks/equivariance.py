@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from striate.auditing.antialias import blurred
-from striate.auditing.check import Case, Check, classified, seconds_of
+from striate.auditing.check import Case, Check, classified, of_one_size, seconds_of
 from striate.auditing.finding import Finding
 from striate.metrics import Interval
 from striate.metrics.classify import share
@@ -101,9 +101,9 @@ PASSES = len(CHANGES) + 10  # with those of the swap of strides, of half as many
 
 
 def _lacks(case: Case) -> str:
-    return classified(case) or (
-        "" if case.data.pictures else f"the items are {case.data.noun}, not pictures"
-    )
+    if not case.data.pictures:
+        return classified(case) or f"the items are {case.data.noun}, not pictures"
+    return classified(case) or of_one_size(case)
 
 
 def _find(case: Case) -> Iterator[Finding]:

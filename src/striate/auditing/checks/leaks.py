@@ -76,7 +76,7 @@ def _find(case: Case) -> Iterator[Finding]:
 
 def _without(case: Case, leaked: set[str]) -> Finding:
     """The score of all items beside that of those that are on one side only."""
-    right = case.right(np.asarray(case.arrays.inputs[:]), case.labels())
+    right = case.right(case.arrays.inputs, case.labels())
     clean = np.array([name not in leaked for name in case.arrays.names])
     whole = wilson(int(right.sum()), len(right))
     rest = wilson(int(right[clean].sum()), int(clean.sum())) if clean.any() else Interval(math.nan)

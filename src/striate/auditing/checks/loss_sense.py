@@ -7,11 +7,10 @@ answer to much of what was learned: the empty mask where objects are small, the 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from striate.auditing.check import Case, Check, enough, seconds_of
+from striate.auditing.check import Case, Check, enough, of_one_size, seconds_of
 from striate.auditing.finding import Finding
 from striate.errors import StriateError
 from striate.tasks import Task
@@ -51,9 +50,8 @@ def _answered(case: Case) -> tuple[Task, float, Tensor, Tensor]:
     recipe = read_recipe(str(case.trained.path / "args.yaml"))
     task = type(case.trained.task).of(case.data, recipe)
     index = case.sample(MOST, "loss")
-    outputs = case.outputs(np.asarray(case.arrays.inputs[index]))
-    held = torch.from_numpy(np.asarray(case.arrays.targets[index]))
-    targets = case.used.preprocessing.target(case.part.targets.kind, held)
+    outputs = case.outputs(case.arrays.inputs[index])
+    targets = case.targets(index)
     with torch.no_grad():
         loss = float(task.criterion(outputs, targets)[0])
     return task, loss, outputs, targets
@@ -90,7 +88,7 @@ def _scores(case: Case, task: Task, constant: Tensor) -> tuple[str, dict[str, fl
     index = case.sample(MOST, "loss")
     shape = (len(index), *constant.shape[1:])
     sizes = [tuple(s) for s in natural_sizes(case.part)[case.arrays.numbers[index]].tolist()]
-    truths = [case.part.targets.truth(int(k)) for k in case.arrays.numbers[index]]
+    truths = case.truths(index)
     meter = task.meter()
     try:
         whole = constant.expand(shape)
@@ -170,10 +168,14 @@ def _by_class(case: Case, task: Task, outputs: Tensor, targets: Tensor) -> Itera
     )
 
 
+def _lacks(case: Case) -> str:
+    return enough(case) or (of_one_size(case) if case.trained.task.maps else "")
+
+
 CHECK = Check(
     "loss_sense",
     "What does the loss really ask for?",
     _find,
-    lacks=enough,
+    lacks=_lacks,
     seconds=lambda case: 1.0 + seconds_of(case, 1, 0.1, MOST),
 )

@@ -168,14 +168,14 @@ def _reference(case: Case, whole: Sequence[Probed]) -> tuple[float, str]:
         return best.accuracy.value, "a linear probe of the whole picture"
     index = case.sample(MOST, "shortcuts")
     labels = case.labels()[index]
-    right = case.right(np.asarray(case.arrays.inputs[index]), labels)
+    right = case.right(case.arrays.inputs[index], labels)
     shares = [right[labels == k].mean() for k in np.unique(labels)]
     return float(np.mean(shares)), "the net"
 
 
 def _swapped(case: Case, each: "_Probe", places: Sequence[int]) -> tuple[Interval, str] | None:
     """How often the net's answer becomes the class of another item whose region is put in: a counterfactual swap."""
-    if case.run is None or each.region is None or not case.data.pictures:
+    if case.run is None or each.region is None or not case.data.pictures or case.varied():
         return None
     from striate.metrics.classify import wilson
 

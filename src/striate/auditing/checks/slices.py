@@ -39,7 +39,7 @@ class Judged:
 def _find(case: Case) -> Iterator[Finding]:
     index = case.sample(case.affordable(1, 0.1, MOST), "slices")
     labels = case.labels()[index]
-    right = case.right(np.asarray(case.arrays.inputs[index]), labels)
+    right = case.right(case.arrays.inputs[index], labels)
     slices = {
         name: inside
         for name, inside in _slices(case, index, labels).items()
@@ -104,10 +104,13 @@ def _slices(case: Case, index: NDArray[np.int64], labels: NDArray[np.int64]) -> 
 def _measures(case: Case, index: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     if not case.data.pictures:
         return {}
-    pixels = np.asarray(case.arrays.inputs[index], np.float32)
-    flat = pixels.reshape(len(pixels), -1)
-    edges = np.abs(np.diff(pixels, axis=1)).reshape(len(pixels), -1).mean(1)
-    found = {"brightness": flat.mean(1), "contrast": flat.std(1), "detail": edges}
+    looks: list[NDArray[np.float32]] = []
+    for _, stored in case.batches(index):
+        pixels = stored.astype(np.float32)
+        flat = pixels.reshape(len(pixels), -1)
+        edges = np.abs(np.diff(pixels, axis=1)).reshape(len(pixels), -1).mean(1)
+        looks.append(np.stack([flat.mean(1), flat.std(1), edges]))
+    found = dict(zip(("brightness", "contrast", "detail"), np.concatenate(looks, 1), strict=True))
     sizes = natural_sizes(case.part)[case.arrays.numbers[index]].astype(np.float64)
     if len(sizes) and sizes.min() > 0:
         found |= {"height": sizes[:, 0], "width over height": sizes[:, 1] / sizes[:, 0]}
