@@ -73,6 +73,17 @@ def test_neighbours(run):
         see.neighbours(run, x[:1], count=0)
 
 
+def test_each_of_several_labels_has_a_probability_of_its_own(several):
+    _, _, x = held(several)
+    found = see.neighbours(several, x[:2])
+    with torch.no_grad():
+        wanted = several.net(x[:2]).sigmoid()
+    for k, each in enumerate(found.classes):
+        assert dict(each) == pytest.approx(
+            dict(zip(several.config.classes, wanted[k].tolist(), strict=True)), abs=1e-5
+        )
+
+
 def test_principal_components(run):
     _, _, x = held(run)
     found = see.embedding(run)
