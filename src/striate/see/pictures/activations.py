@@ -231,7 +231,7 @@ def spreads(net: nn.Module, paths: Sequence[str], batches: Any) -> tuple[Spread,
     for note in ("range", "count"):
         for x in batches():
             with as_eval(net), torch.inference_mode(), watch(net, paths) as seen:
-                net(x)
+                net(x.clone())
             for path in paths:
                 for value in seen.activations[path]:
                     getattr(sums[path], note)(value.float())
