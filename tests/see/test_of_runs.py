@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+import striate
 from striate import cli, see
 from striate.errors import ArgumentError
+from striate.plan import Plan
 from striate.see import features
 from striate.see.pictures.activations import spreads
 from striate.see.pictures.neighbours import nearest
@@ -71,6 +73,38 @@ def test_neighbours(run):
         see.neighbours(run, x[:1], among="trian")
     with pytest.raises(ArgumentError, match="count=0"):
         see.neighbours(run, x[:1], count=0)
+
+
+def test_images_are_brought_to_where_the_net_is(run, monkeypatch):
+    """Every batch that the net reads has come through its plan."""
+    _, _, x = held(run)
+    see.neighbours(run, x[:2], among="val")  # from here on the features of the data are there
+    brought: list[torch.Tensor] = []
+    given: list[torch.Tensor] = []
+
+    def bring(_plan: Plan, batch: torch.Tensor) -> torch.Tensor:
+        brought.append(batch.clone())
+        return brought[-1]
+
+    def note(_net: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        given.append(inputs[0])
+
+    monkeypatch.setattr(Plan, "batch", bring)
+    handle = run.net.register_forward_pre_hook(note)
+    see.neighbours(run, x[:2], among="val")
+    handle.remove()
+    assert len(given) == len(brought) == 2
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(
+    "what", ["neighbours", "maps", "saliency", "deconvnet", "field", "invert", "node_link"]
+)
+def test_images_of_the_cpu_are_seen_by_a_net_on_a_gpu(shapes, tmp_path, what):
+    run = striate.train(shapes, net="lenet5", epochs=1, out=tmp_path)
+    assert next(run.net.parameters()).is_cuda
+    _, _, x = held(run)
+    getattr(see, what)(run if what == "neighbours" else run.net, x[:2])
 
 
 def test_each_of_several_labels_has_a_probability_of_its_own(several):

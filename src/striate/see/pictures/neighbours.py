@@ -196,7 +196,7 @@ def _classes(run: Run, images: Tensor) -> tuple[tuple[tuple[str, float], ...], .
     if not run.task.thresholds or len(names) < 2:
         return ()
     with as_eval(run.net), run.plan.uncompiled(), torch.inference_mode(), run.plan.autocast():
-        answers = run.task.decode(run.net(images.clone()), ())
+        answers = run.task.decode(run.net(run.plan.batch(images.clone())), ())
     shares, places = torch.from_numpy(answers).topk(min(LIKELY, len(names)), 1)
     return tuple(
         tuple((names[k], p) for k, p in zip(place, share, strict=True))
