@@ -175,6 +175,52 @@ def test_dead_and_saturated_units_are_found():
     assert np.isnan(found[0].saturated)
 
 
+def ends(*layers: nn.Module) -> tuple[nn.Module, str]:
+    """A net that is looked at where it ends."""
+    return nn.Sequential(*layers), str(len(layers) - 1)
+
+
+@pytest.mark.parametrize(
+    ("layers", "space"),
+    [
+        ((nn.Linear(5, 5),), "tokens"),
+        ((nn.Linear(5, 5), nn.ReLU()), "tokens"),
+        ((nn.Conv1d(5, 5, 1), nn.Flatten(), nn.Unflatten(1, (7, 5)), nn.LayerNorm(5)), "maps"),
+        ((nn.Conv1d(5, 5, 1),), "maps"),
+        ((nn.Conv1d(5, 5, 1), nn.ReLU()), "maps"),
+        ((nn.Conv1d(5, 5, 1), nn.LayerNorm([5, 7])), "maps"),
+        ((nn.Linear(5, 5), nn.Flatten(), nn.Unflatten(1, (5, 7)), nn.BatchNorm1d(5)), "tokens"),
+    ],
+    ids=lambda value: (
+        "-".join(type(each).__name__ for each in value) if isinstance(value, tuple) else value
+    ),
+)
+def test_dead_channels_are_no_tokens(layers, space):
+    """Of 7 tokens or places with 5 channels, the third channel is dead."""
+    net, path = ends(*layers)
+    last = layers[-1]
+    with torch.no_grad():
+        for parameter in layers[0 if isinstance(last, nn.ReLU) else -1].parameters():
+            (parameter if parameter.shape[0] == 5 else parameter.T)[2] = 0
+    found = spreads(
+        net, [path], lambda: iter([torch.randn(6, *((7, 5) if space == "tokens" else (5, 7)))])
+    )
+    assert (found[0].dead, found[0].channels) == ((2,), 5)
+
+
+def test_a_layer_that_runs_on_several_widths():
+    shared = nn.ReLU()
+    net = nn.Sequential(
+        nn.Conv2d(1, 3, 1), shared, nn.Conv2d(3, 8, 1), shared, nn.Conv2d(8, 2, 1), shared
+    )
+    with torch.no_grad():
+        net.get_parameter("2.weight")[5] = 0
+        net.get_parameter("2.bias")[5] = -1
+    (found,) = spreads(net, ["1"], lambda: iter([torch.randn(4, 1, 6, 6)]))
+    assert found.channels == 8
+    assert 5 in found.dead
+
+
 def test_views_are_those_of_the_training(run):
     found = see.augmented(run, items=3, views=8)
     assert found.policy == "flip"
