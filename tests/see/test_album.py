@@ -1,6 +1,7 @@
 """All pictures of a run, and a layer over its checkpoints."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import striate
 from striate import cli, see
 from striate.errors import ArgumentError
 from striate.runs import checkpoint
+from striate.see import paint
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,30 @@ def test_maps_of_an_item(kept):
         see.evolution(kept, item=999)
     with pytest.raises(ArgumentError, match="conv1"):
         see.evolution(kept, layer="cnv1")
+
+
+@pytest.mark.parametrize(
+    ("least", "kind", "low"), [(-np.inf, "diverging", -1.0), (0, "sequential", 0.0)]
+)
+def test_maps_below_zero_are_drawn_around_it(kept, least, kind, low):
+    found = see.evolution(kept, layer="conv2", item=0)
+    moments = tuple(replace(each, maps=np.asarray(each.maps).clip(least)) for each in found.moments)
+    found = replace(found, moments=moments)
+    (ramp,) = found.ramps()
+    assert (ramp.kind, ramp.low, ramp.high) == (kind, low, 1.0)
+    colours = paint.diverging if kind == "diverging" else paint.sequential
+    for row, each in zip(found.rows(), found.moments, strict=True):
+        maps = np.asarray(each.maps)
+        wanted = colours(maps[0], np.abs(maps).max())
+        assert np.array_equal(row.plates[0].pixels, wanted)
+
+
+@pytest.mark.parametrize(("make", "says"), [(see.evolution, "first"), (see.filters, "mean")])
+def test_what_is_drawn_of_several_inputs_is_said(kept, make, says):
+    given = kept if make is see.evolution else kept.net
+    assert make(given, layer="conv1").remarks() == []
+    (words,) = make(given, layer="conv2").remarks()
+    assert f"6 input channels, of which the {says}" in words
 
 
 @pytest.mark.slow

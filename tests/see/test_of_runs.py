@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+import striate
 from striate import cli, see
 from striate.errors import ArgumentError
+from striate.plan import Plan
 from striate.see import features
 from striate.see.pictures.activations import spreads
 from striate.see.pictures.neighbours import nearest
@@ -73,6 +75,49 @@ def test_neighbours(run):
         see.neighbours(run, x[:1], count=0)
 
 
+def test_images_are_brought_to_where_the_net_is(run, monkeypatch):
+    """Every batch that the net reads has come through its plan."""
+    _, _, x = held(run)
+    see.neighbours(run, x[:2], among="val")  # from here on the features of the data are there
+    brought: list[torch.Tensor] = []
+    given: list[torch.Tensor] = []
+
+    def bring(_plan: Plan, batch: torch.Tensor) -> torch.Tensor:
+        brought.append(batch.clone())
+        return brought[-1]
+
+    def note(_net: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        given.append(inputs[0])
+
+    monkeypatch.setattr(Plan, "batch", bring)
+    handle = run.net.register_forward_pre_hook(note)
+    see.neighbours(run, x[:2], among="val")
+    handle.remove()
+    assert len(given) == len(brought) == 2
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(
+    "what", ["neighbours", "maps", "saliency", "deconvnet", "field", "invert", "node_link"]
+)
+def test_images_of_the_cpu_are_seen_by_a_net_on_a_gpu(shapes, tmp_path, what):
+    run = striate.train(shapes, net="lenet5", epochs=1, out=tmp_path)
+    assert next(run.net.parameters()).is_cuda
+    _, _, x = held(run)
+    getattr(see, what)(run if what == "neighbours" else run.net, x[:2])
+
+
+def test_each_of_several_labels_has_a_probability_of_its_own(several):
+    _, _, x = held(several)
+    found = see.neighbours(several, x[:2])
+    with torch.no_grad():
+        wanted = several.net(x[:2]).sigmoid()
+    for k, each in enumerate(found.classes):
+        assert dict(each) == pytest.approx(
+            dict(zip(several.config.classes, wanted[k].tolist(), strict=True)), abs=1e-5
+        )
+
+
 def test_principal_components(run):
     _, _, x = held(run)
     found = see.embedding(run)
@@ -128,6 +173,52 @@ def test_dead_and_saturated_units_are_found():
     assert found[0].zero == pytest.approx(1 / 3)
     assert found[1].saturated == pytest.approx(0.5)
     assert np.isnan(found[0].saturated)
+
+
+def ends(*layers: nn.Module) -> tuple[nn.Module, str]:
+    """A net that is looked at where it ends."""
+    return nn.Sequential(*layers), str(len(layers) - 1)
+
+
+@pytest.mark.parametrize(
+    ("layers", "space"),
+    [
+        ((nn.Linear(5, 5),), "tokens"),
+        ((nn.Linear(5, 5), nn.ReLU()), "tokens"),
+        ((nn.Conv1d(5, 5, 1), nn.Flatten(), nn.Unflatten(1, (7, 5)), nn.LayerNorm(5)), "maps"),
+        ((nn.Conv1d(5, 5, 1),), "maps"),
+        ((nn.Conv1d(5, 5, 1), nn.ReLU()), "maps"),
+        ((nn.Conv1d(5, 5, 1), nn.LayerNorm([5, 7])), "maps"),
+        ((nn.Linear(5, 5), nn.Flatten(), nn.Unflatten(1, (5, 7)), nn.BatchNorm1d(5)), "tokens"),
+    ],
+    ids=lambda value: (
+        "-".join(type(each).__name__ for each in value) if isinstance(value, tuple) else value
+    ),
+)
+def test_dead_channels_are_no_tokens(layers, space):
+    """Of 7 tokens or places with 5 channels, the third channel is dead."""
+    net, path = ends(*layers)
+    last = layers[-1]
+    with torch.no_grad():
+        for parameter in layers[0 if isinstance(last, nn.ReLU) else -1].parameters():
+            (parameter if parameter.shape[0] == 5 else parameter.T)[2] = 0
+    found = spreads(
+        net, [path], lambda: iter([torch.randn(6, *((7, 5) if space == "tokens" else (5, 7)))])
+    )
+    assert (found[0].dead, found[0].channels) == ((2,), 5)
+
+
+def test_a_layer_that_runs_on_several_widths():
+    shared = nn.ReLU()
+    net = nn.Sequential(
+        nn.Conv2d(1, 3, 1), shared, nn.Conv2d(3, 8, 1), shared, nn.Conv2d(8, 2, 1), shared
+    )
+    with torch.no_grad():
+        net.get_parameter("2.weight")[5] = 0
+        net.get_parameter("2.bias")[5] = -1
+    (found,) = spreads(net, ["1"], lambda: iter([torch.randn(4, 1, 6, 6)]))
+    assert found.channels == 8
+    assert 5 in found.dead
 
 
 def test_views_are_those_of_the_training(run):

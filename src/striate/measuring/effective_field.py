@@ -88,7 +88,7 @@ def effective(
         as_eval(net),
         watch(net, [layer], attached=True) as seen,
     ):
-        net(fed)
+        net(fed.clone())
         if not seen.activations[layer]:
             raise ArgumentError(f"{layer} was not called in this run; choose a layer that is")
         maps = seen[layer]

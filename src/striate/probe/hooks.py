@@ -3,6 +3,7 @@
 `as_eval` lends a net in evaluation mode, `watch` records what layers give, `layer_output` is one layer's output with its
 gradient, `layer_outputs` those of several without what lies behind them, `cut` makes one layer's output the start of the
 graph, `shapes` says what every layer gives, `scales` keeps two numbers of every layer, `running` knows which layer runs.
+Inputs stay as they are: a net that may begin in place is given a copy.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -90,7 +91,7 @@ def layer_output(net: nn.Module, path: str, x: Tensor) -> Tensor:
         ArgumentError: a path that the net does not have, or a layer that gave no tensor.
     """
     with watch(net, [path], attached=True) as seen:
-        net(x)
+        net(x.clone())
     if not seen.activations[path]:
         raise ArgumentError(f"the layer {path!r} gave no tensor: it did not run, or gives none")
     return seen[path]
@@ -114,7 +115,7 @@ def layer_input(net: nn.Module, path: str, x: Tensor) -> Tensor:
 
     handle = modules[path].register_forward_pre_hook(keep)
     try:
-        net(x)
+        net(x.clone())
     finally:
         handle.remove()
     if not given:
@@ -208,7 +209,7 @@ def layer_outputs(net: nn.Module, paths: Sequence[str], x: Tensor) -> list[Tenso
         for path in set(paths):
             handle = modules[path].register_forward_hook(_told(keep, path))
             hooks.callback(handle.remove)
-        net(x)
+        net(x.clone())
     for path in paths:
         if path not in found:
             raise ArgumentError(f"the layer {path!r} gave no tensor: it did not run, or gives none")

@@ -66,9 +66,7 @@ def _computed(run: Run, arrays: Arrays, progress: Callable[[int, int], None]) ->
     for at in range(0, len(arrays), size):
         stored = torch.from_numpy(np.array(arrays.inputs[at : at + size]))
         pre = used.preprocessing
-        found = of_batch(
-            run, used.plan.batch(pre.normalise(pre.centre(stored).to(used.plan.device)))
-        )
+        found = of_batch(run, pre.normalise(pre.centre(stored).to(used.plan.device)))
         if rows is None:
             rows = np.empty((len(arrays), found.shape[1]), np.float32)
         rows[at : at + len(found)] = found.numpy()
@@ -77,7 +75,7 @@ def _computed(run: Run, arrays: Arrays, progress: Callable[[int, int], None]) ->
 
 
 def of_batch(run: Run, x: Tensor) -> Tensor:
-    """The features of a batch as the net takes it [B, D], float32 on the CPU; of maps the mean over places.
+    """The features of a batch as the net takes it, on any device: [B, D], float32 on the CPU; of maps the mean over places.
 
     Raises:
         ArgumentError: the net's last layer reads no vector an item.
@@ -85,7 +83,7 @@ def of_batch(run: Run, x: Tensor) -> Tensor:
     net = run.net
     path = last_layer(net)
     with as_eval(net), run.plan.uncompiled(), torch.inference_mode(), run.plan.autocast():
-        found = layer_input(net, path, x)
+        found = layer_input(net, path, run.plan.batch(x))
     if len(found) != len(x) or found.ndim < 2:
         raise ArgumentError(
             f"the last layer {path} reads {tuple(found.shape)} of {len(x)} items: no vector an item"

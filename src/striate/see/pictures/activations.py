@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from striate import svg
 from striate.data import Data
 from striate.errors import ArgumentError
-from striate.probe import as_eval, watch
+from striate.probe import as_eval, shapes, watch
 from striate.result import Result, text_table
 from striate.runs import Run
 from striate.see import features as room
@@ -61,7 +61,8 @@ class Spread:
         mean: of all.
         std: of all.
         zero: the share that is exactly zero.
-        dead: channels that are zero for every item and place, of layers with a rectifier's zeros.
+        channels: how many it has; of a layer that runs several times, where it has the most.
+        dead: those that are zero for every item and place, of layers with a rectifier's zeros.
         saturated: the share within 1 % of a bound; nan of functions without one.
     """
 
@@ -74,6 +75,7 @@ class Spread:
     mean: float
     std: float
     zero: float
+    channels: int
     dead: tuple[int, ...]
     saturated: float
 
@@ -116,7 +118,7 @@ class Activations(Result):
                 f"{each.mean:.3g}",
                 f"{each.std:.3g}",
                 plain(percent(each.zero)),
-                f"{len(each.dead)} of {each.shape[0]}",
+                f"{len(each.dead)} of {each.channels}",
                 plain(percent(each.saturated)),
             ]
             for each in self.layers
@@ -162,7 +164,7 @@ class Activations(Result):
         )
         said = [plain(f"{percent(each.zero)} zero")]
         if each.dead:
-            said.append(f"{len(each.dead)} of {each.shape[0]} dead")
+            said.append(f"{len(each.dead)} of {each.channels} dead")
         if each.saturated > 0:
             said.append(plain(f"{percent(each.saturated)} saturated"))
         name = svg.text(short(f"{each.path} {each.op}", 30), 8, top + 14)
@@ -227,15 +229,37 @@ def spreads(net: nn.Module, paths: Sequence[str], batches: Any) -> tuple[Spread,
         paths: of layers.
         batches: called for what the net reads, batch by batch.
     """
-    sums = {path: _Sums(dict(net.named_modules())[path]) for path in paths}
+    modules = dict(net.named_modules())
+    sums = {path: _Sums(modules[path]) for path in paths}
     for note in ("range", "count"):
         for x in batches():
-            with as_eval(net), torch.inference_mode(), watch(net, paths) as seen:
-                net(x)
+            with (
+                as_eval(net),
+                torch.inference_mode(),
+                watch(net, paths) as seen,
+                shapes(net) as ran,
+            ):
+                net(x.clone())
+            axis = 1
+            for path, _ in ran:
+                axis = channel_axis(modules[path], axis)
+                if path in sums:
+                    sums[path].axis = axis
             for path in paths:
                 for value in seen.activations[path]:
                     getattr(sums[path], note)(value.float())
     return tuple(sums[path].spread(path) for path in paths if sums[path].total)
+
+
+def channel_axis(module: nn.Module, before: int) -> int:
+    """Along which axis of a layer's output its channels lie; functions leave them where those `before` have them."""
+    if isinstance(module, nn.Linear):
+        return -1
+    # Not of its subclasses, some of which turn maps around it.
+    if type(module) is nn.LayerNorm and len(module.normalized_shape) == 1:
+        return -1
+    bends = isinstance(module, (*BOUNDED, *RECTIFIERS))
+    return 1 if isinstance(module, WATCHED) and not bends else before
 
 
 class _Sums:
@@ -243,6 +267,7 @@ class _Sums:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
+        self.axis = 1
         self.low, self.high = np.inf, -np.inf
         self.shape: tuple[int, ...] = ()
         self.total = 0
@@ -274,8 +299,9 @@ class _Sums:
         if (bounds := BOUNDED.get(type(self.module))) is not None:
             margin = NEAR * (bounds[1] - max(bounds[0], 0.0))
             self.near += int(((value <= bounds[0] + margin) | (value >= bounds[1] - margin)).sum())
-        alive = (value != 0).transpose(0, 1).flatten(1).any(1)
-        self.alive = alive if self.alive is None else self.alive | alive
+        alive = (value != 0).movedim(self.axis, 0).flatten(1).any(1)
+        rows = [alive] if self.alive is None else [self.alive, alive]
+        self.alive = nn.utils.rnn.pad_sequence(rows, batch_first=True).any(0)
 
     def spread(self, path: str) -> Spread:
         """What was found."""
@@ -291,6 +317,7 @@ class _Sums:
             mean,
             max(0.0, self.second / self.total - mean**2) ** 0.5,
             self.zero / self.total,
+            0 if self.alive is None else len(self.alive),
             dead,
             self.near / self.total if type(self.module) in BOUNDED else float("nan"),
         )

@@ -247,7 +247,7 @@ def _projected(
     """What one value of each picture sends back to its pixels [C, H, W]."""
     leaf = x[index].detach().clone().requires_grad_()
     with torch.enable_grad(), Guided(forward=False) as mode:
-        maps = layer_output(net, path, leaf.clone())
+        maps = layer_output(net, path, leaf)
         flat = maps.flatten(2)[:, unit]
         # The activation itself is sent back, not one: its value squared over two has it as its gradient.
         chosen = flat.gather(1, places[:, None].to(flat.device))

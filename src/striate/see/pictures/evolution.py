@@ -46,6 +46,11 @@ class Evolution(Plates):
         """Colours reach from -scale over zero to +scale, the same for every checkpoint."""
         return max(paint.reach(each.weights) for each in self.moments)
 
+    @property
+    def signed(self) -> bool:
+        """Maps with values below zero, so that their colours are laid around zero."""
+        return any(each.maps is not None and bool((each.maps < 0).any()) for each in self.moments)
+
     def heading(self) -> str:
         """What is shown."""
         what = "maps of one item" if self.moments[0].maps is not None else "kernels"
@@ -54,9 +59,21 @@ class Evolution(Plates):
     def ramps(self) -> list[Ramp]:
         """Weights around zero."""
         if self.moments[0].maps is not None:
-            return [Ramp("sequential", 0.0, 1.0, "of the largest value of each checkpoint")]
+            unit = f"of the largest {'magnitude' if self.signed else 'value'} of each checkpoint"
+            return [
+                Ramp("diverging", -1.0, 1.0, unit)
+                if self.signed
+                else Ramp("sequential", 0.0, 1.0, unit)
+            ]
         kind = "grey" if self.moments[0].weights.shape[1] == 3 else "diverging"
         return [Ramp(kind, -self.scale, self.scale, "weight")]
+
+    def remarks(self) -> list[str]:
+        """Which part of kernels with several inputs is drawn."""
+        inputs = self.moments[0].weights.shape[1]
+        if self.moments[0].maps is not None or inputs in (1, 3):
+            return []
+        return [f"each kernel has {inputs} input channels, of which the first is drawn"]
 
     def rows(self) -> list[Row]:
         """A row a checkpoint."""
@@ -70,7 +87,8 @@ class Evolution(Plates):
 
     def _tiles(self, each: Moment) -> list[paint.Pixels]:
         if each.maps is not None:
-            return list(paint.sequential(each.maps[: self.limit].clip(0), paint.reach(each.maps)))
+            colours = paint.diverging if self.signed else paint.sequential
+            return list(colours(each.maps[: self.limit], paint.reach(each.maps)))
         shown = each.weights[: self.limit]
         if shown.shape[1] == 3:
             return list(paint.colour(shown.transpose(0, 2, 3, 1), self.scale))

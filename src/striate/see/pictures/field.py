@@ -289,7 +289,7 @@ def _unit(
     known: list[tuple[str, tuple[int, ...]]],
 ) -> UnitField:
     with torch.no_grad(), watch(net, [path]) as seen:
-        net(x[:1])
+        net(x[:1].clone())
     maps = seen.activations[path]
     if not maps or maps[-1].ndim != x.ndim:
         raise ArgumentError(
@@ -324,7 +324,7 @@ def _cone(
         torch.enable_grad(),
         watch(net, [*between, path], gradients=True, attached=True) as seen,
     ):
-        net(fed)
+        net(fed.clone())
         score = seen[path][(..., *unit.at)].sum()
         by_input = torch.autograd.grad(score, fed, allow_unused=True)[0]
     steps = [Step("input", x.shape[-1], _moved(by_input))]

@@ -60,6 +60,13 @@ class Filters(Plates):
         """Gains from zero."""
         return [Ramp("sequential", 0.0, self.scale, "gain")]
 
+    def remarks(self) -> list[str]:
+        """What is drawn of kernels with several inputs."""
+        inputs = len(self.responses[0].weights)
+        if inputs in (1, 3):
+            return []
+        return [f"each kernel has {inputs} input channels, of which the mean is drawn"]
+
     def rows(self) -> list[Row]:
         """A kernel beside its response."""
         plates: list[Plate] = []

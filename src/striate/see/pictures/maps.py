@@ -191,7 +191,7 @@ def _answers(net: nn.Module, seen: Tensor, paths: Sequence[str]) -> dict[str, Te
     """The last output of each layer that gives maps, [N, C, H, W] with H x W above 1."""
     cards = [seen.device] if seen.device.type == "cuda" else []
     with torch.random.fork_rng(cards), torch.no_grad(), as_eval(net), watch(net, paths) as record:
-        net(seen)
+        net(seen.clone())
     last = {path: record[path] for path in paths if record.activations[path]}
     return {
         path: value

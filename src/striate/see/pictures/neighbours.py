@@ -42,7 +42,8 @@ class Neighbours(Plates):
     Attributes:
         inputs: float32 [N, C, H, W], as the net took them.
         near: of each, the nearest first.
-        classes: of each, the most probable ones with their probabilities; () of nets without classes.
+        classes: of each, the most probable ones with their probabilities, which add up to one only where an item has one
+            class; () of nets without classes.
         among: where the items are from.
         count: how many there were.
     """
@@ -190,13 +191,13 @@ def bars(classes: tuple[tuple[str, float], ...]) -> paint.Pixels:
 
 
 def _classes(run: Run, images: Tensor) -> tuple[tuple[tuple[str, float], ...], ...]:
-    """The most probable classes of each picture; nothing of nets whose outputs are no classes."""
+    """The most probable classes of each picture, as its task decodes them; nothing of runs whose answers are no classes."""
     names = run.config.classes
-    with as_eval(run.net), run.plan.uncompiled(), torch.inference_mode(), run.plan.autocast():
-        outputs = run.net(images)
-    if not isinstance(outputs, Tensor) or outputs.shape[1:] != (len(names),) or len(names) < 2:
+    if not run.task.thresholds or len(names) < 2:
         return ()
-    shares, places = outputs.float().softmax(1).topk(min(LIKELY, len(names)), 1)
+    with as_eval(run.net), run.plan.uncompiled(), torch.inference_mode(), run.plan.autocast():
+        answers = run.task.decode(run.net(run.plan.batch(images.clone())), ())
+    shares, places = torch.from_numpy(answers).topk(min(LIKELY, len(names)), 1)
     return tuple(
         tuple((names[k], p) for k, p in zip(place, share, strict=True))
         for place, share in zip(places.tolist(), shares.tolist(), strict=True)

@@ -187,7 +187,7 @@ def node_link(
         )
     paths = list(fed)
     with as_eval(net), torch.no_grad(), watch(net, paths) as seen:
-        net(x.to(next(net.parameters()).device))
+        net(x.clone().to(next(net.parameters()).device))
     values = [_units(x), *(_units(seen[path]) for path in paths)]
     links = [
         Link(source, k + 1, moves)
