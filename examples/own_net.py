@@ -20,7 +20,7 @@ def factory() -> nn.Module:
 
 def main() -> float:
     print(striate.measure(factory(), (1, 8, 8)))  # shapes, parameters, multiply-adds, fields
-    run = striate.train("digits", factory(), epochs=4)
+    run = striate.train("digits", factory(), epochs=10)
     run = striate.Run.load(run.path, net=factory())  # a run folder never names code to import
     striate.see.kernels(run.net).picture().save("kernels.png")
     found = striate.audit(run, only=("leaks", "baselines"))

@@ -23,7 +23,7 @@ def write(root: Path, count: int = 160) -> None:
 
 def main() -> float:
     write(Path("scans"))
-    run = striate.train("scans/", net="voxnet", width=0.5, epochs=6, augment="flip")
+    run = striate.train("scans/", net="voxnet", width=0.5, epochs=12, augment="flip")
     print(run)
     return run.evaluate().scores["accuracy"].value
 
