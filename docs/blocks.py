@@ -4,7 +4,6 @@ A block below `<!-- not run: WHY -->` is left out. Commands of `striate` run in 
 anything else of a `sh` block goes to bash.
 """
 
-import glob
 import io
 import os
 import re
@@ -37,7 +36,12 @@ def read(page: Path) -> list[Block]:
     """The examples of a page."""
     text = page.read_text(encoding="utf-8")
     return [
-        Block(text.count("\n", 0, found.start("code")), found["language"], found["code"], found["why"] or "")
+        Block(
+            text.count("\n", 0, found.start("code")),
+            found["language"],
+            found["code"],
+            found["why"] or "",
+        )
         for found in FENCE.finditer(text)
     ]
 
@@ -58,7 +62,7 @@ def words(command: str) -> list[str]:
     """The words of a command, patterns of names replaced by the names that are there."""
     found = list[str]()
     for word in shlex.split(command, comments=True):
-        names = sorted(glob.glob(word)) if re.search(r"[*?]", word) else []
+        names = sorted(map(str, Path().glob(word))) if re.search(r"[*?]", word) else []
         found += names or [word]
     return found
 

@@ -9,7 +9,7 @@ import striate
 
 project = "Striate"
 author = "The Striate contributors"
-copyright = "2026, The Striate contributors"  # noqa: A001 - Sphinx reads it by this name
+copyright = "2026, The Striate contributors"
 version = release = striate.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "generated"]

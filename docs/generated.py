@@ -22,7 +22,9 @@ from sphinx.util.docutils import SphinxDirective
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table in Markdown; a bar in a cell is escaped."""
     lines = [list(header), ["---"] * len(header), *([str(cell) for cell in row] for row in rows)]
-    return "\n".join("| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines
+    )
 
 
 def code(value: object) -> str:
@@ -75,7 +77,11 @@ def settings() -> str:
 def _plain(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
-    return {None: "", True: "true", False: "false"}.get(value, value) if not isinstance(value, dict) else ""
+    return (
+        {None: "", True: "true", False: "false"}.get(value, value)
+        if not isinstance(value, dict)
+        else ""
+    )
 
 
 def recipes() -> str:
