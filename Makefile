@@ -54,7 +54,7 @@ browser: $(READY)
 # The site, docs/_build/html/index.html: pictures made by their commands, every page, every link. A warning is an error.
 docs: $(READY) $(VENV)/.docs
 	$(BIN)/python docs/gallery.py
-	$(BIN)/python -m sphinx -n -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -E -q -W --keep-going -b html docs docs/_build/html
 	$(BIN)/python docs/links.py docs/_build/html
 
 $(VENV)/.docs: pyproject.toml constraints.txt | $(READY)

@@ -23,6 +23,7 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 
 # Docstrings write `code` between single backticks, and sections as Google does.
 default_role = "code"
+smartquotes = False  # two dashes are an option
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True

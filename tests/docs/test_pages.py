@@ -33,7 +33,7 @@ blocks, links = _module("blocks"), _module("links")
 # The gallery takes minutes: `make docs` runs it whenever it builds the site.
 PAGES = sorted(
     str(path.relative_to(ROOT))
-    for path in [ROOT / "README.md", *DOCS.rglob("*.md")]
+    for path in DOCS.rglob("*.md")
     if blocks.read(path) and path.name != "gallery.md" and "_build" not in path.parts
 )
 
