@@ -9,14 +9,10 @@ and gets what the function of that name gives, as Markdown.
 """
 
 import inspect
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import click
-from docutils import nodes
-from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -75,13 +71,12 @@ def settings() -> str:
 
 
 def _plain(value: Any) -> str:
+    """As it is typed; nothing where it follows from the data."""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
-    return (
-        {None: "", True: "true", False: "false"}.get(value, value)
-        if not isinstance(value, dict)
-        else ""
-    )
+    if isinstance(value, bool):  # before numbers: 1 equals True
+        return str(value).lower()
+    return "" if value is None or value == {} else str(value)
 
 
 def recipes() -> str:
@@ -113,6 +108,7 @@ def layouts() -> str:
 def networks() -> str:
     """The catalogue."""
     import striate
+    from striate.text import compact
 
     rows = [
         (
@@ -122,7 +118,7 @@ def networks() -> str:
             ", ".join(row["tasks"]),
             "x".join(map(str, row["input"])),
             f"{row['params']:,}",
-            f"{row['macs']:,}",
+            compact(row["macs"]),
         )
         for row in striate.nets().as_list()
     ]
@@ -163,30 +159,3 @@ PARTS: dict[str, Callable[[], str]] = {
     each.__name__: each
     for each in (commands, settings, recipes, layouts, networks, augmentations, checks, errors)
 }
-
-
-class Generated(SphinxDirective):
-    """Puts one of `PARTS` where it stands."""
-
-    required_arguments = 1
-
-    def run(self) -> list[nodes.Node]:
-        """Nodes of the Markdown, headings included."""
-        return self.parse_text_to_nodes(PARTS[self.arguments[0]](), allow_section_headings=True)
-
-
-def literal(*given: Any) -> None:
-    """Lines of a docstring in which stars, bars and final underscores mean themselves, but in code."""
-    lines: list[str] = given[-1]
-    for i, line in enumerate(lines):
-        if not line.lstrip().startswith((">>>", "...")):
-            parts = re.split(r"(`[^`]*`)", line)
-            parts[::2] = [re.sub(r"([*|])", r"\\\1", part) for part in parts[::2]]
-            lines[i] = "".join(parts)
-
-
-def setup(app: Sphinx) -> dict[str, bool]:
-    """Called by Sphinx."""
-    app.add_directive("generated", Generated)
-    app.connect("autodoc-process-docstring", literal)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

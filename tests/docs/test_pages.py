@@ -29,7 +29,7 @@ def _module(name: str):
     return module
 
 
-blocks, links = _module("blocks"), _module("links")
+blocks, links, generated = _module("blocks"), _module("links"), _module("generated")
 # The gallery takes minutes: `make docs` runs it whenever it builds the site.
 PAGES = sorted(
     str(path.relative_to(ROOT))
@@ -174,3 +174,18 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path):
     assert links.broken(tmp_path) == []
     (tmp_path / "b.html").write_text("")
     assert links.broken(tmp_path) == ["a.html: b.html#there has no such place"]
+
+
+def test_what_the_code_says_of_itself():
+    settings = generated.settings()
+    assert "| `accumulate` | `1` | parts" in settings  # 1 equals True
+    assert "| `smoothing` | `0.0` |" in settings
+    assert "| `nesterov` | `false` |" in settings
+    assert "| `lr` |  | largest" in settings
+    assert "| `lenet5` | 1998 |" in generated.networks()
+    assert "`momentum=0.9`" in generated.recipes()
+    commands = generated.commands()
+    assert "## striate train\n" in commands
+    assert "### striate see kernels\n" in commands
+    for name, part in generated.PARTS.items():
+        assert len(part()) > 500, name
