@@ -84,9 +84,17 @@ def visible(_app: Sphinx, _page: str, text: list[str]) -> None:
     )
 
 
+def skipped(
+    _app: Sphinx, _what: str, _name: str, member: object, skip: bool, _options: Any
+) -> bool:
+    """Leave out what the fields of a named tuple say of themselves: their number."""
+    return skip or (getattr(member, "__doc__", None) or "").startswith("Alias for field number")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.add_directive("generated", Generated)
+    app.connect("autodoc-skip-member", skipped)
     app.connect("source-read", visible)
     app.connect("autodoc-process-docstring", literal)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -108,7 +108,7 @@ def shortened(words: list[str]) -> list[str]:
     return cut if cut != words or "epochs=2" in words else [*words, "epochs=1"]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("page", PAGES)
 def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -189,3 +189,14 @@ def test_what_the_code_says_of_itself():
     assert "### striate see kernels\n" in commands
     for name, part in generated.PARTS.items():
         assert len(part()) > 500, name
+
+
+def test_every_public_name_has_its_place_in_the_reference():
+    import striate
+    from striate import see
+
+    page = (DOCS / "reference" / "python.md").read_text()
+    names = [name for name in striate.__all__ if name != "see"]
+    assert [name for name in names if f":: striate.{name}\n" not in page] == []
+    page = (DOCS / "reference" / "see.md").read_text()
+    assert [name for name in see.__all__ if f":: {name}\n" not in page] == []
