@@ -1,6 +1,7 @@
 """The examples of every page run as they stand there, on small data; what is left out says why.
 
-Trainings are cut to one epoch, or to as few as the page says, which is the only word of an example that is changed.
+Trainings are cut to one epoch, or two where the page says how many, and run as PyTorch runs them (`plan=default`); nothing else
+of an example is changed.
 """
 
 import importlib.util
@@ -101,11 +102,13 @@ DATA: dict[str, Callable[[Path], object]] = {
 
 
 def shortened(words: list[str]) -> list[str]:
-    """A training of one epoch where none says how many, and of two at most."""
+    """A training of one epoch where none says how many, and of two at most; as PyTorch runs a net, without trying plans."""
     if words[:1] != ["train"] or {"--show", "--find-lr", "--resume"} & set(words):
         return words
     cut = [re.sub(r"^epochs=\d+$", "epochs=2", word) for word in words]
-    return cut if cut != words or "epochs=2" in words else [*words, "epochs=1"]
+    keys = {word.partition("=")[0] for word in cut}
+    more = {"epochs": "epochs=1", "plan": "plan=default"}
+    return [*cut, *(word for key, word in more.items() if key not in keys)]
 
 
 @pytest.mark.full
@@ -119,6 +122,19 @@ def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch, capsys):
         blocks.run(found, change=shortened)
     except RuntimeError as error:
         pytest.fail(f"{page}, {error}\n{capsys.readouterr().err[-2000:]}")
+
+
+@pytest.mark.parametrize(
+    ("words", "run"),
+    [
+        ("train photos/", "train photos/ epochs=1 plan=default"),
+        ("train photos/ epochs=30 plan=auto", "train photos/ epochs=2 plan=auto"),
+        ("train photos/ --find-lr", "train photos/ --find-lr"),
+        ("data photos/", "data photos/"),
+    ],
+)
+def test_of_trainings_alone_epochs_and_plan_are_changed(words, run):
+    assert " ".join(shortened(words.split())) == run
 
 
 def test_what_is_not_run_says_why():
