@@ -26,6 +26,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import striate
+from striate.layers.norm import LocalResponseNorm
 from striate.models import init
 from striate.models.catalog import build
 
@@ -40,7 +41,7 @@ def small(arm, seed, classes=10):
     for i, (before, maps, side) in enumerate([(3, 32, 5), (32, 32, 5), (32, 64, 3)]):
         layers += [nn.Conv2d(before, maps, side, padding=side // 2), nn.ReLU()]
         if arm == "lrn" and i < 2:
-            layers += [striate.layers.LocalResponseNorm(size=5, alpha=1e-4, beta=0.75, k=2.0)]
+            layers += [LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2, window="sum")]
         layers += [nn.MaxPool2d(*pool)]
     if arm == "gap":
         layers += [nn.Conv2d(64, classes, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
