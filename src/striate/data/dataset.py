@@ -290,10 +290,19 @@ class Data(Result):
         rule = "similar" if rule == "stratified" else f"similar+{rule}"
         return f"striate train {quoted(self.path)} split={quoted(rule)}"
 
+    @property
+    def near_unlooked(self) -> str:
+        """Why near duplicates are not looked for; "" where they are."""
+        if not self.pictures:
+            return f"{self.noun} are not compared"
+        if len(self) > duplicates.MOST:
+            return f"{len(self):,} pictures are more than the {duplicates.MOST:,} that are compared"
+        return ""
+
     @cached_property
     def near_pairs(self) -> list[Pair] | None:
-        """Split and name of pictures that are nearly the same; None where there are too many, or no pictures."""
-        if len(self) > duplicates.MOST or not self.pictures:
+        """Split and name of pictures that are nearly the same; None where they are not looked for (`near_unlooked`)."""
+        if self.near_unlooked:
             return None
         self.scan()
         for name, split in self.splits.items():
