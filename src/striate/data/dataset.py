@@ -148,6 +148,11 @@ class Data(Result):
         """The split that choices are made on: "val" if there is one, else "test"."""
         return "val" if "val" in self.splits else "test"
 
+    @property
+    def judged(self) -> str:
+        """The split that a finished run is judged on: "test", else "val", else the first, which it may have learned from."""
+        return next(name for name in ("test", "val", *self.splits) if name in self.splits)
+
     @cached_property
     def color(self) -> str:
         """Either "grey", where every readable picture is grey, or "rgb"."""

@@ -17,7 +17,6 @@ from striate.text import counted
 
 MOST = 5000
 FOLDS = 5
-SHOWN = 500
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -27,12 +26,12 @@ def _find(case: Case) -> Iterator[Finding]:
     run = case.trained
     name = "train" if "train" in case.data.splits else case.split
     arrays, key = features.stored(run, case.data, name)
-    known = features.features(run, arrays, key)
     labels = case.data.splits[name].labels[arrays.numbers]
     index = np.arange(len(labels))
     if len(index) > MOST:
         index = np.sort(case.rng("labels").choice(index, MOST, replace=False))
-    probs = out_of_fold(np.asarray(known[index], np.float64), labels[index], case.rng("folds"))
+    known = features.features(run, arrays, key, index=index)
+    probs = out_of_fold(np.asarray(known, np.float64), labels[index], case.rng("folds"))
     suspects, others, margins = suspected(probs, labels[index])
     classes = case.data.classes
     rows = [
@@ -48,13 +47,14 @@ def _find(case: Case) -> Iterator[Finding]:
         )
     ]
     found = wilson(len(rows), len(index))
+    drawn = f", drawn from {len(labels):,}," if len(index) < len(labels) else ""
     yield Finding(
         "labels",
-        f"{counted(len(rows), 'label')} of {len(index):,} in {name} may be wrong: a head fitted to the other items is sure of another class",
+        f"{counted(len(rows), 'label')} of {len(index):,} in {name}{drawn} may be wrong: a head fitted to the other items is sure of another class",
         found,
         limit=0.05,
         crossed=found.low > 0.05,
-        evidence=rows[:SHOWN],
+        evidence=rows,
         advice="look at these items, the surest first, and correct those that are wrong"
         if rows
         else "",
