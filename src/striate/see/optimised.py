@@ -5,18 +5,17 @@ axes in which those of photos vary (Olah, Mordvintsev and Schubert 2017, "Featur
 this, gradients fill a picture with high frequencies to which a net answers and which mean nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError
+from striate.see.levels import Levels, as_read
 
 RATE = 0.05  # of Adam, on amplitudes of unit scale
 # Square root of the covariance of the colours of photos (ImageNet's), its columns of length one or less.
 COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
-
-Levels = tuple[Sequence[float], Sequence[float]]  # mean and deviation a channel, of values 0..1
 
 
 class Spectrum(nn.Module):
@@ -67,6 +66,7 @@ def optimised(
 
     Raises:
         ArgumentError: fewer than one step.
+        ShapeError: levels of another number of channels.
     """
     if steps < 1:
         raise ArgumentError(f"steps={steps}: expected at least 1")
@@ -83,11 +83,3 @@ def optimised(
             optimizer.step()
     with torch.no_grad():
         return pictures().detach()
-
-
-def as_read(pictures: Tensor, levels: Levels | None) -> Tensor:
-    """Values 0 to 1 as a net reads them."""
-    if levels is None:
-        return pictures
-    mean, std = (torch.tensor(each, device=pictures.device).view(1, -1, 1, 1) for each in levels)
-    return (pictures - mean) / std

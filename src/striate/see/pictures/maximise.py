@@ -13,7 +13,8 @@ from striate.errors import ArgumentError, ShapeError
 from striate.models.backbone import last_layer
 from striate.probe import as_eval, frozen, layer_output
 from striate.result import text_table
-from striate.see.optimised import Levels, as_read, optimised
+from striate.see.levels import Levels, as_read
+from striate.see.optimised import optimised
 from striate.see.plates import Plate, Plates, Row
 from striate.text import times
 
@@ -114,7 +115,7 @@ def maximise(
 
     Raises:
         ArgumentError: no such layer or unit, or fewer than one step.
-        ShapeError: the net reads no pictures.
+        ShapeError: the net reads no pictures, or levels are of another number of channels.
     """
     if shape is None or len(shape) != 3:
         raise ShapeError(f"shape={shape}: expected (channels, height, width) of a picture")
