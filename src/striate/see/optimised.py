@@ -14,6 +14,7 @@ from striate.errors import ArgumentError
 from striate.see.levels import Levels, as_read
 
 RATE = 0.05  # of Adam, on amplitudes of unit scale
+START = 0.01  # deviation of the amplitudes at the start: hardly more than grey
 # Square root of the covariance of the colours of photos (ImageNet's), its columns of length one or less.
 COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 
@@ -21,7 +22,9 @@ COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 class Spectrum(nn.Module):
     """Pictures [N, C, H, W] of values 0 to 1 that are learned in the space of frequencies."""
 
-    def __init__(self, shape: tuple[int, int, int, int], generator: torch.Generator) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int, int], generator: torch.Generator, spread: float
+    ) -> None:
         super().__init__()
         _, channels, height, width = shape
         self.size = (height, width)
@@ -31,7 +34,7 @@ class Spectrum(nn.Module):
         # White noise of this scale has the spectrum of photos, 1 / f.
         scale = (height * width) ** 0.5 / frequency.clamp_min(1 / max(height, width))
         self.register_buffer("scale", scale)
-        start = torch.randn(*shape[:2], *frequency.shape, 2, generator=generator) * 0.01
+        start = torch.randn(*shape[:2], *frequency.shape, 2, generator=generator) * spread
         self.amplitudes = nn.Parameter(start)
         colours = torch.tensor(COLOURS) if channels == 3 else torch.eye(channels)
         self.register_buffer("colours", colours / colours.norm(dim=0).max())
@@ -52,6 +55,7 @@ def optimised(
     levels: Levels | None,
     generator: torch.Generator,
     device: torch.device,
+    spread: float = START,
 ) -> Tensor:
     """Pictures [N, C, H, W] of values 0 to 1 that bring a loss down.
 
@@ -63,6 +67,7 @@ def optimised(
         levels: how values 0 to 1 become what the net reads: less the mean, over the deviation; as they are if None.
         generator: of the start and of the moves.
         device: where the net is.
+        spread: deviation of the amplitudes at the start.
 
     Raises:
         ArgumentError: fewer than one step.
@@ -70,7 +75,7 @@ def optimised(
     """
     if steps < 1:
         raise ArgumentError(f"steps={steps}: expected at least 1")
-    pictures = Spectrum(shape, generator).to(device)
+    pictures = Spectrum(shape, generator, spread).to(device)
     optimizer = torch.optim.Adam(pictures.parameters(), lr=RATE)
     with torch.enable_grad():
         for _ in range(steps):
