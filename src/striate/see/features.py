@@ -65,7 +65,8 @@ def _path(run: Run, key: str) -> Path:
 def _kept(path: Path, count: int) -> F32 | None:
     """The features of so many items that were written before."""
     with suppress(OSError, ValueError):
-        kept: F32 = np.load(path, mmap_mode="r", allow_pickle=False)
+        # Copied where it is written, so that readers may share its memory and the file stays as it is.
+        kept: F32 = np.load(path, mmap_mode="c", allow_pickle=False)
         if len(kept) == count:
             return kept
     return None
