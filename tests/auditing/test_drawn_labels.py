@@ -212,3 +212,17 @@ def test_several_labels_of_an_item(tmp_path):
     assert write_fixes(path, found) == len(named)
     mended = striate.open(tmp_path / "d", fixes=str(path))
     assert mended.fixed is not None
+    rest = striate.audit(run, only=["baselines", "slices"]).findings
+    simple = {each.evidence[0]["baseline"]: each for each in rest if each.check == "baselines"}
+    data = run.opened()
+    given = [
+        tuple(data.splits[s].targets.truth(i))
+        for s in ("val", "train")
+        for i in range(len(data.splits[s]))
+    ]
+    held, train = given[: len(data.splits["val"])], given[len(data.splits["val"]) :]
+    common = max(set(train), key=train.count)
+    assert simple["constant"].value.value == pytest.approx(held.count(common) / len(held))
+    assert simple["8x8"].value.value > 0.8
+    (slices,) = [each for each in rest if each.check == "slices"]
+    assert {"with bar", "with box"} <= {row["slice"] for row in slices.evidence if "slice" in row}
