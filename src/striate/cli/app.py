@@ -43,7 +43,8 @@ COMPLETION = "_STRIATE_COMPLETE"  # set by a shell that wants words to offer
 def app() -> None:
     """A workbench for convolutional networks: train, measure and see inside.
 
-    --debug shows where an error came from.
+    With every command: --quiet prints the result and errors alone, no progress and no notes; --debug shows where an
+    error came from.
     """
 
 
