@@ -174,7 +174,7 @@ def grid_lines(
 
 def _short(value: float) -> str:
     whole = round(value)
-    return f"{whole}" if abs(value - whole) < 1e-9 else f"{value:.2f}"
+    return f"{whole}" if abs(value - whole) < 1e-6 else f"{value:.2f}"
 
 
 def beside(blocks: Sequence[Sequence[str]], gap: str = "   ") -> str:

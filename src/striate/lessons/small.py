@@ -75,3 +75,16 @@ def right(net: nn.Module, x: Tensor, y: Tensor) -> float:
     """The share of items that a net names rightly."""
     with torch.inference_mode():
         return float((net(x).argmax(1) == y).double().mean())
+
+
+def plain_net(width: int = 8) -> nn.Module:
+    """A small net for the digits: two convolutions, pooling after the first, one linear layer."""
+    return nn.Sequential(
+        nn.Conv2d(1, width, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(width, 2 * width, 3, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(2 * width * 16, 10),
+    )
