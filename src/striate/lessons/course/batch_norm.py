@@ -29,11 +29,12 @@ def two_modes() -> Shown:
     for step in range(1, 31):
         norm(5 + 2 * torch.randn(64, 1, generator=rng))
         if step in (1, 10, 30):
-            rows.append([step, f"{float(norm.running_mean):.2f}", f"{float(norm.running_var):.2f}"])
+            held = norm.state_dict()
+            mean, variance = float(held["running_mean"]), float(held["running_var"])
+            rows.append([step, f"{mean:.2f}", f"{variance:.2f}"])
     alone = norm.eval()(torch.tensor([[9.0]])).detach()
-    return Shown(
-        [Table(["steps", "running mean", "running variance"], rows)], {"alone": float(alone)}
-    )
+    table = Table(["steps", "running mean", "running variance"], rows)
+    return Shown([table], {"alone": float(alone)})
 
 
 def rates() -> Shown:

@@ -1,8 +1,10 @@
 """Where weights begin, and dropout: values that neither fade nor explode, and a net that cannot rely on one unit."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from striate.lessons.exercise import Array, Case, Exercise, Mistake
 from striate.lessons.lesson import Lesson
@@ -17,7 +19,7 @@ from striate.shapes.costs import fans
 def through_twenty_layers() -> Shown:
     rng = torch.Generator().manual_seed(0)
     x = torch.randn(256, 128, generator=rng)
-    ways = {
+    ways: dict[str, Callable[[Tensor], object]] = {
         "N(0, 0.01)": lambda w: gaussian_(w, std=0.01, generator=rng),
         "Glorot": lambda w: glorot_(w, generator=rng),
         "He": lambda w: he_(w, generator=rng),

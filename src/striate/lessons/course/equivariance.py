@@ -1,5 +1,7 @@
 """What moves with the picture and what does not: shifts, turns, sizes; and rotation measured, as three textbooks disagree on it."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -18,7 +20,7 @@ def moves_with() -> Shown:
     def layer(picture: Tensor) -> Tensor:
         return conv(picture, kernel, padding=1, fill="circular")
 
-    changes = {
+    changes: dict[str, Callable[[Tensor], Tensor]] = {
         "shift by 2": lambda t: torch.roll(t, 2, -1),
         "turn by 90": lambda t: torch.rot90(t, 1, (-2, -1)),
         "mirror": lambda t: t.flip(-1),

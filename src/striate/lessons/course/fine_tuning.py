@@ -23,14 +23,14 @@ def learned() -> nn.Module:
 def which_layers_move() -> Shown:
     d = digits()
     new = d.y >= 5
-    rows: list[list[object]] = []
+    rows, header = list[list[object]](), ["net"]
     nets = {"fine-tuned": learned(), "from scratch": seeded(plain_net, 1)}
     for name, net in nets.items():
         before = copy.deepcopy(net)
         taught(net, d.x[new][:200], d.y[new][:200], settings={**SETTINGS, "lr": 0.002})
         moved = {each.layer: f"{each.correlation:.3f}" for each in see.movement(before, net).layers}
         rows.append([name, *moved.values()])
-        header = ["net", *moved]
+        header = ["net", *(f"layer {name}" for name in moved)]
     return Shown([Table(header, rows)])
 
 
