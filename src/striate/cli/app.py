@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from striate.cli.demo import demo
+from striate.cli.learn import learn
 from striate.cli.measuring import measure
 from striate.cli.output import (
     FOLDER,
@@ -562,5 +563,6 @@ def _other(path: Path, net: str | None) -> "Run":
 
 
 app.add_command(demo)
+app.add_command(learn)
 app.add_command(measure)
 app.add_command(see)
