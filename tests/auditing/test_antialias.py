@@ -6,6 +6,7 @@ from torch import nn
 
 import striate
 from striate.auditing.antialias import BlurredStride, binomial, blurred
+from striate.layers import pool
 from striate.models import catalog
 
 
@@ -20,6 +21,7 @@ from striate.models import catalog
         nn.MaxPool2d(2),
         nn.MaxPool2d(3, 2, padding=1),
         nn.AvgPool2d(2),
+        pool.HalvingMaxPool2d(),
     ],
 )
 def test_sizes_are_those_of_the_strided_layer(layer, side):
@@ -29,6 +31,49 @@ def test_sizes_are_those_of_the_strided_layer(layer, side):
     assert paths == ["0"]
     assert found(x).shape == net(x).shape
     assert isinstance(net[0], type(layer))  # the caller's net is as it was
+
+
+class Padded(nn.Conv2d):
+    """Pads by its own stride, as convolutions of "same" size do."""
+
+    def forward(self, input):
+        return super().forward(nn.functional.pad(input, (0, self.stride[0] - 1)))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.MaxPool2d(2, return_indices=True),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        nn.AvgPool2d(3, 2, padding=1, count_include_pad=False),
+        pool.AvgPool2d(3, stride=2, padding=1, count_include_pad=False),
+        Padded(3, 4, 3, stride=2),
+    ],
+)
+def test_what_cannot_be_replaced_is_left_as_it_is(layer):
+    found, paths = blurred(nn.Sequential(layer))
+    assert paths == []
+    assert type(found[0]) is type(layer)
+    assert found[0].stride == layer.stride
+
+
+def test_a_layer_of_two_names_is_changed_under_both():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Conv2d(3, 3, 3, stride=2, padding=1)
+            self.block = nn.Sequential(nn.ReLU(), self.first)
+
+        def forward(self, x):
+            return self.block(self.first(x))
+
+    net = Twice()
+    x = torch.randn(1, 3, 16, 16)
+    found, paths = blurred(net)
+    assert paths == ["first", "block.1"]
+    assert found.first is found.block[1]
+    assert found(x).shape == net(x).shape == (1, 3, 4, 4)
+    assert net.first.stride == (2, 2)
 
 
 def test_a_constant_map_is_left_as_it_is():

@@ -5,8 +5,11 @@ import pytest
 from sklearn.datasets import load_digits
 
 import striate
+from striate.auditing import write_fixes
 from striate.auditing.checks.labels import out_of_fold, suspected
 from striate.auditing.checks.slices import SURE, judged
+from striate.see import features
+from striate.workbench.report.audit import page
 
 
 def test_planted_wrong_labels_are_found():
@@ -67,6 +70,49 @@ def test_of_a_run(own):
     assert any(name.startswith("class ") for name in names)
     assert found["labels"].value.value <= 0.2
     assert found["slices"].severity in ("pass", "note")
+
+
+@pytest.mark.parametrize("check", ["labels", "slices"])
+def test_the_net_reads_the_sample_alone(own, check, monkeypatch):
+    """Of a split of which a part is judged no other item goes through the net for its features."""
+    monkeypatch.setattr(f"striate.auditing.checks.{check}.MOST", 45)
+    real, read = features.of_batch, []
+    monkeypatch.setattr(features, "of_batch", lambda run, x: read.append(len(x)) or real(run, x))
+    first, *_ = striate.audit(own, only=[check], budget=None if check == "labels" else 1e9).findings
+    assert first.severity in ("pass", "note")
+    assert sum(read) == 45
+
+
+def test_features_of_a_part_are_those_of_all(own):
+    data = own.opened()
+    arrays, key = features.stored(own, data, "test")
+    index = np.array([3, 40, 41])
+    part = features.features(own, arrays, key, index=index)
+    whole = features.features(own, arrays, key)
+    assert np.allclose(part, whole[index], atol=1e-6)
+    assert np.array_equal(features.features(own, arrays, key, index=index), whole[index])
+
+
+def test_every_suspected_label_is_written(own, tmp_path, monkeypatch):
+    """And not the surest 500 alone."""
+    monkeypatch.setattr(
+        "striate.auditing.checks.labels.suspected",
+        lambda _probs, labels: (
+            np.arange(len(labels)).repeat(6),
+            (labels + 1).repeat(6) % 3,
+            np.full(6 * len(labels), 0.5),
+        ),
+    )
+    found = striate.audit(own, only=["labels"])
+    assert write_fixes(tmp_path / "fixes.csv", found) == 720
+    assert len((tmp_path / "fixes.csv").read_text().splitlines()) == 721
+    assert "220 more rows are left out here" in page(found)
+
+
+def test_a_sample_is_called_one(own, monkeypatch):
+    monkeypatch.setattr("striate.auditing.checks.labels.MOST", 60)
+    (found,) = striate.audit(own, only=["labels"]).findings
+    assert "of 60 in train, drawn from 120, may be wrong" in found.text
 
 
 def test_a_class_of_one_item_is_skipped(own, leaking):

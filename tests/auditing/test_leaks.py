@@ -76,6 +76,34 @@ def test_clean_data_are_silent(own, clean):
     assert [f.severity for f in found.findings] == ["pass", "pass"]
 
 
+def test_what_was_not_looked_at_is_not_called_clean(own, clean, monkeypatch):
+    """Of too many pictures near duplicates are not looked for; a run of old knows not what it learned from."""
+    monkeypatch.setattr("striate.data.duplicates.MOST", 10)
+    found = striate.audit(own, clean, only=["leaks", "contradictions"]).findings
+    said = {each.check: each.text for each in found}
+    reason = "180 pictures are more than the 10 that are compared"
+    assert f"similar ({reason})" in said["leaks"].partition("not looked at: ")[2]
+    assert "similar" not in said["leaks"].partition("not looked at: ")[0]
+    assert "groups (the data name none)" in said["leaks"]
+    assert said["contradictions"].startswith("no two items that are the same have different labels")
+    assert said["contradictions"].endswith(reason)
+
+
+def test_found_leaks_do_not_hide_what_was_not_looked_at(own, leaking, monkeypatch):
+    monkeypatch.setattr("striate.data.duplicates.MOST", 10)
+    same(leaking)
+    found = striate.audit(own, leaking, only=["leaks"]).findings
+    (missing,) = [each for each in found if each.severity == "skipped"]
+    assert "similar (" in missing.text
+
+
+def test_a_run_that_wrote_nothing_down_has_nothing_to_look_at(own, clean, monkeypatch):
+    monkeypatch.delitem(own.config.data, "trained")
+    (found,) = striate.audit(own, clean / "test", only=["leaks"]).findings
+    assert found.severity == "skipped"
+    assert "learned (the run did not write down what it learned from)" in found.text
+
+
 def test_contradictions(own, leaking):
     source, target = pictures(leaking, "train", "bar")[0], pictures(leaking, "train", "box")[0]
     shutil.copy(source, target)

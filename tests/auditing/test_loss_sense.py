@@ -37,6 +37,12 @@ def test_a_net_that_learned(own):
     assert sum(row["loss"] for row in classes.evidence) == pytest.approx(1, abs=1e-3)
 
 
+def test_of_large_outputs_fewer_items_are_looked_at(own, monkeypatch):
+    monkeypatch.setattr("striate.auditing.checks.loss_sense.VALUES", 30)
+    first, *_ = striate.audit(own, only=["loss_sense"]).findings
+    assert "10 items)" in first.text
+
+
 def test_the_empty_mask(tmp_path):
     """Of masks of which 2 in 100 pixels are an object the empty one costs little and has half the mean IoU of a perfect one."""
     rng = np.random.default_rng(0)

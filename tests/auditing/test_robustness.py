@@ -7,8 +7,10 @@ from torch import nn
 
 import striate
 from striate.auditing.attacks import Attack, attacked, noise, smallest
+from striate.auditing.check import Case, changed
 from striate.auditing.checks import equivariance
 from striate.auditing.checks.calibration import best_temperature, conformal_threshold, softmax
+from striate.runs import answering
 
 
 def linear(weight):
@@ -107,7 +109,46 @@ def test_the_audit_of_a_small_run(own):
     assert not found.failed, "what every net has is a note"
 
 
+@pytest.mark.parametrize("check", ["adversarial", "equivariance", "corruptions", "loss_sense"])
+def test_large_pictures_go_through_the_net_a_few_at_a_time(own, check, monkeypatch):
+    monkeypatch.setattr(answering, "VALUES_A_BATCH", 7 * 28 * 28)
+    sizes = []
+    with own.net.register_forward_pre_hook(lambda _net, given: sizes.append(len(given[0]))):
+        (first, *_) = striate.audit(own, only=[check], budget=20).findings
+    assert first.severity != "skipped"
+    assert max(sizes) <= 7
+
+
+def test_attacks_are_the_same_a_few_pictures_at_a_time(own, monkeypatch):
+    """What is not drawn at random does not depend on how many are attacked together."""
+    whole, *_ = striate.audit(own, only=["adversarial"], budget=1e6).findings
+    monkeypatch.setattr(answering, "VALUES_A_BATCH", 7 * 28 * 28)
+    parts, *_ = striate.audit(own, only=["adversarial"], budget=1e6 + 1).findings
+    rows = [
+        {
+            row["strength"]: row["accuracy"]
+            for row in each.evidence
+            if row.get("attack") == "one step"
+        }
+        for each in (whole, parts)
+    ]
+    assert rows[0] == pytest.approx(rows[1], abs=0.02)
+
+
 # ---------------------------------------------------------------------------------------- the changes
+
+
+def test_a_change_of_many_pictures_is_made_part_by_part(monkeypatch):
+    stored = np.random.default_rng(0).integers(0, 256, (9, 6, 5, 3), np.uint8)
+    seen = []
+
+    def mirrored(x):
+        seen.append(len(x))
+        return x.flip(3)
+
+    monkeypatch.setattr("striate.auditing.check.VALUES", 4 * 6 * 5 * 3)
+    assert np.array_equal(changed(stored, mirrored), stored[:, :, ::-1])
+    assert seen == [4, 4, 1]
 
 
 def test_a_change_that_changes_nothing_leaves_every_answer(own, monkeypatch):
@@ -153,6 +194,38 @@ def test_maps_of_a_plain_convolution_move_with_the_input(clean, tmp_path):
     found = striate.audit(run, only=["equivariance"]).findings
     rows = {row["layer"]: row["left"] for each in found for row in each.evidence if "layer" in row}
     assert rows["conv"] < 1e-6
+
+
+@pytest.mark.parametrize("most", [3, 7, 50])
+def test_a_part_of_the_items_holds_all_classes_evenly(most):
+    """Of items that lie in the order of their classes."""
+    case = Case(None, data=None, split="test")  # pyright: ignore[reportArgumentType]
+    labels = np.repeat(np.arange(3), [4, 60, 60])
+    few = case.of_all_classes(labels, most, "a")
+    counts = np.bincount(labels[few], minlength=3)
+    assert len(np.unique(few)) == most
+    assert counts.min() >= min(4, most // 3)
+    assert counts[1:].max() - counts[1:].min() <= 1
+    assert np.array_equal(few, case.of_all_classes(labels, most, "a"))
+
+
+def test_strides_are_swapped_under_pictures_of_all_classes(own, monkeypatch):
+    monkeypatch.setattr(equivariance, "BLURRED", 9)
+    monkeypatch.setattr(equivariance, "MAPPED", 6)
+    seen = {}
+
+    def kept(name):
+        def instead(case, *arrays):
+            seen[name] = arrays
+            return iter(())
+
+        return instead
+
+    monkeypatch.setattr(equivariance, "_blurred", kept("blurred"))
+    monkeypatch.setattr(equivariance, "_layers", kept("layers"))
+    striate.audit(own, only=["equivariance"])
+    assert np.bincount(seen["blurred"][1]).tolist() == [3, 3, 3]
+    assert len(seen["layers"][0]) == 6
 
 
 # ------------------------------------------------------------------------------------- confidences

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import striate
 from striate.auditing import Case
 from striate.auditing.checks import shortcuts
 from striate.auditing.probes import PERMUTATIONS, holm, probe
+from striate.auditing.rests import saliency_maps, shares_inside
 from striate.metrics import Interval
 
 COUNT = 45  # items a class
@@ -157,6 +159,47 @@ def test_a_net_that_uses_the_cue_follows_it(tmp_path):
     (alarm,) = [each for each in found.failed if each.evidence[0]["probe"] == "border cell"]
     assert alarm.evidence[0]["follows"] > 0.5
     assert "answers that class in" in alarm.text
+    assert alarm.evidence[0]["area"] < 0.2
+    assert alarm.evidence[0]["mass"] > 1.3 * alarm.evidence[0]["area"]
+    assert "of its saliency lies there" in alarm.text
+
+
+def test_the_share_of_maps_in_a_region():
+    maps = np.zeros((3, 4, 4))
+    maps[0, 0, 0], maps[0, 3, 3], maps[1, 2, 2] = 3, 1, 5
+    inside = np.zeros((4, 4), np.bool_)
+    inside[:2, :2] = True
+    assert shares_inside(maps, inside).tolist() == [0.75, 0]  # the third map is empty
+
+
+def test_saliency_lies_where_a_net_looks(tmp_path):
+    """Of a net that reads one corner alone nearly all of it."""
+
+    class Corner(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = torch.nn.Linear(3 * 8 * 8, 2)
+
+        def forward(self, x):
+            return self.fc(x[:, :, :8, 24:].flatten(1))
+
+    folder = build(tmp_path / "animals", corner_alone)
+    run = striate.train(folder, net=Corner(), size=32, epochs=1, out=tmp_path, plan="default")
+    case = Case(run, run.opened(), "val")
+    (cell,) = [each for each in shortcuts.PROBES if each.name == "border cell"]
+    mass, area, _ = shortcuts._rests(case, cell, [7])
+    assert area == pytest.approx(1 / 64)
+    corner = [
+        shortcuts.BORDER.index(i * 8 + j)
+        for i in (0, 1)
+        for j in (6, 7)
+        if i * 8 + j in shortcuts.BORDER
+    ]
+    assert mass.value < shortcuts._rests(case, cell, corner)[0].value < 1
+    stored = np.array(case.arrays.inputs[np.arange(8)])
+    inside = np.zeros((32, 32), np.bool_)
+    inside[:8, 24:] = True
+    assert shares_inside(saliency_maps(case, stored), inside).min() > 0.99
 
 
 # ----------------------------------------------------------------------------------------- statistics

@@ -90,3 +90,14 @@ def test_series_are_read_in_the_order_of_the_training(runs, tmp_path):
     found = striate.audit(run, root, **asked).findings
     assert any(each.severity != "skipped" for each in found)
     assert [each.text for each in found] == [each.text for each in wanted]
+
+
+@pytest.mark.parametrize("name", ["detect", "multilabel", "segment"])
+def test_labels_of_held_out_items_are_looked_at(name, runs, monkeypatch):
+    for module in ("check", "checks.labels"):
+        monkeypatch.setattr(
+            f"striate.auditing.{module}.{'FEWEST' if module == 'check' else 'FOLDS'}", 2
+        )
+    (found,) = striate.audit(runs(name), only=["labels"]).findings
+    assert found.severity in ("pass", "note")
+    assert "may be wrong" in found.text

@@ -533,6 +533,36 @@ def test_show_lists_every_setting(status):
     assert set(settings) == set(Recipe.model_fields)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("see", "kernels", "lenet5"), ("see", "templates", "lenet5", "--json"), ("data", "digits")],
+)
+def test_quiet_leaves_the_result_alone(words, capsys):
+    status = cli.main([*words])
+    loud = capsys.readouterr()
+    assert cli.main([*words, "--quiet"]) == status == 0
+    quiet = capsys.readouterr()
+    assert quiet.err == ""
+    assert len(quiet.out) == len(loud.out) > 100
+    assert loud.err or words[0] == "data", "there is something to leave out"
+
+
+def test_quiet_keeps_errors(capsys):
+    assert cli.main(["--quiet", "see", "kernels", "lenet"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("striate: no net is called 'lenet'")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_quiet_trainings_say_what_they_made(tmp_path, capsys):
+    words = ["train", "digits", "epochs=1", f"out={tmp_path}", "--net", "lenet5"]
+    assert cli.main([*words, "plan=default", "--quiet"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "accuracy" in said.out
+
+
 def test_debug_shows_the_traceback():
     with pytest.raises(Exception, match="there is no nowhere"):
         cli.main(["train", "nowhere", "--debug"])

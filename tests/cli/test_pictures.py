@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+import striate
 from striate import cli, see
 from striate.cli.pictures import FILES, command
 from striate.models import catalog
@@ -81,6 +82,30 @@ def test_weights_of_a_file(status, files):
     assert first["max"] == see.kernels(net).high
     assert "random" not in given[2]
     assert "tensors from" in given[2]
+
+
+@pytest.mark.parametrize("name", ["maximise", "invert"])
+def test_weights_of_a_grey_net_read_pictures_of_0_to_1(name, status, files):
+    """And are not taken for ImageNet's three channels."""
+    net = catalog.build("lenet5", generator=torch.Generator().manual_seed(3))
+    save_file(net.state_dict(), files / "w.safetensors")
+    words = [files / "0.png"] if name == "invert" else []
+    code, _, err = status(
+        "see", name, "lenet5", *words, "--weights", files / "w.safetensors", "--steps", 2
+    )
+    assert code == 0
+    assert err.count("read as 0 to 1, since") == 1
+
+
+def test_weights_in_a_run_leave_how_it_reads_pictures(status, files, tmp_path):
+    run = striate.train("digits", net="lenet5", epochs=1, out=tmp_path / "runs", plan="default")
+    save_file(run.net.state_dict(), files / "w.safetensors")
+    words = ("see", "maps", run.path, files / "0.png")
+    plain = json.loads(status(*words, "--json")[1])
+    code, said, err = status(*words, "--weights", files / "w.safetensors", "--json")
+    assert code == 0
+    assert "normalised" not in err
+    assert json.loads(said)["stages"] == plain["stages"]
 
 
 def test_weights_of_the_first_layers_alone(status, files):

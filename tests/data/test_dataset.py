@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from striate import data
 from striate.errors import ArgumentError, DataError
@@ -315,3 +317,24 @@ def test_classes_that_are_not_known_are_counted(pictures, cache):
         opened.with_classes([f"d{k:02}" for k in range(25)])
     assert "does not know: c00, c01, c02, c03, c04 and 25 more; it knows d00" in str(caught.value)
     assert str(caught.value).endswith("d19 and 5 more")
+
+
+@pytest.mark.parametrize(
+    ("names", "judged"),
+    [
+        (("train", "val", "test"), "test"),
+        (("train", "val"), "val"),
+        (("train",), "train"),
+        (("all",), "all"),
+    ],
+)
+def test_the_split_that_a_run_is_judged_on(names, judged, tmp_path):
+    for i in range(2):
+        for label in ("a", "b"):
+            (tmp_path / label).mkdir(exist_ok=True)
+            Image.new("L", (4, 4), 50 * i + 100 * (label == "b")).save(
+                tmp_path / label / f"{i}.png"
+            )
+    opened = data.open(tmp_path)
+    split = next(iter(opened.splits.values()))
+    assert replace(opened, splits=dict.fromkeys(names, split)).judged == judged

@@ -283,6 +283,36 @@ def test_the_mean_of_parts_is_the_loss_of_the_whole():
         torch.testing.assert_close(parts, loss(ANSWER, TARGET))
 
 
+@pytest.mark.parametrize(
+    ("text", "weights", "names"),
+    [
+        ("perceptual:vgg16=/a+b/w.pt@features.8", "/a+b/w.pt", ["perceptual"]),
+        (
+            "l2+0.5*perceptual:vgg16=/a+b@2/c+d.pt@conv+1e-3*edge",
+            "/a+b@2/c+d.pt",
+            ["l2", "perceptual", "edge"],
+        ),
+        (
+            "perceptual:vgg16=a+b.pt@conv+perceptual:vgg11=random@conv",
+            "a+b.pt",
+            ["perceptual", "perceptual"],
+        ),
+    ],
+)
+def test_a_path_of_weights_may_hold_a_plus(text, weights, names):
+    found = losses.read(text)
+    assert found.looks[0].weights == weights
+    assert [term.name for term in found.terms] == names
+
+
+@pytest.mark.parametrize(
+    "text", ["perceptual:vgg16=w.pt+l2", "perceptual:vgg16=w.pt+perceptual:vgg16=v.pt@conv"]
+)
+def test_a_forgotten_layer_is_said(text):
+    with pytest.raises(ArgumentError, match="compares what a layer gives"):
+        losses.read(text)
+
+
 def test_the_layer_of_a_perceptual_loss_stands_behind_the_last_at_sign():
     (look,) = losses.read("0.5*perceptual:vgg16=/data/run@2/w=1.pt@features.15").looks
     assert (look.net, look.weights, look.layer) == ("vgg16", "/data/run@2/w=1.pt", "features.15")

@@ -5,12 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import striate
 from striate import cli, see
 from striate.errors import ArgumentError
 from striate.runs import checkpoint
 from striate.see import paint
+from striate.see.attribution.section import worst_section
+from striate.see.pictures.album import _items
+from striate.text import times
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +93,50 @@ def test_the_album_holds_what_can_be_made(kept, tmp_path, capsys):
     text = page.read_text()
     assert all(f'id="{name}"' in text for name in document["pictures"])
     assert len(text) < 20_000_000
+
+
+@pytest.fixture(scope="module")
+def of_several_sizes(tmp_path_factory):
+    """Pictures of their own sizes: a third is smaller."""
+    root, rng = tmp_path_factory.mktemp("sizes"), np.random.default_rng(0)
+    for label in ("dark", "light"):
+        (root / "data" / label).mkdir(parents=True)
+        for i in range(24):
+            side = 24 if i % 3 else 20
+            pixels = rng.integers(0, 90, (side, side), np.uint8) + 100 * (label == "light")
+            Image.fromarray(pixels.astype(np.uint8)).save(root / "data" / label / f"{i}.png")
+    return striate.train(
+        root / "data",
+        net="resnet20_cifar",
+        width=0.25,
+        crop=16,
+        epochs=1,
+        val=0.4,
+        out=root,
+        plan="default",
+    )
+
+
+def test_an_album_of_items_of_several_sizes_shows_those_of_one(of_several_sizes):
+    x, more, note = _items(of_several_sizes, 0)
+    assert x.shape[1:] == more.shape[1:] == (1, 24, 24)
+    assert len(more) > len(x) == 2
+    assert note.endswith(f"the {len(more)} of {times((24, 24, 1))} are shown.")
+
+
+@pytest.mark.slow
+def test_the_album_of_items_of_several_sizes_is_made(of_several_sizes):
+    found = see.album(of_several_sizes)
+    assert {"curves", "mistakes", "maps", "saliency"} <= set(found.pages)
+    assert found.note in found.as_text()
+    assert found.note in found.as_html()
+
+
+def test_the_report_says_how_one_of_several_sizes_is_explained(of_several_sizes):
+    run = of_several_sizes
+    opened = run.open_data()
+    found = worst_section(run, run.held(opened, opened.judged), count=24)
+    assert found.text.endswith(f"striate see saliency {run.path} PICTURE")
 
 
 @pytest.mark.slow

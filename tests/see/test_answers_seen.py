@@ -10,6 +10,7 @@ import striate
 from striate import cli, see
 from striate.errors import ArgumentError
 from striate.runs.split_answers import read_rows
+from striate.see.pictures.curves import Curves, Learned
 
 
 def test_mistakes_are_the_rows_that_are_wrong(run):
@@ -60,7 +61,8 @@ def test_curves_of_seeds_are_one_line(shapes, tmp_path):
     assert [len(s.runs) for s in found.settings] == [2, 2]
     for k, each in enumerate(found.settings):
         values = [[row["val_accuracy"] for row in run.history()] for run in runs[2 * k : 2 * k + 2]]
-        for epoch, (mean, low, high) in enumerate(each.spread):
+        assert len(each.spread) == 2
+        for epoch, mean, low, high in each.spread:
             both = [v[epoch] for v in values]
             assert (mean, low, high) == (pytest.approx(np.mean(both)), min(both), max(both))
     assert found.as_svg().count("<polygon") == 2
@@ -69,6 +71,33 @@ def test_curves_of_seeds_are_one_line(shapes, tmp_path):
         see.curves(runs, score="f2")
     with pytest.raises(ArgumentError, match="at least one run"):
         see.curves([])
+
+
+NONE = None
+
+
+@pytest.mark.parametrize(
+    ("values", "known", "lines", "last"),
+    [
+        ([[NONE, 0.5, 0.6, 0.7]], [1, 2, 3], 1, "70.0"),
+        ([[0.5, 0.6, NONE, 0.7, 0.8]], [0, 1, 3, 4], 2, "80.0"),
+        ([[0.5, 0.6, float("nan")]], [0, 1], 1, "60.0"),
+        ([[0.5, NONE, 0.7], [0.6, 0.6, 0.6, 0.6]], [0, 2], 0, "65.0"),
+        ([[NONE, NONE]], [], 0, "-"),
+    ],
+)
+def test_an_epoch_without_a_value_is_a_gap(values, known, lines, last):
+    """It neither ends the line nor the drawing."""
+    whole = Learned("whole", ("b",), ((0.1, 0.2),))
+    runs = tuple(str(i) for i in range(len(values)))
+    some = Learned("some", runs, tuple(map(tuple, values)))
+    found = Curves("val_accuracy", (some, whole))
+    assert [each[0] for each in some.spread] == known
+    drawn = found.as_svg()
+    assert drawn.count("<polyline") == lines + 1
+    assert "nan" not in drawn
+    row = next(line for line in found.as_text().splitlines() if line.startswith("some"))
+    assert last in row
 
 
 @pytest.mark.parametrize("what", ["mistakes", "calibration", "curves"])

@@ -10,8 +10,9 @@ from torch import nn
 from striate import svg
 from striate.errors import ArgumentError, ShapeError
 from striate.models.catalog import build, entry, outline
-from striate.see.architecture import architecture
-from striate.see.architecture_layout import levels
+from striate.see.architecture import SHRUNK, architecture
+from striate.see.architecture_layout import NARROW, draw, levels
+from striate.see.canvas import Path, Words, flat
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -317,3 +318,30 @@ def test_names_are_escaped():
 def test_a_net_that_does_not_fit_is_told():
     with pytest.raises(ShapeError, match=r"^LeNet cannot be run on these inputs: "):
         architecture(build("lenet5", init=False), [torch.zeros(1, 1, 9, 9)])
+
+
+@pytest.mark.parametrize("name", ["lenet5", "unet_same", "resnet18"])
+def test_a_phone_gets_rows_that_it_can_show(name):
+    """With the same stages and the same lines as the wide picture."""
+    drawn = architecture(outline(name), [torch.zeros(1, *entry(name).input, device="meta")])
+    wide, narrow = draw(drawn), draw(drawn, NARROW)
+    assert narrow.width <= NARROW / SHRUNK < 640 < wide.width
+    assert joined(wide) == joined(narrow)
+    words = [
+        sorted({part.text for part in flat(made.parts) if isinstance(part, Words)})
+        for made in (wide, narrow)
+    ]
+    assert all(word in " ".join(words[1]) for word in words[0] if len(word) < 30)
+    assert max(part.x for part in flat(narrow.parts) if isinstance(part, Words)) < narrow.width
+    page = drawn.page()
+    assert page.count("<svg") == 2
+    assert "max-width:640px){.whole>.drawn:first-child{display:none}" in page
+
+
+def joined(canvas):
+    """The stages that lines join."""
+    return sorted(
+        (int(part.marks["data-from-stage"]), int(part.marks["data-to-stage"]))
+        for part in flat(canvas.parts)
+        if isinstance(part, Path) and "data-from-stage" in part.marks
+    )

@@ -1,15 +1,20 @@
 """Feature maps: the numbers are PyTorch's, the stages sensible, the net as before."""
 
+import base64
+import io
 import json
+import re
 from collections import OrderedDict
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from striate.errors import ArgumentError, ShapeError
-from striate.see import maps, paint
+from striate.see import Maps, maps, paint
+from striate.see.pictures.maps import Stage
 
 
 def lenet() -> nn.Module:
@@ -160,3 +165,13 @@ def test_a_net_without_maps_is_named():
     with pytest.raises(ArgumentError) as caught:
         maps(net, pictures())
     assert str(caught.value) == "Sequential: no layer gives maps [items, channels, height, width]"
+
+
+def test_many_maps_are_wrapped():
+    """A browser shows no picture of 2,048 maps in one row."""
+    values = np.random.default_rng(0).random((1, 40, 8, 8), dtype=np.float32)
+    found = Maps(np.zeros((1, 1, 8, 8), np.float32), (Stage("a", "Conv2d", 40, values),))
+    assert found.picture().size == (17 * 68 + 4, 3 * 68 + 4)
+    sheets = re.findall(r"base64,([^\"]+)", found.as_html())
+    with Image.open(io.BytesIO(base64.b64decode(sheets[1]))) as sheet:
+        assert sheet.size == (16 * 68 + 4, 3 * 68 + 4)

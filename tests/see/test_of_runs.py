@@ -138,6 +138,28 @@ def test_tsne_keeps_classes_apart(run):
     assert (own == found.labels).mean() > 0.6
 
 
+def test_items_without_classes_are_all_counted(several):
+    """Labels of several a picture make groups of their own, which are no classes."""
+    found = see.embedding(several)
+    row = found.as_text().splitlines()[-1].split()
+    assert row[:2] == ["all", str(len(found.names))]
+    assert set(found.labels.tolist()) == {0}
+
+
+def test_a_part_of_the_items_is_of_all_classes(run, monkeypatch):
+    """Of items that lie in the order of their classes."""
+    read = []
+    monkeypatch.setattr(
+        "striate.see.pictures.activations.spreads",
+        lambda _net, _paths, batches: read.extend(batches()) or (),
+    )
+    data, _, x = held(run)
+    see.activations(run, limit=3)
+    labels = data.splits["val"].labels
+    shown = [int(np.flatnonzero((x == one).flatten(1).all(1))[0]) for one in torch.cat(read)]
+    assert sorted(labels[shown].tolist()) == [0, 1, 2]
+
+
 def test_values_of_layers(run):
     _, _, x = held(run)
     found = {each.path: each for each in see.activations(run).layers}

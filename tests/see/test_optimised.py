@@ -8,6 +8,7 @@ from torch import nn
 from striate import see
 from striate.errors import ArgumentError, ShapeError
 from striate.models import catalog
+from striate.see.pictures.maximise import STARTS
 
 
 class Halves(nn.Module):
@@ -32,6 +33,34 @@ def test_ascent_draws_what_the_net_is_known_to_answer_to(channels):
     assert right[:, 10:].mean() - right[:, :6].mean() > 0.5
     assert upper[:6].mean() - upper[10:].mean() > 0.5
     assert all(value > usual for value, usual in zip(found.values, found.usual, strict=True))
+
+
+class Closed(nn.Module):
+    """Unit 0 answers to colours, unit 1 to contrast that a grey picture does not have, unit 2 to nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        contrast = torch.relu(x.flatten(1).var(1) - 0.01) * self.scale
+        return torch.stack([x.mean((1, 2, 3)), contrast, torch.relu(x.mean((1, 2, 3)) - 9)], 1)
+
+
+def test_a_unit_that_is_closed_begins_again_from_noise_or_is_named():
+    found = see.maximise(Closed(), layer="", shape=(1, 16, 16), steps=16)
+    assert found.starts[0] == 1
+    assert 1 < found.starts[1] <= len(STARTS)
+    assert found.closed == (2,)
+    assert found.values[1] > found.usual[1]
+    again, shut = found.remarks()[2:]
+    assert again.endswith("began from noise: 1.")
+    assert shut.endswith("show nothing: 2.")
+    assert shut in found.as_text()
+    assert [row["closed"] for row in found.as_dict()["units"]] == [False, False, True]
+    assert (
+        len(see.maximise(Closed(), layer="", unit=[0], shape=(1, 16, 16), steps=2).remarks()) == 2
+    )
 
 
 def test_the_values_are_those_of_the_net():

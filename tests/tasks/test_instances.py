@@ -1,11 +1,13 @@
 """Objects from three classes of pixels: nothing of an object is lost, neighbours stay apart."""
 
 import numpy as np
+import pytest
 import torch
+from PIL import Image
 
 from striate.data.instances import learned
 from striate.metrics.instances import InstanceMeter, item_scores
-from striate.tasks.instances import Instances, parted
+from striate.tasks.instances import Found, Instances, parted
 
 SHARP = 20.0  # the score of the true class where all others have 0
 
@@ -43,3 +45,14 @@ def test_what_has_no_inside_is_an_object_of_its_own():
     found = parted(np.zeros_like(there), there, np.ones(there.shape, np.float32))
     assert len(np.unique(found)) == 1 + there.sum()
     assert (found > 0).tolist() == there.tolist()
+
+
+@pytest.mark.parametrize(("most", "name"), [(65_535, "a_labels.png"), (70_000, "a_labels.tif")])
+def test_every_object_keeps_its_number_in_the_file(most, name, tmp_path):
+    numbers = np.arange(most + 1, dtype=np.int32)
+    ids = np.pad(numbers, (0, -len(numbers) % 8)).reshape(8, -1)
+    picture = np.zeros(ids.shape, np.uint8)[..., None]
+    found = Found(ids, np.ones(most, np.float32))
+    names = Instances().files("a", lambda: picture, found, tmp_path)
+    assert names["labels"] == name
+    assert np.array_equal(np.asarray(Image.open(tmp_path / name)), ids)

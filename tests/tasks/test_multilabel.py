@@ -146,6 +146,10 @@ def test_loss_weights_and_smoothing():
     assert plain.item() == pytest.approx((np.log(2) + np.log1p(np.exp(2))) / 2)
     weighed, _ = Multilabel(("a", "b"), class_weights=(3.0, 1.0)).criterion(answer, target)
     assert weighed.item() == pytest.approx((3 * np.log(2) + np.log1p(np.exp(2))) / 2)
+    terms = Multilabel(("a", "b"), spelled="0.5*bce+0.1*l2", class_weights=(3.0, 1.0))
+    summed, parts = terms.criterion(answer, target)
+    assert parts["bce"].item() == pytest.approx(0.5 * weighed.item())
+    assert summed.item() == pytest.approx(0.5 * weighed.item() + 0.1 * (1 + 4) / 2)
     smooth, _ = Multilabel(("a", "b"), smoothing=0.2).criterion(answer, target)
     assert smooth.item() == pytest.approx(plain.item() - 0.1 * 2 / 2)
 

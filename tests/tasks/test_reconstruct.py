@@ -252,5 +252,6 @@ def test_masks_take_weighted_sums(loss, tmp_path):
 def test_nets_look_at_no_other_colours(color, tmp_path):
     folder = write_pictures(tmp_path / "data")
     loss = "perceptual:vgg16=random@features.3"
+    settings: dict[str, Any] = {**QUICK, "loss": loss, "color": color}
     with pytest.raises(RecipeError, match=f"color={color}: the net of loss=.* use color=rgb"):
-        striate.train(folder, out=tmp_path, **{**QUICK, "loss": loss, "color": color})
+        striate.train(folder, out=tmp_path, **settings)

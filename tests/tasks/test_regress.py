@@ -88,7 +88,7 @@ def test_a_number_that_is_lacking_pulls_nothing():
 
 
 def test_losses_of_labels_are_refused(bright, tmp_path):
-    with pytest.raises(RecipeError, match="pictures with numbers need l1, l2, huber"):
+    with pytest.raises(RecipeError, match="items with numbers need l1, l2, huber"):
         striate.train(striate.open(bright, layout=LAYOUT), net="linear", out=tmp_path, loss="focal")
 
 

@@ -78,7 +78,7 @@ def test_parts_of_a_loss_are_columns(shapes, tmp_path):
     with pytest.raises(RecipeError) as caught:
         trained(shapes, tmp_path, loss="dice")
     assert str(caught.value) == (
-        "loss=dice: pictures with one label each need cross_entropy, focal, margin, or a sum of these"
+        "loss=dice: items with one label each need cross_entropy, focal, margin, or a sum of these"
     )
     with pytest.raises(RecipeError, match=r"loss=.*no loss 'dise'"):
         trained(shapes, tmp_path, loss="dise")
@@ -88,7 +88,7 @@ def test_what_does_not_go_together_is_told_in_one_line(shapes, tmp_path):
     with pytest.raises(RecipeError) as caught:
         trained(shapes, tmp_path, augment="auto+mixup", loss="cross_entropy+focal")
     assert str(caught.value) == (
-        "augment=auto+mixup and loss=cross_entropy+focal do not go together: mixed pictures belong to two "
+        "augment=auto+mixup and loss=cross_entropy+focal do not go together: mixed items belong to two "
         "classes at once, which cross_entropy alone takes"
     )
     own = {"net": "lenet5_1998", "augment": "none"}

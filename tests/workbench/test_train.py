@@ -325,7 +325,7 @@ def test_a_net_with_other_outputs_is_refused_and_leaves_nothing(shapes, tmp_path
     with pytest.raises(ShapeError) as caught:
         striate.train(shapes, nn.Sequential(nn.Flatten(), nn.Linear(784, 7)), out=tmp_path)
     assert str(caught.value) == (
-        "the net answers (2, 7) to 2 pictures, expected one tensor (2, 3): "
+        "the net answers (2, 7) to 2 items, expected one tensor (2, 3): "
         "a score for each of the 3 classes"
     )
     assert list((tmp_path / "classify").iterdir()) == []

@@ -16,7 +16,9 @@ from torch.nn import functional as F
 from striate.layers import conv, pool
 
 CONVOLUTIONS = (nn.Conv2d, conv.Conv2d)
-POOLS = (nn.MaxPool2d, nn.AvgPool2d, pool.MaxPool2d, pool.AvgPool2d)
+POOLS = (nn.MaxPool2d, nn.AvgPool2d, pool.MaxPool2d, pool.AvgPool2d, pool.HalvingMaxPool2d)
+# What a layer of another `forward` does with its stride nobody knows: some pad by it.
+FORWARDS = [kind.forward for kind in (*CONVOLUTIONS, *POOLS)]
 
 
 class BlurredStride(nn.Module):
@@ -53,17 +55,23 @@ def binomial(stride: int) -> Tensor:
 def blurred(net: nn.Module) -> tuple[nn.Module, list[str]]:
     """A copy of a net with blurred strides, and the paths of the layers that were changed.
 
-    Strides of functions that are called without a module, of pooling that rounds sizes up or leaves padding out of its
-    mean, are left as they are, and so are those beside a padding in words.
+    Strides of functions that are called without a module, of pooling that rounds sizes up, leaves padding out of its
+    mean or gives places beside its values, are left as they are, and so are those beside a padding in words and those of
+    layers with a `forward` of their own. A layer that has several names is changed under each of them.
     """
     net = copy.deepcopy(net)
+    made: dict[nn.Module, BlurredStride] = {}
     changed: list[str] = []
-    for path, layer in list(net.named_modules()):
-        stride = _stride(layer)
-        if not path or stride is None:
+    for path, layer in list(net.named_modules(remove_duplicate=False)):
+        if not path:
             continue
+        if layer not in made:
+            stride = _stride(layer)
+            if stride is None:
+                continue
+            made[layer] = BlurredStride(_unstrided(layer), stride)
         parent, _, name = path.rpartition(".")
-        setattr(net.get_submodule(parent), name, BlurredStride(_unstrided(layer), stride))
+        setattr(net.get_submodule(parent), name, made[layer])
         changed.append(path)
     return net, changed
 
@@ -78,10 +86,12 @@ def _unstrided(layer: nn.Module) -> nn.Module:
 
 def _stride(layer: nn.Module) -> tuple[int, int] | None:
     """The stride of a layer that can be blurred; None of one that has none, or cannot be."""
-    if not isinstance(layer, (*CONVOLUTIONS, *POOLS)):
+    if type(layer).forward not in FORWARDS:
         return None
     of: Any = layer
     if isinstance(of.padding, str) or getattr(of, "ceil_mode", False):
+        return None
+    if getattr(of, "return_indices", False) or not getattr(of, "count_include_pad", True):
         return None
     given = of.stride
     stride = (given, given) if isinstance(given, int) else tuple(given)

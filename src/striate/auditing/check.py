@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from striate.auditing.finding import Finding
 from striate.data import Arrays, Data, Images, Split, Streamed
@@ -20,6 +21,7 @@ from striate.runs.split_answers import natural_sizes
 
 I64 = NDArray[np.int64]
 FEWEST = 20  # items below which nothing can be measured
+VALUES = 4_000_000  # numbers that a change of pictures works on at a time
 
 Say = Callable[[str], None]
 
@@ -31,7 +33,7 @@ class Case:
     Attributes:
         run: None of an audit of data alone.
         data: opened, with the run's classes where there is a run.
-        split: what is judged: test, else val, else all there is.
+        split: what is judged: test, else val, else the first there is.
         seed: of every draw.
         seconds: for the whole audit; None without a limit.
         say: gets lines on what goes on.
@@ -137,6 +139,15 @@ class Case:
         if count <= most:
             return np.arange(count)
         return np.sort(self.rng("sample", *words).choice(count, most, replace=False))
+
+    def of_all_classes(self, labels: I64, most: int, *words: object) -> I64:
+        """Places of at most so many of labelled items, as many of each class as there are, drawn without a pattern, in order."""
+        order = self.rng("classes", *words).permutation(len(labels))
+        turns = np.zeros(len(labels), np.int64)  # how many of its class come before an item
+        for k in np.unique(labels):
+            inside = order[labels[order] == k]
+            turns[inside] = np.arange(len(inside))
+        return np.sort(order[np.argsort(turns[order], kind="stable")][:most])
 
     @cached_property
     def seconds_an_item(self) -> float:
@@ -251,6 +262,32 @@ def enough(case: Case) -> str:
     if count < FEWEST:
         return f"{case.split} has {count} items, fewer than {FEWEST}"
     return ""
+
+
+def pictures_with_labels(case: Case) -> str:
+    """Why a check that changes pictures of one label each cannot be made; "" where it can."""
+    if not case.data.pictures:
+        return classified(case) or f"the items are {case.data.noun}, not pictures"
+    return classified(case) or of_one_size(case)
+
+
+def changed(stored: NDArray[np.generic], change: Callable[[Tensor], Tensor]) -> NDArray[np.generic]:
+    """Stored pictures [N, H, W, C] of 0 to 255 after a change of pictures [n, C, H, W], in their own type.
+
+    As many are changed together as take `VALUES` numbers.
+    """
+    found = np.empty_like(stored)
+    size = max(1, VALUES // max(1, stored[:1].size))
+    for at in range(0, len(stored), size):
+        part = change(channels_first(stored[at : at + size])).permute(0, 2, 3, 1).numpy()
+        found[at : at + size] = np.rint(part.clip(0, 255)) if stored.dtype == np.uint8 else part
+    return found
+
+
+def channels_first(stored: NDArray[np.generic]) -> Tensor:
+    """Stored pictures [N, H, W, C] as float32 [N, C, H, W]."""
+    x = torch.from_numpy(np.asarray(stored, np.float32))
+    return x.permute(0, 3, 1, 2).contiguous()
 
 
 def of_one_size(case: Case, split: str | None = None) -> str:

@@ -20,7 +20,7 @@ from striate.runs import Run
 from striate.runs.folder import read_json, write_json
 from striate.text import counted, duration
 
-VERSION = 3  # of what the checks measure: findings of another one are measured anew
+VERSION = 4  # of what the checks measure: findings of another one are measured anew
 ORDER = {"fail": 0, "note": 1, "pass": 2, "skipped": 3}
 
 
@@ -103,7 +103,7 @@ def audit(
         data: what to judge it on, opened; items that it did not learn from.
         checks: as `chosen` gives them.
         gates: names of checks that fail the audit beside those that always do.
-        split: which part; test, else val, else all there is.
+        split: which part; test, else val, else the first there is.
         budget: about how many seconds; None for no limit.
         seed: of every draw.
         say: gets lines on what is asked, and about how long it takes.
@@ -115,7 +115,7 @@ def audit(
     if budget is not None and not budget > 0:
         raise ArgumentError(f"budget={budget:g}s: expected more than no time")
     begun = time.monotonic()
-    judged = split or next(name for name in ("test", "val", *data.splits) if name in data.splits)
+    judged = split or data.judged
     if judged not in data.splits:
         raise ArgumentError(f"split={judged}: {data.path} has {', '.join(data.splits)}")
     if run is not None:

@@ -17,6 +17,7 @@ from striate.auditing.check import Case
 from striate.data import Form, Split
 from striate.data.series.windows import Window
 from striate.data.targets import IGNORE, Boxes
+from striate.text import listed
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -62,6 +63,8 @@ def simple_answers(case: Case, judged: I64) -> Iterator[tuple[str, str, Answer]]
         yield from _boxes(train, numbers, len(case.data.classes))
     elif kind == "values":
         yield from _values(case, judged)
+    elif kind == "labels":
+        yield from _several(case, judged)
     elif case.data.modality == "series":
         yield from _windows(case)
 
@@ -71,7 +74,7 @@ def kinds(case: Case) -> bool:
     kind = case.data.kind
     return (
         (kind == "mask" and case.data.pictures)
-        or kind in ("boxes", "values")
+        or kind in ("boxes", "values", "labels")
         or (case.data.modality == "series" and _known(case) is not None)
     )
 
@@ -196,19 +199,34 @@ def mean_boxes(objects: Sequence[Any], natural: I64, classes: int) -> tuple[F64,
 
 
 def _values(case: Case, judged: I64) -> Iterator[tuple[str, str, Answer]]:
-    arrays = case.stored("train")
-    truth = np.stack(
-        [case.data.splits["train"].targets.truth(int(i)) for i in arrays.numbers]
-    ).astype(np.float64)
+    truth = _truths(case)
     mean = truth.mean(0)
     yield "mean", "the mean of what was trained on", lambda _i, like: np.full_like(like, 1.0) * mean
     if not case.data.pictures:
         return
+    rows = _linear(case, judged, truth)
+    yield (
+        "8x8",
+        "a linear answer from 8x8 pixels",
+        lambda i, like: np.full_like(like, 1.0) * rows[i],
+    )
+
+
+def _truths(case: Case) -> F64:
+    """The numbers of all items that are trained on [N, V]."""
+    numbers = case.stored("train").numbers.tolist()
+    targets = case.data.splits["train"].targets
+    return np.stack([targets.truth(i) for i in numbers]).astype(np.float64)
+
+
+def _linear(case: Case, judged: I64, truth: F64) -> dict[int, F64]:
+    """What ridge regression on thumbnails says of the judged items, by their numbers in the split."""
     from sklearn.linear_model import Ridge
     from sklearn.preprocessing import StandardScaler
 
     from striate.auditing.checks.baselines import MOST, thumbnails
 
+    arrays = case.stored("train")
     index = np.arange(len(arrays))
     if len(index) > MOST:
         index = np.sort(case.rng("simple answers", "linear").choice(index, MOST, replace=False))
@@ -218,13 +236,26 @@ def _values(case: Case, judged: I64) -> Iterator[tuple[str, str, Answer]]:
     said = np.asarray(
         model.predict(scaler.transform(thumbnails(np.asarray(case.arrays.inputs[judged]))))
     )
-    rows = dict(
-        zip(case.arrays.numbers[judged].tolist(), said.reshape(len(judged), -1), strict=True)
-    )
+    numbers = case.arrays.numbers[judged].tolist()
+    return dict(zip(numbers, said.reshape(len(judged), -1), strict=True))
+
+
+# ------------------------------------------------------------------------------------- several labels
+
+
+def _several(case: Case, judged: I64) -> Iterator[tuple[str, str, Answer]]:
+    truth = _truths(case)
+    kinds_, counts = np.unique(truth, axis=0, return_counts=True)
+    common = kinds_[counts.argmax()]
+    names = listed([case.data.classes[k] for k in np.flatnonzero(common).tolist()]) or "no label"
+    yield "constant", f"{names} everywhere", lambda _i, like: common.astype(like.dtype)
+    if not case.data.pictures:
+        return
+    rows = _linear(case, judged, truth)
     yield (
         "8x8",
         "a linear answer from 8x8 pixels",
-        lambda i, like: np.full_like(like, 1.0) * rows[i],
+        lambda i, like: rows[i].clip(0, 1).astype(like.dtype),
     )
 
 

@@ -37,5 +37,9 @@ def write_fixes(path: Path, found: Audit) -> int:
         for row in each.evidence
         if "rather" in row
     ]
+    if not rows and any(each.evidence for each in asked):
+        raise UsageError(
+            f"--fixes {path} takes labels of items; of masks and boxes the report says which: correct their files"
+        )
     write_table(path, HEADER, rows)
     return len(rows)

@@ -4,16 +4,20 @@ import os
 import signal
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from io import TextIOWrapper
+from pathlib import Path
 from traceback import walk_tb
 from types import FrameType
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and give its exit status; an expected mistake becomes one line on standard error."""
+    """Run one command and give its exit status; an expected mistake becomes one line on standard error.
+
+    With `--quiet` that line is all that stands there: progress and notes are left out.
+    """
     words = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in words
+    debug, quiet = "--debug" in words, "--quiet" in words
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # names may hold what the terminal cannot show
             stream.reconfigure(errors="backslashreplace")
@@ -22,7 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
             from striate.cli.app import run
 
             try:
-                return run([word for word in words if word != "--debug"])
+                with _silence() if quiet else nullcontext():
+                    return run([word for word in words if word not in ("--debug", "--quiet")])
             except Exception as error:
                 status = None if debug else _status(error)
                 if status is None:
@@ -49,6 +54,13 @@ def main(arguments: list[str] | None = None) -> int:
                 file=sys.stderr,
             )
             return 2
+
+
+@contextmanager
+def _silence() -> Generator[None]:
+    """Nothing is written to standard error while the block runs; what it raises is reported afterwards."""
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
+        yield
 
 
 @contextmanager

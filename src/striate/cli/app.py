@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from striate.cli.demo import demo
+from striate.cli.learn import learn
 from striate.cli.measuring import measure
 from striate.cli.output import (
     FOLDER,
@@ -43,7 +44,8 @@ COMPLETION = "_STRIATE_COMPLETE"  # set by a shell that wants words to offer
 def app() -> None:
     """A workbench for convolutional networks: train, measure and see inside.
 
-    --debug shows where an error came from.
+    With every command: --quiet prints the result and errors alone, no progress and no notes; --debug shows where an
+    error came from.
     """
 
 
@@ -561,5 +563,6 @@ def _other(path: Path, net: str | None) -> "Run":
 
 
 app.add_command(demo)
+app.add_command(learn)
 app.add_command(measure)
 app.add_command(see)

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
@@ -66,6 +66,7 @@ class _Given:
     own: str | None
     weights: str | None
     paths: Sequence[str] = ()
+    said: list[str] = field(default_factory=list[str])
 
     def of(self, parameter: inspect.Parameter) -> Any:
         """The argument for one parameter by position; a net may be a run where its type says so."""
@@ -108,15 +109,19 @@ class _Given:
         run = self._its_run()
         return tuple(run.config.classes) if run else ()
 
-    def levels(self) -> Any:
+    def levels(self, channels: int) -> Any:
         """Mean and deviation by which pictures of 0 to 1 become what the net reads; None where they are read as they are."""
-        run = self._its_run()
-        if run is not None:
-            told = run.config.preprocessing.as_dict()
-            if "mean" not in told:
-                return None
-            return tuple(tuple(value / 255 for value in told[key]) for key in ("mean", "std"))
-        return _levels_of(self.weights) if self.weights else None
+        from striate.see.levels import of_run, of_weights
+
+        if (run := self._its_run()) is not None:
+            return of_run(run.config.preprocessing)
+        if not self.weights:
+            return None
+        found, says = of_weights(self.weights, channels)
+        if says not in self.said:
+            self.said.append(says)
+            _say(says)
+        return found
 
     def _its_run(self) -> Any:
         """The run that RUN or NET is, its net not built for this; None of any other net."""
@@ -147,6 +152,7 @@ class _Given:
 
         if not {*NETS, "run"} & set(self.words):
             return _plain(files)
+        from striate.see.levels import as_read
         from striate.workbench.nets import read_picture
 
         named = self._named("net") if "net" in self.words else self._of_run()
@@ -158,7 +164,8 @@ class _Given:
                     "give items of one size"
                 )
         images = torch.cat(read)
-        return _levelled(images, self.weights) if self.weights else images
+        # A run has brought them to what it reads already.
+        return images if named.run else as_read(images, self.levels(images.shape[1]))
 
     def _of_run(self) -> "Named":
         from striate.workbench.nets import Named
@@ -213,26 +220,6 @@ def _load(named: "Named", weights: str) -> None:
             raise error from None
     for line in loaded.as_text().splitlines():
         _say(f"{named.name}: {line}")
-
-
-def _levelled(images: Any, weights: str) -> Any:
-    """Pictures of 0..1 as published weights expect them; other weights are taken to expect what ImageNet's do."""
-    import torch
-
-    mean, std = _levels_of(weights)
-    if images.shape[1] != len(mean):
-        return images
-    _say(f"normalised by mean {mean} and deviation {std}")
-    side = [1, len(mean), *[1] * (images.ndim - 2)]
-    return (images - torch.tensor(mean).view(side)) / torch.tensor(std).view(side)
-
-
-def _levels_of(weights: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    from striate.weights import published
-
-    if published.known(weights):
-        return published.levels(weights)[1:]
-    return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def _untrained(name: str) -> bool:
@@ -304,7 +291,7 @@ def _draw(
     if "classes" in parameters:
         given["classes"] = found.classes()
     if "levels" in parameters:
-        given["levels"] = found.levels()
+        given["levels"] = found.levels((found.known_shape() or (0,))[0])
     result = function(*arguments, **given)
     for path in out:
         _write(result, path, " ".join([name, *found.names()]))

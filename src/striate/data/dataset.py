@@ -148,6 +148,11 @@ class Data(Result):
         """The split that choices are made on: "val" if there is one, else "test"."""
         return "val" if "val" in self.splits else "test"
 
+    @property
+    def judged(self) -> str:
+        """The split that a finished run is judged on: "test", else "val", else the first, which it may have learned from."""
+        return next(name for name in ("test", "val", *self.splits) if name in self.splits)
+
     @cached_property
     def color(self) -> str:
         """Either "grey", where every readable picture is grey, or "rgb"."""
@@ -290,10 +295,19 @@ class Data(Result):
         rule = "similar" if rule == "stratified" else f"similar+{rule}"
         return f"striate train {quoted(self.path)} split={quoted(rule)}"
 
+    @property
+    def near_unlooked(self) -> str:
+        """Why near duplicates are not looked for; "" where they are."""
+        if not self.pictures:
+            return f"{self.noun} are not compared"
+        if len(self) > duplicates.MOST:
+            return f"{len(self):,} pictures are more than the {duplicates.MOST:,} that are compared"
+        return ""
+
     @cached_property
     def near_pairs(self) -> list[Pair] | None:
-        """Split and name of pictures that are nearly the same; None where there are too many, or no pictures."""
-        if len(self) > duplicates.MOST or not self.pictures:
+        """Split and name of pictures that are nearly the same; None where they are not looked for (`near_unlooked`)."""
+        if self.near_unlooked:
             return None
         self.scan()
         for name, split in self.splits.items():

@@ -118,6 +118,12 @@ class Pictures(Preprocessing):
         return replace(found, levels=data.levels)
 
     @classmethod
+    def of_values(cls, mean: Levels, std: Levels) -> Self:
+        """With a mean and a deviation of values 0 to 1, as weights are published with."""
+        color = "grey" if len(mean) == 1 else "rgb"
+        return cls((), (), color, tuple(255 * v for v in mean), tuple(255 * v for v in std))
+
+    @classmethod
     def measured(
         cls,
         inputs: Images,

@@ -39,12 +39,14 @@ SHARES = ("cross_entropy",)  # of the losses of labels those that take shares of
 _CONTEXT = (
     "smoothing",
     "class_weights",
+    "positive_weights",
     "boxes",
 )  # settings of their own in a recipe or of the net
 PERCEPTUAL = "perceptual"
 _FACTOR = r"((?:\d+\.?\d*|\.\d+)(?:e-?\d+)?)"
 RANDOM = "random"  # weights= of a net that was not trained
 _LOOK = re.compile(rf"(?:{_FACTOR}\s*\*\s*)?{PERCEPTUAL}(?::([^=@]*)(?:=(.*?))?(?:@([^@]*))?)")
+_SEEN = re.compile(rf"\s*(?:{_FACTOR}\s*\*\s*)?{PERCEPTUAL}:")
 _TERM = re.compile(rf"(?:{_FACTOR}\*)?([a-z_][a-z_0-9]*)(?:\(([^()]*)\))?")
 
 
@@ -127,8 +129,7 @@ def read(text: str) -> Composite:
     Raises:
         ArgumentError: a term that cannot be read, an unknown name, option or value.
     """
-    spelled = re.split(r"\+(?![^(]*\))", text)
-    terms = tuple(_term(term, text) for term in spelled)
+    terms = tuple(_term(term, text) for term in _split(text))
     grids = dict.fromkeys(term.name for term in terms if term.name in BOXES)
     if grids and len({term.name for term in terms}) > 1:
         raise ArgumentError(
@@ -136,6 +137,23 @@ def read(text: str) -> Composite:
             f"take one of {', '.join(BOXES)}"
         )
     return Composite(terms)
+
+
+def _split(text: str) -> list[str]:
+    """The terms of a sum, which + joins where it is in no brackets and in no path of weights."""
+    terms: list[str] = []
+    for word in re.split(r"\+(?![^(]*\))", text):
+        if terms and _lacks_layer(terms[-1]) and not _SEEN.match(word):
+            terms[-1] += f"+{word}"
+        else:
+            terms.append(word)
+    return terms
+
+
+def _lacks_layer(term: str) -> bool:
+    """Whether it is seen through weights whose path goes on: the layer behind the last @ has no slash."""
+    found = _SEEN.match(term)
+    return found is not None and "=" in term and not re.search(r"@[^/\\@]+$", term)
 
 
 def weighted(**parts: tuple[float, Loss]) -> Composite:

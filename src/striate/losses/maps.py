@@ -43,10 +43,17 @@ def huber(answer: Picture, target: Picture, *, delta: float = 1.0, logits: bool 
     return F.huber_loss(answer, target, delta=delta)
 
 
-def bce(answer: Picture, target: Picture) -> Value:
-    """Mean binary cross-entropy of logits, in nats."""
+def bce(answer: Picture, target: Picture, *, positive_weights: Tensor | None = None) -> Value:
+    """Mean binary cross-entropy of logits, in nats.
+
+    Args:
+        answer: scores.
+        target: zeros and ones, or what lies between them.
+        positive_weights: a factor for the ones of each channel, along the last axis.
+    """
     _check(answer, target, "bce")
-    return F.binary_cross_entropy_with_logits(answer.float(), target.float())
+    weights = None if positive_weights is None else positive_weights.to(answer.device)
+    return F.binary_cross_entropy_with_logits(answer.float(), target.float(), pos_weight=weights)
 
 
 def iou(answer: Picture, target: Picture, *, logits: bool = True) -> Value:

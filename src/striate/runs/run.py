@@ -219,7 +219,7 @@ class Run(Result):
         if views is not None:  # refused before anything is opened
             self.config.preprocessing.fixed_views(str(views))
         opened = self.opened(data, broken=broken, max_pixels=max_pixels)
-        split = split or _evaluated(opened)
+        split = split or opened.judged
         if leaks == "stop" and split != "train":
             _refuse_leaks(opened)
         learned = self._learned(opened, split)
@@ -561,10 +561,6 @@ def _weights(path: Path, sha256: str, *, most: int) -> dict[str, torch.Tensor]:
 
 def _bytes(tensors: Mapping[str, Any]) -> int:
     return sum(t.numel() * t.element_size() for t in tensors.values() if isinstance(t, Tensor))
-
-
-def _evaluated(data: Data) -> str:
-    return next(name for name in ("test", "val", *data.splits) if name in data.splits)
 
 
 def _refuse_leaks(data: Data) -> None:

@@ -126,6 +126,14 @@ class Stage:
         return self.label + (f" x{self.times}" if self.times > 1 else "")
 
 
+# Below this width a window shows the narrow picture; where one stage is wider still it is made a little smaller.
+SHRUNK = 0.8
+WINDOWS = (
+    "@media(max-width:640px){.whole>.drawn:first-child{display:none}}"
+    "@media(min-width:641px){.narrow{display:none}}"
+)
+
+
 @dataclass(frozen=True)
 class Architecture(Result):
     """The stages of a net, from its input to its output."""
@@ -208,8 +216,8 @@ class Architecture(Result):
         return f'{self.canvas().as_html()}<div class="drawn" tabindex="0">{table}</div>'
 
     def page(self) -> str:
-        """A whole page: the picture and the table."""
-        return self.canvas().page(self.as_html())
+        """A whole page: the picture, another one of it for narrow windows, and the table."""
+        return self.canvas().page(self._for_windows())
 
     def save(self, path: str | Path) -> None:
         """Write an .svg, a .png or an .html page.
@@ -217,7 +225,18 @@ class Architecture(Result):
         Raises:
             ArgumentError: another ending.
         """
-        self.canvas().save(Path(path), self.as_html())
+        self.canvas().save(Path(path), self._for_windows())
+
+    def _for_windows(self) -> str:
+        """The markup with the picture twice, of which a window shows the one that fits."""
+        from striate.see import architecture_layout as layout
+
+        narrow = layout.draw(self, layout.NARROW)
+        small = f"min-width:{SHRUNK * narrow.width:.0f}px;max-width:100%"
+        return (
+            f"<style>.narrow>.drawn>svg{{{small}}}{WINDOWS}</style>"
+            f'<div class="narrow">{narrow.as_html()}</div><div class="whole">{self.as_html()}</div>'
+        )
 
     def _repr_html_(self) -> str:
         return self.as_svg()

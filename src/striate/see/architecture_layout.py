@@ -27,6 +27,7 @@ from striate.text import TIMES, compact, times
 
 WIDE = 1200.0  # pixels of the drawing, if it wraps
 LEAST = 800.0  # that its legend takes
+NARROW = 342.0  # both of a drawing for a phone, which shows 390 pixels with the margins of a page
 MARGIN, BETWEEN = 20.0, 30.0  # around everything, between two stages of a row
 TRACK, TURN = 17.0, 9.0  # between lines above a row, and between lines in the gap below it
 
@@ -34,8 +35,8 @@ TRACK, TURN = 17.0, 9.0  # between lines above a row, and between lines in the g
 # ------------------------------------------------------------------------------------------- rows
 
 
-def draw(net: Architecture) -> Canvas:
-    """The whole picture."""
+def draw(net: Architecture, wide: float = WIDE) -> Canvas:
+    """The whole picture, in rows of so many pixels; a stage that is wider has a row of its own."""
     stages = net.stages
     shapes = [stage.shape for stage in stages]
     rank = len(shapes[0])
@@ -43,18 +44,18 @@ def draw(net: Architecture) -> Canvas:
     flat = [stage.shape for stage in stages if stage.kind != "linear" or len(stage.shape) == 1]
     measure = scale([shape for shape in flat if len(shape) in (1, rank)])
     items = [drawn(i, stage, measure, full=net.detail == "layer") for i, stage in enumerate(stages)]
-    rows = _u(stages, items) or _wrapped(items)
-    return _assembled(net, items, rows, measure)
+    rows = _u(stages, items, wide) or _wrapped(items, wide)
+    return _assembled(net, items, rows, measure, min(wide, LEAST))
 
 
 Rows = list[list[tuple[int, float]]]  # of each row its stages and where they begin
 
 
-def _wrapped(items: Sequence[Item]) -> Rows:
+def _wrapped(items: Sequence[Item], wide: float) -> Rows:
     rows: Rows = [[]]
     x = MARGIN + 16
     for index, item in enumerate(items):
-        if rows[-1] and x + item.width > WIDE - MARGIN - 16:
+        if rows[-1] and x + item.width > wide - MARGIN - 16:
             rows.append([])
             x = MARGIN + 16
         rows[-1].append((index, x))
@@ -75,7 +76,7 @@ def levels(stages: Sequence[Stage]) -> list[int]:
     return found
 
 
-def _u(stages: Sequence[Stage], items: Sequence[Item]) -> Rows | None:
+def _u(stages: Sequence[Stage], items: Sequence[Item], most: float) -> Rows | None:
     """A row a size, what goes down at the left and what comes up at the right; None if that is no U, or too wide."""
     level = levels(stages)
     deepest = max(level)
@@ -85,21 +86,25 @@ def _u(stages: Sequence[Stage], items: Sequence[Item]) -> Rows | None:
         return None
     downs = [[i for i in range(up) if level[i] == row] for row in range(min(level), deepest + 1)]
     ups = [[i for i in range(up, len(level)) if level[i] == row] for row in range(min(level), deepest + 1)]  # fmt: skip
-    return _u_of(items, downs, ups, 26.0) or _u_of(items, downs, ups, 0.0)
+    return _u_of(items, downs, ups, 26.0, most) or _u_of(items, downs, ups, 0.0, most)
 
 
 def _u_of(
-    items: Sequence[Item], downs: Sequence[list[int]], ups: Sequence[list[int]], indent: float
+    items: Sequence[Item],
+    downs: Sequence[list[int]],
+    ups: Sequence[list[int]],
+    indent: float,
+    most: float,
 ) -> Rows | None:
     wide = [_wide(items, down) + _wide(items, up_) + 70 + 2 * indent * row for row, (down, up_) in enumerate(zip(downs[:-1], ups[:-1], strict=True))]  # fmt: skip
-    if max(wide, default=0) > WIDE + 40:
+    if max(wide, default=0) > most + 40:
         return None
-    total = max([*wide, 600.0]) + 2 * MARGIN
+    total = max([*wide, most / 2]) + 2 * MARGIN
     rows: Rows = []
     for row, (down, up_) in enumerate(zip(downs, ups, strict=True)):
         left = MARGIN + 16 + indent * row
         if down and not up_ and _wide(items, down) > total - 2 * left:
-            rows += _wrapped_from(items, down)
+            rows += _wrapped_from(items, down, most)
             continue
         found = _in_a_row(items, down, left)
         right = total - MARGIN - 16 - indent * row - _wide(items, up_)
@@ -119,8 +124,9 @@ def _in_a_row(items: Sequence[Item], which: Sequence[int], left: float) -> list[
     return found
 
 
-def _wrapped_from(items: Sequence[Item], which: Sequence[int]) -> Rows:
-    return [[(which[i], x) for i, x in row] for row in _wrapped([items[index] for index in which])]
+def _wrapped_from(items: Sequence[Item], which: Sequence[int], wide: float) -> Rows:
+    rows = _wrapped([items[index] for index in which], wide)
+    return [[(which[i], x) for i, x in row] for row in rows]
 
 
 # ------------------------------------------------------------------------------------------- lines between stages
@@ -235,7 +241,9 @@ def _top(item: Item, node: int | None, aside: float) -> Point:
 # ------------------------------------------------------------------------------------------- the whole
 
 
-def _assembled(net: Architecture, items: Sequence[Item], rows: Rows, measure: Scale) -> Canvas:
+def _assembled(
+    net: Architecture, items: Sequence[Item], rows: Rows, measure: Scale, least: float
+) -> Canvas:
     for number, row in enumerate(rows):
         for index, x in row:
             items[index].x, items[index].row = x, number
@@ -243,7 +251,7 @@ def _assembled(net: Architecture, items: Sequence[Item], rows: Rows, measure: Sc
     router = Router(items, rows, right, [[] for _ in rows], [0] * len(rows))
     lines = _lines(net, items, router)
     tops, gaps, bottom = _heights(rows, items, router)
-    total = max(right + 8 * router.margin + MARGIN, LEAST)
+    total = max(right + 8 * router.margin + MARGIN, least)
     parts: list[Part] = list(_title(net))
     routed: list[tuple[Line, tuple[Point, ...]]] = [
         (line, _points(line, router, tops, gaps)) for line in lines
@@ -309,11 +317,11 @@ def _legend(net: Architecture, measure: Scale, top: float, wide: float) -> tuple
             parts += [Rect(x, y - 11, 14, 14, kind, "soft", 2), Words(x + 20, y, name, "soft", SIZE)]  # fmt: skip
             x += room
     repeats = any(stage.times > 1 for stage in net.stages)
-    bars, height = _bars(measure, y + 20, repeats=repeats)
+    bars, height = _bars(measure, y + 20, wide, repeats=repeats)
     return parts + bars, height
 
 
-def _bars(measure: Scale, top: float, *, repeats: bool) -> tuple[list[Part], float]:
+def _bars(measure: Scale, top: float, wide: float, *, repeats: bool) -> tuple[list[Part], float]:
     """Heights that stand for sides of maps, and what the other lengths mean."""
     parts: list[Part] = []
     x, tall = MARGIN, 0.0
@@ -335,6 +343,22 @@ def _bars(measure: Scale, top: float, *, repeats: bool) -> tuple[list[Part], flo
                  f"Width: square root of the channels, {measure.channels} the widest.", *words]  # fmt: skip
     if measure.units > 1:
         words.append(f"A vector's height: square root of its units, {measure.units} the tallest.")
-    start = max(top + tall - LINE * (len(words) - 1), top + SIZE)
+    if x + max(width(line, SIZE) for line in words) > wide - MARGIN:  # below the bars then
+        words = [part for line in words for part in _broken(line, wide - 2 * MARGIN)]
+        x, start = MARGIN, top + tall + LINE + 6
+    else:
+        start = max(top + tall - LINE * (len(words) - 1), top + SIZE)
     parts += [Words(x, start + i * LINE, line, "soft", SIZE) for i, line in enumerate(words)]
     return parts, max(top + tall, start + LINE * (len(words) - 1)) + MARGIN
+
+
+def _broken(line: str, room: float) -> list[str]:
+    """A sentence in lines of at most so many pixels."""
+    found = [""]
+    for word in line.split():
+        longer = f"{found[-1]} {word}".strip()
+        if found[-1] and width(longer, SIZE) > room:
+            found.append(word)
+        else:
+            found[-1] = longer
+    return found

@@ -18,6 +18,7 @@ from striate.probe import as_eval, layer_input
 from striate.runs import Run
 
 F32 = NDArray[np.float32]
+I64 = NDArray[np.int64]
 FOLDER = "features"  # below a run
 
 
@@ -26,28 +27,49 @@ def features(
     arrays: Arrays,
     key: str,
     *,
+    index: I64 | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> F32:
     """The features of stored items [N, D]; kept in the run's folder where that can be written.
+
+    Of a part of the items those are computed alone, unless the features of all are there already.
 
     Args:
         run: whose net and preprocessing are used.
         arrays: the items in the form of its preprocessing.
         key: what the items are a function of, such as a fingerprint and a split.
+        index: numbers of the items that are asked for [n]; all if None.
         progress: called with (done, total).
 
     Raises:
         ArgumentError: the net's last layer reads no vector an item.
     """
-    name = hashlib.sha256(f"{key} {run.config.weights}".encode()).hexdigest()[:16]
-    path = run.path / FOLDER / f"{name}.npy"
-    with suppress(OSError, ValueError):
-        kept: F32 = np.load(path, mmap_mode="r", allow_pickle=False)
-        if len(kept) == len(arrays):
-            return kept
-    found = _computed(run, arrays, progress)
+    whole = _path(run, key)
+    if (kept := _kept(whole, len(arrays))) is not None:
+        return kept if index is None else kept[index]
+    chosen = np.arange(len(arrays)) if index is None else index
+    part = hashlib.sha256(np.ascontiguousarray(chosen, np.int64).tobytes()).hexdigest()
+    path = whole if index is None else _path(run, f"{key} {part}")
+    if index is not None and (kept := _kept(path, len(index))) is not None:
+        return kept
+    found = _computed(run, arrays, chosen, progress)
     _keep(path, found)
     return found
+
+
+def _path(run: Run, key: str) -> Path:
+    name = hashlib.sha256(f"{key} {run.config.weights}".encode()).hexdigest()[:16]
+    return run.path / FOLDER / f"{name}.npy"
+
+
+def _kept(path: Path, count: int) -> F32 | None:
+    """The features of so many items that were written before."""
+    with suppress(OSError, ValueError):
+        # Copied where it is written, so that readers may share its memory and the file stays as it is.
+        kept: F32 = np.load(path, mmap_mode="c", allow_pickle=False)
+        if len(kept) == count:
+            return kept
+    return None
 
 
 def _keep(path: Path, found: F32) -> None:
@@ -59,18 +81,18 @@ def _keep(path: Path, found: F32) -> None:
         part.replace(path)
 
 
-def _computed(run: Run, arrays: Arrays, progress: Callable[[int, int], None]) -> F32:
+def _computed(run: Run, arrays: Arrays, index: I64, progress: Callable[[int, int], None]) -> F32:
     used = run.used
     size = used.batch_size(arrays.inputs)
     rows: F32 | None = None
-    for at in range(0, len(arrays), size):
-        stored = torch.from_numpy(np.array(arrays.inputs[at : at + size]))
+    for at in range(0, len(index), size):
+        stored = torch.from_numpy(np.array(arrays.inputs[index[at : at + size]]))
         pre = used.preprocessing
         found = of_batch(run, pre.normalise(pre.centre(stored).to(used.plan.device)))
         if rows is None:
-            rows = np.empty((len(arrays), found.shape[1]), np.float32)
+            rows = np.empty((len(index), found.shape[1]), np.float32)
         rows[at : at + len(found)] = found.numpy()
-        progress(at + len(found), len(arrays))
+        progress(at + len(found), len(index))
     return np.empty((0, 0), np.float32) if rows is None else rows
 
 

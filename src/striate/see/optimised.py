@@ -5,24 +5,26 @@ axes in which those of photos vary (Olah, Mordvintsev and Schubert 2017, "Featur
 this, gradients fill a picture with high frequencies to which a net answers and which mean nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from striate.errors import ArgumentError
+from striate.see.levels import Levels, as_read
 
 RATE = 0.05  # of Adam, on amplitudes of unit scale
+START = 0.01  # deviation of the amplitudes at the start: hardly more than grey
 # Square root of the covariance of the colours of photos (ImageNet's), its columns of length one or less.
 COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
-
-Levels = tuple[Sequence[float], Sequence[float]]  # mean and deviation a channel, of values 0..1
 
 
 class Spectrum(nn.Module):
     """Pictures [N, C, H, W] of values 0 to 1 that are learned in the space of frequencies."""
 
-    def __init__(self, shape: tuple[int, int, int, int], generator: torch.Generator) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int, int], generator: torch.Generator, spread: float
+    ) -> None:
         super().__init__()
         _, channels, height, width = shape
         self.size = (height, width)
@@ -32,7 +34,7 @@ class Spectrum(nn.Module):
         # White noise of this scale has the spectrum of photos, 1 / f.
         scale = (height * width) ** 0.5 / frequency.clamp_min(1 / max(height, width))
         self.register_buffer("scale", scale)
-        start = torch.randn(*shape[:2], *frequency.shape, 2, generator=generator) * 0.01
+        start = torch.randn(*shape[:2], *frequency.shape, 2, generator=generator) * spread
         self.amplitudes = nn.Parameter(start)
         colours = torch.tensor(COLOURS) if channels == 3 else torch.eye(channels)
         self.register_buffer("colours", colours / colours.norm(dim=0).max())
@@ -53,6 +55,7 @@ def optimised(
     levels: Levels | None,
     generator: torch.Generator,
     device: torch.device,
+    spread: float = START,
 ) -> Tensor:
     """Pictures [N, C, H, W] of values 0 to 1 that bring a loss down.
 
@@ -64,13 +67,15 @@ def optimised(
         levels: how values 0 to 1 become what the net reads: less the mean, over the deviation; as they are if None.
         generator: of the start and of the moves.
         device: where the net is.
+        spread: deviation of the amplitudes at the start.
 
     Raises:
         ArgumentError: fewer than one step.
+        ShapeError: levels of another number of channels.
     """
     if steps < 1:
         raise ArgumentError(f"steps={steps}: expected at least 1")
-    pictures = Spectrum(shape, generator).to(device)
+    pictures = Spectrum(shape, generator, spread).to(device)
     optimizer = torch.optim.Adam(pictures.parameters(), lr=RATE)
     with torch.enable_grad():
         for _ in range(steps):
@@ -83,11 +88,3 @@ def optimised(
             optimizer.step()
     with torch.no_grad():
         return pictures().detach()
-
-
-def as_read(pictures: Tensor, levels: Levels | None) -> Tensor:
-    """Values 0 to 1 as a net reads them."""
-    if levels is None:
-        return pictures
-    mean, std = (torch.tensor(each, device=pictures.device).view(1, -1, 1, 1) for each in levels)
-    return (pictures - mean) / std

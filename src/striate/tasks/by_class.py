@@ -36,6 +36,12 @@ def check_scores(outputs: Any, items: int, classes: int, *, noun: str, what: str
         )
 
 
+TRAINED: dict[str, tuple[str, Kind]] = {
+    "trained": ("trained on", "number"),
+    "weight": ("weight in the loss", "number"),
+}
+
+
 def with_training(held: HeldOut, weights: Sequence[float] | None) -> list[dict[str, Any]]:
     """The rows of the classes with what was `trained` on and the `weight` in the loss, where these are known."""
     rows = held.scores.per_class
@@ -60,13 +66,17 @@ def class_table(
 
     Args:
         rows: of `Meter.per_class`, with `label`, `support` and the ends `low` and `high` of an interval.
-        columns: what is shown beside the label: the key of a row, its heading and its kind; an interval is that of
-            its key.
+        columns: what is shown beside the label and what it was trained on: the key of a row, its heading and its
+            kind; an interval is that of its key.
         by: the key by which the classes are sorted.
         title: above the table.
         empty: what is said in place of the interval of a class without support.
     """
-    there = {key: head for key, head in columns.items() if any(key in row for row in rows)}
+    there = {
+        key: head
+        for key, head in (TRAINED | dict(columns)).items()
+        if any(key in row for row in rows)
+    }
     order = sorted(rows, key=lambda row: (not row["support"], row[by] or 0.0, -row["support"]))
     kept = (
         f"The worst {ROWS} of {len(order):,} classes; summary.json has all."

@@ -162,14 +162,14 @@ class Classify(Task):
         spelt = recipe.loss or cls.usual_loss
         if read(recipe.augment).of("mix") and not losses.read(spelt).of_shares():
             raise RecipeError(
-                f"augment={recipe.augment} and loss={spelt} do not go together: mixed pictures belong to two "
+                f"augment={recipe.augment} and loss={spelt} do not go together: mixed items belong to two "
                 "classes at once, which cross_entropy alone takes"
             )
 
     @classmethod
     def wanted(cls) -> str:
         """What the losses are of."""
-        return "pictures with one label each"
+        return "items with one label each"
 
     # ---------------------------------------------------------------------------------- a step of it
 
@@ -205,7 +205,7 @@ class Classify(Task):
         Raises:
             ShapeError: what came and what was expected.
         """
-        check_scores(outputs, len(x), len(self.classes), noun="pictures", what="classes")
+        check_scores(outputs, len(x), len(self.classes), noun="items", what="classes")
 
     # ----------------------------------------------------------------------------- after a training
 
@@ -367,8 +367,6 @@ class Classify(Task):
         return class_table(
             rows,
             {
-                "trained": ("trained on", "number"),
-                "weight": ("weight in the loss", "number"),
                 "support": ("items", "number"),
                 "recall": ("recall", "interval"),
                 "precision": ("precision", "share"),

@@ -367,7 +367,6 @@ class Detect(Task):
         table = class_table(
             with_training(held, None),
             {
-                "trained": ("trained on", "number"),
                 "support": ("boxes", "number"),
                 "pictures": (self.noun, "number"),
                 "ap50": ("AP50", "share"),

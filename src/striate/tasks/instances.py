@@ -191,9 +191,11 @@ class Instances(Segment):
     def files(
         self, stem: str, picture: Callable[[], U8], answer: Any, folder: Path
     ) -> dict[str, str]:
-        """The ids as a PNG of 16 bits, in the picture's size, and the outlines over the picture."""
-        names = {"labels": f"{stem}_labels.png", "overlay": f"{stem}_overlay.png"}
-        Image.fromarray(answer.ids.astype(np.uint16)).save(folder / names["labels"])
+        """The ids in the picture's size, as a PNG of 16 bits or, of more objects than these number, a TIFF of 32; and the outlines."""
+        deep = answer.ids.max(initial=0) > np.iinfo(np.uint16).max
+        labels = f"{stem}_labels.{'tif' if deep else 'png'}"
+        names = {"labels": labels, "overlay": f"{stem}_overlay.png"}
+        Image.fromarray(answer.ids.astype(np.int32 if deep else np.uint16)).save(folder / labels)
         Image.fromarray(self.draw(picture(), answer)).save(folder / names["overlay"])
         return names
 

@@ -338,8 +338,6 @@ class Localise(Task):
         return class_table(
             with_training(held, self.class_weights),
             {
-                "trained": ("trained on", "number"),
-                "weight": ("weight in the loss", "number"),
                 "support": (self.noun, "number"),
                 "recall": ("recall", "share"),
                 "precision": ("precision", "share"),

@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from striate import inputs, losses
 from striate.data import Data
@@ -136,18 +135,17 @@ class Multilabel(Task):
 
     @cached_property
     def _composite(self) -> losses.Composite:
-        return losses.read(self.spelled)
+        found = losses.read(self.spelled)
+        if self.class_weights is None:
+            return found
+        return found.within(positive_weights=torch.tensor(self.class_weights))
 
     def criterion(
         self, answer: Float[Tensor, "b k"], target: Float[Tensor, "b k"]
     ) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Of scores, and zeros and ones or what lies between them of mixed items."""
         wanted = target.float() * (1 - self.smoothing) + self.smoothing / 2
-        if self.class_weights is None:
-            return self._composite.measured(answer.float(), wanted)
-        weights = answer.new_tensor(self.class_weights).float()
-        loss = F.binary_cross_entropy_with_logits(answer.float(), wanted, pos_weight=weights)
-        return loss, {}
+        return self._composite.measured(answer.float(), wanted)
 
     def counts(self, answer: Any, target: Tensor) -> dict[str, Tensor]:
         """The share of its labels that is right, added up over items."""
@@ -306,8 +304,6 @@ class Multilabel(Task):
         return class_table(
             rows,
             {
-                "trained": ("trained on", "number"),
-                "weight": ("weight in the loss", "number"),
                 "support": ("items", "number"),
                 "average_precision": ("average precision", "interval"),
                 "f1": ("F1", "share"),

@@ -99,7 +99,7 @@ class Regress(ScaledTask):
     @classmethod
     def wanted(cls) -> str:
         """What the losses are of."""
-        return "pictures with numbers"
+        return "items with numbers"
 
     def head(self) -> dict[str, Any]:
         """An output a number."""

@@ -338,8 +338,6 @@ class Segment(Task):
         table = class_table(
             rows,
             {
-                "trained": ("trained on", "number"),
-                "weight": ("weight in the loss", "number"),
                 "support": (held.noun, "number"),
                 "share": ("of the pixels", "share"),
                 "iou": ("IoU", "interval"),

@@ -212,15 +212,9 @@ def expected(recipe: Recipe, net: nn.Module) -> tuple[Preprocessing | None, str]
     if source and source != OWN and (Path(source) / "config.json").exists():
         return Config.read(Path(source)).preprocessing, source
     if source and not Path(source).exists() and published.known(source):
-        return _pictures(*published.levels(source)[1:]), source
+        return Pictures.of_values(*published.levels(source)[1:]), source
     if recipe.net is None and (brought := of_module(net)) is not None:
-        return _pictures(brought.mean, brought.std), brought.source
+        return Pictures.of_values(brought.mean, brought.std), brought.source
     if recipe.net is not None and catalog.is_library(recipe.net):
-        return _pictures(*published.levels(recipe.net)[1:]), recipe.net
+        return Pictures.of_values(*published.levels(recipe.net)[1:]), recipe.net
     return None, source
-
-
-def _pictures(mean: Levels, std: Levels) -> Pictures:
-    """Pictures with a mean and a deviation of values 0..1."""
-    color = "grey" if len(mean) == 1 else "rgb"
-    return Pictures((), (), color, tuple(255 * v for v in mean), tuple(255 * v for v in std))

@@ -27,7 +27,7 @@ def audit(  # noqa: PLR0913 - one a setting
     Args:
         run: a run, or its folder; None to look at data before a training.
         data: what to judge on; the data of the run, split as it was trained, if not given.
-        split: which part is judged; test, else val, else all there is.
+        split: which part is judged; test, else val, else the first there is.
         only: names of checks: no others are asked.
         skip: names of checks that are not asked.
         fail_on: checks that fail the audit beside those that always do.

@@ -232,8 +232,8 @@ def _pairs_section(data: Data, found: Mapping[str, Any]) -> Section:
         if leaks
         else ""
     )
-    if found["near_duplicates"] is None and data.pictures:
-        said += " Near duplicates were not looked for among so many."
+    if data.near_unlooked:
+        said += f" Near duplicates were not looked for: {data.near_unlooked}."
     if not parts:
         return Section("Duplicates", f"None were found.{said}")
     if found["near_mend"]:

@@ -13,6 +13,7 @@ from striate.auditing.checks import (
     loss_sense,
     shortcuts,
     slices,
+    strategies,
 )
 
 CHECKS: dict[str, Check] = {
@@ -21,6 +22,7 @@ CHECKS: dict[str, Check] = {
         leaks.CHECK,
         contradictions.CHECK,
         shortcuts.CHECK,
+        strategies.CHECK,
         baselines.CHECK,
         labels.CHECK,
         slices.CHECK,

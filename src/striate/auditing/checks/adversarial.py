@@ -5,17 +5,27 @@ arXiv 1902.06705: an attack that is weaker than noise or than one step, and accu
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from striate.auditing.attacks import Attack, Logits, attacked, noise, smallest
-from striate.auditing.check import Case, Check, classified, of_one_size, seconds_of
+from striate.auditing.attacks import Attack, attacked, noise, smallest
+from striate.auditing.check import (
+    Case,
+    Check,
+    channels_first,
+    pictures_with_labels,
+    seconds_of,
+)
 from striate.auditing.finding import Finding
 from striate.metrics import Interval
 from striate.metrics.classify import wilson
 from striate.probe import as_eval, frozen
+from striate.runs.answering import Net
 from striate.text import percent, plain
 
 MOST = 128
@@ -26,57 +36,24 @@ FAR = 40.0  # grey levels, root of the mean square, up to which the smallest cha
 PASSES = 3 * STEPS * (len(STRENGTHS) + 8)
 
 
-def _lacks(case: Case) -> str:
-    if not case.data.pictures:
-        return classified(case) or f"the items are {case.data.noun}, not pictures"
-    return classified(case) or of_one_size(case)
-
-
 def _find(case: Case) -> Iterator[Finding]:
     index = case.sample(case.affordable(PASSES, 0.25, MOST), "adversarial")
-    stored = torch.from_numpy(np.asarray(case.arrays.inputs[index], np.float32))
-    x = stored.permute(0, 3, 1, 2).contiguous()
-    labels = torch.from_numpy(case.labels()[index])
-    used = case.used
-
-    def logits(pictures: Tensor) -> Tensor:
-        pre = used.preprocessing
-        ready = pre.normalise(pre.centre(pictures.permute(0, 2, 3, 1)))
-        return used.net(used.plan.batch(ready.to(used.plan.device))).float().cpu()
-
-    generator = case.generator("adversarial")
-    root = float(np.sqrt(x[0].numel()))
-    with as_eval(used.net), frozen(used.net), used.plan.uncompiled():
-        with torch.no_grad():
-            right = (logits(x).argmax(1) == labels).numpy()
-        rows: list[dict[str, float | str]] = []
-        for strength in STRENGTHS:
-            ways = {
-                "noise": lambda s=strength: noise(x, Attack("linf", s), generator),
-                "one step": lambda s=strength: attacked(
-                    logits, x, labels, Attack("linf", s, 1), generator
-                ),
-                "pgd": lambda s=strength: attacked(
-                    logits, x, labels, Attack("linf", s, STEPS, 1), generator
-                ),
-            }
-            for name, make in ways.items():
-                rows.append(
-                    {"attack": name, "strength": strength, **_accuracy(logits, make(), labels)}
-                )
-        huge = attacked(logits, x, labels, Attack("linf", HUGE, STEPS), generator)
-        rows.append({"attack": "pgd", "strength": HUGE, **_accuracy(logits, huge, labels)})
-        least = smallest(
-            logits,
-            x,
-            labels,
-            Attack("l2", FAR * root, STEPS),
-            generator,
-        )
+    stored, labels = case.arrays.inputs[index], case.labels()[index]
+    size, generator = case.used.batch_size(case.arrays.inputs), case.generator("adversarial")
+    found = [
+        _attacked(case.used, np.asarray(stored[at : at + size]), labels[at : at + size], generator)
+        for at in range(0, len(index), size)
+    ]
+    right = np.concatenate([each.right for each in found])
+    least = np.concatenate([each.least for each in found])
+    rows: list[dict[str, float | str]] = []
+    for name, strength in found[0].under:
+        still = np.concatenate([each.under[name, strength] for each in found])
+        rows.append({"attack": name, "strength": strength, **_share(still)})
     clean = wilson(int(right.sum()), len(right))
     at_two = next(r for r in rows if r["attack"] == "pgd" and r["strength"] == 2.0)
     value = Interval(float(at_two["accuracy"]), float(at_two["low"]), float(at_two["high"]))
-    median = float(least[torch.from_numpy(right)].median()) / root if right.any() else float("nan")
+    median = float(np.quantile(least[right], 0.5, method="lower")) if right.any() else float("nan")
     half = f"within {median:.2g}" if np.isfinite(median) else f"beyond {FAR:g}"
     yield Finding(
         "adversarial",
@@ -91,17 +68,52 @@ def _find(case: Case) -> Iterator[Finding]:
         advice="where somebody could gain by it, do not rely on this net alone: adversarial pictures exist for every net that was not trained against them",
         unit="accuracy",
     )
-    yield from _masking(rows)
+    yield _masking(rows)
 
 
-def _accuracy(logits: Logits, pictures: Tensor, labels: Tensor) -> dict[str, float]:
-    with torch.no_grad():
-        right = logits(pictures).argmax(1) == labels
-    found = wilson(int(right.sum()), len(labels))
+@dataclass(frozen=True, eq=False)
+class _Attacked:
+    """Some pictures: which are answered rightly [n], which still are by attack and strength, and the least change of each."""
+
+    right: NDArray[np.bool_]
+    under: dict[tuple[str, float], NDArray[np.bool_]]
+    least: NDArray[np.float64]  # root of the mean square, in grey levels
+
+
+def _attacked(
+    used: Net, stored: NDArray[Any], truth: NDArray[np.int64], generator: torch.Generator
+) -> _Attacked:
+    x, labels = channels_first(stored), torch.from_numpy(truth)
+
+    def logits(pictures: Tensor) -> Tensor:
+        pre = used.preprocessing
+        ready = pre.normalise(pre.centre(pictures.permute(0, 2, 3, 1)))
+        return used.net(used.plan.batch(ready.to(used.plan.device))).float().cpu()
+
+    def right(pictures: Tensor) -> NDArray[np.bool_]:
+        with torch.no_grad():
+            return (logits(pictures).argmax(1) == labels).numpy()
+
+    under: dict[tuple[str, float], NDArray[np.bool_]] = {}
+    root = float(np.sqrt(x[0].numel()))
+    with as_eval(used.net), frozen(used.net), used.plan.uncompiled():
+        for strength in STRENGTHS:
+            under["noise", strength] = right(noise(x, Attack("linf", strength), generator))
+            for name, steps, restarts in (("one step", 1, 0), ("pgd", STEPS, 1)):
+                attack = Attack("linf", strength, steps, restarts)
+                under[name, strength] = right(attacked(logits, x, labels, attack, generator))
+        huge = Attack("linf", HUGE, STEPS)
+        under["pgd", HUGE] = right(attacked(logits, x, labels, huge, generator))
+        least = smallest(logits, x, labels, Attack("l2", FAR * root, STEPS), generator)
+        return _Attacked(right(x), under, least.double().numpy() / root)
+
+
+def _share(right: NDArray[np.bool_]) -> dict[str, float]:
+    found = wilson(int(right.sum()), len(right))
     return {"accuracy": found.value, "low": found.low, "high": found.high}
 
 
-def _masking(rows: list[dict[str, float | str]]) -> Iterator[Finding]:
+def _masking(rows: list[dict[str, float | str]]) -> Finding:
     """Signs that gradients do not show the way, so that these attacks say little."""
     of = {(str(r["attack"]), float(r["strength"])): float(r["accuracy"]) for r in rows}
     signs: list[str] = []
@@ -112,7 +124,7 @@ def _masking(rows: list[dict[str, float | str]]) -> Iterator[Finding]:
             signs.append(f"at {strength:g} grey levels one step is stronger than ten")
     if of["pgd", HUGE] > 0.1:
         signs.append(plain(f"{percent(of['pgd', HUGE])} are still right at {HUGE:g} grey levels"))
-    yield Finding(
+    return Finding(
         "adversarial",
         f"gradients may be hidden: {'; '.join(signs)}"
         if signs
@@ -129,6 +141,6 @@ CHECK = Check(
     "adversarial",
     "How far has a picture to be changed on purpose before the answer changes?",
     _find,
-    lacks=_lacks,
+    lacks=pictures_with_labels,
     seconds=lambda case: seconds_of(case, PASSES, 0.25, MOST),
 )

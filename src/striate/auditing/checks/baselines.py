@@ -30,7 +30,7 @@ NEIGHBOURS = 5
 def _lacks(case: Case) -> str:
     if "train" not in case.data.splits:
         return "there are no training items to make a baseline from: name the data that the run was trained on"
-    pixels = case.data.pictures and case.data.kind in ("label", "values")
+    pixels = case.data.pictures and case.data.kind in ("label", "labels", "values")
     if pixels and (reason := of_one_size(case) or of_one_size(case, "train")):
         return reason
     if not case.has_labels and simple.kinds(case):

@@ -16,11 +16,18 @@ def _find(case: Case) -> Iterator[Finding]:
     pairs = case.data.contradictions
     names = {name for pair in pairs for name in pair}
     share = wilson(len(names), len(case.data)) if len(case.data) else Interval(math.nan)
+    unlooked = case.data.near_unlooked
+    same = "the same" if unlooked else "the same, or nearly,"
+    said = (
+        f"{counted(len(pairs), 'pair')} of items that are {same} with different labels"
+        if pairs
+        else f"no two items that are {same} have different labels"
+    )
     yield Finding(
         "contradictions",
-        f"{counted(len(pairs), 'pair')} of items that are the same, or nearly, with different labels"
-        if pairs
-        else "no two items that are the same, or nearly, have different labels",
+        f"{said}; items that are nearly the same were not looked for: {unlooked}"
+        if unlooked
+        else said,
         share,
         limit=0.0,
         crossed=bool(pairs),

@@ -1,12 +1,20 @@
 """How answers stand pictures that are spoilt by noise, blur, weather and coding: nineteen kinds at five strengths."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from striate.auditing.check import Case, Check, classified, enough, of_one_size, seconds_of
+from striate.auditing.check import (
+    Case,
+    Check,
+    changed,
+    enough,
+    of_one_size,
+    pictures_with_labels,
+    seconds_of,
+)
 from striate.auditing.corruptions import KINDS, STRENGTHS, corrupted
 from striate.auditing.finding import Finding
 from striate.metrics.compare import paired
@@ -21,9 +29,9 @@ PASSES = len(KINDS) * len(STRENGTHS) + 1
 
 
 def _lacks(case: Case) -> str:
-    if not case.data.pictures:
-        return f"the items are {case.data.noun}, not pictures"
-    return (classified(case) if case.has_labels else enough(case)) or of_one_size(case)
+    if case.has_labels or not case.data.pictures:
+        return pictures_with_labels(case)
+    return enough(case) or of_one_size(case)
 
 
 def _find(case: Case) -> Iterator[Finding]:
@@ -31,15 +39,12 @@ def _find(case: Case) -> Iterator[Finding]:
     stored = np.array(case.arrays.inputs[index])
     name, before = case.scored(stored, index)
     kinds = [kind for kind in KINDS if case.has_labels or kind not in MOVING]
-    x = torch.from_numpy(np.asarray(stored, np.float32)).permute(0, 3, 1, 2)
     kept = np.zeros((len(kinds), len(STRENGTHS), len(index)))
     for i, kind in enumerate(kinds):
         for j, strength in enumerate(STRENGTHS):
-            spoilt = corrupted(x, kind, strength, case.generator(kind, strength))
-            pixels = spoilt.permute(0, 2, 3, 1).numpy()
-            if stored.dtype == np.uint8:
-                pixels = np.rint(pixels).astype(np.uint8)
-            kept[i, j] = case.scored(np.ascontiguousarray(pixels), index)[1]
+            drawn = case.generator(kind, strength)
+            spoil = partial(corrupted, kind=kind, strength=strength, generator=drawn)
+            kept[i, j] = case.scored(changed(stored, spoil), index)[1]
     clean, whole = mean(before), mean(np.nanmean(kept, axis=(0, 1)))
     means = np.nanmean(kept, axis=2)
     order = np.argsort(means.mean(1), kind="stable").tolist()

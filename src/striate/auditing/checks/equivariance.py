@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from striate.auditing.antialias import blurred
-from striate.auditing.check import Case, Check, classified, of_one_size, seconds_of
+from striate.auditing.check import Case, Check, changed, pictures_with_labels, seconds_of
 from striate.auditing.finding import Finding
 from striate.metrics import Interval
 from striate.metrics.classify import share
@@ -24,6 +24,7 @@ from striate.text import counted, percent, plain
 
 MOST = 300
 BLURRED = 150  # pictures that are shifted before and after a swap of strides
+MAPPED = 16  # pictures whose maps are held against each other
 SHIFTS = (1, 2, 4, 8)  # pixels
 USUAL = 0.95  # agreement below which, for certain, a small change counts as a weakness
 SMALL = frozenset(["shift by 1", "shift by 2", "light by 10 %", "contrast by 10 %"])
@@ -100,12 +101,6 @@ CHANGES = (
 PASSES = len(CHANGES) + 10  # with those of the swap of strides, of half as many pictures
 
 
-def _lacks(case: Case) -> str:
-    if not case.data.pictures:
-        return classified(case) or f"the items are {case.data.noun}, not pictures"
-    return classified(case) or of_one_size(case)
-
-
 def _find(case: Case) -> Iterator[Finding]:
     index = case.sample(case.affordable(PASSES, 0.15, MOST), "equivariance")
     stored = np.array(case.arrays.inputs[index])
@@ -116,7 +111,7 @@ def _find(case: Case) -> Iterator[Finding]:
     for each in CHANGES:
         if each.name == "turned by 90 degrees" and stored.shape[1] != stored.shape[2]:
             continue
-        answers = case.outputs(changed(stored, each)).argmax(1).numpy()
+        answers = case.outputs(changed(stored, each.of)).argmax(1).numpy()
         agree = answers == plain_answers
         found = share(agree.astype(np.float64))
         rows.append(
@@ -149,8 +144,10 @@ def _find(case: Case) -> Iterator[Finding]:
             else "",
             unit="share",
         )
-    yield from _layers(case, stored)
-    yield from _blurred(case, stored[:BLURRED], labels[:BLURRED])
+    mapped = min(MAPPED, case.used.batch_size(case.arrays.inputs))
+    yield from _layers(case, stored[case.of_all_classes(labels, mapped, "maps")])
+    some = case.of_all_classes(labels, BLURRED, "blurred")
+    yield from _blurred(case, stored[some], labels[some])
 
 
 def _blurred(
@@ -167,7 +164,7 @@ def _blurred(
     agree: dict[str, list[NDArray[np.bool_]]] = {key: [] for key in nets}
     rows: list[dict[str, object]] = []
     for pixels in range(1, 9):
-        moved = changed(stored, Change(f"shift by {pixels}", _moved(pixels)))
+        moved = changed(stored, _moved(pixels))
         row: dict[str, object] = {"shift": pixels}
         for key, used in nets.items():
             same = case.outputs(moved, used).argmax(1).numpy() == plain_answers[key]
@@ -188,22 +185,12 @@ def _blurred(
     )
 
 
-def changed(stored: NDArray[np.generic], change: Change) -> NDArray[np.generic]:
-    """Stored pictures [N, H, W, C] of 0 to 255 after a change, in their own type."""
-    x = torch.from_numpy(np.asarray(stored, np.float32)).permute(0, 3, 1, 2)
-    found = change.of(x).permute(0, 2, 3, 1).numpy()
-    if stored.dtype == np.uint8:
-        return np.rint(found.clip(0, 255)).astype(np.uint8)
-    return np.ascontiguousarray(found)
-
-
 def _layers(case: Case, stored: NDArray[np.generic]) -> Iterator[Finding]:
     """How much each stage's maps move with the input: the part of a map's variance that is left when both are moved."""
     net, pre, plan = case.used.net, case.used.preprocessing, case.used.plan
-    few = stored[:16]
     paths = [path for path, _ in net.named_modules() if path]
     seen: list[dict[str, Tensor]] = []
-    for each in (few, changed(few, CHANGES[3])):  # by 8 pixels
+    for each in (stored, changed(stored, CHANGES[3].of)):  # by 8 pixels
         x = plan.batch(pre.normalise(pre.centre(torch.from_numpy(np.array(each)))).to(plan.device))
         with as_eval(net), plan.uncompiled(), torch.inference_mode(), watch(net, paths) as record:
             net(x)
@@ -246,6 +233,6 @@ CHECK = Check(
     "equivariance",
     "Do answers stay the same where what the picture shows does?",
     _find,
-    lacks=_lacks,
+    lacks=pictures_with_labels,
     seconds=lambda case: seconds_of(case, PASSES, 0.15, MOST),
 )

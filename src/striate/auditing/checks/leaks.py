@@ -6,7 +6,7 @@ Kapoor and Narayanan (2023) found leaks of these kinds in 294 papers of 17 field
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,19 +32,31 @@ class _Way:
     words: str
     pairs: Callable[[Case], Sequence[tuple[str, str]]]
     certain: bool = True  # else a person has to look
+    lacks: Callable[[Case], str] = lambda _case: ""  # why it cannot be looked at
 
 
 def _lacks(case: Case) -> str:
-    if len(case.data.splits) < 2 and case.run is None:
-        return "there is one split only: nothing to leak from"
-    return ""
+    unlooked = _unlooked(case)
+    if len(unlooked) < len(WAYS):
+        return ""
+    return f"nothing can be looked at: {_list(unlooked)}"
+
+
+def _unlooked(case: Case) -> dict[str, str]:
+    """The names of the ways that cannot be looked at, each with its reason."""
+    return {way.name: reason for way in WAYS if (reason := way.lacks(case))}
+
+
+def _list(unlooked: Mapping[str, str]) -> str:
+    return "; ".join(f"{name} ({reason})" for name, reason in unlooked.items())
 
 
 def _find(case: Case) -> Iterator[Finding]:
     leaked: set[str] = set()
     count = len(case.part)
+    unlooked = _unlooked(case)
     for way in WAYS:
-        pairs = way.pairs(case)
+        pairs = () if way.name in unlooked else way.pairs(case)
         if not pairs:
             continue
         judged = {name for name, _ in pairs}
@@ -64,14 +76,19 @@ def _find(case: Case) -> Iterator[Finding]:
         )
     if leaked and case.run is not None and case.has_labels:
         yield _without(case, leaked)
+    missing = f"not looked at: {_list(unlooked)}" if unlooked else ""
     if not leaked:
+        looked = ", ".join(way.name for way in WAYS if way.certain and way.name not in unlooked)
         yield Finding(
             "leaks",
-            f"no item of {case.split} was learned from: not the same, nearly the same, of one group, or a copy by its name",
+            f"no item of {case.split} was learned from, by what was looked at: {looked}"
+            + (f"; {missing}" if missing else ""),
             wilson(0, count),
             limit=0.0,
             unit="share",
         )
+    elif missing:
+        yield Finding.skipped("leaks", missing)
 
 
 def _without(case: Case, leaked: set[str]) -> Finding:
@@ -110,11 +127,9 @@ def _across(case: Case, pairs: Iterable[Pair]) -> list[tuple[str, str]]:
 
 def _learned(case: Case) -> list[tuple[str, str]]:
     """Items whose content the run wrote down as learned from, whatever data they came from."""
-    trained = case.run.config.data.get("trained") if case.run else None
-    if case.run is None or not isinstance(trained, str):
-        return []
-    names = case.part.names
-    return [(names[i], "the training of the run") for i in seen(case.run.path, trained, case.part)]
+    run, names = case.trained, case.part.names
+    trained = str(run.config.data["trained"])
+    return [(names[i], "the training of the run") for i in seen(run.path, trained, case.part)]
 
 
 def _copies(case: Case) -> list[tuple[str, str]]:
@@ -130,7 +145,7 @@ def _groups(case: Case) -> list[tuple[str, str]]:
     groups: list[int] = []
     for split in case.data.splits.values():
         if split.part.groups is None:
-            return []
+            continue
         names += [(split.name, name) for name in split.names]
         groups += split.part.groups.tolist()
     return _of_groups(case, names, groups)
@@ -179,17 +194,39 @@ def _advice(way: _Way, case: Case) -> str:
     return f"take them out of {case.split} and evaluate again, or train anew on data that `striate data` calls free of leaks"
 
 
+def _alone(case: Case) -> str:
+    return "there is one split only" if len(case.data.splits) < 2 else ""
+
+
+def _unwritten(case: Case) -> str:
+    if case.run is None:
+        return "there is no run"
+    known = isinstance(case.run.config.data.get("trained"), str)
+    return "" if known else "the run did not write down what it learned from"
+
+
+def _ungrouped(case: Case) -> str:
+    unnamed = any(split.part.groups is None for split in case.data.splits.values())
+    return _alone(case) or ("the data name none" if unnamed else "")
+
+
 WAYS = (
-    _Way("same", "the same content as one in another split", _same),
-    _Way("learned", "content that this run learned from", _learned),
-    _Way("similar", "nearly the same as one in another split", _similar),
-    _Way("groups", "of a group that is in another split too", _groups),
-    _Way("copies", "named as a copy of one in another split", _copies),
+    _Way("same", "the same content as one in another split", _same, lacks=_alone),
+    _Way("learned", "content that this run learned from", _learned, lacks=_unwritten),
+    _Way(
+        "similar",
+        "nearly the same as one in another split",
+        _similar,
+        lacks=lambda case: _alone(case) or case.data.near_unlooked,
+    ),
+    _Way("groups", "of a group that is in another split too", _groups, lacks=_ungrouped),
+    _Way("copies", "named as a copy of one in another split", _copies, lacks=_alone),
     _Way(
         "frames",
         "numbered as a neighbour of one in another split, as frames of a film are",
         _frames,
         certain=False,
+        lacks=_alone,
     ),
 )
 

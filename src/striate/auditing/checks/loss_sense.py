@@ -7,32 +7,36 @@ answer to much of what was learned: the empty mask where objects are small, the 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.auditing.check import Case, Check, enough, of_one_size, seconds_of
 from striate.auditing.finding import Finding
 from striate.errors import StriateError
 from striate.tasks import Task
-from striate.text import percent, plain
+from striate.text import counted, percent, plain
 from striate.training import read_recipe
 
 MOST = 256
+VALUES = 2**25  # numbers of all outputs together, 128 MiB: of large maps fewer items do
 NEARLY = 0.8  # of the constant answer's loss: a net that costs more gained little by looking
 STEPS = 60
 
 
 def _find(case: Case) -> Iterator[Finding]:
-    task, net_loss, outputs, targets = _answered(case)
+    index = _index(case)
+    task, net_loss, outputs, targets = _answered(case, index)
     constant, constant_loss = best_constant(task, outputs, targets)
     share = net_loss / constant_loss if constant_loss > 0 else float("nan")
-    scores = _scores(case, task, constant)
+    scores = _scores(case, task, constant, index)
     little = share > NEARLY
     yield Finding(
         "loss_sense",
         plain(
             f"the loss of the net is {net_loss:.4g}, that of the best answer that ignores its input {constant_loss:.4g} "
-            f"({percent(min(share, 9.99))} of it is left){scores[0]}"
+            f"({percent(min(share, 9.99))} of it is left, {counted(len(index), 'item')}){scores[0]}"
         ),
         limit=NEARLY,
         crossed=bool(little),
@@ -45,11 +49,17 @@ def _find(case: Case) -> Iterator[Finding]:
     yield from _by_class(case, task, outputs, targets)
 
 
-def _answered(case: Case) -> tuple[Task, float, Tensor, Tensor]:
+def _index(case: Case) -> NDArray[np.int64]:
+    """The items that are looked at: as many as have `VALUES` outputs."""
+    some = case.sample(MOST, "loss")
+    one = case.outputs(case.arrays.inputs[some[:1]]).numel()
+    return case.sample(max(1, min(MOST, VALUES // max(1, one))), "loss")
+
+
+def _answered(case: Case, index: NDArray[np.int64]) -> tuple[Task, float, Tensor, Tensor]:
     """The task as it was learned, the mean loss of the net on some items, its outputs there, and the targets."""
     recipe = read_recipe(str(case.trained.path / "args.yaml"))
     task = type(case.trained.task).of(case.data, recipe)
-    index = case.sample(MOST, "loss")
     outputs = case.outputs(case.arrays.inputs[index])
     targets = case.targets(index)
     with torch.no_grad():
@@ -81,11 +91,12 @@ def best_constant(task: Task, outputs: Tensor, targets: Tensor) -> tuple[Tensor,
         return level.detach(), float(task.criterion(level.expand_as(outputs), targets)[0])
 
 
-def _scores(case: Case, task: Task, constant: Tensor) -> tuple[str, dict[str, float]]:
+def _scores(
+    case: Case, task: Task, constant: Tensor, index: NDArray[np.int64]
+) -> tuple[str, dict[str, float]]:
     """What the constant answer scores by what the task is judged by, in words and numbers."""
     from striate.runs.split_answers import natural_sizes
 
-    index = case.sample(MOST, "loss")
     shape = (len(index), *constant.shape[1:])
     sizes = [tuple(s) for s in natural_sizes(case.part)[case.arrays.numbers[index]].tolist()]
     truths = case.truths(index)

@@ -18,14 +18,18 @@ from numpy.typing import NDArray
 from striate.auditing.check import Case, Check
 from striate.auditing.finding import Finding
 from striate.auditing.probes import PERMUTATIONS, Probed, holm, probe
+from striate.auditing.rests import PASSES as MAPPED
+from striate.auditing.rests import saliency_maps, shares_inside
 from striate.data.sources import Encoded, Form
-from striate.errors import DataError
+from striate.errors import DataError, StriateError
 from striate.metrics import Interval
+from striate.metrics.intervals import mean
 from striate.text import percent, plain
 
 FEW = 199  # permutations for what is no gate
 MOST = 400  # items that probes learn from and are judged on, out of fold
 FEWEST = 30
+EXPLAINED = 64  # items whose saliency is looked at
 SIDE, GRID = 64, 8  # pixels at which pictures are looked at, and cells a side
 CERTAIN = 0.01  # the chance of a false alarm of the whole check, at most
 HARDLY = 0.02  # steps of factors between lengths: what is less is the encoder's own
@@ -111,10 +115,15 @@ def _finding(
     if alarm:
         evidence += _items(case, found, seen)
         advice = each.advice
-        swapped = _swapped(case, each, found.strong())
+        places = found.strong()
+        swapped = _swapped(case, each, places)
         if swapped is not None:
             text += f"; {swapped[1]}"
             evidence[0] |= {"follows": swapped[0].value}
+        rests = _rests(case, each, places)
+        if rests is not None:
+            text += f"; {rests[2]}"
+            evidence[0] |= {"mass": rests[0].value, "area": rests[1]}
     return Finding(
         "shortcuts",
         plain(text),
@@ -196,6 +205,34 @@ def _swapped(case: Case, each: "_Probe", places: Sequence[int]) -> tuple[Interva
     return value, (
         f"with this part of an item of another class the net answers that class in {percent(value.value)} of "
         f"{len(follows)} items"
+    )
+
+
+def _rests(case: Case, each: "_Probe", places: Sequence[int]) -> tuple[Interval, float, str] | None:
+    """How much of the net's saliency lies in a region: its mean share over items, and the region's share of the picture."""
+    if case.run is None or each.region is None or not case.data.pictures or case.varied():
+        return None
+    index = case.sample(case.affordable(MAPPED, 0.05, EXPLAINED), "saliency")
+    stored = np.array(case.arrays.inputs[index])
+    inside = np.zeros(stored.shape[1:3], np.bool_)
+    for place in places:
+        inside[_pixels(each.region(place), stored.shape[1:3])] = True
+    try:
+        maps = saliency_maps(case, stored)
+    except StriateError as error:
+        case.say(f"shortcuts: without saliency, {error}")
+        return None
+    # As the net sees it: the middle of what is stored.
+    plane = torch.from_numpy(inside[None, :, :, None].astype(np.float32))
+    seen = case.used.preprocessing.centre(plane)[0, :, :, 0].numpy() > 0
+    found, area = mean(shares_inside(maps, seen)), float(seen.mean())
+    return (
+        found,
+        area,
+        (
+            f"{percent(found.value)} of its saliency lies there (gradient times input, {len(index)} items), "
+            f"on {percent(area)} of the picture"
+        ),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.auditing.check import Case, Check, classified, seconds_of
+from striate.auditing.check import Case, Check, classified, enough, seconds_of
 from striate.auditing.finding import Finding
 from striate.auditing.probes import holm
 from striate.metrics.classify import wilson
@@ -38,11 +38,10 @@ class Judged:
 
 def _find(case: Case) -> Iterator[Finding]:
     index = case.sample(case.affordable(1, 0.1, MOST), "slices")
-    labels = case.labels()[index]
-    right = case.right(case.arrays.inputs[index], labels)
+    right = _right(case, index)
     slices = {
         name: inside
-        for name, inside in _slices(case, index, labels).items()
+        for name, inside in _slices(case, index).items()
         if LEAST <= inside.sum() <= len(index) - LEAST
     }
     if not slices:
@@ -87,10 +86,29 @@ def judged(right: NDArray[np.bool_], slices: Slices) -> list[Judged]:
     return sorted(rows, key=lambda row: (row.p > SURE, row.accuracy))
 
 
-def _slices(case: Case, index: NDArray[np.int64], labels: NDArray[np.int64]) -> Slices:
+def _right(case: Case, index: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which items are answered rightly [n], of several labels an item with every one of them."""
+    if case.has_labels:
+        return case.right(case.arrays.inputs[index], case.labels()[index])
+    task, found = case.trained.task, list[bool]()
+    for part, stored in case.batches(index):
+        pairs = zip(case.answers(stored, part), case.truths(part), strict=True)
+        found += [bool(task.item_scores(a, t)["subset_accuracy"]) for a, t in pairs]
+    return np.array(found, np.bool_)
+
+
+def _classes(case: Case, index: NDArray[np.int64]) -> Slices:
+    names = case.data.classes
+    if case.has_labels:
+        labels = case.labels()[index]
+        return {f"class {names[int(k)]}": labels == k for k in np.unique(labels)}
+    given = np.array(case.truths(index)) > 0
+    return {f"with {name}": given[:, k] for k, name in enumerate(names)}
+
+
+def _slices(case: Case, index: NDArray[np.int64]) -> Slices:
     """Classes, quarters of plain measures, clusters of features."""
-    classes = case.data.classes
-    found: Slices = {f"class {classes[int(k)]}": labels == k for k in np.unique(labels)}
+    found = _classes(case, index)
     for name, values in _measures(case, index).items():
         quarters = np.quantile(values, [0.25, 0.5, 0.75])
         if len(np.unique(quarters)) < 3:
@@ -122,7 +140,7 @@ def _clusters(case: Case, index: NDArray[np.int64]) -> Slices:
 
     run = case.trained
     key = f"{case.data.fingerprint} {case.split}"
-    known = np.asarray(features.features(run, case.arrays, key)[index], np.float64)
+    known = np.asarray(features.features(run, case.arrays, key, index=index), np.float64)
     known = known / np.maximum(np.linalg.norm(known, axis=1, keepdims=True), 1e-9)
     count = min(CLUSTERS, len(index) // (2 * LEAST))
     if count < 2:
@@ -142,10 +160,14 @@ def _p(right: NDArray[np.bool_], inside: NDArray[np.bool_]) -> float:
     return float(np.asarray(fisher_exact(table, alternative="less"))[1])
 
 
+def _lacks(case: Case) -> str:
+    return enough(case) if case.data.kind == "labels" else classified(case)
+
+
 CHECK = Check(
     "slices",
     "On which groups of items does the net do worse?",
     _find,
-    lacks=classified,
+    lacks=_lacks,
     seconds=lambda case: 3.0 + seconds_of(case, 2, 0.1, MOST),
 )

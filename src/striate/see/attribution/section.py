@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from striate.errors import ArgumentError
 from striate.runs import Run
@@ -31,20 +32,33 @@ def worst_section(run: Run, held: Held, *, count: int = 6, method: str = "grad-c
         return Section(TITLE, "There is no item.", name=NAME)
     inputs = [np.asarray(held.arrays.inputs[i]) for i in order]
     if len({each.shape for each in inputs}) > 1:
-        return Section(
-            TITLE, "The items have several sizes, which are not explained at once.", name=NAME
-        )
+        said = "The items have several sizes, which are not explained at once; of one picture: "
+        return Section(TITLE, f"{said}striate see saliency {run.path} PICTURE", name=NAME)
     stored = np.stack(inputs)
     pre = run.config.preprocessing
     x = pre.normalise(pre.centre(torch.from_numpy(stored)))
-    try:
-        found = saliency(run, x, method=method)
-    except ArgumentError:
-        found = saliency(run, x, method=WITHOUT_MAPS)
+    found = of_any_net(run, x, method=method)
     rows: list[Part] = [_row(found, i, held.names[at]) for i, at in enumerate(order)]
     said = f"{found.method}{f' at {found.layer}' if found.layer else ''}; values are {found.unit}."
     notes = Text(". ".join([*found.remarks(), "Each map has a scale of its own"]) + ".", soft=True)
     return Section(TITLE, said, [*rows, notes], name=NAME)
+
+
+def of_any_net(run: Run, x: Tensor, *, method: str = "grad-cam") -> Saliency:
+    """What answers rest on by a method, or by integrated gradients where it needs maps and the net has none.
+
+    Args:
+        run: the training.
+        x: items [N, C, ...] as the net reads them.
+        method: as `striate.see.saliency` takes it.
+
+    Raises:
+        ArgumentError: neither can be computed.
+    """
+    try:
+        return saliency(run, x, method=method)
+    except ArgumentError:
+        return saliency(run, x, method=WITHOUT_MAPS)
 
 
 TITLE, NAME = "What the worst answers rest on", "Saliency"

@@ -187,8 +187,8 @@ def activations(
     Args:
         run: a trained run.
         data: whose items are read; those of the run if not given.
-        split: which of them; the held-out ones if not given.
-        limit: items at most, the first ones.
+        split: which of them; if not given test, else val, else the first there is, which the run may have learned from.
+        limit: items at most; of more every n-th one, so that all classes of a sorted split are among them.
 
     Raises:
         ArgumentError: no such split, no items, or no layer of a known kind.
@@ -196,9 +196,10 @@ def activations(
     if limit < 1:
         raise ArgumentError(f"limit={limit}: expected at least 1")
     opened = run.opened() if data is None else data
-    name = split or next(s for s in ("test", "val", *opened.splits) if s in opened.splits)
+    name = split or opened.judged
     arrays, _ = room.stored(run, opened, name)
     count = min(limit, len(arrays))
+    index = np.arange(count) * len(arrays) // max(1, count)
     paths = watched(run.net)
     if not paths or not count:
         raise ArgumentError(
@@ -209,7 +210,7 @@ def activations(
         used = run.used
         size = used.batch_size(arrays.inputs)
         for at in range(0, count, size):
-            stored = torch.from_numpy(np.array(arrays.inputs[at : min(at + size, count)]))
+            stored = torch.from_numpy(np.array(arrays.inputs[index[at : at + size]]))
             pre = used.preprocessing
             yield used.plan.batch(pre.normalise(pre.centre(stored).to(used.plan.device)))
 

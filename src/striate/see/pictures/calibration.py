@@ -79,13 +79,13 @@ def calibration(run: Run, data: Data | None = None, *, split: str | None = None)
     Args:
         run: a trained run of a classification.
         data: whose items are answered; those of the run if not given.
-        split: which of them; test, else val, else all there is, if not given.
+        split: which of them; if not given test, else val, else the first there is, which the run may have learned from.
 
     Raises:
         ArgumentError: the run answers with no probabilities of classes.
     """
     opened = run.opened() if data is None else data
-    name = split or next(s for s in ("test", "val", *opened.splits) if s in opened.splits)
+    name = split or opened.judged
     held = run.held(opened, name)
     probs, truth = getattr(held.meter, "probs", None), getattr(held.meter, "truth", None)
     if probs is None or truth is None or np.ndim(truth) != 1 or not len(truth):

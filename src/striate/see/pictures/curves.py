@@ -1,9 +1,10 @@
 """How several runs learned, beside each other; those that differ by the seed alone are one line with its spread."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import yaml
@@ -27,14 +28,29 @@ class Learned:
     values: tuple[tuple[float | None, ...], ...]
 
     @property
-    def spread(self) -> list[tuple[float, float, float]]:
-        """Mean, least and greatest of the runs by epoch, as long as all have a value."""
-        found: list[tuple[float, float, float]] = []
-        for epoch in zip(*self.values, strict=False):
-            known = [value for value in epoch if value is not None]
-            if len(known) < len(epoch):
-                break
-            found.append((float(np.mean(known)), min(known), max(known)))
+    def epochs(self) -> int:
+        """Epochs that all runs have."""
+        return min((len(each) for each in self.values), default=0)
+
+    @property
+    def spread(self) -> list[tuple[int, float, float, float]]:
+        """Epoch, counted from 0, mean, least and greatest of the runs, of the epochs at which each has a value."""
+        found: list[tuple[int, float, float, float]] = []
+        for epoch, values in enumerate(zip(*self.values, strict=False)):
+            known = [value for value in values if _is_number(value)]
+            if known and len(known) == len(values):
+                found.append((epoch, float(np.mean(known)), min(known), max(known)))
+        return found
+
+    @property
+    def pieces(self) -> list[list[tuple[int, float, float, float]]]:
+        """The spread in parts without an epoch missing."""
+        found: list[list[tuple[int, float, float, float]]] = []
+        for each in self.spread:
+            if found and found[-1][-1][0] == each[0] - 1:
+                found[-1].append(each)
+            else:
+                found.append([each])
         return found
 
 
@@ -60,13 +76,13 @@ class Curves(Result):
         name = self.score.removeprefix("val_")
         rows: list[list[object]] = []
         for each in self.settings:
-            means = [mean for mean, _, _ in each.spread]
-            last, low, high = each.spread[-1] if means else (float("nan"),) * 3
+            known = each.spread
+            last, low, high = known[-1][1:] if known else (float("nan"),) * 3
             rows.append(
                 [
                     each.name,
                     len(each.runs),
-                    len(means),
+                    len(known),
                     *(shown(name, v) for v in (last, low, high)),
                 ]
             )
@@ -74,10 +90,10 @@ class Curves(Result):
 
     def as_svg(self) -> str:
         """A line a setting, with a band from the least to the greatest of its runs."""
-        values = [v for s in self.settings for each in s.spread for v in each]
+        values = [v for s in self.settings for each in s.spread for v in each[1:]]
         name = self.score.removeprefix("val_")
         axis = svg.opened_axis(values) if is_share(name) else svg.value_axis(values)
-        longest = max(len(s.spread) for s in self.settings)
+        longest = max(s.epochs for s in self.settings)
         parts = [self._grid(axis, longest)]
         parts += [self._line(i, each, axis, longest) for i, each in enumerate(self.settings)]
         title = svg.text(f"{name} of held-out items by epoch", LEFT, 20, "title")
@@ -108,19 +124,7 @@ class Curves(Result):
 
     def _line(self, i: int, each: Learned, axis: svg.Axis, longest: int) -> str:
         kind = svg.SERIES[i % len(svg.SERIES)]
-        points = [self._place(e, mean, axis, longest) for e, (mean, _, _) in enumerate(each.spread)]
-        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        drawn = svg.tag("polyline", "", {"points": line, "class": f"line {kind}"})
-        band = ""
-        if len(each.runs) > 1:
-            upper = [
-                self._place(e, high, axis, longest) for e, (_, _, high) in enumerate(each.spread)
-            ]
-            lower = [
-                self._place(e, low, axis, longest) for e, (_, low, _) in enumerate(each.spread)
-            ]
-            edge = " ".join(f"{x:.1f},{y:.1f}" for x, y in [*upper, *reversed(lower)])
-            band = svg.tag("polygon", "", {"points": edge, "class": f"band {kind}"})
+        drawn = "".join(self._piece(each, kind, axis, longest) for each in each.pieces)
         y = HEIGHT + 14 + 18 * i
         key = svg.tag("path", "", {"d": f"M{LEFT} {y - 4}h24", "class": f"line {kind}"})
         words = svg.text(
@@ -128,7 +132,36 @@ class Curves(Result):
             LEFT + 32,
             y,
         )
-        return svg.tag("g", svg.tip(each.name) + band + drawn) + key + words
+        return svg.tag("g", svg.tip(each.name) + drawn) + key + words
+
+    def _piece(
+        self,
+        piece: Sequence[tuple[int, float, float, float]],
+        kind: str,
+        axis: svg.Axis,
+        longest: int,
+    ) -> str:
+        """A line through the means of epochs that follow one another, with its band; a dash of a single one."""
+        mean, low, high = (
+            [self._place(each[0], each[part], axis, longest) for each in piece]
+            for part in (1, 2, 3)
+        )
+        if len(piece) == 1:
+            ((x, y),) = mean
+            return svg.tag("path", "", {"d": f"M{x - 3:.1f} {y:.1f}h6", "class": f"line {kind}"})
+        line = svg.tag("polyline", "", {"points": _joined(mean), "class": f"line {kind}"})
+        if all(each[2] == each[3] for each in piece):
+            return line
+        edge = _joined([*high, *reversed(low)])
+        return svg.tag("polygon", "", {"points": edge, "class": f"band {kind}"}) + line
+
+
+def _is_number(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value)
+
+
+def _joined(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
 STYLE = (
@@ -162,6 +195,8 @@ def curves(runs: Sequence[Run], *, score: str | None = None) -> Curves:
             raise ArgumentError(
                 f"{run.path} has no {wanted.removeprefix('val_')} by epoch; there are: {known}"
             )
+    if not any(_is_number(row.get(wanted)) for rows in histories for row in rows):
+        raise ArgumentError(f"{wanted.removeprefix('val_')} is known after no epoch of these runs")
     recipes = [_recipe(run) for run in runs]
     differ = [key for key in recipes[0] if len({json.dumps(r.get(key)) for r in recipes}) > 1]
     groups: dict[str, list[int]] = {}

@@ -146,7 +146,7 @@ def embedding(
     Args:
         run: a trained run.
         data: whose items are shown; those of the run if not given.
-        split: which of them; the held-out ones if not given.
+        split: which of them; if not given test, else val, else the first there is, which the run may have learned from.
         method: pca or tsne.
         limit: items at most; of more a random part is shown.
         seed: of that part, and of t-SNE.
@@ -155,17 +155,21 @@ def embedding(
         ArgumentError: no such split, fewer than 5 items, or the last layer reads no vector an item.
     """
     opened = run.opened() if data is None else data
-    name = split or next(s for s in ("test", "val", *opened.splits) if s in opened.splits)
+    name = split or opened.judged
     arrays, key = room.stored(run, opened, name)
     if len(arrays) < 5 or limit < 5:
         raise ArgumentError(f"{min(len(arrays), limit)} items: expected at least 5")
-    known = room.features(run, arrays, key)
     rng = np.random.default_rng(seed)
     index = np.arange(len(arrays))
     if len(index) > limit:
         index = np.sort(rng.choice(index, limit, replace=False))
-    points, kept = _plane(np.asarray(known[index], np.float64), method, seed)
-    labels = opened.splits[name].labels[arrays.numbers[index]]
+    known = room.features(run, arrays, key, index=index)
+    points, kept = _plane(np.asarray(known, np.float64), method, seed)
+    labels = (
+        opened.splits[name].labels[arrays.numbers[index]]
+        if opened.kind == "label"
+        else np.zeros(len(index), np.int64)
+    )
     return Embedding(
         points,
         tuple(arrays.names[int(i)] for i in index),

@@ -14,7 +14,8 @@ from striate.models.backbone import last_layer
 from striate.probe import as_eval, frozen, layer_output
 from striate.result import text_table
 from striate.see import paint
-from striate.see.optimised import Levels, as_read, optimised
+from striate.see.levels import Levels, as_read, as_shown
+from striate.see.optimised import optimised
 from striate.see.plates import Plate, Plates, Row
 from striate.text import percent
 
@@ -99,7 +100,7 @@ def invert(
 
     Raises:
         ArgumentError: no such layer, or fewer than one step.
-        ShapeError: `images` is no batch of pictures.
+        ShapeError: `images` is no batch of pictures, or levels are of another number of channels.
     """
     if images.ndim != 4 or not len(images):
         raise ShapeError(
@@ -111,7 +112,7 @@ def invert(
     found = [_inverted(net, given, path, steps, seed, levels) for path in paths]
     return Inverted(
         paths,
-        _unit(given, levels).float().cpu().numpy(),
+        as_shown(given, levels).float().cpu().numpy(),
         tuple(pictures.float().cpu().numpy() for pictures, _ in found),
         np.array([errors.tolist() for _, errors in found]),
         steps,
@@ -149,15 +150,6 @@ def _inverted(
         )
         with torch.no_grad():
             return pictures, missed(as_read(pictures, levels))
-
-
-def _unit(images: Tensor, levels: Levels | None) -> Tensor:
-    """What the net reads as values 0 to 1 again; stretched between the ends where nobody says how."""
-    if levels is None:
-        low, high = images.amin(), images.amax()
-        return images if low >= 0 and high <= 1 else (images - low) / (high - low)
-    mean, std = (torch.tensor(each, device=images.device).view(1, -1, 1, 1) for each in levels)
-    return (images * std + mean).clamp(0, 1)
 
 
 def _tiles(pictures: NDArray[np.float32]) -> list[paint.Pixels]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 STAGES = 4  # shown when no path is named
+COLUMNS = 16  # maps side by side: no browser shows a picture of thousands
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +84,10 @@ class Maps(Result):
     def picture(self) -> "Image":
         """One sheet: for every item a row a stage, led by the input."""
         rows = [
-            [picture, *stage.tiles(i)]
+            row
             for i, picture in enumerate(self.pictures())
             for stage in self.stages
+            for row in paint.rows_of([picture, *stage.tiles(i)], COLUMNS + 1)
         ]
         return paint.sheet(rows, cell=64)
 
@@ -120,7 +122,10 @@ class Maps(Result):
             parts.append(f"<h4>item {i}</h4>")
             alone = paint.sheet([[picture]], cell=64)
             rows = [("what the net was given", alone)]
-            rows += [(s.words(), paint.sheet([s.tiles(i)], cell=64)) for s in self.stages]
+            rows += [
+                (s.words(), paint.sheet(paint.rows_of(s.tiles(i), COLUMNS), cell=64))
+                for s in self.stages
+            ]
             parts += [
                 f"<p>{html.escape(words)}</p>{paint.html_image(tiles, f'{words}, item {i}')}"
                 for words, tiles in rows

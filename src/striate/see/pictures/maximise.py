@@ -13,12 +13,14 @@ from striate.errors import ArgumentError, ShapeError
 from striate.models.backbone import last_layer
 from striate.probe import as_eval, frozen, layer_output
 from striate.result import text_table
-from striate.see.optimised import Levels, as_read, optimised
+from striate.see.levels import Levels, as_read
+from striate.see.optimised import START, optimised
 from striate.see.plates import Plate, Plates, Row
 from striate.text import times
 
 UNITS = 9  # shown where none is named
 NOISE = 16  # random pictures that say what an answer is large against
+STARTS = (START, 0.1, 0.5, 2.0)  # from grey to noise, one after the other while a unit is closed
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,8 @@ class Maximised(Plates):
         values: what each unit answers to its picture: its value, of a channel the mean over its places.
         usual: the largest answer of each to random pictures of the same kind, before any step.
         steps: of the ascent.
+        starts: how many starts each unit took: of a closed one, as behind a ReLU that is zero, no step leads away.
+        closed: units that were closed at every start.
     """
 
     path: str
@@ -44,6 +48,8 @@ class Maximised(Plates):
     values: tuple[float, ...]
     usual: tuple[float, ...]
     steps: int
+    starts: tuple[int, ...]
+    closed: tuple[int, ...]
 
     def heading(self) -> str:
         """What is shown."""
@@ -54,28 +60,54 @@ class Maximised(Plates):
         """A picture a unit, with its answer and what random pictures reach."""
         tiles = np.rint(self.pictures.transpose(0, 2, 3, 1) * 255).astype(np.uint8)
         tiles = tiles if tiles.shape[-1] == 3 else tiles[..., :1].repeat(3, axis=-1)
-        each = zip(tiles, self.names, self.values, self.usual, strict=True)
+        each = zip(tiles, self.units, self.names, self.values, self.usual, strict=True)
         plates = [
-            Plate(tile, f"{name}: {value:.3g}", f"{name}: {value:.4g}, random pictures {usual:.4g}")
-            for tile, name, value, usual in each
+            Plate(
+                tile,
+                f"{name}: closed" if unit in self.closed else f"{name}: {value:.3g}",
+                f"{name}: {value:.4g}, random pictures {usual:.4g}",
+            )
+            for tile, unit, name, value, usual in each
         ]
         return [Row(plates)]
 
     def remarks(self) -> list[str]:
         """How to read them."""
-        return [
+        said = [
             "Made by ascent, not found among data: they show what raises the answer, which pictures of the data may never do.",
             f"Random pictures of the same kind reach at most {max(self.usual):.3g}.",
         ]
+        names = dict(zip(self.units, self.names, strict=True))
+        again = [n for u, n, k in zip(self.units, self.names, self.starts, strict=True) if k > 1 and u not in self.closed]  # fmt: skip
+        if again:
+            said.append(
+                f"No step led away from grey, where the answer has no gradient, so that these began from noise: {', '.join(again)}."
+            )
+        if self.closed:
+            shut = ", ".join(names[unit] for unit in self.closed)
+            said.append(
+                f"Without a gradient at each of {len(STARTS)} starts, so that their pictures are the last start and show nothing: {shut}."
+            )
+        return said
 
     def as_dict(self) -> dict[str, Any]:
         """Units with their answers."""
-        rows = zip(self.units, self.names, self.values, self.usual, strict=True)
+        rows = zip(self.units, self.names, self.values, self.usual, self.starts, strict=True)
         return {
             "path": self.path,
             "shape": list(self.shape),
             "steps": self.steps,
-            "units": [{"unit": u, "name": n, "value": v, "random": r} for u, n, v, r in rows],
+            "units": [
+                {
+                    "unit": u,
+                    "name": n,
+                    "value": v,
+                    "random": r,
+                    "starts": k,
+                    "closed": u in self.closed,
+                }
+                for u, n, v, r, k in rows
+            ],
         }
 
     def as_text(self) -> str:
@@ -84,7 +116,8 @@ class Maximised(Plates):
             [name, f"{value:.4g}", f"{usual:.4g}"]
             for name, value, usual in zip(self.names, self.values, self.usual, strict=True)
         ]
-        return f"{self.heading()}\n\n{text_table(['unit', 'answer', 'to random pictures'], rows)}"
+        table = text_table(["unit", "answer", "to random pictures"], rows)
+        return "\n\n".join([self.heading(), table, *self.remarks()[2:]])
 
 
 def maximise(
@@ -114,7 +147,7 @@ def maximise(
 
     Raises:
         ArgumentError: no such layer or unit, or fewer than one step.
-        ShapeError: the net reads no pictures.
+        ShapeError: the net reads no pictures, or levels are of another number of channels.
     """
     if shape is None or len(shape) != 3:
         raise ShapeError(f"shape={shape}: expected (channels, height, width) of a picture")
@@ -127,15 +160,8 @@ def maximise(
             random = layer_output(net, path, as_read(noise, levels))
         kind = tuple(random.shape[1:])
         units = _units(unit, kind, path)
-        x = optimised(
-            (len(units), *shape),
-            lambda seen: -_answers(layer_output(net, path, seen), units).sum(),
-            steps=steps,
-            jitter=max(shape[1:]) // 14,
-            levels=levels,
-            generator=generator,
-            device=device,
-        )
+        ascent = _Ascent(net, path, steps, levels, generator)
+        x, starts, closed = ascent.of(units, shape, device)
         with torch.no_grad():
             values = _answers(layer_output(net, path, as_read(x, levels)), units)
     usual = _pooled(random).amax(0)[list(units)]
@@ -150,7 +176,56 @@ def maximise(
         tuple(values.tolist()),
         tuple(usual.tolist()),
         steps,
+        starts,
+        closed,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Ascent:
+    net: nn.Module
+    path: str
+    steps: int
+    levels: Levels | None
+    generator: torch.Generator
+
+    def of(
+        self, units: Sequence[int], shape: tuple[int, ...], device: torch.device
+    ) -> tuple[Tensor, tuple[int, ...], tuple[int, ...]]:
+        """Pictures [N, C, H, W] of units, how many starts each took, and the units that were closed at all of them."""
+        x = torch.zeros(len(units), *shape, device=device)
+        taken, left = [0] * len(units), list(range(len(units)))
+        for spread in STARTS:
+            some = [units[i] for i in left]
+            x[left] = self._pictures(some, shape, device, spread)
+            for i in left:
+                taken[i] += 1
+            left = [i for i, is_open in zip(left, self._open(x[left], some), strict=True) if not is_open]  # fmt: skip
+            if not left:
+                break
+        return x, tuple(taken), tuple(units[i] for i in left)
+
+    def _pictures(
+        self, units: Sequence[int], shape: tuple[int, ...], device: torch.device, spread: float
+    ) -> Tensor:
+        return optimised(
+            (len(units), shape[0], shape[1], shape[2]),
+            lambda seen: -_answers(layer_output(self.net, self.path, seen), units).sum(),
+            steps=self.steps,
+            jitter=max(shape[1:]) // 14,
+            levels=self.levels,
+            generator=self.generator,
+            device=device,
+            spread=spread,
+        )
+
+    def _open(self, pictures: Tensor, units: Sequence[int]) -> list[bool]:
+        """Whether the answer of each unit has a gradient at its picture."""
+        with torch.enable_grad():
+            leaf = as_read(pictures, self.levels).detach().requires_grad_()
+            answer = _answers(layer_output(self.net, self.path, leaf), units).sum()
+            (slope,) = torch.autograd.grad(answer, leaf, allow_unused=True, materialize_grads=True)
+        return (slope.flatten(1) != 0).any(1).tolist()
 
 
 def _answers(values: Tensor, units: Sequence[int]) -> Tensor:

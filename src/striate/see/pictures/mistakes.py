@@ -1,6 +1,7 @@
 """Where a run is wrong: the most confident errors, the pairs that are taken for one another, the worst items of other tasks."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,7 +92,7 @@ def mistakes(
     Args:
         run: a trained run.
         data: whose items are answered; those of the run if not given.
-        split: which of them; test, else val, else all there is, if not given.
+        split: which of them; if not given test, else val, else the first there is, which the run may have learned from.
         limit: items that are shown.
 
     Raises:
@@ -100,7 +101,7 @@ def mistakes(
     if limit < 1:
         raise ArgumentError(f"limit={limit}: expected at least 1")
     opened = run.opened() if data is None else data
-    name = split or next(s for s in ("test", "val", *opened.splits) if s in opened.splits)
+    name = split or opened.judged
     held = run.held(opened, name)
     of, where = len(held.rows), f"{opened.path} ({name})"
     if held.rows and "confidence" in held.rows[0]:
@@ -124,9 +125,7 @@ def _pairs(held: Held, wrong: Sequence[int]) -> tuple[tuple[str, tuple[Mistake, 
         row = held.rows[i]
         found.setdefault((str(row["truth"]), str(row["answer"])), []).append(i)
     often = sorted(found.items(), key=lambda each: -len(each[1]))[:PAIRS]
-    counts: Mapping[str, int] = {}
-    for row in held.rows:
-        counts = {**counts, str(row["truth"]): counts.get(str(row["truth"]), 0) + 1}
+    counts = Counter(str(row["truth"]) for row in held.rows)
     return tuple(
         (
             f"{truth} taken for {answer}: {len(index)} of {counts[truth]}",

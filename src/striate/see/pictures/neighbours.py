@@ -158,9 +158,11 @@ def nearest(asked: F32, known: F32, count: int) -> tuple[NDArray[np.int64], NDAr
     which = torch.zeros((len(asked), count), dtype=torch.int64)
     a = torch.from_numpy(np.ascontiguousarray(asked))
     for at in range(0, len(known), BLOCK):
-        b = torch.from_numpy(np.array(known[at : at + BLOCK]))
+        block = np.asarray(known[at : at + BLOCK])
+        # PyTorch shares memory that may be written alone.
+        b = torch.from_numpy(block if block.flags.writeable else block.copy())
         # The squared distance but for |a|^2, which changes no order.
-        apart = torch.addmm(b.square().sum(1), a, b.T, alpha=-2)
+        apart = torch.addmm(torch.linalg.vector_norm(b, dim=1).square(), a, b.T, alpha=-2)
         joined = torch.cat([best, apart], 1)
         best, place = joined.topk(count, 1, largest=False)
         here = torch.cat([which, torch.arange(at, at + len(b)).expand(len(a), -1)], 1)

@@ -15,6 +15,7 @@ from striate.text import DASH, counted, duration, number
 from striate.workbench.report.page import Page, render_page
 
 SHOWN = 12  # rows of evidence before the others are folded
+MOST = 500  # rows of evidence on the page
 WORDS = {"fail": "failed", "note": "note", "pass": "passed", "skipped": "skipped"}
 
 
@@ -89,8 +90,13 @@ def _tables(evidence: Sequence[Mapping[str, Any]]) -> list[Part]:
         kinds.setdefault(tuple(row), []).append(row)
     for keys, rows in kinds.items():
         columns = [Column(key, _kind(rows[0][key])) for key in keys]
-        cells = [[_cell(row[key]) for key in keys] for row in rows]
+        cells = [[_cell(row[key]) for key in keys] for row in rows[:MOST]]
         found.append(Table(columns, cells, first=SHOWN if len(cells) > SHOWN + 2 else 0))
+        if len(rows) > MOST:
+            left = (
+                f"{len(rows) - MOST:,} more rows are left out here; striate audit --json has them."
+            )
+            found.append(Text(left, soft=True))
     return found
 
 

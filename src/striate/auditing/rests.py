@@ -1,0 +1,42 @@
+"""What the answers of a net rest on: the magnitude of its saliency by place. N items, H W pixels.
+
+Gradient times input (Shrikumar, Greenside and Kundaje 2017, arXiv 1704.02685), of the class that is answered: one pass
+an item, and on nets that provably read one corner nearly all of it lies there.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from striate.auditing.check import Case
+from striate.see import saliency
+
+PASSES = 3  # forward passes that one with its gradient counts
+MEMORY = 512  # MiB of a batch
+
+F64 = NDArray[np.float64]
+
+
+def saliency_maps(case: Case, stored: NDArray[np.generic]) -> F64:
+    """Magnitudes of the saliency of stored pictures [N, H, W, C] as the net sees them [N, h, w].
+
+    Raises:
+        StriateError: there is none, as of answers that are no finite number.
+    """
+    pre = case.used.preprocessing
+    size = case.used.batch_size(stored)
+    maps: list[F64] = []
+    for at in range(0, len(stored), size):
+        x = pre.normalise(
+            pre.centre(torch.from_numpy(np.ascontiguousarray(stored[at : at + size])))
+        )
+        found = saliency(case.trained, x, method="gradient-x-input", memory=MEMORY)
+        maps.append(np.abs(found.values.astype(np.float64)))
+    return np.concatenate(maps)
+
+
+def shares_inside(maps: F64, inside: NDArray[np.bool_]) -> F64:
+    """What part of each map [N, H, W] lies in a region [H, W]: [n], without those that are zero everywhere."""
+    whole = maps.sum((1, 2))
+    there = whole > 0
+    return maps[there][:, inside].sum(1) / whole[there]

@@ -1,0 +1,228 @@
+"""Wrong masks and boxes: planted ones are found with their place, uncertain borders and weak finds are left alone."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy import ndimage
+
+import striate
+from striate.auditing import write_fixes
+from striate.auditing.drawn_labels import wrong_boxes, wrong_regions
+from striate.data.targets import IGNORE, Objects
+from striate.errors import UsageError
+
+from .conftest import draw, write
+
+
+def pictured(rng, count=60, side=48):
+    """Masks of three classes: a disc or a square on nothing; probabilities that are unsure at borders."""
+    rows, columns = np.mgrid[:side, :side]
+    masks = np.zeros((count, side, side), np.int64)
+    for mask in masks:
+        y, x, r = rng.uniform(14, 34), rng.uniform(14, 34), rng.uniform(5, 9)
+        kind = int(rng.integers(1, 3))
+        disc = np.hypot(rows - y, columns - x) < r
+        square = np.maximum(np.abs(rows - y), np.abs(columns - x)) < r
+        mask[disc if kind == 1 else square] = kind
+    hot = np.eye(3)[masks].transpose(0, 3, 1, 2)
+    soft = ndimage.gaussian_filter(hot, (0, 0, 1.5, 1.5))
+    noisy = np.clip(soft + rng.normal(0, 0.08, soft.shape), 0.01, None)
+    return masks, noisy / noisy.sum(1, keepdims=True)
+
+
+def test_planted_wrong_masks_are_found():
+    """Of 60 masks 6 are emptied and 6 are of another class: all are named, and none of the others."""
+    rng = np.random.default_rng(0)
+    masks, probs = pictured(rng)
+    given = masks.copy()
+    given[:6] = 0
+    given[6:12] = np.where(masks[6:12] > 0, 3 - masks[6:12], 0)
+    found = wrong_regions(probs, given)
+    named = {region.item for region in found}
+    assert named == set(range(12))
+    for region in found:
+        true = masks[region.item]
+        assert region.rather == true.max()
+        assert region.label == (0 if region.item < 6 else 3 - true.max())
+        top, left, bottom, right = (round(48 * end) for end in region.ends)
+        inside = np.zeros_like(true, np.bool_)
+        inside[top:bottom, left:right] = True
+        assert (true[inside] > 0).mean() > 0.6
+    weights = [region.margin * region.pixels for region in found]
+    assert weights == sorted(weights, reverse=True)
+
+
+def test_right_masks_are_left_alone():
+    masks, probs = pictured(np.random.default_rng(1))
+    assert len({region.item for region in wrong_regions(probs, masks)}) <= 1
+
+
+def test_what_counts_nowhere_is_no_error():
+    masks, probs = pictured(np.random.default_rng(1), 20)
+    masks[:5][masks[:5] > 0] = IGNORE
+    assert not {region.item for region in wrong_regions(probs, masks)} & set(range(5))
+
+
+class Found(NamedTuple):
+    boxes: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+
+
+def placed(rng, count=200):
+    """Boxes of two classes on a grid, and what a good detector finds: them, jittered, and weak ones elsewhere."""
+    truths, found = [], []
+    for _ in range(count):
+        cells = rng.choice(9, int(rng.integers(1, 4)), replace=False)
+        corner = np.stack([cells % 3, cells // 3], 1) * 40.0 + rng.uniform(0, 8, (len(cells), 2))
+        boxes = np.concatenate([corner, corner + rng.uniform(20, 28, (len(cells), 2))], 1)
+        labels = rng.integers(0, 2, len(cells))
+        truths.append(Objects(boxes.astype(np.float32), labels, np.zeros(len(cells), np.bool_)))
+        weak = rng.uniform(0, 100, (1, 2))
+        found.append(
+            Found(
+                np.concatenate(
+                    [boxes + rng.normal(0, 1, boxes.shape), np.concatenate([weak, weak + 20], 1)]
+                ),
+                np.append(labels, rng.integers(0, 2)),
+                np.append(rng.uniform(0.7, 1, len(cells)), rng.uniform(0, 0.4)),
+            )
+        )
+    return truths, found
+
+
+def changed(truth, kind):
+    if kind == "overlooked":
+        return Objects(truth.boxes[1:], truth.labels[1:], truth.crowd[1:])
+    boxes, labels = truth.boxes.copy(), truth.labels.copy()
+    if kind == "swapped":
+        labels[0] = 1 - labels[0]
+    else:
+        boxes[0] += 10  # IoU of about 0.2
+    return Objects(boxes, labels, truth.crowd)
+
+
+@pytest.mark.parametrize("kind", ["overlooked", "swapped", "misplaced"])
+def test_planted_wrong_boxes_are_found(kind):
+    """Of 200 items 20 are wrong. Only finds surer than usual are taken, which half of them are."""
+    truths, found = placed(np.random.default_rng(0))
+    right = list(truths)
+    truths[:20] = [changed(truth, kind) for truth in truths[:20]]
+    wrong = wrong_boxes(found, truths, 2)
+    named = {one.item for one in wrong}
+    assert len(named & set(range(20))) >= 7
+    assert not named - set(range(20))
+    for one in wrong:
+        assert one.kind == kind
+        first = right[one.item]
+        assert one.rather == first.labels[0]
+        assert np.abs(np.array(one.box) - first.boxes[0]).max() < 6
+        assert one.label == {"overlooked": None, "swapped": 1 - first.labels[0]}.get(
+            kind, first.labels[0]
+        )
+
+
+def test_right_boxes_and_crowds_are_left_alone():
+    truths, found = placed(np.random.default_rng(0))
+    assert wrong_boxes(found, truths, 2) == []
+    crowds = [Objects(t.boxes, 1 - t.labels, np.ones(len(t.labels), np.bool_)) for t in truths[:20]]
+    assert not {one.item for one in wrong_boxes(found, crowds + truths[20:], 2)} & set(range(20))
+
+
+def test_nothing_found_and_nothing_there():
+    none = Objects(np.empty((0, 4), np.float32), np.empty(0, np.int64), np.empty(0, np.bool_))
+    empty = Found(np.empty((0, 4)), np.empty(0, np.int64), np.empty(0))
+    assert wrong_boxes([empty], [none], 2) == []
+
+
+class Bright(torch.nn.Module):
+    """What is light is the object."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        light = x.mean(1, keepdim=True) * 4 * self.scale
+        return torch.cat([-light, light], 1)
+
+
+def test_the_masks_of_a_run(tmp_path):
+    """Of 40 held-out masks 4 are empty where the picture shows an object."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 4), ("test", 40)):
+        for i in range(count):
+            picture, mask = draw(rng, "noise") // 3, np.zeros((28, 28), np.uint8)
+            top, left = rng.integers(2, 16, 2)
+            picture[top : top + 9, left : left + 9] = 230
+            if split == "train" or i >= 4:
+                mask[top : top + 9, left : left + 9] = 255
+            write(tmp_path / "d" / split / "images" / f"{i:02d}.png", picture)
+            write(tmp_path / "d" / split / "masks" / f"{i:02d}.png", mask)
+    run = striate.train(
+        tmp_path / "d", net=Bright(), epochs=1, lr=1e-9, out=tmp_path, plan="default", size=28
+    )
+    found = striate.audit(run, only=["labels"])
+    (each,) = found.findings
+    assert {row["file"][-6:-4] for row in each.evidence} == {"00", "01", "02", "03"}
+    assert each.value.value == 0.1
+    assert all(70 <= row["pixels"] <= 81 for row in each.evidence)
+    with pytest.raises(UsageError, match="correct their files"):
+        write_fixes(tmp_path / "fixes.csv", found)
+    (other,) = striate.audit(run, only=["labels"], split="train").findings
+    assert other.severity == "skipped"
+    assert "learned from" in other.text
+
+
+def test_several_labels_of_an_item(tmp_path):
+    """Of 160 items with any of two shapes, 8 had a label added or taken away: most are named with what is right."""
+    rng = np.random.default_rng(0)
+    lines, true = ["file,bar,box"], {}
+    wrong = set(rng.choice(160, 8, replace=False).tolist())
+    (tmp_path / "d").mkdir()
+    for i in range(160):
+        picture = rng.integers(0, 60, (28, 28), np.uint8)
+        bar, box = i % 2, i // 2 % 2
+        if bar:
+            picture[3:25, 3:6] = 230
+        if box:
+            picture[10:20, 14:24] = 230
+        Image.fromarray(picture).save(tmp_path / "d" / f"{i:03d}.png")
+        true[f"{i:03d}.png"] = "|".join(["bar"] * bar + ["box"] * box) or "|"
+        bar = 1 - bar if i in wrong else bar
+        lines.append(f"{i:03d}.png,{bar},{box}")
+    (tmp_path / "d" / "labels.csv").write_text("\n".join(lines))
+    run = striate.train(
+        tmp_path / "d", net="lenet5", epochs=6, batch=16, out=tmp_path, plan="default"
+    )
+    found = striate.audit(run, only=["labels"])
+    (each,) = found.findings
+    planted = {f"{i:03d}.png" for i in wrong}
+    planted &= set(run.opened().splits["train"].names)
+    named = [row["file"] for row in each.evidence]
+    assert len(planted & set(named)) >= len(planted) - 1 > 3
+    assert len(set(named) - planted) <= 2
+    assert all(
+        row["rather"] == true[row["file"]] for row in each.evidence if row["file"] in planted
+    )
+    path = tmp_path / "fixes.csv"
+    assert write_fixes(path, found) == len(named)
+    mended = striate.open(tmp_path / "d", fixes=str(path))
+    assert mended.fixed is not None
+    rest = striate.audit(run, only=["baselines", "slices"]).findings
+    simple = {each.evidence[0]["baseline"]: each for each in rest if each.check == "baselines"}
+    data = run.opened()
+    given = [
+        tuple(data.splits[s].targets.truth(i))
+        for s in ("val", "train")
+        for i in range(len(data.splits[s]))
+    ]
+    held, train = given[: len(data.splits["val"])], given[len(data.splits["val"]) :]
+    common = max(set(train), key=train.count)
+    assert simple["constant"].value.value == pytest.approx(held.count(common) / len(held))
+    assert simple["8x8"].value.value > 0.8
+    (slices,) = [each for each in rest if each.check == "slices"]
+    assert {"with bar", "with box"} <= {row["slice"] for row in slices.evidence if "slice" in row}
