@@ -1,7 +1,7 @@
 """The examples of every page run as they stand there, on small data; what is left out says why.
 
-Trainings are cut to one epoch, or two where the page says how many, and run as PyTorch runs them (`plan=default`); nothing else
-of an example is changed.
+Trainings are cut to one epoch, or two where the page says how many, and run as PyTorch runs them (`plan=default`); an
+audit is given half a minute. Nothing else of an example is changed.
 """
 
 import importlib.util
@@ -31,11 +31,14 @@ def _module(name: str):
 
 
 blocks, links, generated = _module("blocks"), _module("links"), _module("generated")
-# The gallery takes minutes: `make docs` runs it whenever it builds the site.
+ELSEWHERE = {
+    "gallery.md": "`make docs` runs it whenever it builds the site",
+    "results.md": "it needs the data that it names, and hours",
+}
 PAGES = sorted(
     str(path.relative_to(ROOT))
     for path in DOCS.rglob("*.md")
-    if blocks.read(path) and path.name != "gallery.md" and "_build" not in path.parts
+    if blocks.read(path) and path.name not in ELSEWHERE and "_build" not in path.parts
 )
 
 
@@ -102,7 +105,9 @@ DATA: dict[str, Callable[[Path], object]] = {
 
 
 def shortened(words: list[str]) -> list[str]:
-    """A training of one epoch where none says how many, and of two at most; as PyTorch runs a net, without trying plans."""
+    """A training of one epoch where none says how many, of two at most, without trying plans; an audit of half a minute."""
+    if words[:1] == ["audit"] and "--only" not in words and "--budget" not in words:
+        return [*words, "--budget", "30s"]
     if words[:1] != ["train"] or {"--show", "--find-lr", "--resume"} & set(words):
         return words
     cut = [re.sub(r"^epochs=\d+$", "epochs=2", word) for word in words]
@@ -130,6 +135,8 @@ def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch, capsys):
         ("train photos/", "train photos/ epochs=1 plan=default"),
         ("train photos/ epochs=30 plan=auto", "train photos/ epochs=2 plan=auto"),
         ("train photos/ --find-lr", "train photos/ --find-lr"),
+        ("audit runs/a", "audit runs/a --budget 30s"),
+        ("audit runs/a --only leaks", "audit runs/a --only leaks"),
         ("data photos/", "data photos/"),
     ],
 )
