@@ -94,6 +94,8 @@ def test_predict(status, run, shapes, tmp_path):
     lines = [json.loads(line) for line in out.splitlines()]
     assert (code, len(lines)) == (0, 2)
     assert set(lines[0]) == {"file", "label", "confidence", "top"}
+    code, out, _ = status("predict", run, file)
+    assert re.fullmatch(r"\S+00\.png: box \d+\.\d+ % \(.*\)\n", out), out  # no escaped blanks
     (tmp_path / "bad.jpg").write_text("<html>")
     code, out, err = status("predict", run, file, tmp_path / "bad.jpg", "--json")
     lines = [json.loads(line) for line in out.splitlines()]
