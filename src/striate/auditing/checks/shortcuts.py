@@ -213,19 +213,21 @@ def _rests(case: Case, each: "_Probe", places: Sequence[int]) -> tuple[Interval,
     if case.run is None or each.region is None or not case.data.pictures or case.varied():
         return None
     index = case.sample(case.affordable(MAPPED, 0.05, EXPLAINED), "saliency")
-    stored = np.array(case.arrays.inputs[index])
-    inside = np.zeros(stored.shape[1:3], np.bool_)
+    size = case.arrays.inputs.shape[1:3]
+    inside = np.zeros(size, np.bool_)
     for place in places:
-        inside[_pixels(each.region(place), stored.shape[1:3])] = True
-    try:
-        maps = saliency_maps(case, stored)
-    except StriateError as error:
-        case.say(f"shortcuts: without saliency, {error}")
-        return None
+        inside[_pixels(each.region(place), size)] = True
     # As the net sees it: the middle of what is stored.
     plane = torch.from_numpy(inside[None, :, :, None].astype(np.float32))
     seen = case.used.preprocessing.centre(plane)[0, :, :, 0].numpy() > 0
-    found, area = mean(shares_inside(maps, seen)), float(seen.mean())
+    try:
+        shares = [
+            shares_inside(saliency_maps(case, stored), seen) for _, stored in case.batches(index)
+        ]
+    except StriateError as error:
+        case.say(f"shortcuts: without saliency, {error}")
+        return None
+    found, area = mean(np.concatenate(shares)), float(seen.mean())
     return (
         found,
         area,
