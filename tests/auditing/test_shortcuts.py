@@ -123,7 +123,10 @@ def test_data_without_one_are_silent(tmp_path, ending):
 
 
 def test_handwriting_is_silent():
-    assert not striate.audit(None, striate.open("digits"), only=["shortcuts"]).failed
+    found = striate.audit(None, striate.open("digits"), only=["shortcuts"])
+    assert not found.failed
+    (missing,) = [each for each in found.findings if each.severity == "skipped"]
+    assert "width and height, format, JPEG tables and EXIF" in missing.text
 
 
 @pytest.mark.full

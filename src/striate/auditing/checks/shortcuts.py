@@ -24,7 +24,7 @@ from striate.data.sources import Encoded, Form
 from striate.errors import DataError, StriateError
 from striate.metrics import Interval
 from striate.metrics.intervals import mean
-from striate.text import percent, plain
+from striate.text import listed, percent, plain
 
 FEW = 199  # permutations for what is no gate
 MOST = 400  # items that probes learn from and are judged on, out of fold
@@ -81,8 +81,11 @@ def _find(case: Case) -> Iterator[Finding]:
         )
         return
     told: list[tuple[_Probe, Probed]] = []
+    unlooked: list[str] = []
     for each in PROBES:
         sets = each.features(seen)
+        if not sets:
+            unlooked.append(each.words)
         if sets and any(float(np.ptp(x)) > 0 for x in sets):
             rng = case.rng("shortcuts", each.name)
             count = PERMUTATIONS if each.gate else FEW
@@ -95,6 +98,9 @@ def _find(case: Case) -> Iterator[Finding]:
         if each.whole and each.name != "thumbnail":
             continue
         yield _finding(case, each, found, p, reference, seen)
+    if unlooked:
+        why = "some items are no files of their own, or none that can be written again"
+        yield Finding.skipped("shortcuts", f"not looked at, since {why}: {listed(unlooked)}")
 
 
 def _finding(
