@@ -9,10 +9,11 @@ from PIL import Image
 from scipy import ndimage
 
 import striate
-from striate.auditing import write_fixes
+from striate.auditing import Case, write_fixes
 from striate.auditing.drawn_labels import wrong_boxes, wrong_regions
 from striate.data.targets import IGNORE, Objects
 from striate.errors import UsageError
+from striate.metrics.classify import calibration_error
 
 from .conftest import draw, write
 
@@ -177,12 +178,13 @@ def test_the_masks_of_a_run(tmp_path):
     assert "learned from" in other.text
 
 
-def test_several_labels_of_an_item(tmp_path):
-    """Of 160 items with any of two shapes, 8 had a label added or taken away: most are named with what is right."""
-    rng = np.random.default_rng(0)
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    """A run on 160 items with any of two shapes, of which 8 had a label added or taken away; what is right, and which are wrong."""
+    root, rng = tmp_path_factory.mktemp("several"), np.random.default_rng(0)
     lines, true = ["file,bar,box"], {}
     wrong = set(rng.choice(160, 8, replace=False).tolist())
-    (tmp_path / "d").mkdir()
+    (root / "d").mkdir()
     for i in range(160):
         picture = rng.integers(0, 60, (28, 28), np.uint8)
         bar, box = i % 2, i // 2 % 2
@@ -190,18 +192,25 @@ def test_several_labels_of_an_item(tmp_path):
             picture[3:25, 3:6] = 230
         if box:
             picture[10:20, 14:24] = 230
-        Image.fromarray(picture).save(tmp_path / "d" / f"{i:03d}.png")
+        Image.fromarray(picture).save(root / "d" / f"{i:03d}.png")
         true[f"{i:03d}.png"] = "|".join(["bar"] * bar + ["box"] * box) or "|"
-        bar = 1 - bar if i in wrong else bar
-        lines.append(f"{i:03d}.png,{bar},{box}")
-    (tmp_path / "d" / "labels.csv").write_text("\n".join(lines))
-    run = striate.train(
-        tmp_path / "d", net="lenet5", epochs=6, batch=16, out=tmp_path, plan="default"
-    )
+        lines.append(f"{i:03d}.png,{1 - bar if i in wrong else bar},{box}")
+    (root / "d" / "labels.csv").write_text("\n".join(lines))
+    run = striate.train(root / "d", net="lenet5", epochs=6, batch=16, out=root, plan="default")
+    return run, true, {f"{i:03d}.png" for i in wrong}
+
+
+def given(run, split):
+    targets = run.opened().splits[split].targets
+    return [tuple(targets.truth(i).tolist()) for i in range(len(targets))]
+
+
+def test_several_labels_of_an_item(several, tmp_path):
+    """Most wrong ones are named, with what is right, and the corrections can be trained with."""
+    run, true, planted = several
     found = striate.audit(run, only=["labels"])
     (each,) = found.findings
-    planted = {f"{i:03d}.png" for i in wrong}
-    planted &= set(run.opened().splits["train"].names)
+    planted = planted & set(run.opened().splits["train"].names)
     named = [row["file"] for row in each.evidence]
     assert len(planted & set(named)) >= len(planted) - 1 > 3
     assert len(set(named) - planted) <= 2
@@ -210,19 +219,29 @@ def test_several_labels_of_an_item(tmp_path):
     )
     path = tmp_path / "fixes.csv"
     assert write_fixes(path, found) == len(named)
-    mended = striate.open(tmp_path / "d", fixes=str(path))
+    mended = striate.open(run.path.parent.parent / "d", fixes=str(path))
     assert mended.fixed is not None
+
+
+def test_simple_answers_and_slices_of_several_labels(several):
+    run, _, _ = several
     rest = striate.audit(run, only=["baselines", "slices"]).findings
     simple = {each.evidence[0]["baseline"]: each for each in rest if each.check == "baselines"}
-    data = run.opened()
-    given = [
-        tuple(data.splits[s].targets.truth(i))
-        for s in ("val", "train")
-        for i in range(len(data.splits[s]))
-    ]
-    held, train = given[: len(data.splits["val"])], given[len(data.splits["val"]) :]
+    held, train = given(run, "val"), given(run, "train")
     common = max(set(train), key=train.count)
     assert simple["constant"].value.value == pytest.approx(held.count(common) / len(held))
     assert simple["8x8"].value.value > 0.8
     (slices,) = [each for each in rest if each.check == "slices"]
     assert {"with bar", "with box"} <= {row["slice"] for row in slices.evidence if "slice" in row}
+
+
+def test_probabilities_of_several_labels(several):
+    run, _, _ = several
+    (sure,) = striate.audit(run, only=["calibration"]).findings
+    data, held = run.opened(), np.array(given(run, "val"), np.float64)
+    case = Case(run, data, "val")
+    probs = np.concatenate([case.answers(x, i) for i, x in case.batches(np.arange(len(held)))])
+    assert {row["label"] for row in sure.evidence} == set(data.classes)
+    for row in sure.evidence:
+        k = data.classes.index(str(row["label"]))
+        assert row["off by"] == pytest.approx(calibration_error(probs[:, k], held[:, k]).value)

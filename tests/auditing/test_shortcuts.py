@@ -123,7 +123,10 @@ def test_data_without_one_are_silent(tmp_path, ending):
 
 
 def test_handwriting_is_silent():
-    assert not striate.audit(None, striate.open("digits"), only=["shortcuts"]).failed
+    found = striate.audit(None, striate.open("digits"), only=["shortcuts"])
+    assert not found.failed
+    (missing,) = [each for each in found.findings if each.severity == "skipped"]
+    assert "width and height, format, JPEG tables and EXIF" in missing.text
 
 
 @pytest.mark.full
@@ -187,7 +190,9 @@ def test_saliency_lies_where_a_net_looks(tmp_path):
     run = striate.train(folder, net=Corner(), size=32, epochs=1, out=tmp_path, plan="default")
     case = Case(run, run.opened(), "val")
     (cell,) = [each for each in shortcuts.PROBES if each.name == "border cell"]
-    mass, area, _ = shortcuts._rests(case, cell, [7])
+    found = shortcuts._rests(case, cell, [7])
+    assert found is not None
+    mass, area, _ = found
     assert area == pytest.approx(1 / 64)
     corner = [
         shortcuts.BORDER.index(i * 8 + j)
@@ -195,7 +200,9 @@ def test_saliency_lies_where_a_net_looks(tmp_path):
         for j in (6, 7)
         if i * 8 + j in shortcuts.BORDER
     ]
-    assert mass.value < shortcuts._rests(case, cell, corner)[0].value < 1
+    wider = shortcuts._rests(case, cell, corner)
+    assert wider is not None
+    assert mass.value < wider[0].value < 1
     stored = np.array(case.arrays.inputs[np.arange(8)])
     inside = np.zeros((32, 32), np.bool_)
     inside[:8, 24:] = True

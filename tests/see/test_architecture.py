@@ -341,7 +341,7 @@ def test_a_phone_gets_rows_that_it_can_show(name):
 def joined(canvas):
     """The stages that lines join."""
     return sorted(
-        (int(part.marks["data-from-stage"]), int(part.marks["data-to-stage"]))
+        (str(part.marks["data-from-stage"]), str(part.marks["data-to-stage"]))
         for part in flat(canvas.parts)
         if isinstance(part, Path) and "data-from-stage" in part.marks
     )

@@ -14,7 +14,9 @@ from striate.weights import published
 
 def test_a_run_says_its_own():
     read = Pictures((4, 4), (4, 4), "rgb", (51.0, 102.0, 0.0), (25.5, 51.0, 255.0))
-    mean, std = of_run(read)
+    found = of_run(read)
+    assert found is not None
+    mean, std = found
     assert mean == pytest.approx((0.2, 0.4, 0.0))
     assert std == pytest.approx((0.1, 0.2, 1.0))
 
@@ -43,6 +45,7 @@ def test_published_weights_say_theirs_in_grey_too(channels):
     mean, std = published.levels(name)[1:]
     found, said = of_weights(name, channels)
     assert f"as for {name}" in said
+    assert found is not None
     if channels == 3:
         assert found[0] == pytest.approx(mean)
     else:

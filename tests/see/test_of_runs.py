@@ -14,6 +14,7 @@ from striate.plan import Plan
 from striate.see import features
 from striate.see.pictures.activations import spreads
 from striate.see.pictures.neighbours import nearest
+from tasks.conftest import CASES
 
 
 def held(run, split="val"):
@@ -138,12 +139,17 @@ def test_tsne_keeps_classes_apart(run):
     assert (own == found.labels).mean() > 0.6
 
 
-def test_items_without_classes_are_all_counted(several):
-    """Labels of several a picture make groups of their own, which are no classes."""
-    found = see.embedding(several)
-    row = found.as_text().splitlines()[-1].split()
-    assert row[:2] == ["all", str(len(found.names))]
-    assert set(found.labels.tolist()) == {0}
+@pytest.mark.parametrize("name", ["localise", "multilabel"])
+def test_items_are_counted_by_class_where_they_have_one(name, tmp_path):
+    """Also where a box comes with it; without one all are one row."""
+    case = CASES[name]
+    settings = dict(case.settings, epochs=1)
+    run = striate.train(case.write(tmp_path / "d"), out=tmp_path, **settings)
+    found = see.embedding(run, split="train")
+    rows = [line.split()[:2] for line in found.as_text().splitlines()[3:]]
+    assert sum(int(count) for _, count in rows) == len(found.names)
+    assert [row[0] for row in rows] == (list(found.classes) or ["all"])
+    assert bool(found.classes) is (name == "localise")
 
 
 def test_a_part_of_the_items_is_of_all_classes(run, monkeypatch):

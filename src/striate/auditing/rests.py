@@ -24,15 +24,9 @@ def saliency_maps(case: Case, stored: NDArray[np.generic]) -> F64:
         StriateError: there is none, as of answers that are no finite number.
     """
     pre = case.used.preprocessing
-    size = case.used.batch_size(stored)
-    maps: list[F64] = []
-    for at in range(0, len(stored), size):
-        x = pre.normalise(
-            pre.centre(torch.from_numpy(np.ascontiguousarray(stored[at : at + size])))
-        )
-        found = saliency(case.trained, x, method="gradient-x-input", memory=MEMORY)
-        maps.append(np.abs(found.values.astype(np.float64)))
-    return np.concatenate(maps)
+    x = pre.normalise(pre.centre(torch.from_numpy(np.ascontiguousarray(stored))))
+    found = saliency(case.trained, x, method="gradient-x-input", memory=MEMORY)
+    return np.abs(found.values.astype(np.float64))
 
 
 def shares_inside(maps: F64, inside: NDArray[np.bool_]) -> F64:

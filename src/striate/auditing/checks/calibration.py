@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.auditing.check import Case, Check, classified, seconds_of
+from striate.auditing.check import Case, Check, classified, enough, seconds_of
 from striate.auditing.finding import Finding
 from striate.metrics.classify import calibration_error, wilson
 from striate.text import percent, plain
@@ -24,6 +24,9 @@ I64 = NDArray[np.int64]
 
 def _find(case: Case) -> Iterator[Finding]:
     index = case.sample(case.affordable(1, 0.1, 10_000), "calibration")
+    if case.data.kind == "labels":
+        yield _of_several(case, index)
+        return
     logits = case.outputs(case.arrays.inputs[index]).double().numpy()
     labels = case.labels()[index]
     order = case.rng("calibration").permutation(len(labels))
@@ -53,6 +56,35 @@ def _find(case: Case) -> Iterator[Finding]:
     )
     yield _abstention(probs, labels)
     yield _conformal(probs, labels, fitted, judged)
+
+
+def _of_several(case: Case, index: I64) -> Finding:
+    """Of several labels an item: whether an item has a label as often as its probability says."""
+    answers = [np.asarray(case.answers(stored, part)) for part, stored in case.batches(index)]
+    probs = np.concatenate(answers).astype(np.float64)
+    truth = (np.array(case.truths(index)) > 0).astype(np.float64)
+    items = np.repeat(np.arange(len(index)), probs.shape[1])
+    found = calibration_error(probs.ravel(), truth.ravel(), items)
+    each = [calibration_error(p, t) for p, t in zip(probs.T, truth.T, strict=True)]
+    rows: list[dict[str, str | float]] = [
+        {"label": name, "off by": one.value, "low": one.low, "high": one.high}
+        for name, one in zip(case.data.classes, each, strict=True)
+    ]
+    rows.sort(key=lambda row: -float(row["off by"]))
+    weak = found.low > WRONG_BY
+    return Finding(
+        "calibration",
+        f"probabilities of {len(rows)} labels are off by {found.value:.3f} on average (ECE), those of "
+        f"{rows[0]['label']} most, by {rows[0]['off by']:.3f}",
+        found,
+        limit=WRONG_BY,
+        crossed=weak,
+        evidence=rows,
+        advice="do not read these probabilities as shares; train with smoothing=0.1 or for fewer epochs"
+        if weak
+        else "",
+        unit="ece",
+    )
 
 
 def softmax(logits: F64) -> F64:
@@ -161,10 +193,14 @@ def _conformal(probs: F64, labels: I64, fitted: I64, judged: I64) -> Finding:
     )
 
 
+def _lacks(case: Case) -> str:
+    return enough(case) if case.data.kind == "labels" else classified(case)
+
+
 CHECK = Check(
     "calibration",
     "Are confidences what they say?",
     _find,
-    lacks=classified,
+    lacks=_lacks,
     seconds=lambda case: 1.0 + seconds_of(case, 1, 0.1, 10_000),
 )

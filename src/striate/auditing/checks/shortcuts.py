@@ -24,7 +24,7 @@ from striate.data.sources import Encoded, Form
 from striate.errors import DataError, StriateError
 from striate.metrics import Interval
 from striate.metrics.intervals import mean
-from striate.text import percent, plain
+from striate.text import listed, percent, plain
 
 FEW = 199  # permutations for what is no gate
 MOST = 400  # items that probes learn from and are judged on, out of fold
@@ -81,8 +81,11 @@ def _find(case: Case) -> Iterator[Finding]:
         )
         return
     told: list[tuple[_Probe, Probed]] = []
+    unlooked: list[str] = []
     for each in PROBES:
         sets = each.features(seen)
+        if not sets:
+            unlooked.append(each.words)
         if sets and any(float(np.ptp(x)) > 0 for x in sets):
             rng = case.rng("shortcuts", each.name)
             count = PERMUTATIONS if each.gate else FEW
@@ -95,6 +98,9 @@ def _find(case: Case) -> Iterator[Finding]:
         if each.whole and each.name != "thumbnail":
             continue
         yield _finding(case, each, found, p, reference, seen)
+    if unlooked:
+        why = "some items are no files of their own, or none that can be written again"
+        yield Finding.skipped("shortcuts", f"not looked at, since {why}: {listed(unlooked)}")
 
 
 def _finding(
@@ -213,19 +219,21 @@ def _rests(case: Case, each: "_Probe", places: Sequence[int]) -> tuple[Interval,
     if case.run is None or each.region is None or not case.data.pictures or case.varied():
         return None
     index = case.sample(case.affordable(MAPPED, 0.05, EXPLAINED), "saliency")
-    stored = np.array(case.arrays.inputs[index])
-    inside = np.zeros(stored.shape[1:3], np.bool_)
+    size = case.arrays.inputs.shape[1:3]
+    inside = np.zeros(size, np.bool_)
     for place in places:
-        inside[_pixels(each.region(place), stored.shape[1:3])] = True
-    try:
-        maps = saliency_maps(case, stored)
-    except StriateError as error:
-        case.say(f"shortcuts: without saliency, {error}")
-        return None
+        inside[_pixels(each.region(place), size)] = True
     # As the net sees it: the middle of what is stored.
     plane = torch.from_numpy(inside[None, :, :, None].astype(np.float32))
     seen = case.used.preprocessing.centre(plane)[0, :, :, 0].numpy() > 0
-    found, area = mean(shares_inside(maps, seen)), float(seen.mean())
+    try:
+        shares = [
+            shares_inside(saliency_maps(case, stored), seen) for _, stored in case.batches(index)
+        ]
+    except StriateError as error:
+        case.say(f"shortcuts: without saliency, {error}")
+        return None
+    found, area = mean(np.concatenate(shares)), float(seen.mean())
     return (
         found,
         area,

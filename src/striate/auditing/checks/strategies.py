@@ -46,9 +46,12 @@ class Split:
 
 def _find(case: Case) -> Iterator[Finding]:
     index = case.sample(case.affordable(PASSES, 0.1, MOST), "strategies")
-    stored = np.array(case.arrays.inputs[index])
-    answers = case.outputs(stored).argmax(1).numpy()
-    maps = small(saliency_maps(case, stored))
+    said: list[I64] = []
+    drawn: list[F64] = []
+    for _, stored in case.batches(index):
+        said.append(case.outputs(stored).argmax(1).numpy())
+        drawn.append(small(saliency_maps(case, stored)))
+    answers, maps = np.concatenate(said), np.concatenate(drawn)
     there = maps.sum(1) > 0
     counts = np.bincount(answers[there], minlength=len(case.data.classes))
     looked = np.flatnonzero(counts >= LEAST).tolist()

@@ -165,16 +165,13 @@ def embedding(
         index = np.sort(rng.choice(index, limit, replace=False))
     known = room.features(run, arrays, key, index=index)
     points, kept = _plane(np.asarray(known, np.float64), method, seed)
-    labels = (
-        opened.splits[name].labels[arrays.numbers[index]]
-        if opened.kind == "label"
-        else np.zeros(len(index), np.int64)
-    )
+    labelled = opened.kind in ("label", "box")
+    strata = opened.splits[name].labels[arrays.numbers[index]]
     return Embedding(
         points,
         tuple(arrays.names[int(i)] for i in index),
-        labels,
-        tuple(opened.classes) if opened.kind == "label" else (),
+        strata if labelled else np.zeros_like(strata),
+        tuple(opened.classes) if labelled else (),
         tuple(paint.as_rgb(np.asarray(arrays.inputs[int(i)])) for i in index),
         method,
         kept,

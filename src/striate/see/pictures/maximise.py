@@ -16,7 +16,7 @@ from striate.result import text_table
 from striate.see.levels import Levels, as_read
 from striate.see.optimised import START, optimised
 from striate.see.plates import Plate, Plates, Row
-from striate.text import times
+from striate.text import counted, times
 
 UNITS = 9  # shown where none is named
 NOISE = 16  # random pictures that say what an answer is large against
@@ -53,8 +53,8 @@ class Maximised(Plates):
 
     def heading(self) -> str:
         """What is shown."""
-        what = "channels" if len(self.shape) == 3 else "outputs"
-        return f"pictures that {len(self.units)} {what} of {self.path} ({times(self.shape)}) answer to most, {self.steps} steps"
+        what = counted(len(self.units), "channel" if len(self.shape) == 3 else "output")
+        return f"pictures that {what} of {self.path} ({times(self.shape)}) answer{'s' * (len(self.units) == 1)} to most, {self.steps} steps"
 
     def rows(self) -> list[Row]:
         """A picture a unit, with its answer and what random pictures reach."""
