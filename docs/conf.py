@@ -23,7 +23,7 @@ version = release = striate.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "gallery/runs"]
 root_doc = "index"
-suppress_warnings = ["myst.strikethrough"]
+suppress_warnings = ["toc.empty_glob"]
 
 # Anchors of headings, so that [a link](page.md#a-heading) is checked.
 myst_heading_anchors = 3
