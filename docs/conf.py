@@ -11,7 +11,8 @@ from sphinx.util.docutils import SphinxDirective
 
 import striate
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
 
 import generated  # beside this file
 
@@ -23,7 +24,6 @@ version = release = striate.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "gallery/runs"]
 root_doc = "index"
-suppress_warnings = ["toc.empty_glob"]
 
 # Anchors of headings, so that [a link](page.md#a-heading) is checked.
 myst_heading_anchors = 3
@@ -74,11 +74,13 @@ def literal(*given: Any) -> None:
             lines[i] = "".join(parts)
 
 
-def visible(_app: Sphinx, _page: str, text: list[str]) -> None:
-    """Readers see too which examples are not run, and why."""
+def edited(_app: Sphinx, _page: str, text: list[str]) -> None:
+    """Readers see too which examples are not run, and why; a page named as `page?` is listed once it is there."""
+    said = r"{.not-run}\nNot run when this site is tested: \1."
+    text[0] = re.sub(r"^<!-- not run: (.*) -->$", said, text[0], flags=re.MULTILINE)
     text[0] = re.sub(
-        r"^<!-- not run: (.*) -->$",
-        r"{.not-run}\nNot run when this site is tested: \1.\n",
+        r"^(\w+)\?\n",
+        lambda found: f"{found[1]}\n" if (HERE / f"{found[1]}.md").exists() else "",
         text[0],
         flags=re.MULTILINE,
     )
@@ -95,6 +97,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.add_directive("generated", Generated)
     app.connect("autodoc-skip-member", skipped)
-    app.connect("source-read", visible)
+    app.connect("source-read", edited)
     app.connect("autodoc-process-docstring", literal)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
