@@ -11,10 +11,11 @@ from sphinx.util.docutils import SphinxDirective
 
 import striate
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(Path(__file__).parent))
 
 import generated  # beside this file
+
+HERE = Path(__file__).parent
 
 project = "Striate"
 author = "The Striate contributors"
