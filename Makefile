@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 WORKERS ?= auto
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
-.PHONY: demo quick test test-rest test-all check shapes browser clean
+.PHONY: demo quick test test-rest test-all check shapes browser docs wheel clean
 
 demo: $(READY)
 	$(BIN)/striate demo
@@ -51,5 +51,19 @@ $(READY): pyproject.toml constraints.txt
 browser: $(READY)
 	$(PYTEST) tests/browser
 
+# The site, docs/_build/html/index.html: pictures made by their commands, every page, every link. A warning is an error.
+docs: $(READY) $(VENV)/.docs
+	$(BIN)/python docs/gallery.py
+	$(BIN)/python -m sphinx -E -q -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python docs/links.py docs/_build/html
+
+$(VENV)/.docs: pyproject.toml constraints.txt | $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
+
+# Wheel and source archive in dist/, installed and used in an empty environment.
+wheel:
+	PYTHON=$(PYTHON) .ci/wheel
+
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+	rm -rf $(VENV) .pytest_cache .ruff_cache docs/_build dist

@@ -49,7 +49,7 @@ def percent(share: float | None) -> str:
     r"""A share as a percentage with one digit, and never 100 % for less than all.
 
     >>> percent(0.98888), percent(0.99996), percent(1.0)
-    ('98.9\\xa0%', '99.996\\xa0%', '100.0\\xa0%')
+    ('98.9\xa0%', '99.996\xa0%', '100.0\xa0%')
     """
     if share is None or not math.isfinite(share):
         return DASH
@@ -112,7 +112,7 @@ def compact(value: float) -> str:
     r"""A large number in three figures with its prefix.
 
     >>> compact(61706), compact(1_814_073_344), compact(156)
-    ('61.7\\xa0k', '1.81\\xa0G', '156')
+    ('61.7\xa0k', '1.81\xa0G', '156')
     """
     for unit, factor in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= 0.9995 * factor:

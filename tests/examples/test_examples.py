@@ -24,6 +24,45 @@ def test_own_loop_is_short():
     assert len([line for line in lines if line.strip()]) <= 45
 
 
+# What each gives, and a bound that none reaches by always saying the same.
+SCORES = {
+    "classify": (0.75, 1.0),
+    "detect": (0.5, 1.0),
+    "forecast": (0.0, 6.0),
+    "instances": (0.5, 1.0),
+    "localise": (0.5, 1.0),
+    "multilabel": (0.8, 1.0),
+    "own_net": (0.75, 1.0),
+    "reconstruct": (12.0, 60.0),
+    "regress": (0.0, 20.0),
+    "segment": (0.6, 1.0),
+    "series": (0.7, 1.0),
+    "sounds": (0.8, 1.0),
+    "volumes": (0.8, 1.0),
+}
+
+
+def test_every_example_is_run_by_a_test_and_every_task_has_one():
+    from striate.tasks import TASKS
+
+    files = {path.stem for path in EXAMPLES.glob("*.py")}
+    assert files == {*SCORES, "own_loop"}
+    assert set(TASKS) <= files
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCORES)
+def test_example_learns(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    lines = (EXAMPLES / f"{name}.py").read_text().splitlines()
+    assert len(lines) <= 40
+    score = runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]()
+    low, high = SCORES[name]
+    assert low < score <= high
+    assert "runs" in capsys.readouterr().out
+    assert list(Path("runs").glob("*/*/report.html"))
+
+
 SETTINGS = {"epochs": 3, "batch": 8, "lr": 0.05, "schedule": "cosine", "ema": 0.9, "clip": 1.0}
 
 

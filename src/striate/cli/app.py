@@ -341,7 +341,7 @@ def predict(run: Path, files: Sequence[Path], net: str | None, json: bool, **giv
         for answer in found:
             answered += 1
             failed += answer.error is not None
-            emit(answer.as_dict(), one_line(answer.as_text()), json=json)
+            emit(answer.as_dict(), one_line(plain(answer.as_text())), json=json)
     if not answered:
         raise DataError(f"there is no file in {', '.join(map(str, files))}")
     if failed:

@@ -156,7 +156,7 @@ def wilson(right: float, n: float, z: float = Z) -> Interval:
     """Share of `n` items with Wilson's interval.
 
     >>> wilson(98, 100)
-    Interval(value=0.98, low=0.92999..., high=0.99449...)
+    Interval(value=0.98, low=0.92998..., high=0.99449...)
     """
     if n == 0:
         return Interval(math.nan)

@@ -28,7 +28,7 @@ def width(words: str, size: float, *, bold: bool = False) -> float:
     """The pixels that a line of words takes in the widest of the families.
 
     >>> round(width("conv 3x3", 12))
-    54
+    55
     """
     return size * sum(WIDTH.get(char, 1.0) for char in words) * (BOLD if bold else 1.0)
 
