@@ -1,17 +1,8 @@
-"""What the tests of the lessons share: each lesson run once, and answers as files."""
+"""What the tests of the lessons share: answers as files."""
 
 import textwrap
-from functools import cache
 
 import pytest
-
-from striate import lessons
-
-
-@cache
-def shown(name):
-    """What every step of a lesson shows, by the step's name; a lesson runs once in all tests of a process."""
-    return {step.__name__: step() for step in lessons.find(name).steps}
 
 
 @pytest.fixture

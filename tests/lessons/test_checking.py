@@ -176,17 +176,18 @@ def test_an_endless_loop_is_ended(answer, checked, monkeypatch):
     assert "It did not end within" in found
 
 
+@pytest.mark.slow
 def test_a_child_that_an_answer_starts_is_ended_too(answer, tmp_path):
     sign = tmp_path / "sign"
     path = answer(f"""
         import subprocess, sys
         def max_pool(x, size, stride):
-            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(2); open({str(sign)!r}, 'w')"])
+            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(8); open({str(sign)!r}, 'w')"])
             return x
     """)
     lessons_pool = lessons.find("max_pooling").exercises[0]
     running.run(path, "max_pool", lessons_pool.cases())
-    time.sleep(3)
+    time.sleep(9)
     assert not sign.exists()
 
 

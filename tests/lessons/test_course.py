@@ -5,11 +5,14 @@ import re
 import time
 
 import pytest
+from torch import nn
 
-from conftest import shown
+import striate
+from lesson_steps import shown
 from striate import lessons
 from striate.errors import UsageError
 from striate.lessons.catalogue import LANGUAGES, TEXTS, Words, read
+from striate.lessons.course.receptive_fields import field_of
 from striate.lessons.lesson import Lesson, told
 from striate.lessons.shown import Grids, Pictures, Table
 
@@ -245,6 +248,16 @@ def test_the_start_decides_what_is_left_after_twenty_layers():
 def test_units_are_more_of_one_digit_after_training():
     before, after = (share(row[1]) for row in table("deconvnet", "against_untrained"))
     assert before < after
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_fields_are_those_of_the_sheet(number):
+    case = lessons.find("receptive_fields").exercises[0].cases(3)[number]
+    pairs = zip(case["kernels"], case["strides"], strict=True)
+    net = nn.Sequential(*(nn.Conv1d(1, 1, kernel, stride) for kernel, stride in pairs))
+    field = striate.measure(net, (1, 512)).layers[-1].field
+    assert field is not None
+    assert field_of(**case) == field.size[0]
 
 
 def test_a_lesson_without_exercises_asks_for_nothing():

@@ -22,7 +22,7 @@ GOOD = """
 ANSWERS = {
     "anna.py": GOOD,
     "boris/answer.py": GOOD.replace(".max()", ".mean()"),
-    "=cmd.py": GOOD + "\nprint('=1+1' * 100000)\n",
+    "=cmd.py": GOOD + "\n    print('=1+1' * 100000)\n",
     "empty.py": "",
     "endless.py": "while True:\n    pass\n\ndef max_pool(x, size, stride):\n    return x\n",
     "exits.py": "def max_pool(x, size, stride):\n    raise SystemExit\n",

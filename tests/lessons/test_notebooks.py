@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from lesson_steps import shown
 from striate import cli, lessons
+from striate.lessons.lesson import source
 from striate.lessons.notebooks import notebook, setup
 
 KEPT = Path(__file__).resolve().parents[2] / "docs" / "lessons"
@@ -17,19 +19,17 @@ def sources(content):
     return [(cell["cell_type"], "".join(cell["source"])) for cell in content["cells"]]
 
 
-def run_cells(content):
+def run_cells(texts):
     """What every cell of code gives, all in one namespace, as a notebook would."""
     namespace, found = {"__name__": "__main__"}, []
-    for kind, text in sources(content):
-        if kind == "markdown":
-            continue
+    for text in texts:
         *lines, last = ast.parse(text).body
-        exec(compile(ast.Module(lines, []), "cell", "exec"), namespace)  # noqa: S102 - our own cells
+        exec(compile(ast.Module(lines, []), "cell", "exec"), namespace)  # noqa: S102 - our own
         if isinstance(last, ast.Expr):
             value = compile(ast.Expression(last.value), "cell", "eval")
             found.append(eval(value, namespace))  # noqa: S307 - our own cells
         else:
-            exec(compile(ast.Module([last], []), "cell", "exec"), namespace)  # noqa: S102 - likewise
+            exec(compile(ast.Module([last], []), "cell", "exec"), namespace)  # noqa: S102 - our own
     return found
 
 
@@ -39,15 +39,28 @@ def test_the_notebooks_of_the_lecture_are_fresh(name):
     assert sources(kept) == sources(notebook(lessons.find(name))), AGAIN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", lessons.NAMES)
 def test_the_cells_of_every_lesson_run_by_themselves(name):
     lesson = lessons.find(name)
-    content = notebook(lesson)
-    assert content["nbformat"] == 4
-    assert len({cell["id"] for cell in content["cells"]}) == len(content["cells"])
-    shown = run_cells(content)
-    assert len(shown) == len(lesson.steps)
-    assert all(each.as_text() for each in shown)
+    found = run_cells([setup(lesson), *map(source, lesson.steps)])
+    assert [each.as_text() for each in found] == [each.as_text() for each in shown(name).values()]
+
+
+def test_a_notebook_is_in_the_format_of_jupyter():
+    content = notebook(lessons.find("stride"))
+    assert (content["nbformat"], content["nbformat_minor"]) == (4, 5)
+    cells = content["cells"]
+    assert len({cell["id"] for cell in cells}) == len(cells)
+    assert all(set(cell) >= {"cell_type", "metadata", "source"} for cell in cells)
+    assert [c["outputs"] != [] for c in cells if c["cell_type"] == "code"] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_step_in_another_language_is_worded_so():

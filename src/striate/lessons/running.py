@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,11 @@ import numpy as np
 
 from striate.lessons.exercise import Array, Case
 from striate.lessons.worker import MEMORY, SECONDS
+
+LARGE = frozenset(
+    {"numpy", "scipy", "sklearn", "striate", "torch"}
+)  # packages that take seconds to import
+START = 120  # seconds in which an interpreter should have imported them, on a machine that is busy
 
 __all__ = ["MEMORY", "SECONDS", "Answers", "functions_of", "imports_of", "run"]
 
@@ -42,13 +48,16 @@ def run(file: Path, function: str, cases: Sequence[Case]) -> Answers:
     with tempfile.TemporaryDirectory(prefix="striate-answer-") as name:
         folder = Path(name)
         job, found = folder / "job.json", folder / "found.json"
+        begun = folder / "begun"
         content = {
             "file": str(file.resolve()),
+            "begun": str(begun),
+            "packages": sorted(LARGE.intersection(imports_of(file))),
             "function": function,
             "cases": [{key: _sent(value) for key, value in case.items()} for case in cases],
         }
         job.write_text(json.dumps(content), encoding="utf-8")
-        ended = _ended(job, found, folder)
+        ended = _ended(job, found, begun)
         answers = _read(found)
     values = [_array(each) for each in answers if "shape" in each]
     stopped = next((each for each in answers if "error" in each), None)
@@ -63,14 +72,14 @@ def _sent(value: Any) -> Any:
     return {"array": value.tolist()} if isinstance(value, np.ndarray) else value
 
 
-def _ended(job: Path, found: Path, folder: Path) -> int | None:
-    """The exit status of the process; None where its time ran out."""
+def _ended(job: Path, found: Path, begun: Path) -> int | None:
+    """The exit status of the process; None where its time ran out, which counts from when the answer begins."""
     process = subprocess.Popen(  # noqa: S603 - our own module, with the student's file as an argument
         [sys.executable, "-m", "striate.lessons.worker", str(job), str(found)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        cwd=folder,
+        cwd=job.parent,
         env={
             **os.environ,
             "OMP_NUM_THREADS": "1",
@@ -80,6 +89,7 @@ def _ended(job: Path, found: Path, folder: Path) -> int | None:
         start_new_session=True,
     )
     try:
+        _until(process, begun)
         return process.wait(SECONDS)
     except subprocess.TimeoutExpired:
         return None
@@ -87,6 +97,19 @@ def _ended(job: Path, found: Path, folder: Path) -> int | None:
         with contextlib.suppress(OSError):  # also what it started itself
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _until(process: subprocess.Popen[bytes], begun: Path) -> None:
+    """Wait until a process has imported what it needs, or has ended.
+
+    Raises:
+        TimeoutExpired: it does neither.
+    """
+    waited = time.monotonic()
+    while not begun.exists() and process.poll() is None:
+        if time.monotonic() - waited > START:
+            raise subprocess.TimeoutExpired(process.args, START)
+        time.sleep(0.01)
 
 
 def _paths() -> str:

@@ -1,6 +1,7 @@
 """What a step of a lesson shows: tables, grids of numbers, small pictures; as text and as markup."""
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -173,6 +174,8 @@ def grid_lines(
 
 
 def _short(value: float) -> str:
+    if not math.isfinite(value):
+        return str(value)
     whole = round(value)
     return f"{whole}" if abs(value - whole) < 1e-6 else f"{value:.2f}"
 

@@ -4,10 +4,14 @@ Time, memory and the size of files are limited, which ends an answer that runs a
 do to files and to the network is what the user who starts it may do.
 """
 
+import contextlib
 import copy
+import importlib
 import importlib.util
 import json
+import math
 import sys
+import time
 import traceback
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +23,13 @@ LARGEST = 16 * 1024**2  # bytes of a file that it writes
 MOST = 1_000_000  # values of one answer
 
 
+def ready(packages: list[str]) -> None:
+    """Import large packages that the answer wants, which is no time of its own."""
+    for name in packages:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
+
 def limit() -> None:
     """Take from this process, for good, all time and memory but what an answer may have."""
     try:
@@ -28,7 +39,7 @@ def limit() -> None:
     ):  # no such limits on this system: the time is limited by the process that waits
         return
     limits = {
-        "RLIMIT_CPU": SECONDS,
+        "RLIMIT_CPU": SECONDS + math.ceil(time.process_time()),
         "RLIMIT_DATA": MEMORY,
         "RLIMIT_FSIZE": LARGEST,
         "RLIMIT_CORE": 0,
@@ -93,7 +104,9 @@ def work(job: dict[str, Any], found: Path) -> None:
     answers: list[dict[str, Any]] = []
     kept = json  # the answer may change what modules hold
     write, dumps = Path.write_text, kept.dumps
+    ready(job["packages"])
     limit()
+    Path(job["begun"]).touch()
     try:
         function = getattr(load(path), job["function"], None)
         if not callable(function):

@@ -10,6 +10,7 @@ from striate.lessons.lesson import Lesson
 from striate.lessons.shown import Pictures, Shown, Table
 from striate.lessons.small import seeded
 from striate.measuring.effective_field import effective
+from striate.shapes import in_size
 
 
 def three_against_one() -> Shown:
@@ -52,19 +53,11 @@ def in_effect() -> Shown:
 
 
 def field_of(kernels: list[int], strides: list[int]) -> int:
-    """Cells that one value of the last layer reads along an axis."""
-    field = step = 1
-    for kernel, stride in zip(kernels, strides, strict=True):
-        field += (kernel - 1) * step
-        step *= stride
-    return field
-
-
-def by_sheet(kernels: list[int], strides: list[int]) -> int:
-    """The same as `striate measure` finds it, for a net of these layers."""
-    net = nn.Sequential(*(nn.Conv1d(1, 1, k, s) for k, s in zip(kernels, strides, strict=True)))
-    field = striate.measure(net, (1, 512)).layers[-1].field
-    return 0 if field is None else field.size[0]
+    """Cells along an axis that one value of the last layer reads: the least input that gives one output."""
+    cells = 1
+    for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
+        cells = in_size(cells, kernel=kernel, stride=stride)
+    return cells
 
 
 def cases(rng: np.random.Generator) -> list[Case]:
@@ -92,7 +85,7 @@ LESSON = Lesson(
         Exercise(
             "receptive_field",
             ("kernels", "strides"),
-            by_sheet,
+            field_of,
             cases,
             (
                 Mistake("stride_ignored", lambda c: {**c, "strides": [1] * len(c["strides"])}),
