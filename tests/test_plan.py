@@ -112,6 +112,23 @@ def test_what_would_end_the_process_is_not_timed():
     assert plan.crashing_layer(trial, plan.explicit("bf16", "cpu")) is None
 
 
+def test_volumes_are_not_padded_in_bfloat16():
+    """Gradients of torch 2.13 on CPUs with AVX-512 are wrong where a volume has fewer slices than the kernel."""
+    low, whole = plan.explicit("bf16", "cpu"), plan.explicit("channels_last", "cpu")
+    for layer in (nn.Conv3d(16, 4, 3, padding=1), nn.Conv3d(4, 16, (3, 1, 1), padding="same")):
+        net = nn.Sequential(layer, nn.AdaptiveAvgPool3d(1), nn.Flatten())
+        assert plan.crashing_layer(net, low) == "0"
+        assert plan.crash_words(net, "0") == "(over volumes, padded) in bfloat16"
+        assert plan.crashing_layer(net, whole) is None
+    sound = [nn.Conv3d(16, 16, 3), nn.Conv3d(16, 16, (1, 3, 3), padding=(0, 1, 1))]
+    for layer in [*sound, nn.Conv3d(8, 8, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1)]:
+        assert plan.crashing_layer(layer, low) is None
+    net = nn.Sequential(nn.Conv3d(16, 16, 3, padding=1), nn.AdaptiveAvgPool3d(1), nn.Flatten())
+    x = torch.rand(4, 16, 2, 2, 2, generator=torch.Generator().manual_seed(0))
+    chosen = plan.choose(net, x, torch.zeros(4).long(), learn, device="cpu", steps=1)
+    assert {row["precision"] for row in chosen.candidates} == {"fp32"}
+
+
 def test_the_faster_candidate_wins():
     import time
 

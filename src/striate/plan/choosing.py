@@ -26,6 +26,7 @@ COMPILING = (
 ROUNDS = 5
 SLOW = 1.0  # seconds of a step from which the user is told beforehand
 NARROW = 16  # channels of a shortcut, see `crashing_layer`
+WIDE = 16  # channels on either side of a kernel over volumes, see there
 GAIN = 1.02  # another plan than the plain one must be this much faster
 
 Learn = Callable[
@@ -225,10 +226,34 @@ def crashing_layer(net: nn.Module, plan: Plan) -> str | None:
     around each array that may not be touched: 3 to 12 channels to 16 to 32, stride 2 and 4, maps of 28 to 56 did
     it; 16 and more channels, three-by-three kernels, stride 1 and the default layout did not. ResNets of CIFAR-10
     at half their width have such a shortcut.
+
+    In bfloat16 (AVX-512) the gradient of the kernels of a convolution over volumes is wrong, often not a number, and the
+    heap may be broken, where a volume has fewer slices than the kernel: 3x3x3 on 2 slices, 5x5x5 on 2 to 4, both
+    layouts, 16 channels or more on either side. Without padding there are never fewer, so that such layers are left.
     """
-    if not (plan.device == "cpu" and plan.layout == "channels_last"):
+    if plan.device != "cpu":
         return None
-    return next((path for path, layer in net.named_modules() if _narrow_shortcut(layer)), None)
+    risky = [_narrow_shortcut] if plan.layout == "channels_last" else []
+    risky += [_padded_volumes] if plan.precision == "bf16" else []
+    layers = net.named_modules()
+    return next((path for path, layer in layers if any(each(layer) for each in risky)), None)
+
+
+def crash_words(net: nn.Module, path: str) -> str:
+    """What kind of layer `crashing_layer` found there, and in what it is not to be run."""
+    if isinstance(net.get_submodule(path), nn.Conv3d):
+        return "(over volumes, padded) in bfloat16"
+    return "(1x1 with a stride, few channels) in channels_last"
+
+
+def _padded_volumes(layer: nn.Module) -> bool:
+    return (
+        isinstance(layer, nn.Conv3d)
+        and layer.kernel_size[0] > 1
+        and layer.padding != "valid"
+        and layer.padding[0] != 0
+        and max(layer.in_channels, layer.out_channels) >= WIDE
+    )
 
 
 def _narrow_shortcut(layer: nn.Module) -> bool:

@@ -141,6 +141,15 @@ def _refuse(recipe: Recipe, data: Data, *, own_net: bool) -> None:
     named(data.task).refuse(recipe, own_net=own_net)
 
 
+def _begun_so(path: Path, net: nn.Module, layer: str) -> CheckpointError:
+    """The error of a training in a form in which it cannot go on."""
+    kind, _, form = plan_room.crash_words(net, layer).rpartition(" in ")
+    return CheckpointError(
+        f"{path}: begun in {form}, in which torch reaches beyond its memory in the backward pass of "
+        f"{layer} {kind}; train anew with plan=default"
+    )
+
+
 def resume(
     path: Path,
     *,
@@ -194,10 +203,7 @@ def resume(
             )
         plan = replace(run.plan, device=ranks.device(run.plan.device))
         if layer := plan_room.crashing_layer(trained, plan):
-            raise CheckpointError(
-                f"{path}: begun in channels_last, in which torch reaches beyond its memory in the backward pass of "
-                f"{layer} (1x1 with a stride, few channels); train anew with plan=default"
-            )
+            raise _begun_so(path, trained, layer)
         saved, warnings = checkpoint.newest(path)
         if saved is None and not folder.can_go_on(path):
             raise CheckpointError(

@@ -408,7 +408,7 @@ def _explicit(net: nn.Module, words: str, device: str) -> Plan:
     if layer is not None:
         raise RecipeError(
             f"plan={words}: torch reaches beyond its memory in the backward pass of {layer} "
-            "(1x1 with a stride, few channels) in channels_last; use plan=default"
+            f"{plan_room.crash_words(net, layer)}; use plan=default"
         )
     return asked
 
