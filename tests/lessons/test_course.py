@@ -32,9 +32,9 @@ def keys(lesson):
 
 @pytest.mark.parametrize("name", lessons.NAMES)
 def test_a_lesson_runs_in_time_and_each_language_fills_its_places(name):
-    began = time.monotonic()
+    began = time.process_time()
     steps = shown(name)
-    assert time.monotonic() - began < 60, "20 s on a quiet machine"
+    assert time.process_time() - began < 20, "seconds of a processor, however busy it is"
     for language in LANGUAGES:
         words = Words(name, language)
         for step, found in steps.items():
