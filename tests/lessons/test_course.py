@@ -118,7 +118,9 @@ def test_what_one_step_shows_is_given_to_the_words_after_it():
 
 
 def table(name, step, at=-1):
-    return [list(row) for row in shown(name)[step].parts[at].rows]
+    found = shown(name)[step].parts[at]
+    assert isinstance(found, Table)
+    return [list(row) for row in found.rows]
 
 
 def share(text):
