@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from typing import Any
 
 import pytest
 from torch import nn
@@ -117,7 +118,7 @@ def test_what_one_step_shows_is_given_to_the_words_after_it():
 # What the words say of the numbers.
 
 
-def table(name, step, at=-1):
+def table(name, step, at=-1) -> list[list[Any]]:
     found = shown(name)[step].parts[at]
     assert isinstance(found, Table)
     return [list(row) for row in found.rows]
