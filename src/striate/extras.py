@@ -19,9 +19,10 @@ EXTRAS = {
     "tensorboard": "track",
     "huggingface_hub": "hub",
     "captum": "see",
+    "nbclient": "learn",
 }
 # Extras that pyproject.toml has; the packages of others are installed by their own names.
-PROVIDED = frozenset({"audio", "dicom", "series", "track", "volumes"})
+PROVIDED = frozenset({"audio", "dicom", "learn", "series", "track", "volumes"})
 
 
 def available() -> dict[str, bool]:

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from typing import Any
 
 import pytest
 from torch import nn
@@ -32,9 +33,9 @@ def keys(lesson):
 
 @pytest.mark.parametrize("name", lessons.NAMES)
 def test_a_lesson_runs_in_time_and_each_language_fills_its_places(name):
-    began = time.monotonic()
+    began = time.process_time()
     steps = shown(name)
-    assert time.monotonic() - began < 60, "20 s on a quiet machine"
+    assert time.process_time() - began < 20, "seconds of a processor, however busy it is"
     for language in LANGUAGES:
         words = Words(name, language)
         for step, found in steps.items():
@@ -117,8 +118,10 @@ def test_what_one_step_shows_is_given_to_the_words_after_it():
 # What the words say of the numbers.
 
 
-def table(name, step, at=-1):
-    return [list(row) for row in shown(name)[step].parts[at].rows]
+def table(name, step, at=-1) -> list[list[Any]]:
+    found = shown(name)[step].parts[at]
+    assert isinstance(found, Table)
+    return [list(row) for row in found.rows]
 
 
 def share(text):

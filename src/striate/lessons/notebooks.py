@@ -80,7 +80,10 @@ def setup(lesson: Lesson) -> str:
 
 
 def _names(code: str) -> set[str]:
-    return {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+    """Names that a cell takes from elsewhere: read and not set in it."""
+    nodes = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)]
+    set_here = {node.id for node in nodes if isinstance(node.ctx, ast.Store)}
+    return {node.id for node in nodes} - set_here
 
 
 def _imports(module: ModuleType) -> list[ast.Import | ast.ImportFrom]:

@@ -36,8 +36,12 @@ def product_of_slopes() -> Shown:
 def sigmoid_net(depth: int) -> nn.Module:
     """Layers of 71 units with the logistic function, as nets began."""
     sizes = [64, *[71] * (depth - 1)]
-    layers = [each for a, b in pairwise(sizes) for each in (nn.Linear(a, b), nn.Sigmoid())]
-    return seeded(lambda: nn.Sequential(nn.Flatten(), *layers, nn.Linear(71, 10)))
+
+    def make() -> nn.Module:
+        layers = [each for a, b in pairwise(sizes) for each in (nn.Linear(a, b), nn.Sigmoid())]
+        return nn.Sequential(nn.Flatten(), *layers, nn.Linear(71, 10))
+
+    return seeded(make)
 
 
 def first_layer() -> Shown:
