@@ -1,0 +1,70 @@
+// @ts-check
+/** The dock at the left: the input, what the net says of it, and the second input of A/B. */
+import { part } from "../api.js";
+import { fill, h, newest } from "../store.js";
+import { paintInput } from "./picture.js";
+
+/** @typedef {import("../main.js").Context} Context @typedef {import("../wire.js").Run} Run */
+
+/** @param {Context} context @returns {HTMLElement} */
+export function dock(context) {
+  const { t } = context;
+  const a = pane(context, "A");
+  const b = pane(context, "B");
+  const swap = h("p", { class: "row" },
+    h("button", { onclick: () => context.go({ b: context.view().run?.run_id }) }, t("dock.keep")),
+    h("button", { onclick: () => { const { run, b: other } = context.view(); if (run && other) context.go({ run: other.run_id, b: run.run_id }); } }, t("dock.swap")),
+    h("button", { onclick: () => context.go({ b: undefined }) }, t("dock.drop")));
+  const [keep, exchange, drop] = /** @type {HTMLButtonElement[]} */ ([...swap.children]);
+  const element = h("aside", { class: "dock", "aria-label": t("dock.title") }, a.element, b.element, swap);
+  context.watch(({ run, b: other, net }) => {
+    element.hidden = !net || !run;
+    a.show(run, Boolean(other));
+    b.show(other, true);
+    if (keep) keep.hidden = Boolean(other);
+    if (exchange) exchange.hidden = !other;
+    if (drop) drop.hidden = !other;
+  });
+  return element;
+}
+
+/** @param {Context} context @param {string} name */
+function pane(context, name) {
+  const { t } = context;
+  const canvas = h("canvas", { class: "pixels", role: "img" });
+  const caption = h("p", { class: "muted" });
+  const list = h("ol", { class: "bars" });
+  const label = h("h2", {});
+  const element = h("section", {}, label, canvas, caption, list);
+  const only = newest();
+  let painted = "";
+  /** @param {Run} run */
+  const paint = (run) => only(context.api.arrays(`run/${part(run.run_id)}/input`), (answer) => {
+    paintInput(canvas, answer);
+    element.dataset.ready = run.run_id;
+  }, context.fail);
+  context.theme(() => { painted = ""; });
+  return {
+    element,
+    /** @param {Run | null} run @param {boolean} named */
+    show(run, named) {
+      element.hidden = !run;
+      if (!run) return;
+      label.textContent = named ? t("dock.input_named", { name }) : t("dock.input");
+      caption.textContent = [run.input.shape.join("×"), run.truth === undefined ? "" : t("dock.truth", { class: run.truth })].filter(Boolean).join(" · ");
+      canvas.setAttribute("aria-label", t("dock.picture", { shape: run.input.shape.join("×") }));
+      bars(context, list, run);
+      if (painted !== run.run_id) paint(run);
+      painted = run.run_id;
+    },
+  };
+}
+
+/** @param {Context} context @param {HTMLElement} list @param {Run} run */
+export function bars(context, list, run) {
+  const percent = /** @type {const} */ ({ style: "percent", maximumFractionDigits: 1 });
+  fill(list, run.top.slice(0, 5).map((one) => h("li", {},
+    h("span", { class: "name", dir: "auto" }, one.class),
+    h("span", { class: "bar", style: { "--share": one.p } }),
+    h("span", { class: "figure" }, context.number(one.p, percent)))));
+}
