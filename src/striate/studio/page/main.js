@@ -5,7 +5,8 @@ import { ApiError, connect, part } from "./api.js";
 import { fill, h, newest, store } from "./store.js";
 import { chosenLanguage, LANGUAGES, wordsOf } from "./words.js";
 import { dock } from "./ui/dock.js";
-import { pressed } from "./ui/keys.js";
+import { input } from "./screens/input.js";
+import { layer } from "./screens/layer.js";
 import { networks } from "./screens/networks.js";
 
 /**
@@ -36,6 +37,8 @@ import { networks } from "./screens/networks.js";
  */
 const SCREENS = [
   { name: "networks", screen: networks, needs: "", docked: false },
+  { name: "input", screen: input, needs: "net", docked: true },
+  { name: "layer", screen: layer, needs: "run", docked: true },
 ];
 
 const live = h("div", { class: "visually-hidden", role: "status", "aria-live": "polite" });
@@ -190,6 +193,42 @@ function themeSwitch({ t }) {
     ["system", "light", "dark"].map((theme) => h("option", { value: theme, selected: theme === kept }, t(`shared.theme_${theme}`))));
   apply(kept);
   return select;
+}
+
+// Single keys work while the main view has the focus and nobody types; they can be switched off (WCAG 2.1.4).
+
+/** @type {Record<string, (context: Context) => void>} */
+const KEYS = {
+  "[": (context) => step(context, -1),
+  "]": (context) => step(context, 1),
+  "?": (context) => context.announce(context.t("keys.list")),
+};
+
+/**
+ * @param {KeyboardEvent} event @param {HTMLElement} main
+ * @param {Context} context @param {string[]} screens in the order of the keys 1 to 8
+ */
+function pressed(event, main, context, screens) {
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || localStorage.getItem("keys") === "off") return;
+  const at = /** @type {HTMLElement} */ (event.target);
+  if (at !== document.body && !main.contains(at)) return;
+  if (at.matches("input, textarea, select, [contenteditable]") && !at.matches("input[type=range], input[type=checkbox], input[type=radio]")) return;
+  const screen = screens[Number(event.key) - 1];
+  if (screen) context.go({ screen });
+  else if (KEYS[event.key]) KEYS[event.key]?.(context);
+  else if (event.key === "/") main.querySelector(/** @type {"input"} */ ("input[type=search]"))?.focus();
+  else if (event.key === "Backspace") history.back();
+  else return;
+  event.preventDefault();
+}
+
+/** The layer before or after the one that is shown. @param {Context} context @param {number} by */
+function step(context, by) {
+  const { net, address } = context.view();
+  if (!net?.layers.length) return;
+  const at = net.layers.findIndex(({ id }) => id === address.layer);
+  const next = net.layers[Math.min(net.layers.length - 1, Math.max(0, (at < 0 ? 0 : at) + by))];
+  if (next) context.go({ layer: next.id });
 }
 
 start().catch((error) => document.body.append(h("p", { class: "banner" }, String(error.message ?? error))));

@@ -2,7 +2,6 @@
 /** The dock at the left: the input, what the net says of it, and the second input of A/B. */
 import { part } from "../api.js";
 import { fill, h, newest } from "../store.js";
-import { paintInput } from "./picture.js";
 
 /** @typedef {import("../main.js").Context} Context @typedef {import("../wire.js").Run} Run */
 
@@ -67,4 +66,19 @@ export function bars(context, list, run) {
     h("span", { class: "name", dir: "auto" }, one.class),
     h("span", { class: "bar", style: { "--share": one.p } }),
     h("span", { class: "figure" }, context.number(one.p, percent)))));
+}
+
+/** Paints `picture` u8 [H, W, 3] of an answer to run/RUN/input, one canvas pixel a pixel. @param {HTMLCanvasElement} canvas @param {import("../core/decode.js").Tensors} answer */
+export function paintInput(canvas, answer) {
+  const picture = answer.arrays["picture"];
+  if (!picture) return;
+  const [height = 1, width = 1, channels = 1] = picture.shape;
+  const image = new ImageData(width, height);
+  for (let i = 0; i < width * height; i++) {
+    for (let c = 0; c < 3; c++) image.data[4 * i + c] = picture.data[channels * i + Math.min(c, channels - 1)] ?? 0;
+    image.data[4 * i + 3] = 255;
+  }
+  canvas.width = width;
+  canvas.height = height;
+  canvas.getContext("2d")?.putImageData(image, 0, 0);
 }

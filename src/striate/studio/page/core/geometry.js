@@ -1,0 +1,72 @@
+// @ts-check
+/** Strokes and pictures in the pixels of an input. */
+
+/**
+ * Adds a line with round ends to a cover: each pixel holds how much of it is covered, 0 to 1, with soft edges one pixel
+ * wide. Coordinates are in pixels, (0.5, 0.5) the middle of the first one. Returns the box that was touched.
+ * @param {Float32Array} cover [H, W] @param {number} height @param {number} width
+ * @param {{x: number, y: number}} from @param {{x: number, y: number}} to @param {number} pen width in pixels
+ */
+export function coverLine(cover, height, width, from, to, pen) {
+  const reach = pen / 2 + 1;
+  const [left, right] = [Math.max(0, Math.floor(Math.min(from.x, to.x) - reach)), Math.min(width - 1, Math.ceil(Math.max(from.x, to.x) + reach))];
+  const [top, bottom] = [Math.max(0, Math.floor(Math.min(from.y, to.y) - reach)), Math.min(height - 1, Math.ceil(Math.max(from.y, to.y) + reach))];
+  const [dx, dy] = [to.x - from.x, to.y - from.y];
+  const length = dx * dx + dy * dy;
+  for (let y = top; y <= bottom; y++) for (let x = left; x <= right; x++) {
+    const along = length ? Math.max(0, Math.min(1, ((x + 0.5 - from.x) * dx + (y + 0.5 - from.y) * dy) / length)) : 0;
+    const away = Math.hypot(x + 0.5 - from.x - along * dx, y + 0.5 - from.y - along * dy);
+    const covered = Math.max(0, Math.min(1, pen / 2 + 0.5 - away));
+    const at = y * width + x;
+    if (covered > (cover[at] ?? 0)) cover[at] = covered;
+  }
+  return { left, right, top, bottom };
+}
+
+/**
+ * The ink over a picture where a stroke covers it.
+ * @param {Uint8Array} ground [H, W, C] @param {Float32Array} cover [H, W] @param {number[]} ink one value a channel
+ */
+export function inkedPixels(ground, cover, ink) {
+  const channels = ink.length;
+  return ground.map((value, i) => {
+    const covered = cover[Math.floor(i / channels)] ?? 0;
+    return Math.floor(value + ((ink[i % channels] ?? 0) - value) * covered + 0.5);
+  });
+}
+
+/** Pixels of a picture of 1, 3 or 4 channels as a canvas holds them, opaque. @param {ArrayLike<number>} values [H, W, C] @param {number} count of pixels @param {number} channels */
+export function opaquePixels(values, count, channels) {
+  const pixels = new Uint32Array(count);
+  const read = (/** @type {number} */ at) => values[at] ?? 0;
+  for (let i = 0; i < count; i++) {
+    const at = i * channels;
+    pixels[i] = ((255 << 24) | (read(at + (channels > 2 ? 2 : 0)) << 16) | (read(at + (channels > 2 ? 1 : 0)) << 8) | read(at)) >>> 0;
+  }
+  return pixels;
+}
+
+/** Whole-number zoom of an image of 32-bit pixels: rows `from` to `to`. @param {Uint32Array} pixels @param {number} width @param {number} zoom @param {number} from @param {number} to @returns {Uint32Array<ArrayBuffer>} */
+export function zoomedPixels(pixels, width, zoom, from, to) {
+  const wide = width * zoom;
+  const out = new Uint32Array(wide * (to - from) * zoom);
+  for (let y = from; y < to; y++) {
+    const start = (y - from) * zoom * wide;
+    for (let x = 0; x < wide; x++) out[start + x] = pixels[y * width + Math.floor(x / zoom)] ?? 0;
+    for (let k = 1; k < zoom; k++) out.copyWithin(start + k * wide, start, start + wide);
+  }
+  return out;
+}
+
+/** Lowest and highest value in each of `columns` even parts of a signal. @param {ArrayLike<number>} values @param {number} columns */
+export function envelopeOf(values, columns) {
+  const low = new Float32Array(columns).fill(Infinity);
+  const high = new Float32Array(columns).fill(-Infinity);
+  for (let i = 0; i < values.length; i++) {
+    const column = Math.min(columns - 1, Math.floor((i * columns) / values.length));
+    const value = values[i] ?? 0;
+    if (value < (low[column] ?? 0)) low[column] = value;
+    if (value > (high[column] ?? 0)) high[column] = value;
+  }
+  return { low, high };
+}
