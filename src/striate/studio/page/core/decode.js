@@ -8,7 +8,7 @@
  */
 
 /** @type {Record<string, [number, (buffer: ArrayBuffer) => Numbers]>} */
-const KINDS = {
+const DTYPES = {
   F64: [8, (b) => new Float64Array(b)],
   F32: [4, (b) => new Float32Array(b)],
   I64: [8, (b) => Float64Array.from(new BigInt64Array(b), Number)],
@@ -39,7 +39,7 @@ export function decodeTensors(buffer) {
  * @param {{dtype: string, shape: number[], data_offsets: [number, number]}} entry @returns {Tensor}
  */
 function tensor(buffer, base, name, { dtype, shape, data_offsets: [start, end] }) {
-  const kind = KINDS[dtype];
+  const kind = DTYPES[dtype];
   if (!kind) throw new Error(`${name}: arrays of type ${dtype} are not read here`);
   const count = shape.reduce((product, size) => product * size, 1);
   if (end - start !== count * kind[0] || base + end > buffer.byteLength) throw new Error(`${name}: ${end - start} bytes for the shape ${shape.join("x")} of ${dtype}`);
