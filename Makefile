@@ -62,7 +62,8 @@ page: $(READY) $(VENV)/node/.$(TYPESCRIPT)
 
 $(VENV)/node/.$(TYPESCRIPT): | $(READY)
 	mkdir -p $(VENV)/node
-	PATH="$$($(NODE) -p 'require("path").dirname(process.execPath)'):$$PATH" npm install --silent --no-save --no-audit --no-fund --prefix $(VENV)/node typescript@$(TYPESCRIPT)
+	$(NODE) "$$($(NODE) -p 'require("path").resolve(process.execPath, "../../lib/node_modules/npm/bin/npm-cli.js")')" \
+		install --silent --no-save --no-audit --no-fund --prefix $(VENV)/node typescript@$(TYPESCRIPT)
 	touch $@
 
 clean:
