@@ -144,7 +144,7 @@ function frame(context, words, view, undo) {
   const side = dock({ ...context, watch: (use) => void view.watch(use), leave: () => {}, theme: (use) => void themes.add(use) });
   document.body.append(
     h("a", { class: "skip", href: "#main", onclick: (/** @type {Event} */ event) => { event.preventDefault(); main.focus(); } }, t("shared.skip")),
-    h("header", {}, h("strong", { class: "brand" }, "Striate"), h("nav", { "aria-label": t("shared.screens") }, links), place, languages(words), themeSwitch(context)),
+    h("header", {}, h("strong", { class: "brand" }, "Striate"), h("nav", { "aria-label": t("shared.screens") }, links), place, languages(words), themeSwitch(context), h("button", { "aria-label": t("keys.title"), onclick: () => keysHelp(context) }, "?")),
     banner, h("div", { class: "body" }, side, main), live);
   let shown = "";
   view.watch(({ address, net, run, busy }) => {
@@ -201,7 +201,9 @@ function themeSwitch({ t }) {
 const KEYS = {
   "[": (context) => step(context, -1),
   "]": (context) => step(context, 1),
-  "?": (context) => context.announce(context.t("keys.list")),
+  "?": (context) => keysHelp(context),
+  s: (context) => cycleScale(context),
+  c: ({ go, view }) => { const { address, b } = view(); if (b) go({ diff: address.diff ? undefined : 1 }, { replace: true }); },
 };
 
 /**
@@ -220,6 +222,22 @@ function pressed(event, main, context, screens) {
   else if (event.key === "Backspace") history.back();
   else return;
   event.preventDefault();
+}
+
+/** Map, layer, net, and again from the first. @param {Context} context */
+function cycleScale({ go, view }) {
+  const next = { map: "layer", layer: "net" }[view().address.scale ?? "map"];
+  go({ scale: next }, { replace: true });
+}
+
+/** The list of keys, and the switch that turns single ones off. @param {Context} context */
+function keysHelp({ t }) {
+  const box = h("input", { type: "checkbox", checked: localStorage.getItem("keys") !== "off", onchange: () => localStorage.setItem("keys", box.checked ? "on" : "off") });
+  const dialog = h("dialog", { "aria-label": t("keys.title"), onclose: () => dialog.remove() }, h("h2", {}, t("keys.title")),
+    h("dl", { class: "keys" }, ["screens", "find", "layer", "grid", "enter", "back", "scale", "compare", "step", "list"].map((name) => h("div", {}, h("dt", {}, h("kbd", {}, t(`keys.key_${name}`))), h("dd", {}, t(`keys.${name}`))))),
+    h("label", {}, box, t("keys.single")), h("p", { class: "row" }, h("button", { class: "primary", onclick: () => dialog.close() }, t("shared.close"))));
+  document.body.append(dialog);
+  dialog.showModal();
 }
 
 /** The layer before or after the one that is shown. @param {Context} context @param {number} by */

@@ -29,9 +29,24 @@ export function tilingOf(count, { height, width }, { zoomY, zoomX, gap }, availa
   return { count, columns, rows, height, width, zoomY, zoomX, gap, pitchY, pitchX, fullHeight: rows * pitchY + gap, fullWidth: columns * pitchX + gap, bands };
 }
 
-/** Whole zooms at which a tile is at least `least` pixels a side. @param {{height: number, width: number}} map @param {number} least */
-export function zoomFor({ height, width }, least) {
-  const zoom = Math.max(1, Math.ceil(least / Math.max(height, width)));
+/**
+ * Whole zooms at which all tiles fill a field, as large as fits; a tile is at least 24 pixels a side and at most 224 or
+ * its own size. What does not fit then is reached by scrolling.
+ * @param {number} count @param {{height: number, width: number}} map @param {{width: number, height: number}} field @param {number} gap
+ */
+export function fittingZoom(count, { height, width }, field, gap) {
+  const least = Math.max(1, Math.ceil(24 / Math.max(height, width)));
+  let zoom = least;
+  while ((zoom + 1) * Math.max(height, width) <= 224) {
+    const columns = Math.floor((field.width - gap) / (width * (zoom + 1) + gap));
+    if (columns < 1 || Math.ceil(count / columns) * (height * (zoom + 1) + gap) + gap > field.height) break;
+    zoom++;
+  }
+  return wideEnough({ height, width }, zoom);
+}
+
+/** A zoom for each side: narrow maps are stretched to 24 pixels. @param {{height: number, width: number}} map @param {number} zoom */
+export function wideEnough({ height, width }, zoom) {
   return { zoomY: height * zoom < 12 ? Math.ceil(24 / height) : zoom, zoomX: width * zoom < 12 ? Math.ceil(24 / width) : zoom };
 }
 

@@ -4,7 +4,7 @@ import { part } from "../api.js";
 import { colourTable, packedColour, PALETTES, wholeRange } from "../core/colour.js";
 import { npyBytes } from "../core/decode.js";
 import { csvText, differenceMaps, histogramOf } from "../core/format.js";
-import { channelOrder, paintBand, shrinkMaps, tilingOf, zoomFor } from "../core/tiles.js";
+import { channelOrder, fittingZoom, paintBand, shrinkMaps, tilingOf, wideEnough } from "../core/tiles.js";
 import { channelView, histogramView, themeName } from "../ui/channel.js";
 import { pictureGrid } from "../ui/grid.js";
 import { kernelView } from "../ui/kernels.js";
@@ -32,7 +32,9 @@ export function layer(context) {
   const scale = chooser("scale", SCALES);
   const dead = ticked("dead", t("layer.hide_dead"));
   const diff = ticked("diff", t("layer.difference"));
-  const zoom = h("p", { class: "tabs" }, h("button", { "aria-label": t("layer.smaller"), onclick: () => zoomed(-1) }, "−"), h("button", { "aria-label": t("layer.larger"), onclick: () => zoomed(1) }, "+"));
+  const zooms = h("p", { class: "tabs" }, h("button", { "aria-label": t("layer.smaller"), onclick: () => zoomed(-1) }, "−"), h("button", { "aria-label": t("layer.larger"), onclick: () => zoomed(1) }, "+"));
+  const classes = h("select", { "aria-label": t("layer.effect_on"), onchange: () => go({ class: classes.value }, { replace: true }) });
+  const effect = h("label", {}, h("span", { class: "muted" }, t("layer.effect_on")), classes);
   const tabs = h("p", { class: "tabs" }, ["maps", "kernels", "table"].map((name) => h("button", { "data-tab": name, onclick: () => go({ tab: name === "maps" ? undefined : name }, { replace: true }) }, t(`layer.tab_${name}`))));
   const caption = h("p", { class: "muted caption" });
   const pointed = h("p", { class: "value" });
@@ -52,9 +54,9 @@ export function layer(context) {
   const side = h("section", { class: "card channel" }, title, large.element, facts, bars);
   const files = h("details", { class: "menu" }, h("summary", {}, t("layer.save")), h("div", {}, ["png", "csv", "npy", "npy_layer"].map((kind) => h("button", { onclick: () => { files.open = false; void save(kind).catch(context.fail); } }, t(`layer.save_${kind}`)))));
   const element = h("div", { class: "layer stack" },
-    h("h1", {}, t("screen.layer")),
-    h("div", { class: "row tools" }, h("span", { class: "tabs" }, h("button", { "aria-label": t("layer.before"), onclick: () => stepLayer(-1) }, "["), pick, h("button", { "aria-label": t("layer.after"), onclick: () => stepLayer(1) }, "]")), tabs, sort, scale, zoom, dead, diff, files),
-    caption, h("div", { class: "split wide" }, h("div", { class: "stack" }, maps, other), side));
+    h("div", { class: "row" }, h("h1", {}, t("screen.layer")), caption),
+    h("div", { class: "row tools" }, h("span", { class: "tabs" }, h("button", { "aria-label": t("layer.before"), onclick: () => stepLayer(-1) }, "‹"), pick, h("button", { "aria-label": t("layer.after"), onclick: () => stepLayer(1) }, "›")), tabs, sort, effect, scale, zooms, dead, diff, files),
+    h("div", { class: "split wide" }, h("div", { class: "stack" }, maps, other), side));
 
   /** @param {string} name @param {string[]} values */
   function chooser(name, values) {
@@ -124,9 +126,11 @@ export function layer(context) {
     const own = (/** @type {number} */ c) => ({ lo: stats.lo[c] ?? NaN, hi: stats.hi[c] ?? NaN });
     const tables = Array.from({ length: count }, (_, c) => colourTable(own(c), range ?? own(c), theme));
     const shrunk = shrinkMaps(loaded.maps, count, loaded.height, loaded.width, shrinkBy());
-    const base = zoomFor(shrunk, 48);
-    const more = Math.max(1, 1 + Number(address.zoom ?? 0));
-    const tiling = tilingOf(order.length, shrunk, { zoomY: base.zoomY * more, zoomX: base.zoomX * more, gap: 2 }, Math.max(120, maps.clientWidth || 600));
+    const field = { width: Math.max(120, maps.clientWidth || 600), height: Math.max(320, innerHeight - 300) };
+    const zoom = Number(address.zoom ?? 0);
+    const fitting = fittingZoom(order.length, shrunk, field, 2);
+    const tiling = tilingOf(order.length, shrunk, { ...(zoom > 0 ? wideEnough(shrunk, fitting.zoomX + zoom) : zoom < 0 ? wideEnough(shrunk, 1) : fitting), gap: 2 }, field.width);
+    for (const [name, value] of Object.entries({ columns: tiling.columns, zoomy: tiling.zoomY, zoomx: tiling.zoomX })) grid.element.dataset[name] = String(value);
     grid.show(tiling, (band) => paintBand(tiling, band, shrunk.maps, tables, order, packedColour(PALETTES[theme].gap)), Math.max(0, order.indexOf(chosen)));
     caption.textContent = [loaded.layer.path, loaded.layer.op, loaded.layer.shape.join("×"), t("layer.shown", { n: order.length, total: meta["total"] ?? count }), difference ? t("layer.difference_note") : ""].filter(Boolean).join(" · ");
     fill(legend, legendOf(range));
@@ -145,9 +149,9 @@ export function layer(context) {
   function legendOf(range) {
     const theme = themeName();
     if (!range) return [h("span", { class: "muted" }, t("layer.scale_note"))];
-    const canvas = h("canvas", { class: "pixels", width: 255, height: 1, role: "img", "aria-label": t("layer.legend", { lo: range.lo, hi: range.hi }) });
-    const table = colourTable(range, range, theme).slice(0, 255);
-    canvas.getContext("2d")?.putImageData(new ImageData(new Uint8ClampedArray(table.buffer), 255, 1), 0, 0);
+    const canvas = h("canvas", { class: "pixels", width: 256, height: 1, role: "img", "aria-label": t("layer.legend", { lo: range.lo, hi: range.hi }) });
+    const table = colourTable(range, range, theme);
+    canvas.getContext("2d")?.putImageData(new ImageData(new Uint8ClampedArray(table.buffer), 256, 1), 0, 0);
     const zero = range.lo < 0 && range.hi > 0 ? h("span", { class: "zero", style: { "inset-inline-start": `${(100 * -range.lo) / (range.hi - range.lo)}%` } }, "0") : null;
     return [h("span", { class: "figure" }, number(range.lo)), h("span", { class: "ramp" }, canvas, zero), h("span", { class: "figure" }, number(range.hi))];
   }
@@ -215,6 +219,8 @@ export function layer(context) {
     for (const select of /** @type {NodeListOf<HTMLSelectElement>} */ (element.querySelectorAll("select[data-choice]"))) select.value = address[select.dataset["choice"] ?? ""] ?? select.options[0]?.value ?? "";
     for (const [label, on] of /** @type {[HTMLElement, boolean][]} */ ([[dead, Boolean(address.dead)], [diff, Boolean(address.diff)]])) /** @type {HTMLInputElement} */ (label.firstChild).checked = on;
     diff.hidden = !b;
+    effect.hidden = address.sort !== "effect";
+    fill(classes, run.top.map((one) => h("option", { value: one.index, selected: String(one.index) === address.class }, one.class)));
     const key = [run.run_id, of.id, b && address.diff ? b.run_id : "", address.sort, address.sort === "effect" ? address.class : "", address.scale === "net"].join(" ");
     if (key === asked) return draw();
     asked = key;

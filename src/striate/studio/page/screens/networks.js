@@ -20,7 +20,7 @@ export function networks(context) {
     fill(card, net ? cardOf(context, net, run) : h("p", { class: "hint" }, t("networks.choose")));
     for (const button of list.querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.dataset["net"] === net?.id));
   });
-  const element = h("div", { class: "split" }, h("section", {}, h("h1", {}, t("screen.networks")), search, list), card);
+  const element = h("div", { class: "split" }, h("section", {}, h("div", { class: "row" }, h("h1", {}, t("screen.networks")), search), list), card);
   return element;
 }
 

@@ -34,7 +34,7 @@ function pane(context, name) {
   const caption = h("p", { class: "muted" });
   const list = h("ol", { class: "bars" });
   const label = h("h2", {});
-  const element = h("section", {}, label, canvas, caption, list);
+  const element = h("section", { class: "pane" }, label, canvas, caption, list);
   const only = newest();
   let painted = "";
   /** @param {Run} run */
@@ -64,8 +64,8 @@ export function bars(context, list, run) {
   const percent = /** @type {const} */ ({ style: "percent", maximumFractionDigits: 1 });
   fill(list, run.top.slice(0, 5).map((one) => h("li", {},
     h("span", { class: "name", dir: "auto" }, one.class),
-    h("span", { class: "bar", style: { "--share": one.p } }),
-    h("span", { class: "figure" }, context.number(one.p, percent)))));
+    h("span", { class: "figure" }, context.number(one.p, percent)),
+    h("span", { class: "bar", style: { "--share": one.p } }))));
 }
 
 /** Paints `picture` u8 [H, W, 3] of an answer to run/RUN/input, one canvas pixel a pixel. @param {HTMLCanvasElement} canvas @param {import("../core/decode.js").Tensors} answer */

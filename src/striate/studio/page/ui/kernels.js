@@ -2,7 +2,7 @@
 /** The kernels of a layer: k x k tiles for what one output channel reads of every input channel; 1x1 as one matrix. */
 import { part } from "../api.js";
 import { colourTable, packedColour, PALETTES } from "../core/colour.js";
-import { paintBand, tilingOf, zoomFor } from "../core/tiles.js";
+import { paintBand, tilingOf, wideEnough } from "../core/tiles.js";
 import { fill, h, newest } from "../store.js";
 import { themeName } from "./channel.js";
 import { pictureGrid } from "./grid.js";
@@ -62,7 +62,7 @@ function drawnKernels(context, { values, outs, ins, height, width, from, total }
     const theme = themeName();
     const table = colourTable(range, range, theme);
     const matrix = height * width === 1;
-    const zoom = matrix ? { zoomX: ins > 256 ? 2 : 4, zoomY: ins > 256 ? 2 : 4 } : zoomFor({ height, width }, ins <= 4 ? 30 : 24);
+    const zoom = matrix ? { zoomX: ins > 256 ? 2 : 4, zoomY: ins > 256 ? 2 : 4 } : wideEnough({ height, width }, Math.max(1, Math.ceil((ins <= 4 ? 32 : 24) / Math.max(height, width))));
     const pitch = width * zoom.zoomX + (matrix ? 0 : 2);
     const wide = matrix || ins <= 4 ? ins * pitch * (matrix ? 1 : Math.max(1, Math.floor(600 / (ins * pitch)))) + 2 : Math.min(600, ins * pitch + 2);
     const tiling = tilingOf(outs * ins, { height, width }, { ...zoom, gap: matrix ? 0 : 2 }, wide);
