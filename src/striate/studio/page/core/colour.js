@@ -46,7 +46,7 @@ export function colourLevel(value, { lo, hi }) {
 
 /**
  * The colour of each of the 256 steps of a map whose values run from `own.lo` to `own.hi`, shown within `range`.
- * @param {Range} own @param {Range} range @param {"light" | "dark"} theme @returns {Uint32Array}
+ * @param {Range} own @param {Range} range @param {"light" | "dark"} theme @returns {Uint32Array<ArrayBuffer>}
  */
 export function colourTable(own, range, theme) {
   const palette = PALETTES[theme];
