@@ -23,7 +23,16 @@ from striate.studio.routes import Answer, Refusal, Request, Route
 from striate.studio.session import Session
 from striate.studio.wire import as_json
 
-HANDLERS = ("activations", "inputs", "nets", "number", "graph", "looking", "neighbours", "runs")
+HANDLERS = (
+    "activations",
+    "inputs",
+    "nets",
+    "number",
+    "map_routes",
+    "looking",
+    "neighbours",
+    "runs",
+)
 PAGE = Path(__file__).parent / "page"
 TYPES = {
     ".html": "text/html; charset=utf-8",
