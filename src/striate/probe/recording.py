@@ -37,7 +37,15 @@ class Recording:
 
     def reading(self, value: Value) -> list[int]:
         """The places in `calls` of those that read a value."""
-        return [i for i, call in enumerate(self.calls) if value in call.inputs]
+        return self._readers.get(value.index, [])
+
+    @cached_property
+    def _readers(self) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        for i, call in enumerate(self.calls):
+            for index in {value.index for value in call.inputs}:
+                found.setdefault(index, []).append(i)
+        return found
 
     @cached_property
     def _makers(self) -> dict[int, int]:

@@ -159,12 +159,37 @@ def moved(step: Step) -> Arithmetic | None:
     found = int(first) - 1
     for value in values:
         if found < value.count:
-            place = Place(value, _unravel(found, value.shape))
-            term = Term(float(step.numbers(value)[place.at]), 1.0, place)
-            rule = "a number from elsewhere, unchanged"
-            return Arithmetic("moved", rule, (term,), term.input, 0.0)
+            return unchanged(step, Place(value, _unravel(found, value.shape)))
         found -= value.count
     return None
+
+
+def stayed(step: Step) -> Arithmetic | None:
+    """A number that stands where it stood, unless a dropout draws which."""
+    source = step.call.inputs[0]
+    if (
+        step.call.arg("training", "dropout" in step.call.op)
+        or source.shape != step.place.value.shape
+    ):
+        return moved(step)
+    return unchanged(step, Place(source, step.at))
+
+
+def in_order(step: Step) -> Arithmetic | None:
+    """A number of a tensor that was given another shape: cells keep their order, so their count tells which it was."""
+    source = step.call.inputs[0]
+    if source.count != step.place.value.count or source.dtype != step.place.value.dtype:
+        return moved(step)
+    flat = 0
+    for i, side in zip(step.at, step.place.value.shape, strict=True):
+        flat = flat * side + i
+    return unchanged(step, Place(source, _unravel(flat, source.shape)))
+
+
+def unchanged(step: Step, place: Place) -> Arithmetic:
+    """A number that is the one at another place."""
+    term = Term(float(step.numbers(place.value)[place.at]), 1.0, place)
+    return Arithmetic("moved", "a number from elsewhere, unchanged", (term,), term.input, 0.0)
 
 
 def _numbered(values: Sequence[Value], start: int) -> dict[Value, Tensor]:
@@ -196,8 +221,12 @@ def pointwise(step: Step) -> Arithmetic | None:
     if source.shape != step.place.value.shape:
         return None
     x = float(step.numbers(source)[step.at])
-    wide = {value: step.numbers(value).double() for value in step.call.inputs}
-    exact = float(_again(step, wide)[step.at])
+    alone = len(step.call.inputs) == 1  # then the cell is enough, however large the tensor is
+    cell, at = (slice(i, i + 1) for i in step.at), step.at
+    wide = {value: step.numbers(value).double() for value in step.call.inputs if not alone}
+    if alone:
+        wide, at = {source: step.numbers(source)[tuple(cell)].double()}, (0,) * len(step.at)
+    exact = float(_again(step, wide)[at])
     # Eight units in the last place of the larger of both numbers: the functions are correct to
     # about one, formulas such as GELU's add a few roundings.
     bound = 8 * step.unit * max(abs(x), abs(exact))

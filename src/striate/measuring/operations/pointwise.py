@@ -17,6 +17,7 @@ from striate.measuring.operations.number_terms import (
     gamma,
     moved,
     pointwise,
+    stayed,
     summed,
 )
 from striate.measuring.operations.operation import (
@@ -250,12 +251,13 @@ POINTWISE: Table = {
     **_alike(SUM, "add sub subtract"),
     **_alike(PRODUCT, "mul multiply"),
     **_alike(replace(CELLS, joins=True), "truediv div maximum minimum where"),
-    **_alike(replace(CELLS, explain=moved), """
+    **_alike(replace(CELLS, explain=stayed), """
         contiguous clone alias dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout
-        feature_alpha_dropout channel_shuffle native_channel_shuffle"""),
+        feature_alpha_dropout"""),
+    **_alike(replace(CELLS, explain=moved), "channel_shuffle native_channel_shuffle"),
     # These have a gradient of zero, or cut it off.
     **_alike(replace(CELLS, gradient=False), "sign floor ceil round trunc data"),
-    "detach": replace(CELLS, explain=moved, gradient=False),
+    "detach": replace(CELLS, explain=stayed, gradient=False),
     # Written in Python, or without a mark: cell by cell all the same.
     **_alike(CELLS, """
         rrelu bernoulli local_response_norm divide true_divide floordiv floor_divide mod negative absolute

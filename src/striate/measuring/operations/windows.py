@@ -12,6 +12,7 @@ from itertools import product
 from math import prod
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from striate.measuring.field_axes import Axes, Axis, Following, Part
@@ -25,6 +26,7 @@ from striate.measuring.operations.arguments import (
 )
 from striate.measuring.operations.number_terms import (
     Arithmetic,
+    Mark,
     Place,
     Step,
     Term,
@@ -330,31 +332,42 @@ def _products(
     step: Step, source: Value, channels: range, factors_CK: Tensor, windows: Windows
 ) -> tuple[Term, ...]:
     lead = step.at[: -factors_CK.ndim]
-    numbers = step.numbers(source)[lead].double()
+    numbers = step.numbers(source)[lead][channels.start : channels.stop]
+    taps: list[tuple[tuple[int, ...], tuple[int | None, ...], Mark]] = [
+        (tap, cells, _mark(cells, numbers.shape[1:])) for tap, cells in _taps(windows)
+    ]
+    inside = [cells for _, cells, mark in taps if not mark]
+    # Gathered at once: a tensor asked cell by cell takes ten times as long.
+    at = tuple(torch.tensor(axis, dtype=torch.long) for axis in zip(*inside, strict=True))
+    read = numbers[(slice(None), *at)].double().tolist() if inside else [[] for _ in channels]
     factors = factors_CK.double().flatten(1).tolist()
     found: list[Term] = []
-    for row, channel in enumerate(channels):
-        plane = numbers[channel]
-        for (tap, cells), factor in zip(_taps(windows), factors[row], strict=True):
-            term = _term(plane, cells, factor, Place(source, (*lead, channel)))
-            found.append(replace(term, channel=channel, tap=tap))
+    for channel, values, row in zip(channels, read, factors, strict=True):
+        following = iter(values)
+        for (tap, cells, mark), factor in zip(taps, row, strict=True):
+            place = (
+                None if mark else Place(source, (*lead, channel, *cast("tuple[int, ...]", cells)))
+            )
+            number = 0.0 if mark else next(following)
+            found.append(Term(number, factor, place, None, channel, tap, mark))
     return tuple(found)
+
+
+def _mark(cells: Sequence[int | None], sides: Sequence[int]) -> Mark:
+    real = [(cell, n) for cell, n in zip(cells, sides, strict=True) if cell is not None]
+    # Beyond the edge counts before lying between two inputs does.
+    if not all(0 <= cell < n for cell, n in real):
+        return "padding"
+    return "gap" if len(real) < len(cells) else ""
 
 
 def _term(
     plane: Tensor, cells: Sequence[int | None], factor: float, at: Place, nothing: float = 0.0
 ) -> Term:
-    real = [cell for cell in cells if cell is not None]
-    # Beyond the edge counts before lying between two inputs does.
-    if len(real) < len(cells) and all(
-        0 <= cell < n for cell, n in zip(cells, plane.shape, strict=True) if cell is not None
-    ):
-        return Term(nothing, factor, mark="gap")
-    if len(real) < len(cells) or not all(
-        0 <= cell < n for cell, n in zip(real, plane.shape, strict=True)
-    ):
-        return Term(nothing, factor, mark="padding")
-    place = tuple(real)
+    mark = _mark(cells, plane.shape)
+    if mark:
+        return Term(nothing, factor, mark=mark)
+    place = cast("tuple[int, ...]", tuple(cells))
     return Term(float(plane[place]), factor, Place(at.value, (*at.at, *place)))
 
 
