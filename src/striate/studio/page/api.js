@@ -100,9 +100,11 @@ function serverSource(reached) {
       method: "POST", body, headers: { "Content-Type": "application/octet-stream", "X-Striate-Token": token, ...headers },
     })).json(),
     listen(path, events) {
-      const source = new EventSource(`api/${path}`);
-      for (const [name, use] of Object.entries(events)) source.addEventListener(name, (event) => use(JSON.parse(/** @type {MessageEvent} */ (event).data)));
-      return () => source.close();
+      const stream = new EventSource(`api/${path}`);
+      stream.addEventListener("open", () => reached(true));
+      stream.addEventListener("error", () => reached(false));
+      for (const [name, use] of Object.entries(events)) stream.addEventListener(name, (event) => use(JSON.parse(/** @type {MessageEvent} */ (event).data)));
+      return () => stream.close();
     },
   };
 }

@@ -23,6 +23,7 @@ import { networks } from "./screens/networks.js";
  * @property {(run: Run, options?: {replace?: boolean, b?: boolean}) => void} show a run that the server just answered with
  * @property {import("./api.js").Api} api
  * @property {(key: string, values?: Record<string, string | number>) => string} t words
+ * @property {(key: string) => boolean} has whether there is such a word
  * @property {(value: number, options?: Intl.NumberFormatOptions) => string} number a number as the language writes it
  * @property {string} language
  * @property {(text: string) => void} announce says it to those who listen, politely
@@ -103,7 +104,7 @@ async function start() {
   /** @type {Context} */
   const context = {
     api, language, session,
-    t: words.t, number: words.number,
+    t: words.t, has: words.has, number: words.number,
     view: view.get,
     watch: (use) => undo.add(view.watch(use)),
     leave: (act) => undo.add(act),

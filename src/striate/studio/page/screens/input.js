@@ -10,7 +10,10 @@ import { pictureGrid } from "../ui/grid.js";
 import { drawingPad } from "../ui/pad.js";
 import { typedNumber } from "../words.js";
 
-/** @typedef {import("../main.js").Context} Context @typedef {import("../wire.js").Run} Run @typedef {import("../wire.js").NetCard} NetCard */
+/**
+ * @typedef {import("../main.js").Context} Context @typedef {import("../wire.js").Run} Run @typedef {import("../wire.js").NetCard} NetCard
+ * @typedef {import("../core/decode.js").Tensor} Tensor
+ */
 
 const ITEMS = 24; // of the data at once
 
@@ -36,13 +39,12 @@ export function input(context) {
 
 /** @param {Context} context @param {NetCard} net @param {(run: Run, replace?: boolean) => void} give @param {HTMLElement} target */
 function waysIn(context, net, give, target) {
-  const { t, session } = context;
-  const image = net.input.kind === "image";
+  const { t } = context;
   return [
     h("p", { class: "row" }, h("span", { class: "muted" }, t("input.target")), target),
-    image && net.input.shape.length === 3 && way(t("input.draw"), drawWay(context, net, give)),
+    net.input.channels > 0 && net.input.shape.length === 3 && way(t("input.draw"), drawWay(context, net, give)),
     way(t("input.file"), fileWay(context, net, give)),
-    session["data"] !== false && itemsWay(context, net, give),
+    net.items > 0 && itemsWay(context, net, give),
   ];
 }
 
@@ -52,7 +54,8 @@ const way = (title, body) => h("section", { class: "card" }, h("h2", {}, title),
 /** @param {Context} context @param {NetCard} net @param {(run: Run, replace?: boolean) => void} give */
 function drawWay(context, net, give) {
   const { t, api } = context;
-  const [channels = 1, height = 1, width = 1] = net.input.shape;
+  const { channels } = net.input;
+  const [, height = 1, width = 1] = net.input.shape;
   /** @type {import("../ui/pad.js").Drawing | null} */
   let waiting = null;
   let flying = false;
@@ -76,7 +79,7 @@ function drawWay(context, net, give) {
       flying = false;
     }
   }
-  const pad = drawingPad(context, { height, width, channels: channels === 1 ? 1 : 3 }, changed);
+  const pad = drawingPad(context, { height, width, channels }, changed);
   const on = h("button", { onclick: () => current((picture) => pad.start(/** @type {Uint8Array} */ (picture.data), picture.shape[2] ?? 1)) }, t("input.draw_on"));
   /** @param {(picture: import("../core/decode.js").Tensor) => void} use */
   const current = (use) => void api.arrays(`run/${part(context.view().run?.run_id ?? "")}/input`).then(({ arrays: { picture } }) => {
@@ -126,8 +129,8 @@ function itemsWay({ t, api, fail }, net, give) {
       total = answer.total;
       section.hidden = !total;
       at.textContent = t("input.items_shown", { from: from + 1, to: Math.min(total, from + ITEMS), total });
-      fill(list, answer.items.map((/** @type {any} */ item) => h("button", { class: "thumb", onclick: () => only(api.post(`net/${part(net.id)}/item`, { index: item.index }), give, fail) },
-        item.thumb ? h("img", { src: item.thumb, alt: "", loading: "lazy", width: 56, height: 56 }) : null, h("span", { dir: "auto" }, String(item.label ?? item.index)))));
+      fill(list, answer.items.map((/** @type {import("../wire.js").Item} */ item) => h("button", { class: "thumb", title: item.name, onclick: () => only(api.post(`net/${part(net.id)}/item`, { index: item.index }), give, fail) },
+        h("img", { src: api.picture(item.thumb.replace(/^api\//, "")), alt: "", loading: "lazy", width: 56, height: 56 }), h("span", { dir: "auto" }, item.label ?? item.name))));
       back.disabled = from === 0;
       next.disabled = from + ITEMS >= total;
     }, (error) => { section.hidden = true; if (error.status !== 404) fail(error); });
@@ -150,7 +153,8 @@ function readView(context, element, give) {
   const signal = h("div", { class: "scroll" });
   const pixel = h("p", { class: "value" });
   const boxes = h("p", { class: "row" });
-  /** @type {{run: Run, picture: import("../core/decode.js").Tensor} | null} */
+  /** What is shown, and what is changed of it: the picture's own values, or, where it is none, what the net reads. */
+  /** @type {{run: Run, picture: Tensor, x: Tensor | undefined} | null} */
   let shown = null;
   const only = newest();
   const grid = pictureGrid({
@@ -161,9 +165,11 @@ function readView(context, element, give) {
   });
   /** @param {number} place @returns {number[]} */
   function valuesAt(place) {
-    const channels = shown?.picture.shape[2] ?? 1;
-    const values = Array.from({ length: channels }, (_, c) => shown?.picture.data[place * channels + c] ?? NaN);
-    return shown?.run.input.shape[0] === 1 ? values.slice(0, 1) : values;
+    if (!shown) return [];
+    const { picture, x } = shown;
+    const channels = context.view().net?.input.channels || (x?.shape[0] ?? 1);
+    if (!x) return Array.from({ length: channels }, (_, c) => picture.data[place * (picture.shape[2] ?? 1) + c] ?? NaN);
+    return Array.from({ length: channels }, (_, c) => x.data[(c * x.data.length) / channels + place] ?? NaN);
   }
   /** @param {number} place */
   function says(place) {
@@ -176,7 +182,7 @@ function readView(context, element, give) {
     const inputs = valuesAt(place).map((value, c) => h("input", { inputmode: "decimal", size: 4, value: String(value), "aria-label": t("input.value_of", { c }) }));
     const change = () => {
       const values = inputs.map((box) => typedNumber(box.value));
-      const wrong = inputs.find((_, i) => !(/** @type {number} */ (values[i]) >= 0 && /** @type {number} */ (values[i]) <= 255));
+      const wrong = inputs.find((_, i) => !Number.isFinite(values[i]));
       if (wrong) { fail(new Error(t("input.wrong_value", { value: wrong.value || "—" }))); wrong.focus(); return; }
       if (shown) void only(api.post(`net/${part(shown.run.net)}/edit`, { run_id: shown.run.run_id, y: Math.floor(place / width), x: place % width, values }), (run) => give(run), fail);
     };
@@ -200,14 +206,16 @@ function readView(context, element, give) {
   function show(run) {
     if (painted === run.run_id) return;
     painted = run.run_id;
-    fill(steps, run.input.steps.map((step) => h("li", {}, h("b", {}, step.name), h("span", {}, step.text), step.preview ? h("img", { class: "pixels", alt: "", src: step.preview }) : null)));
+    fill(steps, run.input.steps.map((step) => h("li", {}, h("b", {}, context.has(`input.step_${step.name}`) ? t(`input.step_${step.name}`) : step.name), h("span", { lang: "en" }, step.text),
+      step.preview ? h("img", { class: "pixels", alt: "", loading: "lazy", src: api.picture(step.preview.replace(/^api\//, "")) }) : null)));
     void only(api.arrays(`run/${part(run.run_id)}/input`), (answer) => {
       const { picture, x, wave } = answer.arrays;
-      pictured.hidden = !picture;
-      shown = picture ? { run, picture } : null;
+      const drawn = Boolean(context.view().net?.input.channels);
+      shown = picture && (drawn || (x?.shape.length === 3 && x.shape[1] === picture.shape[0])) ? { run, picture, x: drawn ? undefined : x } : null;
+      pictured.hidden = !shown;
       drawPicture();
       const line = wave ?? (x && x.shape.length === 2 ? x : null);
-      fill(signal, line && waveCanvas(line.data.subarray(0, line.shape.at(-1)), t("input.wave")), !picture && x && x.shape.length === 3 && mapCanvas(x, t("input.spectrogram")));
+      fill(signal, line && waveCanvas(line.data.subarray(0, line.shape.at(-1)), t("input.wave")), !shown && x && x.shape.length === 3 && mapCanvas(x, t("input.spectrogram")));
       element.dataset["ready"] = run.run_id;
     }, fail);
   }

@@ -5,9 +5,8 @@ import { colourTable, packedColour, PALETTES, wholeRange } from "../core/colour.
 import { npyBytes } from "../core/decode.js";
 import { csvText, differenceMaps, histogramOf } from "../core/format.js";
 import { channelOrder, fittingZoom, paintBand, shrinkMaps, tilingOf, wideEnough } from "../core/tiles.js";
-import { channelView, histogramView, themeName } from "../ui/channel.js";
+import { channelView, histogramView, kernelView, themeName } from "../ui/channel.js";
 import { pictureGrid } from "../ui/grid.js";
-import { kernelView } from "../ui/kernels.js";
 import { fill, h, newest } from "../store.js";
 
 /**
@@ -85,7 +84,7 @@ export function layer(context) {
   }
   /** @param {Loaded} map @param {number} c @param {number} [y] @param {number} [x] */
   function choose(map, c, y = 0, x = 0) {
-    if (map.meta["kind"] === "vector") go({ screen: "number", c, y: undefined, x: undefined });
+    if (map.layer.shape.length === 1) go({ screen: "number", c, y: undefined, x: undefined });
     else go({ c, y, x }, { replace: true });
   }
   /** @param {{place: number, y: number, x: number} | null} spot */
@@ -139,7 +138,7 @@ export function layer(context) {
       h("div", {}, h("dt", {}, t("layer.fact_zeros")), h("dd", {}, number(stats.zero_frac[chosen] ?? NaN, { style: "percent", maximumFractionDigits: 1 }))));
     fill(bars, histogramView(context, histogramOf(loaded.maps, count, stats, whole, 48), whole, t("layer.histogram")));
     large.element.hidden = difference;
-    if (!difference) void large.show({ run, layer: loaded.layer.id, c: chosen, y: address.y === undefined ? undefined : Number(address.y), x: address.x === undefined ? undefined : Number(address.x), range, kind: meta["kind"] });
+    if (!difference) void large.show({ run, layer: loaded.layer.id, c: chosen, y: address.y === undefined ? undefined : Number(address.y), x: address.x === undefined ? undefined : Number(address.x), range, layerShape: loaded.layer.shape });
     drawOther(address.tab ?? "maps");
     element.dataset.ready = run;
     element.dataset.layer = loaded.layer.id;
@@ -254,9 +253,10 @@ function nearLayers(net, of) {
   return [net.layers[at + 1], net.layers[at - 1]].filter((each) => each !== undefined);
 }
 
-/** [C, H, W] of maps, of series [C, T] and of vectors [C]. @param {number[]} shape */
+/** Rows and columns of maps [C, H, W], of series [C, T], of vectors [C]; of volumes [C, D, H, W] all slices below each other. @param {number[]} shape */
 function mapShape(shape) {
-  return shape.length === 3 ? shape : shape.length === 2 ? [shape[0] ?? 1, 1, shape[1] ?? 1] : [shape[0] ?? 1, 1, 1];
+  const [count = 1, ...sides] = shape;
+  return [count, sides.slice(0, -1).reduce((a, b) => a * b, 1), sides.at(-1) ?? 1];
 }
 
 /** @param {import("../core/decode.js").Tensors} answer @returns {Stats} */

@@ -41,10 +41,10 @@ function group({ t, number, go, view }, kind, items) {
 function cardOf({ t, number, go }, net, run) {
   return [
     h("h2", { dir: "auto" }, net.name),
-    h("dl", {}, fact(t("networks.input"), net.input.shape.join(" × ")), fact(t("networks.weights"), number(net.params ?? 0)),
-      fact(t("networks.macs"), net.macs == null ? t("shared.unknown") : number(net.macs)), fact(t("networks.classes"), net.classes.length ? number(net.classes.length) : t("shared.unknown")),
+    h("dl", {}, fact(t("networks.input"), net.input.shape.join(" × ")), fact(t("networks.weights"), number(net.params)),
+      fact(t("networks.macs"), net.macs === undefined ? t("shared.unknown") : number(net.macs)), fact(t("networks.classes"), net.classes.length ? number(net.classes.length) : t("shared.unknown")),
       fact(t("networks.layers"), number(net.layers.length))),
-    h("ul", {}, net.sentences.map((sentence) => h("li", {}, sentence))),
+    h("ul", {}, net.sentences.map((sentence) => h("li", { lang: "en" }, sentence))),
     run && h("p", { class: "row" }, h("button", { class: "primary", onclick: () => go({ screen: "layer" }) }, t("networks.look")), h("button", { onclick: () => go({ screen: "input" }) }, t("networks.own"))),
   ];
 }

@@ -1,14 +1,14 @@
 // @ts-check
-/** One channel of a layer, large: every cell with its exact value; and bars of how often values occur. */
-import { colourPixels } from "../core/colour.js";
-import { tilingOf } from "../core/tiles.js";
+/** One channel of a layer, large: every cell with its exact value; bars of how often values occur; the kernels of a layer. */
+import { colourPixels, colourTable, packedColour, PALETTES } from "../core/colour.js";
+import { paintBand, tilingOf, wideEnough } from "../core/tiles.js";
 import { part } from "../api.js";
 import { fill, h, newest } from "../store.js";
 import { pictureGrid } from "./grid.js";
 
 /**
  * @typedef {import("../main.js").Context} Context
- * @typedef {{run: string, layer: string, c: number, y?: number | undefined, x?: number | undefined, range: {lo: number, hi: number} | null, kind: string}} Chosen
+ * @typedef {{run: string, layer: string, c: number, y?: number | undefined, x?: number | undefined, range: {lo: number, hi: number} | null, layerShape: number[]}} Chosen
  */
 
 /** @param {Context} context */
@@ -30,9 +30,11 @@ export function channelView(context) {
   function enter(place) {
     if (!shown) return;
     const { chosen, width } = shown;
-    const y = Math.floor(place / width);
+    const row = Math.floor(place / width);
     const x = place % width;
-    go({ screen: "number", layer: chosen.layer, c: chosen.c, ...(chosen.kind === "vector" ? {} : chosen.kind === "series" ? { x } : { y, x }) });
+    const [, , high = 1] = chosen.layerShape;
+    const at = [{}, {}, { x }, { y: row, x }, { z: Math.floor(row / high), y: row % high, x }][chosen.layerShape.length];
+    go({ screen: "number", layer: chosen.layer, c: chosen.c, y: undefined, x: undefined, ...at });
   }
   function draw() {
     if (!shown) return;
@@ -65,8 +67,7 @@ export function channelView(context) {
       return only(api.arrays(`run/${part(chosen.run)}/channel?layer=${part(chosen.layer)}&c=${chosen.c}`), (answer) => {
         const array = Object.values(answer.arrays)[0];
         if (!array) return;
-        const shape = array.shape.filter((size, i) => i > 0 || array.shape.length < 3 || size !== 1);
-        const width = shape.length ? /** @type {number} */ (shape.at(-1)) : 1;
+        const width = chosen.layerShape.length > 1 ? array.shape.at(-1) ?? 1 : 1;
         shown = { values: /** @type {Float32Array} */ (array.data), width, height: array.data.length / width, chosen };
         draw();
       }, context.fail);
@@ -92,4 +93,72 @@ export function histogramView({ number }, counts, range, sentence) {
   const figure = h("figure", {});
   fill(figure, bars, ends, h("figcaption", { class: "muted" }, sentence));
   return figure;
+}
+
+const AT_ONCE = 4096; // kernels asked for at once
+
+/**
+ * The kernels of a layer: k x k tiles for what output channels read of every input channel; 1x1 as one matrix.
+ * @param {Context} context @param {import("../wire.js").Layer} layer @param {number} c the chosen output channel
+ */
+export function kernelView(context, layer, c) {
+  const { t, api } = context;
+  const element = h("section", { class: "stack" }, h("p", { class: "muted" }, "…"));
+  if (!layer.kernels) {
+    fill(element, h("p", { class: "hint" }, t("layer.no_kernels", { op: layer.op })));
+    return element;
+  }
+  const { net } = context.view();
+  const only = newest();
+  const path = (/** @type {number} */ from, /** @type {number} */ count) => `net/${part(net?.id ?? "")}/kernels?layer=${part(layer.id)}&from=${from}&count=${count}`;
+  void only(api.arrays(path(c, 1)), async (one) => {
+    const [, per = 1] = firstArray(one).shape;
+    const many = Math.max(1, Math.min(512, Math.floor(AT_ONCE / per)));
+    const from = Math.floor(c / many) * many;
+    const answer = many === 1 ? one : await api.arrays(path(from, many));
+    const array = firstArray(answer);
+    const [outs = 1, ins = 1] = array.shape;
+    const size = array.shape.slice(2);
+    const width = size.at(-1) ?? 1;
+    const height = size.length > 1 ? size.slice(0, -1).reduce((a, b) => a * b, 1) : 1;
+    fill(element, drawnKernels(context, { values: /** @type {Float32Array} */ (array.data), outs, ins, height, width, from, total: Number(answer.meta["total"] ?? outs) }));
+  }, context.fail);
+  return element;
+}
+
+/** @param {import("../core/decode.js").Tensors} answer */
+function firstArray({ arrays }) {
+  const array = arrays["weight"] ?? Object.values(arrays)[0];
+  if (!array) throw new Error("an answer without arrays");
+  return array;
+}
+
+/** @param {Context} context @param {{values: Float32Array, outs: number, ins: number, height: number, width: number, from: number, total: number}} kernels */
+function drawnKernels(context, { values, outs, ins, height, width, from, total }) {
+  const { t, number } = context;
+  const size = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const range = { lo: -size || -1, hi: size || 1 };
+  const q = Uint8Array.from(values, (value) => Math.floor((255 * (value + size)) / (2 * size || 1) + 0.5));
+  const at = (/** @type {number} */ place) => ({ out: from + Math.floor(place / ins), in: place % ins });
+  const grid = pictureGrid({
+    label: t("layer.tab_kernels"), text: (place) => t("layer.kernel_says", at(place)),
+    focus: (place) => context.announce(t("layer.kernel_says", at(place))),
+    point: (spot) => { pointed.textContent = spot ? `${t("layer.kernel_says", at(spot.place))}: ${number(values[(spot.place * height + spot.y) * width + spot.x] ?? NaN)}` : "\u00a0"; },
+    enter: ({ place }) => context.go({ c: at(place).out, tab: undefined }),
+  });
+  const pointed = h("p", { class: "value" }, "\u00a0");
+  const draw = () => {
+    const theme = themeName();
+    const table = colourTable(range, range, theme);
+    const matrix = height * width === 1;
+    const zoom = matrix ? { zoomX: ins > 256 ? 2 : 4, zoomY: ins > 256 ? 2 : 4 } : wideEnough({ height, width }, Math.max(1, Math.ceil((ins <= 4 ? 32 : 24) / Math.max(height, width))));
+    const pitch = width * zoom.zoomX + (matrix ? 0 : 2);
+    const wide = matrix || ins <= 4 ? ins * pitch * (matrix ? 1 : Math.max(1, Math.floor(600 / (ins * pitch)))) + 2 : Math.min(600, ins * pitch + 2);
+    const tiling = tilingOf(outs * ins, { height, width }, { ...zoom, gap: matrix ? 0 : 2 }, wide);
+    const tables = Array.from({ length: outs * ins }, () => table);
+    grid.show(tiling, (band) => paintBand(tiling, band, q, tables, Array.from({ length: outs * ins }, (_, i) => i), packedColour(PALETTES[theme].gap)), 0);
+  };
+  draw();
+  context.theme(draw);
+  return [h("p", { class: "muted caption" }, t("layer.kernels_shown", { from, to: from + outs - 1, n: outs, total, ins, size: `${height}×${width}`, most: number(size) })), h("div", { class: "scroll" }, grid.element), pointed];
 }

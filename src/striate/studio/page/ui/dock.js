@@ -50,7 +50,7 @@ function pane(context, name) {
       element.hidden = !run;
       if (!run) return;
       label.textContent = named ? t("dock.input_named", { name }) : t("dock.input");
-      caption.textContent = [run.input.shape.join("×"), run.truth === undefined ? "" : t("dock.truth", { class: run.truth })].filter(Boolean).join(" · ");
+      caption.textContent = [run.input.shape.join("×"), run.truth === undefined ? "" : t("dock.truth", { class: run.truth }), run.answer === "places" ? t("dock.places") : "", run.note ?? ""].filter(Boolean).join(" · ");
       canvas.setAttribute("aria-label", t("dock.picture", { shape: run.input.shape.join("×") }));
       bars(context, list, run);
       if (painted !== run.run_id) paint(run);
@@ -59,13 +59,14 @@ function pane(context, name) {
   };
 }
 
-/** @param {Context} context @param {HTMLElement} list @param {Run} run */
+/** The leading answers: shares as bars; numbers that are no shares as bars of their size. @param {Context} context @param {HTMLElement} list @param {Run} run */
 export function bars(context, list, run) {
-  const percent = /** @type {const} */ ({ style: "percent", maximumFractionDigits: 1 });
-  fill(list, run.top.slice(0, 5).map((one) => h("li", {},
-    h("span", { class: "name", dir: "auto" }, one.class),
-    h("span", { class: "figure" }, context.number(one.p, percent)),
-    h("span", { class: "bar", style: { "--share": one.p } }))));
+  const top = run.top.slice(0, 5);
+  const most = Math.max(...top.map((one) => Math.abs(one.logit)), 0) || 1;
+  fill(list, top.map(({ class: name, p, logit }) => h("li", {},
+    h("span", { class: "name", dir: "auto", title: name }, name),
+    h("span", { class: "figure" }, p === undefined ? context.number(logit) : context.number(p, { style: "percent", maximumFractionDigits: 1 })),
+    h("span", { class: "bar", style: { "--share": p ?? Math.abs(logit) / most } }))));
 }
 
 /** Paints `picture` u8 [H, W, 3] of an answer to run/RUN/input, one canvas pixel a pixel. @param {HTMLCanvasElement} canvas @param {import("../core/decode.js").Tensors} answer */
