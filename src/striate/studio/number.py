@@ -72,8 +72,9 @@ def value_of(recording: Recording, layer: str) -> Value:
         given = calls[int(found[1])].outputs if int(found[1]) < len(calls) else ()
         at = int(found[2] or 0)
     else:
-        path, _, call = layer.rpartition("@")
-        runs = recording.returned.get(path, ()) if re.fullmatch(r"\d{1,6}", call, re.ASCII) else ()
+        path, at_sign, call = layer.rpartition("@")
+        numbered = at_sign and re.fullmatch(r"\d{1,6}", call, re.ASCII)
+        runs = recording.returned.get(path, ()) if numbered else ()
         given, at = runs[int(call)] if runs and int(call) < len(runs) else (), 0
     if at >= len(given):
         raise Refusal(404, f"the net has no layer {layer[:80]!r} that ran", "layer")
@@ -125,7 +126,8 @@ def number_of(recording: Recording, place: Place) -> Number:
     """
     told = _explained(recording, place)
     done, call = told.done, recording.calls[recording.maker(place.value) or 0]
-    order = sorted(range(len(done.terms)), key=lambda i: (-_rank(done.terms[i]), i))
+    main = told.main
+    order = sorted(range(len(done.terms)), key=lambda i: (i != main, -_rank(done.terms[i]), i))
     window = _window(recording, call, told)
     shown = [
         _term(recording, i, done.terms[i], window.get("source")) for i in sorted(order[:SHOWN])
@@ -162,7 +164,7 @@ def number_of(recording: Recording, place: Place) -> Number:
         bound=bound,
         guaranteed=guaranteed,
         within=_within(told, bound),
-        main=told.main,
+        main=main,
         **window,
     )
 
@@ -365,7 +367,9 @@ def terms(session: "Session", request: Request) -> Answer:
         "w": np.array([term.factor for term in done.terms], np.float64),
         "mark": np.array([MARKS.index(term.mark) for term in done.terms], np.uint8),
         "channel": np.array([-1 if t.channel is None else t.channel for t in done.terms], np.int32),
-        "at": np.array([_cells(term, rank) for term in done.terms], np.int32).reshape(-1, rank),
+        "at": np.array([_cells(term, rank) for term in done.terms], np.int32).reshape(
+            len(done.terms), rank
+        ),
         "source": np.array([layers.index(_source(recording, t)) for t in done.terms], np.int32),
     }
     return array_answer(arrays, {"kernel": done.kernel, "layers": layers, "marks": MARKS})

@@ -256,7 +256,8 @@ POINTWISE: Table = {
         feature_alpha_dropout"""),
     **_alike(replace(CELLS, explain=moved), "channel_shuffle native_channel_shuffle"),
     # These have a gradient of zero, or cut it off.
-    **_alike(replace(CELLS, gradient=False), "sign floor ceil round trunc data"),
+    **_alike(replace(CELLS, explain=exact_pointwise, gradient=False), "sign floor ceil round trunc"),
+    "data": replace(CELLS, gradient=False),
     "detach": replace(CELLS, explain=stayed, gradient=False),
     # Written in Python, or without a mark: cell by cell all the same.
     **_alike(CELLS, """
