@@ -25,6 +25,7 @@ from striate.cli.output import (
 )
 from striate.cli.see import see
 from striate.cli.settings import Command, one_line, read
+from striate.cli.studio import studio
 from striate.errors import DataError, UsageError
 from striate.text import plain
 
@@ -563,3 +564,4 @@ def _other(path: Path, net: str | None) -> "Run":
 app.add_command(demo)
 app.add_command(measure)
 app.add_command(see)
+app.add_command(studio)

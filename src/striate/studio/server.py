@@ -10,7 +10,7 @@ import json
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,9 +19,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from striate.errors import ServeError, StriateError, out_of_memory
 from striate.studio.access import HEADERS, Access
-from striate.studio.routes import Answer, Refusal, Request, Route
+from striate.studio.routes import Answer, Refusal, Request, Route, shown
 from striate.studio.session import Session
-from striate.studio.wire import as_json
+from striate.studio.threads import Job, Work
+from striate.studio.wire import as_json, json_answer
 
 HANDLERS = (
     "activations",
@@ -50,13 +51,21 @@ ONWARD = b'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" conte
 
 
 @cache
+def _tables() -> tuple[Any, ...]:
+    names = (f"striate.studio.{name}" for name in HANDLERS)
+    return tuple(importlib.import_module(n) for n in names if importlib.util.find_spec(n))
+
+
+@cache
+def job_kinds() -> dict[str, Callable[[Session, dict[str, Any]], Work]]:
+    """What makes the steps of each kind of long work, of all handler files."""
+    return {kind: make for table in _tables() for kind, make in getattr(table, "JOBS", {}).items()}
+
+
+@cache
 def routes() -> tuple[Route, ...]:
     """All rows of all handler files, in their order."""
-    found: list[Route] = []
-    for name in HANDLERS:
-        if importlib.util.find_spec(f"striate.studio.{name}") is not None:
-            found += importlib.import_module(f"striate.studio.{name}").ROUTES
-    return tuple(found)
+    return tuple(row for table in _tables() for row in table.ROUTES) + tuple(JOB_ROUTES)
 
 
 class Server(ThreadingHTTPServer):
@@ -80,6 +89,7 @@ class Server(ThreadingHTTPServer):
             ) from error
         self.session = session
         self.access = Access(self.server_address[1], allowed)
+        session.token = self.access.token
 
     def address(self) -> str:
         """An address of the page that works once."""
@@ -282,3 +292,39 @@ def _refused(refusal: Refusal) -> Answer:
     if refusal.status == 409:
         said["superseded"] = True
     return Answer(json.dumps(said).encode(), "application/json; charset=utf-8", refusal.status)
+
+
+# --------------------------------------------------------------------------------------- long work
+
+
+def _begin(session: Session, request: Request) -> Answer:
+    body = request.json()
+    make = job_kinds().get(str(body.get("kind")))
+    if make is None:
+        known = ", ".join(sorted(job_kinds())) or "none yet"
+        raise Refusal(400, f"kind={shown(body.get('kind'))}: there are {known}", "kind")
+    return json_answer({"id": session.job(make(session, body)).id})
+
+
+def _job(session: Session, request: Request) -> Job:
+    with session.lock:
+        found = session.jobs.get(request.params["job"])
+    if found is None:
+        raise Refusal(404, "there is no such work, or it is long over", "job")
+    return found
+
+
+def _follow(session: Session, request: Request) -> Answer:
+    return Answer(kind="text/event-stream", events=_job(session, request).follow())
+
+
+def _cancel(session: Session, request: Request) -> Answer:
+    _job(session, request).cancel()
+    return json_answer({"cancelled": True})
+
+
+JOB_ROUTES = [
+    Route("POST", "api/jobs", _begin),
+    Route("GET", "api/jobs/{job}/events", _follow),
+    Route("POST", "api/jobs/{job}/cancel", _cancel),
+]

@@ -1,153 +1,33 @@
-"""What one open page works with: nets, their inputs, and the one thread on which nets run.
+"""What one Studio works with: the nets that can be opened, those that are, their inputs, and what they gave.
 
-Requests come on many threads; whatever runs a net goes through `Session.on_model`, one after the other. Of the requests
-of one view that wait, the latest wins and the others are superseded. Long work is a job: a generator whose steps run
-between the requests, so that the page stays quick meanwhile.
+All that runs a net goes through `Session.on_model`; see `threads`.
 """
 
-import queue
-import secrets
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from striate.studio.routes import Refusal, Superseded
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from striate.errors import ArgumentError
+from striate.probe import Outputs, Recording, outputs, record
+from striate.studio.routes import Refusal
+from striate.studio.threads import Job, ModelThread, Work
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from striate.inputs import Preprocessing
+    from striate.studio.items import Items
+    from striate.studio.wire import NetCard, NetItem, Run
 
 HELD_JOBS = 64
-
-Work = Generator[tuple[str, object], None, None]
-
-
-class Job:
-    """Long work in steps: what it has said so far, and whether it is over."""
-
-    def __init__(self, work: Work) -> None:
-        self.id = secrets.token_hex(8)
-        self.events: list[tuple[str, object]] = []
-        self.over = False
-        self.cancelled = False
-        self._work = work
-        self._more = threading.Condition()
-
-    def step(self) -> bool:
-        """Run to the next event on the model thread; whether there is more to do."""
-        if self.cancelled:
-            self._work.close()
-            self._say(("cancelled", {}), over=True)
-            return False
-        try:
-            event = next(self._work)
-        except StopIteration:
-            self._say(("done", {}), over=True)
-            return False
-        except Exception as error:  # noqa: BLE001 - whatever a net raises is an answer to the page
-            self._say(("error", {"error": " ".join(str(error).split())[:400]}), over=True)
-            return False
-        self._say(event)
-        return True
-
-    def cancel(self) -> None:
-        """End before the next step."""
-        self.cancelled = True
-
-    def follow(self, since: int = 0) -> Iterator[tuple[str, object]]:
-        """Every event from the one with a number on, as they come, to the end."""
-        while True:
-            with self._more:
-                self._more.wait_for(lambda at=since: self.over or len(self.events) > at, timeout=15)
-                fresh, over = self.events[since:], self.over
-            yield from fresh or [("still", {})]
-            since += len(fresh)
-            if over and since >= len(self.events):
-                return
-
-    def _say(self, event: tuple[str, object], *, over: bool = False) -> None:
-        with self._more:
-            self.events.append(event)
-            self.over = over
-            self._more.notify_all()
-
-
-@dataclass
-class _Task:
-    work: Callable[[], Any]
-    future: "Future[Any]" = field(default_factory=Future)
-
-
-class ModelThread:
-    """The one thread on which nets run: requests in order, of each view the latest only, and jobs between them."""
-
-    def __init__(self) -> None:
-        self._waiting: OrderedDict[str, _Task] = OrderedDict()
-        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self._change = threading.Condition()
-        self._closed = False
-        self._count = 0
-        self._thread = threading.Thread(target=self._run, name="striate-studio-model", daemon=True)
-        self._thread.start()
-
-    def do(self, work: Callable[[], Any], view: str = "") -> Any:
-        """What `work` gives, or raises; Superseded if a later call of the same view came while it waited."""
-        task = _Task(work)
-        with self._change:
-            if self._closed:
-                raise Refusal(503, "the studio is closing")
-            self._count += 1
-            key = view or f"#{self._count}"
-            older = self._waiting.pop(key, None)
-            self._waiting[key] = task
-            self._change.notify_all()
-        if older is not None:
-            older.future.set_exception(Superseded())
-        return task.future.result()
-
-    def start(self, job: Job) -> None:
-        """Let a job run between the requests, after those that were started before it."""
-        self._jobs.put(job)
-        with self._change:
-            self._change.notify_all()
-
-    def close(self) -> None:
-        """End after the work that runs; what waits is refused."""
-        with self._change:
-            self._closed = True
-            waiting = list(self._waiting.values())
-            self._waiting.clear()
-            self._change.notify_all()
-        for task in waiting:
-            task.future.set_exception(Refusal(503, "the studio is closing"))
-        self._thread.join(timeout=30)
-
-    def _run(self) -> None:
-        job: Job | None = None
-        while True:
-            with self._change:
-                if not (self._waiting or self._closed or job or not self._jobs.empty()):
-                    self._change.wait()
-                if self._closed:
-                    return
-                task = self._waiting.popitem(last=False)[1] if self._waiting else None
-            if task is not None:
-                _finish(task)
-                continue
-            if job is None and not self._jobs.empty():
-                job = self._jobs.get()
-            if job is not None and not job.step():
-                job = None
-
-
-def _finish(task: _Task) -> None:
-    try:
-        task.future.set_result(task.work())
-    except BaseException as error:  # noqa: BLE001 - handed on to the thread that waits for it
-        task.future.set_exception(error)
+HELD_PASSES = 128
+STORE = 512 * 2**20  # bytes of outputs that are held
 
 
 @dataclass(eq=False)
@@ -156,41 +36,132 @@ class OpenNet:
 
     Attributes:
         id: its name in addresses.
-        net: the net, in evaluation mode, on the CPU, channels last where it reads pictures.
-        card: what the page shows of it (wire.NetCard).
+        name: as people know it.
+        kind: "catalogue", "run" or "given".
+        net: in evaluation mode, on the CPU, channels last where it reads pictures.
+        pre: from what is given to what the net reads.
         classes: names of the outputs; empty if nobody knows them.
-        data: an opened striate.data.Data, its items in the net's own preprocessing; None without data.
+        weights: a digest of the weights and the preprocessing.
+        task: what it was made for, such as "classify"; "" where nobody knows.
+        macs: multiply-adds of one input, where they are known.
+        notes: sentences about it.
+        card: what the page shows of it; set once its example is computed.
+        data: an opened striate.data.Data; None without data.
+        items: those of the data, as the net reads them; None without data.
         run: the striate.runs.Run it comes from; None for others.
+        written: calls whose outputs later layers write into.
     """
 
     id: str
-    net: "nn.Module"
-    card: Any
+    name: str
+    kind: str
+    net: nn.Module
+    pre: "Preprocessing"
     classes: list[str]
+    weights: str
+    task: str = ""
+    macs: int | None = None
+    notes: Sequence[str] = ()
+    card: "NetCard" = None  # pyright: ignore[reportAssignmentType] - set before anybody sees it
     data: Any = None
+    items: "Items | None" = None
     run: Any = None
+    written: frozenset[str] = frozenset()
+
+    def answer(self, x: Tensor) -> object:
+        """What the net says of a batch."""
+        return self.net(x) if self.run is None else self.run.task.outputs(self.net, x)
 
 
 @dataclass(eq=False)
 class Pass:
-    """One input that a net was given: `x` is what the net reads, float32 [1, C, H, W] (or [1, C, T]...)."""
+    """One input that a net was given.
+
+    Attributes:
+        id: a digest of the weights, the preprocessing and the input.
+        open: the net.
+        x: what it read, float32 [1, C, H, W], or [1, C, T] and so on.
+        stored: the same before its values are scaled, of pictures [H, W, C] of 0 to 255.
+        shown: a picture of it, uint8 [H, W, 3].
+        previews: uint8 [h, w, 3] after each step of the preprocessing.
+        answer: what the page is told.
+    """
 
     id: str
     open: OpenNet
-    x: "Tensor"
-    answer: Any  # wire.Run
-    picture: Any = None  # uint8 [H, W, 3], what was shown to the net, before scaling of values
-    made: float = field(default_factory=time.monotonic)
+    x: Tensor
+    stored: NDArray[Any]
+    shown: NDArray[np.uint8]
+    previews: Sequence[NDArray[np.uint8]] = ()
+    answer: "Run" = None  # pyright: ignore[reportAssignmentType] - set before anybody sees it
+
+
+class Store:
+    """What nets gave, the least recently used thrown away first; the last is always held."""
+
+    def __init__(self, limit: int = STORE) -> None:
+        self.limit, self.bytes = limit, 0
+        self._held: OrderedDict[tuple[str, str], tuple[Any, int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, kind: str, key: str) -> Any:
+        """What is held under a kind and a key; None if nothing is."""
+        with self._lock:
+            found = self._held.get((kind, key))
+            if found is None:
+                return None
+            self._held.move_to_end((kind, key))
+            return found[0]
+
+    def put(self, kind: str, key: str, value: object, size: int) -> None:
+        """Hold a value of so many bytes."""
+        with self._lock:
+            self._drop((kind, key))
+            self._held[kind, key] = (value, size)
+            self.bytes += size
+            while self.bytes > self.limit and len(self._held) > 1:
+                self._drop(next(iter(self._held)))
+
+    def forget(self, kind: str, key: str) -> None:
+        """Hold it no longer."""
+        with self._lock:
+            self._drop((kind, key))
+
+    def _drop(self, place: tuple[str, str]) -> None:
+        self.bytes -= self._held.pop(place, (None, 0))[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A net that can be opened."""
+
+    item: "NetItem"
+    open: Callable[[], OpenNet]
 
 
 class Session:
-    """One page's state; everything that handlers reach."""
+    """Everything that handlers reach.
 
-    def __init__(self) -> None:
+    Attributes:
+        sources: what can be opened, by id.
+        nets: what is open, by id.
+        folders: every run folder known, by id, also of trainings that still run.
+        jobs: long work, by id.
+        store: what nets gave.
+        token: what a request that changes something carries.
+    """
+
+    def __init__(
+        self, sources: Mapping[str, Source] | None = None, folders: Mapping[str, Path] | None = None
+    ) -> None:
         self.model = ModelThread()
+        self.sources: dict[str, Source] = dict(sources or {})
+        self.folders: dict[str, Path] = dict(folders or {})
         self.nets: dict[str, OpenNet] = {}
         self.passes: OrderedDict[str, Pass] = OrderedDict()
         self.jobs: OrderedDict[str, Job] = OrderedDict()
+        self.store = Store()
+        self.token = ""
         self.lock = threading.RLock()
 
     def net(self, name: str) -> OpenNet:
@@ -201,7 +172,7 @@ class Session:
             return self.nets[name]
 
     def run(self, run_id: str) -> Pass:
-        """An input that a net was given; 404 if it is no longer held (the page then asks again with its input)."""
+        """An input that a net was given; 404 if it is no longer held (the page then gives its input again)."""
         with self.lock:
             if run_id not in self.passes:
                 raise Refusal(
@@ -210,9 +181,61 @@ class Session:
             self.passes.move_to_end(run_id)
             return self.passes[run_id]
 
+    def hold(self, one: Pass) -> None:
+        """Let handlers find a pass by its id."""
+        with self.lock:
+            self.passes[one.id] = one
+            self.passes.move_to_end(one.id)
+            while len(self.passes) > HELD_PASSES:
+                self.passes.popitem(last=False)
+
     def on_model(self, work: Callable[[], Any], view: str = "") -> Any:
         """Run on the model thread and wait for what it gives."""
         return self.model.do(work, view)
+
+    def outputs(self, one: Pass) -> Outputs:
+        """What every module gave, computed again where it is no longer held."""
+        return self.store.get("outputs", one.id) or self.on_model(lambda: self._ran(one))
+
+    def _ran(self, one: Pass) -> Outputs:
+        found = self.store.get("outputs", one.id)
+        if found is None:
+            found = outputs(one.open.net, lambda: one.open.answer(one.x.clone()), one.open.written)
+            one.open.written = found.written
+            each = {id(t): t.numel() * t.element_size() for t in found.given.values()}
+            self.store.put("outputs", one.id, found, sum(each.values()))
+        return found
+
+    def recording(self, run_id: str) -> Recording:
+        """Every call of the net on one input with its numbers, made at the first question."""
+        one = self.run(run_id)
+        return self.store.get("recording", run_id) or self.on_model(lambda: self._recorded(one))
+
+    def _recorded(self, one: Pass) -> Recording:
+        found = self.store.get("recording", one.id)
+        if found is None:
+            found = record(one.open.net, [one.x], shared=True)
+            sizes = (t.numel() * t.element_size() for t in found.numbers.values())
+            self.store.put("recording", one.id, found, sum(sizes))
+            self.store.forget("outputs", one.id)  # it holds the same numbers
+        return found
+
+    def output(self, one: Pass, layer: str) -> Tensor:
+        """What one layer gave, batch axis included: "PATH@CALL" of a module, or "#N", the N-th call of a function.
+
+        Raises:
+            Refusal: 404, there is no such layer.
+        """
+        recording: Recording | None = self.store.get("recording", one.id)
+        if layer.startswith("#") or recording is not None:
+            found = _recorded_output(recording or self.recording(one.id), layer)
+        else:
+            found = self.outputs(one).given.get(layer)
+        if found is None:
+            raise Refusal(
+                404, f"{one.open.name} has no layer {layer[:80]!r} that gave numbers", "layer"
+            )
+        return found
 
     def job(self, work: Work) -> Job:
         """Start long work; a generator of (event, value) that holds no hooks or modes of a net while it waits."""
@@ -230,3 +253,34 @@ class Session:
             for job in self.jobs.values():
                 job.cancel()
         self.model.close()
+
+
+def _recorded_output(recording: Recording, layer: str) -> Tensor | None:
+    path, _, call = layer.rpartition("@")
+    if layer.startswith("#"):
+        at = int(layer[1:]) if layer[1:].isdecimal() and len(layer) < 10 else -1
+        values = recording.calls[at].outputs if 0 <= at < len(recording.calls) else ()
+    else:
+        calls = recording.returned.get(path, ())
+        at = int(call) if call.isdecimal() and len(call) < 10 else -1
+        values = calls[at] if 0 <= at < len(calls) else ()
+    found = (recording.numbers[value.index] for value in values)
+    return next((tensor for tensor in found if tensor.is_floating_point()), None)
+
+
+def layer_parts(layer: str) -> tuple[str, int]:
+    """The path and the call of "PATH@CALL".
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    path, at, call = layer.rpartition("@")
+    if not at or not call.isdecimal() or len(call) > 9:
+        raise ArgumentError(f"layer={layer[:80]}: expected PATH@CALL, such as conv1@0")
+    return path, int(call)
+
+
+def prepared(net: nn.Module, *, pictures: bool) -> nn.Module:
+    """A net as the Studio runs it: in evaluation mode, without gradients, channels last where it reads pictures."""
+    net = net.eval().requires_grad_(False)
+    return net.to(memory_format=torch.channels_last) if pictures else net  # pyright: ignore[reportCallIssue] - torch's stub

@@ -420,3 +420,74 @@ class ItemList:
 
     total: int
     items: list[Item]
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Of GET api/run/RUN/ranges: least and greatest finite value of each layer, by its id."""
+
+    layers: dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Field:
+    """What one cell of a layer reads of the input, an axis each: `box` the places that it really reads, first and last.
+
+    `size`, `stride` and `theoretical` count padding as places; they are left out where the field has no bound or could
+    not be followed, and `why` says which.
+    """
+
+    layer: str
+    cells: list[int]
+    at: list[int]
+    space: list[int]
+    box: list[list[int] | None]
+    size: list[int] | None
+    stride: list[float] | None
+    theoretical: list[list[int]] | None
+    clipped: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class ConeLayer:
+    """An earlier layer that a cell depends on, and of its cells those that the cell reads, first and last an axis."""
+
+    node: str
+    layer: str
+    label: str
+    path: str
+    cells: list[int]
+    box: list[list[int] | None]
+
+
+@dataclass(frozen=True)
+class FiringUnit:
+    """A channel by its mean within a region and outside of it; `score` is their difference in standard deviations."""
+
+    c: int
+    inside: float
+    outside: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Region:
+    """The channels that fire in a region of the input, and the cells of the layer that were taken for it."""
+
+    layer: str
+    cells: list[list[int]]
+    total: int
+    units: list[FiringUnit]
+
+
+@dataclass(frozen=True)
+class SaliencyMethod:
+    """A method by its name: the unit of its values, whether it is made at a layer, whether it is long and so a job."""
+
+    name: str
+    unit: str
+    at_layer: bool
+    number: str
+    usual: int
+    long: bool
