@@ -7,7 +7,9 @@ import { chosenLanguage, LANGUAGES, wordsOf } from "./words.js";
 import { dock } from "./ui/dock.js";
 import { input } from "./screens/input.js";
 import { layer } from "./screens/layer.js";
+import { neighbours } from "./screens/neighbours.js";
 import { networks } from "./screens/networks.js";
+import { runs } from "./screens/runs.js";
 
 /**
  * @typedef {import("./address.js").Address} Address
@@ -40,6 +42,8 @@ const SCREENS = [
   { name: "networks", screen: networks, needs: "", docked: false },
   { name: "input", screen: input, needs: "net", docked: true },
   { name: "layer", screen: layer, needs: "run", docked: true },
+  { name: "neighbours", screen: neighbours, needs: "run", docked: true },
+  { name: "runs", screen: runs, needs: "", docked: false },
 ];
 
 const live = h("div", { class: "visually-hidden", role: "status", "aria-live": "polite" });
