@@ -196,7 +196,8 @@ def _ranges(session: Session, request: Request) -> Answer:
             values = values[values.isfinite()]
         if values.numel():
             found[layer.id] = [float(values.min()), float(values.max())]
-    return wire.json_answer(wire.Ranges(found), fixed=True)
+    lo, hi = ([pair[i] for pair in found.values()] for i in (0, 1))
+    return wire.json_answer(wire.Ranges(list(found), lo, hi), fixed=True)
 
 
 def _kernels(session: Session, request: Request) -> Answer:

@@ -117,14 +117,14 @@ def _picture_steps(
         wire.Step("read", f"a picture of {w} x {h} pixels is read", _numbers(width=w, height=h))
     ]
     previews = [own]
-    if (kh, kw) != (h, w) or pre.color != "rgb":
-        how = (
-            "each side by itself"
-            if pre.fit == "stretch"
-            else "until it covers them, the middle cut out"
-        )
-        text = f"scaled to {kw} x {kh} pixels ({how}), {pre.color}"
+    if (kh, kw) != (h, w):
+        cover = "until it covers them, the middle cut out"
+        how = "each side by itself" if pre.fit == "stretch" else cover
+        text = f"scaled to {kw} x {kh} pixels ({how})"
         steps.append(wire.Step("resize", text, _numbers(width=kw, height=kh)))
+        previews.append(picture_of(kept, pre))
+    if pre.color != "rgb":
+        steps.append(wire.Step("color", f"turned {pre.color}", {}))
         previews.append(picture_of(kept, pre))
     if (sh, sw) != (kh, kw):
         text = f"the middle {sw} x {sh} pixels are taken"
@@ -471,6 +471,7 @@ def _items(session: Session, request: Request) -> Answer:
     rows = [
         wire.Item(i, items.name(i), f"api/net/{opened.id}/items/{i}.png", items.label(i))
         for i in range(first, min(len(items), first + count))
+        if items.readable(i)
     ]
     return wire.json_answer(wire.ItemList(len(items), rows))
 

@@ -25,11 +25,17 @@ class Items(ABC):
     """Items by number."""
 
     @abstractmethod
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """As listed: those that cannot be read are counted."""
 
     @abstractmethod
     def stored(self, index: int) -> NDArray[Any]:
         """One item as evaluation sees it, before its values are scaled."""
+
+    def readable(self, index: int) -> bool:
+        """Whether it can be shown."""
+        del index
+        return True
 
     def label(self, index: int) -> str | None:
         """What belongs to it, in words; None where nobody knows."""
@@ -69,11 +75,23 @@ class DataItems(Items):
             return self._decoded
 
     def __len__(self) -> int:
-        return len(self.arrays)
+        return len(self.data.splits[self.split])
+
+    def readable(self, index: int) -> bool:
+        """Whether it is among those that were decoded."""
+        return self._place(index) is not None
+
+    def _place(self, index: int) -> int | None:
+        numbers = self.arrays.numbers
+        at = int(np.searchsorted(numbers, index))
+        return at if at < len(numbers) and numbers[at] == index else None
 
     def stored(self, index: int) -> NDArray[Any]:
         """As the class above says."""
-        one = np.array(self.arrays.inputs[index])
+        place = self._place(index)
+        if place is None:
+            raise Refusal(404, f"item {index}, {self.name(index)}, cannot be read", "index")
+        one = np.array(self.arrays.inputs[place])
         return self._pre.centre(torch.from_numpy(one)[None])[0].numpy()
 
     def label(self, index: int) -> str | None:
@@ -81,15 +99,14 @@ class DataItems(Items):
         targets = self.data.splits[self.split].targets
         if targets.kind not in SPOKEN:
             return None
-        number = int(self.arrays.numbers[index])
-        said = targets.plain(number, self.data.classes, self.data.outputs)
+        said = targets.plain(index, self.data.classes, self.data.outputs)
         if isinstance(said, dict):
             return ", ".join(f"{name} {value}" for name, value in said.items())
         return said if isinstance(said, str) else ", ".join(map(str, said))
 
     def name(self, index: int) -> str:
         """Of its file, or its number there."""
-        return str(self.arrays.names[index])
+        return str(self.data.splits[self.split].names[index])
 
 
 class TensorItems(Items):

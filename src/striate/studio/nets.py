@@ -109,11 +109,16 @@ def run_source(key: str, path: Path, data: Any = None, net: nn.Module | None = N
 
 def named_source(key: str, word: str, shape: tuple[int, ...] | None, data: Any) -> Source:
     """What a word on the command line names."""
+    listed = catalogue().get(word)
+    kind = "catalogue" if listed else "given"
 
     def make() -> OpenNet:
-        return opened(key, find(word, shape, init=True), "given", data)
+        return opened(key, find(word, shape, init=True), kind, data)
 
-    return Source(wire.NetItem(key, word, "given", word), make)
+    item = wire.NetItem(key, word, kind, word, input=_list(shape))
+    if listed:
+        item = replace(listed.item, input=_list(shape) or listed.item.input)
+    return Source(item, make)
 
 
 def given_source(key: str, named: Named, data: Any, classes: Sequence[str] = ()) -> Source:
@@ -142,16 +147,16 @@ def opened(key: str, named: Named, kind: str, data: Any, classes: Sequence[str] 
     data, note = _data_of(run, data)
     if note:
         notes.append(note)
-    pre = run.config.preprocessing if run else _plain(named, data, notes)
+    row = catalog.CATALOG.get(named.name)
+    if row is not None:
+        notes.append(FIRST)
+    pre = run.config.preprocessing if run else _plain(named, data, [] if row else notes)
     net = named.net
     if any(t.device.type != "cpu" for t in net.state_dict().values()):
         net = copied(net, "cpu")
     if any(t.dtype in (torch.float16, torch.bfloat16, torch.float64) for t in net.parameters()):
         net = (copied(net, "cpu") if net is named.net else net).float()
         notes.append("its weights are read as float32")
-    row = catalog.CATALOG.get(named.name)
-    if row is not None:
-        notes.insert(0, FIRST)
     made = OpenNet(
         key,
         Path(named.name).name if run else named.name,
@@ -397,9 +402,7 @@ def _list_of(value: object) -> list[int] | None:
 def items(session: Session) -> list[wire.NetItem]:
     """What can be opened, what is open marked."""
     with session.lock:
-        rows = [replace(s.item, open=key in session.nets) for key, s in session.sources.items()]
-    first = {"given": 0, "run": 1, "catalogue": 2}
-    return sorted(rows, key=lambda row: first[row.kind])
+        return [replace(s.item, open=key in session.nets) for key, s in session.sources.items()]
 
 
 def _session(session: Session, request: Request) -> Answer:

@@ -226,9 +226,12 @@ class Session:
         Raises:
             Refusal: 404, there is no such layer.
         """
+        from striate.studio.number import value_of
+
         recording: Recording | None = self.store.get("recording", one.id)
         if layer.startswith("#") or recording is not None:
-            found = _recorded_output(recording or self.recording(one.id), layer)
+            recording = recording or self.recording(one.id)
+            found = recording.numbers[value_of(recording, layer).index]
         else:
             found = self.outputs(one).given.get(layer)
         if found is None:
@@ -253,19 +256,6 @@ class Session:
             for job in self.jobs.values():
                 job.cancel()
         self.model.close()
-
-
-def _recorded_output(recording: Recording, layer: str) -> Tensor | None:
-    path, _, call = layer.rpartition("@")
-    if layer.startswith("#"):
-        at = int(layer[1:]) if layer[1:].isdecimal() and len(layer) < 10 else -1
-        values = recording.calls[at].outputs if 0 <= at < len(recording.calls) else ()
-    else:
-        calls = recording.returned.get(path, ())
-        at = int(call) if call.isdecimal() and len(call) < 10 else -1
-        values = calls[at] if 0 <= at < len(calls) else ()
-    found = (recording.numbers[value.index] for value in values)
-    return next((tensor for tensor in found if tensor.is_floating_point()), None)
 
 
 def layer_parts(layer: str) -> tuple[str, int]:

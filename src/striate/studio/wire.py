@@ -247,9 +247,8 @@ class Number:
 
 @dataclass(frozen=True)
 class FanEdge:
-    """A map that a unit reads: its node, layer and channel, and its share of all that the unit was given."""
+    """A map that a unit reads: its layer and channel, and its share of all that the unit was given."""
 
-    node: str
     layer: str
     c: int
     share: float
@@ -424,9 +423,11 @@ class ItemList:
 
 @dataclass(frozen=True)
 class Ranges:
-    """Of GET api/run/RUN/ranges: least and greatest finite value of each layer, by its id."""
+    """Of GET api/run/RUN/ranges: least and greatest finite value of each layer of the card."""
 
-    layers: dict[str, list[float]]
+    layers: list[str]
+    lo: list[float]
+    hi: list[float]
 
 
 @dataclass(frozen=True)
