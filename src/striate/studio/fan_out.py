@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from striate.errors import ArgumentError
 from striate.probe import Call, Recording, Value
 from striate.studio.graph import PASSING
+from striate.studio.number import layer_of
 from striate.studio.wire import Fan, FanEdge
 
 MOST = 32  # maps that are named
@@ -62,9 +63,8 @@ def fan(recording: Recording, value: Value, layer: str, c: int) -> Fan:
     merged = _merged(recording, found)
     total = sum(merged.values())
     order = sorted(merged, key=lambda key: -merged[key])
-    ids = _ids(recording)
     edges = [
-        FanEdge(*_named(recording, ids, source), c, merged[source, c] / total if total else 0.0)
+        FanEdge(layer_of(recording, source), c, merged[source, c] / total if total else 0.0)
         for source, c in order[:MOST]
     ]
     rest = sum(merged[key] for key in order[MOST:]) / total if total else 0.0
@@ -198,22 +198,3 @@ def _joined(call: Call, c: int) -> tuple[Value, int] | None:
             return (part, c) if part.live else None
         c -= part.shape[1]
     return None
-
-
-def _ids(recording: Recording) -> dict[int, str]:
-    """Layer ids of the values that modules gave back, the innermost module's."""
-    found: dict[int, str] = {}
-    for path, given in sorted(recording.returned.items(), key=lambda each: each[0].count(".")):
-        found |= {
-            values[0].index: f"{path}@{n}" for n, values in enumerate(given) if values and path
-        }
-    return found
-
-
-def _named(recording: Recording, ids: Mapping[int, str], value: Value) -> tuple[str, str]:
-    """Node and layer of a value."""
-    at = recording.maker(value)
-    if at is None:
-        number = recording.inputs.index(value) if value in recording.inputs else 0
-        return f"in{number}", ""
-    return f"#{at}", ids.get(value.index, f"#{at}")

@@ -97,9 +97,17 @@ def net_graph(net: nn.Module, like: Tensor) -> NetGraph:
         like: an input with its batch axis, of which only shape and type are used.
     """
     run = trace(net, [torch.empty(like.shape, dtype=like.dtype, device="meta")])
-    counts = {name: p.numel() * (1 if p.ndim < 2 else -1) for name, p in net.named_parameters()}
-    kinds = {path: type(module).__name__ for path, module in net.named_modules()}
-    return graph_of(run, counts, kinds)
+    return graph_of(run, counted(net), kinds_of(net))
+
+
+def counted(net: nn.Module) -> dict[str, int]:
+    """How many numbers each parameter holds, negative of those with two axes or more."""
+    return {name: p.numel() * (1 if p.ndim < 2 else -1) for name, p in net.named_parameters()}
+
+
+def kinds_of(net: nn.Module) -> dict[str, str]:
+    """The class of each module by its path."""
+    return {path: type(module).__name__ for path, module in net.named_modules()}
 
 
 def graph_of(run: Trace, counts: Mapping[str, int], kinds: Mapping[str, str]) -> NetGraph:
@@ -154,7 +162,7 @@ def _used(run: Trace) -> set[int]:
 
 def _input(number: int, value: Value) -> MapNode:
     return MapNode(
-        id=f"in{number}", op="input", kind="input", label="input", path="", call=-1, layer="",
+        id=f"in{number}", op="input", kind="input", label="input", path="", call=-1, layer=f"#input{number or ''}",
         shape=list(value.shape[1:]), params=0, macs=0, passing=False, opaque=False, used=True,
     )  # fmt: skip
 
@@ -211,6 +219,38 @@ def _note(run: Trace) -> str:
     if run.unseen:
         return f"part of what the net gives is {run.unseen}, which could not be followed"
     return ""
+
+
+def numbered(graph: NetGraph, run: Trace, calls: Sequence[Call]) -> NetGraph:
+    """The graph with `layer` of each function, "#N", counted as in a run with numbers, which may call more or fewer.
+
+    A call is the next one of the same module, function and shape; of one that is not found there are no maps.
+
+    Args:
+        graph: of a trace.
+        run: that trace.
+        calls: of a recording of the same net.
+    """
+    found: dict[int, int] = {}
+    start = 0
+    for node in graph.nodes:
+        wanted = run.calls[node.call] if node.call >= 0 else None
+        at = next((i for i in range(start, len(calls)) if wanted and _same(wanted, calls[i])), None)
+        if at is not None:
+            found[node.call], start = at, at + 1
+    names = {f"#{a}": f"#{b}" for a, b in found.items()}
+    nodes = tuple(
+        replace(node, layer=names.get(node.layer, "")) if node.layer == node.id else node
+        for node in graph.nodes
+    )
+    last = {name: nodes[graph.members(name)[-1]].layer for name in graph.groups}
+    groups = {name: replace(group, layer=last[name]) for name, group in graph.groups.items()}
+    return replace(graph, nodes=nodes, groups=groups)
+
+
+def _same(one: Call, other: Call) -> bool:
+    shapes = [[value.shape for value in call.outputs] for call in (one, other)]
+    return (one.path, one.op, shapes[0]) == (other.path, other.op, shapes[1])
 
 
 # ------------------------------------------------------------------------------------------- groups

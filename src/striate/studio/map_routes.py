@@ -5,10 +5,11 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from striate.probe import Recording, Value
+from striate.probe import Trace, record, trace
 from striate.studio.fan_out import fan
-from striate.studio.graph import NetGraph, net_graph
+from striate.studio.graph import NetGraph, counted, graph_of, kinds_of, numbered
 from striate.studio.map_layout import layout
+from striate.studio.number import value_of
 from striate.studio.routes import Answer, Refusal, Request, Route
 from striate.studio.session import OpenNet, Session
 from striate.studio.wire import Graph, MapLayout, json_answer
@@ -16,18 +17,27 @@ from striate.studio.wire import Graph, MapLayout, json_answer
 LAYOUTS = 64  # that are held of a net
 STEP = 40.0  # pixels to which the width of a page is rounded down, so that few layouts serve all
 WIDEST = 6000
-GRAPHS: WeakKeyDictionary[OpenNet, NetGraph] = WeakKeyDictionary()
+GRAPHS: WeakKeyDictionary[OpenNet, tuple[Trace, NetGraph]] = WeakKeyDictionary()
 DRAWN: WeakKeyDictionary[OpenNet, OrderedDict[object, MapLayout]] = WeakKeyDictionary()
 
 
-def graph_of_net(session: Session, open_: OpenNet) -> NetGraph:
-    """The graph of an open net, made once."""
+def traced(session: Session, open_: OpenNet) -> tuple[Trace, NetGraph]:
+    """The trace of an open net and its graph, made once."""
     if open_ not in GRAPHS:
-        shape = [1, *open_.card.input.shape]
-        kind = next((p.dtype for p in open_.net.parameters()), torch.float32)
-        like = torch.empty(shape, dtype=kind, device="meta")
-        GRAPHS[open_] = session.on_model(lambda: GRAPHS.get(open_) or net_graph(open_.net, like))
+        GRAPHS[open_] = session.on_model(lambda: GRAPHS.get(open_) or _traced(open_))
     return GRAPHS[open_]
+
+
+def _traced(open_: OpenNet) -> tuple[Trace, NetGraph]:
+    kind = next((p.dtype for p in open_.net.parameters() if p.is_floating_point()), torch.float32)
+    like = torch.empty([1, *open_.card.input.shape], dtype=kind, device="meta")
+    run = trace(open_.net, [like])
+    found = graph_of(run, counted(open_.net), kinds_of(open_.net))
+    try:
+        calls = record(open_.net, [torch.zeros(like.shape, dtype=kind)], shared=True).calls
+    except Exception:  # noqa: BLE001 - whatever a net raises on zeros: then only modules have maps
+        calls = ()
+    return run, numbered(found, run, calls)
 
 
 def drawing(open_: OpenNet, graph: NetGraph, request: Request) -> MapLayout:
@@ -50,7 +60,7 @@ def drawing(open_: OpenNet, graph: NetGraph, request: Request) -> MapLayout:
 def graph(session: Session, request: Request) -> Answer:
     """GET api/net/ID/graph?open=&width=: all nodes, edges and groups, and a drawing."""
     open_ = session.net(request.params["net"])
-    found = graph_of_net(session, open_)
+    found = traced(session, open_)[1]
     return json_answer(
         Graph(
             open_.id,
@@ -67,31 +77,18 @@ def graph(session: Session, request: Request) -> Answer:
 def redrawn(session: Session, request: Request) -> Answer:
     """GET api/net/ID/graph/layout?open=&width=: the drawing alone."""
     open_ = session.net(request.params["net"])
-    return json_answer(drawing(open_, graph_of_net(session, open_), request))
+    return json_answer(drawing(open_, traced(session, open_)[1], request))
 
 
 def fanned(session: Session, request: Request) -> Answer:
     """GET api/run/RUN/fan?layer=&c=: what one channel is made of."""
     layer, c = request.text("layer"), request.whole("c")
+    recording = session.recording(request.params["run"])
 
     def work() -> Answer:
-        recording = session.recording(request.params["run"])
         return json_answer(fan(recording, value_of(recording, layer), layer, c), fixed=True)
 
     return session.on_model(work, request.view and f"fan {request.view}")
-
-
-def value_of(recording: Recording, layer: str) -> Value:
-    """What a layer gave: PATH@CALL, or #N for the N-th call of the net."""
-    if layer.startswith("#") and layer[1:].isdecimal():
-        at = int(layer[1:])
-        if at < len(recording.calls) and recording.calls[at].outputs:
-            return recording.calls[at].outputs[0]
-    path, _, call = layer.rpartition("@")
-    given = recording.returned.get(path, ()) if call.isdecimal() else ()
-    if given and int(call) < len(given) and given[int(call)]:
-        return given[int(call)][0]
-    raise Refusal(404, f"layer={layer[:80]}: the net gave nothing under that name", "layer")
 
 
 ROUTES = [
