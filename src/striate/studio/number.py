@@ -19,7 +19,7 @@ from striate.measuring.explain import Explanation, explained, misplaced
 from striate.measuring.operations.arguments import setting
 from striate.measuring.operations.number_terms import Arithmetic, Place, Term
 from striate.measuring.operations.windows import before_of
-from striate.probe import Call, Recording, Value
+from striate.probe import Call, Recording, Trace, Value
 from striate.studio import formulas
 from striate.studio.routes import Answer, Refusal, Request, Route, whole
 from striate.studio.wire import (
@@ -58,7 +58,7 @@ _layers: "WeakKeyDictionary[Recording, dict[int, str]]" = WeakKeyDictionary()
 # Names of places.
 
 
-def value_of(recording: Recording, layer: str) -> Value:
+def value_of(recording: Recording | Trace, layer: str) -> Value:
     """The tensor that a layer id names.
 
     Raises:
