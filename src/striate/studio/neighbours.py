@@ -19,8 +19,8 @@ from torch import Tensor
 from striate.errors import ArgumentError
 from striate.measuring.fields import fields
 from striate.probe import as_eval, trace, watch
-from striate.see import paint
 from striate.see.pictures.neighbours import nearest
+from striate.studio.items import DataItems, Items, TensorItems, picture_of, plane
 from striate.studio.routes import Answer, Refusal, Request, Route
 from striate.studio.session import OpenNet, Session
 from striate.studio.wire import array_answer
@@ -35,53 +35,74 @@ STEP = 0.1  # seconds that one step of the job takes at most
 SIDE = 64  # pixels of a picture
 POINTS = 1000  # of the plane
 KEPT = 6  # indexes of a net
+NO_DATA = "this net was opened without data: striate studio RUN, or --data DATA"
 
 
 @dataclass(frozen=True, eq=False)
-class Items:
-    """The items that a net is judged on: test, else val, else all; `numbers` are their places in the split as listed."""
+class Listed:
+    """The items beside a net that can be read; `numbers` [N] are their places among all that are listed."""
 
-    arrays: Any
-    preprocessing: Any
+    opened: OpenNet
+    numbers: I64
     split: str
     labels: I64 | None
-    classes: Sequence[str]
 
     def __len__(self) -> int:
-        return len(self.arrays)
+        return len(self.numbers)
 
-    def read(self, index: Sequence[int] | I64 | slice) -> Tensor:
+    @property
+    def source(self) -> Items:
+        """The items of the net."""
+        if self.opened.items is None:
+            raise Refusal(409, NO_DATA, "net")
+        return self.opened.items
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of the labels and the answers."""
+        return self.opened.classes
+
+    def read(self, first: int, count: int) -> Tensor:
         """Items as the net reads them [n, C, H, W]."""
-        stored = torch.from_numpy(np.array(self.arrays.inputs[index]))
-        return self.preprocessing.normalise(self.preprocessing.centre(stored))
+        source, numbers = self.source, self.numbers[first : first + count].tolist()
+        stored = torch.from_numpy(np.stack([source.stored(i) for i in numbers]))
+        raw = isinstance(source, TensorItems)
+        x = stored.float() if raw else self.opened.pre.normalise(stored).float()
+        return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
     def pictures(self, index: Sequence[int] | I64) -> list[NDArray[np.uint8]]:
         """What the net is shown of items, [H, W, 3] each."""
-        if not len(index):
-            return []
-        stored = torch.from_numpy(np.stack([np.array(self.arrays.inputs[int(i)]) for i in index]))
-        return [paint.as_rgb(each) for each in self.preprocessing.centre(stored).numpy()]
+        source = self.source
+        found = [source.stored(int(self.numbers[int(i)])) for i in index]
+        if isinstance(source, TensorItems):
+            return [plane(each) for each in found]
+        return [picture_of(each, self.opened.pre) for each in found]
 
-    def label(self, i: int) -> str:
-        """What an item is; "" where it has no label."""
-        return "" if self.labels is None else self.classes[int(self.labels[i])]
+    def facts(self, i: int) -> dict[str, Any]:
+        """Number, name and label of an item."""
+        number = int(self.numbers[i])
+        label = "" if self.labels is None else self.classes[int(self.labels[i])]
+        return {"index": number, "name": self.source.name(number), "label": label}
 
 
-def items_of(opened: OpenNet) -> Items:
+def items_of(opened: OpenNet) -> Listed:
     """The items of an open net's data.
 
     Raises:
         Refusal: the net was opened without data.
     """
-    run, data = opened.run, opened.data
-    if run is None or (data is None and not run.config.data):
-        raise Refusal(409, "this net was opened without data: striate studio RUN, or --data", "net")
-    data = run.opened() if data is None else data
-    split = next(name for name in ("test", "val", *data.splits) if name in data.splits)
-    data = run.prepared(data, split)
-    arrays = data.arrays(split, form=run.config.preprocessing.form)
-    labels = data.splits[split].labels[arrays.numbers] if data.kind == "label" else None
-    return Items(arrays, run.config.preprocessing, split, labels, tuple(data.classes))
+    items = opened.items
+    if items is None or not len(items):
+        raise Refusal(409, NO_DATA, "net")
+    if isinstance(items, DataItems):
+        numbers = items.arrays.numbers
+        single = items.data.kind == "label" and len(items.data.classes) == len(opened.classes)
+        labels = items.data.splits[items.split].labels[numbers] if single else None
+        return Listed(opened, numbers, items.split, labels)
+    names = {name: k for k, name in enumerate(opened.classes)}
+    known = [names.get(items.label(i) or "", -1) for i in range(len(items))]
+    labels = np.array(known, np.int64) if known and min(known) >= 0 else None
+    return Listed(opened, np.arange(len(items)), "data", labels)
 
 
 @dataclass(eq=False)
@@ -101,7 +122,7 @@ class Index:
     """
 
     layer: str
-    items: Items
+    items: Listed
     features: F32
     values: F32
     owners: I64
@@ -135,7 +156,7 @@ def indexing(opened: OpenNet, layer: str) -> Generator[tuple[str, object], None,
     size, at, made = 16, 0, _Making(path, call)
     while at < min(len(items), made.room):
         begun = time.perf_counter()
-        made.add(opened, items.read(slice(at, at + size)), at)
+        made.add(opened, items.read(at, size), at)
         at = min(len(items), at + size)
         taken = time.perf_counter() - begun
         size = max(1, min(256, int(size * min(2.0, STEP / max(taken, 1e-4)))))
@@ -180,7 +201,7 @@ class _Making:
             share, answer = said.softmax(1).max(1)
             self.answers.append((answer, share))
 
-    def index(self, layer: str, items: Items) -> Index:
+    def index(self, layer: str, items: Listed) -> Index:
         """The whole."""
         if not self.features:
             raise ArgumentError("there are no items to compare with")
@@ -250,11 +271,7 @@ def near(index: Index, asked: F32, count: int) -> tuple[dict[str, Any], NDArray[
 def _facts(index: Index, i: int) -> dict[str, Any]:
     """What is told of an item."""
     items = index.items
-    told = {
-        "index": int(items.arrays.numbers[i]),
-        "name": items.arrays.names[i],
-        "label": items.label(i),
-    }
+    told = items.facts(i)
     if index.answers is None:
         return told
     answer, share = index.answers
@@ -320,7 +337,7 @@ def _boxes(opened: OpenNet, index: Index, channel: int) -> list[tuple[int, int, 
     none: list[tuple[int, int, int, int] | None] = [None] * len(owners)
     if len(index.size) != 2:
         return none
-    x = index.items.read(slice(0, 1))
+    x = index.items.read(0, 1)
     path, call = place_of(index.layer)
     followed = trace(opened.net, [x])
     given = followed.returned.get(path, ())
@@ -401,7 +418,7 @@ def scatter(index: Index, method: str) -> dict[str, NDArray[Any]]:
     labels, answer = index.items.labels, index.answers
     return {
         "points": points,
-        "items": index.items.arrays.numbers[which].astype(np.int32),
+        "items": index.items.numbers[which].astype(np.int32),
         "labels": none if labels is None else labels[which].astype(np.int32),
         "answers": none if answer is None else answer[0][which].astype(np.int32),
         "kept": np.array([kept], np.float32),

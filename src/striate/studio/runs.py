@@ -494,10 +494,7 @@ def compared(paths: Mapping[str, Path]) -> dict[str, Any]:
 
 def folders(session: Session) -> dict[str, Path]:
     """The run folders that this page may look into, by their ids."""
-    known: dict[str, Path] | None = getattr(session, "folders", None)
-    if known is not None:
-        return known
-    return listed([net.run.path for net in session.nets.values() if net.run is not None])
+    return session.folders
 
 
 def folder(session: Session, request: Request) -> tuple[str, Path]:

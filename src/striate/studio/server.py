@@ -33,6 +33,7 @@ HANDLERS = (
     "looking",
     "neighbours",
     "runs",
+    "audits",
 )
 PAGE = Path(__file__).parent / "page"
 TYPES = {
