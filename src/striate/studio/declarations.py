@@ -21,6 +21,7 @@ PLAIN = {
     float: "number",
     Any: "any",
     object: "unknown",
+    types.NoneType: "null",
 }
 
 
@@ -48,17 +49,14 @@ def _row(name: str, hint: Any, optional: bool) -> str:
 
 def _type(hint: Any) -> str:
     """A Python type in TypeScript."""
-    if hint in PLAIN:
-        return PLAIN[hint]
-    if hint is types.NoneType:
-        return "null"
     if isinstance(hint, type) and is_dataclass(hint):
         return hint.__name__
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return " | ".join(f'"{each}"' for each in inner)
-    if _is_union(hint):
-        return " | ".join(map(_type, inner))
+    return PLAIN.get(hint) or _made_of(hint, get_origin(hint), get_args(hint))
+
+
+def _made_of(hint: Any, origin: Any, inner: Sequence[Any]) -> str:
+    if _is_union(hint) or origin is Literal:
+        return " | ".join(f'"{each}"' if origin is Literal else _type(each) for each in inner)
     if origin in (dict, Mapping):
         return f"Record<string, {_type(inner[1])}>"
     if origin is tuple and Ellipsis not in inner:
