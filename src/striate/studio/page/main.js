@@ -9,6 +9,7 @@ import { input } from "./screens/input.js";
 import { layer } from "./screens/layer.js";
 import { neighbours } from "./screens/neighbours.js";
 import { networks } from "./screens/networks.js";
+import { number } from "./screens/number.js";
 import { runs } from "./screens/runs.js";
 
 /**
@@ -42,6 +43,7 @@ const SCREENS = [
   { name: "networks", screen: networks, needs: "", docked: false },
   { name: "input", screen: input, needs: "net", docked: true },
   { name: "layer", screen: layer, needs: "run", docked: true },
+  { name: "number", screen: number, needs: "run", docked: true },
   { name: "neighbours", screen: neighbours, needs: "run", docked: true },
   { name: "runs", screen: runs, needs: "", docked: false },
 ];
@@ -54,7 +56,7 @@ async function start() {
   /** @type {(reached: boolean) => void} */
   let reached = () => {};
   const { session, api } = await connect((yes) => reached(yes));
-  const language = chosenLanguage([localStorage.getItem("language"), session.lang, ...navigator.languages]);
+  const language = chosenLanguage([localStorage.getItem("language"), ...navigator.languages, session.lang]);
   const words = wordsOf(language, await api.words(language));
   document.documentElement.lang = language;
   const view = store(/** @type {View} */ ({ address: parseAddress(location.hash), net: null, run: null, b: null, busy: true }));
