@@ -7,6 +7,7 @@ import { chosenLanguage, LANGUAGES, wordsOf } from "./words.js";
 import { dock } from "./ui/dock.js";
 import { input } from "./screens/input.js";
 import { layer } from "./screens/layer.js";
+import { map } from "./screens/map.js";
 import { neighbours } from "./screens/neighbours.js";
 import { networks } from "./screens/networks.js";
 import { number } from "./screens/number.js";
@@ -42,6 +43,7 @@ import { runs } from "./screens/runs.js";
 const SCREENS = [
   { name: "networks", screen: networks, needs: "", docked: false },
   { name: "input", screen: input, needs: "net", docked: true },
+  { name: "map", screen: map, needs: "run", docked: true },
   { name: "layer", screen: layer, needs: "run", docked: true },
   { name: "number", screen: number, needs: "run", docked: true },
   { name: "neighbours", screen: neighbours, needs: "run", docked: true },

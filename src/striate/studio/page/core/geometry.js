@@ -70,3 +70,64 @@ export function envelopeOf(values, columns) {
   }
   return { low, high };
 }
+
+// What the map of a net is drawn with.
+
+/** The last name of a path, with those before it while they are but numbers. @param {string} path */
+export function shortName(path) {
+  const names = path.split(".");
+  let start = names.length - 1;
+  while (start > 0 && /^\d+$/.test(names[start] ?? "")) start--;
+  return names.slice(start).join(".");
+}
+
+/** Corners as a way with rounded turns. @param {number[][]} points */
+export function roundedPath(points) {
+  const [first = [0, 0], ...rest] = points;
+  let way = `M${first[0]} ${first[1]}`;
+  rest.forEach(([x = 0, y = 0], at) => {
+    const [nx, ny] = rest[at + 1] ?? [];
+    const [px = 0, py = 0] = points[at] ?? [];
+    if (nx === undefined || ny === undefined) { way += `L${x} ${y}`; return; }
+    const [before, after] = [Math.hypot(x - px, y - py) || 1, Math.hypot(nx - x, ny - y) || 1];
+    const [a, b] = [Math.min(6, before / 2) / before, Math.min(6, after / 2) / after];
+    way += `L${x - (x - px) * a} ${y - (y - py) * a}Q${x} ${y} ${x + (nx - x) * b} ${y + (ny - y) * b}`;
+  });
+  return way;
+}
+
+/**
+ * The calls whose values some calls read, behind those that hand on what they read.
+ * @param {{nodes: {id: string, passing: boolean}[], edges: number[][]}} graph @param {string[]} ids @returns {{sources: string[], through: Set<string>}}
+ */
+export function trueSources({ nodes, edges }, ids) {
+  const own = new Set(ids);
+  /** @type {Map<string, string[]>} */
+  const reads = new Map();
+  for (const [from = 0, to = 0] of edges) {
+    const [source, target] = [nodes[from]?.id ?? "", nodes[to]?.id ?? ""];
+    reads.set(target, [...(reads.get(target) ?? []), source]);
+  }
+  const passing = new Set(nodes.filter((node) => node.passing).map((node) => node.id));
+  const [sources, through, waiting] = [new Set(/** @type {string[]} */ ([])), new Set(/** @type {string[]} */ ([])), [...ids]];
+  for (let id = waiting.pop(); id !== undefined; id = waiting.pop()) for (const source of reads.get(id) ?? []) {
+    if (own.has(source) || through.has(source)) continue;
+    if (passing.has(source)) { through.add(source); waiting.push(source); } else sources.add(source);
+  }
+  return { sources: [...sources], through };
+}
+
+/** The nearest box in the direction of an arrow key. @param {{id: string, x: number, y: number}[]} all @param {{id: string, x: number, y: number}} here @param {string} key */
+export function nearestBox(all, here, key) {
+  const [dx, dy] = /** @type {Record<string, [number, number]>} */ ({ ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] })[key] ?? [0, 0];
+  if (!dx && !dy) return undefined;
+  let [best, least] = [/** @type {string | undefined} */ (undefined), Infinity];
+  for (const box of all) {
+    const [x, y] = [box.x - here.x, box.y - here.y];
+    const along = x * dx + y * dy;
+    if (box === here || along < 8) continue;
+    const cost = along + 4 * Math.abs(x * dy) + 4 * Math.abs(y * dx);
+    if (cost < least) [best, least] = [box.id, cost];
+  }
+  return best;
+}
