@@ -55,8 +55,8 @@ function serverSource(reached) {
   /** @type {Map<string, Promise<Tensors>>} */
   const kept = new Map();
 
-  /** @param {string} path @param {RequestInit} [options] */
-  async function ask(path, options) {
+  /** A token that is no longer taken, as after a restart of the server, is read anew, once. @param {string} path @param {RequestInit} [options] @param {boolean} [again] @returns {Promise<Response>} */
+  async function ask(path, options, again = false) {
     /** @type {Response} */
     let answer;
     try {
@@ -66,6 +66,10 @@ function serverSource(reached) {
       throw new ApiError(0, String(error));
     }
     reached(true);
+    if (answer.status === 401 && options?.method === "POST" && !again) {
+      token = (await (await ask("session")).json()).token;
+      return ask(path, { ...options, headers: { ...options.headers, "X-Striate-Token": token } }, true);
+    }
     if (!answer.ok) throw await refusal(answer);
     return answer;
   }
@@ -101,10 +105,12 @@ function serverSource(reached) {
     })).json(),
     listen(path, events) {
       const stream = new EventSource(`api/${path}`);
-      stream.addEventListener("open", () => reached(true));
-      stream.addEventListener("error", () => reached(false));
+      /** @type {ReturnType<typeof setTimeout> | undefined} a stream that ended begins again by itself; only a long silence is a loss */
+      let silence;
+      stream.addEventListener("open", () => { clearTimeout(silence); reached(true); });
+      stream.addEventListener("error", () => { clearTimeout(silence); silence = setTimeout(() => reached(false), 4000); });
       for (const [name, use] of Object.entries(events)) stream.addEventListener(name, (event) => use(JSON.parse(/** @type {MessageEvent} */ (event).data)));
-      return () => stream.close();
+      return () => { clearTimeout(silence); stream.close(); };
     },
   };
 }

@@ -1,7 +1,7 @@
 // @ts-check
 /** Figures of maps, and texts of files: points, never commas. */
 
-/** @typedef {{lo: Float32Array, hi: Float32Array, mean: Float32Array, std: Float32Array, zero_frac: Float32Array}} Stats */
+/** @typedef {{lo: Float32Array, hi: Float32Array, mean: Float32Array, std: Float32Array, zero_frac: Float32Array, bad: Float32Array}} Stats */
 
 /** How many values lie in each of `bins` even parts of a range, from maps in 8 bits. @param {Uint8Array} maps @param {number} count @param {{lo: ArrayLike<number>, hi: ArrayLike<number>}} own @param {{lo: number, hi: number}} range @param {number} bins */
 export function histogramOf(maps, count, own, range, bins) {
@@ -32,7 +32,7 @@ export function differenceMaps(a, sa, b, sb) {
   const count = sa.lo.length;
   const each = a.length / count;
   const maps = new Uint8Array(a.length);
-  const stats = { lo: new Float32Array(count), hi: new Float32Array(count), mean: new Float32Array(count), std: new Float32Array(count), zero_frac: new Float32Array(count) };
+  const stats = { lo: new Float32Array(count), hi: new Float32Array(count), mean: new Float32Array(count), std: new Float32Array(count), zero_frac: new Float32Array(count), bad: new Float32Array(count) };
   const line = new Float64Array(each);
   for (let c = 0; c < count; c++) {
     const [la = 0, ha = 0, lb = 0, hb = 0] = [sa.lo[c], sa.hi[c], sb.lo[c], sb.hi[c]];

@@ -85,7 +85,7 @@ export function layer(context) {
   /** @param {Loaded} map @param {number} c @param {number} [y] @param {number} [x] */
   function choose(map, c, y = 0, x = 0) {
     if (map.layer.shape.length === 1) go({ screen: "number", c, y: undefined, x: undefined });
-    else go({ c, y, x }, { replace: true });
+    else go({ c, y: y + sliceOf(map) * map.height, x }, { replace: true });
   }
   /** @param {{place: number, y: number, x: number} | null} spot */
   function point(spot) {
@@ -105,11 +105,13 @@ export function layer(context) {
   function exact(map, c, y, x) {
     clearTimeout(waiting);
     waiting = setTimeout(() => api.arrays(`run/${part(map.run)}/channel?layer=${part(map.layer.id)}&c=${c}`).then((answer) => {
-      const value = Object.values(answer.arrays)[0]?.data[y * map.width + x];
+      const value = Object.values(answer.arrays)[0]?.data[(sliceOf(map) * map.height + y) * map.width + x];
       if (map === loaded && value !== undefined) pointed.textContent = t("layer.points", { c, y, x, value: number(value) });
     }, context.fail), 40);
   }
   context.leave(() => clearTimeout(waiting));
+  /** Of volumes the middle slice is shown. @param {Loaded} map */
+  const sliceOf = ({ meta }) => Number(meta["slice"] ?? 0);
   const shrinkBy = () => { const by = Number(context.view().address.zoom ?? 0); return by < 0 ? 2 ** -by : 1; };
 
   function draw() {
@@ -131,11 +133,12 @@ export function layer(context) {
     const tiling = tilingOf(order.length, shrunk, { ...(zoom > 0 ? wideEnough(shrunk, fitting.zoomX + zoom) : zoom < 0 ? wideEnough(shrunk, 1) : fitting), gap: 2 }, field.width);
     for (const [name, value] of Object.entries({ columns: tiling.columns, zoomy: tiling.zoomY, zoomx: tiling.zoomX })) grid.element.dataset[name] = String(value);
     grid.show(tiling, (band) => paintBand(tiling, band, shrunk.maps, tables, order, packedColour(PALETTES[theme].gap)), Math.max(0, order.indexOf(chosen)));
-    caption.textContent = [loaded.layer.path, loaded.layer.op, loaded.layer.shape.join("×"), t("layer.shown", { n: order.length, total: meta["total"] ?? count }), difference ? t("layer.difference_note") : ""].filter(Boolean).join(" · ");
+    caption.textContent = [loaded.layer.path, loaded.layer.op, loaded.layer.shape.join("×"), t("layer.shown", { n: order.length, total: meta["total"] ?? count }), difference ? t("layer.difference_note") : "", meta["slice"] === undefined ? "" : t("layer.slice", { slice: meta["slice"], depth: loaded.layer.shape[1] ?? 1 })].filter(Boolean).join(" · ");
     fill(legend, legendOf(range));
     title.textContent = t("layer.channel", { c: chosen });
     fill(facts, [["mean", stats.mean], ["max", stats.hi], ["min", stats.lo], ["spread", stats.std]].map(([name, values]) => h("div", {}, h("dt", {}, t(`layer.fact_${name}`)), h("dd", {}, number(/** @type {Float32Array} */ (values)[chosen] ?? NaN)))),
-      h("div", {}, h("dt", {}, t("layer.fact_zeros")), h("dd", {}, number(stats.zero_frac[chosen] ?? NaN, { style: "percent", maximumFractionDigits: 1 }))));
+      h("div", {}, h("dt", {}, t("layer.fact_zeros")), h("dd", {}, number(stats.zero_frac[chosen] ?? NaN, { style: "percent", maximumFractionDigits: 1 }))),
+      (stats.bad[chosen] ?? 0) > 0 && h("div", {}, h("dt", {}, t("layer.fact_bad")), h("dd", {}, number(stats.bad[chosen] ?? 0, { style: "percent", maximumFractionDigits: 1 }))));
     fill(bars, histogramView(context, histogramOf(loaded.maps, count, stats, whole, 48), whole, t("layer.histogram")));
     large.element.hidden = difference;
     if (!difference) void large.show({ run, layer: loaded.layer.id, c: chosen, y: address.y === undefined ? undefined : Number(address.y), x: address.x === undefined ? undefined : Number(address.x), range, layerShape: loaded.layer.shape });
@@ -262,7 +265,7 @@ function mapShape(shape) {
 /** @param {import("../core/decode.js").Tensors} answer @returns {Stats} */
 function statsOf({ arrays }) {
   const read = (/** @type {string} */ name) => /** @type {Float32Array} */ (arrays[name]?.data ?? new Float32Array());
-  return { lo: read("lo"), hi: read("hi"), mean: read("mean"), std: read("std"), zero_frac: read("zero_frac") };
+  return { lo: read("lo"), hi: read("hi"), mean: read("mean"), std: read("std"), zero_frac: read("zero_frac"), bad: read("bad") };
 }
 
 /** Hands a file to the person. @param {string} name @param {Blob} blob */
