@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+
 from studio.rendering import painted, table
 
 READY = "main [data-ready]"
@@ -129,7 +130,7 @@ def test_a_drawing_is_predicted_and_its_last_stroke_counts(look: Any, studio: An
         answer = studio.given(drawn)
         assert answer.run_id == run
         shown = page.locator(".dock .bars .name").first.text_content()
-        assert shown == getattr(answer.top[0], "class_")
+        assert shown == answer.top[0].class_
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "grey", "alpha"])
@@ -188,7 +189,7 @@ def test_an_item_of_the_data_is_given_and_two_inputs_compared(look: Any, studio:
         assert page.locator(".dock .pane:not([hidden])").count() == 2
         page.get_by_role("link", name="Layer").click()
         page.wait_for_selector(".layer[data-ready]")
-        page.get_by_label("A − B").check()
+        page.get_by_label("A \u2212 B").check()
         page.wait_for_selector("text=from maps in 8 bits")
         page.get_by_role("button", name="Swap A and B").click()
         page.wait_for_function(f"() => location.hash.includes('run={a}')")

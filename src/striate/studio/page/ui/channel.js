@@ -95,7 +95,7 @@ export function histogramView({ number }, counts, range, sentence) {
   return figure;
 }
 
-const AT_ONCE = 4096; // kernels asked for at once
+const KERNELS_AT_ONCE = 4096; // kernels asked for at once
 
 /**
  * The kernels of a layer: k x k tiles for what output channels read of every input channel; 1x1 as one matrix.
@@ -113,7 +113,7 @@ export function kernelView(context, layer, c) {
   const path = (/** @type {number} */ from, /** @type {number} */ count) => `net/${part(net?.id ?? "")}/kernels?layer=${part(layer.id)}&from=${from}&count=${count}`;
   void only(api.arrays(path(c, 1)), async (one) => {
     const [, per = 1] = firstArray(one).shape;
-    const many = Math.max(1, Math.min(512, Math.floor(AT_ONCE / per)));
+    const many = Math.max(1, Math.min(512, Math.floor(KERNELS_AT_ONCE / per)));
     const from = Math.floor(c / many) * many;
     const answer = many === 1 ? one : await api.arrays(path(from, many));
     const array = firstArray(answer);
