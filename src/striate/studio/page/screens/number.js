@@ -79,12 +79,13 @@ export function number(context) {
   const stepper = h("p", { class: "row" }, h("button", { "aria-label": t("number.back"), onclick: () => step(-1) }, "‹"), h("button", { "aria-label": t("number.on"), onclick: () => step(1) }, "›"), h("button", { class: "play", "aria-pressed": "false", onclick: () => play() }, t("number.play")));
   const inPart = h("section", { class: "stack" }, inTitle, inMap.element);
   const outPart = h("section", { class: "stack" }, outTitle, h("div", { class: "scroll" }, out.element), stepper);
+  const arrow = h("span", { class: "sign", "aria-hidden": "true" }, "→");
   const parts = h("section", { class: "card" });
   const table = h("button", { "aria-pressed": "false", onclick: () => go({ tab: context.view().address["tab"] ? undefined : "table" }, { replace: true }) }, t("shared.table"));
   const element = h("div", { class: "number stack" },
     h("div", { class: "row" }, h("h1", {}, t("screen.number")), caption),
     h("div", { class: "row tools" }, pick, table), h("nav", { "aria-label": t("number.trail") }, crumbs),
-    h("div", { class: "pair" }, result, chain), parts, h("div", { class: "row maps" }, inPart, h("span", { class: "sign", "aria-hidden": "true" }, "→"), outPart));
+    h("div", { class: "pair" }, result, h("div", { class: "stack" }, chain, h("div", { class: "row maps" }, inPart, arrow, outPart))), parts);
 
   /** The channel and the slice that a map shows. @param {number[]} at */
   const lead = (at) => at.slice(0, Math.max(0, at.length > 2 ? at.length - 2 : at.length - 1));
@@ -183,17 +184,17 @@ export function number(context) {
 
   /** A formula with its names, or with the numbers that they stand for. @param {string} formula @param {Record<string, any> | null} values */
   function written(formula, values) {
-    return formula.replaceAll("-", "−").replace(/\{([^}]+)\}/g, (_, name) => {
+    return formula.replaceAll("-", "−").replace(/\{([^}]+)\}/g, (_, name, at, whole) => {
       if (!values) return SYMBOLS[name] ?? name;
       const value = wireNumber(values[name]);
       const text = digitsOf(context, value, 6);
-      return value < 0 ? `(${text})` : text;
+      return value < 0 && /[·+−/√]$/.test(whole.slice(0, at).trimEnd()) ? `(${text})` : text;
     });
   }
   /** @param {{layer: string, name: string, op: string, formula: string, symbols: Record<string, any>, value: any}} stage @param {(() => void) | null} open */
   function stageOf({ layer, name, op, formula, symbols, value }, open) {
     return h("li", { "data-layer": layer }, open ? h("button", { class: "walk", onclick: open }, name) : h("strong", { dir: "auto" }, name), h("span", { class: "muted" }, op),
-      h("p", { class: "formula" }, h("span", {}, written(formula, null)), Object.keys(symbols).length ? h("span", {}, ` = ${written(formula, symbols)}`) : null, h("strong", {}, ` = ${digitsOf(context, wireNumber(value), 6)}`)));
+      h("p", { class: "formula" }, h("span", {}, written(formula, null)), Object.keys(symbols).length && !/^\{[^}]*\}$/.test(formula) ? h("span", {}, ` = ${written(formula, symbols)}`) : null, h("strong", {}, ` = ${digitsOf(context, wireNumber(value), 6)}`)));
   }
 
   function draw() {
@@ -260,7 +261,7 @@ export function number(context) {
     }
     const from = told.channels?.[0] ?? 0;
     const several = told.channel_sums.length > 1;
-    fill(parts, head, h("div", { class: several ? "split sums-and-window" : "stack" },
+    fill(parts, head, h("div", { class: "stack" },
       h("div", { class: "stack" }, h("h3", {}, t("number.channel", { c: from + ci })), channelTables(context, told, terms, ci, walkTo), several ? h("p", { class: "figure" }, t("number.subtotal", { sum: digitsOf(context, wireNumber(told.channel_sums[ci]), 6) })) : null),
       several ? h("div", { class: "stack" }, h("h3", {}, t("number.by_channel")), channelBars(context, told, ci, (place) => go({ ci: place }, { replace: true }))) : null));
   }
@@ -274,7 +275,7 @@ export function number(context) {
   function drawMaps() {
     if (!looked) return;
     const { told, source, out: plane, spot, ci } = looked;
-    inPart.hidden = !source;
+    inPart.hidden = arrow.hidden = !source;
     if (source && told) {
       const windows = told.window ?? [];
       const main = told.terms.find(({ index }) => index === told.main) ?? told.terms.find(({ at }) => at);
@@ -285,7 +286,7 @@ export function number(context) {
       inMap.show(source, rows, columns, [windows.length > 1 ? told.padding?.at(-2) ?? 0 : 0, told.padding?.at(-1) ?? 0], t("number.in_map"));
     }
     outTitle.textContent = `${spot.name}${lead(spot.at).length ? ` · ${t("number.channel", { c: spot.at[0] ?? 0 })}` : ""}`;
-    const zoom = Math.max(1, Math.floor(Math.min(280 / plane.width, 280 / plane.height)));
+    const zoom = Math.max(1, Math.floor(Math.min(252 / plane.width, 252 / plane.height)));
     const tiling = tilingOf(plane.values.length, { height: 1, width: 1 }, { zoomY: plane.height === 1 ? 24 : zoom, zoomX: zoom, gap: 0 }, plane.width * zoom);
     const finite = Array.from(plane.values).filter(Number.isFinite);
     const range = { lo: finite.reduce((a, b) => Math.min(a, b), Infinity), hi: finite.reduce((a, b) => Math.max(a, b), -Infinity) };

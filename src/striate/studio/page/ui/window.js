@@ -12,7 +12,7 @@ import { themeName } from "./channel.js";
  */
 
 export const NUMBER_MARKS = ["", "padding", "gap", "taken"];
-const SIDE = 280; // pixels of a map
+const SIDE = 252; // pixels of a map
 const LARGEST_PATCH = 24; // cells a side beyond which the gaps of a dilation are left out
 
 /** A number of the wire: what JSON cannot say comes as a text. @param {any} value @returns {number} */
@@ -59,7 +59,7 @@ export function windowMap(context, pick) {
     pen.clearRect(0, 0, canvas.width, canvas.height);
     pen.drawImage(small, left * zx, top * zy, plane.width * zx, plane.height * zy);
     if (top || left) { pen.strokeStyle = rgbText(packedColour(PALETTES[theme].gap)); pen.strokeRect(left * zx + 0.5, top * zy + 0.5, plane.width * zx - 1, plane.height * zy - 1); }
-    const focus = style.getPropertyValue("--focus-colour") || "#b35900";
+    const focus = style.color;
     for (const y of rows) for (const x of columns) {
       if (y == null || x == null) continue;
       const outside = y < 0 || x < 0 || y >= plane.height || x >= plane.width;
