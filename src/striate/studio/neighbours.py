@@ -23,7 +23,7 @@ from striate.see.pictures.neighbours import nearest
 from striate.studio.items import DataItems, Items, TensorItems, picture_of, plane
 from striate.studio.routes import Answer, Refusal, Request, Route
 from striate.studio.session import OpenNet, Session
-from striate.studio.wire import array_answer
+from striate.studio.wire import array_answer, json_answer
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -284,7 +284,7 @@ def stacked(pictures: Sequence[NDArray[np.uint8]], side: int = SIDE) -> NDArray[
 
     small: list[NDArray[np.uint8]] = []
     for each in pictures:
-        image = Image.fromarray(each)
+        image = Image.fromarray(each if each.shape[-1] == 3 else each[..., :1].repeat(3, axis=-1))
         if max(image.size) > side:
             image.thumbnail((side, side))
         small.append(np.asarray(image))
@@ -322,13 +322,18 @@ def patches(
             {
                 **_facts(index, int(owners[k])),
                 "value": float(index.values[channel, k]),
-                "at": list(np.unravel_index(int(index.places[channel, k]), index.size or (1,))),
+                "at": _at(int(index.places[channel, k]), index.size),
                 "box": [y0, y1, x0, x1],
                 "whole": box is None,
             }
         )
     facts = {"layer": index.layer, "c": channel, "split": index.items.split, "items": rows}
     return facts | {"n": len(index.features), "of": len(index.items)}, stacked(cut, 128)
+
+
+def _at(place: int, size: tuple[int, ...]) -> list[int]:
+    """A place in a map as a number an axis."""
+    return [int(i) for i in np.unravel_index(place, size or (1,))]
 
 
 def _boxes(opened: OpenNet, index: Index, channel: int) -> list[tuple[int, int, int, int] | None]:
@@ -492,6 +497,16 @@ def _scatter(session: Session, request: Request) -> Answer:
     return array_answer(arrays, facts, fixed=False)
 
 
+def _state(session: Session, request: Request) -> Answer:
+    """Whether a layer has an index; of how many items it is or would be."""
+    opened, layer = session.net(request.params["net"]), request.text("layer")
+    place_of(layer)
+    index = _INDEXES.get(opened, OrderedDict[str, Index]()).get(layer)
+    if opened.items is None:
+        return json_answer({"ready": False, "items": 0, "why": NO_DATA})
+    return json_answer({"ready": index is not None, "items": len(opened.items), "why": ""})
+
+
 def _job(session: Session, body: dict[str, Any]) -> Generator[tuple[str, object], None, None]:
     net, layer = body.get("net"), body.get("layer")
     if not isinstance(net, str) or not isinstance(layer, str):
@@ -506,6 +521,7 @@ JOBS = {"index": _job}
 
 ROUTES = [
     Route("GET", "api/run/{run}/near", _near),
+    Route("GET", "api/net/{net}/index", _state),
     Route("GET", "api/net/{net}/patches", _patches),
     Route("GET", "api/net/{net}/mistakes", _mistakes),
     Route("GET", "api/net/{net}/scatter", _scatter),

@@ -25,6 +25,8 @@ export function neighbours(context) {
   const element = h("div", { class: "stack neighbours" }, h("h1", {}, t("screen.neighbours")), h("div", { class: "row tools" }, pick, tabs, channels, order, method), caption, place);
   const only = newest();
   let listed = "", asked = "", stop = () => {};
+  /** @type {Set<string>} */
+  const indexed = new Set();
   /** @type {string} the job that makes the index */
   let job = "";
   context.leave(() => stop());
@@ -51,21 +53,33 @@ export function neighbours(context) {
     })[tab] ?? "";
     if (path === asked) return;
     asked = path;
-    only(api.arrays(path), (answer) => {
+    only(answered(net.id, chosen.id, path), (answer) => {
+      if (!answer) return;
       paint(tab, answer);
       element.dataset.ready = tab === "near" ? run.run_id : tab;
     }, (error) => {
       asked = "";
-      if (error?.status === 409 && error.field === "index") missing(net.id, chosen.id);
-      else if (error?.status === 409 || error?.status === 400) { caption.textContent = error.message; fill(place); element.dataset.ready = "none"; }
+      if (error?.status === 409 || error?.status === 400) { caption.textContent = error.message; fill(place); element.dataset.ready = "none"; }
       else context.fail(error);
     });
   }
 
-  /** There is no index of this layer yet: it is made when somebody says so. @param {string} net @param {string} layer */
-  function missing(net, layer) {
-    caption.textContent = job ? caption.textContent : t("neighbours.no_index", { layer });
-    if (!job) fill(place, h("p", {}, h("button", { class: "primary", onclick: () => make(net, layer) }, t("neighbours.make"))));
+  /** The answer, or null where the layer has no index yet. @param {string} net @param {string} layer @param {string} path */
+  async function answered(net, layer, path) {
+    if (indexed.has(`${net} ${layer}`)) return api.arrays(path);
+    const { ready, items, why } = await api.get(`net/${part(net)}/index?layer=${part(layer)}`);
+    if (!ready) { missing(net, layer, items, why); return null; }
+    indexed.add(`${net} ${layer}`);
+    return api.arrays(path);
+  }
+
+  /** There is no index of this layer yet: it is made when somebody says so. @param {string} net @param {string} layer @param {number} items @param {string} why */
+  function missing(net, layer, items, why) {
+    asked = "";
+    if (!job) {
+      caption.textContent = items ? t("neighbours.no_index", { layer, n: items }) : why;
+      fill(place, items ? h("p", {}, h("button", { class: "primary", onclick: () => make(net, layer) }, t("neighbours.make"))) : null);
+    }
     element.dataset.ready = "no index";
   }
   /** @param {string} net @param {string} layer */
