@@ -150,7 +150,8 @@ class TensorItems(Items):
 def picture_of(stored: NDArray[Any], pre: Preprocessing) -> U8:
     """What a person sees of an input, uint8 [H, W, 3]."""
     if isinstance(pre, Pictures):
-        return as_rgb(_bytes(stored), pre.color)
+        seen = as_rgb(_bytes(stored), pre.color)
+        return np.ascontiguousarray(np.broadcast_to(seen, (*seen.shape[:2], 3)))
     drawn = pre.drawn(stored)
     if drawn is not None and drawn.picture.size:
         return np.ascontiguousarray(np.broadcast_to(drawn.picture, (*drawn.picture.shape[:2], 3)))
