@@ -148,8 +148,8 @@ class _Router:
         if a == b and ty - sy < 1.5 * (HIGH + BELOW):
             return [start, end]
         out, into = start[1] + BELOW / 2, end[1] - BELOW / 2
-        if a == b:
-            x = self._track(a, out, into)
+        if b in (a, a + 1):
+            x = self._track(a, min(out, into), max(out, into))
             return [start, [start[0], out], [x, out], [x, into], [end[0], into], end]
         x0, y, x1 = self._track(a, 0, out), self._line_over(), self._track(b - 1, 0, into)
         return [

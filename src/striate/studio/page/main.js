@@ -7,6 +7,7 @@ import { chosenLanguage, LANGUAGES, wordsOf } from "./words.js";
 import { dock } from "./ui/dock.js";
 import { input } from "./screens/input.js";
 import { layer } from "./screens/layer.js";
+import { looking } from "./screens/looking.js";
 import { map } from "./screens/map.js";
 import { neighbours } from "./screens/neighbours.js";
 import { networks } from "./screens/networks.js";
@@ -46,6 +47,7 @@ const SCREENS = [
   { name: "map", screen: map, needs: "run", docked: true },
   { name: "layer", screen: layer, needs: "run", docked: true },
   { name: "number", screen: number, needs: "run", docked: true },
+  { name: "looking", screen: looking, needs: "run", docked: true },
   { name: "neighbours", screen: neighbours, needs: "run", docked: true },
   { name: "runs", screen: runs, needs: "", docked: false },
 ];

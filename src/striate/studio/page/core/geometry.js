@@ -1,5 +1,6 @@
 // @ts-check
 /** Strokes and pictures in the pixels of an input. */
+import { colourLevel, rampOf, wholeRange } from "./colour.js";
 
 /**
  * Adds a line with round ends to a cover: each pixel holds how much of it is covered, 0 to 1, with soft edges one pixel
@@ -130,4 +131,56 @@ export function nearestBox(all, here, key) {
     if (cost < least) [best, least] = [box.id, cost];
   }
   return best;
+}
+
+// What the net read, under a map of where it looks.
+
+/**
+ * @typedef {{x: Float32Array, picture: Uint8Array | null, channels: number, height: number, width: number, series: boolean, flip: boolean}} Base what the net read
+ * @typedef {{values: ArrayLike<number>, scale: number, signed: boolean}} Heat
+ */
+
+/** What the net read, as it is drawn. @param {import("./decode.js").Tensors} answer @param {string} kind @returns {Base | null} */
+export function baseFrom(answer, kind) {
+  const x = answer.arrays["x"];
+  if (!x) return null;
+  const [channels = 1, ...space] = x.shape;
+  const series = space.length === 1;
+  const [height, width] = series ? [1, space[0] ?? 1] : /** @type {[number, number]} */ (space.slice(-2));
+  const plane = height * width;
+  const depth = space.length > 2 ? space[0] ?? 1 : 1;
+  let values = /** @type {Float32Array} */ (x.data);
+  if (depth > 1) { // of a volume the middle slice
+    const slices = Array.from({ length: channels }, (_, c) => values.subarray((c * depth + (depth >> 1)) * plane, (c * depth + (depth >> 1) + 1) * plane));
+    values = Float32Array.from(slices.flatMap((slice) => [...slice]));
+  }
+  const picture = answer.arrays["picture"];
+  const fits = picture && !series && depth === 1 && kind === "image" && picture.shape[0] === height && picture.shape[1] === width;
+  return { x: values, picture: fits ? /** @type {Uint8Array} */ (picture.data) : null, channels, height, width, series, flip: kind === "audio" && !series };
+}
+
+/**
+ * The input as a canvas holds it, 4 bytes a pixel: grey where a map lies over it, the more of it the stronger.
+ * @param {Base} base @param {Heat | null} heat @param {number} strength 0 to 1 @param {boolean} dark
+ */
+export function heatedPixels({ x, picture, channels, height, width, series, flip }, heat, strength, dark) {
+  const count = height * width;
+  const ramp = rampOf(dark ? "dark" : "light", Boolean(heat?.signed));
+  const scale = heat?.scale || 1;
+  const colours = Math.min(channels, 3) === 3 ? 3 : 1;
+  const { lo, hi } = wholeRange(x.subarray(0, colours * count), x.subarray(0, colours * count));
+  const middle = heat && heat.values.length > count ? Math.floor(heat.values.length / count / 2) * count : 0;
+  const pixels = new Uint8ClampedArray(4 * count);
+  for (let i = 0; i < count; i++) {
+    const rgb = [0, 1, 2].map((c) => (series ? (dark ? 20 : 255) : picture ? picture[3 * i + c] ?? 0 : (255 * ((x[(c % colours) * count + i] ?? 0) - lo)) / (hi - lo || 1)));
+    const grey = (rgb[0] ?? 0) * 0.299 + (rgb[1] ?? 0) * 0.587 + (rgb[2] ?? 0) * 0.114;
+    const quiet = series ? grey : dark ? 0.7 * grey : 95 + 0.62 * grey; // so that the colours stand out on any picture
+    const value = heat?.values[middle + i] ?? 0;
+    const share = heat && Number.isFinite(value) ? strength * Math.min(1, Math.abs(value) / scale) : 0;
+    const packed = ramp[colourLevel(value, { lo: heat?.signed ? -scale : 0, hi: scale })] ?? 0;
+    const at = 4 * (flip ? (height - 1 - Math.floor(i / width)) * width + (i % width) : i);
+    for (let c = 0; c < 3; c++) pixels[at + c] = heat ? quiet * (1 - share) + ((packed >> (8 * c)) & 255) * share : rgb[c] ?? 0;
+    pixels[at + 3] = 255;
+  }
+  return pixels;
 }

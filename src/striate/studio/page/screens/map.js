@@ -13,7 +13,7 @@ import { paintInput } from "../ui/dock.js";
  * @typedef {{id: string, name: string, detail: string, kind: string, layer: string, shape: number[], params: number, macs: number | null, group: MapGroup | null, node: MapNode | null}} Box
  */
 
-const THUMB = 24; // pixels of a map in a box
+const THUMB = 24; // pixels of a map in a box, one more to the next
 const AT_ONCE = 24; // layers whose maps are asked for at once
 const SHOWN_ROWS = 400; // rows of a list before "more"
 const SVG_SPACE = "http://www.w3.org/2000/svg";
@@ -53,7 +53,7 @@ export function map(context) {
 
   context.watch(({ net, run, address }) => {
     if (!net) return;
-    chosen = address["box"] ?? "";
+    chosen = address["box"] ?? (chosen || "");
     if (graph?.net !== net.id) { graph = null; layout = null; drawnFor = ""; fill(boxes); fill(side); }
     if (graph) void relayout();
     else void onlyGraph(api.get(`net/${part(net.id)}/graph?${query()}`), (answer) => { graph = answer; layout = answer.layout; draw(); }, context.fail);
@@ -122,11 +122,19 @@ export function map(context) {
     list.hidden = !asList;
     elements = new Map();
     if (asList) drawList(); else drawBoxes();
-    if (!chosen || !elements.has(chosen)) chosen = visible(chosen) ?? layout.boxes[0]?.id ?? "";
+    if (!chosen || !elements.has(chosen)) chosen = visible(chosen) ?? firstChosen();
     choose(chosen, false);
+    const place = layout.boxes.find((box) => box.id === chosen);
+    if (place && !asList && (place.y < stage.scrollTop || place.y + place.h > stage.scrollTop + stage.clientHeight)) stage.scrollTop = place.y - 120;
     element.dataset.ready = context.view().run?.run_id ?? graph.net;
     void thumbs();
     if (find.value) found(find.value);
+  }
+  /** The layer of the address, else the first that has weights. */
+  function firstChosen() {
+    const { layer } = context.view().address;
+    const node = graph?.nodes.find((each) => (layer ? each.layer === layer : each.params > 0)) ?? graph?.nodes[0];
+    return visible(node?.id ?? "") ?? "";
   }
   /** The box that stands for another that is not seen now. @param {string} id */
   function visible(id) {
@@ -153,7 +161,7 @@ export function map(context) {
         onclick: () => { choose(box.id, true); go({ box: box.id }, { replace: true }); },
         ondblclick: () => deeper(box.id), onpointerenter: () => light(box.id), onpointerleave: () => light(chosen), onfocus: () => light(box.id),
       }, h("b", { dir: "auto" }, box.name), h("span", { class: "muted", dir: "auto" }, box.detail), h("small", { class: "muted" }, box.shape.join("×")),
-      h("canvas", { width: 8 * (THUMB + 2), height: THUMB, "data-layer": box.layer }),
+      h("canvas", { width: 8 * (THUMB + 1), height: THUMB, "data-layer": box.layer }),
       box.group && h("button", { class: "mapopen", tabindex: -1, "aria-label": t("map.open_name", { name: box.name }), onclick: (/** @type {Event} */ event) => { event.stopPropagation(); toggle(box.id, true); } }, "+"));
       elements.set(box.id, drawn);
       return drawn;
@@ -296,7 +304,8 @@ export function map(context) {
     if (kept) return;
     void onlyFan(api.get(`run/${part(run.run_id)}/fan?layer=${part(box.layer)}&c=${c}`), (/** @type {Fan} */ answer) => {
       fan.dataset["key"] = `${run.run_id} ${box.layer} ${c} ${themeName()}`;
-      fill(fan, head, fanRows(context, run.run_id, answer, (layer, channel) => {
+      const named = (/** @type {string} */ layer) => { const node = graph?.nodes.find((each) => each.layer === layer); return node ? boxOf(node.id).name : layer; };
+      fill(fan, head, fanRows(context, run.run_id, answer, named, (layer, channel) => {
         const node = graph?.nodes.find((each) => each.layer === layer);
         go({ box: node ? visible(node.id) ?? node.id : chosen, layer, c: channel });
       }));
@@ -334,7 +343,8 @@ function paintThumbs(canvas, answer, at, run) {
     const tile = tileCanvas(/** @type {Uint8Array} */ (maps.data).subarray(c * height * width, (c + 1) * height * width), height, width, own, flat ? all : own);
     brush.imageSmoothingEnabled = false;
     const scale = THUMB / Math.max(height, width);
-    brush.drawImage(tile, c * (THUMB + 2), 0, flat || height === 1 ? THUMB : Math.max(1, width * scale), flat || height === 1 ? THUMB : Math.max(1, height * scale));
+    const wide = height === 1 && !flat ? Math.floor(canvas.width / count) - 1 : THUMB;
+    brush.drawImage(tile, c * (wide + 1), 0, height === 1 ? wide : Math.max(1, width * scale), height === 1 ? THUMB : Math.max(1, height * scale));
   }
   canvas.dataset["run"] = run;
 }
@@ -350,9 +360,9 @@ function tileCanvas(values, height, width, own, range) {
 
 /**
  * The maps that a unit was made of, the largest share first, each with a line to the unit.
- * @param {Context} context @param {string} run @param {Fan} fan @param {(layer: string, c: number) => void} pick
+ * @param {Context} context @param {string} run @param {Fan} fan @param {(layer: string) => string} named @param {(layer: string, c: number) => void} pick
  */
-function fanRows({ t, number, api, fail }, run, fan, pick) {
+function fanRows({ t, number, api, fail }, run, fan, named, pick) {
   const percent = (/** @type {number} */ share) => number(share, { style: "percent", maximumSignificantDigits: share < 0.1 ? 2 : 3 });
   if (!fan.edges.length) return h("p", { class: "muted" }, t("map.fan_unknown", { op: fan.op }));
   const [row, high] = [34, 34 * fan.edges.length];
@@ -372,8 +382,8 @@ function fanRows({ t, number, api, fail }, run, fan, pick) {
   const rows = fan.edges.map((edge) => {
     const tile = h("canvas", { class: "pixels", width: 1, height: 1 });
     paintMap(api, run, edge.layer, edge.c, tile).catch(fail);
-    return h("li", {}, h("button", { onclick: () => pick(edge.layer, edge.c), "aria-label": t("map.fan_says", { layer: edge.layer, c: edge.c, share: percent(edge.share) }) }, tile,
-      h("span", { dir: "auto" }, `${edge.layer.startsWith("#input") ? t("map.input") : edge.layer} · ${edge.c}`), h("span", { class: "numeric" }, percent(edge.share)), h("i", { class: "bar", style: { "--share": edge.share / most } })));
+    return h("li", {}, h("button", { onclick: () => pick(edge.layer, edge.c), "aria-label": t("map.fan_says", { layer: named(edge.layer), c: edge.c, share: percent(edge.share) }) }, tile,
+      h("span", { dir: "auto" }, `${named(edge.layer)} · ${edge.c}`), h("span", { class: "numeric" }, percent(edge.share)), h("i", { class: "bar", style: { "--share": edge.share / most } })));
   });
   return [h("p", { class: "muted" }, t(`map.fan_${fan.rule}`)),
     h("div", { class: "fanout" }, h("ul", {}, rows), curves, unit),
@@ -382,7 +392,7 @@ function fanRows({ t, number, api, fail }, run, fan, pick) {
 }
 
 /** @param {import("../api.js").Api} api @param {string} run @param {string} layer @param {number} c @param {HTMLCanvasElement} canvas */
-async function paintMap(api, run, layer, c, canvas) {
+export async function paintMap(api, run, layer, c, canvas) {
   const input = layer.startsWith("#input");
   const answer = await api.arrays(input ? `run/${part(run)}/input` : `run/${part(run)}/maps?layer=${part(layer)}`);
   const maps = answer.arrays[input ? "x" : "maps"];
