@@ -69,6 +69,7 @@ def record(net: nn.Module, inputs: Inputs | Sequence[Tensor], *, shared: bool = 
     given = tuple(recorder.value(tensor) for tensor in fed.tensors)
     with preserved_random_state(), without_warnings(), torch.no_grad(), recorder:
         fed.call(recorder.net)
+    recorder.align()
     return Recording(
         given,
         tuple(recorder.calls),
@@ -113,7 +114,15 @@ class _Keeper(Recorder):
     ) -> object:
         for tensor in tensors([args, kwargs or {}]):
             self._refresh(tensor)
-        before = len(self.calls)
+        self.align()
         result = super().__torch_function__(func, types, args, kwargs)
-        self.functions += [func] * (len(self.calls) - before)
+        self.functions += [func] * (len(self.calls) - len(self.functions))
         return result
+
+    def align(self) -> None:
+        """Give a function to the calls that no torch function made: what came about where nothing is seen."""
+        self.functions += [_unseen] * (len(self.calls) - len(self.functions))
+
+
+def _unseen(*_args: object, **_kwargs: object) -> object:
+    raise NotImplementedError("what ran here was not seen, so it cannot run again")

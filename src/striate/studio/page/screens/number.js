@@ -82,7 +82,7 @@ export function number(context) {
   const arrow = h("span", { class: "sign", "aria-hidden": "true" }, "→");
   const parts = h("section", { class: "card" });
   const table = h("button", { "aria-pressed": "false", onclick: () => go({ tab: context.view().address["tab"] ? undefined : "table" }, { replace: true }) }, t("shared.table"));
-  const element = h("div", { class: "number stack" },
+  const element = h("div", { class: "onenumber stack" },
     h("div", { class: "row" }, h("h1", {}, t("screen.number")), caption),
     h("div", { class: "row tools" }, pick, table), h("nav", { "aria-label": t("number.trail") }, crumbs),
     h("div", { class: "pair" }, result, h("div", { class: "stack" }, chain, h("div", { class: "row maps" }, inPart, arrow, outPart))), parts);
@@ -250,7 +250,7 @@ export function number(context) {
   /** @param {NumberWire | null} told */
   function drawParts(told) {
     parts.hidden = !told || told.total === 0;
-    if (!told || !looked) return;
+    if (!told || !looked || parts.hidden) { fill(parts); return; }
     const { terms, ci } = looked;
     const facts = [t("number.count", { n: told.total }), told.pad_terms ? t("number.count_padding", { count: told.pad_terms }) : "", told.gap_terms ? t("number.count_gaps", { count: told.gap_terms }) : "", groupText(told)].filter(Boolean).join(" · ");
     const settings = told.kernel.length ? [["kernel", told.kernel], ["stride", told.stride], ["padding", told.padding], ["dilation", told.dilation]].flatMap(([name, sides]) => (Array.isArray(sides) ? [`${t(`number.${name}`)} ${sides.join("×")}`] : [])).join(" · ") : "";
@@ -302,7 +302,7 @@ export function number(context) {
 
   context.theme(draw);
   context.watch((view) => {
-    if (!view.net || !view.run) return;
+    if (!view.net || !view.run || view.net.id !== view.address.net) return;
     element.setAttribute("aria-busy", "true");
     void only(load(view, view.run.run_id, view.net), (next) => { looked = next; draw(); }, (error) => { element.removeAttribute("aria-busy"); stop(); context.fail(error); });
   });
