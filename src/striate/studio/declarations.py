@@ -3,7 +3,6 @@
 python -m striate.studio.declarations       writes the file anew
 """
 
-import re
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -35,7 +34,7 @@ def declarations() -> str:
 def _interface(kind: type) -> str:
     hints = get_type_hints(kind)
     rows = [_row(each.name, hints[each.name], each.default is None) for each in fields(kind)]
-    says = re.sub(r"\s+", " ", kind.__doc__ or "").strip().replace("*/", "")
+    says = " ".join((kind.__doc__ or "").replace("*/", "").split())
     return "\n".join([f"/** {says} */", f"export interface {kind.__name__} {{", *rows, "}\n"])
 
 
