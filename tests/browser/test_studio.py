@@ -23,7 +23,7 @@ PIXELS = """async layer => {
   });
 }"""
 TOO_WIDE = """() => [...document.body.querySelectorAll('*')]
-  .filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.scroll, .visually-hidden, .skip'))
+  .filter(e => e.checkVisibility() && e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.scroll, .visually-hidden, .skip'))
   .map(e => `${e.tagName.toLowerCase()}.${e.className} ${e.textContent.slice(0, 40)}`)"""
 CLIPPED = """() => [...document.querySelectorAll('button, h1, h2, h3, dt, dd, p, label > span, nav a, summary, th, li > b')]
   .filter(e => e.clientWidth && e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== 'visible')

@@ -151,9 +151,12 @@ function drawnKernels(context, { values, outs, ins, height, width, from, total }
     const theme = themeName();
     const table = colourTable(range, range, theme);
     const matrix = height * width === 1;
-    const zoom = matrix ? { zoomX: ins > 256 ? 2 : 4, zoomY: ins > 256 ? 2 : 4 } : wideEnough({ height, width }, Math.max(1, Math.ceil((ins <= 4 ? 32 : 24) / Math.max(height, width))));
+    const side = Math.max(height, width);
+    const fits = Math.floor(Math.min(640 / (ins * side), 520 / (outs * side), 48 / side));
+    const zoom = matrix ? { zoomX: ins > 256 ? 2 : 4, zoomY: ins > 256 ? 2 : 4 } : wideEnough({ height, width }, Math.max(1, fits, Math.ceil(24 / side)));
     const pitch = width * zoom.zoomX + (matrix ? 0 : 2);
-    const wide = matrix || ins <= 4 ? ins * pitch * (matrix ? 1 : Math.max(1, Math.floor(600 / (ins * pitch)))) + 2 : Math.min(600, ins * pitch + 2);
+    const across = ins <= 4 && !matrix ? Math.max(1, Math.floor(640 / (ins * pitch))) : 1;
+    const wide = matrix ? ins * pitch + 2 : Math.min(640, ins * across * pitch + 2);
     const tiling = tilingOf(outs * ins, { height, width }, { ...zoom, gap: matrix ? 0 : 2 }, wide);
     const tables = Array.from({ length: outs * ins }, () => table);
     grid.show(tiling, (band) => paintBand(tiling, band, q, tables, Array.from({ length: outs * ins }, (_, i) => i), packedColour(PALETTES[theme].gap)), 0);
