@@ -110,9 +110,10 @@ def title_of(recording: Recording, value: Value) -> str:
     maker = recording.maker(value)
     if maker is None:
         return value.params[0] if value.params else "constant"
-    layer, call = layer_of(recording, value), recording.calls[maker]
-    path = call.path if layer.startswith("#") else layer.rpartition("@")[0]
-    return f"{path} {call.op}".strip() if layer.startswith("#") else path or call.op
+    call = recording.calls[maker]
+    path = layer_of(recording, value).rpartition("@")[0]
+    # A module may hand on what another made, as an identity does; then the name is that of the maker.
+    return path if path and path == call.path else f"{call.path} {call.op}".strip()
 
 
 # One number on the wire.
@@ -280,30 +281,23 @@ def _window(recording: Recording, call: Call, told: Explanation) -> dict[str, An
     """Where the terms were read, and for a window its settings and the cells that it covers."""
     done = told.done
     source = next((term.source for term in done.terms if term.source), None)
-    if source is None or not layer_of(recording, source.value):
-        return {}
-    shape = source.value.shape
-    found: dict[str, Any] = {
-        "source": NumberPlace(
-            layer_of(recording, source.value), title_of(recording, source.value), list(shape[1:])
-        )
-    }
+    found: dict[str, Any] = {}
+    if source is not None and (layer := layer_of(recording, source.value)):
+        name = title_of(recording, source.value)
+        found["source"] = NumberPlace(layer, name, list(source.value.shape[1:]))
     if not done.kernel:
         return found
-    axes, numbers = (
-        len(done.kernel),
-        [term.channel for term in done.terms if term.channel is not None],
-    )
-    pooled = call.arg("kernel_size") is not None
+    shape, axes = call.inputs[0].shape, len(done.kernel)
+    read = [term.channel for term in done.terms if term.channel is not None]
+    pooled, convolved = call.arg("kernel_size") is not None, "convolution" in done.kind
     transposed = done.kind == "transposed convolution"
-    if numbers and len(shape) > axes:
-        found["channels"] = [min(numbers), max(numbers) + 1, shape[-axes - 1]]
-    if call.arg("stride") is not None or pooled:
-        found["stride"] = [
-            setting(call.arg("stride"), a, done.kernel[a] if pooled else 1) for a in range(axes)
-        ]
+    if read and len(shape) > axes:
+        found["channels"] = [min(read), max(read) + 1, shape[-axes - 1]]
+    if pooled or convolved:
+        stride, sides = call.arg("stride"), done.kernel if pooled else (1,) * axes
+        found["stride"] = [setting(stride, a, side) for a, side in enumerate(sides)]
         found["padding"] = [before_of(call, a) for a in range(axes)]
-    if not pooled and call.arg("weight") is not None:
+    if convolved:
         found["groups"] = setting(call.arg("groups"), 0)
     return found | {"transposed": transposed, "window": _covered(done, spread=transposed)}
 

@@ -5,7 +5,7 @@ import { tilingOf } from "../core/tiles.js";
 import { colourPixels } from "../core/colour.js";
 import { themeName } from "../ui/channel.js";
 import { pictureGrid } from "../ui/grid.js";
-import { channelBars, channelTables, digitsOf, termTable, windowMap, wireNumber } from "../ui/window.js";
+import { centreOn, channelBars, channelTables, digitsOf, termTable, windowMap, wireNumber } from "../ui/window.js";
 import { fill, h, newest } from "../store.js";
 
 /**
@@ -78,7 +78,8 @@ export function number(context) {
   });
   const stepper = h("p", { class: "row" }, h("button", { "aria-label": t("number.back"), onclick: () => step(-1) }, "‹"), h("button", { "aria-label": t("number.on"), onclick: () => step(1) }, "›"), h("button", { class: "play", "aria-pressed": "false", onclick: () => play() }, t("number.play")));
   const inPart = h("section", { class: "stack" }, inTitle, inMap.element);
-  const outPart = h("section", { class: "stack" }, outTitle, h("div", { class: "scroll" }, out.element), stepper);
+  const outBox = h("div", { class: "scroll" }, out.element);
+  const outPart = h("section", { class: "stack" }, outTitle, outBox, stepper);
   const arrow = h("span", { class: "sign", "aria-hidden": "true" }, "→");
   const parts = h("section", { class: "card" });
   const table = h("button", { "aria-pressed": "false", onclick: () => go({ tab: context.view().address["tab"] ? undefined : "table" }, { replace: true }) }, t("shared.table"));
@@ -272,6 +273,9 @@ export function number(context) {
     return t("number.group", { groups, first, last: end - 1, total });
   }
 
+  /** @param {string} name @param {number[]} from channel, and slice of a volume */
+  const planeTitle = (name, [c, z]) => [name, c === undefined ? "" : t("number.channel", { c }), z === undefined ? "" : t("number.at_slice", { slice: z })].filter(Boolean).join(" · ");
+
   function drawMaps() {
     if (!looked) return;
     const { told, source, out: plane, spot, ci } = looked;
@@ -281,11 +285,11 @@ export function number(context) {
       const main = told.terms.find(({ index }) => index === told.main) ?? told.terms.find(({ at }) => at);
       const columns = windows.at(-1) ?? [main?.at?.at(-1) ?? null];
       const rows = windows.length > 1 ? windows.at(-2) ?? [] : windows.length ? [0] : [(main?.at?.length ?? 0) > 2 ? main?.at?.at(-2) ?? null : 0];
-      const channel = told.channels ? ` · ${t("number.channel", { c: (told.channels[0] ?? 0) + ci })}` : "";
-      inTitle.textContent = `${main?.name ?? told.source?.name}${channel}`;
+      const from = told.channels ? [(told.channels[0] ?? 0) + ci, ...lead(main?.at ?? []).slice(1)] : lead(main?.at ?? []);
+      inTitle.textContent = planeTitle(main?.name ?? told.source?.name ?? "", from);
       inMap.show(source, rows, columns, [windows.length > 1 ? told.padding?.at(-2) ?? 0 : 0, told.padding?.at(-1) ?? 0], t("number.in_map"));
     }
-    outTitle.textContent = `${spot.name}${lead(spot.at).length ? ` · ${t("number.channel", { c: spot.at[0] ?? 0 })}` : ""}`;
+    outTitle.textContent = planeTitle(spot.name, lead(spot.at));
     const zoom = Math.max(1, Math.floor(Math.min(252 / plane.width, 252 / plane.height)));
     const tiling = tilingOf(plane.values.length, { height: 1, width: 1 }, { zoomY: plane.height === 1 ? 24 : zoom, zoomX: zoom, gap: 0 }, plane.width * zoom);
     const finite = Array.from(plane.values).filter(Number.isFinite);
@@ -298,6 +302,7 @@ export function number(context) {
       for (let py = 0; py < band.height; py++) for (let px = 0; px < tiling.fullWidth; px++) pixels[py * tiling.fullWidth + px] = colours[Math.floor(py / tiling.zoomY) * plane.width + Math.floor(px / tiling.zoomX)] ?? 0;
       return pixels;
     }, placeIn(looked));
+    centreOn(outBox, Math.floor(placeIn(looked) / plane.width) * tiling.zoomY, (placeIn(looked) % plane.width) * tiling.zoomX);
   }
 
   context.theme(draw);

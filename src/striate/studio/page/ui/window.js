@@ -71,12 +71,14 @@ export function windowMap(context, pick) {
     const [y0, y1, x0, x1] = [Math.min(...ys), Math.max(...ys) + 1, Math.min(...xs), Math.max(...xs) + 1];
     pen.strokeStyle = focus;
     pen.lineWidth = 2;
-    pen.strokeRect((x0 + left) * zx, (y0 + top) * zy, (x1 - x0) * zx, (y1 - y0) * zy);
+    const [wide, high] = [Math.max(7, (x1 - x0) * zx), Math.max(7, (y1 - y0) * zy)]; // one cell of a large map is seen too
+    pen.strokeRect(((x0 + x1) / 2 + left) * zx - wide / 2, ((y0 + y1) / 2 + top) * zy - high / 2, wide, high);
     pen.lineWidth = 1;
   }
   context.theme(paint);
+  const element = h("div", { class: "scroll" }, canvas);
   return {
-    element: canvas,
+    element,
     /** @param {Plane} plane @param {(number | null)[]} rows @param {(number | null)[]} columns cells of the window @param {[number, number]} padding @param {string} label */
     show(plane, rows, columns, padding, label) {
       const over = (/** @type {(number | null)[]} */ line, /** @type {number} */ n, /** @type {number} */ least) =>
@@ -88,8 +90,16 @@ export function windowMap(context, pick) {
       shown = { plane, rows, columns, margin, zoom: plane.height === 1 ? [24, wide] : [zoom, zoom] };
       canvas.setAttribute("aria-label", label);
       paint();
+      const middle = (/** @type {(number | null)[]} */ line) => line.find((cell) => cell != null) ?? 0;
+      centreOn(element, (middle(rows) + margin[0]) * shown.zoom[0], (middle(columns) + margin[1]) * shown.zoom[1]);
     },
   };
+}
+
+/** Scrolls a box, and not the page, to a point of what it holds. @param {HTMLElement} box @param {number} top @param {number} left */
+export function centreOn(box, top, left) {
+  box.scrollTop = top - box.clientHeight / 2;
+  box.scrollLeft = left - box.clientWidth / 2;
 }
 
 /** @param {number} packed */
@@ -177,7 +187,7 @@ function patchTable(context, { start, kh, kw, dy, dx, top, read, terms, sentence
   for (let y = 0; y <= (kh - 1) * dy; y++) {
     const row = h("tr", { role: "row" });
     for (let x = 0; x <= (kw - 1) * dx; x++) {
-      if (y % dy || x % dx) { row.append(h("td", { class: "gap", role: "presentation" }, "·")); continue; }
+      if (y % dy || x % dx) { row.append(h("td", { class: "gap", "aria-hidden": "true" }, "·")); continue; }
       const i = start + (y / dy) * kw + x / dx;
       const mark = NUMBER_MARKS[terms.mark[i] ?? 0];
       const cell = h("td", { role: "gridcell", tabindex: i === start ? 0 : -1, "data-i": i, class: mark || null, "aria-label": sentence(i), ...shade(read(i), top, mark) },
