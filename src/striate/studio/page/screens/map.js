@@ -21,14 +21,9 @@ const SVG_SPACE = "http://www.w3.org/2000/svg";
 /** @param {Context} context @returns {HTMLElement} */
 export function map(context) {
   const { t, number, go, api, announce } = context;
-  /** @type {Graph | null} */
-  let graph = null;
-  /** @type {MapLayout | null} */
-  let layout = null;
-  /** @type {Map<string, HTMLElement>} */
-  let elements = new Map();
-  let drawnFor = "";
-  let chosen = "";
+  let graph = /** @type {Graph | null} */ (null), layout = /** @type {MapLayout | null} */ (null);
+  let elements = /** @type {Map<string, HTMLElement>} */ (new Map());
+  let drawnFor = "", chosen = "";
   const [onlyGraph, onlyLayout, onlyFan] = [newest(), newest(), newest()];
   const find = h("input", { type: "search", placeholder: t("map.find"), "aria-label": t("map.find"), oninput: () => found(find.value), onkeydown: (/** @type {KeyboardEvent} */ event) => { if (event.key === "Enter") nextFound(); } });
   const results = h("span", { class: "muted", role: "status" });
@@ -53,7 +48,7 @@ export function map(context) {
 
   context.watch(({ net, run, address }) => {
     if (!net) return;
-    chosen = address["box"] ?? (chosen || "");
+    chosen = address["box"] ?? chosen;
     if (graph?.net !== net.id) { graph = null; layout = null; drawnFor = ""; fill(boxes); fill(side); }
     if (graph) void relayout();
     else void onlyGraph(api.get(`net/${part(net.id)}/graph?${query()}`), (answer) => { graph = answer; layout = answer.layout; draw(); }, context.fail);
@@ -78,9 +73,7 @@ export function map(context) {
     return onlyLayout(api.get(`net/${part(net.id)}/graph/layout?${asked}`), (answer) => { layout = answer; drawnFor = asked; draw(); }, context.fail);
   }
   /** @param {Set<string> | null} ids null: as at first */
-  function open(ids) {
-    go({ open: ids ? [...ids].sort().join(",") || "none" : undefined });
-  }
+  const open = (ids) => go({ open: ids ? [...ids].sort().join(",") || "none" : undefined });
   /** Opens or closes a group. @param {string} id @param {boolean} yes */
   function toggle(id, yes) {
     const ids = new Set(layout?.open ?? []);
@@ -109,7 +102,6 @@ export function map(context) {
   }
 
   // ------------------------------------------------------------------------------------ drawing
-
   function draw() {
     if (!graph || !layout) return;
     const asList = layout.listed || context.view().address["view"] === "list";
@@ -183,8 +175,7 @@ export function map(context) {
       elements.set(id, /** @type {HTMLElement} */ (row.querySelector("button")));
       return row;
     });
-    const heads = ["name", "does", "gives", "weights", "macs", "reads"].map((key) => h("th", { scope: "col" }, t(`map.col_${key}`)));
-    fill(list, h("table", {}, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, body)),
+    fill(list, h("table", {}, h("thead", {}, h("tr", {}, ["name", "does", "gives", "weights", "macs", "reads"].map((key) => h("th", { scope: "col" }, t(`map.col_${key}`))))), h("tbody", {}, body)),
       rows < all.length && h("button", { onclick: () => drawList(rows + 4 * SHOWN_ROWS) }, t("map.more_rows", { n: all.length - rows })));
   }
   async function thumbs() {
@@ -205,11 +196,8 @@ export function map(context) {
   }
 
   // ------------------------------------------------------------------------------------ choosing, lighting, keys
-
   /** @param {Box} box */
-  function sentence(box) {
-    return [box.name, box.detail, box.shape.join("×"), box.kind === "opaque" ? t("map.opaque") : "", box.group ? t("map.closed", { n: box.group.calls }) : ""].filter(Boolean).join(", ");
-  }
+  const sentence = (box) => [box.name, box.detail, box.shape.join("×"), box.kind === "opaque" ? t("map.opaque") : "", box.group ? t("map.closed", { n: box.group.calls }) : ""].filter(Boolean).join(", ");
   /** @param {string} id @param {boolean} focus */
   function choose(id, focus) {
     elements.get(chosen)?.classList.remove("chosen");
@@ -255,8 +243,7 @@ export function map(context) {
     event.preventDefault();
     event.stopPropagation();
   }
-  /** @type {string[]} */
-  let hits = [];
+  let hits = /** @type {string[]} */ ([]), turn = 0;
   /** @param {string} text */
   function found(text) {
     const wanted = text.trim().toLowerCase();
@@ -265,7 +252,6 @@ export function map(context) {
     for (const [key, each] of elements) each.classList.toggle("hit", places.has(key));
     results.textContent = wanted ? t("map.found", { n: hits.length }) : "";
   }
-  let turn = 0;
   /** Opens what hides the next hit and chooses it. */
   function nextFound() {
     const id = hits[turn++ % Math.max(1, hits.length)];
@@ -276,7 +262,6 @@ export function map(context) {
   }
 
   // ------------------------------------------------------------------------------------ one box, one unit
-
   const fan = h("div", { class: "fan" });
   function details() {
     if (!chosen || !graph) return;
@@ -300,10 +285,10 @@ export function map(context) {
     const c = address.layer === box.layer ? Math.min(total - 1, Math.max(0, Number(address.c ?? 0) || 0)) : 0;
     const pick = h("input", { type: "number", min: 0, max: total - 1, value: c, onchange: () => go({ layer: box.layer, c: Math.min(total - 1, Math.max(0, Math.round(Number(pick.value)))), box: chosen }, { replace: true }) });
     const head = h("p", { class: "row" }, h("label", {}, t("map.unit"), pick), h("span", { class: "muted" }, t("map.of", { n: total })));
-    const kept = fan.dataset["key"] === `${run.run_id} ${box.layer} ${c} ${themeName()}`;
-    if (kept) return;
+    const key = `${run.run_id} ${box.layer} ${c} ${themeName()}`;
+    if (fan.dataset["key"] === key) return;
     void onlyFan(api.get(`run/${part(run.run_id)}/fan?layer=${part(box.layer)}&c=${c}`), (/** @type {Fan} */ answer) => {
-      fan.dataset["key"] = `${run.run_id} ${box.layer} ${c} ${themeName()}`;
+      fan.dataset["key"] = key;
       const named = (/** @type {string} */ layer) => { const node = graph?.nodes.find((each) => each.layer === layer); return node ? boxOf(node.id).name : layer; };
       fill(fan, head, fanRows(context, run.run_id, answer, named, (layer, channel) => {
         const node = graph?.nodes.find((each) => each.layer === layer);
@@ -315,14 +300,12 @@ export function map(context) {
 }
 
 // ---------------------------------------------------------------------------------------- pieces
-
 /** @param {HTMLCanvasElement} canvas @param {import("../core/decode.js").Tensors} answer @param {string} run */
 function inputThumb(canvas, answer, run) {
   const picture = document.createElement("canvas");
   paintInput(picture, answer);
-  const brush = canvas.getContext("2d");
-  if (!brush || !picture.width) return;
-  brush.clearRect(0, 0, canvas.width, canvas.height);
+  const brush = picture.width ? canvas.getContext("2d") : null;
+  if (!brush) return;
   const scale = Math.min(canvas.width / picture.width, canvas.height / picture.height);
   brush.drawImage(picture, 0, 0, picture.width * scale, picture.height * scale);
   canvas.dataset["run"] = run;
@@ -334,8 +317,8 @@ function paintThumbs(canvas, answer, at, run) {
   const brush = canvas.getContext("2d");
   if (!maps || !brush) return;
   const [count = 0, height = 1, width = 1] = maps.shape;
-  brush.clearRect(0, 0, canvas.width, canvas.height);
   const flat = height * width === 1;
+  canvas.width = 8 * (THUMB + 1); // clears it
   const [lo, hi] = [answer.arrays[`lo.${at}`]?.data ?? [], answer.arrays[`hi.${at}`]?.data ?? []];
   const all = wholeRange(lo, hi);
   for (let c = 0; c < count; c++) {
