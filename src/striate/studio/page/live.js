@@ -184,7 +184,7 @@ function livePool(step, { shape: [channels = 1, height = 1, width = 1], data }, 
 }
 
 /** Means of parts that cover the map, as torch cuts them. @param {LiveStep} step @param {LiveValue} x */
-function liveAdaptive(step, { shape: [channels = 1, height = 1, width = 1], data }) {
+export function liveAdaptive(step, { shape: [channels = 1, height = 1, width = 1], data }) {
   const [, rows = 1, columns = 1] = step.shape;
   const out = new Float32Array(channels * rows * columns);
   let at = 0;
