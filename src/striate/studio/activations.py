@@ -60,21 +60,24 @@ def quantised(maps: Tensor) -> dict[str, NDArray[Any]]:
     NaN or infinite, which have the byte 0; `zero_frac` that of exact zeros.
     """
     flat = maps.flatten(1).contiguous()
-    finite = flat.isfinite()
-    sound = bool(finite.all())
-    if sound:
-        lo, hi, mean = flat.amin(1), flat.amax(1), flat.mean(1)
-        std = (flat - mean[:, None]).square().mean(1).sqrt()
-    else:
+    lo, hi, mean = flat.amin(1), flat.amax(1), flat.mean(1)
+    std = (flat - mean[:, None]).square().mean(1).sqrt()
+    bad = torch.zeros_like(lo)
+    finite = None
+    if not bool(
+        (lo + hi + std).isfinite().all()
+    ):  # NaN, infinite, or a sum of squares beyond float32
+        finite = flat.isfinite()
         lo, hi, mean, std = _of_finite(flat, finite)
+        bad = 1 - finite.float().mean(1)
     span = torch.where(hi > lo, hi.double() - lo.double(), 1.0)[:, None]
     small = span.float().isfinite().all() and bool((span > 1e-30).all())
     scaled = (flat - lo[:, None]) / span.float() if small else (flat.double() - lo[:, None]) / span
     q = (scaled * 255).round_().clamp_(0, 255)
-    if not sound:
+    if finite is not None:
         q = torch.where(finite, q, 0.0)
-    stats = {"lo": lo, "hi": hi, "mean": mean, "std": std, "zero_frac": (flat == 0).float().mean(1)}
-    stats["bad"] = 1 - finite.float().mean(1)
+    zeros = (flat == 0).float().mean(1)
+    stats = {"lo": lo, "hi": hi, "mean": mean, "std": std, "zero_frac": zeros, "bad": bad}
     return {"maps": q.to(torch.uint8).reshape(maps.shape).numpy()} | {
         name: value.float().numpy() for name, value in stats.items()
     }
@@ -115,7 +118,7 @@ def effect(one: Pass, layer: str, at: int) -> Tensor:
     """
     path, call = layer_parts(layer)
     net = one.open.net
-    with as_eval(net), torch.no_grad(), cut(net, path) as calls:
+    with as_eval(net), torch.no_grad(), cut(net, path, call=call) as calls:
         values = numbers_of(one.open.answer(one.x.clone()), 1)
         flat = values.flatten(2).mean(2)[0] if values.ndim > 2 else values.flatten()
         if not 0 <= at < len(flat):
