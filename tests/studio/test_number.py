@@ -19,6 +19,7 @@ from number_nets import NETS, made
 from striate.probe import record, tensors
 from striate.studio import number as numbers
 from striate.studio.routes import Refusal, Request
+from striate.studio.wire import as_json
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even")
 CELLS = 12  # random cells a net: 240 in all
@@ -150,6 +151,18 @@ def test_the_way_back_ends_at_a_pixel_that_the_number_depends_on(name):
         after = record(net, [spoilt])
         path, _, call = layer.rpartition("@")
         assert after.numbers[after.returned[path][int(call)][0].index][(0, *at)].isnan()
+
+
+def test_every_number_of_a_net_of_infinities_is_explained():
+    net, x = made("no numbers")
+    recording = record(net, [x])
+    for call in recording.calls:
+        for value in (value for value in call.outputs if value.live):
+            for cell in torch.ones(value.shape).nonzero().tolist():
+                told = numbers.number_of(recording, numbers.Place(value, tuple(cell)))
+                assert told.within is not False
+                assert same(told.value, told.sum64) or math.isfinite(told.value)
+                json.loads(as_json(told), parse_constant=pytest.fail)
 
 
 @pytest.mark.parametrize("name", NETS)

@@ -1,6 +1,7 @@
 """`explain`: the arithmetic of one number of any net, and the way from it back to the pixels."""
 
 import html
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,13 +79,15 @@ class Explanation(Result):
 
     @property
     def difference(self) -> float:
-        """How far PyTorch's number is from the one in float64; 0 where both are the same infinity."""
-        return 0.0 if self.value == self.done.exact else abs(self.value - self.done.exact)
+        """How far PyTorch's number is from the one in float64; 0 where both are the same infinity, or no numbers."""
+        both = math.isnan(self.value) and math.isnan(self.done.exact)
+        return 0.0 if both or self.value == self.done.exact else abs(self.value - self.done.exact)
 
     @property
     def within(self) -> bool | None:
-        """Whether that is no more than rounding allows; None if no bound is known."""
-        return None if self.done.bound is None else self.difference <= self.done.bound
+        """Whether that is no more than rounding allows; None if no bound is known, as of what is no number."""
+        bound = self.done.bound
+        return None if bound is None or math.isnan(bound) else self.difference <= bound
 
     @property
     def place(self) -> Place:
@@ -407,7 +410,7 @@ def _evidence(explanation: Explanation) -> list[str]:
         f"PyTorch ({explanation.dtype}) {explanation.value:.9g}",
         f"again in float64 {explanation.done.exact:.12g}",
     ]
-    if explanation.done.bound is None:
+    if explanation.within is None or explanation.done.bound is None:
         return [
             *lines,
             f"they differ by {explanation.difference:.2g}; no bound of the rounding is known",

@@ -8,7 +8,7 @@ input of the net.
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -17,7 +17,7 @@ from torch import float32
 
 from striate.measuring.explain import Explanation, explained, misplaced
 from striate.measuring.operations.arguments import setting
-from striate.measuring.operations.number_terms import Arithmetic, Place, Term
+from striate.measuring.operations.number_terms import Arithmetic, Place, Term, total
 from striate.measuring.operations.windows import before_of
 from striate.probe import Call, Recording, Trace, Value
 from striate.studio import formulas
@@ -146,13 +146,13 @@ def number_of(recording: Recording, place: Place) -> Number:
         dtype=told.dtype,
         value=told.value,
         sum64=done.exact,
-        difference=_difference(told),
+        difference=told.difference,
         constant=_constant(told),
         adds=done.kind in ADDING,
         facts=dict(done.facts),
         total=len(done.terms),
         terms=shown,
-        others=_plain_sum(done.terms[i].product for i in order[SHOWN:]),
+        others=total(done.terms[i].product for i in order[SHOWN:]),
         pad_terms=sum(term.mark == "padding" for term in done.terms),
         gap_terms=sum(term.mark == "gap" for term in done.terms),
         channel_sums=_channel_sums(done.terms) if math.prod(done.kernel) > 1 else [],
@@ -246,32 +246,22 @@ def _constant(told: Explanation) -> float:
 def _bound(told: Explanation) -> float | None:
     if told.done.kind not in SUMS:
         return told.done.bound
-    sizes = _plain_sum(abs(term.product) for term in told.done.terms) + abs(_constant(told))
+    sizes = total(abs(term.product) for term in told.done.terms) + abs(_constant(told))
     return ROUNDINGS * formulas.unit(told.dtype) * sizes
-
-
-def _difference(told: Explanation) -> float:
-    both = math.isnan(told.value) and math.isnan(told.done.exact)
-    return 0.0 if both else told.difference
 
 
 def _within(told: Explanation, bound: float | None) -> bool | None:
     """Whether rounding explains the difference; None if nobody knows, or there is no finite number to compare."""
     if bound is None or not math.isfinite(told.value):
         return None
-    return _difference(told) <= bound
-
-
-def _plain_sum(numbers: Iterable[float]) -> float:
-    listed = list(numbers)
-    return math.fsum(listed) if all(map(math.isfinite, listed)) else sum(listed)
+    return told.difference <= bound
 
 
 def _channel_sums(terms: Sequence[Term]) -> list[float]:
     found: dict[int | None, list[float]] = {}
     for term in terms:
         found.setdefault(term.channel, []).append(term.product)
-    return [float(f"{_plain_sum(each):.9g}") for each in found.values()]  # nine digits: a float32
+    return [float(f"{total(each):.9g}") for each in found.values()]  # nine digits: a float32
 
 
 # The window.

@@ -8,7 +8,7 @@ Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, eq. (3.5)
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
@@ -134,10 +134,15 @@ def summed(terms: Sequence[Term], unit: float, extra: Sequence[float] = ()) -> t
     Products that underflow may each be off by the smallest normal number besides.
     """
     products = [*(term.product for term in terms), *extra]
-    total = math.fsum(products) if all(map(math.isfinite, products)) else sum(products)
     least = float(torch.finfo(torch.float32).tiny) if unit else 0.0
     bound = gamma(len(products), unit) * math.fsum(map(abs, products)) + len(products) * least
-    return total, bound
+    return total(products), bound
+
+
+def total(numbers: Iterable[float]) -> float:
+    """The sum, correctly rounded; where some are infinite or no numbers what the plain sum gives, as inf - inf has no exact one."""
+    listed = list(numbers)
+    return math.fsum(listed) if all(map(math.isfinite, listed)) else sum(listed)
 
 
 def moved(step: Step) -> Arithmetic | None:
@@ -148,12 +153,12 @@ def moved(step: Step) -> Arithmetic | None:
     by the function does not.
     """
     values = [value for value in dict.fromkeys(step.call.inputs) if value.dtype.is_floating_point]
-    total = sum(value.count for value in values)
+    count = sum(value.count for value in values)
     first, second = (
-        float(_again(step, _numbered(values, start))[step.at]) for start in (1, 1 + total)
+        float(_again(step, _numbered(values, start))[step.at]) for start in (1, 1 + count)
     )
     number = float(step.numbers(step.place.value)[step.at])
-    if second - first != total:
+    if second - first != count:
         term = Term(number, mark="padding")
         return Arithmetic("moved", "padding", (term,), number, 0.0)
     found = int(first) - 1
@@ -267,9 +272,9 @@ def smooth(step: Step) -> Arithmetic | None:
         for term in _sloped(step, value, slope)
     )
     exact = float(out.detach())
-    total = math.fsum(term.product for term in terms)
-    sizes = math.fsum(abs(term.product) for term in terms)
-    if abs(total - exact) > 1e-12 * sizes:
+    added = total(term.product for term in terms)
+    sizes = total(abs(term.product) for term in terms)
+    if abs(added - exact) > 1e-12 * sizes:
         rule = f"{step.call.op} of {len(terms):,} numbers; factors are its derivatives there"
         return Arithmetic("function", rule, terms, exact, None)
     bound = gamma(len(terms) + 8, step.unit) * sizes

@@ -19,6 +19,7 @@ from striate.measuring.operations.number_terms import (
     pointwise,
     stayed,
     summed,
+    total,
 )
 from striate.measuring.operations.operation import (
     Operation,
@@ -172,7 +173,7 @@ def explain_batch_norm(step: Step) -> Arithmetic:
     bound = gamma(8, step.unit) * math.fsum(map(abs, parts))
     rule = "(x - mean) / sqrt(variance + eps) x weight + bias"
     term = Term(x, scale, place, channel=channel)
-    return Arithmetic("batch normalisation", rule, (term,), math.fsum(parts), bound, facts)
+    return Arithmetic("batch normalisation", rule, (term,), total(parts), bound, facts)
 
 
 def _statistics(step: Step, source: Value, channel: int) -> dict[str, float]:
@@ -207,17 +208,17 @@ def explain_softmax(step: Step) -> Arithmetic | None:
     logits = floats(line)
     top = max(logits)
     powers = [math.exp(x - top) for x in logits]
-    total = math.fsum(powers)
+    added = math.fsum(powers)
     here = step.at[axis]
     terms = tuple(
-        Term(x, power / total, Place(source, (*step.at[:axis], i, *step.at[axis + 1 :])))
+        Term(x, power / added, Place(source, (*step.at[:axis], i, *step.at[axis + 1 :])))
         for i, (x, power) in enumerate(zip(logits, powers, strict=True))
     )
-    exact = powers[here] / total
+    exact = powers[here] / added
     # Rounding x - largest by u moves its exponential by that many u.
     spread = 2 * step.unit * (top - min(logits))
     bound = exact * (gamma(len(logits) + 4, step.unit) + spread)
-    facts = {"largest": top, "sum of exponentials": total, "own exponential": powers[here]}
+    facts = {"largest": top, "sum of exponentials": added, "own exponential": powers[here]}
     rule = f"exp(x - largest) / the sum of {len(logits):,} such; factors are all the shares"
     return Arithmetic("softmax", rule, terms, exact, bound, facts, main=here)
 

@@ -33,6 +33,7 @@ from striate.measuring.operations.number_terms import (
     gamma,
     moved,
     summed,
+    total,
 )
 from striate.measuring.operations.operation import Operation, Reads, Table, none, of_first
 from striate.probe import Call, Value
@@ -441,25 +442,26 @@ def _inside(step: Step, windows: Windows, reach: Sequence[int]) -> int:
 
 def _mean(step: Step, windows: Windows, divisor: int, convention: str) -> Arithmetic:
     terms = tuple(_pooled_terms(step, windows, 1 / divisor))
-    total = math.fsum(term.input for term in terms)
+    added = total(term.input for term in terms)
     sizes = math.fsum(abs(term.input) for term in terms) / abs(divisor)
     rule = f"the sum of {len(terms)} numbers, divided by {divisor}{convention}"
     bound = gamma(len(terms) + 2, step.unit) * sizes
     facts, kernel = {"divisor": float(divisor)}, tuple(map(len, windows))
     ones = (1,) * len(kernel)
-    return Arithmetic("average", rule, terms, total / divisor, bound, facts, kernel, ones)
+    return Arithmetic("average", rule, terms, added / divisor, bound, facts, kernel, ones)
 
 
-def explain_power(step: Step) -> Arithmetic:
+def explain_power(step: Step) -> Arithmetic | None:
     """lp_pool1d, 2d, 3d: the p-th root of the sum of p-th powers."""
     windows = _read(step, _axes(step.call), _pooling)
     kernel = tuple(map(len, windows))
     p = float(cast("float", step.call.arg("norm_type", 2.0)))
     # PyTorch averages the powers and multiplies by the full window, which scales up one that ceil mode cut.
+    read = _pooled_terms(step, windows, 1.0)
+    if p < 1 or (not p.is_integer() and any(term.input < 0 for term in read)):
+        return None  # such powers have no real factors
     scale = prod(kernel) / _inside(step, windows, (0,) * len(kernel))
-    terms = tuple(
-        replace(t, factor=t.input ** (p - 1) * scale) for t in _pooled_terms(step, windows, 1.0)
-    )
+    terms = tuple(replace(t, factor=t.input ** (p - 1) * scale) for t in read)
     powers, slack = summed(terms, step.unit)
     exact = powers ** (1 / p) if powers > 0 else 0.0
     # The root divides a relative error by p; the powers, the scale and the root round a few times each.
