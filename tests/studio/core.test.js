@@ -68,6 +68,18 @@ test("bands make up the whole, and every tile is where a point finds it", () => 
   }
 });
 
+test("zooms double, and large maps begin shrunk", () => {
+  const fit = tiles.fittingZoom(6, { height: 28, width: 28 }, { width: 680, height: 600 }, 2);
+  const tiling = tiles.tilingOf(6, { height: 28, width: 28 }, { zoomY: fit, zoomX: fit, gap: 2 }, 680);
+  assert.ok(tiling.fullHeight <= 600 && tiling.fullWidth <= 680 && fit * 28 <= 224);
+  assert.equal(tiles.fittingZoom(2048, { height: 7, width: 7 }, { width: 680, height: 600 }, 2), 4);
+  assert.deepEqual(tiles.zoomSteps({ height: 28, width: 28 }, 8, -1), { shrink: 1, zoom: 4 });
+  assert.deepEqual(tiles.zoomSteps({ height: 28, width: 28 }, 1, -2), { shrink: 4, zoom: 1 });
+  assert.deepEqual(tiles.zoomSteps({ height: 570, width: 570 }, 1, 0), { shrink: 4, zoom: 1 });
+  assert.deepEqual(tiles.zoomSteps({ height: 570, width: 570 }, 1, 2), { shrink: 1, zoom: 1 });
+  assert.deepEqual(tiles.wideEnough({ height: 1, width: 1 }, 4), { zoomY: 24, zoomX: 24 });
+});
+
 test("smaller maps are means of blocks", () => {
   const small = tiles.shrinkMaps(maps, 7, 5, 6, 2);
   assert.deepEqual([small.height, small.width], [3, 3]);

@@ -42,7 +42,19 @@ export function fittingZoom(count, { height, width }, field, gap) {
     if (columns < 1 || Math.ceil(count / columns) * (height * (zoom + 1) + gap) + gap > field.height) break;
     zoom++;
   }
-  return wideEnough({ height, width }, zoom);
+  return zoom;
+}
+
+/**
+ * How maps are made larger or smaller: `step` doublings more (or, below zero, less) than what fits. Maps of more than 256
+ * pixels are shrunk to begin with.
+ * @param {{height: number, width: number}} map @param {number} fitting zoom at which all fit @param {number} step
+ * @returns {{shrink: number, zoom: number}} shrink by this factor, then zoom
+ */
+export function zoomSteps({ height, width }, fitting, step) {
+  const first = 2 ** Math.max(0, Math.ceil(Math.log2(Math.max(height, width) / 256)));
+  const size = (fitting / first) * 2 ** step;
+  return size >= 1 ? { shrink: 1, zoom: Math.round(size) } : { shrink: Math.round(1 / size), zoom: 1 };
 }
 
 /** A zoom for each side: narrow maps are stretched to 24 pixels. @param {{height: number, width: number}} map @param {number} zoom */

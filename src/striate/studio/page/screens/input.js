@@ -40,11 +40,13 @@ export function input(context) {
 /** @param {Context} context @param {NetCard} net @param {(run: Run, replace?: boolean) => void} give @param {HTMLElement} target */
 function waysIn(context, net, give, target) {
   const { t } = context;
+  const drawn = net.input.channels > 0 && net.input.shape.length === 3 && way(t("input.draw"), drawWay(context, net, give));
+  const file = way(t("input.file"), fileWay(context, net, give));
+  const items = net.items > 0 && itemsWay(context, net, give);
+  const small = (net.input.shape.at(-1) ?? 0) <= 64; // small enough to be drawn well
   return [
     h("p", { class: "row" }, h("span", { class: "muted" }, t("input.target")), target),
-    net.input.channels > 0 && net.input.shape.length === 3 && way(t("input.draw"), drawWay(context, net, give)),
-    way(t("input.file"), fileWay(context, net, give)),
-    net.items > 0 && itemsWay(context, net, give),
+    ...(small ? [drawn, items, file] : [items, file, drawn]),
   ];
 }
 
@@ -102,14 +104,14 @@ function borderMean({ data, shape: [height = 1, width = 1, channels = 1] }) {
 /** @param {Context} context @param {NetCard} net @param {(run: Run) => void} give */
 function fileWay({ t, api, fail }, net, give) {
   const only = newest();
-  const kinds = net.input.kind === "audio" ? ".wav,audio/wav" : "image/*";
+  const kinds = net.input.kind === "audio" ? ".wav,audio/*" : net.input.channels ? "image/*" : "";
   const send = (/** @type {File | undefined} */ file) => {
     if (!file) return;
     zone.setAttribute("aria-busy", "true");
     void only(api.send(`net/${part(net.id)}/input`, file, { "X-Kind": "file", "X-Name": encodeURIComponent(file.name) }).finally(() => zone.removeAttribute("aria-busy")), give, fail);
   };
   const picker = h("input", { type: "file", accept: kinds, "aria-label": t("input.choose_file"), onchange: () => { send(picker.files?.[0]); picker.value = ""; } });
-  const zone = h("div", { class: "drop" }, picker, h("p", { class: "muted" }, t(net.input.kind === "audio" ? "input.drop_sound" : "input.drop_picture")));
+  const zone = h("div", { class: "drop" }, picker, h("p", { class: "muted" }, t(net.input.kind === "audio" ? "input.drop_sound" : net.input.channels ? "input.drop_picture" : "input.drop_file")));
   zone.addEventListener("dragover", (event) => { event.preventDefault(); zone.classList.add("over"); });
   zone.addEventListener("dragleave", () => zone.classList.remove("over"));
   zone.addEventListener("drop", (event) => { event.preventDefault(); zone.classList.remove("over"); send(event.dataTransfer?.files[0]); });
@@ -194,7 +196,7 @@ function readView(context, element, give) {
     const [height = 1, width = 1, channels = 1] = shown.picture.shape;
     const zoom = Math.max(1, Math.floor(320 / Math.max(height, width)));
     const all = opaquePixels(shown.picture.data, height * width, channels);
-    grid.show(tilingOf(height * width, { height: 1, width: 1 }, { zoomY: zoom, zoomX: zoom, gap: 0 }, width * zoom), (band) => zoomedPixels(all, width, zoom, band.row, band.row + band.rows), grid.at());
+    grid.show(tilingOf(height * width, { height: 1, width: 1 }, { zoomY: zoom, zoomX: zoom, gap: 0 }, width * zoom), (band) => zoomedPixels(all, width, zoom, band.row, band.row + band.rows), grid.at(), 360);
     pixel.textContent = says(grid.at());
     edits(grid.at());
   };
@@ -214,8 +216,9 @@ function readView(context, element, give) {
       shown = picture && (drawn || (x?.shape.length === 3 && x.shape[1] === picture.shape[0])) ? { run, picture, x: drawn ? undefined : x } : null;
       pictured.hidden = !shown;
       drawPicture();
-      const line = wave ?? (x && x.shape.length === 2 ? x : null);
-      fill(signal, line && waveCanvas(line.data.subarray(0, line.shape.at(-1)), t("input.wave")), !shown && x && x.shape.length === 3 && mapCanvas(x, t("input.spectrogram")));
+      const line = wave ?? (x && x.shape.length === 2 && x.shape[0] === 1 ? x : null);
+      const map = x && (x.shape.length === 3 ? x.shape : x.shape.length === 2 && !line ? [1, ...x.shape] : null);
+      fill(signal, line && waveCanvas(line.data.subarray(0, line.shape.at(-1)), t("input.wave")), !shown && x && map && mapCanvas({ ...x, shape: map }, t(run.input.kind === "audio" ? "input.spectrogram" : "input.series")));
       element.dataset["ready"] = run.run_id;
     }, fail);
   }
@@ -224,10 +227,10 @@ function readView(context, element, give) {
 
 /** @param {ArrayLike<number>} values @param {string} label */
 function waveCanvas(values, label) {
-  const [width, height] = [560, 96];
+  const [width, height] = [Math.min(560, values.length), 96];
   const { low, high } = envelopeOf(values, width);
   const size = Math.max(high.reduce((a, b) => Math.max(a, b), 0), -low.reduce((a, b) => Math.min(a, b), 0)) || 1;
-  const canvas = h("canvas", { width, height, role: "img", "aria-label": label, class: "wave" });
+  const canvas = h("canvas", { width, height, role: "img", "aria-label": label, class: "pixels wave" });
   const pen = canvas.getContext("2d");
   if (pen) {
     pen.fillStyle = themeName() === "dark" ? "#6cb2ff" : "#0b5cad";

@@ -4,7 +4,7 @@ import { part } from "../api.js";
 import { colourTable, packedColour, PALETTES, wholeRange } from "../core/colour.js";
 import { npyBytes } from "../core/decode.js";
 import { csvText, differenceMaps, histogramOf } from "../core/format.js";
-import { channelOrder, fittingZoom, paintBand, shrinkMaps, tilingOf, wideEnough } from "../core/tiles.js";
+import { channelOrder, fittingZoom, paintBand, shrinkMaps, tilingOf, wideEnough, zoomSteps } from "../core/tiles.js";
 import { channelView, histogramView, kernelView, themeName } from "../ui/channel.js";
 import { pictureGrid } from "../ui/grid.js";
 import { fill, h, newest } from "../store.js";
@@ -45,7 +45,7 @@ export function layer(context) {
   const grid = pictureGrid({
     label: t("layer.maps"), text: (place) => sentence(order[place] ?? 0),
     focus: (place) => { go({ c: order[place], y: undefined, x: undefined }, { replace: true }); announce(sentence(order[place] ?? 0)); },
-    enter: ({ place, y, x }) => { const map = loaded; if (map) choose(map, order[place] ?? 0, y, x); large.focus(); },
+    enter: ({ place, y, x }) => { const map = loaded; if (map) choose(map, order[place] ?? 0, y * shrunkBy, x * shrunkBy); large.focus(); },
     point: (spot) => point(spot),
   });
   const maps = h("section", { class: "stack" }, legend, h("div", { class: "scroll" }, grid.element), pointed);
@@ -74,7 +74,7 @@ export function layer(context) {
   }
   /** @param {number} by */
   function zoomed(by) {
-    go({ zoom: Math.max(-3, Math.min(5, Number(context.view().address.zoom ?? 0) + by)) || undefined }, { replace: true });
+    go({ zoom: Math.max(-6, Math.min(4, Number(context.view().address.zoom ?? 0) + by)) || undefined }, { replace: true });
   }
   /** @param {number} c */
   function sentence(c) {
@@ -92,8 +92,7 @@ export function layer(context) {
     if (!loaded || !spot) { pointed.textContent = "\u00a0"; return; }
     const c = order[spot.place] ?? 0;
     const { height, width, stats } = loaded;
-    const shrunk = shrinkBy();
-    const y = Math.min(height - 1, spot.y * shrunk), x = Math.min(width - 1, spot.x * shrunk);
+    const y = Math.min(height - 1, spot.y * shrunkBy), x = Math.min(width - 1, spot.x * shrunkBy);
     const q = loaded.maps[(c * height + y) * width + x] ?? 0;
     const about = (stats.lo[c] ?? 0) + (((stats.hi[c] ?? 0) - (stats.lo[c] ?? 0)) * q) / 255;
     pointed.textContent = t("layer.points", { c, y, x, value: `≈ ${number(about, { maximumSignificantDigits: 3 })}` });
@@ -112,7 +111,7 @@ export function layer(context) {
   context.leave(() => clearTimeout(waiting));
   /** Of volumes the middle slice is shown. @param {Loaded} map */
   const sliceOf = ({ meta }) => Number(meta["slice"] ?? 0);
-  const shrinkBy = () => { const by = Number(context.view().address.zoom ?? 0); return by < 0 ? 2 ** -by : 1; };
+  let shrunkBy = 1;
 
   function draw() {
     if (!loaded) return;
@@ -126,11 +125,11 @@ export function layer(context) {
     const range = address.scale === "net" ? loaded.net ?? whole : address.scale === "layer" ? whole : null;
     const own = (/** @type {number} */ c) => ({ lo: stats.lo[c] ?? NaN, hi: stats.hi[c] ?? NaN });
     const tables = Array.from({ length: count }, (_, c) => colourTable(own(c), range ?? own(c), theme));
-    const shrunk = shrinkMaps(loaded.maps, count, loaded.height, loaded.width, shrinkBy());
     const field = { width: Math.max(120, maps.clientWidth || 600), height: Math.max(320, innerHeight - 300) };
-    const zoom = Number(address.zoom ?? 0);
-    const fitting = fittingZoom(order.length, shrunk, field, 2);
-    const tiling = tilingOf(order.length, shrunk, { ...(zoom > 0 ? wideEnough(shrunk, fitting.zoomX + zoom) : zoom < 0 ? wideEnough(shrunk, 1) : fitting), gap: 2 }, field.width);
+    const { shrink, zoom } = zoomSteps(loaded, fittingZoom(order.length, loaded, field, 2), Number(address.zoom ?? 0));
+    shrunkBy = shrink;
+    const shrunk = shrink > 1 ? shrinkMaps(loaded.maps, count, loaded.height, loaded.width, shrink) : loaded;
+    const tiling = tilingOf(order.length, shrunk, { ...wideEnough(shrunk, zoom), gap: 2 }, field.width);
     for (const [name, value] of Object.entries({ columns: tiling.columns, zoomy: tiling.zoomY, zoomx: tiling.zoomX })) grid.element.dataset[name] = String(value);
     grid.show(tiling, (band) => paintBand(tiling, band, shrunk.maps, tables, order, packedColour(PALETTES[theme].gap)), Math.max(0, order.indexOf(chosen)));
     caption.textContent = [loaded.layer.path, loaded.layer.op, loaded.layer.shape.join("×"), t("layer.shown", { n: order.length, total: meta["total"] ?? count }), difference ? t("layer.difference_note") : "", meta["slice"] === undefined ? "" : t("layer.slice", { slice: meta["slice"], depth: loaded.layer.shape[1] ?? 1 })].filter(Boolean).join(" · ");

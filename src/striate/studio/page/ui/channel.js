@@ -52,7 +52,7 @@ export function channelView(context) {
         pixels[py * tiling.fullWidth + px] = colours[Math.floor(py / tiling.zoomY) * width + Math.floor(px / tiling.zoomX)] ?? 0;
       }
       return pixels;
-    }, (chosen.y ?? 0) * width + (chosen.x ?? 0));
+    }, (chosen.y ?? 0) * width + (chosen.x ?? 0), 296);
     value.textContent = say(grid.at());
     open.disabled = false;
   }

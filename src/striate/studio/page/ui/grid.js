@@ -24,6 +24,7 @@ export function pictureGrid(uses) {
   /** @type {(band: Band) => Uint32Array<ArrayBuffer>} */
   let painter = () => new Uint32Array();
   let place = 0;
+  let scale = 1; // pixels of the screen a pixel of the canvas
   const seen = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) if (isIntersecting) paint(/** @type {HTMLCanvasElement} */ (target));
   }, { rootMargin: "400px" });
@@ -45,7 +46,7 @@ export function pictureGrid(uses) {
     place = Math.max(0, Math.min(tiling.count - 1, to));
     const { left, top } = tileCorner(tiling, place);
     const { columns, rows, width, height, zoomX, zoomY } = tiling;
-    for (const [name, value] of Object.entries({ left, top, width: width * zoomX, height: height * zoomY })) cell.style.setProperty(name, `${value}px`);
+    for (const [name, value] of Object.entries({ left, top, width: width * zoomX, height: height * zoomY })) cell.style.setProperty(name, `${value * scale}px`);
     element.setAttribute("aria-rowcount", String(rows));
     element.setAttribute("aria-colcount", String(columns));
     row.setAttribute("aria-rowindex", String(Math.floor(place / columns) + 1));
@@ -98,15 +99,17 @@ export function pictureGrid(uses) {
       for (const band of tiling.bands) whole.getContext("2d")?.putImageData(new ImageData(new Uint8ClampedArray(painter(band).buffer), tiling.fullWidth, band.height), 0, band.top);
       return whole.convertToBlob();
     },
-    /** @param {Tiling} next @param {(band: Band) => Uint32Array<ArrayBuffer>} paintWith @param {number} at */
-    show(next, paintWith, at) {
-      const same = tiling && tiling.fullWidth === next.fullWidth && tiling.bands.length === next.bands.length && tiling.fullHeight === next.fullHeight;
+    /** @param {Tiling} next @param {(band: Band) => Uint32Array<ArrayBuffer>} paintWith @param {number} at @param {number} [widest] shown no wider than this */
+    show(next, paintWith, at, widest = Infinity) {
+      const before = scale;
+      scale = Math.min(1, widest / next.fullWidth);
+      const same = tiling && before === scale && tiling.fullWidth === next.fullWidth && tiling.bands.length === next.bands.length && tiling.fullHeight === next.fullHeight;
       tiling = next;
       painter = paintWith;
       if (!same) {
         seen.disconnect();
-        fill(picture, next.bands.map((band, i) => h("canvas", { "data-band": i, style: { height: `${band.height}px`, width: `${next.fullWidth}px` } })));
-        picture.style.setProperty("width", `${next.fullWidth}px`);
+        fill(picture, next.bands.map((band, i) => h("canvas", { "data-band": i, style: { height: `${band.height * scale}px`, width: `${next.fullWidth * scale}px` } })));
+        picture.style.setProperty("width", `${next.fullWidth * scale}px`);
       }
       const canvases = [...picture.querySelectorAll("canvas")];
       for (const canvas of canvases) delete canvas.dataset.painted;

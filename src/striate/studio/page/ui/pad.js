@@ -39,7 +39,7 @@ export function drawingPad(context, { height, width, channels }, changed) {
   const paint = () => grid.show(tiling, (band) => {
     const first = Math.floor(band.row);
     return zoomedPixels(opaquePixels(pixels, height * width, channels), width, zoom, first, first + band.rows);
-  }, grid.at());
+  }, grid.at(), 400);
 
   /** @returns {number[]} */
   function inkNow() {
