@@ -105,7 +105,7 @@ def test_the_list_has_what_the_drawing_has(look: Any, studio: Any) -> None:
 
 
 def test_a_net_of_blocks_opens_and_closes(look: Any, studio: Any) -> None:
-    with look("#/map?net=resnet18_cifar") as page:
+    with look("#/map?net=resnet20_cifar") as page:
         page.wait_for_selector(MAP, timeout=60_000)
         before = boxes(page)
         group = page.locator(".mapbox.group").first
