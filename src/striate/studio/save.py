@@ -34,8 +34,9 @@ from striate.studio.wire import plain
 
 MOST = 10 * 10**6  # bytes of the file
 INPUTS = 8  # that are saved beside the example
-NUMBERS = 3  # cells of each layer whose arithmetic is saved
+NUMBERS = 3  # channels of each layer of whose largest value the arithmetic is saved
 INDEXED = 2_000  # items up to which neighbours are found while saving
+METHODS = ("gradient-x-input", "grad-cam", "gradient")  # of saliency, those that take one pass
 ROOTS = ("saved.js", "main.js")  # modules that do something when they are loaded, in this order
 IMPORT = re.compile(r'^import\s*\{[^}]*\}\s*from\s*"(\.[^"]+)";[^\n]*\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:async )?function|const |let |class )", re.MULTILINE)
@@ -280,11 +281,11 @@ def _gathered(session: Session, opened: OpenNet, answers: _Answers) -> None:
     answers.put(f"net/{net}", shown)
     answers.put("nets", {"items": [_listed(session, net)]})
     _run_folder(session, opened, answers)
-    _beside(session, opened, answers, chosen)
+    _beside(opened, answers, chosen)
     for run in chosen:
         for layer in held:
             answers.ask(f"run/{run}/channel", layer=layer)
-    _arithmetic(session, answers, chosen, held)
+    _cells(session, answers, chosen, held)
 
 
 def _listed(session: Session, net: str) -> Any:
@@ -382,7 +383,7 @@ def _run_folder(session: Session, opened: OpenNet, answers: _Answers) -> None:
     answers.ask(f"runs/{net}/audit")
 
 
-def _beside(session: Session, opened: OpenNet, answers: _Answers, runs: Sequence[str]) -> None:
+def _beside(opened: OpenNet, answers: _Answers, runs: Sequence[str]) -> None:
     """Kernels, saliency, and neighbours at the last layer but one."""
     net, layers = opened.id, opened.card.layers
     for layer in layers:
@@ -390,10 +391,8 @@ def _beside(session: Session, opened: OpenNet, answers: _Answers, runs: Sequence
             answers.ask(f"net/{net}/kernels", layer=layer.id, from_=0, count=65536)
             break
     for run in runs:
-        top = session.run(run).answer.top
-        for method in ("gradient", "input_x_gradient", "grad_cam"):
-            if top:
-                answers.ask(f"run/{run}/looking", method=method, class_=top[0].index)
+        for method in METHODS:
+            answers.ask(f"run/{run}/looking", method=method)
     if opened.items is None or len(opened.items) > INDEXED or not layers:
         return
     layer = layers[max(0, len(layers) - 2)].id
@@ -409,18 +408,24 @@ def _beside(session: Session, opened: OpenNet, answers: _Answers, runs: Sequence
     answers.ask(f"net/{net}/scatter", layer=layer, method="pca")
 
 
-def _arithmetic(
-    session: Session, answers: _Answers, runs: Sequence[str], layers: Sequence[str]
-) -> None:
-    """The arithmetic of the largest values of the first channels of every layer."""
+def _cells(session: Session, answers: _Answers, runs: Sequence[str], layers: Sequence[str]) -> None:
+    """What the other screens ask first: of every layer the cell in the middle, then the largest of the first channels."""
     for run in runs:
         one = session.run(run)
         for layer in layers:
             values = session.output(one, layer)[0].float()
-            for c in range(min(NUMBERS, len(values))):
-                place = int(values[c].argmax())
-                at = np.unravel_index(place, tuple(values[c].shape)) if values.ndim > 1 else ()
-                text = ",".join(map(str, (c, *(int(i) for i in at))))
+            middle = [side // 2 for side in values.shape[1:]]
+            names = dict(zip(("y", "x") if len(middle) > 1 else ("x",), middle, strict=False))
+            answers.ask(f"run/{run}/fan", layer=layer, c=0)
+            if names and len(middle) < 3:
+                for what in ("field", "cone", "effective"):
+                    answers.ask(f"run/{run}/{what}", layer=layer, **names)
+            tops = [np.unravel_index(int(v.argmax()), tuple(v.shape)) for v in values[:NUMBERS]]
+            places = [(0, *middle), *((c, *map(int, at)) for c, at in enumerate(tops))]
+            for at in dict.fromkeys(
+                places if middle else ((c,) for c in range(min(16, len(values))))
+            ):
+                text = ",".join(map(str, at))
                 if answers.ask(f"run/{run}/number", layer=layer, at=text, item=0) is None:
                     return
                 answers.ask(f"run/{run}/terms", layer=layer, at=text, item=0)

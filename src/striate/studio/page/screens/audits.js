@@ -18,7 +18,7 @@ export function auditView(context, run) {
   const begin = h("button", { class: "primary", onclick: () => start() }, t("runs.audit_begin"));
   const cancel = h("button", { hidden: true, onclick: () => { if (job) api.post(`jobs/${part(job)}/cancel`).catch(context.fail); } }, t("runs.cancel"));
   const budget = h("input", { type: "number", min: 5, max: 3600, value: 60, step: 5 });
-  const grids = h("div", { class: "stack" });
+  const grids = h("div", { class: "tables" });
   const found = h("div", { class: "stack" });
   const worst = h("section", { class: "stack", tabindex: -1, "aria-live": "polite" });
   const element = h("div", { class: "stack" }, h("div", { class: "row" }, begin, cancel, h("label", {}, t("runs.budget"), budget), line), grids, worst, found);

@@ -108,7 +108,7 @@ export function neighbours(context) {
   function words(tab, item) {
     const share = item.p === undefined ? "" : number(item.p, { style: "percent", maximumFractionDigits: 1 });
     const wrong = item.pred !== undefined && item.label !== "" && item.pred !== item.label;
-    const first = tab === "near" ? t("neighbours.distance", { d: item.d }) : tab === "patches" ? t("neighbours.value", { value: item.value }) : `${item.label} → ${item.pred}`;
+    const first = tab === "near" ? t("neighbours.distance", { d: number(item.d, { maximumSignificantDigits: 3 }) }) : tab === "patches" ? t("neighbours.value", { value: number(item.value, { maximumSignificantDigits: 4 }) }) : `${item.label} → ${item.pred}`;
     const second = tab === "mistakes" ? share : item.label ? (wrong ? `${item.label} → ${item.pred}` : item.label) : item.name.split("/").pop();
     return { label: t("neighbours.open", { name: item.name, what: `${first} ${second}` }), lines: [first, second], wrong };
   }
