@@ -6,6 +6,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor, nn
+from torch._C import DisableTorchFunction
 
 from striate.probe.calls import Call, Value
 from striate.probe.copies import copied, preserved_random_state, without_warnings
@@ -91,8 +92,9 @@ class _Keeper(Recorder):
 
     def _know(self, tensor: Tensor, *, live: bool = False, params: tuple[str, ...] = ()) -> Value:
         value = super()._know(tensor, live=live, params=params)
-        given = tensor.detach()
-        self.numbers[value.index] = given if id(tensor) in self._shared else given.clone()
+        with DisableTorchFunction():  # the copy is no call of the net
+            given = tensor.detach()
+            self.numbers[value.index] = given if id(tensor) in self._shared else given.clone()
         self._versions[value.index] = tensor._version
         return value
 
