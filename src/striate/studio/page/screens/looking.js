@@ -5,10 +5,9 @@ import { colourPixels, wholeRange } from "../core/colour.js";
 import { baseFrom, heatedPixels, shortName } from "../core/geometry.js";
 import { tilingOf } from "../core/tiles.js";
 import { fill, h, newest } from "../store.js";
-import { themeName } from "../ui/channel.js";
+import { paintMap, themeName } from "../ui/channel.js";
 import { pictureGrid } from "../ui/grid.js";
 import { layerOf } from "./layer.js";
-import { paintMap } from "./map.js";
 
 /**
  * @typedef {import("../main.js").Context} Context @typedef {import("../wire.js").Field} Field @typedef {import("../wire.js").ConeLayer} ConeLayer
@@ -58,7 +57,7 @@ export function looking(context) {
   const atLayer = h("input", { type: "checkbox", onchange: () => go({ cam: atLayer.checked ? 1 : undefined }, { replace: true }) });
   const wanted = h("details", { class: "menu" });
   const wall = h("div", { class: "saliency" });
-  const randomNote = h("p", { class: "hint", hidden: true }, t("looking.random_note"));
+  const randomNote = h("p", { class: "muted note", hidden: true }, t("looking.random_note"));
   const element = h("div", { class: "looking stack" }, h("h1", {}, t("screen.looking")),
     h("section", { class: "stack" }, h("h2", {}, t("looking.answer")),
       h("div", { class: "row tools" }, h("label", {}, h("span", { class: "muted" }, t("looking.class")), classes), wanted,
@@ -69,7 +68,7 @@ export function looking(context) {
         h("div", { class: "stack" }, h("h3", {}, t("looking.reads")), fieldPicture, fieldText, heatText)),
       h("h3", {}, t("looking.cone")), h("div", { class: "scroll" }, coneRow)),
     h("section", { class: "stack" }, h("h2", {}, t("looking.region")), regionText,
-      h("div", { class: "lookpair" }, h("div", { class: "stack" }, regionPicture, h("p", { class: "row" }, regionBoxes)), unitRows)));
+      h("div", { class: "lookpair" }, h("div", { class: "stack" }, regionPicture, h("p", { class: "row" }, regionBoxes.map((box) => h("label", {}, h("span", { class: "muted" }, box.getAttribute("aria-label")), box)))), unitRows)));
 
   context.watch(({ net, run, address }) => {
     if (!net || !run) return;
@@ -120,6 +119,7 @@ export function looking(context) {
     channel.box.value = String(at.c); channel.box.max = String(at.count - 1);
     row.box.value = String(at.y); row.box.max = String(at.high - 1); row.label.hidden = at.space.length < 2;
     column.box.value = String(at.x); column.box.max = String(at.wide - 1); column.label.hidden = at.space.length < 1;
+    if (column.label.firstChild) column.label.firstChild.textContent = t(at.space.length > 1 ? "looking.column" : "looking.place");
     drawCells(at);
     const key = `${at.run} ${at.query}`;
     if (seen.key === key) return drawField();
@@ -190,14 +190,14 @@ export function looking(context) {
   function saliency() {
     const { run, address } = context.view();
     if (!run || !base || !methods.length) return;
-    const chosen = (address["methods"] ?? FIRST).split(",").filter((name) => methods.some((each) => each.name === name.split(":")[0]));
+    const chosen = (address["methods"] ?? FIRST).split(",").filter((name) => methods.some((each) => each.name === plainMethod(name)));
     fill(wanted, h("summary", {}, t("looking.methods", { n: chosen.length })), h("div", {}, methods.map((each) => {
-      const tick = h("input", { type: "checkbox", checked: chosen.includes(each.name), onchange: () => go({ methods: (tick.checked ? [...chosen, each.name] : chosen.filter((name) => name !== each.name)).join(",") || "none" }, { replace: true }) });
+      const tick = h("input", { type: "checkbox", checked: chosen.some((name) => plainMethod(name) === each.name), onchange: () => go({ methods: (tick.checked ? [...chosen, each.name] : chosen.filter((name) => plainMethod(name) !== each.name)).join(",") || "none" }, { replace: true }) });
       return h("label", {}, tick, each.name, each.long && h("span", { class: "muted" }, t("looking.long")));
     })));
     for (const [name, tile] of tiles) if (!chosen.includes(name)) { tile.stop(); tiles.delete(name); wall.querySelector(`[data-method="${CSS.escape(name)}"]`)?.remove(); }
     for (const name of chosen) {
-      const at = methods.find((each) => each.name === name)?.at_layer && address["cam"] && address.layer ? `&layer=${part(address.layer)}` : "";
+      const at = methods.find((each) => each.name === plainMethod(name))?.at_layer && address["cam"] && address.layer ? `&layer=${part(address.layer)}` : "";
       const query = `method=${part(name)}${at}${address.class ? `&class=${part(address.class)}` : ""}${address["random"] ? "&random=1" : ""}`;
       const key = `${run.run_id} ${query}`;
       if (tiles.get(name)?.key === key) continue;
@@ -208,7 +208,7 @@ export function looking(context) {
   }
   /** @param {HTMLElement} figure @param {string} run @param {string} name @param {string} query @param {string} key */
   function saliencyTile(figure, run, name, query, key) {
-    const method = methods.find((each) => each.name === name);
+    const method = methods.find((each) => each.name === plainMethod(name));
     const picture = h("canvas", { class: "pixels", role: "img" });
     const text = h("figcaption", { class: "muted" }, "…");
     const cancel = h("button", { hidden: true, onclick: () => { stop(); text.textContent = t("looking.cancelled"); fill(actions, h("button", { onclick: begin }, t("looking.again"))); } }, t("looking.cancel"));
@@ -226,7 +226,9 @@ export function looking(context) {
       if (done) return;
       const { of, score, unit, scale, signed, ms, layer, notes: said } = answer.meta;
       heat = { values: answer.arrays["map"]?.data ?? [], scale, signed };
-      text.textContent = t("looking.says", { of, score, unit, ms, layer: layer || "–" });
+      const word = `looking.unit_${unit.replace(/ /g, "_")}`;
+      const named = /^score of (.*)$/.exec(of);
+      text.textContent = [t("looking.says", { of: named ? t("looking.score_of", { class: named[1] ?? "" }) : of, score, unit: context.has(word) ? t(word) : unit, ms }), layer && t("looking.made_at", { layer })].filter(Boolean).join(" ");
       picture.setAttribute("aria-label", `${name}: ${text.textContent}`);
       fill(notes, h("summary", {}, t("looking.notes")), h("ul", {}, said.map((/** @type {string} */ line) => h("li", {}, line))));
       notes.hidden = !said.length;
@@ -277,7 +279,7 @@ export function looking(context) {
     const ends = regionOf();
     paintOver(regionPicture, base, { frame: ends });
     const shown = base.series ? [[0, 0], ...(ends ?? [[0, base.width - 1]])] : ends ?? [[0, base.height - 1], [0, base.width - 1]];
-    regionBoxes.forEach((box, i) => { box.value = String(shown[i >> 1]?.[i & 1] ?? 0); box.hidden = Boolean(base?.series) && i < 2; });
+    regionBoxes.forEach((box, i) => { box.value = String(shown[i >> 1]?.[i & 1] ?? 0); if (box.parentElement) box.parentElement.hidden = Boolean(base?.series) && i < 2; });
     if (!ends || !at.space.length) return fill(unitRows);
     const names = base.series ? ["x0", "x1"] : ["y0", "y1", "x0", "x1"];
     const query = names.map((name, i) => `${name}=${ends[i >> 1]?.[i & 1] ?? 0}`).join("&");
@@ -327,6 +329,9 @@ export function looking(context) {
 }
 
 // ---------------------------------------------------------------------------------------- pieces
+
+/** The name of a method that is asked for with a number, such as rise:4000. @param {string} name */
+const plainMethod = (name) => name.split(":")[0] ?? name;
 
 /** Indices and names of the classes, the leading ones first. @param {string[]} names @param {import("../wire.js").Class[]} top @returns {[number, string][]} */
 function classOptions(names, top) {

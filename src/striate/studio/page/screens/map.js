@@ -1,10 +1,10 @@
 // @ts-check
 /** Screen 3: the whole net as boxes that open and close; what each reads; what one unit is made of. */
 import { part } from "../api.js";
-import { colourPixels, colourTable, wholeRange } from "../core/colour.js";
+import { wholeRange } from "../core/colour.js";
 import { nearestBox, roundedPath, shortName, trueSources } from "../core/geometry.js";
 import { fill, h, newest } from "../store.js";
-import { themeName } from "../ui/channel.js";
+import { paintMap, themeName, tileCanvas } from "../ui/channel.js";
 import { paintInput } from "../ui/dock.js";
 
 /**
@@ -277,6 +277,16 @@ export function map(context) {
         box.layer && box.kind !== "input" && h("button", { class: "primary", onclick: () => go({ screen: "layer", layer: box.layer }) }, t("map.look"))), fan);
     fanOut();
   }
+  /**
+   * What a unit is made of; of a group past its functions that change each map alone, such as a normalisation.
+   * @param {string} run @param {string} layer @param {number} c @param {string[]} inside @returns {Promise<Fan>}
+   */
+  async function madeOf(run, layer, c, inside) {
+    const answer = /** @type {Fan} */ (await api.get(`run/${part(run)}/fan?layer=${part(layer)}&c=${c}`));
+    const before = answer.rule === "same" ? answer.edges[0] : undefined;
+    const node = before && graph?.nodes.find((each) => each.layer === before.layer);
+    return before && node && inside.includes(node.id) ? { ...(await madeOf(run, before.layer, before.c, inside)), layer, c } : answer;
+  }
   function fanOut() {
     const { run, address } = context.view();
     const box = chosen && graph ? boxOf(chosen) : null;
@@ -287,7 +297,7 @@ export function map(context) {
     const head = h("p", { class: "row" }, h("label", {}, t("map.unit"), pick), h("span", { class: "muted" }, t("map.of", { n: total })));
     const key = `${run.run_id} ${box.layer} ${c} ${themeName()}`;
     if (fan.dataset["key"] === key) return;
-    void onlyFan(api.get(`run/${part(run.run_id)}/fan?layer=${part(box.layer)}&c=${c}`), (/** @type {Fan} */ answer) => {
+    void onlyFan(madeOf(run.run_id, box.layer, c, box.group ? members(box.id) : []), (answer) => {
       fan.dataset["key"] = key;
       const named = (/** @type {string} */ layer) => { const node = graph?.nodes.find((each) => each.layer === layer); return node ? boxOf(node.id).name : layer; };
       fill(fan, head, fanRows(context, run.run_id, answer, named, (layer, channel) => {
@@ -332,15 +342,6 @@ function paintThumbs(canvas, answer, at, run) {
   canvas.dataset["run"] = run;
 }
 
-/** @param {Uint8Array} values @param {number} height @param {number} width @param {{lo: number, hi: number}} own @param {{lo: number, hi: number}} range */
-function tileCanvas(values, height, width, own, range) {
-  const table = colourTable(own, range, themeName());
-  const tile = h("canvas", { width, height });
-  const pixels = Uint32Array.from(values, (value) => table[value] ?? 0);
-  tile.getContext("2d")?.putImageData(new ImageData(new Uint8ClampedArray(pixels.buffer), width, height), 0, 0);
-  return tile;
-}
-
 /**
  * The maps that a unit was made of, the largest share first, each with a line to the unit.
  * @param {Context} context @param {string} run @param {Fan} fan @param {(layer: string) => string} named @param {(layer: string, c: number) => void} pick
@@ -348,7 +349,8 @@ function tileCanvas(values, height, width, own, range) {
 function fanRows({ t, number, api, fail }, run, fan, named, pick) {
   const percent = (/** @type {number} */ share) => number(share, { style: "percent", maximumSignificantDigits: share < 0.1 ? 2 : 3 });
   if (!fan.edges.length) return h("p", { class: "muted" }, t("map.fan_unknown", { op: fan.op }));
-  const [row, high] = [34, 34 * fan.edges.length];
+  const [row, high] = [34, Math.max(64, 34 * fan.edges.length)];
+  const centre = Math.max(32, Math.min(high / 2, 80));
   const curves = document.createElementNS(SVG_SPACE, "svg");
   curves.setAttribute("viewBox", `0 0 60 ${high}`);
   curves.setAttribute("aria-hidden", "true");
@@ -356,11 +358,11 @@ function fanRows({ t, number, api, fail }, run, fan, named, pick) {
   curves.append(...fan.edges.map(({ share }, at) => {
     const path = document.createElementNS(SVG_SPACE, "path");
     const y = at * row + row / 2;
-    path.setAttribute("d", `M0 ${y}C30 ${y} 30 ${Math.min(high / 2, 80)} 60 ${Math.min(high / 2, 80)}`);
+    path.setAttribute("d", `M0 ${y}C30 ${y} 30 ${centre} 60 ${centre}`);
     path.setAttribute("stroke-width", String(0.5 + (6 * share) / most));
     return path;
   }));
-  const unit = h("canvas", { class: "pixels fanunit", width: 1, height: 1, style: { top: `${Math.min(high / 2, 80) - 32}px` } });
+  const unit = h("canvas", { class: "pixels fanunit", width: 1, height: 1, style: { top: `${centre - 32}px` } });
   paintMap(api, run, fan.layer, fan.c, unit).catch(fail);
   const rows = fan.edges.map((edge) => {
     const tile = h("canvas", { class: "pixels", width: 1, height: 1 });
@@ -372,25 +374,4 @@ function fanRows({ t, number, api, fail }, run, fan, named, pick) {
     h("div", { class: "fanout" }, h("ul", {}, rows), curves, unit),
     fan.more > 0 && h("p", { class: "muted" }, t("map.fan_more", { n: fan.more, share: percent(fan.rest) })),
     fan.bias != null && h("p", { class: "muted" }, t("map.fan_bias", { value: number(fan.bias) }))];
-}
-
-/** @param {import("../api.js").Api} api @param {string} run @param {string} layer @param {number} c @param {HTMLCanvasElement} canvas */
-export async function paintMap(api, run, layer, c, canvas) {
-  const input = layer.startsWith("#input");
-  const answer = await api.arrays(input ? `run/${part(run)}/input` : `run/${part(run)}/maps?layer=${part(layer)}`);
-  const maps = answer.arrays[input ? "x" : "maps"];
-  if (!maps) return;
-  const [, high = 1, wide = 1] = maps.shape.length < 3 ? [maps.shape[0], 1, maps.shape[1] ?? 1] : maps.shape;
-  const values = maps.data.subarray(c * high * wide, (c + 1) * high * wide);
-  canvas.width = wide;
-  canvas.height = high;
-  const brush = canvas.getContext("2d");
-  if (input) {
-    const range = wholeRange(values, values);
-    const pixels = colourPixels(values, range, themeName());
-    brush?.putImageData(new ImageData(new Uint8ClampedArray(pixels.buffer), wide, high), 0, 0);
-  } else {
-    const own = { lo: answer.arrays["lo"]?.data[c] ?? 0, hi: answer.arrays["hi"]?.data[c] ?? 0 };
-    brush?.drawImage(tileCanvas(/** @type {Uint8Array} */ (values), high, wide, own, own), 0, 0);
-  }
 }

@@ -1,6 +1,6 @@
 // @ts-check
 /** One channel of a layer, large: every cell with its exact value; bars of how often values occur; the kernels of a layer. */
-import { colourPixels, colourTable, packedColour, PALETTES } from "../core/colour.js";
+import { colourPixels, colourTable, packedColour, PALETTES, wholeRange } from "../core/colour.js";
 import { paintBand, tilingOf, wideEnough } from "../core/tiles.js";
 import { part } from "../api.js";
 import { fill, h, newest } from "../store.js";
@@ -164,4 +164,34 @@ function drawnKernels(context, { values, outs, ins, height, width, from, total }
   draw();
   context.theme(draw);
   return [h("p", { class: "muted caption" }, t("layer.kernels_shown", { from, to: from + outs - 1, n: outs, total, ins, size: `${height}×${width}`, most: number(size) })), h("div", { class: "scroll" }, grid.element), pointed];
+}
+
+/** One map of bytes, a pixel a cell. @param {Uint8Array} values @param {number} height @param {number} width @param {{lo: number, hi: number}} own @param {{lo: number, hi: number}} range */
+export function tileCanvas(values, height, width, own, range) {
+  const table = colourTable(own, range, themeName());
+  const tile = h("canvas", { width, height });
+  const pixels = Uint32Array.from(values, (value) => table[value] ?? 0);
+  tile.getContext("2d")?.putImageData(new ImageData(new Uint8ClampedArray(pixels.buffer), width, height), 0, 0);
+  return tile;
+}
+
+/** One map of a run, or one channel of what it read (`#input`), a pixel a cell. @param {import("../api.js").Api} api @param {string} run @param {string} layer @param {number} c @param {HTMLCanvasElement} canvas */
+export async function paintMap(api, run, layer, c, canvas) {
+  const input = layer.startsWith("#input");
+  const answer = await api.arrays(input ? `run/${part(run)}/input` : `run/${part(run)}/maps?layer=${part(layer)}`);
+  const maps = answer.arrays[input ? "x" : "maps"];
+  if (!maps) return;
+  const [, high = 1, wide = 1] = maps.shape.length < 3 ? [maps.shape[0], 1, maps.shape[1] ?? 1] : maps.shape;
+  const values = maps.data.subarray(c * high * wide, (c + 1) * high * wide);
+  canvas.width = wide;
+  canvas.height = high;
+  const brush = canvas.getContext("2d");
+  if (input) {
+    const range = wholeRange(values, values);
+    const pixels = colourPixels(values, range, themeName());
+    brush?.putImageData(new ImageData(new Uint8ClampedArray(pixels.buffer), wide, high), 0, 0);
+  } else {
+    const own = { lo: answer.arrays["lo"]?.data[c] ?? 0, hi: answer.arrays["hi"]?.data[c] ?? 0 };
+    brush?.drawImage(tileCanvas(/** @type {Uint8Array} */ (values), high, wide, own, own), 0, 0);
+  }
 }
