@@ -124,7 +124,8 @@ def test_the_field_is_the_one_of_measuring(look: Any, studio: Any) -> None:
     run = trace(studio.opened.net, [studio.example.x])
     value = value_of(run, "conv2@0")
     field = fields(run).of(value)
-    (y0, y1), (x0, x1) = fields(run).box(value, [2, 5])
+    assert field is not None
+    (y0, y1), (x0, x1) = (span or (-1, -1) for span in fields(run).box(value, [2, 5]))
     with look(address(studio, "looking", layer="conv2@0", y=2, x=5, methods="none")) as page:
         page.wait_for_selector(LOOKING)
         text = page.locator(".lookpair .caption").inner_text()

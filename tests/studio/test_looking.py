@@ -92,6 +92,7 @@ def test_fields_are_those_of_measuring(name: str) -> None:
         assert field.box == [span and list(span) for span in box]
         if wanted and field.theoretical and all(isinstance(s, int) for s in wanted.stride):
             for (low, high), ends, n in zip(field.theoretical, field.box, shape[1:], strict=True):
+                assert ends is not None
                 assert low <= ends[0] <= ends[1] <= high
                 assert field.clipped or (low >= 0 and high < n)
 
@@ -116,7 +117,9 @@ def test_the_cone_holds_all_cells_that_move_the_unit_and_no_other(name: str) -> 
         moved = _moved(net, x, layer if not step.layer.startswith("#") else None, path, at)
         if moved is None:
             continue
-        for (low, high), axis in zip(step.box, moved, strict=True):
+        for span, axis in zip(step.box, moved, strict=True):
+            assert span is not None
+            low, high = span
             assert low <= axis[0]
             assert axis[1] <= high
 
@@ -211,7 +214,8 @@ def test_a_long_method_is_a_job_and_gives_what_see_gives(session: _Session, meth
     )
     events = [event for event in job.follow() if event[0] != "still"]
     assert [name for name, _ in events][-2:] == ["map", "done"]
-    path = dict(events)["map"]["path"]
+    found: Any = dict(events)["map"]
+    path = found["path"]
     query = dict(pair.split("=") for pair in path.partition("?")[2].replace("%3A", ":").split("&"))
     found = session.ask(saliency_maps.looking, **query)["map"]
     np.testing.assert_array_equal(found, see.saliency(net, x, method=method, target=1).values[0])
