@@ -153,6 +153,19 @@ def test_the_way_back_ends_at_a_pixel_that_the_number_depends_on(name):
         assert after.numbers[after.returned[path][int(call)][0].index][(0, *at)].isnan()
 
 
+@pytest.mark.parametrize("name", NETS)
+def test_what_every_call_gave_is_computed_again(name):
+    _, recording, _, _ = recorded(name)
+    rng = np.random.default_rng(len(name))
+    for call in recording.calls:
+        for value in (value for value in call.outputs if value.live):
+            for _ in range(4):
+                cell = tuple(int(rng.integers(n)) for n in value.shape)
+                told = numbers.number_of(recording, numbers.Place(value, cell))
+                assert same(told.value, float(recording.numbers[value.index][cell]))
+                assert told.within is not False, (call.op, cell, told)
+
+
 def test_every_number_of_a_net_of_infinities_is_explained():
     net, x = made("no numbers")
     recording = record(net, [x])
