@@ -195,6 +195,12 @@ def _statistics(step: Step, source: Value, channel: int) -> dict[str, float]:
     }
 
 
+def explain_round(step: Step) -> Arithmetic | None:
+    """Exact to whole numbers; to decimals the last bit of a number may decide which way it goes, so no bound is known."""
+    found = exact_pointwise(step)
+    return replace(found, bound=None) if found and step.call.arg("decimals", 0) else found
+
+
 def explain_softmax(step: Step) -> Arithmetic | None:
     """exp(x - largest), divided by the sum of all of them."""
     source = step.tensor("input")
@@ -257,7 +263,8 @@ POINTWISE: Table = {
         feature_alpha_dropout"""),
     **_alike(replace(CELLS, explain=moved), "channel_shuffle native_channel_shuffle"),
     # These have a gradient of zero, or cut it off.
-    **_alike(replace(CELLS, explain=exact_pointwise, gradient=False), "sign floor ceil round trunc"),
+    **_alike(replace(CELLS, explain=exact_pointwise, gradient=False), "sign floor ceil trunc"),
+    "round": replace(CELLS, explain=explain_round, gradient=False),
     "data": replace(CELLS, gradient=False),
     "detach": replace(CELLS, explain=stayed, gradient=False),
     # Written in Python, or without a mark: cell by cell all the same.
