@@ -133,8 +133,29 @@ def test_walking_back_by_mouse_ends_at_the_pixel(look: Any, studio: Any) -> None
         at = tuple(map(int, page.locator(".onenumber").get_attribute("data-at").split(",")))
         assert same(value(page), x[(0, *at)])
         assert value(page) == read
+        page.reload()
+        page.wait_for_selector('.onenumber[data-layer="#input"]')
+        assert page.locator(".crumbs li").count() == 5  # the address holds the way
+        page.locator(".crumbs button").nth(1).click()
+        page.wait_for_selector('.onenumber[data-layer="2@0"]')
+        assert page.locator(".crumbs li").count() == 2
         page.locator(".crumbs button").first.click()
         settled(page, "3@0", (1, 1, 2))
+        assert page.locator(".crumbs li").count() == 1
+
+
+def test_a_way_back_is_forgotten_where_another_number_is_chosen(look: Any, studio: Any) -> None:
+    with look(address("lenet", "1@0", (1, 2, 3))) as page:
+        settled(page, "1@0", (1, 2, 3))
+        page.locator("button.walk[data-index]").click()
+        settled(page, "0@0", (1, 2, 3))
+        assert page.locator(".crumbs li").count() == 2
+        page.get_by_role("link", name="Layer").click()
+        page.get_by_role("button", name="How this number came about").click()
+        page.wait_for_selector(".onenumber[data-ready]")
+        page.locator(".onenumber .grid .cell").focus()
+        page.keyboard.press("ArrowDown")
+        page.wait_for_selector('.onenumber[data-at="1,3,3"]')
         assert page.locator(".crumbs li").count() == 1
 
 

@@ -41,7 +41,7 @@ function spotOf(address, net) {
   return { layer, at, item: Number(address["item"] ?? 0), name: "" };
 }
 
-/** The steps back that led here. @param {string | undefined} text @returns {Spot[]} */
+/** All steps back that an address holds. @param {string | undefined} text @returns {Spot[]} */
 export function readTrail(text) {
   return (text ?? "").split(";").filter(Boolean).map((step) => {
     const [layer = "", at = "", item = "0", name = ""] = step.split(",");
@@ -49,7 +49,14 @@ export function readTrail(text) {
   });
 }
 
-/** @param {Spot[]} trail */
+/** The steps that led to a place; none where the address has gone on to another place since. @param {string | undefined} text @param {Spot} here */
+export function trailTo(text, here) {
+  const steps = readTrail(text);
+  const last = steps.pop();
+  return last?.layer === here.layer && last.at.join() === here.at.join() ? steps : [];
+}
+
+/** The steps back, the last of them the place they led to. @param {Spot[]} trail */
 export function writeTrail(trail) {
   return trail.map(({ layer, at, item, name }) => [encodeURIComponent(layer), at.join("."), item, encodeURIComponent(name)].join(",")).join(";");
 }
@@ -125,8 +132,8 @@ export function number(context) {
     if (!looked) return;
     refocus = element.contains(document.activeElement);
     stop();
-    const trail = [...readTrail(context.view().address["trail"]), looked.spot];
-    go({ ...placedAddress({ ...to, name: "" }), trail: writeTrail(trail) });
+    const there = { ...to, name: "" };
+    go({ ...placedAddress(there), trail: writeTrail([...trailTo(context.view().address["trail"], looked.spot), looked.spot, there]) });
   }
   /** One of the terms, by its place among all. @param {number} index */
   function walkTo(index) {
@@ -162,7 +169,7 @@ export function number(context) {
     const at = [...spot.at];
     at[at.length - 1] = place % width;
     if (at.length > 2) at[at.length - 2] = Math.floor(place / width);
-    go({ ...placedAddress({ ...spot, at }), ci: context.view().address["ci"] }, { replace: true });
+    go({ ...placedAddress({ ...spot, at }), ci: context.view().address["ci"], trail: undefined }, { replace: true });
   }
   /** @param {number} by */
   function step(by) {
@@ -205,7 +212,7 @@ export function number(context) {
     const listed = net?.layers ?? [];
     fill(pick, [...listed.map(({ id, path, op }) => h("option", { value: id, selected: id === spot.layer }, `${path} · ${op}`)),
       listed.some(({ id }) => id === spot.layer) ? null : h("option", { value: spot.layer, selected: true }, spot.name)]);
-    drawTrail(readTrail(address["trail"]), spot);
+    drawTrail(trailTo(address["trail"], spot), spot);
     const size = told ? told.shape : null;
     caption.textContent = [spot.name, told?.op, size?.join("×")].filter(Boolean).join(" · ");
     fill(result, told ? resultOf(told) : pixelOf(spot));
@@ -226,7 +233,7 @@ export function number(context) {
   /** @param {Spot[]} trail @param {Spot} here */
   function drawTrail(trail, here) {
     const name = (/** @type {Spot} */ { name, at }) => `${name} [${at.join(", ")}]`;
-    fill(crumbs, [...trail.map((step, i) => h("li", {}, h("button", { onclick: () => go({ ...placedAddress(step), trail: writeTrail(trail.slice(0, i)) || undefined }) }, name(step)))),
+    fill(crumbs, [...trail.map((step, i) => h("li", {}, h("button", { onclick: () => go({ ...placedAddress(step), trail: i ? writeTrail(trail.slice(0, i + 1)) : undefined }) }, name(step)))),
       h("li", { "aria-current": "step", tabindex: -1 }, name(here))]);
   }
 
