@@ -1,5 +1,6 @@
 """What the layers gave: held against PyTorch's own numbers, with every layer of a net that works in place."""
 
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -24,7 +25,7 @@ def run(client: Client) -> str:
 def by_hand(page: Studio, run: str) -> dict[str, torch.Tensor]:
     """Every layer of the small net written out."""
     one = page.session.run(run)
-    net: nn.Module = one.open.net
+    net: Any = one.open.net
     with torch.no_grad():
         conv = net.conv(one.x)
         norm = net.norm(conv)
@@ -41,7 +42,7 @@ def by_hand(page: Studio, run: str) -> dict[str, torch.Tensor]:
     }  # fmt: skip
 
 
-def layers(client: Client) -> list[dict]:
+def layers(client: Client) -> list[dict[str, Any]]:
     return client.get(f"net/{client.get('session')['open'][0]}")["layers"]
 
 
@@ -99,7 +100,8 @@ def test_the_effect_is_gradient_times_activation(
     page: Studio, client: Client, run: str, layer: str
 ):
     one = page.session.run(run)
-    net, leaf = one.open.net, by_hand(page, run)[layer].clone().requires_grad_()
+    net: Any = one.open.net
+    leaf = by_hand(page, run)[layer].clone().requires_grad_()
     at = leaf
     if layer in ("conv@0", "norm@0", "relu@0"):
         at = net.norm(at) if layer == "conv@0" else at
@@ -213,10 +215,11 @@ def test_kernels_go_by_outputs_also_where_they_are_transposed(groups: int):
 
 
 def test_kernels_are_the_weights(page: Studio, client: Client):
-    net = page.session.nets[client.get("session")["open"][0]]
-    found = client.arrays(f"net/{net.id}/kernels?layer=down@0&from=2&count=3")
-    assert np.array_equal(found["weight"], net.net.down.weight[2:5].numpy())
-    assert np.array_equal(found["bias"], net.net.down.bias[2:5].numpy())
+    opened = page.session.nets[client.get("session")["open"][0]]
+    down: Any = opened.net.down
+    found = client.arrays(f"net/{opened.id}/kernels?layer=down@0&from=2&count=3")
+    assert np.array_equal(found["weight"], down.weight[2:5].numpy())
+    assert np.array_equal(found["bias"], down.bias[2:5].numpy())
 
 
 @pytest.mark.parametrize(
@@ -284,5 +287,6 @@ def test_what_was_thrown_away_is_computed_again(page: Studio, client: Client, ru
 def test_a_net_that_reads_pictures_runs_channels_last(page: Studio, run: str):
     one = page.session.run(run)
     assert one.x.is_contiguous(memory_format=torch.channels_last)
-    assert one.open.net.down.weight.is_contiguous(memory_format=torch.channels_last)
+    net: Any = one.open.net
+    assert net.down.weight.is_contiguous(memory_format=torch.channels_last)
     assert session.layer_parts("a.b@3") == ("a.b", 3)

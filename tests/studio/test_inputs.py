@@ -1,5 +1,6 @@
 """What a net is given: pixels, files, items, one value changed; each as prediction and evaluation read it."""
 
+import importlib
 import io
 import json
 import pickle
@@ -19,7 +20,6 @@ from torch import nn
 import striate
 from striate.errors import ArgumentError, ShapeError, UsageError
 from striate.studio.launch import Studio, begun
-from striate.studio.nets import catalogue
 
 HOSTILE = "\u202e<img src=x onerror=alert(1)>.png"
 
@@ -257,7 +257,7 @@ def test_hostile_names_are_text(client: Client):
 def test_tensors_are_read_as_they_are(page: Studio, client: Client):
     net = client.get("session")["open"][0]
     answer = client.post(f"net/{net}/item", {"index": 4})
-    opened = page.session.nets[net]
+    opened: Any = page.session.nets[net]
     x = client.arrays(f"run/{answer['run_id']}/input")["x"]
     assert np.array_equal(x, opened.items.stored(4))
     with torch.no_grad():
@@ -315,17 +315,39 @@ def test_a_sound_is_read_as_its_run_reads_it(tmp_path: Path):
         assert (status, "60 s" in body["error"]) == (413, True)
 
 
-@pytest.mark.parametrize("name", ["unet_isbi_same", "fcn1d_dahl", "tdnn"])
-def test_nets_that_read_and_answer_otherwise_open_too(name: str):
-    known = catalogue()
-    name = next((k for k in known if k.startswith(name.split("_", maxsplit=1)[0])), name)
-    with begun([name], shape=(1, 64, 64) if len(known[name].item.input) == 3 else None) as page:
+@pytest.mark.parametrize(
+    ("name", "shape", "kind", "answer"),
+    [
+        ("unet_same", (1, 64, 64), "image", "places"),
+        ("tdnn", None, "array", "classes"),
+        ("fcn1d", None, "array", "classes"),
+        ("voxnet", None, "array", "classes"),
+        ("stgcn", None, "array", "none"),
+        ("conv_autoencoder", None, "image", "none"),
+    ],
+)
+def test_nets_that_read_and_answer_otherwise_open_too(
+    name: str, shape: tuple[int, ...] | None, kind: str, answer: str
+):
+    with begun([name], shape=shape) as page:
         client = Client(page).enter()
         card = client.get(f"net/{name}")
+        assert (card["input"]["kind"], card["example"]["answer"]) == (kind, answer)
+        assert bool(card["example"]["top"]) == (answer != "none")
         assert card["layers"]
         run = card["example"]["run_id"]
         for layer in card["layers"]:
             client.arrays(f"run/{run}/maps?layer={quote(layer['id'])}")
+
+
+def test_what_is_named_is_open_in_the_order_of_the_words():
+    with begun(["lenet5", nn.Conv2d(1, 1, 3), "lenet1"], shape=(1, 28, 28)) as page:
+        client = Client(page).enter()
+        assert client.get("session")["open"] == ["lenet5", "given-2", "lenet1"]
+        client.post("open", {"net": "linear"})
+        assert client.get("session")["open"][:1] == ["lenet5"]
+        rows = client.get("nets")["items"]
+        assert [row["id"] for row in rows[:3]] == ["lenet5", "given-2", "lenet1"]
 
 
 def test_a_net_of_ones_own_needs_to_know_what_it_reads():
@@ -344,7 +366,7 @@ def test_a_net_of_ones_own_needs_to_know_what_it_reads():
 
 
 def test_the_callers_net_is_not_touched():
-    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU()).train()
+    net: Any = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU()).train()
     before = {k: v.clone() for k, v in net.state_dict().items()}
     with begun([net], shape=(1, 8, 8)):
         with torch.no_grad():
@@ -373,8 +395,7 @@ def test_a_catalogue_net_says_that_it_has_learned_nothing(client: Client):
 
 
 def test_striate_studio_is_a_package_and_a_function():
-    import striate.studio.server
-
+    importlib.import_module("striate.studio.server")  # the package takes the place of the name
     with striate.studio(nn.Conv2d(1, 1, 3), shape=(1, 5, 5), browser=False) as page:
         assert page.address().startswith("http://127.0.0.1:")
         assert 'target="_blank"' in page._repr_html_()

@@ -150,7 +150,11 @@ def opened(key: str, named: Named, kind: str, data: Any, classes: Sequence[str] 
     row = catalog.CATALOG.get(named.name)
     if row is not None:
         notes.append(FIRST)
-    pre = run.config.preprocessing if run else _plain(named, data, [] if row else notes)
+    pre = (
+        run.config.preprocessing
+        if run
+        else _plain(named, data, [] if row else notes, row is None or row.kind == "picture")
+    )
     net = named.net
     if any(t.device.type != "cpu" for t in net.state_dict().values()):
         net = copied(net, "cpu")
@@ -191,14 +195,14 @@ def _data_of(run: Run | None, data: Any) -> tuple[Any, str]:
         return None, f"its data cannot be opened, name them with --data: {error}"
 
 
-def _plain(named: Named, data: Any, notes: list[str]) -> Preprocessing:
+def _plain(named: Named, data: Any, notes: list[str], pictures: bool) -> Preprocessing:
     """For a net whose preprocessing nobody knows: pictures as 0 to 1, all else as it is."""
     shape = named.shape or _shape_of(data)
     if shape is None:
         raise UsageError(
             f"{named.name}: how large is its input? Add --input such as 3x224x224, or data"
         )
-    if len(shape) == 3 and shape[0] in (1, 3):
+    if pictures and len(shape) == 3 and shape[0] in (1, 3):
         notes.append(ZERO_TO_ONE)
         planes, size = shape[0], shape[1:]
         color = "grey" if planes == 1 else "rgb"
