@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from trained import trained
 from striate.errors import ArgumentError, CheckpointError
 from striate.runs import Run
 from striate.studio import audits, runs
-from striate.studio.routes import Refusal, Request
+from striate.studio.routes import NAME, Refusal, Request
 from striate.studio.session import Session
 
 ROWS = "epoch,lr,train_loss,val_loss,val_accuracy\n1,0.1,2.5,2.25,0.125\n"
@@ -123,7 +124,7 @@ def test_ids_are_safe_in_an_address_and_differ(tmp_path: Path):
         (path / "args.yaml").write_text("")
     found = runs.listed([tmp_path])
     assert len(found) == 4
-    assert all(key.replace("-", "").isalnum() and key.isascii() for key in found)
+    assert all(re.fullmatch(NAME, key) for key in found)
 
 
 def test_a_finished_run_is_told_whole():

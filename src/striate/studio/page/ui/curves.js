@@ -21,7 +21,7 @@ export function axisTicks(low, high, count) {
   if (!(high > low)) return [low];
   const rough = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= rough) ?? 10);
+  const step = power * ([1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough) ?? 10);
   const ticks = [];
   for (let at = Math.ceil(low / step - 1e-9); at * step <= high * (1 + 1e-9) + 1e-12; at++) ticks.push(Number((at * step).toPrecision(12)));
   return ticks;
@@ -68,7 +68,7 @@ export function curvesView(context, title, axis) {
     const py = (/** @type {number} */ value) => CURVE_HEIGHT - MARGIN.bottom - ((value - y.low) / (y.high - y.low)) * (CURVE_HEIGHT - MARGIN.top - MARGIN.bottom);
     draw.font = "12px system-ui, sans-serif";
     draw.fillStyle = style.getPropertyValue("color");
-    draw.strokeStyle = lineColour(element);
+    draw.strokeStyle = getComputedStyle(canvas).borderTopColor || "gray"; // a custom property with two values is resolved by a real one
     for (const tick of axisTicks(y.low, y.high, 4)) {
       draw.beginPath();
       draw.moveTo(MARGIN.left, py(tick));
@@ -144,11 +144,6 @@ const curveHue = (curve, at) => HUES[themeName()][(curve.hue ?? at) % HUES.light
 function curveText({ t, number }, curve, at) {
   const value = at === undefined ? null : curve.values[curve.xs.indexOf(at)];
   return value === null || value === undefined ? t("shared.unknown") : number(value);
-}
-
-/** @param {HTMLElement} element the colour of rules; custom properties with two values are resolved by a real property */
-function lineColour(element) {
-  return getComputedStyle(element).getPropertyValue("outline-color") || "gray";
 }
 
 /** @param {CanvasRenderingContext2D} draw @param {Curve} curve @param {string} hue @param {(value: number) => number} px @param {(value: number) => number} py */
