@@ -195,6 +195,15 @@ def test_an_item_of_the_data_is_given_and_two_inputs_compared(look: Any, studio:
         page.wait_for_function(f"() => location.hash.includes('run={a}')")
 
 
+@pytest.mark.parametrize("hash_", ["", "#/layer"])
+def test_the_page_begins_with_the_net_that_was_named(look: Any, studio: Any, hash_: str) -> None:
+    with look(hash_) as page:
+        page.wait_for_url(f"**net={studio.net}**")
+        page.wait_for_selector(READY)
+        name = page.locator("header .place").text_content()
+        assert name == studio.opened.card.name
+
+
 def test_a_deep_link_opens_cold_and_the_buttons_of_the_browser_work(look: Any, studio: Any) -> None:
     layer = studio.layers[1]
     with look(address(studio, "layer", layer=layer, c=2, sort="max", scale="layer")) as page:
@@ -320,3 +329,71 @@ def test_colours_that_the_system_forces_and_the_switch_of_the_theme(look: Any, s
         page.wait_for_selector(".layer[data-ready]")
         page.get_by_label("Light or dark").select_option("dark")
         page.wait_for_function("() => document.documentElement.style.colorScheme === 'dark'")
+
+
+HOSTILE = "<img src=x onerror=alert(1)>\u202e" + "x" * 400
+
+
+def test_hostile_names_are_text(look: Any, studio: Any) -> None:
+    def renamed(route: Any) -> None:
+        card = route.fetch().json()
+        card["name"] = card["sentences"][0] = card["example"]["truth"] = HOSTILE
+        for row in [*card["example"]["top"], *card["layers"]]:
+            row["class"] = row["path"] = HOSTILE
+        route.fulfill(json=card)
+
+    for screen in SCREENS:
+        with look("#/runs", width=390) as page:
+            page.route("**/api/open", renamed)
+            page.goto(f"{studio.origin}/{address(studio, screen)}")
+            page.wait_for_selector(READY)
+            page.wait_for_load_state("networkidle")
+            assert HOSTILE in page.locator("body").text_content()
+            assert page.locator("img[src=x]").count() == 0
+            assert page.evaluate(TOO_WIDE) == []
+
+
+def test_a_server_that_is_gone_is_said_and_found_again(look: Any, studio: Any) -> None:
+    with look(address(studio, "layer", layer=studio.layers[0]), errors="ERR_FAILED") as page:
+        page.wait_for_selector(".layer[data-ready]")
+        page.wait_for_load_state("networkidle")
+        page.route("**/api/**", lambda route: route.abort())
+        page.get_by_label("Layer", exact=True).select_option(studio.layers[2])
+        page.wait_for_selector(".banner:not([hidden])")
+        assert "does not answer" in page.locator(".banner").text_content()
+        assert page.locator(".layer").get_attribute("data-layer") == studio.layers[0]
+        page.unroute("**/api/**")
+        page.get_by_role("button", name="Try again").click()
+        page.wait_for_selector(f"[data-layer='{studio.layers[2]}']")
+        assert page.locator(".banner").is_hidden()
+
+
+def test_a_slow_answer_never_puts_old_maps_under_a_new_caption(look: Any, studio: Any) -> None:
+    first, _, last = studio.layers
+    with look(address(studio, "layer", layer=first)) as page:
+        page.wait_for_selector(f"[data-layer='{first}']")
+        page.wait_for_load_state("networkidle")
+        held: list[Any] = []
+        page.route(f"**/maps?layer={last.replace('@', '%40')}", held.append)
+        page.get_by_label("Layer", exact=True).select_option(last)
+        page.wait_for_selector(".layer[aria-busy]")
+        assert first.split("@")[0] in page.locator(".caption").first.text_content()
+        page.get_by_label("Layer", exact=True).select_option(first)
+        page.wait_for_selector(".layer:not([aria-busy])")
+        for route in held:
+            route.continue_()
+        page.wait_for_load_state("networkidle")
+        assert page.locator(".layer").get_attribute("data-layer") == first
+
+
+def test_kernels_are_the_weights(look: Any, studio: Any) -> None:
+    layer = studio.layers[0]
+    weight = dict(studio.opened.net.named_parameters())[f"{layer.split('@')[0]}.weight"]
+    with look(address(studio, "layer", layer=layer, tab="kernels")) as page:
+        page.wait_for_selector(".layer section:not([hidden]) canvas[data-painted]")
+        assert f"{len(weight)} of {len(weight)}" in page.locator(".caption").last.text_content()
+        box = page.locator(".layer section:not([hidden]) .bands:visible").first.bounding_box()
+        page.mouse.move(box["x"] + 4, box["y"] + 4)
+        page.wait_for_function("() => /output 0, input 0: /.test(document.body.textContent)")
+        said = page.get_by_text("output 0, input 0: ").last.text_content()
+        assert float(said.rpartition(": ")[2]) == pytest.approx(float(weight[0, 0, 0, 0]), rel=1e-3)
