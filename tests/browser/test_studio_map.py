@@ -109,7 +109,7 @@ def test_a_net_of_blocks_opens_and_closes(look: Any, studio: Any) -> None:
         page.wait_for_selector(MAP, timeout=60_000)
         before = boxes(page)
         group = page.locator(".mapbox.group").first
-        group.locator("button").click()
+        group.locator(".mapopen").click()
         page.wait_for_function(f"() => document.querySelectorAll('.mapbox').length > {len(before)}")
         page.locator(".mapside").get_by_role("button", name="Close").click()
         page.wait_for_function(

@@ -16,7 +16,9 @@ from striate.errors import ArgumentError
 from striate.probe import record, trace
 from striate.studio.fan_out import fan
 from striate.studio.graph import COLLAPSED, LISTED, NetGraph, net_graph, numbered
+from striate.studio.launch import begun
 from striate.studio.map_layout import layout
+from striate.studio.map_routes import traced
 from striate.studio.number import value_of
 from striate.studio.routes import Refusal
 
@@ -92,6 +94,20 @@ def test_boxes_do_not_overlap_and_lines_end_at_them(name: str, width: float) -> 
             assert line.points[0] == [start.x + start.w / 2, start.y + start.h]
             assert line.points[-1] == [end.x + end.w / 2, end.y]
         assert all(box.x + box.w <= drawn.w and box.y + box.h <= drawn.h for box in boxes)
+
+
+@pytest.mark.parametrize("name", ["residual", "chunked", "shared", "googlenet"])
+def test_layers_have_the_names_that_other_screens_know(name: str) -> None:
+    make, shape = NETS[name]
+    page = begun([make().eval()], shape=shape)
+    try:
+        (opened,) = page.session.nets.values()
+        nodes = {node.layer: node for node in traced(page.session, opened)[1].nodes}
+        known = {layer.id for layer in opened.card.layers}
+        assert known <= set(nodes)
+        assert all(nodes[layer].kind in ("input", "move") for layer in set(nodes) - known)
+    finally:
+        page.close()
 
 
 def test_identical_blocks_are_one_box_and_open_to_all() -> None:

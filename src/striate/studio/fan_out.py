@@ -40,7 +40,9 @@ class Source(NamedTuple):
     size: float
 
 
-def fan(recording: Recording, value: Value, layer: str, c: int) -> Fan:
+def fan(
+    recording: Recording, value: Value, layer: str, c: int, names: Mapping[int, str] | None = None
+) -> Fan:
     """The maps that one channel of a value was made of, the largest shares first.
 
     Args:
@@ -48,6 +50,7 @@ def fan(recording: Recording, value: Value, layer: str, c: int) -> Fan:
         value: what the layer gave.
         layer: its id, which the answer repeats.
         c: the channel.
+        names: layer ids by the places of their calls; others are named as `number.layer_of` does.
 
     Raises:
         ArgumentError: no such channel.
@@ -64,7 +67,9 @@ def fan(recording: Recording, value: Value, layer: str, c: int) -> Fan:
     total = sum(merged.values())
     order = sorted(merged, key=lambda key: -merged[key])
     edges = [
-        FanEdge(layer_of(recording, source), c, merged[source, c] / total if total else 0.0)
+        FanEdge(
+            _named(recording, source, names or {}), c, merged[source, c] / total if total else 0.0
+        )
         for source, c in order[:MOST]
     ]
     rest = sum(merged[key] for key in order[MOST:]) / total if total else 0.0
@@ -198,3 +203,9 @@ def _joined(call: Call, c: int) -> tuple[Value, int] | None:
             return (part, c) if part.live else None
         c -= part.shape[1]
     return None
+
+
+def _named(recording: Recording, value: Value, names: Mapping[int, str]) -> str:
+    at = recording.maker(value)
+    known = names.get(-1 if at is None else at)
+    return known or layer_of(recording, value)

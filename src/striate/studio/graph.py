@@ -40,6 +40,8 @@ class NetGraph:
         edges: (from, to, port): numbers of nodes, and which of the tensors that the reader takes it is.
         groups: by id; `root` holds the ids of what no group holds.
         note: why the map is not whole; "" where it is.
+        places: of nodes by id.
+        recorded: layers by the places of their calls in a run with numbers (`numbered`).
     """
 
     nodes: tuple[MapNode, ...]
@@ -47,7 +49,8 @@ class NetGraph:
     groups: Mapping[str, MapGroup]
     root: tuple[str, ...]
     note: str = ""
-    places: Mapping[str, int] = field(default_factory=dict[str, int])  # of nodes by id
+    places: Mapping[str, int] = field(default_factory=dict[str, int])
+    recorded: Mapping[int, str] = field(default_factory=dict[int, str])
 
     def shown(self, opened: frozenset[str] | set[str]) -> list[str]:
         """Ids of the boxes that are seen while these groups are open, in the order of the calls."""
@@ -119,7 +122,7 @@ def graph_of(run: Trace, counts: Mapping[str, int], kinds: Mapping[str, str]) ->
         kinds: the class of each module by its path.
     """
     live = [at for at, call in enumerate(run.calls) if call.live]
-    names = _layers(run)
+    names = _layers(run, kinds)
     labels = {
         node.calls[0]: (node.kind, node.label) for node in drawn(run, counts).nodes if node.calls
     }
@@ -195,21 +198,18 @@ def _plain(call: Call) -> tuple[str, str]:
     return kind, op.replace("_", " ")
 
 
-def _layers(run: Trace) -> dict[int, str]:
-    """Of each call whose output a module gave back, that module and which call of it: PATH@CALL; the innermost."""
+def _layers(run: Trace, kinds: Mapping[str, str]) -> dict[int, str]:
+    """Of each call whose output a module without others inside gave back, that module and which call of it: PATH@CALL."""
+    around = {path.rpartition(".")[0] for path in kinds}
     maker = {value.index: at for at, call in enumerate(run.calls) for value in call.outputs}
     found: dict[int, str] = {}
-    for path, given in sorted(run.returned.items(), key=lambda each: each[0].count(".")):
+    for path, given in run.returned.items():
         for number, values in enumerate(given):
             at = maker.get(values[0].index) if values else None
-            # A container hands on what its last layer gave; identities what another module made.
-            if path and at is not None and _within(run.calls[at].path, path):
+            # One that hands on what it was given made nothing.
+            if path not in around and at is not None and run.calls[at].path == path:
                 found[at] = f"{path}@{number}"
     return found
-
-
-def _within(path: str, module: str) -> bool:
-    return path == module or path.startswith(f"{module}.")
 
 
 def _note(run: Trace) -> str:
@@ -245,7 +245,9 @@ def numbered(graph: NetGraph, run: Trace, calls: Sequence[Call]) -> NetGraph:
     )
     last = {name: nodes[graph.members(name)[-1]].layer for name in graph.groups}
     groups = {name: replace(group, layer=last[name]) for name, group in graph.groups.items()}
-    return replace(graph, nodes=nodes, groups=groups)
+    by_call = {node.call: node.layer for node in nodes}
+    recorded = {b: by_call[a] for a, b in found.items()}
+    return replace(graph, nodes=nodes, groups=groups, recorded=recorded)
 
 
 def _same(one: Call, other: Call) -> bool:

@@ -40,7 +40,7 @@ def _traced(open_: OpenNet) -> tuple[Trace, NetGraph]:
     return run, numbered(found, run, calls)
 
 
-def drawing(open_: OpenNet, graph: NetGraph, request: Request) -> MapLayout:
+def drawing(session: Session, open_: OpenNet, graph: NetGraph, request: Request) -> MapLayout:
     """The layout that a request asks for: `open` holds ids of groups, those open at first if there is none."""
     asked = request.text("open", "") if request.has("open") else None
     opened = graph.opened() if asked is None else frozenset(filter(None, asked.split(",")))
@@ -48,13 +48,14 @@ def drawing(open_: OpenNet, graph: NetGraph, request: Request) -> MapLayout:
     if unknown is not None:
         raise Refusal(400, f"open={unknown[:40]}: the map has no such group", "open")
     width = min(WIDEST, max(240, request.whole("width", 1200))) // STEP * STEP
-    held = DRAWN.setdefault(open_, OrderedDict())
     key = (opened, width)
-    if key not in held:
-        held[key] = layout(graph, opened, width)
+    found = DRAWN.get(open_, {}).get(key) or layout(graph, opened, width)
+    with session.lock:
+        held = DRAWN.setdefault(open_, OrderedDict())
+        held[key] = found
         while len(held) > LAYOUTS:
             held.popitem(last=False)
-    return held[key]
+    return found
 
 
 def graph(session: Session, request: Request) -> Answer:
@@ -68,7 +69,7 @@ def graph(session: Session, request: Request) -> Answer:
             [list(edge) for edge in found.edges],
             list(found.groups.values()),
             list(found.root),
-            drawing(open_, found, request),
+            drawing(session, open_, found, request),
             found.note,
         )
     )
@@ -77,16 +78,18 @@ def graph(session: Session, request: Request) -> Answer:
 def redrawn(session: Session, request: Request) -> Answer:
     """GET api/net/ID/graph/layout?open=&width=: the drawing alone."""
     open_ = session.net(request.params["net"])
-    return json_answer(drawing(open_, traced(session, open_)[1], request))
+    return json_answer(drawing(session, open_, traced(session, open_)[1], request))
 
 
 def fanned(session: Session, request: Request) -> Answer:
     """GET api/run/RUN/fan?layer=&c=: what one channel is made of."""
     layer, c = request.text("layer"), request.whole("c")
     recording = session.recording(request.params["run"])
+    _, found = traced(session, session.run(request.params["run"]).open)
 
     def work() -> Answer:
-        return json_answer(fan(recording, value_of(recording, layer), layer, c), fixed=True)
+        value = value_of(recording, layer)
+        return json_answer(fan(recording, value, layer, c, found.recorded), fixed=True)
 
     return session.on_model(work, request.view and f"fan {request.view}")
 

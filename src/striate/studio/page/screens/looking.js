@@ -36,7 +36,7 @@ export function looking(context) {
   const channel = numberBox("c", t("looking.channel"));
   const row = numberBox("y", t("looking.row"));
   const column = numberBox("x", t("looking.column"));
-  const fieldPicture = h("canvas", { class: "pixels", role: "img" });
+  const fieldPicture = h("canvas", { class: "pixels", role: "img", "aria-label": t("looking.reads") });
   const fieldText = h("p", { class: "caption" });
   const heatText = h("p", { class: "muted" });
   const heatOn = h("input", { type: "checkbox", checked: true, onchange: () => drawField() });
@@ -209,7 +209,7 @@ export function looking(context) {
   /** @param {HTMLElement} figure @param {string} run @param {string} name @param {string} query @param {string} key */
   function saliencyTile(figure, run, name, query, key) {
     const method = methods.find((each) => each.name === plainMethod(name));
-    const picture = h("canvas", { class: "pixels", role: "img" });
+    const picture = h("canvas", { class: "pixels", role: "img", "aria-label": name });
     const text = h("figcaption", { class: "muted" }, "…");
     const cancel = h("button", { hidden: true, onclick: () => { stop(); text.textContent = t("looking.cancelled"); fill(actions, h("button", { onclick: begin }, t("looking.again"))); } }, t("looking.cancel"));
     const actions = h("p", { class: "row" }, cancel);

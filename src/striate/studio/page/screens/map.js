@@ -154,7 +154,7 @@ export function map(context) {
         ondblclick: () => deeper(box.id), onpointerenter: () => light(box.id), onpointerleave: () => light(chosen), onfocus: () => light(box.id),
       }, h("b", { dir: "auto" }, box.name), h("span", { class: "muted", dir: "auto" }, box.detail), h("small", { class: "muted" }, box.shape.join("×")),
       h("canvas", { width: 8 * (THUMB + 1), height: THUMB, "data-layer": box.layer }),
-      box.group && h("button", { class: "mapopen", tabindex: -1, "aria-label": t("map.open_name", { name: box.name }), onclick: (/** @type {Event} */ event) => { event.stopPropagation(); toggle(box.id, true); } }, "+"));
+      box.group && h("span", { class: "mapopen", "aria-hidden": "true", title: t("map.open_name", { name: box.name }), onclick: (/** @type {Event} */ event) => { event.stopPropagation(); toggle(box.id, true); } }, "+"));
       elements.set(box.id, drawn);
       return drawn;
     }));
@@ -223,11 +223,13 @@ export function map(context) {
       path.classList.toggle("lit", ends.has(line["to"] ?? "") && (lit.has(line["from"]) || way.has(line["from"])));
     }
   }
+  /** Whether the screen of layers shows it: inputs and mere views are not there. @param {Box} box */
+  const hasMaps = (box) => Boolean(context.view().net?.layers.some((each) => each.id === box.layer));
   /** @param {string} id */
   function deeper(id) {
     const box = boxOf(id);
     if (box.group) toggle(id, true);
-    else if (box.layer && box.kind !== "input") go({ screen: "layer", layer: box.layer });
+    else if (hasMaps(box)) go({ screen: "layer", layer: box.layer });
   }
   /** @param {KeyboardEvent} event */
   function keys(event) {
@@ -274,7 +276,7 @@ export function map(context) {
         fact("reads", trueSources(graph, members(chosen)).sources.map((id) => boxOf(id).name).join(", ") || "–")),
       h("p", { class: "row" }, box.group && h("button", { onclick: () => toggle(box.id, true) }, t("map.open", { n: box.group.children.length })),
         around && h("button", { onclick: () => toggle(around.id, false) }, t("map.close_name", { name: around.name })),
-        box.layer && box.kind !== "input" && h("button", { class: "primary", onclick: () => go({ screen: "layer", layer: box.layer }) }, t("map.look"))), fan);
+        hasMaps(box) && h("button", { class: "primary", onclick: () => go({ screen: "layer", layer: box.layer }) }, t("map.look"))), fan);
     fanOut();
   }
   /**
