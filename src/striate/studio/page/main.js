@@ -135,7 +135,7 @@ async function start() {
       context.go({ [b ? "b" : "run"]: run.run_id }, { replace });
     },
     fail(error) {
-      if (error?.superseded) return;
+      if (error?.superseded || error?.status === 0) return; // the banner says already that nobody answers
       banner.hidden = false;
       fill(banner, String(error?.message ?? error), h("button", { onclick: () => { banner.hidden = true; } }, words.t("shared.close")));
     },
