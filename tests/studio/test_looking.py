@@ -47,7 +47,9 @@ class _Session(Session):
 
     def __init__(self, net: nn.Module, x: Tensor) -> None:
         super().__init__()
-        card: Any = SimpleNamespace(input=SimpleNamespace(shape=list(x.shape[1:])))
+        card: Any = SimpleNamespace(
+            input=SimpleNamespace(shape=list(x.shape[1:])), example=SimpleNamespace(run_id="r1")
+        )
         open_ = OpenNet("own", "own", "given", net, None, [], "w", card=card)  # pyright: ignore[reportArgumentType]
         top = [SimpleNamespace(index=int(net(x).flatten(1).argmax()))]
         self.nets["own"] = open_

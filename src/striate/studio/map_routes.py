@@ -1,11 +1,13 @@
 """What screen 3 asks for: the graph of a net, its drawing while some groups are open, the fan of one channel."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 import torch
+from torch import Tensor
 
-from striate.probe import Trace, record, trace
+from striate.probe import Call, Trace, record, trace
 from striate.studio.fan_out import fan
 from striate.studio.graph import NetGraph, counted, graph_of, kinds_of, numbered
 from striate.studio.map_layout import layout
@@ -24,20 +26,32 @@ DRAWN: WeakKeyDictionary[OpenNet, OrderedDict[object, MapLayout]] = WeakKeyDicti
 def traced(session: Session, open_: OpenNet) -> tuple[Trace, NetGraph]:
     """The trace of an open net and its graph, made once."""
     if open_ not in GRAPHS:
-        GRAPHS[open_] = session.on_model(lambda: GRAPHS.get(open_) or _traced(open_))
+        calls = _calls(session, open_)
+        GRAPHS[open_] = session.on_model(lambda: GRAPHS.get(open_) or _traced(open_, calls))
     return GRAPHS[open_]
 
 
-def _traced(open_: OpenNet) -> tuple[Trace, NetGraph]:
-    kind = next((p.dtype for p in open_.net.parameters() if p.is_floating_point()), torch.float32)
-    like = torch.empty([1, *open_.card.input.shape], dtype=kind, device="meta")
-    run = trace(open_.net, [like])
+def _traced(open_: OpenNet, calls: Sequence[Call]) -> tuple[Trace, NetGraph]:
+    run = trace(open_.net, [_like(open_, "meta")])
     found = graph_of(run, counted(open_.net), kinds_of(open_.net))
-    try:
-        calls = record(open_.net, [torch.zeros(like.shape, dtype=kind)], shared=True).calls
-    except Exception:  # noqa: BLE001 - whatever a net raises on zeros: then only modules have maps
-        calls = ()
     return run, numbered(found, run, calls)
+
+
+def _calls(session: Session, open_: OpenNet) -> Sequence[Call]:
+    """The calls of a run with numbers: of its example, whose maps are wanted next, or of zeros if that is not held."""
+    try:
+        return session.recording(open_.card.example.run_id).calls
+    except Refusal:
+        pass
+    try:
+        return session.on_model(lambda: record(open_.net, [_like(open_, "cpu")], shared=True).calls)
+    except Exception:  # noqa: BLE001 - whatever a net raises on zeros: then only modules have maps
+        return ()
+
+
+def _like(open_: OpenNet, device: str) -> Tensor:
+    kind = next((p.dtype for p in open_.net.parameters() if p.is_floating_point()), torch.float32)
+    return torch.zeros([1, *open_.card.input.shape], dtype=kind, device=device)
 
 
 def drawing(session: Session, open_: OpenNet, graph: NetGraph, request: Request) -> MapLayout:
