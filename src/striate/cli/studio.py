@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from striate.cli.output import FOLDER, read_sizes
+from striate.cli.output import Drawn, read_sizes
 from striate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     help="A name by which a proxy of yours passes requests on, such as lab.example:8888.",
 )
 @click.option(
-    "--save", type=FOLDER, metavar="FILE.html", help="Write the page of one net as a file."
+    "--save", type=Drawn(".html"), metavar="FILE.html", help="Write the page of one net as a file."
 )
 def studio(
     *,
@@ -68,7 +68,11 @@ def studio(
         if save is not None:
             from striate.studio.save import saved
 
-            saved(page.session, save)
+            try:
+                saved(page.session, save)
+            except OSError as error:
+                raise UsageError(f"--save {save}: cannot be written ({error.strerror})") from error
+            click.echo(f"striate: {save}, {save.stat().st_size / 2**20:.1f} MB", err=True)
             return
         _serve(page, browser=not no_browser)
 
