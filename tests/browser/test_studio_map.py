@@ -167,12 +167,12 @@ def test_saliency_over_the_wire_is_that_of_see_and_long_ones_come_as_jobs(
             f"() => {{ const f = document.querySelector('figure[data-method=gradient]').dataset.done; return f && f !== '{before}'; }}",
             timeout=60_000,
         )
-        assert page.locator(".looking .hint:not([hidden])").count() == 1
+        assert page.locator(".looking .note:not([hidden])").count() == 1
 
 
 def test_a_long_method_is_cancelled(look: Any, studio: Any) -> None:
-    with look(address(studio, "looking", methods="rise")) as page:
-        button = page.locator("figure[data-method=rise]").get_by_role("button", name="Cancel")
+    with look(address(studio, "looking", methods="rise:400000")) as page:
+        button = page.locator(".saliency figure").get_by_role("button", name="Cancel")
         button.click()
         page.get_by_text("Cancelled.").wait_for()
         page.get_by_role("button", name="Again").wait_for()
@@ -199,7 +199,8 @@ def test_a_region_by_drag_and_by_keyboard(look: Any, studio: Any) -> None:
 
 @pytest.mark.parametrize("screen", ["map", "looking"])
 @pytest.mark.parametrize(
-    ("language", "width"), [("en", 390), ("ru", 390), ("pl", 390), ("ru", 1280), ("pl", 1280)]
+    ("language", "width"),
+    [("en", 320), ("en", 390), ("ru", 390), ("pl", 390), ("ru", 1280), ("pl", 1280)],
 )
 def test_narrow_and_in_every_language(
     look: Any, studio: Any, screen: str, language: str, width: int
@@ -214,3 +215,18 @@ def test_narrow_and_in_every_language(
         assert page.evaluate(TOO_WIDE) == []
         clipped = page.evaluate(CLIPPED)
         assert [text for text in clipped if not re.search(r"conv|pool|act|fc", text)] == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("screen", ["map", "looking"])
+def test_axe_finds_nothing_on_the_map_and_where_it_looks(
+    look: Any, studio: Any, screen: str, dark: bool
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    more = {"methods": "gradient", "region": "1,9,1,9", "layer": "conv2@0"}
+    with look(address(studio, screen, **more), dark=dark) as page:
+        page.wait_for_selector(READY.format(screen))
+        page.wait_for_load_state("networkidle")
+        found = Axe().run(page).response["violations"]
+        assert [(v["id"], [n["target"] for n in v["nodes"]][:3]) for v in found] == []
