@@ -103,7 +103,7 @@ async function start() {
   function resolve() {
     let address = parseAddress(location.hash);
     if (!address.net && session.open?.[0]) { // what was named when the Studio was started is looked at
-      address = changedAddress(address, { net: session.open[0] });
+      address = { ...address, net: session.open[0] };
       history.replaceState(null, "", writeAddress(address));
     }
     if (address.net && address.net !== view.get().net?.id) view.set({ ...view.get(), address, busy: true });
