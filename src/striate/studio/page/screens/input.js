@@ -208,7 +208,7 @@ function readView(context, element, give) {
   function show(run) {
     if (painted === run.run_id) return;
     painted = run.run_id;
-    fill(steps, run.input.steps.map((step) => h("li", {}, h("b", {}, context.has(`input.step_${step.name}`) ? t(`input.step_${step.name}`) : step.name), h("span", { lang: "en" }, step.text),
+    fill(steps, run.input.steps.map((step) => h("li", {}, h("b", {}, context.has(`input.step_${step.name}`) ? t(`input.step_${step.name}`) : step.name), stepText(context, step),
       step.preview ? h("img", { class: "pixels", alt: "", loading: "lazy", src: api.picture(step.preview.replace(/^api\//, "")) }) : null)));
     void only(api.arrays(`run/${part(run.run_id)}/input`), (answer) => {
       const { picture, x, wave } = answer.arrays;
@@ -223,6 +223,12 @@ function readView(context, element, give) {
     }, fail);
   }
   return show;
+}
+
+/** A step in the reader's language where its numbers say it, else in the words of the server. @param {Context} context @param {import("../wire.js").Step} step */
+function stepText({ t, has, language }, { name, text, params }) {
+  const key = `input.say_${[name, ...Object.keys(params).sort()].join("_")}`;
+  return language !== "en" && has(key) ? h("span", {}, t(key, params)) : h("span", { lang: "en" }, text);
 }
 
 /** @param {ArrayLike<number>} values @param {string} label */

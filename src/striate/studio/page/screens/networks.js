@@ -10,7 +10,7 @@ const KINDS = ["given", "run", "catalogue"];
 export function networks(context) {
   const { t, api } = context;
   const list = h("div", { class: "netlist" });
-  const card = h("section", { class: "card", "aria-live": "polite" });
+  const card = h("section", { class: "card netcard", "aria-live": "polite" });
   const search = h("input", { type: "search", placeholder: t("networks.find"), "aria-label": t("networks.find"), oninput: () => draw() });
   /** @type {NetItem[]} */
   let items = [];
