@@ -232,6 +232,38 @@ def test_padding_and_gaps_are_marked_and_lead_nowhere(look: Any, studio: Any) ->
         settled(page, "1@0", (0, 3, 3))
 
 
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("layer=nonsense&c=0", "no layer 'nonsense'"),
+        ("layer=0@0&c=99&y=0&x=0", "from 0,0,0 to 3,13,13"),
+        ("layer=0@0&c=abc&y=0&x=0", "expected a whole number"),
+        ("layer=0@0&c=0&y=-4&x=0", "from 0,0,0"),
+        ("layer=0@0&at=1,2", "a place is 3 numbers"),
+        ("layer=0@0&c=0&y=0&x=0&item=3", "item 3"),
+        ("layer=%23input&c=0&y=0&x=14", "at=0,0,14"),
+    ],
+)
+def test_an_address_that_names_no_number_is_refused_in_one_line(
+    look: Any, studio: Any, query: str, says: str
+) -> None:
+    with look(f"#/number?net={_key('lenet')}&{query}", errors="Failed to load resource") as page:
+        banner = page.locator(".banner:not([hidden])")
+        banner.wait_for()
+        assert says in banner.inner_text()
+        assert page.locator(".onenumber .big").count() == 0
+        follow(page, studio, "lenet", "0@0", (1, 2, 3))
+
+
+def test_what_is_left_out_of_an_address_is_the_first_layer_and_the_middle(
+    look: Any, studio: Any
+) -> None:
+    _, given = outputs(studio, "lenet")
+    with look(f"#/number?net={_key('lenet')}&trail=%25E0&ci=99") as page:
+        settled(page, "0@0", (0, 7, 7))
+        assert same(value(page), given["0"][0, 0, 7, 7])
+
+
 def test_what_is_opaque_is_said(look: Any, studio: Any) -> None:
     _, given = outputs(studio, "opaque")
     with look(address("opaque", "outside@0", (1, 2, 3))) as page:
