@@ -93,6 +93,7 @@ def test_boxes_do_not_overlap_and_lines_end_at_them(name: str, width: float) -> 
             start, end = boxes[line.from_], boxes[line.to]
             assert line.points[0] == [start.x + start.w / 2, start.y + start.h]
             assert line.points[-1] == [end.x + end.w / 2, end.y]
+            assert width > 390 or start.y + start.h < end.y  # one column: every line goes down
         assert all(box.x + box.w <= drawn.w and box.y + box.h <= drawn.h for box in boxes)
 
 
@@ -127,6 +128,21 @@ def test_identical_blocks_are_one_box_and_open_to_all() -> None:
 def test_a_shared_module_is_a_box_a_call() -> None:
     graph = net_graph(Shared().eval(), torch.zeros(1, 3, 8, 8))
     assert [n.layer for n in graph.nodes if n.op == "conv2d"] == ["conv@0", "conv@1", "conv@2"]
+
+
+def test_a_block_that_runs_several_times_is_a_group_a_call() -> None:
+    class Repeating(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.block = Residual(3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.block(self.block(self.block(x)))
+
+    graph = net_graph(Repeating().eval(), torch.zeros(1, 3, 8, 8))
+    single = [group for group in graph.groups.values() if group.repeat == 1]
+    assert [group.calls for group in single] == [4, 4, 4]
+    assert [group.params > 0 for group in single] == [True, False, False]
 
 
 def test_what_is_not_known_is_said() -> None:

@@ -21,7 +21,7 @@ from striate import see
 from striate.errors import ArgumentError
 from striate.measuring.effective_field import effective
 from striate.measuring.fields import fields
-from striate.probe import trace
+from striate.probe import copied, trace
 from striate.studio import looking, saliency_maps
 from striate.studio.graph import net_graph
 from striate.studio.number import value_of
@@ -197,9 +197,19 @@ def test_a_layer_of_choice_and_random_weights(session: _Session) -> None:
     at = session.ask(saliency_maps.looking, method="grad-cam", layer="0@0")["map"]
     np.testing.assert_array_equal(at, see.saliency(net, x, method="grad-cam", layer="0").values[0])
     true = session.ask(saliency_maps.looking, method="gradient")["map"]
+    top = 1  # as if it were what the net finds likeliest; with mixed weights it is not
+    session.run("r1").answer.top[0].index = top  # pyright: ignore[reportAttributeAccessIssue]
     mixed = session.ask(saliency_maps.looking, method="gradient", random=1)["map"]
     again = session.ask(saliency_maps.looking, method="gradient", random=1)["map"]
     assert not np.allclose(true, mixed)
+    twin = copied(net, "cpu").eval()
+    generator = torch.Generator().manual_seed(saliency_maps.SEED)
+    for module in twin.modules():
+        saliency_maps.checks.shuffle(module, generator)
+    assert int(twin(x).argmax()) != top
+    np.testing.assert_array_equal(
+        mixed, see.saliency(twin, x, method="gradient", target=top).values[0]
+    )
     np.testing.assert_array_equal(mixed, again)
     assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
 
