@@ -241,8 +241,9 @@ function waveCanvas(values, label) {
   if (pen) {
     pen.fillStyle = themeName() === "dark" ? "#6cb2ff" : "#0b5cad";
     for (let x = 0; x < width; x++) {
-      const top = (height / 2) * (1 - (high[x] ?? 0) / size);
-      pen.fillRect(x, top, 1, Math.max(1, (height / 2) * (1 - (low[x] ?? 0) / size) - top));
+      const [above, below] = [Math.max(high[x] ?? 0, low[x - 1] ?? -Infinity), Math.min(low[x] ?? 0, high[x - 1] ?? Infinity)]; // joined to the column before
+      const top = (height / 2) * (1 - above / size);
+      pen.fillRect(x, top, 1, Math.max(1, (height / 2) * (1 - below / size) - top));
     }
   }
   return canvas;

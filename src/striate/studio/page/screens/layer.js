@@ -119,6 +119,7 @@ export function layer(context) {
     const { stats, run, difference, meta } = loaded;
     const count = stats.lo.length;
     const theme = themeName();
+    const bad = stats.bad.reduce((sum, share) => sum + (share > 0 ? 1 : 0), 0);
     order = channelOrder(loaded.figure, count, address.dead ? (c) => (stats.zero_frac[c] ?? 0) < 1 : null);
     const chosen = Math.max(0, Math.min(count - 1, Number(address.c ?? order[0] ?? 0)));
     const whole = wholeRange(stats.lo, stats.hi);
@@ -132,7 +133,7 @@ export function layer(context) {
     const tiling = tilingOf(order.length, shrunk, { ...wideEnough(shrunk, zoom), gap: 2 }, field.width);
     for (const [name, value] of Object.entries({ columns: tiling.columns, zoomy: tiling.zoomY, zoomx: tiling.zoomX })) grid.element.dataset[name] = String(value);
     grid.show(tiling, (band) => paintBand(tiling, band, shrunk.maps, tables, order, packedColour(PALETTES[theme].gap)), Math.max(0, order.indexOf(chosen)));
-    caption.textContent = [loaded.layer.path, loaded.layer.op, loaded.layer.shape.join("×"), t("layer.shown", { n: order.length, total: meta["total"] ?? count }), difference ? t("layer.difference_note") : "", meta["slice"] === undefined ? "" : t("layer.slice", { slice: meta["slice"], depth: loaded.layer.shape[1] ?? 1 })].filter(Boolean).join(" · ");
+    caption.textContent = [loaded.layer.path, loaded.layer.op, loaded.layer.shape.join("×"), t("layer.shown", { n: order.length, total: meta["total"] ?? count }), difference ? t("layer.difference_note") : "", meta["slice"] === undefined ? "" : t("layer.slice", { slice: meta["slice"], depth: loaded.layer.shape[1] ?? 1 }), bad ? t("layer.bad_maps", { n: bad }) : ""].filter(Boolean).join(" · ");
     fill(legend, legendOf(range));
     title.textContent = t("layer.channel", { c: chosen });
     fill(facts, [["mean", stats.mean], ["max", stats.hi], ["min", stats.lo], ["spread", stats.std]].map(([name, values]) => h("div", {}, h("dt", {}, t(`layer.fact_${name}`)), h("dd", {}, number(/** @type {Float32Array} */ (values)[chosen] ?? NaN)))),
@@ -194,6 +195,10 @@ export function layer(context) {
   async function figureOf(by, run, of, stats, count) {
     if (by !== "effect") return { mean: stats.mean, max: stats.hi, spread: stats.std, zeros: stats.zero_frac }[by] ?? null;
     const { address } = context.view();
+    if (of.id.startsWith("#")) { // a function in a forward: no module whose output a gradient could be asked for
+      context.fail(new Error(t("layer.no_effect", { layer: of.path || of.id })));
+      return null;
+    }
     const answer = await api.arrays(`run/${part(run.run_id)}/effect?layer=${part(of.id)}&class=${part(address.class ?? String(run.top[0]?.index ?? 0))}`);
     return /** @type {Float32Array} */ (Object.values(answer.arrays)[0]?.data ?? new Float32Array(count));
   }

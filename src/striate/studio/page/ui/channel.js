@@ -39,7 +39,7 @@ export function channelView(context) {
   function draw() {
     if (!shown) return;
     const { values, height, width, chosen } = shown;
-    const zoom = Math.max(1, Math.floor(Math.min(288 / width, 288 / height)));
+    const zoom = Math.max(1, Math.floor(Math.min(288 / width, chosen.layerShape.length > 3 ? 12 : 288 / height)));
     const finite = values.filter(Number.isFinite);
     const range = chosen.range ?? { lo: finite.reduce((a, b) => Math.min(a, b), Infinity), hi: finite.reduce((a, b) => Math.max(a, b), -Infinity) };
     const tiling = tilingOf(width * height, { height: 1, width: 1 }, { zoomY: height === 1 ? 24 : zoom, zoomX: zoom, gap: 0 }, width * zoom);

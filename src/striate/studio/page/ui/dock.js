@@ -62,11 +62,14 @@ function pane(context, name) {
 /** The leading answers: shares as bars; numbers that are no shares as bars of their size. @param {Context} context @param {HTMLElement} list @param {Run} run */
 export function bars(context, list, run) {
   const top = run.top.slice(0, 5);
-  const most = Math.max(...top.map((one) => Math.abs(one.logit)), 0) || 1;
-  fill(list, top.map(({ class: name, p, logit }) => h("li", {},
-    h("span", { class: "name", dir: "auto", title: name }, name),
-    h("span", { class: "figure" }, p === undefined ? context.number(logit) : context.number(p, { style: "percent", maximumFractionDigits: 1 })),
-    h("span", { class: "bar", style: { "--share": p ?? Math.abs(logit) / most } }))));
+  const most = Math.max(...top.map((one) => Math.abs(Number(one.logit)) || 0), 0) || 1;
+  fill(list, top.map((one) => {
+    const [p, logit] = [one.p === undefined ? undefined : Number(one.p), Number(one.logit)]; // "NaN" comes as a text
+    return h("li", {},
+      h("span", { class: "name", dir: "auto", title: one.class }, one.class),
+      h("span", { class: "figure" }, p === undefined ? context.number(logit) : context.number(p, { style: "percent", maximumFractionDigits: 1 })),
+      h("span", { class: "bar", style: { "--share": (p ?? Math.abs(logit) / most) || 0 } }));
+  }));
 }
 
 /** Paints `picture` u8 [H, W, 3] of an answer to run/RUN/input, one canvas pixel a pixel. @param {HTMLCanvasElement} canvas @param {import("../core/decode.js").Tensors} answer */
