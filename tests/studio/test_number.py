@@ -1,8 +1,11 @@
 """One number over nets of every kind: PyTorch's own value, its sum in float64, its terms, and the way back to the pixels."""
 
+import gc
 import json
 import math
 import sys
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -276,6 +279,26 @@ def test_the_term_that_is_followed_is_among_those_shown_however_small_it_is():
     assert told["total"] == 100
     assert len(told["terms"]) == numbers.SHOWN
     assert 3 in [term["index"] for term in told["terms"]]
+
+
+def test_a_recording_goes_when_nobody_else_holds_it():
+    net, x = made("lenet")
+    recording = record(net, [x], shared=True)
+    left = weakref.ref(recording)
+    first = asked(session_of(recording), "3@0", (0, 1, 1))
+    assert asked(session_of(recording), "3@0", (0, 1, 1)) == first
+    del recording
+    gc.collect()
+    assert left() is None
+
+
+def test_many_threads_may_ask_at_once():
+    session, *_ = recorded("lenet")
+    cells = [(c, y, 0) for c in range(6) for y in range(3)]
+    alone = [asked(session, "3@0", at) for at in cells]
+    with ThreadPoolExecutor(8) as threads:
+        together = list(threads.map(lambda at: asked(session, "3@0", at), cells * 4))
+    assert together == alone * 4
 
 
 def test_an_answer_stays_small():

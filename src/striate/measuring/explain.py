@@ -281,8 +281,16 @@ def _coordinates(value: Value, at: Sequence[int], item: int, layer: str) -> tupl
     return full
 
 
-def explained(recording: Recording, place: Place) -> Explanation | None:
-    """How one number of a recording came about; None for an input, a weight and a constant."""
+def explained(
+    recording: Recording, place: Place, done: Arithmetic | None = None
+) -> Explanation | None:
+    """How one number of a recording came about; None for an input, a weight and a constant.
+
+    Args:
+        recording: of a run.
+        place: where the number stands in it.
+        done: its arithmetic, if that is known from before.
+    """
     index = recording.maker(place.value)
     if index is None:
         return None
@@ -294,7 +302,7 @@ def explained(recording: Recording, place: Place) -> Explanation | None:
         place.value.shape[1:],
         str(place.value.dtype).removeprefix("torch."),
         float(recording.numbers[place.value.index][place.at]),
-        _arithmetic(step),
+        done or _arithmetic(step),
         tuple(_after(recording, place)),
         recording,
         place,

@@ -7,6 +7,7 @@ input of the net.
 
 import math
 import re
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -36,22 +37,15 @@ if TYPE_CHECKING:
 
 SHOWN = 64  # terms in the first answer; all of them on request
 ROUNDINGS = 16  # the bound of a sum in unit roundoffs; the worst of 4,240 draws over 53 convolutions was 2.8
-HELD = 4  # explanations of a run that stay in memory, for its further answers
+HELD = 4  # numbers of a run that stay in memory, for its further answers
 MARKS = ("", "padding", "gap", "taken")
 AXES = {1: ("c",), 2: ("c", "x"), 3: ("c", "y", "x"), 4: ("c", "z", "y", "x")}
-SUMS = frozenset(
-    {
-        "convolution",
-        "transposed convolution",
-        "linear layer",
-        "matrix product",
-        "addition",
-        "weighted sum",
-    }
-)
+SUMS = frozenset({*formulas.SUMS, "addition"})
 ADDING = SUMS | {"average", "maximum", "moved", "multiplication", "batch normalisation"}
 
-_explanations: "WeakKeyDictionary[Recording, OrderedDict[Place, Explanation]]" = WeakKeyDictionary()
+# Without a way back to the recording, so that it goes when nobody else holds it.
+_done: "WeakKeyDictionary[Recording, OrderedDict[Place, Arithmetic]]" = WeakKeyDictionary()
+_lock = threading.Lock()  # requests come on many threads
 _layers: "WeakKeyDictionary[Recording, dict[int, str]]" = WeakKeyDictionary()
 
 
@@ -178,18 +172,21 @@ def _rank(term: Term) -> float:
 
 
 def _explained(recording: Recording, place: Place) -> Explanation:
-    """An explanation, kept for the further answers about the same number."""
-    held = _explanations.setdefault(recording, OrderedDict())
-    told = held.get(place) or explained(recording, place)
+    """An explanation, its arithmetic kept for the further answers about the same number."""
+    with _lock:
+        known = _done.setdefault(recording, OrderedDict()).get(place)
+    told = explained(recording, place, known)
     if told is None:
         layer = layer_of(recording, place.value)
         raise Refusal(
             400, f"{layer or 'a constant'} was given to the net: it is made of nothing", "layer"
         )
-    held[place] = told
-    held.move_to_end(place)
-    while len(held) > HELD:
-        held.popitem(last=False)
+    with _lock:
+        held = _done[recording]
+        held[place] = told.done
+        held.move_to_end(place)
+        while len(held) > HELD:
+            held.popitem(last=False)
     return told
 
 
