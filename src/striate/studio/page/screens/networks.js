@@ -16,7 +16,8 @@ export function networks(context) {
   let items = [];
   const draw = () => fill(list, KINDS.map((kind) => group(context, kind, items.filter((item) => item.kind === kind && matches(item, search.value)))));
   api.get("nets").then((answer) => { items = answer.items; draw(); element.dataset.ready = "nets"; }, context.fail);
-  context.watch(({ net, run }) => {
+  context.watch(({ address, net, run, busy }) => {
+    if (busy && address.net !== net?.id) return fill(card, h("p", { class: "hint" }, t("shared.opening")));
     fill(card, net ? cardOf(context, net, run) : h("p", { class: "hint" }, t("networks.choose")));
     for (const button of list.querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.dataset["net"] === net?.id));
   });
