@@ -93,6 +93,13 @@ def test_a_change_needs_all_of_it(client: Client, headers: dict[str, str], statu
     assert found == status, body
 
 
+@pytest.mark.parametrize("kind", [FORM, "text/plain", "multipart/form-data; boundary=x", ""])
+def test_pixels_do_not_come_by_what_a_form_can_send(client: Client, kind: str):
+    net = client.get("session")["open"][0]
+    sent = {"Content-Type": kind, "X-Kind": "u8", "X-Shape": "1,1,3"}
+    assert client.ask("POST", f"/api/net/{net}/input", b"abc", sent)[0] == 415
+
+
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE"])
 def test_other_methods_are_not_answered(client: Client, method: str):
     status, headers, _ = client.ask(method, "/api/nets")
@@ -233,6 +240,12 @@ def test_raw_requests_that_are_off_are_refused(page: Studio, raw: bytes):
         link.sendall(raw.replace(b"{port}", str(port).encode()))
         answer = link.recv(4096)
     assert re.match(rb'HTTP/1\.1 (400|401|403|405|414)|\{"error"', answer), answer[:100]
+
+
+def test_a_body_that_nobody_reads_is_no_second_request(client: Client):
+    hidden = b"GET /api/session HTTP/1.1\r\nHost: evil.example\r\n\r\n"
+    status, headers, _ = client.ask("GET", "/api/nets", hidden)
+    assert (status, headers.get("connection")) == (200, "close")
 
 
 def test_a_port_that_is_taken_is_said_in_one_line(page: Studio):

@@ -273,6 +273,7 @@ def test_tensors_are_read_as_they_are(page: Studio, client: Client):
     assert np.array_equal(after[:, 1:], x[:, 1:])
 
 
+@pytest.mark.slow
 def test_a_sound_is_read_as_its_run_reads_it(tmp_path: Path):
     rng = np.random.default_rng(0)
     for label in ("low", "high"):
@@ -315,6 +316,7 @@ def test_a_sound_is_read_as_its_run_reads_it(tmp_path: Path):
         assert (status, "60 s" in body["error"]) == (413, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shape", "kind", "answer"),
     [

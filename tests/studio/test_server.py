@@ -273,6 +273,7 @@ def test_it_works_below_a_path_prefix(page: Studio):
             proxy.shutdown()
 
 
+@pytest.mark.slow
 def test_many_connections_are_not_all_taken(page: Studio):
     port = page.server.server_address[1]
     links = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(80)]

@@ -146,8 +146,9 @@ class _Handler(BaseHTTPRequestHandler):
             answer = self._found()
         except Exception as error:  # noqa: BLE001 - every failure is an answer
             answer = failed(error)
-        if answer.status >= 400 and self.command == "POST":
-            self.close_connection = True  # the body may not have been read
+        unread = self.headers.get("content-length", "0") != "0" and self.command != "POST"
+        if unread or (answer.status >= 400 and self.command == "POST"):
+            self.close_connection = True  # what was not read of it is no next request
         self._send(answer)
 
     def _found(self) -> Answer:
