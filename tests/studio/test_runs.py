@@ -66,7 +66,7 @@ def test_a_watched_folder_is_not_written_and_its_lock_stays_free(folder: Path):
 
     (folder / "results.csv").write_text(ROWS)
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
-    watch = runs.events("a", folder, sleep=lambda _s: None)
+    watch: Any = runs.events("a", folder, sleep=lambda _s: None)
     next(watch)
     with take(folder):
         assert next(watch)["state"] == "training"
@@ -77,7 +77,7 @@ def test_a_watched_folder_is_not_written_and_its_lock_stays_free(folder: Path):
 def test_events_tell_what_changed_and_go_back_where_the_training_did(folder: Path):
     waits: list[float] = []
     lock(folder)
-    watch = runs.events("a", folder, sleep=waits.append)
+    watch: Any = runs.events("a", folder, sleep=waits.append)
     first: Any = next(watch)
     assert (first["state"], first["from"], first["columns"]) == ("training", 0, {})
     assert next(watch) is None
@@ -161,7 +161,7 @@ def test_maps_are_those_that_the_net_gives():
     arrays = data.arrays("val", form=pre.form)
     x = pre.normalise(pre.centre(torch.from_numpy(np.array(arrays.inputs[5:6]))))
     with torch.no_grad():
-        wanted = run.net.get_submodule("conv1")(x)[0].numpy()
+        wanted = run.net.conv1(x)[0].numpy()  # pyright: ignore[reportCallIssue]
     np.testing.assert_allclose(runs.maps(path, "conv1", 5, best), wanted, atol=1e-5)
 
 
@@ -226,7 +226,13 @@ def test_an_audit_runs_check_by_check_is_kept_and_becomes_tables(tmp_path: Path)
 def test_an_audit_of_the_command_line_is_read_too(tmp_path: Path):
     path = tmp_path / "run"
     path.mkdir()
-    finding = {"check": "adversarial", "severity": "note", "text": "t", "value": 0.5, "low": 0.25}
+    finding: dict[str, Any] = {
+        "check": "adversarial",
+        "severity": "note",
+        "text": "t",
+        "value": 0.5,
+        "low": 0.25,
+    }
     finding |= {"high": 0.75, "limit": 0.875, "unit": "accuracy", "advice": "", "seconds": 1.0}
     rows = [
         {"attack": "pgd", "strength": s, "accuracy": a, "low": 0.0, "high": 1.0}
