@@ -24,6 +24,7 @@ from striate.measuring.fields import fields
 from striate.probe import copied, trace
 from striate.studio import looking, saliency_maps
 from striate.studio.graph import net_graph
+from striate.studio.map_routes import traced
 from striate.studio.number import value_of
 from striate.studio.routes import Refusal, Request
 from striate.studio.saliency_maps import Asked, Paced, asked
@@ -161,6 +162,28 @@ def test_field_cone_and_strengths_over_the_wire(session: _Session) -> None:
     strengths = session.ask(looking.strengths, layer="3@0", y=2, x=3)["map"]
     np.testing.assert_array_equal(strengths, effective(net, x, "3", (2, 3)).map.float().numpy())
     assert session.ask(looking.field, layer="8@0")["why"] == "unbounded"
+
+
+@pytest.mark.parametrize("name", ["googlenet", "residual"])
+def test_functions_between_modules_are_found_where_the_trace_counts_other_calls(name: str) -> None:
+    make, shape = NETS[name]
+    session = _Session(make().eval(), torch.rand(1, *shape))
+    graph = traced(session, session.nets["own"])[1]
+    found = [node for node in graph.nodes if node.layer.startswith("#") and node.call >= 0]
+    assert name == "residual" or any(node.layer != node.id for node in found)
+    for node in found:
+        at = dict.fromkeys(("y", "x")[: len(node.shape) - 1], 0)
+        assert session.ask(looking.field, layer=node.layer, **at)["cells"] == node.shape[1:]
+    with pytest.raises(Refusal, match="no call"):
+        session.ask(looking.field, layer="#9999")
+    session.close()
+
+
+def test_inputs_without_space_have_no_regions() -> None:
+    session = _Session(nn.Sequential(nn.Linear(7, 4)), torch.rand(1, 7))
+    with pytest.raises(Refusal, match="no regions"):
+        session.ask(looking.units, layer="0@0", y0=0, y1=1, x0=0, x1=1)
+    session.close()
 
 
 def test_a_shared_module_has_a_field_a_call() -> None:

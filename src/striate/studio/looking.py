@@ -56,7 +56,7 @@ def field_of(run: Trace, value: Value, layer: str, at: Sequence[int]) -> Field:
     box = _box(found, value, at)
     reads = found.of(value)
     why = "" if reads else "unbounded" if value.index not in found.state.unsure else "unknown"
-    ends = None if reads is None else _theoretical(reads, at)
+    ends = _theoretical(reads, at) if reads and len(at) == len(space) else None
     clipped = ends is not None and any(
         low < 0 or high >= n for (low, high), n in zip(ends, space, strict=True)
     )
@@ -77,7 +77,7 @@ def field_of(run: Trace, value: Value, layer: str, at: Sequence[int]) -> Field:
 def _theoretical(reads: Reads, at: Sequence[int]) -> list[list[int]]:
     """First and last place an axis, those in the padding too."""
     found: list[list[int]] = []
-    for start, step, size, i in zip(reads.start, reads.stride, reads.size, at, strict=False):
+    for start, step, size, i in zip(reads.start, reads.stride, reads.size, at, strict=True):
         first = round(start + step * i)
         found.append([first, first + size - 1])
     return found
@@ -185,22 +185,35 @@ def _cells(reads: Reads | None, axis: int, n: int, whole: int, ends: Sequence[in
 # ------------------------------------------------------------------------------------------- handlers
 
 
+def _value(run: Trace, graph: NetGraph, layer: str) -> Value:
+    """What a layer gave, in the trace: "#N" counts the calls of a run with numbers, of which there may be more or fewer."""
+    node = next((each for each in graph.nodes if each.layer == layer), None)
+    if node is None:
+        if layer.startswith("#"):
+            raise Refusal(404, f"the map has no call {layer[:20]}", "layer")
+        return value_of(run, layer)
+    if node.call < 0:
+        return run.inputs[graph.places[node.id]]  # the first nodes are the inputs
+    given = run.calls[node.call].outputs
+    return next((value for value in given if value.dtype.is_floating_point), given[0])
+
+
 def _at(request: Request) -> list[int]:
     return [request.whole(name) for name in ("z", "y", "x") if request.has(name)]
 
 
 def field(session: Session, request: Request) -> Answer:
     """GET api/run/RUN/field?layer=&y=&x=: what one cell reads."""
-    run, _ = traced(session, session.run(request.params["run"]).open)
+    run, graph = traced(session, session.run(request.params["run"]).open)
     layer = request.text("layer")
-    return json_answer(field_of(run, value_of(run, layer), layer, _at(request)), fixed=True)
+    return json_answer(field_of(run, _value(run, graph, layer), layer, _at(request)), fixed=True)
 
 
 def cone(session: Session, request: Request) -> Answer:
     """GET api/run/RUN/cone?layer=&y=&x=: the same through the layers before it."""
     run, graph = traced(session, session.run(request.params["run"]).open)
     layer, at = request.text("layer"), _at(request)
-    value = value_of(run, layer)
+    value = _value(run, graph, layer)
     field_of(run, value, layer, at)  # refuses a cell that there is not
     return json_answer({"layers": cone_of(run, graph, value, at)}, fixed=True)
 
@@ -224,17 +237,20 @@ def strengths(session: Session, request: Request) -> Answer:
 def units(session: Session, request: Request) -> Answer:
     """GET api/run/RUN/units?layer=&y0=&y1=&x0=&x1=: the channels that fire in a region of the input."""
     one = session.run(request.params["run"])
-    run, _ = traced(session, one.open)
+    run, graph = traced(session, one.open)
     layer = request.text("layer")
-    maps = session.output(one, layer)[0]
+    given = session.output(one, layer)
     space = list(one.x.shape[2:])
-    if maps.ndim != one.x.ndim - 1:
+    if not space:
+        raise Refusal(400, "the input is a vector: it has no regions", "layer")
+    if given.ndim != one.x.ndim:
         raise Refusal(400, f"{layer} gives no maps; choose a layer before it", "layer")
+    maps = given[0]
     region = [
         sorted(min(n - 1, max(0, request.whole(f"{axis}{end}"))) for end in (0, 1))
         for axis, n in zip(("z", "y", "x")[-len(space) :], space, strict=True)
     ]
-    cells, found = firing(maps, fields(run).of(value_of(run, layer)), space, region)
+    cells, found = firing(maps, fields(run).of(_value(run, graph, layer)), space, region)
     return json_answer(Region(layer, cells, maps.shape[0], found), fixed=True)
 
 

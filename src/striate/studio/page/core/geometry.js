@@ -145,6 +145,7 @@ export function baseFrom(answer, kind) {
   const x = answer.arrays["x"];
   if (!x) return null;
   const [channels = 1, ...space] = x.shape;
+  if (!space.length) return null;
   const series = space.length === 1;
   const [height, width] = series ? [1, space[0] ?? 1] : /** @type {[number, number]} */ (space.slice(-2));
   const plane = height * width;

@@ -83,7 +83,7 @@ export function looking(context) {
     if (baseOf !== run.run_id) {
       baseOf = run.run_id;
       base = null;
-      void onlyBase(api.arrays(`run/${part(run.run_id)}/input`), (answer) => { base = baseFrom(answer, run.input.kind); all(); }, context.fail);
+      void onlyBase(api.arrays(`run/${part(run.run_id)}/input`), (answer) => { base = baseFrom(answer, run.input.kind); if (base) all(); else vector(run.run_id); }, context.fail);
     } else if (base) all();
   });
   api.get("looking/methods").then((answer) => { methods = answer.items; if (base) saliency(); }, context.fail);
@@ -91,6 +91,11 @@ export function looking(context) {
   context.leave(() => { for (const tile of tiles.values()) tile.stop(); });
 
   function all() { cell(); saliency(); region(); }
+  /** A net that reads a vector looks at no place. @param {string} run */
+  function vector(run) {
+    fill(element, h("h1", {}, t("screen.looking")), h("p", { class: "hint" }, t("looking.vector")));
+    element.dataset.ready = run;
+  }
 
   // ------------------------------------------------------------------------------------ one cell
 
