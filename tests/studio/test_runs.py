@@ -155,13 +155,14 @@ def test_kernels_are_those_of_the_checkpoint():
 def test_maps_are_those_that_the_net_gives():
     path = trained()
     run = Run.load(path)
+    conv1 = dict(run.net.named_modules())["conv1"]
     best = run.summary["kept"] * run.summary["steps"]
     data = run.open_data()
     pre = run.config.preprocessing
     arrays = data.arrays("val", form=pre.form)
     x = pre.normalise(pre.centre(torch.from_numpy(np.array(arrays.inputs[5:6]))))
     with torch.no_grad():
-        wanted = run.net.conv1(x)[0].numpy()  # pyright: ignore[reportCallIssue]
+        wanted = conv1(x)[0].numpy()
     np.testing.assert_allclose(runs.maps(path, "conv1", 5, best), wanted, atol=1e-5)
 
 
