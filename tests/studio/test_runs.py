@@ -149,13 +149,13 @@ def test_kernels_are_those_of_the_checkpoint():
     assert newest.layers == ("conv1", "conv2")
     best = Run(path).summary["kept"] * Run(path).summary["steps"]
     kept = runs.kernels(path, best, "conv2").weights
-    np.testing.assert_array_equal(kept, net.get_submodule("conv2").weight.detach().numpy())
+    np.testing.assert_array_equal(kept, net.state_dict()["conv2.weight"].numpy())
 
 
 def test_maps_are_those_that_the_net_gives():
     path = trained()
     run = Run.load(path)
-    conv1 = dict(run.net.named_modules())["conv1"]
+    conv1 = run.net.get_submodule("conv1")
     best = run.summary["kept"] * run.summary["steps"]
     data = run.open_data()
     pre = run.config.preprocessing

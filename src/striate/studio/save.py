@@ -282,10 +282,10 @@ def _gathered(session: Session, opened: OpenNet, answers: _Answers) -> None:
     answers.put("nets", {"items": [_listed(session, net)]})
     _run_folder(session, opened, answers)
     _beside(opened, answers, chosen)
+    _cells(session, answers, chosen, held)
     for run in chosen:
         for layer in held:
             answers.ask(f"run/{run}/channel", layer=layer)
-    _cells(session, answers, chosen, held)
 
 
 def _listed(session: Session, net: str) -> Any:
@@ -417,6 +417,8 @@ def _cells(session: Session, answers: _Answers, runs: Sequence[str], layers: Seq
             middle = [side // 2 for side in values.shape[1:]]
             names = dict(zip(("y", "x") if len(middle) > 1 else ("x",), middle, strict=False))
             answers.ask(f"run/{run}/fan", layer=layer, c=0)
+            if values[0].numel() * 4 < answers.room // 20:
+                answers.ask(f"run/{run}/channel", layer=layer, c=0)
             if names and len(middle) < 3:
                 for what in ("field", "cone", "effective"):
                     answers.ask(f"run/{run}/{what}", layer=layer, **names)

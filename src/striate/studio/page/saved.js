@@ -75,7 +75,8 @@ export function savedSource(saved) {
     const layer = query["layer"] ?? "";
     if (what === "channel" || what === "plane") {
       const whole = layer.startsWith("#input") ? stored(`run/${run}/input`)?.arrays["x"] : stored(`run/${run}/channel?layer=${encodeURIComponent(layer)}`)?.arrays["map"];
-      return whole ? planeOfWhole(whole, layer, run, query["c"], what === "plane") : null;
+      const one = whole ? undefined : stored(`run/${run}/channel?layer=${encodeURIComponent(layer)}&c=${query["c"] ?? ""}`);
+      return whole ? planeOfWhole(whole, layer, run, query["c"], what === "plane") : one ?? null;
     }
     if (what === "thumbs") {
       const key = Object.keys(saved.answers).find((each) => each.startsWith(`run/${run}/thumbs?`));
