@@ -265,12 +265,26 @@ def test_tensors_are_read_as_they_are(page: Studio, client: Client):
     assert [c["logit"] for c in answer["top"]] == pytest.approx(
         sorted(logits.tolist(), reverse=True), abs=1e-5
     )
+    assert answer["input"]["unit"] == "values"
     edited = client.post(
         f"net/{net}/edit", {"run_id": answer["run_id"], "y": 0, "x": 0, "values": [2.5, -1, 0]}
     )
     after = client.arrays(f"run/{edited['run_id']}/input")["x"]
     assert after[:, 0, 0].tolist() == [2.5, -1, 0]
     assert np.array_equal(after[:, 1:], x[:, 1:])
+
+
+def test_a_drawing_for_a_net_with_tensors_is_edited_as_a_picture(client: Client):
+    net = client.get("session")["open"][0]
+    pixels = np.full((16, 16, 3), 51, np.uint8)
+    body, said = u8(pixels)
+    answer = client.post(f"net/{net}/input", body, **said)
+    assert answer["input"]["unit"] == "levels"
+    edit = {"run_id": answer["run_id"], "y": 3, "x": 5, "values": [255, 0, 102]}
+    edited = client.post(f"net/{net}/edit", edit)
+    x = client.arrays(f"run/{edited['run_id']}/input")["x"]
+    assert x[:, 3, 5].tolist() == pytest.approx([1, 0, 0.4])
+    assert x[:, 0, 0].tolist() == pytest.approx([0.2] * 3)
 
 
 @pytest.mark.slow

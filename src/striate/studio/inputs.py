@@ -48,6 +48,7 @@ class Given:
         item: its number in the data.
         truth: what belongs to it, in words.
         note: what is to be said of it.
+        raw: whether it stands there as the net reads it, so that nothing is scaled.
     """
 
     stored: NDArray[Any]
@@ -56,6 +57,7 @@ class Given:
     item: int | None = None
     truth: str | None = None
     note: str | None = None
+    raw: bool = False
 
 
 # ------------------------------------------------------------------------------- from what is given
@@ -180,8 +182,9 @@ def from_item(opened: OpenNet, index: int) -> Given:
         raise Refusal(404, f"{opened.name} was opened without data; see --data", "item")
     stored = items.stored(items.check(index))
     step = wire.Step("item", f"item {index}, {items.name(index)}", {"index": float(index)})
-    shown = plane(stored) if isinstance(items, TensorItems) else picture_of(stored, opened.pre)
-    return Given(stored, [step], [shown], index, items.label(index))
+    raw = isinstance(items, TensorItems)
+    shown = plane(stored) if raw else picture_of(stored, opened.pre)
+    return Given(stored, [step], [shown], index, items.label(index), raw=raw)
 
 
 def from_body(opened: OpenNet, request: Request) -> Given:
@@ -256,8 +259,8 @@ def edited(one: Pass, place: Sequence[int], values: Sequence[float]) -> Given:
     Raises:
         Refusal: a place or a number of values that does not fit.
     """
-    stored = np.array(one.stored)
-    picture = isinstance(one.open.pre, Pictures) and not isinstance(one.open.items, TensorItems)
+    picture = _in_levels(one)
+    stored = np.array(one.stored if picture else one.x[0].numpy())
     if isinstance(one.open.pre, Sounds):
         raise Refusal(400, "a sound has no pixels to edit: edit the file", "y")
     view = stored if picture else np.moveaxis(stored, 0, -1) if stored.ndim > 1 else stored[:, None]
@@ -285,7 +288,7 @@ def edited(one: Pass, place: Sequence[int], values: Sequence[float]) -> Given:
         *one.previews[: len(steps) - 1],
         picture_of(stored, one.open.pre) if picture else plane(stored),
     ]
-    return Given(stored, steps, previews, one.answer.item, one.answer.truth)
+    return Given(stored, steps, previews, one.answer.item, one.answer.truth, raw=not picture)
 
 
 # --------------------------------------------------------------------------------- to what it says
@@ -308,21 +311,24 @@ def run(session: Session, opened: OpenNet, given: Given) -> Pass:
     return one
 
 
+def _in_levels(one: Pass) -> bool:
+    """Whether its values are edited as a picture's, 0 to 255; else as the net reads them."""
+    return isinstance(one.open.pre, Pictures) and not one.raw
+
+
 def passed(opened: OpenNet, given: Given) -> Pass:
     """An input as the net reads it, before it does."""
-    raw = isinstance(opened.items, TensorItems) and given.item is not None
     x = torch.from_numpy(np.array(given.stored))[None]
-    x = x.float() if raw else opened.pre.normalise(x).float()
+    x = x.float() if given.raw else opened.pre.normalise(x).float()
     if x.ndim == 4:
         x = x.contiguous(memory_format=torch.channels_last)
     digest = blake2b(opened.weights.encode(), digest_size=12)
     digest.update(repr((opened.id, tuple(x.shape))).encode())
     digest.update(x.contiguous().numpy().tobytes())
-    shown = plane(x[0].numpy()) if raw else picture_of(given.stored, opened.pre)
+    shown = plane(x[0].numpy()) if given.raw else picture_of(given.stored, opened.pre)
     previews = [thumb(picture, 384) for picture in given.previews]
-    return Pass(
-        digest.hexdigest(), opened, x, given.stored, shown, [*previews, plane(x[0].numpy())]
-    )
+    previews.append(plane(x[0].numpy()))
+    return Pass(digest.hexdigest(), opened, x, given.stored, shown, previews, given.raw)
 
 
 def _told(one: Pass, given: Given, said: object, seconds: float) -> wire.Run:
@@ -334,7 +340,9 @@ def _told(one: Pass, given: Given, said: object, seconds: float) -> wire.Run:
     return wire.Run(
         one.id,
         opened.id,
-        wire.RunInput(kind, list(one.x.shape[1:]), shown),
+        wire.RunInput(
+            kind, list(one.x.shape[1:]), shown, "levels" if _in_levels(one) else "values"
+        ),
         top,
         answer,
         round(seconds * 1000, 2),
@@ -345,8 +353,8 @@ def _told(one: Pass, given: Given, said: object, seconds: float) -> wire.Run:
 
 
 def _scaling(opened: OpenNet, given: Given) -> wire.Step:
-    if isinstance(opened.items, TensorItems) and given.item is not None:
-        return wire.Step("scale", "values are read as the data hold them", {})
+    if given.raw:
+        return wire.Step("scale", "values are read as they are", {})
     return wire.Step("scale", scaling_words(opened), {})
 
 

@@ -84,6 +84,7 @@ class Pass:
         stored: the same before its values are scaled, of pictures [H, W, C] of 0 to 255.
         shown: a picture of it, uint8 [H, W, 3].
         previews: uint8 [h, w, 3] after each step of the preprocessing.
+        raw: whether it was given as the net reads it, so that nothing was scaled.
         answer: what the page is told.
     """
 
@@ -93,6 +94,7 @@ class Pass:
     stored: NDArray[Any]
     shown: NDArray[np.uint8]
     previews: Sequence[NDArray[np.uint8]] = ()
+    raw: bool = False
     answer: "Run" = None  # pyright: ignore[reportAssignmentType] - set before anybody sees it
 
 

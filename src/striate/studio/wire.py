@@ -356,6 +356,8 @@ class RunInput:
     kind: str
     shape: list[int]
     steps: list[Step]
+    unit: str
+    """of the values that are edited: levels of 0 to 255 of the picture, or values as the net reads them"""
 
 
 @dataclass(frozen=True)
@@ -474,11 +476,12 @@ class FiringUnit:
 
 @dataclass(frozen=True)
 class Region:
-    """The channels that fire in a region of the input, and the cells of the layer that were taken for it."""
+    """The channels that fire in a region of the input, the first of `larger`, and the cells of the layer taken for it."""
 
     layer: str
     cells: list[list[int]]
     total: int
+    larger: int
     units: list[FiringUnit]
 
 

@@ -229,6 +229,7 @@ export interface RunInput {
   kind: string;
   shape: number[];
   steps: Step[];
+  unit: string;
 }
 
 /** One of the answers; `p` is None where it is no probability, or share of the places. */
@@ -321,11 +322,12 @@ export interface FiringUnit {
   score: number;
 }
 
-/** The channels that fire in a region of the input, and the cells of the layer that were taken for it. */
+/** The channels that fire in a region of the input, the first of `larger`, and the cells of the layer taken for it. */
 export interface Region {
   layer: string;
   cells: number[][];
   total: number;
+  larger: number;
   units: FiringUnit[];
 }
 

@@ -213,7 +213,7 @@ function readView(context, element, give) {
     void only(api.arrays(`run/${part(run.run_id)}/input`), (answer) => {
       const { picture, x, wave } = answer.arrays;
       const drawn = Boolean(context.view().net?.input.channels);
-      shown = picture && (drawn || (x?.shape.length === 3 && x.shape[1] === picture.shape[0])) ? { run, picture, x: drawn ? undefined : x } : null;
+      shown = picture && (drawn || (x?.shape.length === 3 && x.shape[1] === picture.shape[0])) ? { run, picture, x: drawn && run.input.unit !== "values" ? undefined : x } : null;
       pictured.hidden = !shown;
       drawPicture();
       const line = wave ?? (x && x.shape.length === 2 && x.shape[0] === 1 ? x : null);
