@@ -288,11 +288,19 @@ def test_a_region_names_the_channels_that_fire_there() -> None:
     maps = torch.zeros(3, 10, 10)
     maps[1, 2:4, 2:4] = 1.0  # fires in the region
     maps[2, 7:9, 7:9] = 1.0  # fires elsewhere
-    cells, units = looking.firing(maps, None, [20, 20], [[4, 7], [4, 7]])
+    cells, larger, units = looking.firing(maps, None, [20, 20], [[4, 7], [4, 7]])
     assert cells == [[2, 3], [2, 3]]
     assert [(u.c, u.inside, u.outside) for u in units] == [(1, 1.0, 0.0)]
-    tiny, _ = looking.firing(maps, None, [20, 20], [[9, 9], [9, 9]])
+    assert larger == 1
+    tiny, _, _ = looking.firing(maps, None, [20, 20], [[9, 9], [9, 9]])
     assert tiny == [[4, 4], [4, 4]]
+
+
+def test_of_many_channels_all_are_counted_and_the_first_are_named() -> None:
+    maps = torch.zeros(100, 6, 6)
+    maps[:90, 0, 0] = torch.arange(1, 91).float()
+    _, larger, units = looking.firing(maps, None, [6, 6], [[0, 1], [0, 1]])
+    assert (larger, len(units)) == (90, looking.UNITS)
 
 
 def test_a_region_is_placed_by_the_middles_of_fields(session: _Session) -> None:

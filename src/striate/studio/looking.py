@@ -141,8 +141,8 @@ def _spread(values: Sequence[int], most: int) -> list[int]:
 
 def firing(
     maps: Tensor, reads: Reads | None, space: Sequence[int], region: Sequence[Sequence[int]]
-) -> tuple[list[list[int]], list[FiringUnit]]:
-    """The channels of maps [C, *cells] whose mean in a region exceeds that outside, the most first.
+) -> tuple[list[list[int]], int, list[FiringUnit]]:
+    """How many channels of maps [C, *cells] have a larger mean in a region than outside, and the first of them.
 
     Args:
         maps: what a layer gave.
@@ -162,11 +162,10 @@ def firing(
     outside = values[:, ~mask].mean(1) if not bool(mask.all()) else torch.zeros_like(within)
     score = (within - outside) / values.std(1, correction=0).clamp_min(1e-12)
     score = torch.where(score.isfinite(), score, -torch.inf)
-    order = [
-        c for c in score.argsort(descending=True, stable=True)[:UNITS].tolist() if score[c] > 0
-    ]
+    larger = int((score > 0).sum())
+    order = score.argsort(descending=True, stable=True)[: min(UNITS, larger)].tolist()
     units = [FiringUnit(c, float(within[c]), float(outside[c]), float(score[c])) for c in order]
-    return cells, units
+    return cells, larger, units
 
 
 def _cells(reads: Reads | None, axis: int, n: int, whole: int, ends: Sequence[int]) -> list[int]:
@@ -250,8 +249,8 @@ def units(session: Session, request: Request) -> Answer:
         sorted(min(n - 1, max(0, request.whole(f"{axis}{end}"))) for end in (0, 1))
         for axis, n in zip(("z", "y", "x")[-len(space) :], space, strict=True)
     ]
-    cells, found = firing(maps, fields(run).of(_value(run, graph, layer)), space, region)
-    return json_answer(Region(layer, cells, maps.shape[0], found), fixed=True)
+    cells, larger, found = firing(maps, fields(run).of(_value(run, graph, layer)), space, region)
+    return json_answer(Region(layer, cells, maps.shape[0], larger, found), fixed=True)
 
 
 JOBS = {"looking": saliency_maps.job}

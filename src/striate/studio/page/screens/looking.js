@@ -289,7 +289,7 @@ export function looking(context) {
     const names = base.series ? ["x0", "x1"] : ["y0", "y1", "x0", "x1"];
     const query = names.map((name, i) => `${name}=${ends[i >> 1]?.[i & 1] ?? 0}`).join("&");
     void onlyUnits(api.get(`run/${part(at.run)}/units?layer=${part(at.of.id)}&${query}`), (/** @type {Region} */ answer) => {
-      regionText.textContent = t("looking.fires", { n: answer.units.length, total: answer.total, layer: at.of.path || at.of.op, cells: answer.cells.map(([a, b]) => `${a}–${b}`).join(", ") });
+      regionText.textContent = t("looking.fires", { n: answer.larger, shown: answer.units.length, total: answer.total, layer: at.of.path || at.of.op, cells: answer.cells.map(([a, b]) => `${a}–${b}`).join(", ") });
       announce(regionText.textContent);
       const most = answer.units[0]?.score ?? 1;
       fill(unitRows, answer.units.map((unit) => {
