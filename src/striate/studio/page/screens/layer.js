@@ -158,14 +158,18 @@ export function layer(context) {
     return [h("span", { class: "figure" }, number(range.lo)), h("span", { class: "ramp" }, canvas, zero), h("span", { class: "figure" }, number(range.hi))];
   }
 
+  let kernels = ""; // whose kernels are shown
   /** @param {string} tab */
   function drawOther(tab) {
     for (const button of tabs.querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.dataset.tab === tab));
     maps.hidden = tab !== "maps";
     other.hidden = tab === "maps";
     if (!loaded || tab === "maps") return;
-    if (tab === "kernels") fill(other, kernelView(context, loaded.layer, Number(context.view().address.c ?? 0)));
-    else fill(other, tableOf(loaded));
+    const c = Number(context.view().address.c ?? 0);
+    const wanted = tab === "kernels" ? `${loaded.layer.id} ${c}` : "";
+    if (!wanted) fill(other, tableOf(loaded));
+    else if (wanted !== kernels) fill(other, kernelView(context, loaded.layer, c));
+    kernels = wanted;
   }
 
   /** @param {Loaded} map */
