@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -57,7 +58,7 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def measured(name: str, turns: int) -> dict[str, object]:
+def measured(name: str, turns: int) -> dict[str, Any]:
     """Medians in seconds of one net, their ratios, and the bytes of the answers."""
     with begun([name]) as studio:
         page, opened = Page(studio), studio.session.nets[name]
