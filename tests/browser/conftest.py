@@ -1,6 +1,7 @@
 """A browser for the pages: Debian's Chromium, driven by Playwright."""
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -88,4 +89,59 @@ def opened(chromium: Any, written: Callable[[str], Path]) -> Any:
 def asked(url: str, said: list[str]) -> None:
     """A page asks nothing of anybody but itself."""
     if not url.startswith(("file:", "data:")):
+        said.append(f"request: {url}")
+
+
+@pytest.fixture(scope="session")
+def studio() -> Iterator[Any]:
+    """A Studio on a small trained net with its data, served on a free port."""
+    from served import Served
+
+    one = Served()
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def look(chromium: Any, studio: Any) -> Any:
+    """Opens the Studio at a hash; what the console says, what the policy forbids and what goes elsewhere is an error."""
+
+    @contextmanager
+    def open_studio(
+        hash_: str,
+        *,
+        width: int = 1280,
+        dark: bool = False,
+        language: str = "en",
+        errors: str = "",
+        **more: Any,
+    ) -> Any:
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if dark else "light",
+            reduced_motion="reduce",
+            locale={"en": "en-GB", "ru": "ru-RU", "pl": "pl-PL"}[language],
+            **more,
+        )
+        try:
+            page, said = context.new_page(), list[str]()
+            page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+            page.on("pageerror", lambda error: said.append(f"error: {error}"))
+            page.on("request", lambda sent: own(sent.url, studio.origin, said))
+            page.add_init_script(
+                "addEventListener('securitypolicyviolation', e => console.error(`policy: ${e.violatedDirective} ${e.blockedURI}`))"
+            )
+            page.goto(studio.address())
+            page.goto(f"{studio.origin}/{hash_}")
+            yield page
+            assert [line for line in said if not (errors and re.search(errors, line))] == []
+        finally:
+            context.close()
+
+    return open_studio
+
+
+def own(url: str, origin: str, said: list[str]) -> None:
+    """The Studio asks its own server and nobody else."""
+    if not url.startswith((f"{origin}/", "blob:")):
         said.append(f"request: {url}")

@@ -26,6 +26,7 @@ from striate.cli.output import (
 )
 from striate.cli.see import see
 from striate.cli.settings import Command, one_line, read
+from striate.cli.studio import studio
 from striate.errors import DataError, UsageError
 from striate.text import plain
 
@@ -566,3 +567,4 @@ app.add_command(demo)
 app.add_command(learn)
 app.add_command(measure)
 app.add_command(see)
+app.add_command(studio)

@@ -64,6 +64,8 @@ def effective(
     x: Float[Tensor, "n c *space"],
     layer: str = "",
     at: Sequence[int] | None = None,
+    *,
+    call: int = -1,
 ) -> Effective:
     """How strongly each pixel moves one place of a layer, all its channels summed.
 
@@ -72,8 +74,9 @@ def effective(
     Args:
         net: any module that takes one tensor.
         x: items as the net takes them, on its device.
-        layer: path of a module; its last call counts. "" is the net.
+        layer: path of a module. "" is the net.
         at: place in the map, one number an axis after the channels; its centre if not given.
+        call: which of its calls, where it runs several times; the last if not given.
 
     Raises:
         ArgumentError: no such layer, one that was not called, or a place outside its map.
@@ -91,7 +94,10 @@ def effective(
         net(fed.clone())
         if not seen.activations[layer]:
             raise ArgumentError(f"{layer} was not called in this run; choose a layer that is")
-        maps = seen[layer]
+        if not -len(seen.activations[layer]) <= call < len(seen.activations[layer]):
+            calls = len(seen.activations[layer])
+            raise ArgumentError(f"call={call}: {layer or 'the net'} ran {calls} times in this run")
+        maps = seen.activations[layer][call]
         place = _place(maps, layer, at)
         unit = maps[(..., *place)].sum()
         gradient = (

@@ -1,6 +1,7 @@
 """`explain`: the arithmetic of one number of any net, and the way from it back to the pixels."""
 
 import html
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,13 +79,25 @@ class Explanation(Result):
 
     @property
     def difference(self) -> float:
-        """How far PyTorch's number is from the one in float64; 0 where both are the same infinity."""
-        return 0.0 if self.value == self.done.exact else abs(self.value - self.done.exact)
+        """How far PyTorch's number is from the one in float64; 0 where both are the same infinity, or no numbers."""
+        both = math.isnan(self.value) and math.isnan(self.done.exact)
+        return 0.0 if both or self.value == self.done.exact else abs(self.value - self.done.exact)
 
     @property
     def within(self) -> bool | None:
-        """Whether that is no more than rounding allows; None if no bound is known."""
-        return None if self.done.bound is None else self.difference <= self.done.bound
+        """Whether that is no more than rounding allows; None if no bound is known, as of what is no number."""
+        bound = self.done.bound
+        return None if bound is None or math.isnan(bound) else self.difference <= bound
+
+    @property
+    def place(self) -> Place:
+        """Where it stands in its recording."""
+        return self._place
+
+    def following(self) -> "list[Explanation]":
+        """The explanations of `after`: of what each normalisation and activation makes of the number."""
+        places = _following(self._recording, self._place)
+        return [found for place in places if (found := explained(self._recording, place))]
 
     @property
     def main(self) -> int | None:
@@ -112,7 +125,7 @@ class Explanation(Result):
                 f"term={term}: the number has terms 0 to {len(self.done.terms) - 1}"
             )
         place = self.done.terms[chosen].by if factor else self.done.terms[chosen].source
-        return _explained(self._recording, place) if place else None
+        return explained(self._recording, place) if place else None
 
     def pixel(self, term: int | None = None) -> tuple[int, ...] | None:
         """The coordinates in an input that a term was read from, such as (C, Y, X); None if it was read elsewhere.
@@ -250,7 +263,7 @@ def explain(
         )
     value = given[call][0]
     place = Place(value, _coordinates(value, at, item, layer))
-    found = _explained(recording, place)
+    found = explained(recording, place)
     if found is None:
         raise ArgumentError(
             f"{layer or 'the net'} gives back what it was given: ask for a layer that computes"
@@ -264,11 +277,20 @@ def _coordinates(value: Value, at: Sequence[int], item: int, layer: str) -> tupl
         0 <= i < n for i, n in zip(full, value.shape, strict=True)
     )
     if not fits:
-        raise ShapeError(_misplaced(value.shape, at, item, layer or "the net"))
+        raise ShapeError(misplaced(value.shape, at, item, layer or "the net"))
     return full
 
 
-def _explained(recording: Recording, place: Place) -> Explanation | None:
+def explained(
+    recording: Recording, place: Place, done: Arithmetic | None = None
+) -> Explanation | None:
+    """How one number of a recording came about; None for an input, a weight and a constant.
+
+    Args:
+        recording: of a run.
+        place: where the number stands in it.
+        done: its arithmetic, if that is known from before.
+    """
     index = recording.maker(place.value)
     if index is None:
         return None
@@ -280,7 +302,7 @@ def _explained(recording: Recording, place: Place) -> Explanation | None:
         place.value.shape[1:],
         str(place.value.dtype).removeprefix("torch."),
         float(recording.numbers[place.value.index][place.at]),
-        _arithmetic(step),
+        done or _arithmetic(step),
         tuple(_after(recording, place)),
         recording,
         place,
@@ -298,15 +320,22 @@ def _alone(op: str) -> bool:
 
 def _after(recording: Recording, place: Place) -> list[After]:
     found: list[After] = []
+    for each in _following(recording, place):
+        index = recording.maker(each.value)
+        call = recording.calls[index or 0]
+        number = float(recording.numbers[each.value.index][each.at])
+        found.append(After(call.path, call.op, number))
+    return found
+
+
+def _following(recording: Recording, place: Place) -> Iterator[Place]:
     value = place.value
     while len(readers := recording.reading(value)) == 1:
         call = recording.calls[readers[0]]
         if not _alone(call.op) or call.outputs[0].shape != value.shape:
-            break
+            return
         value = call.outputs[0]
-        number = float(recording.numbers[value.index][place.at])
-        found.append(After(call.path, call.op, number))
-    return found
+        yield Place(value, place.at)
 
 
 def _weight(term: Term) -> tuple[bool, float]:
@@ -342,7 +371,8 @@ def _shown_at(at: Sequence[int]) -> str:
     return ",".join(map(str, at)) or "0"
 
 
-def _misplaced(shape: Sequence[int], at: Sequence[int], item: int, layer: str) -> str:
+def misplaced(shape: Sequence[int], at: Sequence[int], item: int, layer: str) -> str:
+    """Why coordinates lie in no output of a shape, in one line."""
     count, *sides = shape
     if not 0 <= item < count:
         return f"item {item}: {layer} gives {counted(count, 'item')}, numbered from 0"
@@ -388,7 +418,7 @@ def _evidence(explanation: Explanation) -> list[str]:
         f"PyTorch ({explanation.dtype}) {explanation.value:.9g}",
         f"again in float64 {explanation.done.exact:.12g}",
     ]
-    if explanation.done.bound is None:
+    if explanation.within is None or explanation.done.bound is None:
         return [
             *lines,
             f"they differ by {explanation.difference:.2g}; no bound of the rounding is known",

@@ -148,9 +148,16 @@ class Fields:
         return Unread(prod(sides) - left, prod(sides), lines)
 
 
-def fields(run: Trace) -> Fields:
-    """Follow the picture through a run, call by call."""
-    picture = next((value for value in run.inputs if len(value.shape) > 2), None)
+def fields(run: Trace, picture: Value | None = None) -> Fields:
+    """Follow the picture through a run, call by call.
+
+    Args:
+        run: of a net.
+        picture: a value of the run that takes the place of its picture, with its own places; what does not depend on
+            it has no field.
+    """
+    if picture is None:
+        picture = next((value for value in run.inputs if len(value.shape) > 2), None)
     if picture is None:
         return Fields(None, Following({}, 0))
     state = start(picture)

@@ -24,6 +24,7 @@ from striate.probe.hooks import (
     watch,
 )
 from striate.probe.inputs import Inputs, tensors
+from striate.probe.outputs import Outputs, outputs
 from striate.probe.recording import Recording, record
 from striate.probe.tracing import runs, trace
 
@@ -31,6 +32,7 @@ __all__ = [
     "Call",
     "Inputs",
     "Kept",
+    "Outputs",
     "Recording",
     "Running",
     "Scale",
@@ -46,6 +48,7 @@ __all__ = [
     "layer_output",
     "layer_outputs",
     "leaves",
+    "outputs",
     "preserved_random_state",
     "ran_until",
     "record",

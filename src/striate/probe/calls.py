@@ -90,7 +90,8 @@ class Trace:
 
     `device` is "meta", where shapes are computed without numbers, or "cpu" for a net that needs numbers;
     `entered` holds the paths of the modules that ran, `fed` what the net was called with; `unseen` names a kind of
-    output that could not be followed, such as "numpy.ndarray"; `needs_numbers` says that shapes alone do not lead as far.
+    output that could not be followed, such as "numpy.ndarray"; `needs_numbers` says that shapes alone do not lead as far;
+    `returned` is what each module gave back, by path, one entry a call of the module.
     """
 
     device: str
@@ -104,6 +105,9 @@ class Trace:
     needs_numbers: bool = False
     failed: Call | None = None
     error: Exception | None = None
+    returned: Mapping[str, Sequence[tuple[Value, ...]]] = field(
+        default_factory=dict[str, Sequence[tuple[Value, ...]]], repr=False
+    )
 
 
 def values(value: object) -> list[Value]:

@@ -41,10 +41,15 @@ def without_warnings() -> Generator[None]:
         yield
 
 
-def copied(net: nn.Module, device: str) -> nn.Module:
+def copied(net: nn.Module, device: str, *, shared: bool = False) -> nn.Module:
     """A deep copy whose tensors lie on `device`, without the hooks that the caller set.
 
     What cannot be copied, such as a lock or a file that a module holds, is shared with the caller's net.
+
+    Args:
+        net: any module.
+        device: where the copy's tensors lie; without a meaning if they are shared.
+        shared: the copy has the modules' own tensors, not copies of them.
     """
     memo: dict[int, object] = {}
     for module in net.modules():
@@ -55,7 +60,7 @@ def copied(net: nn.Module, device: str) -> nn.Module:
         ]
         for tensor in held:
             if isinstance(tensor, Tensor):
-                memo[id(tensor)] = _moved(tensor, device)
+                memo[id(tensor)] = tensor if shared else _moved(tensor, device)
     try:
         twin = copy.deepcopy(net, dict(memo))
     except Exception:  # noqa: BLE001 - any object may stand in a net

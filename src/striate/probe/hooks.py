@@ -126,8 +126,10 @@ def layer_input(net: nn.Module, path: str, x: Tensor) -> Tensor:
 
 
 @contextmanager
-def cut(net: nn.Module, path: str) -> Generator[list[list[Tensor]]]:
+def cut(net: nn.Module, path: str, *, call: int | None = None) -> Generator[list[list[Tensor]]]:
     """Compute what follows one layer from leaves: of each of its calls the floating tensors that it gave, in order.
+
+    With `call` it is cut there alone, and the list of any other call is empty.
 
     The gradient of what the net gives by a leaf is that by the layer's output. The net goes on with a copy, so a later
     in-place layer does not overwrite it. Gradients are on from the layer to the end of the block, so that under
@@ -155,6 +157,8 @@ def cut(net: nn.Module, path: str) -> Generator[list[list[Tensor]]]:
                 f"{path or 'the net'} gives {type(output).__name__}, expected a tensor, or a list, tuple or dictionary of some"
             )
         calls.append([])
+        if call is not None and call != len(calls) - 1:
+            return output
         torch.set_grad_enabled(True)
         return mapped(output, leaf)
 

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor, nn
+from torch._C import DisableTorchFunction
 
 from striate.probe.calls import Call, Value
 from striate.probe.copies import copied, preserved_random_state, without_warnings
@@ -37,28 +38,39 @@ class Recording:
 
     def reading(self, value: Value) -> list[int]:
         """The places in `calls` of those that read a value."""
-        return [i for i, call in enumerate(self.calls) if value in call.inputs]
+        return self._readers.get(value.index, [])
+
+    @cached_property
+    def _readers(self) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        for i, call in enumerate(self.calls):
+            for index in {value.index for value in call.inputs}:
+                found.setdefault(index, []).append(i)
+        return found
 
     @cached_property
     def _makers(self) -> dict[int, int]:
         return {value.index: i for i, call in enumerate(self.calls) for value in call.outputs}
 
 
-def record(net: nn.Module, inputs: Inputs | Sequence[Tensor]) -> Recording:
+def record(net: nn.Module, inputs: Inputs | Sequence[Tensor], *, shared: bool = False) -> Recording:
     """Run a copy of `net` on the CPU in evaluation mode and keep every number; the net itself is not touched.
 
     Args:
         net: any module; hooks on it that are not torch's own do not run.
         inputs: one tensor an argument of `forward`, or `Inputs`.
+        shared: the copy runs with the net's own weights and buffers, which lie on the CPU and stay as they are as
+            long as the recording is read; the memory and the time of a copy are saved.
 
     What the net raises passes through.
     """
-    twin = copied(net, "cpu").eval()
+    twin = copied(net, "cpu", shared=shared).eval()
     fed = as_inputs(inputs).mapped(lambda tensor: tensor.detach().to("cpu", copy=True))
-    recorder = _Keeper(twin, fed.tensors)
+    recorder = _Keeper(twin, fed.tensors, shared=shared)
     given = tuple(recorder.value(tensor) for tensor in fed.tensors)
     with preserved_random_state(), without_warnings(), torch.no_grad(), recorder:
         fed.call(recorder.net)
+    recorder.align()
     return Recording(
         given,
         tuple(recorder.calls),
@@ -71,25 +83,18 @@ def record(net: nn.Module, inputs: Inputs | Sequence[Tensor]) -> Recording:
 class _Keeper(Recorder):
     """Copies each tensor when it becomes a value, so that in-place functions overwrite nothing."""
 
-    def __init__(self, net: nn.Module, inputs: Sequence[Tensor]) -> None:
+    def __init__(self, net: nn.Module, inputs: Sequence[Tensor], *, shared: bool = False) -> None:
         self.numbers: dict[int, Tensor] = {}
         self.functions: list[Callable[..., object]] = []
-        self.returned: dict[str, list[tuple[Value, ...]]] = {}
         self._versions: dict[int, int] = {}
+        self._shared = {id(held) for held in (*net.parameters(), *net.buffers())} if shared else ()
         super().__init__(net, inputs, FlopCounter())
-        for path, module in self.net.named_modules():
-            self._collect(path, module)
-
-    def _collect(self, path: str, module: nn.Module) -> None:
-        def keep(_module: nn.Module, _inputs: object, output: object) -> None:
-            given = tuple(self.value(tensor) for tensor in tensors(output))
-            self.returned.setdefault(path, []).append(given)
-
-        module.register_forward_hook(keep)
 
     def _know(self, tensor: Tensor, *, live: bool = False, params: tuple[str, ...] = ()) -> Value:
         value = super()._know(tensor, live=live, params=params)
-        self.numbers[value.index] = tensor.detach().clone()
+        with DisableTorchFunction():  # the copy is no call of the net
+            given = tensor.detach()
+            self.numbers[value.index] = given if id(tensor) in self._shared else given.clone()
         self._versions[value.index] = tensor._version
         return value
 
@@ -111,7 +116,15 @@ class _Keeper(Recorder):
     ) -> object:
         for tensor in tensors([args, kwargs or {}]):
             self._refresh(tensor)
-        before = len(self.calls)
+        self.align()
         result = super().__torch_function__(func, types, args, kwargs)
-        self.functions += [func] * (len(self.calls) - before)
+        self.functions += [func] * (len(self.calls) - len(self.functions))
         return result
+
+    def align(self) -> None:
+        """Give a function to the calls that no torch function made: what came about where nothing is seen."""
+        self.functions += [_unseen] * (len(self.calls) - len(self.functions))
+
+
+def _unseen(*_args: object, **_kwargs: object) -> object:
+    raise NotImplementedError("what ran here was not seen, so it cannot run again")

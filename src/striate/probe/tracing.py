@@ -116,6 +116,7 @@ def _run(net: nn.Module, inputs: Inputs, device: str, *, training: bool) -> Trac
         unseen="" if error else recorder.unseen(output, found),
         flops=counter.total,
         entered=frozenset(recorder.entered),
+        returned=recorder.returned,
         failed=recorder.failing(error) if error else None,
         error=error,
     )
@@ -191,12 +192,14 @@ class Recorder(TorchFunctionMode):
         net: the net to run; a scripted module in it is called as one function.
         calls: the calls so far.
         entered: paths of the modules that ran.
+        returned: what each module gave back, by path, one entry a call of the module.
     """
 
     def __init__(self, net: nn.Module, inputs: Sequence[Tensor], counter: FlopCounter) -> None:
         super().__init__()
         self.calls: list[Call] = []
         self.entered: set[str] = set()
+        self.returned: dict[str, list[tuple[Value, ...]]] = {}
         self._counter = counter
         self._escaped: list[Value] = []
         self._became_number = False
@@ -230,6 +233,8 @@ class Recorder(TorchFunctionMode):
             error = sys.exception()
             if error is None:
                 self._untraced(frame, tensors_within(inputs), tensors_within(output))
+                given = tuple(self.value(tensor) for tensor in tensors(output))
+                self.returned.setdefault(path, []).append(given)
             elif error is not self._fallen[1]:
                 self._fallen = (frame, error)
 

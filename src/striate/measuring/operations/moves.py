@@ -15,8 +15,15 @@ from striate.measuring.field_axes import (
 )
 from striate.measuring.field_cells import Cells, end_to_end
 from striate.measuring.operations.arguments import first, integers, whole
-from striate.measuring.operations.number_terms import moved
-from striate.measuring.operations.operation import Operation, Reads, Table, none
+from striate.measuring.operations.number_terms import (
+    Arithmetic,
+    Place,
+    Step,
+    in_order,
+    moved,
+    unchanged,
+)
+from striate.measuring.operations.operation import Explain, Operation, Reads, Table, none
 from striate.probe import Call, Value
 from striate.shapes import index_maps
 from striate.shapes.index_maps import IndexMap
@@ -363,13 +370,32 @@ def _interleaved(call: Call, state: Following) -> Axes:
     return state.along(value, after, lambda axis: spread if axis == dim else None)
 
 
-def _move(reads: Reads, *names: str, selects: bool = False) -> Table:
-    return dict.fromkeys(names, Operation(none, reads, moved, selects=selects))
+# One number again.
+
+
+def explain_joined(step: Step) -> Arithmetic | None:
+    """The number of the part that lies there: parts stand end to end along one axis."""
+    rank = len(step.at)
+    dim = _dim(step.call, rank)
+    at = step.at[dim]
+    for value in step.call.inputs:
+        if len(value.shape) != rank:
+            return moved(step)  # an empty tensor of one axis may stand in a list of others
+        if at < value.shape[dim]:
+            return unchanged(step, Place(value, (*step.at[:dim], at, *step.at[dim + 1 :])))
+        at -= value.shape[dim]
+    return None
+
+
+def _move(reads: Reads, *names: str, selects: bool = False, explain: Explain = moved) -> Table:
+    return dict.fromkeys(names, Operation(none, reads, explain, selects=selects))
 
 
 MOVES: Table = {
-    **_move(_reshape, "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "ravel"),
-    **_move(_reshape, "view_as", "reshape_as", "_unsafe_view"),
+    **_move(
+        _reshape, "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "ravel",
+        "view_as", "reshape_as", "_unsafe_view", explain=in_order,
+    ),
     **_move(_turned(_permuted), "permute"),
     **_move(_turned(_swapped), "transpose", "swapaxes", "swapdims"),
     **_move(_turned(_moved), "movedim", "moveaxis"),
@@ -389,7 +415,7 @@ MOVES: Table = {
     **_move(_repeated, "repeat", "tile"),
     **_move(_interleaved, "repeat_interleave"),
     **dict.fromkeys(
-        ("cat", "concat", "concatenate"), Operation(none, _end_to_end, moved, joins=True)
+        ("cat", "concat", "concatenate"), Operation(none, _end_to_end, explain_joined, joins=True)
     ),
     "stack": Operation(none, _stacked, moved, joins=True),
-}
+}  # fmt: skip

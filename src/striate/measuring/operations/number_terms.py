@@ -8,7 +8,7 @@ Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, eq. (3.5)
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
@@ -134,10 +134,15 @@ def summed(terms: Sequence[Term], unit: float, extra: Sequence[float] = ()) -> t
     Products that underflow may each be off by the smallest normal number besides.
     """
     products = [*(term.product for term in terms), *extra]
-    total = math.fsum(products) if all(map(math.isfinite, products)) else sum(products)
     least = float(torch.finfo(torch.float32).tiny) if unit else 0.0
     bound = gamma(len(products), unit) * math.fsum(map(abs, products)) + len(products) * least
-    return total, bound
+    return total(products), bound
+
+
+def total(numbers: Iterable[float]) -> float:
+    """The sum, correctly rounded; where some are infinite or no numbers what the plain sum gives, as inf - inf has no exact one."""
+    listed = list(numbers)
+    return math.fsum(listed) if all(map(math.isfinite, listed)) else sum(listed)
 
 
 def moved(step: Step) -> Arithmetic | None:
@@ -148,23 +153,48 @@ def moved(step: Step) -> Arithmetic | None:
     by the function does not.
     """
     values = [value for value in dict.fromkeys(step.call.inputs) if value.dtype.is_floating_point]
-    total = sum(value.count for value in values)
+    count = sum(value.count for value in values)
     first, second = (
-        float(_again(step, _numbered(values, start))[step.at]) for start in (1, 1 + total)
+        float(_again(step, _numbered(values, start))[step.at]) for start in (1, 1 + count)
     )
     number = float(step.numbers(step.place.value)[step.at])
-    if second - first != total:
+    if second - first != count:
         term = Term(number, mark="padding")
         return Arithmetic("moved", "padding", (term,), number, 0.0)
     found = int(first) - 1
     for value in values:
         if found < value.count:
-            place = Place(value, _unravel(found, value.shape))
-            term = Term(float(step.numbers(value)[place.at]), 1.0, place)
-            rule = "a number from elsewhere, unchanged"
-            return Arithmetic("moved", rule, (term,), term.input, 0.0)
+            return unchanged(step, Place(value, _unravel(found, value.shape)))
         found -= value.count
     return None
+
+
+def stayed(step: Step) -> Arithmetic | None:
+    """A number that stands where it stood, unless a dropout draws which."""
+    source = step.call.inputs[0]
+    if (
+        step.call.arg("training", "dropout" in step.call.op)
+        or source.shape != step.place.value.shape
+    ):
+        return moved(step)
+    return unchanged(step, Place(source, step.at))
+
+
+def in_order(step: Step) -> Arithmetic | None:
+    """A number of a tensor that was given another shape: cells keep their order, so their count tells which it was."""
+    source = step.call.inputs[0]
+    if source.count != step.place.value.count or source.dtype != step.place.value.dtype:
+        return moved(step)
+    flat = 0
+    for i, side in zip(step.at, step.place.value.shape, strict=True):
+        flat = flat * side + i
+    return unchanged(step, Place(source, _unravel(flat, source.shape)))
+
+
+def unchanged(step: Step, place: Place) -> Arithmetic:
+    """A number that is the one at another place."""
+    term = Term(float(step.numbers(place.value)[place.at]), 1.0, place)
+    return Arithmetic("moved", "a number from elsewhere, unchanged", (term,), term.input, 0.0)
 
 
 def _numbered(values: Sequence[Value], start: int) -> dict[Value, Tensor]:
@@ -196,8 +226,12 @@ def pointwise(step: Step) -> Arithmetic | None:
     if source.shape != step.place.value.shape:
         return None
     x = float(step.numbers(source)[step.at])
-    wide = {value: step.numbers(value).double() for value in step.call.inputs}
-    exact = float(_again(step, wide)[step.at])
+    alone = len(step.call.inputs) == 1  # then the cell is enough, however large the tensor is
+    cell, at = (slice(i, i + 1) for i in step.at), step.at
+    wide = {value: step.numbers(value).double() for value in step.call.inputs if not alone}
+    if alone:
+        wide, at = {source: step.numbers(source)[tuple(cell)].double()}, (0,) * len(step.at)
+    exact = float(_again(step, wide)[at])
     # Eight units in the last place of the larger of both numbers: the functions are correct to
     # about one, formulas such as GELU's add a few roundings.
     bound = 8 * step.unit * max(abs(x), abs(exact))
@@ -238,9 +272,9 @@ def smooth(step: Step) -> Arithmetic | None:
         for term in _sloped(step, value, slope)
     )
     exact = float(out.detach())
-    total = math.fsum(term.product for term in terms)
-    sizes = math.fsum(abs(term.product) for term in terms)
-    if abs(total - exact) > 1e-12 * sizes:
+    added = total(term.product for term in terms)
+    sizes = total(abs(term.product) for term in terms)
+    if abs(added - exact) > 1e-12 * sizes:
         rule = f"{step.call.op} of {len(terms):,} numbers; factors are its derivatives there"
         return Arithmetic("function", rule, terms, exact, None)
     bound = gamma(len(terms) + 8, step.unit) * sizes

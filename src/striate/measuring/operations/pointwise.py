@@ -17,7 +17,9 @@ from striate.measuring.operations.number_terms import (
     gamma,
     moved,
     pointwise,
+    stayed,
     summed,
+    total,
 )
 from striate.measuring.operations.operation import (
     Operation,
@@ -171,7 +173,7 @@ def explain_batch_norm(step: Step) -> Arithmetic:
     bound = gamma(8, step.unit) * math.fsum(map(abs, parts))
     rule = "(x - mean) / sqrt(variance + eps) x weight + bias"
     term = Term(x, scale, place, channel=channel)
-    return Arithmetic("batch normalisation", rule, (term,), math.fsum(parts), bound, facts)
+    return Arithmetic("batch normalisation", rule, (term,), total(parts), bound, facts)
 
 
 def _statistics(step: Step, source: Value, channel: int) -> dict[str, float]:
@@ -193,6 +195,12 @@ def _statistics(step: Step, source: Value, channel: int) -> dict[str, float]:
     }
 
 
+def explain_round(step: Step) -> Arithmetic | None:
+    """Exact to whole numbers; to decimals the last bit of a number may decide which way it goes, so no bound is known."""
+    found = exact_pointwise(step)
+    return replace(found, bound=None) if found and step.call.arg("decimals", 0) else found
+
+
 def explain_softmax(step: Step) -> Arithmetic | None:
     """exp(x - largest), divided by the sum of all of them."""
     source = step.tensor("input")
@@ -206,17 +214,17 @@ def explain_softmax(step: Step) -> Arithmetic | None:
     logits = floats(line)
     top = max(logits)
     powers = [math.exp(x - top) for x in logits]
-    total = math.fsum(powers)
+    added = math.fsum(powers)
     here = step.at[axis]
     terms = tuple(
-        Term(x, power / total, Place(source, (*step.at[:axis], i, *step.at[axis + 1 :])))
+        Term(x, power / added, Place(source, (*step.at[:axis], i, *step.at[axis + 1 :])))
         for i, (x, power) in enumerate(zip(logits, powers, strict=True))
     )
-    exact = powers[here] / total
+    exact = powers[here] / added
     # Rounding x - largest by u moves its exponential by that many u.
     spread = 2 * step.unit * (top - min(logits))
     bound = exact * (gamma(len(logits) + 4, step.unit) + spread)
-    facts = {"largest": top, "sum of exponentials": total, "own exponential": powers[here]}
+    facts = {"largest": top, "sum of exponentials": added, "own exponential": powers[here]}
     rule = f"exp(x - largest) / the sum of {len(logits):,} such; factors are all the shares"
     return Arithmetic("softmax", rule, terms, exact, bound, facts, main=here)
 
@@ -250,12 +258,15 @@ POINTWISE: Table = {
     **_alike(SUM, "add sub subtract"),
     **_alike(PRODUCT, "mul multiply"),
     **_alike(replace(CELLS, joins=True), "truediv div maximum minimum where"),
-    **_alike(replace(CELLS, explain=moved), """
+    **_alike(replace(CELLS, explain=stayed), """
         contiguous clone alias dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout
-        feature_alpha_dropout channel_shuffle native_channel_shuffle"""),
+        feature_alpha_dropout"""),
+    **_alike(replace(CELLS, explain=moved), "channel_shuffle native_channel_shuffle"),
     # These have a gradient of zero, or cut it off.
-    **_alike(replace(CELLS, gradient=False), "sign floor ceil round trunc data"),
-    "detach": replace(CELLS, explain=moved, gradient=False),
+    **_alike(replace(CELLS, explain=exact_pointwise, gradient=False), "sign floor ceil trunc"),
+    "round": replace(CELLS, explain=explain_round, gradient=False),
+    "data": replace(CELLS, gradient=False),
+    "detach": replace(CELLS, explain=stayed, gradient=False),
     # Written in Python, or without a mark: cell by cell all the same.
     **_alike(CELLS, """
         rrelu bernoulli local_response_norm divide true_divide floordiv floor_divide mod negative absolute

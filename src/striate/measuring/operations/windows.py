@@ -12,6 +12,7 @@ from itertools import product
 from math import prod
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from striate.measuring.field_axes import Axes, Axis, Following, Part
@@ -25,12 +26,14 @@ from striate.measuring.operations.arguments import (
 )
 from striate.measuring.operations.number_terms import (
     Arithmetic,
+    Mark,
     Place,
     Step,
     Term,
     gamma,
     moved,
     summed,
+    total,
 )
 from striate.measuring.operations.operation import Operation, Reads, Table, none, of_first
 from striate.probe import Call, Value
@@ -330,31 +333,42 @@ def _products(
     step: Step, source: Value, channels: range, factors_CK: Tensor, windows: Windows
 ) -> tuple[Term, ...]:
     lead = step.at[: -factors_CK.ndim]
-    numbers = step.numbers(source)[lead].double()
+    numbers = step.numbers(source)[lead][channels.start : channels.stop]
+    taps: list[tuple[tuple[int, ...], tuple[int | None, ...], Mark]] = [
+        (tap, cells, _mark(cells, numbers.shape[1:])) for tap, cells in _taps(windows)
+    ]
+    inside = [cells for _, cells, mark in taps if not mark]
+    # Gathered at once: a tensor asked cell by cell takes ten times as long.
+    at = tuple(torch.tensor(axis, dtype=torch.long) for axis in zip(*inside, strict=True))
+    read = numbers[(slice(None), *at)].double().tolist() if inside else [[] for _ in channels]
     factors = factors_CK.double().flatten(1).tolist()
     found: list[Term] = []
-    for row, channel in enumerate(channels):
-        plane = numbers[channel]
-        for (tap, cells), factor in zip(_taps(windows), factors[row], strict=True):
-            term = _term(plane, cells, factor, Place(source, (*lead, channel)))
-            found.append(replace(term, channel=channel, tap=tap))
+    for channel, values, row in zip(channels, read, factors, strict=True):
+        following = iter(values)
+        for (tap, cells, mark), factor in zip(taps, row, strict=True):
+            place = (
+                None if mark else Place(source, (*lead, channel, *cast("tuple[int, ...]", cells)))
+            )
+            number = 0.0 if mark else next(following)
+            found.append(Term(number, factor, place, None, channel, tap, mark))
     return tuple(found)
+
+
+def _mark(cells: Sequence[int | None], sides: Sequence[int]) -> Mark:
+    real = [(cell, n) for cell, n in zip(cells, sides, strict=True) if cell is not None]
+    # Beyond the edge counts before lying between two inputs does.
+    if not all(0 <= cell < n for cell, n in real):
+        return "padding"
+    return "gap" if len(real) < len(cells) else ""
 
 
 def _term(
     plane: Tensor, cells: Sequence[int | None], factor: float, at: Place, nothing: float = 0.0
 ) -> Term:
-    real = [cell for cell in cells if cell is not None]
-    # Beyond the edge counts before lying between two inputs does.
-    if len(real) < len(cells) and all(
-        0 <= cell < n for cell, n in zip(cells, plane.shape, strict=True) if cell is not None
-    ):
-        return Term(nothing, factor, mark="gap")
-    if len(real) < len(cells) or not all(
-        0 <= cell < n for cell, n in zip(real, plane.shape, strict=True)
-    ):
-        return Term(nothing, factor, mark="padding")
-    place = tuple(real)
+    mark = _mark(cells, plane.shape)
+    if mark:
+        return Term(nothing, factor, mark=mark)
+    place = cast("tuple[int, ...]", tuple(cells))
     return Term(float(plane[place]), factor, Place(at.value, (*at.at, *place)))
 
 
@@ -428,25 +442,26 @@ def _inside(step: Step, windows: Windows, reach: Sequence[int]) -> int:
 
 def _mean(step: Step, windows: Windows, divisor: int, convention: str) -> Arithmetic:
     terms = tuple(_pooled_terms(step, windows, 1 / divisor))
-    total = math.fsum(term.input for term in terms)
+    added = total(term.input for term in terms)
     sizes = math.fsum(abs(term.input) for term in terms) / abs(divisor)
     rule = f"the sum of {len(terms)} numbers, divided by {divisor}{convention}"
     bound = gamma(len(terms) + 2, step.unit) * sizes
     facts, kernel = {"divisor": float(divisor)}, tuple(map(len, windows))
     ones = (1,) * len(kernel)
-    return Arithmetic("average", rule, terms, total / divisor, bound, facts, kernel, ones)
+    return Arithmetic("average", rule, terms, added / divisor, bound, facts, kernel, ones)
 
 
-def explain_power(step: Step) -> Arithmetic:
+def explain_power(step: Step) -> Arithmetic | None:
     """lp_pool1d, 2d, 3d: the p-th root of the sum of p-th powers."""
     windows = _read(step, _axes(step.call), _pooling)
     kernel = tuple(map(len, windows))
     p = float(cast("float", step.call.arg("norm_type", 2.0)))
     # PyTorch averages the powers and multiplies by the full window, which scales up one that ceil mode cut.
+    read = _pooled_terms(step, windows, 1.0)
+    if p < 1 or (not p.is_integer() and any(term.input < 0 for term in read)):
+        return None  # such powers have no real factors
     scale = prod(kernel) / _inside(step, windows, (0,) * len(kernel))
-    terms = tuple(
-        replace(t, factor=t.input ** (p - 1) * scale) for t in _pooled_terms(step, windows, 1.0)
-    )
+    terms = tuple(replace(t, factor=t.input ** (p - 1) * scale) for t in read)
     powers, slack = summed(terms, step.unit)
     exact = powers ** (1 / p) if powers > 0 else 0.0
     # The root divides a relative error by p; the powers, the scale and the root round a few times each.
