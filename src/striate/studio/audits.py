@@ -353,7 +353,7 @@ def _spoilt(
         changes = {each.name: each for each in CHANGES}
         if row not in changes:
             raise ArgumentError(f"row={row}: expected one of {', '.join(changes)}")
-        return changed(stored, changes[row])
+        return changed(stored, changes[row].of)
     x = torch.from_numpy(np.asarray(stored, np.float32)).permute(0, 3, 1, 2).contiguous()
     if check == "corruptions":
         if row not in KINDS or column not in map(str, STRENGTHS):
