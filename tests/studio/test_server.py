@@ -326,6 +326,7 @@ def test_the_command_prints_an_address_and_ends_at_a_signal():
         (["lenet5", "--port", "70000"], "70000", 2),
         (["lenet5", "--allow-host", "http://x"], "--allow-host", 2),
         (["--save", "x.html"], "--save writes the page of one net or run; got 0", 2),
+        (["lenet5", "--save", "no/x.html"], "--save no/x.html: cannot be written (there is no", 2),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_line(words: list[str], says: str, status: int):

@@ -56,6 +56,8 @@ def studio(
 
     if save is not None and len(names) != 1:
         raise UsageError(f"--save writes the page of one net or run; got {len(names)}")
+    if save is not None and not save.parent.is_dir():
+        raise UsageError(f"--save {save}: cannot be written (there is no folder {save.parent})")
     page = launch.begun(
         names,
         data=data,
