@@ -200,8 +200,8 @@ def test_long_work_that_fails_says_why(thread: ModelThread):
 
     job = Job(steps())
     thread.start(job)
-    assert list(job.follow()) == [("tile", 1), ("error", {"error": "two lines"})]
-    assert list(job.follow(1)) == [("error", {"error": "two lines"})]
+    assert list(job.follow()) == [("tile", 1), ("failed", {"error": "two lines"})]
+    assert list(job.follow(1)) == [("failed", {"error": "two lines"})]
 
 
 def test_events_are_streamed(client: Client, page: Studio, monkeypatch: pytest.MonkeyPatch):

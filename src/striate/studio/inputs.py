@@ -24,6 +24,7 @@ from striate.studio import wire
 from striate.studio.items import TensorItems, picture_of, plane, png, thumb
 from striate.studio.routes import Answer, Refusal, Request, Route, whole
 from striate.studio.session import OpenNet, Pass, Session
+from striate.tasks import TASKS, named
 from striate.tasks.explained import numbers_of, probabilities
 
 MOST_PIXELS = 40_000_000
@@ -380,7 +381,7 @@ def answers(opened: OpenNet, said: object) -> tuple[str, list[wire.Class]]:
         return "none", []
     values = values.detach().float()
     if task is None:
-        if opened.task not in ("classify", "segment", "") or values.ndim not in (2, 4):
+        if not _scores_classes(opened.task) or values.ndim not in (2, 4):
             return "none", []
         kind = "classes" if values.ndim == 2 else "places"
         shares = probabilities(values)[0] if values.ndim == 2 and values.shape[1] > 1 else None
@@ -400,6 +401,11 @@ def answers(opened: OpenNet, said: object) -> tuple[str, list[wire.Class]]:
         for i in list(ranked)[:TOP]
     ]
     return kind, top
+
+
+def _scores_classes(task: str) -> bool:
+    """Whether a net made for a task answers with a score a class, of an input or of each place; so if nobody knows."""
+    return not task or (task in TASKS and not {"label", "mask"}.isdisjoint(named(task).kinds))
 
 
 def _shares(task: Any, said: object, values: Tensor) -> tuple[str, Tensor | None]:

@@ -282,6 +282,10 @@ def _gathered(session: Session, opened: OpenNet, answers: _Answers) -> None:
     answers.put("nets", {"items": [_listed(session, net)]})
     _run_folder(session, opened, answers)
     _beside(opened, answers, chosen)
+    example = session.run(chosen[0])
+    for layer in held:  # exact values of what is small, whatever the rest fills
+        if session.output(example, layer)[0].numel() * 4 < MOST // 100:
+            answers.ask(f"run/{chosen[0]}/channel", layer=layer)
     _cells(session, answers, chosen, held)
     for run in chosen:
         for layer in held:
