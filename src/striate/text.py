@@ -1,6 +1,7 @@
 """Numbers, sizes and names as a reader wants them: units, thousands, a true minus sign."""
 
 import math
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -9,6 +10,19 @@ MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"  # where there is no value
 TIMES = "\N{MULTIPLICATION SIGN}"
 SPACE = "\N{NO-BREAK SPACE}"
+# Seconds of each unit of time, and how people write it.
+UNITS = (
+    (86_400, ("days", "day", "d")),
+    (3600, ("hours", "hour", "hrs", "hr", "h")),
+    (60, ("minutes", "minute", "mins", "min", "m")),
+    (1, ("seconds", "second", "secs", "sec", "s")),
+)
+_TIME = re.compile(
+    "(-?)"
+    + " ?".join(
+        rf"(?:([0-9]+\.?[0-9]*|\.[0-9]+) ?(?:{'|'.join(names)})(?![a-z]))?" for _, names in UNITS
+    )
+)
 # Characters that turn text round or hide in it; others that do not print are recognised by category.
 BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -130,6 +144,28 @@ def duration(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes}{SPACE}min {rest}{SPACE}s"
     return f"{minutes // 60}{SPACE}h {minutes % 60:02d}{SPACE}min"
+
+
+def in_seconds(words: str) -> float | None:
+    """The seconds of a time as people write it; None of what is no time. A number alone is seconds.
+
+    Several parts go from the longer unit to the shorter, each unit once, as `duration` writes them.
+
+    >>> [in_seconds(words) for words in ("90", "1.5h", "30min", "2 h 05 min", "1 day", "an hour")]
+    [90.0, 5400.0, 1800.0, 7500.0, 86400.0, None]
+    """
+    plain_words = " ".join(words.lower().split())
+    try:
+        alone = float(plain_words)
+    except ValueError:
+        found = _TIME.fullmatch(plain_words)
+        if not found or not any(found.groups()[1:]):
+            return None
+        sign, *numbers = found.groups()
+        parts = zip(numbers, UNITS, strict=True)
+        total = sum(float(number) * seconds for number, (seconds, _) in parts if number)
+        return -total if sign else total
+    return alone if math.isfinite(alone) else None
 
 
 def rough(seconds: float) -> str:

@@ -3,6 +3,7 @@
 import pytest
 
 from striate.errors import RecipeError
+from striate.text import duration, in_seconds
 from striate.training import Recipe, check, read_recipe
 from striate.training.recipe import NAMED
 
@@ -67,6 +68,9 @@ def test_what_a_recipe_prints_can_be_typed():
             {"budget": "abc"},
             r"budget=abc: expected a time such as 90s, 10m, 1\.5h or 1d; a number alone is seconds$",
         ),
+        ({"budget": "1h30"}, r"budget=1h30: expected a time such as 90s"),
+        ({"budget": "inf"}, r"budget=inf: expected a time such as 90s"),
+        ({"seconds": "soon"}, r"seconds=soon: expected a time such as 90s"),
         ({"budget": "-3m"}, r"budget='-3m': input should be greater than 0"),
         ({"lr": "-1"}, r"lr='-1': input should be greater than 0"),
         ({"size": "a"}, r"size=a: expected a whole number|size=\['a', 'a'\]"),
@@ -76,6 +80,40 @@ def test_a_wrong_setting_is_named(settings, message):
     with pytest.raises(RecipeError, match=message) as caught:
         read_recipe("quick", settings)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ("90", 90),
+        ("90s", 90),
+        ("45sec", 45),
+        ("30 seconds", 30),
+        ("10m", 600),
+        ("30min", 1800),
+        ("30 Minutes", 1800),
+        ("1.5h", 5400),
+        ("2hrs", 7200),
+        ("1 hour", 3600),
+        ("3hours", 10_800),
+        ("1d", 86_400),
+        ("2 days", 172_800),
+        ("1h30m", 5400),
+        ("2\N{NO-BREAK SPACE}h 05\N{NO-BREAK SPACE}min", 7500),
+        ("1e3", 1000),
+    ],
+)
+def test_times(words, seconds):
+    assert read_recipe("quick", {"budget": words}).budget == seconds
+    assert read_recipe("quick", {"seconds": words}).seconds == seconds
+
+
+def test_a_time_is_written_as_it_is_read():
+    for seconds in (6.2, 200, 7500):
+        assert in_seconds(duration(seconds)) == seconds
+    help_line = Recipe.model_fields["budget"].description or ""
+    named = help_line.split(": ")[1].split(";")[0].split(", ")
+    assert [in_seconds(word) for word in named] == [90, 600, 5400]
 
 
 def test_files(tmp_path):

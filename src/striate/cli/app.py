@@ -381,7 +381,7 @@ def compare(
 @click.option("--skip", multiple=True, metavar="CHECK", help="Not these.")
 @click.option("--fail-on", multiple=True, metavar="CHECK", help="Fail on these too.")
 @click.option(
-    "--budget", default="3m", show_default=True, help="About so long, such as 90s or 10m."
+    "--budget", default="3m", show_default=True, help="About so long, such as 90s or 10min."
 )
 @click.option("--full", is_flag=True, help="However long it takes, on all items.")
 @click.option("--split", help="train, val or test.")
@@ -446,7 +446,9 @@ def audit(  # noqa: PLR0913 - one a setting
 @app.command()
 @click.argument("pattern", required=False)
 @click.option("--for", "target", metavar="DATA", help="A short list for these pictures, and why.")
-@click.option("--budget", help="With --for: time of the whole training, 10m if not given.")
+@click.option(
+    "--budget", help="With --for: time of the whole training, such as 30min; 10m if not given."
+)
 @with_json
 def nets(pattern: str | None, target: str | None, budget: str | None, json: bool) -> None:
     """List the catalogue, or what matches PATTERN, or what suits --for DATA."""

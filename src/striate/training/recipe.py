@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from striate import augment, losses
 from striate.errors import RecipeError
+from striate.text import in_seconds
 
 OWN = "own"  # of weights=: those that a net of the user's own brings
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def _pair(value: Any) -> Any:
@@ -46,17 +46,24 @@ def _patterns(value: Any) -> Any:
     return [word.strip() for word in value.split(",") if word.strip()]
 
 
-def read_duration(value: Any) -> Any:
-    """`90s`, `10m`, `1.5h`, and numbers, which are seconds."""
+def read_duration(value: Any, setting: str = "budget") -> Any:
+    """`90s`, `10 min`, `1h30m`, and numbers, which are seconds.
+
+    Raises:
+        RecipeError: words that name no time; it names the setting.
+    """
     if not isinstance(value, str):
         return value
-    number, unit = (value[:-1], value[-1:]) if value[-1:] in _UNITS else (value, "s")
-    try:
-        return float(number) * _UNITS[unit]
-    except ValueError:
+    seconds = in_seconds(value)
+    if seconds is None:
         raise RecipeError(
-            f"budget={value}: expected a time such as 90s, 10m, 1.5h or 1d; a number alone is seconds"
-        ) from None
+            f"{setting}={value}: expected a time such as 90s, 10m, 1.5h or 1d; a number alone is seconds"
+        )
+    return seconds
+
+
+def _duration(value: Any, info: ValidationInfo) -> Any:
+    return read_duration(value, info.field_name or "budget")
 
 
 def _augmentation(text: str) -> str:
@@ -96,7 +103,7 @@ Grid = Annotated[tuple[int, int, int], BeforeValidator(_sides)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Patterns = Annotated[tuple[str, ...], BeforeValidator(_patterns)]
 Numbers = Annotated[tuple[float, ...], BeforeValidator(_words), Field(min_length=1)]
-Duration = Annotated[float, BeforeValidator(read_duration), Field(gt=0)]
+Duration = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Augmentation = Annotated[str, AfterValidator(_augmentation)]
 Part = Annotated[str, Field(pattern=r"^\d+of\d+$")]
@@ -120,7 +127,7 @@ class Recipe(BaseModel):
     accumulate: int = Field(default=1, ge=1, description="parts in which a batch is computed")
     budget: Duration | None = Field(
         default=None,
-        description="time the whole command may take: 90s, 10m, 2h; never bit-equal",
+        description="time the whole command may take: 90s, 10min, 1.5h; never bit-equal",
     )
     optimizer: Literal["adamw", "muon", "sgd"] | None = Field(
         default=None, description="how gradients become steps; muon for light nets, else adamw"
@@ -193,9 +200,8 @@ class Recipe(BaseModel):
     color: Literal["rgb", "grey", "hsv", "ycbcr", "xyz"] | None = Field(
         default=None, description="channels; the data's if not given"
     )
-    seconds: float | None = Field(
+    seconds: Duration | None = Field(
         default=None,
-        gt=0,
         description="length of a sound that the net hears; that of most if not given",
     )
     rate: int | None = Field(

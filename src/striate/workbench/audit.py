@@ -8,6 +8,7 @@ from striate import data as data_room
 from striate.auditing import Audit
 from striate.data import Data
 from striate.runs import Run
+from striate.training.recipe import read_duration
 
 
 def audit(  # noqa: PLR0913 - one a setting
@@ -18,7 +19,7 @@ def audit(  # noqa: PLR0913 - one a setting
     only: Collection[str] = (),
     skip: Collection[str] = (),
     fail_on: Collection[str] = (),
-    budget: float | None = 180.0,
+    budget: str | float | None = 180.0,
     seed: int = 0,
     say: Callable[[str], None] = lambda _words: None,
 ) -> Audit:
@@ -31,16 +32,18 @@ def audit(  # noqa: PLR0913 - one a setting
         only: names of checks: no others are asked.
         skip: names of checks that are not asked.
         fail_on: checks that fail the audit beside those that always do.
-        budget: about how many seconds it may take; None for no limit.
+        budget: about how long it may take, such as "90s", or seconds; None for no limit.
         seed: of every draw.
         say: gets lines on what is asked, and about how long it takes.
 
     Raises:
         ArgumentError: a check that does not exist.
+        RecipeError: a budget that is no time.
         DataError: the data cannot be opened, or changed since the training.
         CheckpointError: the run cannot be read.
     """
-    # Before the data are opened: a wrong name must not wait for them.
+    # Before the data are opened: a wrong name or time must not wait for them.
+    seconds = read_duration(budget)
     checks = auditing.chosen(only, skip, with_net=run is not None, gates=fail_on)
     opened = Run.load(run) if isinstance(run, str | Path) else run
     if isinstance(data, Data):
@@ -55,7 +58,7 @@ def audit(  # noqa: PLR0913 - one a setting
         checks,
         gates=fail_on,
         split=split,
-        budget=budget,
+        budget=seconds,
         seed=seed,
         say=say,
     )
