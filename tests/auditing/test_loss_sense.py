@@ -33,6 +33,9 @@ def test_a_net_that_learned(own):
     first = next(each for each in found if "constant" in each.evidence[0])
     assert first.severity == "pass"
     assert first.evidence[0]["share"] < 0.8
+    assert "; that answer has accuracy 33.3 %" in first.text
+    assert first.text.count("loss") == 1
+    assert "constant_loss" not in first.evidence[0]
     classes = next(each for each in found if "class" in each.evidence[0])
     assert sum(row["loss"] for row in classes.evidence) == pytest.approx(1, abs=1e-3)
 

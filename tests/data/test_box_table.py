@@ -45,6 +45,8 @@ def test_one_box_a_picture_is_localised_and_any_number_detected(root):
     assert (detected.kind, "--task localise" in detected.note) == ("boxes", True)
     several = data.open(write(root, HEAD, [*GOOD, "03.png,40,32,b,1,1,5,5"]))
     assert (several.task, len(of(several, "03.png").labels)) == ("detect", 2)
+    assert "objects of one class: --task localise learns it and the largest box" in several.note
+    assert data.open(root, task="localise").counts("val") == [2, 2]
 
 
 @pytest.mark.parametrize(
@@ -102,13 +104,14 @@ def test_what_is_wrong_with_single_rows_is_named(root):
     }
 
 
-def test_many_pictures_with_another_number_of_objects_are_refused(root):
-    write(root, HEAD, [*GOOD, *(row.replace(",2,", ",3,") for row in GOOD[:7])])
+def test_many_pictures_with_objects_of_several_classes_are_refused(root):
+    others = (row.replace(",2,", ",3,").translate(str.maketrans("ab", "ba")) for row in GOOD[:7])
+    write(root, HEAD, [*GOOD, *others])
     with pytest.raises(DataError) as caught:
         data.open(root, task="localise")
     assert str(caught.value) == (
-        f"{root}: 7 of 20 pictures have no object or several, and task=localise learns one each (boxes.csv line 2: one of 2 "
-        "objects, expected a single one); --task detect learns any number, --broken skip leaves these pictures out"
+        f"{root}: 7 of 20 pictures have no object or objects of several classes, and task=localise learns one class each "
+        "(boxes.csv line 22: b beside a, expected objects of one class); --task detect learns any number, --broken skip leaves these pictures out"
     )
     assert len(data.open(root, task="localise", broken="skip").problems) == 7
 

@@ -137,16 +137,17 @@ def test_a_number_of_the_challenge_without_a_synset_is_named(root):
         data.open(root)
 
 
-def test_pictures_with_one_box_are_localised(root):
+def test_pictures_with_boxes_are_localised(root):
     of_csv(root)
     rows = {f"{s}_{i}": f"{s} 1 2 25 {10 + i} " for s in SYNSETS for i in range(EACH)}
-    rows["n01440764_0"] += "n01440764 2 2 5 5"
+    rows["n01440764_0"] = ""
+    rows["n01440764_1"] += "n01440764 2 2 5 5"
     solution(root, "train", rows)
     opened = data.open(root, task="localise")
     assert (opened.kind, opened.counts("train")) == ("box", [5, 6, 6, 6])
-    assert opened.ignored["pictures with no box or several"] == 1
+    assert opened.ignored["pictures without a box"] == 1
     boxes, labels, _ = opened.splits["train"].targets.truth(0)
-    assert (boxes.tolist(), labels.tolist()) == ([[0.0, 1.0, 25.0, 11.0]], [0])
+    assert (boxes.tolist(), labels.tolist()) == ([[0, 1, 25, 11], [1, 1, 5, 5]], [0, 0])
     assert data.open(root).task == "classify"
 
 

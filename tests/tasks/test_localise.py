@@ -155,17 +155,19 @@ def test_a_net_of_the_users_own(folder, tmp_path):
     assert again.evaluate().as_dict() == done.evaluate().as_dict()
 
 
-def test_pictures_with_several_objects_are_no_data_of_it(run, tmp_path):
+def test_pictures_with_objects_of_several_classes_are_no_data_of_it(run, tmp_path):
     many = write_boxes(tmp_path / "coco")
     content = json.loads((many / "annotations.json").read_text())
     content["annotations"] += [
-        {**row, "id": 1000 + k, "bbox": [1, 1, 9, 9]}
+        {**row, "id": 1000 + k, "bbox": [1, 1, 9, 9], "category_id": 3 - row["category_id"]}
         for k, row in enumerate(content["annotations"])
     ]
     (many / "annotations.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match=r"holds boxes targets"):
         Run.load(run.path).evaluate(many, leaks="keep")
-    with pytest.raises(DataError, match="24 of 24 pictures have no object or several"):
+    with pytest.raises(
+        DataError, match="24 of 24 pictures have no object or objects of several classes"
+    ):
         striate.train(many, net="lenet5", out=tmp_path, task="localise", **SETTINGS)
 
 

@@ -486,9 +486,17 @@ class Boxes(Targets):
 
 @dataclass(frozen=True)
 class OneBox(Boxes):
-    """One class and one box an item; an item that is broken has none."""
+    """One class an item and one or several boxes of it, of which the largest is learned; an item that is broken has none."""
 
     kind: ClassVar[str] = "box"
+
+    def largest(self) -> Self:
+        """The same with the largest box of each item alone; of equal ones the first."""
+        first = self.starts.copy()
+        for i in np.flatnonzero(self.ends - self.starts > 1).tolist():
+            x0, y0, x1, y1 = self.boxes[self.starts[i] : self.ends[i]].astype(np.float64).T
+            first[i] += int(((x1 - x0) * (y1 - y0)).argmax())
+        return replace(self, starts=first, ends=np.minimum(self.ends, first + 1))
 
     def strata(self) -> I64:
         """The classes; 0 of an item that is broken."""
@@ -496,6 +504,15 @@ class OneBox(Boxes):
         there = self.starts < self.ends
         found[there] = self.labels[self.starts[there]]
         return found
+
+    def counts(self, index: I64, classes: int) -> list[int]:
+        """Items of each class, however many boxes they have."""
+        there = index[self.starts[index] < self.ends[index]]
+        return np.bincount(self.strata()[there], minlength=classes).tolist()
+
+    def array(self, natural: npt.NDArray[np.int64], form: Form) -> F32:
+        """Class and corners of the largest box [N, 1, 5] in pixels of the stored pictures; class -1 where there is none."""
+        return Boxes.array(self.largest(), natural, form)
 
 
 PLACED = (Boxes.kind, OneBox.kind)  # kinds with class and corners in pixels of the picture
@@ -552,7 +569,15 @@ def restored(kind: str, columns: Mapping[str, npt.NDArray[Any]]) -> Targets:
         or (found.starts > found.ends).any()
     ):
         raise ValueError("boxes that belong to no item")
+    if isinstance(found, OneBox) and not _of_one_class(found):
+        raise ValueError("an item with boxes of several classes")
     return found
+
+
+def _of_one_class(targets: OneBox) -> bool:
+    """Whether the boxes of each item are of one class."""
+    rows = zip(targets.starts.tolist(), targets.ends.tolist(), strict=True)
+    return all((targets.labels[a:b] == targets.labels[a]).all() for a, b in rows if b - a > 1)
 
 
 def placed(boxes: F32, natural: npt.NDArray[np.int64], form: Form) -> F32:

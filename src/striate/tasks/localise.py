@@ -1,8 +1,11 @@
-"""A label and one box an item: classification with localisation. B batch, K classes, N items.
+"""A label and a box an item: classification with localisation. B batch, K classes, N items.
 
 Krizhevsky et al. 2012 and Sermanet et al. 2014 (OverFeat, arXiv 1312.6229): beside the scores of the classes the net gives four
 numbers, the box. Here these are its middle, width and height as shares of the picture, scaled to mean 0 and deviation 1 over
 the training items, so that 0 is the mean box.
+
+A picture may have several objects of its class. Learned is the largest of their boxes; an answer is held against the one
+that it overlaps most, as ImageNet's challenge does (Russakovsky et al. 2015, arXiv 1409.0575, section 4.1).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +21,7 @@ from torch import Tensor, nn
 
 from striate import inputs, losses
 from striate.data import Data
-from striate.data.targets import Objects
+from striate.data.targets import Objects, OneBox
 from striate.errors import RecipeError, ShapeError
 from striate.metrics import Interval
 from striate.metrics.classify import confusion_matrix, share, uneven
@@ -93,7 +96,7 @@ class Localise(Task):
         "balanced_accuracy": Measure(
             "Balanced accuracy", "mean recall, every class counting the same"
         ),
-        "iou": Measure("IoU", "mean overlap of the boxes: intersection over union"),
+        "iou": Measure("IoU", "overlap with the nearest true box: intersection over union"),
         "loss": Measure("Loss", "as in the training", lower=True),
     }
     classes: tuple[str, ...]
@@ -244,9 +247,9 @@ class Localise(Task):
         ]
 
     def item_scores(self, answer: Located, truth: Objects) -> dict[str, float]:
-        """Whether the label is right, the overlap of the boxes, and whether it is enough as well."""
+        """Whether the label is right, the overlap with the box that it overlaps most, and whether that is enough as well."""
         right = float(int(answer.probs.argmax()) == int(truth.labels[0]))
-        overlap = float(overlaps(answer.box[None], truth.boxes)[0])
+        overlap = float(best_overlaps(answer.box[None], [truth.boxes])[0])
         return {
             "accuracy": right,
             "iou": overlap,
@@ -311,7 +314,8 @@ class Localise(Task):
 
     def headline(self, held: HeldOut, of: str) -> Headline:
         """The share with label and box right, and what a constant answer would score."""
-        return Headline(self.main, f"of {of} right, label and box", held.meter.constant_words())
+        said = [*held.meter.constant_words(), *held.meter.several_words()]
+        return Headline(self.main, f"of {of} right, label and box", said, held.meter.constant)
 
     def curve_words(self, recipe: Settings) -> dict[str, str]:
         """What the loss is of."""
@@ -364,29 +368,31 @@ class Localise(Task):
 
     def _tile(self, item: Item) -> Tile:
         picture, by = shrunk(item.input), scale(item.input)
-        boxes = [item.truth.boxes[0] * by, item.answer.box * by]
-        drawn = outlined(picture, boxes, ["", ""], [TRUTH, ANSWER])
+        boxes = [*(item.truth.boxes * by), item.answer.box * by]
+        colors = [*[TRUTH] * len(item.truth.boxes), ANSWER]
+        drawn = outlined(picture, boxes, [""] * len(boxes), colors)
         best = int(item.answer.probs.argmax())
         truth, answer = self.classes[int(item.truth.labels[0])], self.classes[best]
         said = answer if truth == answer else Wrong(answer)
         overlap = percent(float(item.scores["iou"]))
+        its = "the true one" if len(item.truth.boxes) == 1 else "the nearest of the true ones"
         return Tile(
             drawn,
             ["truth ", truth, ", answered ", said, f" ({percent(float(item.answer.probs[best]))})"],
             [f"overlap {overlap}"],
-            alt=f"truth {truth}, answered {answer}; its box overlaps the true one by {overlap}",
+            alt=f"truth {truth}, answered {answer}; its box overlaps {its} by {overlap}",
             code=item.name,
         )
 
 
 class Places(Meter):
-    """Labels and boxes of items, and what a constant answer would score."""
+    """Labels and overlaps of items, and what a constant answer would score."""
 
     def __init__(self, task: Localise) -> None:
         self.task = task
         self._labels = Labelled(task.classes, uneven=task.uneven)
-        four = ((4,), np.float64)
-        self._rows = Rows({"boxes": four, "truths": four, "sizes": ((2,), np.float64)})
+        one = ((), np.float64)
+        self._rows = Rows({"overlaps": one, "constant": one, "boxes": ((), np.int64)})
 
     def add(self, answers: Sequence[Located], truths: Sequence[Any] | NDArray[Any]) -> None:
         """Count the answers to some pictures."""
@@ -395,16 +401,19 @@ class Places(Meter):
         self._labels.add(
             np.stack([one.probs for one in answers]), [int(one.labels[0]) for one in truths]
         )
+        boxes = [one.boxes for one in truths]
+        usual = corners(np.array(self.task.mean)).clip(0, 1)
+        sides = np.array([one.size for one in answers])[:, [1, 0, 1, 0]]
         self._rows.add(
             {
-                "boxes": np.stack([one.box for one in answers]),
-                "truths": np.stack([one.boxes[0] for one in truths]),
-                "sizes": np.array([one.size for one in answers]),
+                "overlaps": best_overlaps(np.stack([one.box for one in answers]), boxes),
+                "constant": best_overlaps(usual * sides, boxes),
+                "boxes": np.array([len(each) for each in boxes]),
             }
         )
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Probabilities, classes, boxes in pixels, and sizes."""
+        """Probabilities, classes, the overlaps of the answers and of the mean box, and how many boxes there are."""
         return {**self._labels.state(), **self._rows.state()}
 
     def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -414,8 +423,8 @@ class Places(Meter):
 
     @property
     def overlaps(self) -> NDArray[np.float64]:
-        """Of the two boxes of each item [N]."""
-        return overlaps(self._rows["boxes"], self._rows["truths"])
+        """Of each answer with the true box that it overlaps most [N]."""
+        return self._rows["overlaps"]
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -450,9 +459,9 @@ class Places(Meter):
         }
 
     def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]:
-        """Which scores have no interval, and what a constant answer would score."""
+        """Which scores have no interval, what a constant answer would score, and how several boxes are counted."""
         missing = [note for note in self._labels.notes(groups) if note.startswith("no interval")]
-        return [*missing, *self.constant_words()]
+        return [*missing, *self.constant_words(), *self.several_words()]
 
     def constant_words(self) -> list[str]:
         """What the commonest class and the mean training box would score; nothing where there are no items."""
@@ -460,15 +469,33 @@ class Places(Meter):
         if not len(truth):
             return []
         counts = np.bincount(truth, minlength=len(self.task.classes))
-        sides = self._rows["sizes"][:, [1, 0, 1, 0]]
-        found = overlaps(corners(np.array(self.task.mean)).clip(0, 1) * sides, self._rows["truths"])
         common = short(self.task.classes[int(counts.argmax())], 40)
         accuracy, held = float(counts.max() / len(truth)), int((counts > 0).sum())
+        found = float(self._rows["constant"].mean())
         said = (
             f"Always answering {common} and the mean box of the training items would have accuracy {percent(accuracy)}, "
-            f"balanced accuracy {percent(1 / held)} and IoU {percent(float(found.mean()))}."
+            f"balanced accuracy {percent(1 / held)} and IoU {percent(found)}."
         )
         return [said]
+
+    @property
+    def constant(self) -> float | None:
+        """The share of which that answer would have label and box right; None where there are no items."""
+        truth = self._labels.truth
+        if not len(truth):
+            return None
+        common = np.bincount(truth).argmax()
+        return float(((truth == common) & (self._rows["constant"] >= ENOUGH)).mean())
+
+    def several_words(self) -> list[str]:
+        """How boxes are counted where some pictures have several; else nothing."""
+        several = int((self._rows["boxes"] > 1).sum())
+        if not several:
+            return []
+        have = "picture has" if several == 1 else "pictures have"
+        return [
+            f"{several:,} {have} several boxes of one class: the one that an answer overlaps most counts."
+        ]
 
     @property
     def merit(self) -> float:
@@ -516,21 +543,26 @@ def sum_of(loss: losses.Composite, answer: Tensor, target: Tensor) -> Tensor:
     return loss.measured(answer, target)[0]
 
 
-def overlaps(boxes: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Intersection over union of boxes [N, 4] that stand for one another."""
-    pair = (torch.from_numpy(np.asarray(each, np.float64)) for each in (boxes, others))
-    return box_iou(*pair).numpy()
+def best_overlaps(
+    boxes: NDArray[np.floating], truths: Sequence[NDArray[np.floating]]
+) -> NDArray[np.float64]:
+    """Intersection over union of each box [N, 4] with the one of its true boxes, N times [m, 4], that it overlaps most."""
+    counts = [len(each) for each in truths]
+    pair = (np.repeat(boxes, counts, axis=0), np.concatenate(truths))
+    found = box_iou(*(torch.from_numpy(np.asarray(each, np.float64)) for each in pair)).numpy()
+    return np.maximum.reduceat(found, np.cumsum([0, *counts[:-1]]))
 
 
 def _train_boxes(data: Data) -> NDArray[np.float64]:
-    """The boxes of the readable training items as shares of their pictures [n, 4]."""
+    """The boxes that are learned of the readable training items, as shares of their pictures [n, 4]."""
     split = data.splits["train"]
+    targets = split.targets.largest() if isinstance(split.targets, OneBox) else split.targets
     numbers = data.readable("train")
     natural = np.asarray(split.natural)[numbers]
     found = [
         truth.boxes[0] / (w, h, w, h)
         for i, (h, w) in zip(numbers.tolist(), natural.tolist(), strict=True)
-        if h and w and len((truth := split.targets.truth(i)).labels)
+        if h and w and len((truth := targets.truth(i)).labels)
     ]
     return np.array(found, np.float64).reshape(-1, 4)
 

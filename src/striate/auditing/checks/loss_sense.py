@@ -15,6 +15,7 @@ from torch import Tensor
 from striate.auditing.check import Case, Check, enough, of_one_size, seconds_of
 from striate.auditing.finding import Finding
 from striate.errors import StriateError
+from striate.metrics.scores import shown
 from striate.tasks import Task
 from striate.text import counted, percent, plain
 from striate.training import read_recipe
@@ -109,10 +110,13 @@ def _scores(
         values = meter.values()
     except (StriateError, RuntimeError, ValueError, NotImplementedError):
         return "", {}
-    name = next((n for n in values if n not in ("accuracy", "loss")), next(iter(values), ""))
+    # The loss stands before it already; accuracy says least of a constant answer, so it comes last.
+    known = [n for n, value in values.items() if n != "loss" and np.isfinite(value)]
+    name = min(known, key=lambda n: n == "accuracy", default="")
     if not name:
         return "", {}
-    return f"; that answer has {name} {values[name]:.3f}", {f"constant_{name}": values[name]}
+    said = f"; that answer has {name} {shown(name, values[name])}"
+    return said, {f"constant_{name}": values[name]}
 
 
 def _parts(task: Task, outputs: Tensor, targets: Tensor) -> Iterator[Finding]:

@@ -77,10 +77,10 @@ class _PictureObjects(NamedTuple):
 
 
 def listing(tree: Tree, annotated: Annotations, task: str) -> Listing:
-    """Boxes ("detect"), one box each ("localise"), masks ("segment") or single objects ("instances") from annotations.
+    """Boxes ("detect"), those of one class each ("localise"), masks ("segment") or single objects ("instances") from annotations.
 
     Raises:
-        DataError: there are no objects, for masks no outlines, or for one box each many pictures with none or several.
+        DataError: there are no objects, for masks no outlines, or for one class each many pictures with none or several.
     """
     _drop_unannotated(annotated)
     _leave_out(tree, annotated)
@@ -103,7 +103,7 @@ def listing(tree: Tree, annotated: Annotations, task: str) -> Listing:
         raise DataError(
             f"{shown(tree.name)} has boxes ({annotated.layout}) but no outlines, of which masks could be made: task={DETECT}"
         )
-    alone = _several(objects, annotated.parts, tree) if task == LOCALISE else {}
+    alone = _of_no_class(objects, annotated.parts, tree) if task == LOCALISE else {}
     make = {SEGMENT: _masks, LOCALISE: _one_box, INSTANCES: _instances}.get(task, _boxes)
     parts: dict[str, Part] = {}
     for split, held in annotated.parts.items():
@@ -348,10 +348,10 @@ def _boxes(objects: list[_PictureObjects], classes: Sequence[str]) -> Boxes:
     )
 
 
-def _several(
+def _of_no_class(
     objects: dict[str, list[_PictureObjects]], names: dict[str, list[Annotation]], tree: Tree
 ) -> dict[str, dict[int, str]]:
-    """By split the pictures with no object or several, where one each is learned, and why they cannot be used.
+    """By split the pictures with no object or with several classes, where one class each is learned, and why they cannot be used.
 
     Raises:
         DataError: they are many, so that something else is to be learned.
@@ -360,7 +360,7 @@ def _several(
         split: {
             i: _not_one(item, names[split][i])
             for i, item in enumerate(each)
-            if len(item.shapes) != 1 and not item.fault
+            if not _one_class(item) and not item.fault
         }
         for split, each in objects.items()
     }
@@ -368,17 +368,24 @@ def _several(
     if count > max(_FEW, _SHARE * total) and not tree.options.skip:
         first = next(reason for each in found.values() for reason in each.values())
         raise DataError(
-            f"{shown(tree.name)}: {count:,} of {_many(total, 'picture')} have no object or several, and task={LOCALISE} "
-            f"learns one each ({first}); --task {DETECT} learns any number, --broken skip leaves these pictures out"
+            f"{shown(tree.name)}: {count:,} of {_many(total, 'picture')} have no object or objects of several classes, and "
+            f"task={LOCALISE} learns one class each ({first}); --task {DETECT} learns any number, --broken skip leaves these "
+            "pictures out"
         )
     return found
 
 
+def _one_class(item: _PictureObjects) -> bool:
+    return len({shape.label for shape in item.shapes}) == 1
+
+
 def _not_one(item: _PictureObjects, annotation: Annotation) -> str:
-    """Why a picture cannot be learned as one object."""
+    """Why a picture cannot be learned as one class with its boxes."""
     where = annotation.at("") or shown(annotation.picture)
     if item.shapes:
-        return f"{annotation.at(item.shapes[0].place)}: one of {len(item.shapes)} objects, expected a single one"
+        first, other = list(dict.fromkeys(shape.label for shape in item.shapes))[:2]
+        place = next(shape.place for shape in item.shapes if shape.label == other)
+        return f"{annotation.at(place)}: {shown(other)} beside {shown(first)}, expected objects of one class"
     if item.faults:
         kind, place = item.faults[0]
         return f"{place}: no object is left, {kind} are left out"
@@ -386,10 +393,10 @@ def _not_one(item: _PictureObjects, annotation: Annotation) -> str:
 
 
 def _one_box(objects: list[_PictureObjects], classes: Sequence[str]) -> OneBox:
-    """The object of each picture; none of a picture that is broken. Difficult ones count as all others."""
+    """The objects of each picture; none of a picture that is broken. Difficult ones count as all others."""
     found = _boxes(objects, classes)
-    counts = found.ends - found.starts
-    ends = np.where(counts == 1, found.ends, found.starts)
+    one = np.array([_one_class(item) for item in objects], np.bool_)
+    ends = np.where(one, found.ends, found.starts)
     return OneBox(found.boxes, found.labels, np.zeros_like(found.crowd), found.starts, ends)
 
 
@@ -472,6 +479,7 @@ def _notes(
         notes.append(
             f"every picture has one object: --task {LOCALISE} learns its label and its box"
         )
+    notes += _notes_of_one_class(items, classes, task)
     if empty and task != LOCALISE:
         bare = sum(not a.file for a in empty)
         more = f", {bare:,} of them without an annotation file" if bare else ""
@@ -495,6 +503,23 @@ def _notes(
     if lost:
         notes.append(f"no object in train of {_few(lost)}")
     return notes
+
+
+def _notes_of_one_class(
+    items: Sequence[_PictureObjects], classes: Sequence[str], task: str
+) -> list[str]:
+    """How several objects of one class are learned, or that they could be learned so."""
+    several = sum(len(item.shapes) > 1 and _one_class(item) for item in items)
+    if not several:
+        return []
+    if task == LOCALISE:
+        said = "with several boxes of one class: the largest is learned, of an answer the nearest counts"
+        return [f"{_many(several, 'picture')} {said}"]
+    if task == DETECT and len(classes) > 1 and all(map(_one_class, items)):
+        return [
+            f"every picture has objects of one class: --task {LOCALISE} learns it and the largest box"
+        ]
+    return []
 
 
 def _many(count: int, what: str) -> str:

@@ -10,7 +10,7 @@ synset_words.txt or map_clsloc.txt where one of these is there. The labels of va
 4. ILSVRC2012_validation_ground_truth.txt: numbers of the challenge from 1, which map_clsloc.txt gives their synsets.
 5. Annotations/CLS-LOC/val/*.xml: the name of the first object.
 
-With `task=localise` the pictures with one box are taken: of LOC_train_solution.csv and LOC_val_solution.csv, or of the XML
+With `task=localise` the pictures with boxes are taken: of LOC_train_solution.csv and LOC_val_solution.csv, or of the XML
 files below Annotations/CLS-LOC. Pictures of test/ have no labels and are left.
 """
 
@@ -331,21 +331,23 @@ def _box(words: Sequence[str]) -> Box:
 
 
 def _localised(tree: Tree, found: Found) -> Listing:
-    """The pictures with one box, and how many have none or several.
+    """The pictures with boxes, and how many have none.
 
     Raises:
-        DataError: no picture has one.
+        DataError: no picture has one, or many have boxes of several classes.
     """
     ignored: Counter[str] = Counter(_unlabelled(tree, found))
     parts: dict[str, list[Annotation]] = {}
     every = {"train": [n for names in found.train.values() for n in names], "val": found.val}
     for split, names in every.items():
         each = _annotations(tree, found, split, names)
-        parts[split] = [a for a in each if len(a.shapes) == 1 or a.fault]
-        ignored["pictures with no box or several"] += len(each) - len(parts[split])
+        if split == "train":
+            _check_folders(each)
+        parts[split] = [a for a in each if a.shapes or a.fault]
+        ignored["pictures without a box"] += len(each) - len(parts[split])
     parts = {split: held for split, held in parts.items() if held}
     if "train" not in parts:
-        raise DataError(f"{shown(tree.name)}: no picture of train has one box: --task classify")
+        raise DataError(f"{shown(tree.name)}: no picture of train has a box: --task classify")
     flat = [a for held in parts.values() for a in held]
     way = counted([[s.box for s in a.shapes if s.box] for a in flat], [a.size for a in flat])
     synsets = sorted(found.train)
@@ -358,8 +360,19 @@ def _localised(tree: Tree, found: Found) -> Listing:
         ]
     reading = Annotations("ImageNet", parts, tuple(named.values()), "the synset folders of train", +ignored, [way.words])  # fmt: skip
     made = listing(tree, reading, LOCALISE)
-    kinds = "; of the pictures those with one box"
+    kinds = "; of the pictures those with a box"
     return replace(made, note=f"{made.note}{kinds}")
+
+
+def _check_folders(annotations: Sequence[Annotation]) -> None:
+    """A picture whose boxes are all of another synset than its folder is broken."""
+    for each in annotations:
+        synset, others = each.picture.split("/")[-2], {shape.label for shape in each.shapes}
+        if len(others) == 1 and synset not in others:
+            other = shown(others.pop())
+            each.fault = (
+                f"{each.at(each.shapes[0].place)}: boxes of {other} in the folder of {synset}"
+            )
 
 
 def _annotations(tree: Tree, found: Found, split: str, names: Sequence[str]) -> list[Annotation]:
