@@ -80,7 +80,9 @@ def test_both_sizes_and_colours_are_learned_and_answered(color, size, tmp_path):
         with Image.open(each.as_dict()["image"]) as written:
             assert (written.size, written.mode) == ((size, size), "L" if color == "grey" else "RGB")
     found = run.summary["scores"]
-    assert set(found) == {"psnr", "ssim", "l1", "l2", "edge_error", "sharpness"}
+    own = {"psnr", "ssim", "l1", "l2", "edge_error", "sharpness"}
+    plain = {"psnr_mean_picture", "gain_mean_picture", "psnr_shrunk", "gain_shrunk"}
+    assert set(found) == own | plain
     assert all(np.isfinite(score["value"]) for score in found.values())
 
 
@@ -92,6 +94,7 @@ def test_pictures_of_one_colour_alone_give_numbers(tmp_path):
     run = striate.train(folder, out=tmp_path, **QUICK)
     found = run.summary["scores"]
     assert found.pop("sharpness")["value"] is None
+    assert found["psnr_mean_picture"]["value"] > 40  # levels 90 and 91
     assert all(np.isfinite(score["value"]) for score in found.values())
     assert "NaN" not in (run.path / "summary.json").read_text()
 
@@ -108,6 +111,88 @@ def test_a_net_of_ones_own_and_a_net_with_maps(tmp_path):
         ShapeError, match=r"expected one tensor \(2, 3, 32, 32\): each picture given back"
     ):
         striate.train(folder, nn.Conv2d(3, 5, 1), out=tmp_path, name="wrong", **settings)
+
+
+def psnr_of(answer, truth) -> float:
+    return -10 * np.log10(np.square(answer.astype(float) - truth).mean())
+
+
+def test_answers_without_a_net_are_scored_on_the_same_pictures(tmp_path):
+    """The mean picture of the training items, and a picture of as few values as the code has, by hand."""
+    folder = write_pictures(tmp_path / "data")
+    run = striate.train(folder, out=tmp_path, size=32, code=4, **QUICK)
+    found = run.evaluate()
+    opened = data.open(folder, task="reconstruct")
+    form = data.Form((32, 32), "rgb", "cover")
+    train, held = (
+        opened.arrays(split, form=form).inputs[:].astype(float) for split in ("train", "val")
+    )
+    usual = [psnr_of(np.rint(train.mean(0)) / 255, each / 255) for each in held]
+    assert found.scores["psnr_mean_picture"].value == pytest.approx(np.mean(usual))
+    small = []
+    for (
+        each
+    ) in held:  # 4 numbers at each of 4 x 4 places: 4 x 5 pixels of 3 channels have 60 of these 64
+        x = torch.from_numpy(each / 255).permute(2, 0, 1)[None]
+        way: dict[str, Any] = {"mode": "bicubic", "align_corners": False}
+        y = nn.functional.interpolate(x, (5, 4), antialias=True, **way)
+        y = nn.functional.interpolate(y, (32, 32), **way).clamp(0, 1)
+        small.append(psnr_of(y[0].permute(1, 2, 0).numpy(), each / 255))
+    assert found.scores["psnr_shrunk"].value == pytest.approx(np.mean(small), abs=1e-3)
+    for key in ("mean_picture", "shrunk"):
+        gain = found.scores["psnr"].value - found.scores[f"psnr_{key}"].value
+        assert found.scores[f"gain_{key}"].value == pytest.approx(gain)
+    kept = json.loads((run.path / "config.json").read_text())["task_settings"]["baselines"]
+    assert (kept["shape"], kept["code"]) == ([32, 32, 3], 64)
+    page = (run.path / "report.html").read_text()
+    assert "Against answers without a net" in page
+    assert "4 x 5 pixels have 60 values, the code of the net 64." in page
+
+
+def test_a_net_that_loses_to_an_answer_without_one_says_so_first(tmp_path):
+    folder = write_pictures(tmp_path / "data")
+    run = striate.train(folder, out=tmp_path, **{**QUICK, "lr": 1e-9})
+    said = "loses to the mean training picture (by "
+    assert run.as_text().splitlines()[0].startswith(f"conv_autoencoder {said}")
+    assert "an answer that needs no net does better" in run.as_text().splitlines()[0]
+    found = run.evaluate()
+    assert found.as_text().splitlines()[0].startswith(said)
+    assert found.as_dict()["verdict"].startswith(said)
+    page = (run.path / "report.html").read_text()
+    assert f"this net {said}" in page
+    assert "is no better than an answer without a net" in page
+
+
+def test_a_net_without_a_known_code_is_held_against_the_mean_alone(tmp_path):
+    folder = write_pictures(tmp_path / "data")
+    settings: dict[str, Any] = {**SHORT, "task": "reconstruct", "epochs": 1, "size": 32}
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 3, 3))
+    run = striate.train(folder, net, out=tmp_path, name="own", **settings)
+    assert {"psnr_mean_picture", "gain_mean_picture"} <= set(run.summary["scores"])
+    assert not any("shrunk" in name for name in run.summary["scores"])
+
+
+def test_a_run_from_before_there_were_baselines_is_read(tmp_path):
+    task = named("reconstruct").restored((), {"color": "grey"})
+    assert task.config() == {"color": "grey"}
+    meter = task.meter(whole=True)
+    meter.add([np.zeros((9, 8, 1), np.float32)], [np.zeros((9, 8, 1), np.float32)])
+    assert task.verdict(meter.scores()) == ""
+
+
+@pytest.mark.parametrize("change", [{"shape": [9, 8, 3]}, {"shape": [0, 8, 1]}, {"mean": "AAAA"}])
+def test_damaged_baselines_are_refused(change):
+    task = named("reconstruct").restored((), {"color": "grey"})
+    made = task.measured(nn.Identity(), [np.full((3, 9, 8, 1), k, np.uint8) for k in (10, 20)])
+    config = made.config()
+    again = named("reconstruct").restored((), config)
+    assert again.config() == config
+    (usual,) = again.meter(whole=True).baselines.answers(np.zeros((9, 8, 1), np.float32))
+    assert usual == pytest.approx(np.full((9, 8, 1), 15 / 255))
+    with pytest.raises(ValueError, match="mean picture"):
+        named("reconstruct").restored(
+            (), {**config, "baselines": {**config["baselines"], **change}}
+        )
 
 
 def test_the_middle_is_what_an_unpadded_net_is_compared_with():

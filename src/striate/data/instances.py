@@ -6,6 +6,7 @@ keeps objects that touch apart; beside it stands how close two objects are, as a
 """
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,8 +32,28 @@ Ids = npt.NDArray[np.int32]
 F64 = npt.NDArray[np.float64]
 
 
+class IdSource(Source, ABC):
+    """Masks of ids, of which it is decoded what is learned."""
+
+    @abstractmethod
+    def ids(self, i: int) -> Ids:
+        """Ids [H, W].
+
+        Raises:
+            DataError: the mask cannot be read; with the reason alone.
+        """
+
+    def shape(self, form: Form) -> tuple[int, ...]:
+        """Of what is learned."""
+        return (*(form.size or (0, 0)), 2)
+
+    def decode(self, i: int, form: Form) -> U8:
+        """What is learned, [H, W, 2]."""
+        return learned(nearest(self.ids(i), form))
+
+
 @dataclass(frozen=True)
-class IdFiles(Files):
+class IdFiles(IdSource, Files):
     """Files with an id or a colour an object, 0 or black for the background.
 
     Attributes:
@@ -50,22 +71,14 @@ class IdFiles(Files):
         """The same, with only these numbers."""
         return replace(self, names=tuple(self.names[i] for i in index.tolist()))
 
-    def shape(self, form: Form) -> tuple[int, ...]:
-        """Of what is learned."""
-        return (*(form.size or (0, 0)), 2)
-
     def ids(self, i: int) -> Ids:
         """Ids [H, W]."""
         values = values_of(self.data(i), self.limits)
         return regions(values > 0) if self.single else renumbered(values)
 
-    def decode(self, i: int, form: Form) -> U8:
-        """What is learned, [H, W, 2]."""
-        return learned(nearest(self.ids(i), form))
-
 
 @dataclass(frozen=True)
-class IdFolders(Source):
+class IdFolders(IdSource):
     """A file an object, several of them a picture; where they overlap the later one is seen."""
 
     root: Path
@@ -83,10 +96,6 @@ class IdFolders(Source):
     def take(self, index: I64) -> "IdFolders":
         """The same, with only these numbers."""
         return replace(self, groups=tuple(self.groups[i] for i in index.tolist()))
-
-    def shape(self, form: Form) -> tuple[int, ...]:
-        """Of what is learned."""
-        return (*(form.size or (0, 0)), 2)
 
     def digest(self, i: int) -> bytes:
         """SHA-256 of the hashes of its files."""
@@ -126,10 +135,6 @@ class IdFolders(Source):
             found[inside] = number
         return np.zeros((0, 0), np.int32) if found is None else found
 
-    def decode(self, i: int, form: Form) -> U8:
-        """What is learned, [H, W, 2]."""
-        return learned(nearest(self.ids(i), form))
-
     def weights(self) -> I64:
         """Sizes of the files together."""
         sizes = (sum(files.size(str(self.root / n)) for n in group) for group in self.groups)
@@ -137,7 +142,7 @@ class IdFolders(Source):
 
 
 @dataclass(frozen=True, eq=False)
-class IdOutlines(OutlineMasks):
+class IdOutlines(IdSource, OutlineMasks):
     """Objects that are drawn from their outlines, the later ones over the earlier."""
 
     @property
@@ -149,20 +154,9 @@ class IdOutlines(OutlineMasks):
         """The same, with only these numbers."""
         return IdOutlines([self.drawings[i] for i in index.tolist()])
 
-    def shape(self, form: Form) -> tuple[int, ...]:
-        """Of what is learned."""
-        return (*(form.size or (0, 0)), 2)
-
     def ids(self, i: int) -> Ids:
         """Ids [H, W]."""
         return self.drawings[i].ids()
-
-    def decode(self, i: int, form: Form) -> U8:
-        """What is learned, [H, W, 2]."""
-        return learned(nearest(self.ids(i), form))
-
-
-IdSource = IdFiles | IdFolders | IdOutlines
 
 
 def values_of(data: bytes, limits: Limits) -> npt.NDArray[np.int32]:

@@ -31,12 +31,13 @@ from striate.data.cache import SPARE, gb
 from striate.data.dataset import Data
 from striate.data.files import shown
 from striate.data.index import SPLITS, WHOLE
+from striate.data.instances import NOWHERE, Ids
 from striate.data.pictures import Limits
 from striate.data.pillow import without_warnings
-from striate.data.shards import ROW, Rows, Shard
+from striate.data.shards import ROW, UNCOUNTED, Rows, Shard
 from striate.data.sources import I64, Encoded, Form, Pixels
 from striate.data.split_items import Split
-from striate.data.targets import Instances
+from striate.data.targets import Array, Instances, Masks, OneBox, Targets
 from striate.errors import ArgumentError, DataError
 from striate.files import lock, sync, write_whole
 from striate.result import Result
@@ -44,6 +45,8 @@ from striate.result import Result
 Bar = Callable[[str, int, int], None]  # what is done, how much of it, of how much
 
 SIZE = 256 * 10**6  # bytes of a shard
+MAPS = (Masks.kind, Instances.kind)  # targets that are pictures themselves
+LOOKED = 16  # masks of a split from which the room of all is estimated
 BLOCK = 512  # bytes: everything in a tar begins at a multiple
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 _EXTENSIONS = {"JPEG": "jpg", "TIFF": "tif"}  # the others are called as their format
@@ -101,9 +104,9 @@ def pack(data: Data, out: Path, *, size: int = SIZE, progress: Bar | None = None
     progress = progress or (lambda _word, _done, _total: None)
     if not data.pictures:
         raise DataError(f"{data.path}: shards hold pictures, these are {data.noun}")
-    if data.kind == Instances.kind:
+    if data.kind == Array.kind:
         raise DataError(
-            f"{data.path}: shards hold pictures with labels, numbers, boxes or masks of classes, not single objects"
+            f"{data.path}: shards hold labels, numbers, boxes, masks and objects, not an array an item"
         )
     data.check(partial(progress, "checking"))
     problems = tuple((problem.file, problem.reason) for problem in data.problems)
@@ -208,10 +211,11 @@ class _Work:
     @property
     def version(self) -> int:
         """The first that can say what these targets are."""
-        bare = self.data.kind == "label" and all(
-            split.part.groups is None for split in self.data.splits.values()
-        )
-        return shards.LABELS_ALONE if bare else shards.VERSION
+        parts = [split.part for split in self.data.splits.values()]
+        if self.data.kind == Instances.kind or any(_has_several(each.targets) for each in parts):
+            return shards.VERSION
+        bare = self.data.kind == "label" and all(each.groups is None for each in parts)
+        return shards.LABELS_ALONE if bare else shards.TARGETS_TOO
 
     @property
     def levels(self) -> list[float] | None:
@@ -225,10 +229,9 @@ class _Work:
         return list(self.data.levels) if own and self.data.levels else None
 
     def room(self) -> int:
-        """An upper bound of what the shards need, headers and padding included."""
-        masks = (split.targets.source for split in self.data.splits.values())
+        """What the shards need, headers and padding included: of pictures at most, of masks about twice what some take."""
         return (
-            sum(int(source.weights().sum()) for source in masks if source is not None)
+            sum(self._room_of_masks(name, split) for name, split in self.data.splits.items())
             + sum(
                 int(split.source.weights().sum())
                 if isinstance(split.source, Encoded)
@@ -239,6 +242,15 @@ class _Work:
             )
             + 5 * BLOCK * len(self.data)
         )
+
+    def _room_of_masks(self, name: str, split: Split) -> int:
+        """About what the masks of a split take, from some of them: what they are read from may be a few numbers."""
+        if self.data.kind not in MAPS:
+            return 0
+        index = self.readable[name]
+        some = index[:: max(1, len(index) // LOOKED)]
+        sizes = [len(self._target(split, int(i))[1]) for i in some]
+        return round(2 * len(index) * sum(sizes) / max(1, len(sizes)))
 
     def names(self) -> bytes:
         """A line for each picture. Where we made the splits it says which, for the name alone does not."""
@@ -278,7 +290,7 @@ class _Work:
     def columns(self, parts: list[_Part]) -> dict[str, npt.NDArray[Any]]:
         """What the targets of each split are, and which of them belong together."""
         found: dict[str, npt.NDArray[Any]] = {}
-        masks = self.rows(parts, "masks") if self.data.kind == "mask" else {}
+        masks = self.rows(parts, "masks") if self.data.kind in MAPS else {}
         for name, split in self.data.splits.items():
             part = split.part.take(self.readable[name])
             own = part.targets.columns() if self.data.kind != "label" else {}
@@ -323,7 +335,7 @@ class _Work:
             start = tar.add(f"{i:06}.{extension}", target)
             if self.data.kind == "label":
                 rows[-1]["label"] = split.labels[source]
-            if self.data.kind == "mask":
+            if self.data.kind in MAPS:
                 masks.append(_row(target, number, start))
         tar.add_end()
         return np.array(rows, ROW), np.array(masks, ROW)
@@ -333,8 +345,10 @@ class _Work:
         targets = split.targets
         if self.data.kind == "label":
             return "cls", str(split.labels[i]).encode()
-        if self.data.kind == "mask":
+        if self.data.kind == Masks.kind:
             return "mask.png", _png(targets.truth(i))
+        if self.data.kind == Instances.kind:
+            return "instances.png", _png(_in_16_bits(targets.truth(i), split.names[i]))
         plain = targets.plain(i, self.data.classes, self.data.outputs)
         return "json", json.dumps(plain, ensure_ascii=False).encode()
 
@@ -423,7 +437,26 @@ def _png_of_16_bits(image: npt.NDArray[np.uint16]) -> bytes:
     )
 
 
-def _png(image: npt.NDArray[np.uint8]) -> bytes:
+def _in_16_bits(ids: Ids, name: str) -> npt.NDArray[np.uint16]:
+    """Ids [H, W] as a picture has them.
+
+    Raises:
+        DataError: there are more than 16 bits can number.
+    """
+    most = int(ids.max(initial=0))
+    if most >= UNCOUNTED:
+        raise DataError(
+            f"{name} has {most:,} objects, shards hold at most {UNCOUNTED - 1:,} of a picture"
+        )
+    return np.where(ids == NOWHERE, UNCOUNTED, ids).astype(np.uint16)
+
+
+def _has_several(targets: Targets) -> bool:
+    """Whether an item has several boxes where one class is learned."""
+    return isinstance(targets, OneBox) and bool((targets.ends - targets.starts > 1).any())
+
+
+def _png(image: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> bytes:
     out = BytesIO()
     Image.fromarray(image).save(out, "PNG")
     return out.getvalue()

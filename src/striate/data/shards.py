@@ -4,7 +4,8 @@ OUT/index.json            what there is: task, classes, splits, shards with size
 OUT/index.bin             a row a picture (`ROW`), the splits one after the other, then the names, a line each
 OUT/targets.safetensors   of targets that are no single labels, and of groups: their columns, a row of each mask
 OUT/train/000000.tar      USTAR in the layout of WebDataset: 000123.jpg with 000123.cls, the class number, or
-                          000123.mask.png, the class number of each pixel, or 000123.json, any other target
+                          000123.mask.png, the class number of each pixel, or 000123.instances.png, its object's
+                          number in 16 bits, 65535 where it counts nowhere, or 000123.json, any other target
 
 The shards can be read and made by any program; the index says where each picture lies and what its
 content is, so that one is read without the others and nothing that changed is taken for what it was.
@@ -29,17 +30,21 @@ from striate.data import files, masks, pictures
 from striate.data.byteranges import Place
 from striate.data.cache import Broken
 from striate.data.index import IGNORED, Listing, Options, Part
+from striate.data.instances import NOWHERE, Ids, IdSource
+from striate.data.instances import VERSION as RULES
 from striate.data.levels import check as check_levels
 from striate.data.modes import U8
 from striate.data.pictures import Head, Limits
 from striate.data.sources import I64, Encoded, Form, Look
-from striate.data.targets import Labels, Masks, MultiLabels, Targets, restored
+from striate.data.targets import Instances, Labels, Masks, MultiLabels, Targets, restored
 from striate.errors import ArgumentError, DataError
 
 INDEX, TABLE, TARGETS = "index.json", "index.bin", "targets.safetensors"
 AT_WORK = "packing"  # the folder of a packing that is not finished
-# Version 1 has single labels alone, in the rows; it is still written for them.
-FORMAT, LABELS_ALONE, VERSION = "striate shards", 1, 2
+# Version 1 has single labels alone, in the rows; version 3 single objects too, or several boxes of one class: what an
+# earlier one can say is still written so.
+FORMAT, LABELS_ALONE, TARGETS_TOO, VERSION = "striate shards", 1, 2, 3
+UNCOUNTED = 65535  # of a picture of ids: a pixel that counts nowhere
 _LARGEST = 2**28  # bytes of index.json
 _NAME = re.compile(r"(?:[a-z]+/)?[\w-][\w.-]*\.tar")
 
@@ -169,6 +174,21 @@ class ShardedMasks(Sharded):
         )
 
 
+@dataclass(frozen=True, eq=False)
+class ShardedIds(IdSource, Sharded):
+    """Masks of single objects in shards: pictures of ids in 16 bits."""
+
+    @property
+    def decoder(self) -> str:
+        """What the cache tells entries apart by, beside the content of the masks."""
+        return f"ids {RULES} of 16 bits {self.limits}"
+
+    def ids(self, i: int) -> Ids:
+        """Ids [H, W]."""
+        values = masks.read_values(self.data(i), self.limits, colors=False)
+        return np.where(values == UNCOUNTED, NOWHERE, values).astype(np.int32)
+
+
 def ends(shards: Sequence[Shard], sizes: Mapping[str, int]) -> I64:
     """How long each shard is now; -1 where there is none."""
     return np.array([sizes.get(shard.name, -1) for shard in shards], np.int64)
@@ -248,7 +268,7 @@ def _index(place: Place, sizes: Mapping[str, int]) -> Mapping[str, Any]:
     index = json.loads(place.read(INDEX, 0, sizes[INDEX]))
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         raise DataError(f"{place.path}: its {INDEX} is no index of shards")
-    if index["version"] not in (LABELS_ALONE, VERSION):
+    if index["version"] not in (LABELS_ALONE, TARGETS_TOO, VERSION):
         raise DataError(
             f"{place.path}: its index is of version {index['version']}, this program knows {VERSION}; "
             "take a newer one, or pack the data again"
@@ -330,10 +350,15 @@ def _parts(
 
 
 def _targets(source: Sharded, about: _About, columns: Mapping[str, npt.NDArray[Any]]) -> Targets:
-    if about.kind == Masks.kind:
+    if about.kind in (Masks.kind, Instances.kind):
         rows = np.frombuffer(columns["rows"].tobytes(), ROW)
         _check_places(rows, source.shards)
-        return Masks(ShardedMasks(source.place, source.shards, source.ends, rows, source.limits))
+        where = (source.place, source.shards, source.ends, rows, source.limits)
+        return (
+            Masks(ShardedMasks(*where))
+            if about.kind == Masks.kind
+            else Instances(ShardedIds(*where))
+        )
     if about.kind != Labels.kind:
         targets = restored(about.kind, columns)
         numbers = columns.get("labels", np.empty(0, np.int64))

@@ -63,6 +63,10 @@ class ReconstructMeter:
         """Add the items of another meter of the same scores behind one's own."""
         self._rows.add(state)
 
+    def row(self, name: str) -> NDArray[np.float64]:
+        """One score of every item [N]."""
+        return self._rows["scores"][:, self.names.index(name)]
+
     def values(self) -> dict[str, float]:
         """The scores without intervals; nan where nothing can be scored."""
         rows = self._rows["scores"]

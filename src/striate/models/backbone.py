@@ -64,6 +64,11 @@ class Backbone(nn.Module, ABC):
         """
         self.widths, self.strides = self.widths[:count], self.strides[:count]
 
+    def code_values(self, height: int, width: int) -> int | None:
+        """Numbers that stand between a picture of this size and the answer, of nets with no way round them; None where not known."""
+        del height, width
+        return None
+
     def channels(self, num_classes: int) -> int:
         """Numbers along axis 1 of the answer for so many classes; detectors have more than one a class."""
         return num_classes

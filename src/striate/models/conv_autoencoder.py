@@ -56,6 +56,11 @@ class ConvAutoencoder(Backbone):
         if self.picture.bias is not None:
             init.constant(self.picture.bias, GREY)
 
+    def code_values(self, height: int, width: int) -> int:
+        """Those of the code at each place of the coarsest maps, whose sides are rounded up."""
+        stride = self.strides[-1]
+        return self.bottleneck.out_channels * -(-height // stride) * -(-width // stride)
+
     def features(self, x: Tensor) -> list[Tensor]:
         """The maps of each level on the way down."""
         maps: list[Tensor] = []

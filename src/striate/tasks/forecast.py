@@ -25,6 +25,7 @@ from striate.metrics import Interval
 from striate.metrics.forecast import NARROW, ForecastMeter, errors_of
 from striate.ops.graph_from_series import similarity_graph
 from striate.svg import Line, timeline
+from striate.tasks.against import LOSES, verdict
 from striate.tasks.explained import Chosen, Wanted, by_number
 from striate.tasks.forecast_baselines import Baselines, fitted
 from striate.tasks.scaled import ScaledTask
@@ -38,7 +39,6 @@ F64 = NDArray[np.float64]
 WORST = 6  # series shown in the report
 SPAN = 12  # windows, one after the other, that each is shown in
 NET = "net"
-LOSES = ("is no better than", "loses to")  # where an interval holds 0, and where it does not
 POINTS = 168  # of the series that a graph of similar ones is made from
 
 # Fitted baselines and graphs, as long as the windows they are of.
@@ -270,18 +270,7 @@ class Forecast(ScaledTask):
             for key, name in self.baselines.names.items()
             if f"gain_{key}" in scores
         }
-        if not gains:
-            return ""
-        worse = {name: gain for name, gain in gains.items() if gain.value <= 0}
-        if worse:
-            certain = all(gain.high < 0 or not gain.known for gain in worse.values())
-            listed = " and ".join(f"{name} (by {_gap(gain)})" for name, gain in worse.items())
-            return f"{LOSES[certain]} {listed}: a forecast that needs no net does {'better' if certain else 'as well'}"
-        doubtful = [name for name, gain in gains.items() if not gain.low > 0]
-        if doubtful:
-            return f"better than {', '.join(gains)}, but from {' and '.join(doubtful)} it is not told apart for certain"
-        least, gain = min(gains.items(), key=lambda pair: pair[1].value)
-        return f"better than {', '.join(gains)}; than {least} by {_gap(gain)}"
+        return verdict(gains, "a forecast")
 
     def headline(self, held: HeldOut, of: str) -> Headline:
         """The mean absolute error, and whether a forecast without a net does better."""
@@ -365,14 +354,6 @@ MEASURES = {
     "mape": Measure("Mean absolute percentage error", "of true values that are not 0", lower=True),
 }
 SHORT = {"last_value": "the last value", "season": "the seasonal mean", "linear": "a linear model"}
-
-
-def _gap(gain: Interval) -> str:
-    """The size of a difference with its interval."""
-    if not gain.known:
-        return number(abs(gain.value))
-    low, high = (gain.low, gain.high) if gain.value > 0 else (-gain.high, -gain.low)
-    return f"{number(abs(gain.value))}, 95 % interval {number(low)} to {number(high)}"
 
 
 def _ends(found: Interval) -> list[str | None]:

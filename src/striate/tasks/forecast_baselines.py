@@ -213,7 +213,10 @@ def _unpacked(content: Mapping[str, Any]) -> F32:
     shape = tuple(int(side) for side in content["shape"])
     size = 4 * int(np.prod(shape, dtype=object))
     inflate = zlib.decompressobj()
-    data = inflate.decompress(base64.b64decode(content["float32"], validate=True), max(size, 1))
+    try:
+        data = inflate.decompress(base64.b64decode(content["float32"], validate=True), max(size, 1))
+    except zlib.error as error:
+        raise ValueError(f"an array {list(shape)} that is damaged ({error})") from error
     if len(data) != size or inflate.unconsumed_tail:
         raise ValueError(f"an array {list(shape)} with {len(data):,} bytes")
     return np.frombuffer(data, "<f4").reshape(shape).astype(np.float32)

@@ -1,7 +1,10 @@
-"""Pictures that are given back. B batch, C channels, H W pixels, h w of what the net answers; values 0 to 1."""
+"""Pictures that are given back. B batch, C channels, H W pixels, h w of what the net answers; values 0 to 1.
+
+A whole evaluation holds the net against answers that need none: see `striate.tasks.reconstruct_baselines`.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -10,18 +13,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from striate import losses
 from striate.data import Data, as_rgb, channels
 from striate.errors import RecipeError, ShapeError
 from striate.metrics import Interval
+from striate.metrics.intervals import mean
+from striate.metrics.meter_rows import Rows
 from striate.metrics.reconstruct import ReconstructMeter, picture_scores
-from striate.tasks import feature_net
+from striate.models.backbone import Backbone
+from striate.tasks import feature_net, reconstruct_baselines
+from striate.tasks.against import LOSES, verdict
 from striate.tasks.pictures import shrunk
-from striate.tasks.section import Gallery, Headline, Measure, Section, Text, Tile
+from striate.tasks.reconstruct_baselines import MEAN, SHRUNK, Baselines
+from striate.tasks.section import Column, Gallery, Headline, Measure, Section, Table, Text, Tile
 from striate.tasks.task import HeldOut, Item, Meter, Settings, Task, answered, epochs_of
+from striate.text import number
 
 OWN = 64  # pictures up to this side are read as they are, larger ones at it
 BATCH, RATE, STEPS = 16, 0.003, 3000  # of a default training with AdamW
@@ -39,6 +48,7 @@ class Reconstruct(Task):
     Attributes:
         color: of the pictures.
         spelled: the loss as `striate.losses.read` takes it, of values 0..1.
+        baselines: that a net is held against; None before they are measured, and of runs from before there were any.
     """
 
     name: ClassVar[str] = "reconstruct"
@@ -59,6 +69,7 @@ class Reconstruct(Task):
     }
     color: str
     spelled: str = "l2"
+    baselines: Baselines | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, data: Data, recipe: Settings) -> Self:
@@ -78,11 +89,25 @@ class Reconstruct(Task):
     def restored(cls, classes: Sequence[str], config: Mapping[str, Any]) -> Self:
         """To answer with: how it was learned does not matter any more."""
         del classes
-        return cls(str(config["color"]))
+        kept = config.get("baselines")
+        return cls(str(config["color"]), baselines=Baselines.from_dict(kept) if kept else None)
 
     def config(self) -> dict[str, Any]:
-        """How an answer is shown."""
-        return {"color": self.color}
+        """How an answer is shown, and the answers without a net as they were measured."""
+        kept = {"baselines": self.baselines.as_dict()} if self.baselines else {}
+        return {"color": self.color, **kept}
+
+    def measured(self, net: nn.Module, seen: Iterable[NDArray[Any]]) -> Self:
+        """With the mean picture, and how many values the net's code has, where that is known."""
+        found = reconstruct_baselines.measured(seen, None)
+        height, width, _ = found.mean.shape
+        code = net.code_values(height, width) if isinstance(net, Backbone) else None
+        return replace(self, baselines=replace(found, code=code))
+
+    def as_settled(self, other: Task) -> Self:
+        """With the answers without a net that another has measured."""
+        kept = other.baselines if isinstance(other, Reconstruct) else self.baselines
+        return replace(self, baselines=kept)
 
     @classmethod
     def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
@@ -176,8 +201,8 @@ class Reconstruct(Task):
         return {key: value for key, value in found.items() if np.isfinite(value)}
 
     def meter(self, *, whole: bool = False) -> "Copies":
-        """A meter of pictures; of a `whole` evaluation SSIM, edges and sharpness are measured too."""
-        return Copies(whole=whole)
+        """A meter of pictures; of a `whole` evaluation SSIM, edges, sharpness and the answers without a net are measured too."""
+        return Copies(self.baselines if whole else None, whole=whole)
 
     # -------------------------------------------------------------------------------------- predicting
 
@@ -214,23 +239,74 @@ class Reconstruct(Task):
 
     # -------------------------------------------------------------------------------------- the report
 
+    @classmethod
+    def measure(cls, score: str) -> Measure:
+        """A score in words."""
+        kind, _, key = score.partition("_")
+        called = {MEAN: "the mean training picture", SHRUNK: "the shrunk picture"}.get(key, "")
+        if kind == "gain" and called:
+            return Measure(f"Gain over {called}", "in decibels, on the same pictures")
+        return Measure(f"PSNR of {called}") if called else super().measure(score)
+
+    def verdict(self, scores: Mapping[str, Interval]) -> str:
+        """Whether the net is better than each answer without one, in one line; "" where they were not scored."""
+        names = self.baselines.names if self.baselines else {}
+        gains = {
+            name: scores[f"gain_{key}"] for key, name in names.items() if f"gain_{key}" in scores
+        }
+        return verdict(gains, "an answer", "dB")
+
     def headline(self, held: HeldOut, of: str) -> Headline:
-        """PSNR, at which size pictures are compared, and what a sharpness says."""
-        said = [
+        """PSNR, whether an answer without a net does better, at which size pictures are compared, and what a sharpness says."""
+        said, words = self.verdict(held.scores.scores), super().headline(held, of).words
+        loses = said.startswith(LOSES)
+        meaning = [
+            *([f"The net is {said}."] if said and not loses else []),
             "Each picture is compared at the size that the net reads.",
             *(["A sharpness under 1 says that answers are blurred."] if held.rows else []),
         ]
-        return super().headline(held, of)._replace(meaning=said)
+        words = f"{words}: this net {said}" if loses else words
+        return Headline(self.main, words, meaning, held.meter.best_plain)
 
     def sections(self, held: HeldOut) -> list[Section]:
-        """Input, answer and where they differ, the lowest PSNR first."""
+        """Against the answers without a net; input, answer and where they differ, the lowest PSNR first."""
+        return [*self._against(held), self._worst(held)]
+
+    def _against(self, held: HeldOut) -> list[Section]:
+        scores = held.scores.scores
+        names = self.baselines.names if self.baselines else {}
+        names = {key: name for key, name in names.items() if f"psnr_{key}" in scores}
+        if not names:
+            return []
+        columns = [
+            Column("answer"),
+            *(Column(word, "number") for word in ("PSNR", "low", "high")),
+            *(Column(word, "number") for word in ("gain of the net", "low", "high")),
+        ]
+        rows = [["the net", *_ends(scores["psnr"]), None, None, None]]
+        rows += [
+            [name, *_ends(scores[f"psnr_{key}"]), *_ends(scores[f"gain_{key}"])]
+            for key, name in names.items()
+        ]
+        said = (
+            "In decibels, all on the same pictures. A gain above 0 is in favour of the net; where its interval holds 0, chance "
+            "alone may have made it."
+        )
+        notes = Text(" ".join(held.meter.plain_words()), soft=True)
+        return [
+            Section(
+                "Against answers without a net", said, [Table(columns, rows), notes], "Baselines"
+            )
+        ]
+
+    def _worst(self, held: HeldOut) -> Section:
         order = sorted(range(len(held.rows)), key=lambda i: held.rows[i].get("psnr", 999.0))
         strips = [self._strip(item) for item in held.items(order[:WORST])]
         said = (
             f"{len(strips)} of {held.scores.items:,} held-out {held.noun}, the lowest PSNR first."
         )
         parts = [Text(said, soft=True), *strips]
-        return [Section(f"The worst {held.noun}", parts=parts, name="Worst")]
+        return Section(f"The worst {held.noun}", parts=parts, name="Worst")
 
     def _strip(self, item: Item) -> Gallery:
         truth = centre(item.truth, item.answer)
@@ -263,23 +339,38 @@ def _middle(target: Tensor, answer: Tensor) -> Tensor:
     return F.pad(target, (-(wide // 2), wide // 2 - wide, -(high // 2), high // 2 - high))
 
 
-class Copies(Meter):
-    """Scores of pictures, a row an item."""
+def _ends(found: Interval) -> list[str | None]:
+    ends = [number(found.low), number(found.high)] if found.known else [None, None]
+    return [number(found.value), *ends]
 
-    def __init__(self, *, whole: bool) -> None:
+
+class Copies(Meter):
+    """Scores of pictures, a row an item; and of the answers without a net, where there are some."""
+
+    def __init__(self, baselines: Baselines | None = None, *, whole: bool) -> None:
+        self.baselines = baselines
         self._counted = ReconstructMeter(whole=whole)
+        self._keys = tuple(baselines.names) if baselines else ()
+        self._plain = Rows({"plain": ((len(self._keys),), np.float64)})
 
     def add(self, answers: Iterable[Picture], truths: Sequence[Any] | NDArray[Any]) -> None:
         """Count pictures and their truths."""
         for answer, truth in zip(answers, truths, strict=True):
-            self._counted.add(answer, centre(truth, answer))
+            middle = centre(truth, answer)
+            self._counted.add(answer, middle)
+            plain = self.baselines.answers(truth) if self.baselines else []
+            found = [
+                picture_scores(centre(each, answer), middle, whole=False)["psnr"] for each in plain
+            ]
+            self._plain.add({"plain": np.array([found], np.float64)})
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The rows."""
-        return self._counted.state()
+        return {**self._counted.state(), **self._plain.state()}
 
     def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take in rows."""
+        self._plain.add(state)
         self._counted.add_rows(state)
 
     def values(self) -> dict[str, float]:
@@ -288,8 +379,32 @@ class Copies(Meter):
         return {key: value for key, value in found.items() if np.isfinite(value)}
 
     def scores(self, groups: NDArray[np.int64] | None = None) -> dict[str, Interval]:
-        """With intervals."""
-        return self._counted.scores(groups)
+        """With intervals; then the PSNR of each answer without a net, and the gain of the net over it."""
+        found, ours = self._counted.scores(groups), self._counted.row("psnr")
+        for k, key in enumerate(self._keys):
+            plain = self._plain["plain"][:, k]
+            found[f"psnr_{key}"] = mean(plain, groups)
+            found[f"gain_{key}"] = mean(ours - plain, groups)
+        return found
+
+    @property
+    def best_plain(self) -> float | None:
+        """The PSNR of the best answer without a net; None where none was scored."""
+        rows = self._plain["plain"]
+        return float(rows.mean(0).max()) if rows.size else None
+
+    def plain_words(self) -> list[str]:
+        """What the answers without a net are."""
+        if self.baselines is None:
+            return []
+        said = ["The mean training picture is the best answer that ignores its input."]
+        if self.baselines.shrunk:
+            height, width = self.baselines.shrunk
+            channels_ = self.baselines.mean.shape[2]
+            said.append(
+                f"{width} x {height} pixels have {width * height * channels_:,} values, the code of the net {self.baselines.code:,}."
+            )
+        return said
 
     def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]:
         """Whether there are too few items for intervals."""

@@ -236,6 +236,16 @@ class Task(ABC):
         """Put into a net what it takes from the data before it is trained, such as a graph; nothing for most."""
         del net
 
+    def measured(self, net: nn.Module, seen: Iterable[NDArray[Any]]) -> Self:
+        """The same with what it takes from the decoded training items, such as answers without a net to be held against.
+
+        Args:
+            net: that is trained.
+            seen: training inputs [n, ...] as evaluation sees them, batch by batch; nothing is decoded unless it is asked.
+        """
+        del net, seen
+        return self
+
     @classmethod
     def refuse(cls, recipe: Settings, *, own_net: bool = False) -> None:
         """Refuse what cannot be learned so, before anything is decoded.

@@ -3,21 +3,23 @@
 import copy
 import hashlib
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from striate import inputs, weights
 from striate import plan as plan_room
 from striate.augment import read
-from striate.data import Data, Streamed
+from striate.data import Arrays, Data, Streamed
 from striate.errors import CheckpointError, RecipeError, StriateError, UsageError, out_of_memory
 from striate.inputs import Preprocessing
 from striate.models import catalog
@@ -37,6 +39,7 @@ from striate.training.record import Job, Progress
 from striate.training.reproducibility import check_deterministic
 from striate.training.resume_check import remembered, versions
 
+MEASURED, TOGETHER = 5000, 64  # training items that a task measures at most, and of a batch
 PLAN_VALUES = 500_000  # input values of the batch on which candidates are timed
 
 
@@ -139,7 +142,7 @@ def prepare(
         progress.say(f"note: {line}")
     device = ranks.device(recipe.device)
     batches = training_batches(data, recipe, device, fed, ranks)
-    task = kind.of(data, recipe)
+    task = kind.of(data, recipe).measured(net, _seen(decoded["train"], fed))
     _check_norm(net, batches, recipe, ranks.world)
 
     def expected_words(step_seconds: float | None) -> str:
@@ -176,6 +179,14 @@ def prepare(
     )
     config = remembered(recipe, config)
     return Job(path, data, recipe, config, plan, batches, task, progress, ranks)
+
+
+def _seen(arrays: Arrays, fed: Preprocessing) -> Iterator[NDArray[Any]]:
+    """Training inputs as evaluation sees them, evenly picked, batch by batch; of large sets a part."""
+    numbers = np.unique(np.linspace(0, len(arrays) - 1, min(len(arrays), MEASURED)).astype(int))
+    for at in range(0, len(numbers), TOGETHER):
+        stored = np.asarray(arrays.inputs[numbers[at : at + TOGETHER]])
+        yield fed.centre(torch.from_numpy(np.array(stored))).numpy()
 
 
 def _say(progress: Progress, before: str, words: str) -> None:

@@ -1,0 +1,40 @@
+"""Whether a net is better than answers that need none, in one line."""
+
+from collections.abc import Mapping
+
+from striate.metrics import Interval
+from striate.text import number
+
+LOSES = ("is no better than", "loses to")  # where an interval holds 0, and where it does not
+
+
+def verdict(gains: Mapping[str, Interval], noun: str, unit: str = "") -> str:
+    """What the gains over answers without a net say; "" where there are none.
+
+    Args:
+        gains: by what each answer is called; above 0 is in favour of the net.
+        noun: what is answered, such as "a forecast".
+        unit: of a gain.
+    """
+    if not gains:
+        return ""
+    worse = {name: gain for name, gain in gains.items() if gain.value <= 0}
+    if worse:
+        certain = all(gain.high < 0 or not gain.known for gain in worse.values())
+        listed = " and ".join(f"{name} (by {_gap(gain, unit)})" for name, gain in worse.items())
+        does = "better" if certain else "as well"
+        return f"{LOSES[certain]} {listed}: {noun} that needs no net does {does}"
+    doubtful = [name for name, gain in gains.items() if not gain.low > 0]
+    if doubtful:
+        return f"better than {', '.join(gains)}, but from {' and '.join(doubtful)} it is not told apart for certain"
+    least, gain = min(gains.items(), key=lambda pair: pair[1].value)
+    return f"better than {', '.join(gains)}; than {least} by {_gap(gain, unit)}"
+
+
+def _gap(gain: Interval, unit: str) -> str:
+    """The size of a difference with its interval."""
+    size = f"{number(abs(gain.value))} {unit}".strip()
+    if not gain.known:
+        return size
+    low, high = (gain.low, gain.high) if gain.value > 0 else (-gain.high, -gain.low)
+    return f"{size}, 95 % interval {number(low)} to {number(high)}"
