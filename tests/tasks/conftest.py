@@ -327,7 +327,6 @@ CASES = {
         },
         "ap50",
         "instances",
-        packs=False,
     ),
     "forecast": Case(
         "forecast",
@@ -369,7 +368,6 @@ CASES = {
         "average_precision",
         "labels",
         "*.wav",
-        packs=False,
     ),
     "segment": Case(
         "segment",

@@ -36,6 +36,10 @@ class IdSource(Source, ABC):
     """Masks of ids, of which it is decoded what is learned."""
 
     @abstractmethod
+    def take(self, index: I64) -> "IdSource":
+        """The same, with only these numbers."""
+
+    @abstractmethod
     def ids(self, i: int) -> Ids:
         """Ids [H, W].
 

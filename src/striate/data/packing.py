@@ -1,4 +1,4 @@
-"""Write pictures with their targets into tar shards with an index, as `striate.data.shards` describes them.
+"""Write pictures or sounds with their targets into tar shards with an index, as `striate.data.shards` describes them.
 
 A shard gets its name only when it is whole and on the disk, and beside it in OUT/packing lies what it
 holds; so a second call goes on after the last whole one. The index is written last, after every shard
@@ -35,6 +35,7 @@ from striate.data.instances import NOWHERE, Ids
 from striate.data.pictures import Limits
 from striate.data.pillow import without_warnings
 from striate.data.shards import ROW, UNCOUNTED, Rows, Shard
+from striate.data.sounds import SoundSource
 from striate.data.sources import I64, Encoded, Form, Pixels
 from striate.data.split_items import Split
 from striate.data.targets import Array, Instances, Masks, OneBox, Targets
@@ -46,6 +47,7 @@ Bar = Callable[[str, int, int], None]  # what is done, how much of it, of how mu
 
 SIZE = 256 * 10**6  # bytes of a shard
 MAPS = (Masks.kind, Instances.kind)  # targets that are pictures themselves
+ENCODED = (Encoded, SoundSource)  # sources of files, whose bytes are kept as they are
 LOOKED = 16  # masks of a split from which the room of all is estimated
 BLOCK = 512  # bytes: everything in a tar begins at a multiple
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
@@ -62,6 +64,7 @@ class Packed(Result):
     shards: tuple[Shard, ...]
     problems: tuple[tuple[str, str], ...]
     fingerprint: str
+    noun: str = "pictures"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values; the keys that it shares with the JSON shape `data` mean the same."""
@@ -82,7 +85,7 @@ class Packed(Result):
         counts = ", ".join(f"{split} {count:,}" for split, count in self.splits.items())
         lost = [f"  left out {file}: {reason}" for file, reason in self.problems]
         head = (
-            f"{self.path}: {sum(self.splits.values()):,} pictures ({counts}) in "
+            f"{self.path}: {sum(self.splits.values()):,} {self.noun} ({counts}) in "
             f"{len(self.shards):,} shards, {size}, each read back and as written"
         )
         return "\n".join([head, *lost, f"train from them with: striate train {self.path}"])
@@ -102,8 +105,8 @@ def pack(data: Data, out: Path, *, size: int = SIZE, progress: Bar | None = None
         DataError: too many pictures are broken, there is no room, or `out` holds something else.
     """
     progress = progress or (lambda _word, _done, _total: None)
-    if not data.pictures:
-        raise DataError(f"{data.path}: shards hold pictures, these are {data.noun}")
+    if not data.pictures and data.modality != SoundSource.modality:
+        raise DataError(f"{data.path}: shards hold pictures or sounds, these are {data.noun}")
     if data.kind == Array.kind:
         raise DataError(
             f"{data.path}: shards hold labels, numbers, boxes, masks and objects, not an array an item"
@@ -120,7 +123,8 @@ def pack(data: Data, out: Path, *, size: int = SIZE, progress: Bar | None = None
     shutil.rmtree(out / shards.AT_WORK)
     counts = {name: len(index) for name, index in work.readable.items()}
     found = tuple(part.shard for part in parts)
-    return Packed(shown(out), data.classes, counts, found, problems, data.fingerprint)
+    told = (counts, found, problems, data.fingerprint, data.noun)
+    return Packed(shown(out), data.classes, *told)
 
 
 def read_size(text: str) -> int:
@@ -212,7 +216,8 @@ class _Work:
     def version(self) -> int:
         """The first that can say what these targets are."""
         parts = [split.part for split in self.data.splits.values()]
-        if self.data.kind == Instances.kind or any(_has_several(each.targets) for each in parts):
+        several = any(_has_several(each.targets) for each in parts)
+        if self.data.kind == Instances.kind or several or not self.data.pictures:
             return shards.VERSION
         bare = self.data.kind == "label" and all(each.groups is None for each in parts)
         return shards.LABELS_ALONE if bare else shards.TARGETS_TOO
@@ -234,7 +239,7 @@ class _Work:
             sum(self._room_of_masks(name, split) for name, split in self.data.splits.items())
             + sum(
                 int(split.source.weights().sum())
-                if isinstance(split.source, Encoded)
+                if isinstance(split.source, ENCODED)
                 else split.source.images.nbytes
                 if isinstance(split.source, Pixels)
                 else 0
@@ -298,8 +303,20 @@ class _Work:
                 own["rows"] = np.frombuffer(masks[name].tobytes(), np.uint8)
             if part.groups is not None:
                 own["groups"] = part.groups
+            if not self.data.pictures:
+                own |= self._facts(split, self.readable[name])
             found |= {f"{name}/{key}": np.ascontiguousarray(column) for key, column in own.items()}
         return found
+
+    @staticmethod
+    def _facts(split: Split, index: I64) -> dict[str, npt.NDArray[np.float64]]:
+        """What is known of sounds without decoding them: an array a fact, nan where one lacks it."""
+        each = [split.looks.facts[i] for i in index.tolist()]
+        keys = dict.fromkeys(key for facts in each for key in facts)
+        return {
+            f"{shards.FACT}{key}": np.array([facts.get(key, np.nan) for facts in each], np.float64)
+            for key in keys
+        }
 
     def _written(self, split: Split, order: I64, name: str, number: int) -> _Part:
         """As many pictures of an order as a shard takes, in a file that is renamed when it is whole."""
@@ -331,7 +348,8 @@ class _Work:
             extension, target = self._target(split, source)
             if rows and tar.size + len(data) + len(target) + 4 * BLOCK > self.size:
                 break
-            rows.append(_row(data, number, tar.add(f"{i:06}.{_kind(data)}", data)))
+            start = tar.add(f"{i:06}.{self._extension(data, split.names[source])}", data)
+            rows.append(_row(data, number, start, picture=self.data.pictures))
             start = tar.add(f"{i:06}.{extension}", target)
             if self.data.kind == "label":
                 rows[-1]["label"] = split.labels[source]
@@ -339,6 +357,10 @@ class _Work:
                 masks.append(_row(target, number, start))
         tar.add_end()
         return np.array(rows, ROW), np.array(masks, ROW)
+
+    def _extension(self, data: bytes, name: str) -> str:
+        """By which other programs know the format."""
+        return _kind(data) if self.data.pictures else Path(name).suffix[1:].lower() or "wav"
 
     def _target(self, split: Split, i: int) -> tuple[str, bytes]:
         """What stands beside a picture in its shard: the extension, and the content."""
@@ -395,6 +417,7 @@ def _write_index(work: _Work, parts: list[_Part]) -> None:
     if work.version != shards.LABELS_ALONE:
         targets = safetensors.numpy.save(work.columns(parts))
         index |= {"task": data.task, "kind": data.kind, "outputs": list(data.outputs)}
+        index |= {} if data.pictures else {"modality": data.modality}
         index["targets"] = _described(targets)
         write_whole(work.out / shards.TARGETS, targets)
     write_whole(work.out / shards.TABLE, table)
@@ -408,7 +431,7 @@ def _described(content: bytes) -> dict[str, Any]:
 def _encoded(split: Split, i: int) -> bytes:
     """The bytes of a picture as they are, or as PNG where it is none of a file format."""
     source = split.source
-    if isinstance(source, Encoded):
+    if isinstance(source, ENCODED):
         try:
             data = source.data(i)
         except DataError as error:
@@ -462,12 +485,13 @@ def _png(image: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> bytes:
     return out.getvalue()
 
 
-def _row(data: bytes, shard: int, start: int) -> np.void:
+def _row(data: bytes, shard: int, start: int, *, picture: bool = True) -> np.void:
     row = np.zeros(1, ROW)[0]
-    with without_warnings():
-        head = pictures.head(data, Limits())
     row["shard"], row["length"], row["start"] = shard, len(data), start
-    row["height"], row["width"], row["grey"] = head.height, head.width, head.grey
+    if picture:
+        with without_warnings():
+            head = pictures.head(data, Limits())
+        row["height"], row["width"], row["grey"] = head.height, head.width, head.grey
     row["digest"] = np.frombuffer(hashlib.sha256(data).digest(), np.uint8)
     return row
 

@@ -1,4 +1,4 @@
-"""Pictures with their targets in tar shards, each found by shard and offset in an index of our own.
+"""Pictures or sounds with their targets in tar shards, each found by shard and offset in an index of our own.
 
 OUT/index.json            what there is: task, classes, splits, shards with size and SHA-256
 OUT/index.bin             a row a picture (`ROW`), the splits one after the other, then the names, a line each
@@ -35,15 +35,17 @@ from striate.data.instances import VERSION as RULES
 from striate.data.levels import check as check_levels
 from striate.data.modes import U8
 from striate.data.pictures import Head, Limits
+from striate.data.sounds import SoundSource
 from striate.data.sources import I64, Encoded, Form, Look
 from striate.data.targets import Instances, Labels, Masks, MultiLabels, Targets, restored
 from striate.errors import ArgumentError, DataError
 
 INDEX, TABLE, TARGETS = "index.json", "index.bin", "targets.safetensors"
 AT_WORK = "packing"  # the folder of a packing that is not finished
-# Version 1 has single labels alone, in the rows; version 3 single objects too, or several boxes of one class: what an
-# earlier one can say is still written so.
+# Version 1 has single labels alone, in the rows; version 3 single objects, several boxes of one class, and sounds too:
+# what an earlier one can say is still written so.
 FORMAT, LABELS_ALONE, TARGETS_TOO, VERSION = "striate shards", 1, 2, 3
+FACT = "fact "  # before the name of a fact of sounds, such as their seconds, among the columns
 UNCOUNTED = 65535  # of a picture of ids: a pixel that counts nowhere
 _LARGEST = 2**28  # bytes of index.json
 _NAME = re.compile(r"(?:[a-z]+/)?[\w-][\w.-]*\.tar")
@@ -183,10 +185,67 @@ class ShardedIds(IdSource, Sharded):
         """What the cache tells entries apart by, beside the content of the masks."""
         return f"ids {RULES} of 16 bits {self.limits}"
 
+    def take(self, index: I64) -> "ShardedIds":
+        """The same, with only these numbers."""
+        return replace(self, rows=self.rows[index])
+
     def ids(self, i: int) -> Ids:
         """Ids [H, W]."""
         values = masks.read_values(self.data(i), self.limits, colors=False)
         return np.where(values == UNCOUNTED, NOWHERE, values).astype(np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class ShardedSounds(SoundSource):
+    """Sounds in shards.
+
+    Attributes:
+        at: where they lie.
+        facts: [N] by name, nan where a sound has none.
+    """
+
+    at: Sharded
+    facts: Mapping[str, npt.NDArray[np.float64]]
+    modality: str = "sound"
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    @property
+    def threads(self) -> int | None:
+        """As their place needs."""
+        return self.at.threads
+
+    def take(self, index: I64) -> "ShardedSounds":
+        """The same, with only these numbers."""
+        facts = {name: values[index] for name, values in self.facts.items()}
+        return ShardedSounds(self.at.take(index), facts)
+
+    def named(self, i: int) -> str:
+        """Its shard, and its first byte there."""
+        return self.at.named(i)
+
+    def where(self, i: int) -> tuple[str, int, int]:
+        """Its shard, its first byte there and its length."""
+        return self.at.where(i)
+
+    def data(self, i: int) -> bytes:
+        """Its bytes, as they were when they were indexed."""
+        return self.at.data(i)
+
+    def digest(self, i: int) -> bytes:
+        """SHA-256 of its bytes, as indexed."""
+        return self.at.digest(i)
+
+    def look(self, i: int) -> Look:
+        """Hash and facts, as indexed."""
+        values = {name: float(each[i]) for name, each in self.facts.items()}
+        known = {name: value for name, value in values.items() if not np.isnan(value)}
+        return Look(self.digest(i), facts=known)
+
+    def weights(self) -> I64:
+        """Sizes in bytes."""
+        return self.at.weights()
 
 
 def ends(shards: Sequence[Shard], sizes: Mapping[str, int]) -> I64:
@@ -231,6 +290,7 @@ def read(place: Place, options: Options) -> Listing:
             str(index.get("kind", Labels.kind)),
             classes,
             tuple(files.shown(str(name)) for name in index.get("outputs", ())),
+            str(index.get("modality", "picture")),
         )
         levels = check_levels(index.get("levels"))
         columns = _columns(place, index, sizes)
@@ -257,6 +317,7 @@ class _About(NamedTuple):
     kind: str
     classes: tuple[str, ...]
     outputs: tuple[str, ...]
+    modality: str = "picture"
 
 
 def _index(place: Place, sizes: Mapping[str, int]) -> Mapping[str, Any]:
@@ -341,12 +402,31 @@ def _parts(
             if name.startswith(prefix)
         }
         groups = held.pop("groups", None)
+        facts = {key: held.pop(key) for key in list(held) if key.startswith(FACT)}
         targets = _targets(own, about, held)
-        if len(targets) != count or (groups is not None and groups.shape != (count,)):
-            raise ValueError(f"other numbers of pictures and targets in {split}")
-        parts[split] = Part(tuple(names[first : first + count]), targets, own, groups=groups)
+        if len(targets) != count or any(
+            each is not None and each.shape != (count,) for each in (groups, *facts.values())
+        ):
+            raise ValueError(f"other numbers of items and targets in {split}")
+        inputs = _inputs(own, about, {key.removeprefix(FACT): each for key, each in facts.items()})
+        parts[split] = Part(tuple(names[first : first + count]), targets, inputs, groups=groups)
         first += count
     return parts
+
+
+def _inputs(
+    source: Sharded, about: _About, facts: Mapping[str, npt.NDArray[Any]]
+) -> Sharded | ShardedSounds:
+    """What lies in the shards.
+
+    Raises:
+        ValueError: neither pictures nor sounds.
+    """
+    if about.modality == SoundSource.modality:
+        return ShardedSounds(source, {key: each.astype(np.float64) for key, each in facts.items()})
+    if about.modality != "picture" or facts:
+        raise ValueError(f"items that are {about.modality} with {', '.join(facts) or 'no'} facts")
+    return source
 
 
 def _targets(source: Sharded, about: _About, columns: Mapping[str, npt.NDArray[Any]]) -> Targets:

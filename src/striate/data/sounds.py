@@ -8,6 +8,7 @@ sounds are cut to their middle, shorter ones are laid into the middle of silence
 import hashlib
 import os
 import struct
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -301,25 +302,11 @@ def fitted(wave: I16, samples: int) -> I16:
     return np.pad(wave, (spare // 2, spare - spare // 2))
 
 
-@dataclass(frozen=True)
-class SoundFiles(Source):
-    """Sound files below one folder, by their names relative to it."""
+class SoundSource(Source):
+    """Sounds in a file format."""
 
-    root: Path
-    names: tuple[str, ...]
     modality: str = "sound"
     check: ClassVar[AnyForm] = Wave(RATES[0], 1)
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def take(self, index: I64) -> "SoundFiles":
-        """The same, with only these numbers."""
-        return SoundFiles(self.root, tuple(self.names[i] for i in index.tolist()))
-
-    def named(self, i: int) -> str:
-        """Its path."""
-        return files.shown(self.root / self.names[i])
 
     def shape(self, form: AnyForm) -> tuple[int, ...]:
         """[T]."""
@@ -330,24 +317,34 @@ class SoundFiles(Source):
         """16 bits a sample."""
         return np.dtype(np.int16)
 
-    def _data(self, i: int) -> bytes:
-        return files.read(self.root / self.names[i])
+    @abstractmethod
+    def data(self, i: int) -> bytes:
+        """The encoded bytes of sound i.
+
+        Raises:
+            DataError: they cannot be read; with the reason alone.
+        """
+
+    def label(self, i: int) -> str:
+        """A name of sound i that does not depend on where the data lie; "" if there is none."""
+        del i
+        return ""
 
     def digest(self, i: int) -> bytes:
         """SHA-256 of its bytes."""
         try:
-            return hashlib.sha256(self._data(i)).digest()
+            return hashlib.sha256(self.data(i)).digest()
         except DataError as error:
             return self._no_content(i, error)
 
     def _no_content(self, i: int, error: DataError) -> bytes:
         """What stands for the content of a sound that has none, so that two such are no copies of each other."""
-        return hashlib.sha256(f"no content: {self.names[i]} {error}".encode()).digest()
+        return hashlib.sha256(f"no content: {self.label(i)} {error}".encode()).digest()
 
     def look(self, i: int) -> Look:
         """Hash, and what the header says."""
         try:
-            data = self._data(i)
+            data = self.data(i)
         except DataError as error:
             return Look(self._no_content(i, error))
         digest = hashlib.sha256(data).digest()
@@ -372,10 +369,38 @@ class SoundFiles(Source):
 
     def decode(self, i: int, form: AnyForm) -> I16:
         """Its wave [T]; in the form for checking it is read in full and not resampled."""
-        sound = sampled(self._data(i))
+        sound = sampled(self.data(i))
         if form == self.check:
             return np.zeros(form.samples, np.int16)
         return fitted(stored(mono(sound, form.rate)), form.samples)
+
+
+@dataclass(frozen=True)
+class SoundFiles(SoundSource):
+    """Sound files below one folder, by their names relative to it."""
+
+    root: Path
+    names: tuple[str, ...]
+    modality: str = "sound"
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def take(self, index: I64) -> "SoundFiles":
+        """The same, with only these numbers."""
+        return SoundFiles(self.root, tuple(self.names[i] for i in index.tolist()))
+
+    def named(self, i: int) -> str:
+        """Its path."""
+        return files.shown(self.root / self.names[i])
+
+    def label(self, i: int) -> str:
+        """Its name below the folder."""
+        return self.names[i]
+
+    def data(self, i: int) -> bytes:
+        """Its bytes."""
+        return files.read(self.root / self.names[i])
 
     def weights(self) -> I64:
         """Sizes of the files."""
