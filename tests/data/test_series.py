@@ -280,7 +280,7 @@ def test_zeros_that_may_stand_for_missing_values_are_said_and_taken_so_when_aske
     assert np.isnan(cut(opened).series.values[10:20, 0]).all()
     assert not any("say layout=series:missing=0" in line for line in opened.warnings)
     with pytest.raises(ArgumentError, match="missing= and feature= take numbers"):
-        data.open(path, layout="series:missing=none")
+        data.open(path, layout="series:missing=zero")
 
 
 # --------------------------------------------------------------------------------------------- graph

@@ -22,7 +22,7 @@ from striate.data.duplicates import copies_by_name, exact_groups, similar_groups
 from striate.data.files import expanded, shown
 from striate.data.index import ASSIGNED, WHOLE, Fault, Listing, Part
 from striate.data.layouts.file_lists import Lookup
-from striate.data.series.windows import Windows, by_time
+from striate.data.series.windows import Windows, by_time, unseen_days
 from striate.data.sources import I64, Source
 from striate.data.targets import OneBox
 from striate.errors import ArgumentError, DataError
@@ -148,7 +148,10 @@ def _by_time(listing: Listing, whole: Part, val: float | str | None, rule: str) 
     made = {"train": whole} if "val" in own else by_time(whole, val, tested="test" in own)
     parts = {**made, **own}
     spans = [f"{name} {part.names[0]} to {part.names[-1]}" for name, part in parts.items()]
-    return replace(_noted(listing, f"split by time: {', '.join(spans)}"), parts=parts)
+    strange = unseen_days(parts)
+    warnings = (*listing.warnings, *([strange] if strange else []))
+    listing = _noted(listing, f"split by time: {', '.join(spans)}")
+    return replace(listing, parts=parts, warnings=warnings)
 
 
 def _noted(listing: Listing, note: str) -> Listing:
