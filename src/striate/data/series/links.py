@@ -115,8 +115,12 @@ def read_links(path: Path, settings: Settings) -> Links:
 
 def _links_of_array(name: str, array: NDArray[np.float64], settings: Settings) -> Links:
     """A square array, or one of links: [E, 2], [2, E], or [E, 3] with a number each."""
-    if array.ndim == 2 and array.shape[0] != array.shape[1] and {2, 3} & set(array.shape):
-        rows = array if array.shape[1] in (2, 3) else array.T
+    if (
+        array.ndim == 2
+        and array.shape[0] != array.shape[1]
+        and (array.shape[0] == 2 or array.shape[1] in (2, 3))
+    ):
+        rows = array.T if array.shape[0] == 2 else array
         if np.isfinite(rows[:, :2]).all() and not (rows[:, :2] % 1).any():
             ends = [(str(int(a)), str(int(b))) for a, b in rows[:, :2].tolist()]
             weights = rows[:, 2] if rows.shape[1] == 3 else None
@@ -137,8 +141,8 @@ def _links_of_table(table: documents.Table, settings: Settings) -> Links:
         cells = [row[1:] for row in cells]
     first, width = cells[0], len(cells[0])
     headed = not all(map(is_number, first))
-    cornered = len(cells) == width > 2 and not _is_exact(first[0])
-    if width in (2, 3) and not cornered and not (width == len(cells) and not headed):
+    square = width == len(cells) and (not headed or not first[0])
+    if width in (2, 3) and not square:
         return _list_of_links(table.name, first if headed else (), cells[headed:], settings)
     rows, names = _without_names(cells, table.name)
     try:
