@@ -4,6 +4,7 @@
 
 import json
 import os
+from datetime import UTC, datetime, timedelta, timezone
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,69 @@ def test_stamps_of_several_forms_are_read_and_written_back():
     assert Clock(int(seconds[0]), 1800, "s", form).stamp(1) == "2024-03-31 01:00:00+00:00"
 
 
+@pytest.mark.parametrize("form", ["%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M"])
+def test_day_and_month_stand_where_the_times_are_even(tmp_path, form):
+    start = datetime(2012, 3, 5, tzinfo=UTC)  # all of both orders can be read
+    stamps = [(start + timedelta(hours=i)).strftime(form) for i in range(168)]
+    opened = data.open(table(tmp_path / "s.csv", waves(168), stamps=stamps))
+    clock = cut(opened).series.clock
+    assert (clock.first, clock.step, clock.stamp(30)) == (
+        round(start.timestamp()),
+        3600,
+        stamps[30],
+    )
+    assert "nothing tells them apart" not in opened.note
+    short = data.open(
+        table(tmp_path / "t.csv", waves(24), stamps=stamps[:24]), history=2, horizon=1
+    )
+    assert "are read as day/month; nothing tells them apart" in short.note
+
+
+@pytest.mark.parametrize(
+    ("write", "label"),
+    [
+        (str, "2012-03-05 01:00:00"),
+        (lambda at: str(at * 1000), "2012-03-05 01:00:00"),
+        (
+            lambda at: datetime.fromtimestamp(at, timezone(timedelta(hours=-8))).isoformat(" "),
+            "2012-03-04 17:00:00-08:00",
+        ),
+    ],
+    ids=["seconds", "milliseconds", "zone"],
+)
+def test_times_are_written_back_as_they_were(tmp_path, write, label):
+    start = 1_330_905_600  # 2012-03-05 00:00 UTC
+    stamps = [write(start + 3600 * i) for i in range(168)]
+    clock = cut(data.open(table(tmp_path / "s.csv", waves(168), stamps=stamps))).series.clock
+    assert [clock.stamp(i) for i in range(168)] == stamps
+    assert clock.label(1) == label
+    assert Clock.from_dict(vars(clock)) == clock
+    midnight = clock.period("day").place(np.array([0]))
+    assert midnight == pytest.approx(2 / 3 if "-08" in stamps[0] else 0)
+
+
+def test_days_that_are_not_trained_on_are_said(tmp_path):
+    week = data.open(table(tmp_path / "s.csv", waves(168)), history=2, horizon=1)
+    assert any(
+        "nothing of Saturday, Sunday is trained on, and val and test lie there" in line
+        for line in week.warnings
+    )
+    assert not any(
+        "trained on" in line for line in data.open(table(tmp_path / "t.csv", waves(600))).warnings
+    )
+
+
+def test_clocks_that_were_set_back_are_told_from_rows_in_disorder(tmp_path):
+    hours = [*range(3), 2, *range(3, 20)]
+    stamps = [f"2024-10-27 {hour:02d}:00" for hour in hours]
+    stamps[3] = "2024-10-27 01:00"
+    with pytest.raises(DataError, match="write times with their offset from UTC"):
+        data.open(table(tmp_path / "s.csv", waves(21), stamps=stamps))
+    wild = [f"2024-10-27 {(7 * i) % 24:02d}:00" for i in range(21)]
+    with pytest.raises(DataError, match=r"sort the rows by time$"):
+        data.open(table(tmp_path / "t.csv", waves(21), stamps=wild))
+
+
 def test_months_are_steps_of_one_length():
     times = np.array(["2023-11-01", "2023-12-01", "2024-01-01", "2024-03-01"], "M8[s]").astype(int)
     found = spaced(times, Clock(0, 1, "s", "%Y-%m"), "f")
@@ -271,16 +335,41 @@ def test_series_without_a_value_are_refused(tmp_path):
         data.open(table(tmp_path / "s.csv", np.full((60, 3), np.nan)), history=2, horizon=1)
 
 
-def test_zeros_that_may_stand_for_missing_values_are_said_and_taken_so_when_asked(tmp_path):
+def test_zeros_far_from_all_other_values_are_missing_and_said(tmp_path):
     values = waves(200) + 40
     values[10:20, 0] = 0
     path = table(tmp_path / "s.csv", values)
-    assert any("say layout=series:missing=0" in line for line in data.open(path).warnings)
-    opened = data.open(path, layout="series:missing=0")
+    opened = data.open(path)
     assert np.isnan(cut(opened).series.values[10:20, 0]).all()
-    assert not any("say layout=series:missing=0" in line for line in opened.warnings)
+    assert any("0 is taken for a missing value" in line for line in opened.warnings)
+    assert opened.origin["layout"] == "series:missing=0"  # for the files of predict, and other data
+    assert data.again(opened.origin).fingerprint == opened.fingerprint
+    for said, missing in (("0", True), ("none", False)):
+        asked = data.open(path, layout=f"series:missing={said}")
+        assert np.isnan(cut(asked).series.values[10:20, 0]).all() == missing
+        assert not any("0 is taken" in line or "say layout" in line for line in asked.warnings)
     with pytest.raises(ArgumentError, match="missing= and feature= take numbers"):
-        data.open(path, layout="series:missing=none")
+        data.open(path, layout="series:missing=zero")
+
+
+@pytest.mark.parametrize(
+    ("change", "warned"),
+    [
+        (lambda x, hour: np.where(hour % 24 < 5, 0, x), True),  # closed at night
+        (lambda x, hour: np.where(hour % 37 == 0, 0, x - 39), False),  # small values are there too
+        (lambda x, hour: np.where(hour % 37 == 0, 0, np.round(x - 7)), False),  # few
+        (lambda x, hour: np.where(hour % 7 == 0, 0, np.round(x) % 3 + 1), False),  # counts
+    ],
+    ids=["closed", "small", "passing", "counts"],
+)
+def test_zeros_that_are_values_stay(tmp_path, change, warned):
+    hours = np.arange(400)[:, None]
+    values = change(waves(400) + 30, hours)
+    if not warned:
+        values = values * np.linspace(0.01, 1, 400)[:, None] ** (values.max() > 10)
+    opened = data.open(table(tmp_path / "s.csv", values))
+    assert not np.isnan(cut(opened).series.values).any()
+    assert any("say layout=series:missing=0" in line for line in opened.warnings) == warned
 
 
 # --------------------------------------------------------------------------------------------- graph
@@ -363,6 +452,113 @@ def test_a_graph_lies_beside_the_series(tmp_path, text):
     assert "graph: adjacency.csv" in opened.note
     assert (cut(opened).series.adjacency > 0).sum() >= 4
     assert data.open(tmp_path / "speeds.csv").splits.keys() == opened.splits.keys()
+
+
+# a - b = c - d
+LINE = np.array([[0, 1, 0, 0], [1, 0, 5, 0], [0, 5, 0, 1], [0, 0, 1, 0]], np.float64)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (",c,a,d,b\nc,0,0,1,5\na,0,0,0,1\nd,1,0,0,0\nb,5,1,0,0\n", "in the order of the series"),
+        ("c,a,d,b\n0,0,1,5\n0,0,0,1\n1,0,0,0\n5,1,0,0\n", "in the order of the series"),
+        ("c,0,0,1,5\na,0,0,0,1\nd,1,0,0,0\nb,5,1,0,0\n", "in the order of the series"),
+        (
+            ",a,b,c,d,e\na,0,1,0,0,9\nb,1,0,5,0,9\nc,0,5,0,1,9\nd,0,0,1,0,9\ne,9,9,9,9,0\n",
+            "1 of its 5 nodes are none",
+        ),
+        (",0,1,2,3\n0,0,1,0,0\n1,1,0,5,0\n2,0,5,0,1\n3,0,0,1,0\n", ""),
+        ("0,1,2,3\n0,1,0,0\n1,0,5,0\n0,5,0,1\n0,0,1,0\n", ""),
+        (
+            ",from,to,weight\n0,a,b,1\n1,b,a,1\n2,b,c,5\n3,c,b,5\n4,c,d,1\n5,d,c,1\n",
+            "",
+        ),
+    ],
+)
+def test_a_square_table_is_read_by_the_names_along_its_sides(tmp_path, text, said):
+    table(tmp_path / "speeds.csv", waves(nodes=4), header="a,b,c,d")
+    (tmp_path / "adjacency.csv").write_text(text)
+    opened = data.open(tmp_path)
+    assert np.array_equal(cut(opened).series.adjacency, LINE)
+    assert said in opened.note
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (",a,b,x\na,0,1,0\nb,1,0,1\nx,0,1,0\n", "has no node 'c', which is one of the series"),
+        (",a,b,c\na,0,1,0\nc,1,0,1\nb,0,1,0\n", "column 3 is of 'b', row 3 of 'c'"),
+        (",a,b,b\na,0,1,0\nb,1,0,1\nb,0,1,0\n", "has the node 'b' twice"),
+    ],
+)
+def test_a_square_table_of_other_names_is_refused(tmp_path, text, message):
+    table(tmp_path / "speeds.csv", waves())
+    (tmp_path / "adjacency.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        data.open(tmp_path)
+
+
+def test_sensor_ids_that_are_numbers_are_names(tmp_path):
+    table(tmp_path / "speeds.csv", waves(nodes=4), header="773869,767541,767542,718141")
+    square = ",767542,773869,718141,767541\n767542,0,0,1,5\n773869,0,0,0,1\n718141,1,0,0,0\n767541,5,1,0,0\n"
+    (tmp_path / "adj_mx.csv").write_text(square)
+    assert np.array_equal(cut(data.open(tmp_path)).series.adjacency, LINE)
+    (tmp_path / "adj_mx.csv").unlink()
+    pairs = (("773869", "767541", 1), ("767541", "767542", 5), ("767542", "718141", 1))
+    links = [f"{a},{b},{w}\n{b},{a},{w}" for a, b, w in pairs]
+    # A list of links by its header, whatever its name.
+    (tmp_path / "roads.csv").write_text("\n".join(["from,to,weight", *links]))
+    assert np.array_equal(cut(data.open(tmp_path)).series.adjacency, LINE)
+
+
+def test_links_counted_from_0_of_series_counted_from_1():
+    found = graph_of(Links("g", None, [("0", "1"), ("1", "0"), ("1", "2")]), ("1", "2", "3"))
+    assert (found.adjacency > 0).tolist() == [
+        [False, True, False],
+        [True, False, True],
+        [False, True, False],
+    ]
+    assert found.notes == ("g counts nodes from 0, the series from 1",)
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        np.array([[0, 1], [1, 2], [2, 3]]),
+        np.array([[0, 1, 2], [1, 2, 3]]),
+        np.array([[0, 1, 2.5], [1, 2, 4], [3, 2, 1], [2, 1, 4]]),
+        LINE,
+    ],
+)
+def test_an_array_of_links_or_a_square_one_is_a_graph(tmp_path, links):
+    table(tmp_path / "speeds.csv", waves(nodes=4), header="a,b,c,d")
+    np.save(tmp_path / "edges.npy", links)
+    graph = cut(data.open(tmp_path)).series.adjacency
+    assert (graph > 0).tolist() == (LINE > 0).tolist()
+
+
+def test_of_several_graphs_the_one_of_these_series_is_taken(tmp_path):
+    table(tmp_path / "speeds.csv", waves())
+    (tmp_path / "sensor_graph").mkdir()
+    (tmp_path / "sensor_graph" / "distances_bay.csv").write_text("from,to,cost\nx,y,10\ny,z,20\n")
+    (tmp_path / "sensor_graph" / "distances_la.csv").write_text("from,to,cost\na,b,10\nb,c,20\n")
+    opened = data.open(tmp_path)
+    assert "graph: sensor_graph/distances_la.csv" in opened.note
+    assert any("distances_bay.csv" in line and "left aside" in line for line in opened.warnings)
+    (tmp_path / "sensor_graph" / "distances_la.csv").unlink()
+    none = data.open(tmp_path)  # a file in a folder may be of other series
+    assert cut(none).series.adjacency is None
+    assert any("left aside" in line for line in none.warnings)
+
+
+def test_a_pickled_graph_beside_the_series_is_said_not_to_be_read(tmp_path):
+    table(tmp_path / "speeds.csv", waves())
+    (tmp_path / "adj_mx.pkl").write_bytes(b"\x80\x04N.")
+    opened = data.open(tmp_path)
+    assert any("adj_mx.pkl is pickled and never read" in line for line in opened.warnings)
+    (tmp_path / "adj_mx.csv").write_text("0,1,0\n1,0,1\n0,1,0\n")
+    assert not any("pickled" in line for line in data.open(tmp_path).warnings)
 
 
 def test_a_graph_that_was_named_and_is_not_there_is_refused(tmp_path):

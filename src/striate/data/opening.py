@@ -138,7 +138,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
             "levels": None if used is None else list(used),
             "tables": dict(listing.tables),
             **({} if read is None else {"fixes": read.as_dict()}),
-            **_of_windows(listing),
+            **_of_windows(listing, layout),
         },
         path=shown(path),
         layout=listing.layout,
@@ -159,14 +159,18 @@ def open(  # noqa: PLR0913 - all of them are settings by name
     )
 
 
-def _of_windows(listing: Listing) -> dict[str, Any]:
-    """Steps and periods of windows of series, as they were settled."""
+def _of_windows(listing: Listing, layout: str | None) -> dict[str, Any]:
+    """Steps, periods and missing values of windows of series, as they were settled."""
     source = next(iter(listing.parts.values())).source
     if not isinstance(source, Windows):
         return {}
     cut = source.cut
     periods = list(cut.series.periods) or ["none"]
-    return {"history": cut.history, "horizon": cut.horizon, "period": periods}
+    settled: dict[str, Any] = {"history": cut.history, "horizon": cut.horizon, "period": periods}
+    if cut.series.missing is not None:  # what was guessed of these data is said of others
+        said = f"missing={cut.series.missing:g}"
+        settled["layout"] = f"{layout},{said}" if ":" in (layout or "") else f"series:{said}"
+    return settled
 
 
 def again(origin: Mapping[str, Any], path: str | os.PathLike[str] | None = None) -> Data:

@@ -21,8 +21,9 @@ from striate.data.cache import Broken
 from striate.data.duplicates import copies_by_name, exact_groups, similar_groups
 from striate.data.files import expanded, shown
 from striate.data.index import ASSIGNED, WHOLE, Fault, Listing, Part
+from striate.data.layouts.class_folders import ordered
 from striate.data.layouts.file_lists import Lookup
-from striate.data.series.windows import Windows, by_time
+from striate.data.series.windows import Windows, by_time, unseen_days
 from striate.data.sources import I64, Source
 from striate.data.targets import OneBox
 from striate.errors import ArgumentError, DataError
@@ -79,6 +80,8 @@ def with_splits(listing: Listing, val: float | str | None, rule: str, seed: int)
     broken = known_broken(whole, weights)
     if len(broken) == len(whole):
         broken = {}  # data of which nothing can be read are refused as a whole, when they are looked at
+    if isinstance(val, str) and rule == "stratified" and listing.groups:
+        together = _as_published([listing.groups[name] for name in whole.names], together, val)
     train, held_out = _halves(whole, broken, listing.classes, together, val=val, seed=seed)
     test = {"test": listing.parts["test"]} if "test" in listing.parts else {}
     parts = {"train": whole.take(train), "val": whole.take(held_out), **test}
@@ -148,7 +151,10 @@ def _by_time(listing: Listing, whole: Part, val: float | str | None, rule: str) 
     made = {"train": whole} if "val" in own else by_time(whole, val, tested="test" in own)
     parts = {**made, **own}
     spans = [f"{name} {part.names[0]} to {part.names[-1]}" for name, part in parts.items()]
-    return replace(_noted(listing, f"split by time: {', '.join(spans)}"), parts=parts)
+    strange = unseen_days(parts)
+    warnings = (*listing.warnings, *([strange] if strange else []))
+    listing = _noted(listing, f"split by time: {', '.join(spans)}")
+    return replace(listing, parts=parts, warnings=warnings)
 
 
 def _noted(listing: Listing, note: str) -> Listing:
@@ -236,6 +242,19 @@ def _halves(
         return np.setdiff1d(np.arange(len(whole)), held_out), held_out
     share = VAL if val is None else val
     return stratified(labels, together, classes=classes, val=share, seed=seed)
+
+
+def _as_published(words: Sequence[str], together: I64, val: str) -> I64:
+    """Groups [N] numbered so that the first fold holds out the first group by its name, where the data bring so many groups.
+
+    Numbers below `OUT`, which `one_fold` takes as they are. As they were where groups are not one a fold.
+    """
+    names = ordered(set(words))
+    count = read_fold(val)[1]
+    if not len(names) == len(np.unique(together)) == count:
+        return together
+    place = {name: OUT - k for k, name in enumerate(names, 1)}
+    return np.array([place[word] for word in words], np.int64)
 
 
 def _refuse_broken_classes(
@@ -517,7 +536,8 @@ def one_fold(
 ) -> I64:
     """Numbers of the pictures of one of several folds that are alike in their classes.
 
-    Groups go, the largest first and else in random order, to the fold that has least of their classes.
+    Groups go, the largest first and else in random order, to the fold that has least of their classes; groups of numbers
+    below `OUT` are a fold each, the first the one that is next to it.
 
     Args:
         labels: [N] class numbers; `OUT` of pictures that are to be in no fold.
@@ -533,6 +553,8 @@ def one_fold(
     _check_sizes(
         labels, groups, np.bincount(labels[labels != OUT], minlength=len(classes)), classes
     )
+    if groups.max() < OUT:
+        return np.flatnonzero((groups == OUT - number) & (labels != OUT))
     members = _members(groups, labels)
     order = np.random.default_rng(seed).permutation(len(members))
     order = order[np.argsort([-len(members[i]) for i in order], kind="stable")]

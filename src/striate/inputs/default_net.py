@@ -43,6 +43,11 @@ EPOCHS = 40  # that ResNet-18 should have the time for, and half of them ResNet-
 LEAST, MOST = 4, 100  # epochs of any training
 LOOKS, ROUNDS = 240_000, 20  # at training pictures, and epochs, after which LeNet-5 gains little
 
+# Net, width and share of the usual speed for spectra of sounds, the most accurate first; and for short ones.
+OF_SOUNDS = (("resnet18", 0.5, 1.0), ("resnet18", 0.25, 0.6))
+OF_SHORT = ("resnet20_cifar", 0.5, 0.4)
+SHORT_FRAMES = 128  # of a spectrum, up to which sounds are short
+
 # Side of the pictures, and width of ResNet-18, the most accurate first.
 FORMS = ((224, 1.0), (160, 1.0), (128, 1.0), (96, 1.0), (96, 0.5), (64, 0.5))
 
@@ -180,6 +185,38 @@ def reason(data: Fingerprint, settled: Settings, *, classes: int) -> str:
     )
 
 
+def of_spectra(items: int, size: Size, recipe: Settings) -> dict[str, Any]:
+    """Settings of a net that reads spectra of sounds: net, width and epochs, and "why" as in `whole_pictures`.
+
+    Short sounds keep their resolution where there is time for it; of others the first of `OF_SOUNDS` is taken that has
+    time for `EPOCHS` epochs, or the last.
+
+    Args:
+        items: for training.
+        size: bands and frames.
+        recipe: as written.
+    """
+    seconds = TIME if recipe.budget is None else max(recipe.budget / 2, recipe.budget - OVERHEAD)
+    speed = plan.learning_speed(plan.device(recipe.device))
+    found = Fingerprint(items, size, True, "grey", seconds, speed)
+    forms = [_timed(found, net, size, width, share) for net, width, share in OF_SOUNDS]
+    if size[1] <= SHORT_FRAMES:
+        net, width, share = OF_SHORT
+        forms.insert(0, _timed(found, net, size, width, share))
+    best = next((form for form in forms if form.least <= seconds), forms[-1])
+
+    def why(settled: Settings) -> str:
+        count = settled.epochs or best.epochs
+        took = rough(best.seconds / best.epochs * count)
+        about = "" if settled.epochs else "about "
+        return (
+            f"chosen: {best.net}, width {settled.width:g}, {about}{count} epochs, about {took} here, for {items:,} spectra of "
+            f"{size[0]} bands and {size[1]} frames; --net, width= and epochs= change it"
+        )
+
+    return {"net": best.net, "width": best.width, "epochs": best.epochs, "why": why}
+
+
 def chosen(data: Fingerprint) -> Choice:
     """The net for pictures with this fingerprint, by the rules above."""
     longer = max(data.size)
@@ -193,14 +230,16 @@ def chosen(data: Fingerprint) -> Choice:
     return next((form for form in forms if form.least <= data.seconds), forms[-1])
 
 
-def _timed(data: Fingerprint, net: str, size: Size, width: float = 1.0) -> Choice:
-    """A net with the epochs for which there is time."""
+def _timed(
+    data: Fingerprint, net: str, size: Size, width: float = 1.0, share: float = 1.0
+) -> Choice:
+    """A net with the epochs for which there is time; `share` of the usual speed is what so narrow a net reaches."""
     entry = catalog.entry(net)
     published = entry.input[-2] * entry.input[-1]
     # Pictures that are too small for LeNet-5 are brought to its own size.
     pixels = published if net == "lenet5" else size[0] * size[1]
     macs = entry.macs * pixels / published * width**2
-    epoch = data.items * macs / (EFFICIENCY * SPEEDS.get(net, 1.0) * data.speed)
+    epoch = data.items * macs / (EFFICIENCY * share * SPEEDS.get(net, 1.0) * data.speed)
     most = min(ROUNDS, math.ceil(LOOKS / data.items)) if net == "lenet5" else MOST
     epochs = max(LEAST, min(most, int(data.seconds / epoch)))
     return Choice(net, size, width, epochs, epochs * epoch)

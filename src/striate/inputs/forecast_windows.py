@@ -26,6 +26,7 @@ from striate.data.series.windows import Cut, moments, of_series
 from striate.errors import DataError, RecipeError, ShapeError
 from striate.inputs.fields import counts, damaged, numbers, word
 from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Settings, Shape
+from striate.models import catalog
 from striate.svg import Line, timeline
 
 BATCH = 32  # windows a step
@@ -74,8 +75,11 @@ class SeriesWindows(Preprocessing):
                 raise RecipeError(
                     f"{key}={asked}: these data are opened with {opened} already: say it to striate.open"
                 )
+        net = recipe.net or (None if own_net else "stgcn")
+        able = net is not None and "from_last" in catalog.entry(net).options
         return {
-            "net": recipe.net or (None if own_net else "stgcn"),
+            "net": net,
+            "options": {"from_last": True} if able and not recipe.weights else {},
             "augment": "none",
             "batch": BATCH,
             "optimizer": "adamw",

@@ -23,15 +23,16 @@ from striate.augment.draws import Draws
 from striate.data import AnyForm, Data, Images, files
 from striate.data.sounds import Wave, fitted, mono, resampled, sampled, stored
 from striate.errors import RecipeError
+from striate.inputs.default_net import of_spectra
 from striate.inputs.fields import counts, damaged, numbers, word
 from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Settings, Shape, Views
 from striate.inputs.spectra import RANGE, Spectra
 from striate.models import catalog
 
 REPRESENTATIONS = ("mel", "frames", "wave")
-NET = "resnet20_cifar"
+OVER_TIME = {"frames": "tdnn", "wave": "fcn1d"}  # nets where spectra are no maps
 WIDTHS = {
-    NET: 0.5,
+    "resnet20_cifar": 0.5,
     "tdnn": 16.0,
 }  # of the published ones: half is enough, and eight units were for three syllables
 RATE = 22_050  # Hz: sounds of higher rates are resampled to it where no rate is asked for
@@ -88,24 +89,29 @@ class Sounds(Preprocessing):
 
     @classmethod
     def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
-        """A small residual net on log-mel spectra; rate and length as most of the sounds have them."""
-        net = recipe.net or (None if own_net else NET)
+        """A residual net on log-mel spectra for which there is time; rate and length as most of the sounds have them."""
         rate = recipe.rate or _usual_rate(data)
         length = recipe.seconds or _usual_seconds(data)
         views = "delay+speed"
         if float(np.median(data.facts.get("seconds", (length,)))) > LONG * length:
             views = f"crop+{views}"
-        return {
-            "net": net,
-            **({"width": WIDTHS[net]} if net in WIDTHS and not recipe.weights else {}),
+        kind = recipe.representation
+        net = recipe.net or (None if own_net else OVER_TIME.get(kind or ""))
+        usual = {
             "rate": rate,
             "seconds": length,
-            "representation": recipe.representation or _representation(net),
-            "mels": BANDS[rate >= TALKS],
+            "representation": kind or _representation(net),
+            "mels": recipe.mels or BANDS[rate >= TALKS],
             "win_ms": (WINDOW,),
             "hop_ms": max(HOP, math.ceil(1000 * length / FRAMES)),
             "augment": views,
         }
+        if net or own_net:
+            width = {"width": WIDTHS[net]} if net in WIDTHS and not recipe.weights else {}
+            return {"net": net, **width, **usual}
+        hop = round((recipe.hop_ms or usual["hop_ms"]) * rate / 1000)
+        size = (usual["mels"], 1 + round(rate * length) // max(1, hop))
+        return {**usual, **of_spectra(len(data.splits["train"]), size, recipe)}
 
     @classmethod
     def axes_of(cls, recipe: Settings) -> int:

@@ -25,6 +25,8 @@ class GraphNet(Backbone, ABC):
         blocks: called with maps and a Laplacian.
         last: over the steps that are left.
         forecast: from the channels of a node to its steps ahead.
+        from_last: every step ahead is the last value that is read plus what the net says, which begins as nothing; else
+            the net says the value.
     """
 
     head = "forecast"
@@ -32,8 +34,10 @@ class GraphNet(Backbone, ABC):
     blocks: nn.ModuleList
     last: nn.Module
     forecast: nn.Module
+    from_last: bool = False
 
     def _prepare(self, request: Request) -> None:
+        self.from_last = request.flag("from_last")
         self.input_shape = (request.in_channels, *request.size)
         graph = laplacian(ring(request.size[1]))
         self.register_buffer("laplacian", graph.to(torch.empty(0).device))
@@ -53,7 +57,14 @@ class GraphNet(Backbone, ABC):
 
     def forward(self, x: Tensor) -> Tensor:
         """Series [B, C, T, N] of the length built for to forecasts [B, H, N]."""
-        return self.forecast(self.last(self.features(x)[-1])).squeeze(2)
+        ahead = self.forecast(self.last(self.features(x)[-1])).squeeze(2)
+        return ahead + x[:, :1, -1] if self.from_last else ahead
+
+    def _start_from_last(self) -> None:
+        """Begin as the last value, where the net adds to that."""
+        if self.from_last:
+            for weight in self.forecast.parameters():
+                nn.init.zeros_(weight)
 
     def set_graph(self, adjacency: Tensor) -> None:
         """Put another graph under the net.

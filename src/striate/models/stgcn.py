@@ -90,6 +90,7 @@ class STGCN(GraphNet):
             if isinstance(block, Spatial):
                 init.uniform(block.weight, (block.weight[0].numel()) ** -0.5, generator)
                 init.uniform(block.bias, (block.weight[0].numel()) ** -0.5, generator)
+        self._start_from_last()
 
 
 def build(request: Request) -> Backbone:

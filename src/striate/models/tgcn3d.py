@@ -75,6 +75,7 @@ class TGCN3D(GraphNet):
     def initialise(self, generator: torch.Generator) -> None:
         """PyTorch's default; layer normalisation starts as the identity."""
         init.as_torch(self, generator)
+        self._start_from_last()
 
     def set_graph(self, adjacency: Tensor) -> None:
         """As `GraphNet.set_graph`; a graph that is learnt starts from it, every other pair with a faint weight."""

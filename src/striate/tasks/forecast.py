@@ -340,7 +340,7 @@ class Forecast(ScaledTask):
         said: list[float | None] = [None] * len(before)
         said += [v for item in items for v in item.answer.values[:, node].tolist()]
         start = first.step - len(before)
-        stamps = [first.clock.stamp(start + k) for k in range(len(truth))]
+        stamps = [first.clock.label(start + k) for k in range(len(truth))]
         known = [None if np.isnan(v) else v for v in truth]
         lines = [Line("truth", "held", known), Line("forecast", "s2", said)]
         name = self.nodes[node]

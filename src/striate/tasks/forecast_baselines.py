@@ -23,7 +23,8 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 LAST, SEASON, LINEAR = "last_value", "season", "linear"
-SLOTS = 168  # parts of a period that have a mean of their own at most: the hours of a week
+SLOTS = 168  # parts of a period that have a mean of their own at most: the hours of a week,
+OF_A_DAY = 288  # and every five minutes of a day
 RIDGE = 1.0  # as scikit-learn's, of features with deviation 1
 CHUNK = 2**21  # numbers of features at once
 
@@ -62,6 +63,8 @@ class Baselines:
         }
         if (word, slots) in known:
             return known[word, slots]
+        if word == "day" and OF_A_DAY % slots == 0:
+            return "the mean of the time of day"
         if word.isdecimal():
             return f"the mean of the place in {word} steps"
         return f"the mean of each of {slots} parts of the {word}"
@@ -152,11 +155,19 @@ def _slots(cycles: Sequence[Period], steps: NDArray[Any], count: int) -> NDArray
     return np.minimum((place + 1e-6).astype(np.int64), count - 1)
 
 
+def _parts(period: Period) -> int:
+    """Parts of a period that have a mean of their own: its steps, or so few that each is as long as the others."""
+    steps = max(1, round(period.steps))
+    if period.name != "day":
+        return min(SLOTS, steps)
+    return max(k for k in range(1, min(OF_A_DAY, steps) + 1) if steps % k == 0)
+
+
 def _seasons(values: F32, steps: NDArray[Any], cycles: Sequence[Period], mean: F32) -> F32:
     """Mean of every part of the longest period [S, N]; a part that is never known has that of the shorter ones."""
     found = np.broadcast_to(mean, (1, len(mean))).astype(np.float64)
     for k, period in enumerate(cycles):
-        count = max(1, min(SLOTS, round(period.steps)))
+        count = _parts(period)
         slots = _slots([period], steps, count)
         known = ~np.isnan(values)
         sums, counts = np.zeros((2, count, len(mean)))

@@ -2,16 +2,17 @@
 
 The graph is a square table or a list of links, in the same file or in one whose name says so (adjacency.csv, edges.csv,
 distances.csv, ...). Files named train, val and test are the splits, at their own times. Settings: values=KEY, graph=FILE
-or KEY, missing=NUMBER that stands for a missing value, distances=true or false of the numbers of the graph, feature=NUMBER
+or KEY, missing=NUMBER that stands for a missing value, or none, distances=true or false of the numbers of the graph, feature=NUMBER
 of [steps, nodes, features].
 """
 
 import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -22,22 +23,21 @@ from striate.data.layouts import npz, split_files
 from striate.data.layouts.tree import Tree
 from striate.data.series import joined, reading
 from striate.data.series.clock import guessed
+from striate.data.series.links import are_links
 from striate.data.series.raw import Settings
 from striate.data.series.reading import HDF5, SUFFIXES, TABLES
 from striate.data.series.table import F32, Series
 from striate.data.series.tables import is_series
 from striate.data.series.windows import HISTORY, HORIZON, TEST, VAL, windows, within
+from striate.data.series.zeros import suspect, without_zeros
 from striate.errors import ArgumentError, DataError
 
 SETTINGS = ("values", "graph", "missing", "distances", "feature")
 FORECAST = "forecast"
 GRAPHS = re.compile(r"adj|edge|graph|dist|link|network|(^|[-_])w([-_.]|$)|cost", re.IGNORECASE)
 GRAPH_SUFFIXES = (*TABLES, ".npz", ".npy")
+PICKLES = (".pkl", ".pickle")
 _FEWEST = 3  # rows of a table of series
-_ZEROS, _FAR = (
-    (0.001, 0.5),
-    0.1,
-)  # a share of zeros, and the share of the median above which others lie, that are suspect
 _NAMED = 5
 
 
@@ -56,6 +56,8 @@ def find(tree: Tree) -> Candidate | None:
         return _of_splits(tree, whole, settings)
     named = [tree.given] if tree.given else [n for n in tree.files() if _no_graph(n)]
     able = [n for n in named if n.lower().endswith(SUFFIXES)]
+    links = [n for n in able if n.lower().endswith(TABLES) and are_links(tree.root / n)]
+    able = [n for n in able if n not in links] or able
     counts = {
         n: count
         for n in able
@@ -64,10 +66,10 @@ def find(tree: Tree) -> Candidate | None:
     if not counts:
         return None
     name = max(counts, key=lambda n: counts[n])
-    graph = _graph_file(tree, name, settings)
+    graphs = _graph_files(tree, name, settings)
     beside = next((each for each in splits if name == each["train"]), {}).values()
-    read = partial(_listing, tree, name, graph, settings, [n for n in beside if n in lost])
-    uses = frozenset(each for each in (name, graph) if each)
+    read = partial(_listing, tree, name, graphs, settings, [n for n in beside if n in lost])
+    uses = frozenset(each.partition("/")[0] for each in (name, *graphs[:1]))
     why = f"{shown(name)} holds numbers step by step"
     doubt = _rivals(tree, name, counts) if not asked and not tree.given else ""
     return Candidate("series", max(1, counts[name]), uses, read, why, doubt, tasks=(FORECAST,))
@@ -80,12 +82,12 @@ def _no_graph(name: str) -> bool:
 def _of_splits(tree: Tree, splits: Sequence[Mapping[str, str]], settings: Settings) -> Candidate:
     """Files that are a split each."""
     taken = splits[0]
-    graph = _graph_file(tree, "", settings)
-    uses = frozenset(name.partition("/")[0] for name in (*taken.values(), graph) if name)
+    graphs = _graph_files(tree, "", settings)
+    uses = frozenset(name.partition("/")[0] for name in (*taken.values(), *graphs[:1]))
     why = f"{' and '.join(map(shown, taken.values()))} hold numbers step by step, a split each"
     counts = {each["train"]: 1 for each in splits}
     count = sum(max(1, _steps(tree.root / name, settings)) for name in taken.values())
-    read = partial(_listing_of_splits, tree, taken, graph, settings)
+    read = partial(_listing_of_splits, tree, taken, graphs, settings)
     doubt = _rivals(tree, taken["train"], counts)
     return Candidate("series", count, uses, read, why, doubt, tasks=(FORECAST,))
 
@@ -113,12 +115,14 @@ def read_settings(layout: str | None, *, skip: bool) -> Settings:
     """
     given = layout_settings(layout)
     try:
-        missing = float(given["missing"]) if "missing" in given else None
+        word = given.get("missing")
+        missing = None if word is None else math.nan if word == "none" else float(word)
         feature = int(given.get("feature", 0))
         distances = {"true": True, "false": False, "": None}[given.get("distances", "").lower()]
     except (ValueError, KeyError) as error:
         raise ArgumentError(
-            f"layout={layout}: {error}: missing= and feature= take numbers, distances= true or false"
+            f"layout={layout}: {error}: missing= and feature= take numbers (missing=none: no number stands for it), distances= "
+            "true or false"
         ) from None
     return Settings(
         given.get("values", ""), given.get("graph", ""), missing, distances, feature, skip
@@ -163,28 +167,79 @@ def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     return {key: shape for key, (shape, dtype) in found.items() if dtype.kind in "fiub"}
 
 
-def _graph_file(tree: Tree, name: str, settings: Settings) -> str:
-    """The file of the graph beside the series; "" where there is none."""
+def _graph_files(tree: Tree, name: str, settings: Settings) -> list[str]:
+    """Files that may hold the graph, beside the series or in a folder there, the likeliest first."""
     if settings.graph:
         there = (tree.root / settings.graph).is_file()
-        return settings.graph if there else ""
-    found = [
+        return [settings.graph] if there else []
+    folders = [f for f in tree.folders() if not tree.given or GRAPHS.search(f)]
+    rest = [n for place in ("", *folders) for n in tree.files(place) if n != name]
+    able = [n for n in rest if n.lower().endswith(GRAPH_SUFFIXES)]
+    named = [n for n in able if not _no_graph(n)]
+    tables = [n for n in able if n not in named and n.lower().endswith(TABLES)]
+    return named or [n for n in tables if are_links(tree.root / n)]
+
+
+def _read(path: Path, tree: Tree, graphs: Sequence[str], settings: Settings) -> tuple[Series, str]:
+    """The series of a file with the first graph that is of them, and the file of that; of several those that are not are said.
+
+    Raises:
+        DataError: what it holds cannot be used, or none of the graphs fits.
+    """
+    refused: list[DataError] = []
+    series = reading.read_series(path, settings)
+    for graph in graphs:
+        try:
+            found = reading.with_links(series, tree.root / graph, settings)
+        except DataError as error:
+            refused.append(error)
+            continue
+        lost = [f"{error}: it is left aside" for error in refused]
+        others = [shown(n) for n in graphs[len(refused) + 1 :]]
+        also = (
+            f" (not {', '.join(others[:_NAMED])}: layout=series:graph= says which)"
+            if others
+            else ""
+        )
+        return found.noted(f"graph: {shown(graph)}{also}", warnings=lost), graph
+    if refused and (settings.graph or any("/" not in graph for graph in graphs)):
+        raise refused[0]
+    series = series.noted(warnings=[f"{error}: it is left aside" for error in refused])
+    return _without_graph(series, path, tree, settings), ""
+
+
+def _without_graph(series: Series, file: Path, tree: Tree, settings: Settings) -> Series:
+    """With a warning of a pickled graph beside it, which is never read.
+
+    Raises:
+        DataError: a graph that was named is not there.
+    """
+    if settings.graph and series.adjacency is None:
+        raise DataError(
+            f"{shown(file)}: there is no graph {shown(settings.graph)}, as a file or a key"
+        )
+    folders = [f for f in tree.folders() if not tree.given or GRAPHS.search(f)]
+    pickled = [
         n
-        for n in tree.files()
-        if n != name and GRAPHS.search(n) and n.lower().endswith(GRAPH_SUFFIXES)
+        for place in ("", *folders)
+        for n in tree.files(place)
+        if n.lower().endswith(PICKLES) and not _no_graph(n)
     ]
-    return found[0] if found else ""
+    if not pickled or series.adjacency is not None:
+        return series
+    said = f"{shown(pickled[0])} is pickled and never read: save its table with numpy.save as {PurePath(pickled[0]).stem}.npy beside it"
+    return series.noted(warnings=[said])
 
 
 def _listing(
-    tree: Tree, name: str, graph: str, settings: Settings, unread: Sequence[str] = ()
+    tree: Tree, name: str, graphs: Sequence[str], settings: Settings, unread: Sequence[str] = ()
 ) -> Listing:
     """Windows of the series of a file.
 
     Args:
         tree: the folder.
         name: of the file.
-        graph: the file of the graph; "" where there is none.
+        graphs: files that may hold the graph, the likeliest first.
         settings: how they are to be understood.
         unread: files that are named for its other splits and hold no series.
 
@@ -192,10 +247,11 @@ def _listing(
         DataError: what it holds cannot be used.
     """
     options = tree.options
-    series = reading.read_series(tree.root / name, settings, tree.root / graph if graph else None)
-    series = _with_graph(series, tree.root / name, graph, settings)
+    series, _ = _read(tree.root / name, tree, graphs, settings)
+    if settings.missing is None:
+        series = without_zeros(series)
     trained = series.values[: round(len(series) * (1 - VAL - TEST))]
-    series = checked(with_periods(series, options.period, trained), series.values)
+    series = checked(with_periods(series, options.period, trained), series.values, settings)
     if unread:
         said = f"{' and '.join(map(shown, unread))} hold no series that can be read: {shown(name)} is split instead"
         series = series.noted(warnings=[said])
@@ -204,40 +260,30 @@ def _listing(
 
 
 def _listing_of_splits(
-    tree: Tree, names: Mapping[str, str], graph: str, settings: Settings
+    tree: Tree, names: Mapping[str, str], graphs: Sequence[str], settings: Settings
 ) -> Listing:
     """Windows of the series of several files, none of which reaches from one into another.
 
     Raises:
         DataError: what they hold cannot be used, or does not belong together.
     """
-    options, place = tree.options, tree.root / graph if graph else None
+    options = tree.options
+    first, graph = _read(tree.root / names["train"], tree, graphs, settings)
+    place = tree.root / graph if graph else None
     each = {
-        split: reading.read_series(tree.root / name, settings, place)
+        split: first if split == "train" else reading.read_series(tree.root / name, settings, place)
         for split, name in names.items()
     }
     series, spans = joined.in_one(each, shown(tree.name))
-    series = _with_graph(series, tree.root / names["train"], graph, settings)
+    if settings.missing is None:
+        series = without_zeros(series)
     trained = series.values[slice(*spans["train"])]
     held = np.concatenate([series.values[slice(*span)] for span in spans.values()])
-    series = checked(with_periods(series, options.period, trained), held)
+    series = checked(with_periods(series, options.period, trained), held, settings)
     history, horizon = options.history or HISTORY, options.horizon or HORIZON
     whole = windows(series, history, horizon)
     parts = {split: within(whole, split, *span) for split, span in spans.items()}
     return _as_listing(series, len(held), parts)
-
-
-def _with_graph(series: Series, file: Path, graph: str, settings: Settings) -> Series:
-    """With a note on the graph of a file of its own.
-
-    Raises:
-        DataError: the one that was named is not there.
-    """
-    if settings.graph and series.adjacency is None:
-        raise DataError(
-            f"{shown(file)}: there is no graph {shown(settings.graph)}, as a file or a key"
-        )
-    return series.noted(f"graph: {shown(graph)}") if graph else series
 
 
 def _as_listing(series: Series, steps: int, parts: dict[str, Part]) -> Listing:
@@ -279,12 +325,13 @@ def with_periods(series: Series, asked: tuple[str, ...], trained: F32) -> Series
     return replace(series, periods=tuple(found)).noted(said)
 
 
-def checked(series: Series, values: F32) -> Series:
+def checked(series: Series, values: F32, settings: Settings) -> Series:
     """With warnings of values that may not be what they seem.
 
     Args:
         series: all of them.
         values: of all steps that a file has [T, N].
+        settings: what was said of missing values.
 
     Raises:
         DataError: no value is known.
@@ -306,24 +353,9 @@ def checked(series: Series, values: F32) -> Series:
         warnings.append(
             f"{len(still):,} of {len(series.nodes):,} series never change: {_few(still)}"
         )
-    if zero := _zeros(series):
-        warnings.append(zero)
+    if said := "" if settings.missing is not None else suspect(series):
+        warnings.append(f"{said}: if 0 stands for a missing value, say layout=series:missing=0")
     return series.noted(warnings=warnings)
-
-
-def _zeros(series: Series) -> str:
-    """A warning where zeros lie far from all other values, so that they may stand for missing ones."""
-    values = series.values[~np.isnan(series.values)]
-    zeros = float((values == 0).mean())
-    others = values[values != 0]
-    if not _ZEROS[0] < zeros < _ZEROS[1] or np.quantile(others, 0.01) <= _FAR * np.median(others):
-        return ""
-    if others.min() <= 1 and (others % 1 == 0).all():
-        return ""  # counts
-    return (
-        f"{zeros:.1%} of the values are 0 and all others are at least {others.min():g}: if 0 stands for a missing value, say "
-        "layout=series:missing=0"
-    )
 
 
 def _few(names: list[str]) -> str:

@@ -25,7 +25,8 @@ from striate.data.index import WHOLE, Candidate, Fault, Listing, Part, coded, nu
 from striate.data.layouts import npz, split_files
 from striate.data.layouts.tree import Tree, is_split
 from striate.data.series.clock import is_stamp
-from striate.data.series.reading import TABLES, load_npz
+from striate.data.series.raw import load_npz
+from striate.data.series.reading import TABLES
 from striate.data.sources import Values
 from striate.data.targets import Labels, Targets
 from striate.data.targets import Values as Numbers

@@ -5,6 +5,7 @@ file, the class and, if there are, the fold or the split in columns, such as met
 metadata/UrbanSound8K.csv. `sound_names`: 7_jackson_32.wav, by a pattern such as {label}_{speaker}_{take}.
 """
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,10 +13,12 @@ from functools import partial
 
 import numpy as np
 
+from striate.data import files
 from striate.data.files import shown
 from striate.data.index import SPLITS, WHOLE, Candidate, Listing, Part
 from striate.data.layouts import file_table
 from striate.data.layouts.class_folders import ordered
+from striate.data.layouts.file_lists import split_lists, splits_by_lists
 from striate.data.layouts.tree import Tree
 from striate.data.sounds import SoundFiles, is_sound
 from striate.data.targets import Labels
@@ -32,17 +35,21 @@ def find_folders(tree: Tree) -> Candidate | None:
     """Two folders of sounds or more, or split folders that hold some."""
     splits = {name: SPLITS[name.lower()] for name in tree.folders() if name.lower() in SPLITS}
     found: dict[str, dict[str, list[str]]] = {}
+    aside: dict[str, int] = {}
     for base, split in (splits or {"": WHOLE}).items():
         for folder in tree.folders(base):
             if names := _sounds(tree, folder):
                 label = folder.rpartition("/")[2]
-                found.setdefault(split, {}).setdefault(label, []).extend(names)
+                if label.startswith("_") and label.endswith("_"):
+                    aside[folder] = len(names)
+                else:
+                    found.setdefault(split, {}).setdefault(label, []).extend(names)
     if not found or (not splits and len(found[WHOLE]) < 2):
         return None
     count = sum(len(names) for held in found.values() for names in held.values())
     uses = frozenset(splits) or frozenset(found[WHOLE])
     words = "split folders of sounds" if splits else "class folders of sounds"
-    read = partial(_folders, tree, found, words)
+    read = partial(_folders, tree, found, words, aside)
     return Candidate(words, count, uses, read, "folders hold sounds")
 
 
@@ -52,8 +59,19 @@ def _sounds(tree: Tree, inside: str = "") -> list[str]:
     return [name for name in found if not tree.options.leaves_out(name)]
 
 
-def _folders(tree: Tree, found: Mapping[str, Mapping[str, list[str]]], words: str) -> Listing:
-    """Labels by folder.
+def _folders(
+    tree: Tree,
+    found: Mapping[str, Mapping[str, list[str]]],
+    words: str,
+    aside: Mapping[str, int],
+) -> Listing:
+    """Labels by folder, splits by folder or by lists such as testing_list.txt.
+
+    Args:
+        tree: the folder.
+        found: the sounds of each class, by split.
+        words: how they lie there.
+        aside: folders whose names say that they are no class, and how many sounds they hold.
 
     Raises:
         DataError: a class has nothing to train on.
@@ -72,9 +90,55 @@ def _folders(tree: Tree, found: Mapping[str, Mapping[str, list[str]]], words: st
             parts[split] = _part(
                 tree, [n for n, _ in pairs], Labels(np.array([k for _, k in pairs]))
             )
+    notes = [
+        f"{shown(name)} ({count:,} sounds) is no class, by its name"
+        for name, count in aside.items()
+    ]
+    groups, lists = dict[str, str](), dict[str, str]()
+    if WHOLE in parts:
+        parts, lists = _by_lists(tree, parts[WHOLE])
+        if lists:
+            notes.append(f"{', '.join(map(shown, lists))} say what is held out")
+    if WHOLE in parts and (groups := _speakers(parts[WHOLE].names)):
+        notes.append(
+            "what one speaker said, by the names up to _nohash_, stays on one side of a split"
+        )
     used = {name for held in found.values() for names in held.values() for name in names}
     ignored = file_table.unused(tree, used, {name.split("/")[0] for name in used})
-    return Listing(words, tuple(map(shown, classes)), parts, ignored)
+    ignored += Counter({f"sounds in {shown(name)}": count for name, count in aside.items()})
+    return Listing(
+        words,
+        tuple(map(shown, classes)),
+        parts,
+        ignored,
+        "; ".join(notes),
+        groups=groups,
+        tables=lists,
+    )
+
+
+def _by_lists(tree: Tree, whole: Part) -> tuple[dict[str, Part], dict[str, str]]:
+    """The splits that lists beside the classes say, such as testing_list.txt; the SHA-256 of each list by its name."""
+    names = list(whole.source.names) if isinstance(whole.source, SoundFiles) else []
+    found = splits_by_lists(tree, names)
+    if found is None or "train" not in found:
+        return {WHOLE: whole}, {}
+    words = np.array(found)
+    parts = {
+        split: whole.take(np.flatnonzero(words == split))
+        for split in ("train", "val", "test")
+        if (words == split).any()
+    }
+    lists = split_lists(tree).values()
+    return parts, {n: hashlib.sha256(files.read(tree.root / n)).hexdigest() for n in lists}
+
+
+def _speakers(names: Sequence[str]) -> dict[str, str]:
+    """Who speaks in each file of Speech Commands, by its name; nothing of other names."""
+    found = {
+        name: name.rpartition("/")[2].split("_nohash_")[0] for name in names if "_nohash_" in name
+    }
+    return found if len(found) == len(names) else {}
 
 
 def _part(tree: Tree, names: Sequence[str], targets: Labels) -> Part:

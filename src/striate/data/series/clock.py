@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,8 +33,15 @@ FORMS = (
 )
 # fmt: on
 ISO = "iso"  # whatever else ISO 8601 has, such as an offset from UTC
+EPOCH = {
+    "epoch": 1,
+    "epoch_ms": 1_000,
+    "epoch_us": 1_000_000,
+    "epoch_ns": 1_000_000_000,
+}  # parts of a second since 1970
 _PLACES = 5  # of a fault that are named
 _NEAR = 0.02  # of a step by which a stamp may be off
+SET_BACK = 2 * 3600  # seconds that summer time is ahead at most
 _MOST_GAPS = 10  # times as many steps as rows, beyond which the stamps are not believed
 # What is looked for where no time is known: hours of a day and a week, days of a week, quarters, months, weeks, ...
 GUESSES = (7, 12, 24, 48, 52, 96, 144, 168, 288, 336, 672, 1008, 2016)
@@ -61,13 +68,15 @@ class Clock:
         first: of step 0: seconds since 1970, months since then, or a number.
         step: from one to the next, in the same.
         unit: "s", "M", or "" where only numbers are known.
-        form: how stamps are written, of `FORMS`, or `ISO`.
+        form: how stamps are written, of `FORMS`, or `ISO`, or of `EPOCH`.
+        offset: seconds by which the clock of the first stamp is ahead of UTC, where stamps say it.
     """
 
     first: int = 0
     step: int = 1
     unit: str = ""
     form: str = ""
+    offset: int = 0
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Clock":
@@ -77,7 +86,12 @@ class Clock:
             ValueError: of other kinds.
         """
         found = cls(**content)
-        if type(found.first) is not int or type(found.step) is not int or found.step < 1:
+        whole = (found.first, found.step, found.offset)
+        if (
+            any(type(each) is not int for each in whole)
+            or found.step < 1
+            or abs(found.offset) >= DAY
+        ):
             raise ValueError(f"clock {dict(content)}")
         return found
 
@@ -88,8 +102,21 @@ class Clock:
             return str(at)
         if self.unit == "M":
             return datetime(1970 + at // 12, 1 + at % 12, 1, tzinfo=UTC).strftime(self.form)
-        when = datetime.fromtimestamp(at, UTC)
+        if self.form in EPOCH:
+            return str(at * EPOCH[self.form])
+        when = datetime.fromtimestamp(at, timezone(timedelta(seconds=self.offset)))
         return when.isoformat(" ") if self.form == ISO else when.strftime(self.form)
+
+    def label(self, i: int) -> str:
+        """Step i for people: as `stamp`, but with a date where the series count seconds."""
+        return replace(self, form=FORMS[0]).stamp(i) if self.form in EPOCH else self.stamp(i)
+
+    def days(self, first: int, last: int) -> set[int]:
+        """The days of the week, Monday 0, that the steps from `first` to before `last` lie on; none where steps are no part of a day."""
+        if self.unit != "s" or FEWEST_STEPS * self.step > DAY:
+            return set()
+        at = self.first + self.offset + np.arange(first, last) * self.step
+        return set(((at - MONDAY) // DAY % 7).tolist())
 
     def words(self) -> str:
         """The step, as people say it."""
@@ -112,7 +139,7 @@ class Clock:
         if word in LENGTHS and self.unit == "M" and word == "year":
             return Period(word, 12 / self.step, self.first / self.step)
         if word in LENGTHS and self.unit == "s":
-            since = self.first - (MONDAY if word == "week" else 0)
+            since = self.first + self.offset - (MONDAY if word == "week" else 0)
             return Period(word, LENGTHS[word] / self.step, since / self.step)
         if word.isdecimal() and int(word) > 1:
             return Period(word, int(word), 0.0)
@@ -146,11 +173,13 @@ def guessed(values_TN: F32) -> dict[str, float]:
     mean = np.where(known, values_TN, 0.0).sum(1) / np.maximum(known.sum(1), 1)
     mean = mean - mean.mean() if len(mean) else mean
     whole = float((mean**2).sum())
-    found = {
-        lag: float((mean[lag:] * mean[:-lag]).sum()) / whole * len(mean) / (len(mean) - lag)
-        for lag in GUESSES
-        if whole > 0 and len(mean) >= CYCLES * lag
-    }
+
+    def like(lag: int) -> float:
+        return float((mean[lag:] * mean[:-lag]).sum()) / whole * len(mean) / (len(mean) - lag)
+
+    found = {lag: like(lag) for lag in GUESSES if whole > 0 and len(mean) >= CYCLES * lag}
+    # Slow series are like themselves a little later too; what comes again is less so half a period before.
+    found = {lag: value for lag, value in found.items() if value > like(lag // 2)}
     best = max(found, key=lambda lag: found[lag], default=0)
     if not best or found[best] < REPEATS:
         return {}
@@ -163,7 +192,8 @@ def guessed(values_TN: F32) -> dict[str, float]:
 def read_stamps(words: Sequence[str], name: str) -> tuple[I64, str] | None:
     """Seconds since 1970 of time stamps, and the form they have; None where the first is none.
 
-    Of forms that differ in the order of day and month the one is taken in which all can be read.
+    Of forms that differ in the order of day and month the one is taken in which all can be read, then the one in which
+    they are more evenly spaced.
 
     Raises:
         DataError: one in the middle is none; with its number.
@@ -172,7 +202,11 @@ def read_stamps(words: Sequence[str], name: str) -> tuple[I64, str] | None:
     for form in FORMS:
         seconds, count = _in_form(words, form)
         if count == len(words):
-            return np.array(seconds, np.int64), form
+            found, other = np.array(seconds, np.int64), swapped(form)
+            turned, count = _in_form(words, other) if other else ([], 0)
+            if count == len(words) and _evenness(np.array(turned)) > _evenness(found):
+                return np.array(turned, np.int64), other
+            return found, form
         if count > reached:
             far, reached = form, count
     seconds, count = _in_form(words, ISO)
@@ -185,6 +219,34 @@ def read_stamps(words: Sequence[str], name: str) -> tuple[I64, str] | None:
         f"{name}: the time stamp {words[at]!r} of row {at + 1} is not like those before it ({words[0]}, read as "
         f"{far if reached >= count else 'ISO 8601'})"
     )
+
+
+def offset_of(word: str, form: str) -> int:
+    """Seconds by which the clock of a time stamp is ahead of UTC, where it says that; else 0."""
+    found = datetime.fromisoformat(word).utcoffset() if form == ISO else None
+    return round(found.total_seconds()) if found else 0
+
+
+def swapped(form: str) -> str:
+    """The form with day and month the other way round; "" where there is none."""
+    other = form.replace("%d/%m", "%m/%d") if "%d/%m" in form else form.replace("%m/%d/", "%d/%m/")
+    return other if other != form and other in FORMS else ""
+
+
+def is_ambiguous(words: Sequence[str], form: str) -> bool:
+    """Whether day and month may as well stand the other way round: all can be read so, and are as evenly spaced."""
+    other = swapped(form)
+    seconds, count = _in_form(words, other) if other else ([], 0)
+    mine, _ = _in_form(words, form) if count == len(words) else ([], 0)
+    both = bool(mine) and seconds != mine
+    return both and _evenness(np.array(seconds)) == _evenness(np.array(mine))
+
+
+def _evenness(seconds: I64) -> float:
+    """The share of steps that have the usual length."""
+    if len(seconds) < 2:
+        return 1.0
+    return Counter(np.diff(seconds).tolist()).most_common(1)[0][1] / (len(seconds) - 1)
 
 
 def is_stamp(word: str) -> bool:
@@ -252,8 +314,16 @@ def spaced(times: I64, clock: Clock, name: str) -> Spaced:
     steps = np.diff(times)
     if (steps < 0).any():
         i = int(np.argmax(steps < 0))
+        back = (
+            clock.unit == "s"
+            and -steps[i] <= SET_BACK
+            and (steps < 0).sum() <= len(times) / 1000 + 1
+        )
+        mend = "sort the rows by time"
+        if back:
+            mend += "; if clocks were set back there, write times with their offset from UTC, such as +02:00"
         raise DataError(
-            f"{name}: the time goes back from {shown(i)} to {shown(i + 1)} in row {i + 2}: sort the rows by time"
+            f"{name}: the time goes back from {shown(i)} to {shown(i + 1)} in row {i + 2}: {mend}"
         )
     fresh = np.concatenate([[True], steps > 0])
     repeated = np.flatnonzero(~fresh)

@@ -28,6 +28,7 @@ class Links:
         ends: the two nodes of each link, by name or number, [E, 2] of text.
         weights: of the links [E]; None where all are alike.
         distances: whether numbers are distances; None where that is not said.
+        names: of the nodes along the sides of `matrix`; () where the file does not name them.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Links:
     ends: Sequence[tuple[str, str]] = ()
     weights: NDArray[np.float64] | None = None
     distances: bool | None = None
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,54 @@ def graph_of(links: Links, nodes: Sequence[str]) -> Graph:
         DataError: of another number of nodes, links to nodes that there are not, or numbers that are no weights.
     """
     if links.matrix is not None:
-        _check_square(links.matrix, links.name, len(nodes))
-        weights, note = _of_table(links.matrix, links)
+        matrix, said = _in_order(links.matrix, links, nodes)
+        _check_square(matrix, links.name, len(nodes))
+        weights, note = _of_table(matrix, links)
+        note = "; ".join(filter(None, [said, note]))
     else:
         weights, note = _of_list(links, nodes)
     np.fill_diagonal(weights, 0.0)
     return _symmetric(weights, links.name, note)
+
+
+def _in_order(
+    matrix: NDArray[np.float64], links: Links, nodes: Sequence[str]
+) -> tuple[NDArray[np.float64], str]:
+    """A square table with its rows and columns in the order of the series, where it names them.
+
+    Raises:
+        DataError: it names a node twice, or lacks one of the series.
+    """
+    names = links.names
+    if not names or len(matrix) != len(names) or names == tuple(nodes):
+        return matrix, ""
+    place = {name: i for i, name in enumerate(names)}
+    if len(place) < len(names):
+        twice = next(name for i, name in enumerate(names) if place[name] != i)
+        raise DataError(f"{links.name} has the node {twice!r} twice")
+    lost = [node for node in nodes if node not in place]
+    if len(lost) == len(nodes) == len(names):
+        if sorted(names) == sorted(map(str, range(len(nodes)))):  # numbers of rows say no more
+            lost = []
+            place = {node: place[str(i)] for i, node in enumerate(nodes)}
+        elif tuple(nodes) == tuple(map(str, range(len(nodes)))):
+            return (
+                matrix,
+                f"{links.name} names its nodes and the series do not: taken to be in the same order",
+            )
+    if lost:
+        raise DataError(
+            f"{links.name} has no node {lost[0]!r}, which is one of the series; it has {', '.join(names[:3])}, ...: expected a row "
+            "and a column for each of them, by the same names"
+        )
+    order = [place[node] for node in nodes]
+    left = len(names) - len(nodes)
+    said = [f"{left:,} of its {len(names):,} nodes are none of the series and are left out"] * bool(
+        left
+    )
+    if order != sorted(order):
+        said.append("its nodes are put in the order of the series, by their names")
+    return matrix[np.ix_(order, order)], "; ".join(f"{links.name}: {line}" for line in said)
 
 
 def _check_square(matrix: NDArray[np.float64], name: str, nodes: int) -> None:
@@ -89,7 +133,7 @@ def _of_table(matrix: NDArray[np.float64], links: Links) -> tuple[NDArray[np.flo
     said = (
         ""
         if links.distances
-        else ", since few are 0 and most above 1 (graph_weights= or graph_distances= says which)"
+        else ", since few are 0 and most above 1 (distances=false of the layout takes them as weights)"
     )
     return np.where(found < FAINT, 0.0, found), f"{links.name} holds distances{said}"
 
@@ -129,13 +173,16 @@ def _places(links: Links, nodes: Sequence[str]) -> tuple[dict[str, int], str]:
     used = {end for pair in links.ends for end in pair}
     if used <= by_name.keys():
         return by_name, ""
+    numbers = {end: int(float(end)) for end in used if _whole(end)}
+    counted = [str(i + 1) for i in range(len(nodes))]
+    if "0" in used and used <= {"0", *counted[:-1]} and list(nodes) == counted:
+        return numbers, f"{links.name} counts nodes from 0, the series from 1"
     known = used & by_name.keys()
     if 2 * len(known) > len(nodes):  # a graph of a larger network, of which these series are a part
         left = sum(a not in known or b not in known for a, b in links.ends)
         return by_name, (
             f"{links.name}: {left:,} of {len(links.ends):,} links have a node that is none of the series and are left out"
         )
-    numbers = {end: int(float(end)) for end in used if _whole(end)}
     least, most = min(numbers.values(), default=0), max(numbers.values(), default=-1)
     if len(numbers) == len(used) and least >= 0 and most < len(nodes):
         return numbers, ""

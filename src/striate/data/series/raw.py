@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.data import files
+from striate.data.files import shown
 from striate.data.index import Fault
 from striate.data.series.graph import Links
+from striate.errors import DataError
 
 Values = NDArray[np.float32]
 
@@ -20,7 +24,7 @@ class Settings:
     Attributes:
         values: key or dataset of the values.
         graph: file or key of the graph.
-        missing: the number that stands for a missing value.
+        missing: the number that stands for a missing value, nan where none does; None where that is to be guessed.
         distances: whether the numbers of the graph are distances; None where that is to be guessed.
         feature: which of [T, N, features] is taken, from 0.
         skip: text in the place of a number is a missing value.
@@ -45,3 +49,20 @@ class Raw:
     links: Links | None = None
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def load_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an .npz file.
+
+    Raises:
+        DataError: it is none, or one of them is too large or holds Python objects.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except files.UNSOUND as error:
+        if files.is_pointer(path):
+            raise DataError(f"{shown(path)} is {files.POINTED}") from error
+        raise DataError(
+            f"{shown(path)} is no sound .npz file of numbers ({' '.join(str(error).split())[:200]})"
+        ) from error

@@ -7,7 +7,7 @@ HDF5 of pandas: a data frame as `to_hdf` writes it, as METR-LA and PEMS-BAY are 
 JSON: FX [T][N], edges [[from, to], ...] and node_ids, as PyTorch Geometric Temporal writes them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate import extras
-from striate.data import documents, files
+from striate.data import documents
 from striate.data.files import shown
 from striate.data.index import Fault
-from striate.data.series.clock import Clock, read_stamps, spaced
-from striate.data.series.graph import DISTANCES, Links, graph_of
-from striate.data.series.raw import Raw, Settings
+from striate.data.series.clock import EPOCH, Clock, is_ambiguous, offset_of, read_stamps, spaced
+from striate.data.series.graph import Links, graph_of
+from striate.data.series.links import is_graph, links_of_arrays, read_links
+from striate.data.series.raw import Raw, Settings, load_npz
 from striate.data.series.table import Series
-from striate.data.series.tables import TIMES, is_number, series_table
+from striate.data.series.tables import TIMES, series_table
 from striate.errors import DataError
 
 TABLES = documents.TABLE_SUFFIXES
@@ -32,12 +33,10 @@ SUFFIXES = (*TABLES, ".npz", ".json", *HDF5)
 
 # fmt: off
 VALUES = ("fx", "values", "series", "data", "x", "inflow", "flow", "speed", "speeds", "traffic", "demand", "counts")
-SQUARE = ("adj", "weight", "graph", "dist", "w", "a")
-EDGES = ("edges", "edge_index", "links", "edge")
 NODES = ("node", "name", "station", "stop", "sensor", "id", "city", "county", "region")
 # fmt: on
-_EPOCH = 1e8  # numbers from here on in the first column are seconds since 1970, from:
-_MILLIS, _NANOS = 1e11, 1e17  # thousandths, thousand-millionths
+_EPOCH = 1e8  # numbers from here on in the first column are seconds since 1970, or parts of one:
+_EPOCHS = {"epoch_ns": 1e17, "epoch_us": 1e14, "epoch_ms": 1e11, "epoch": _EPOCH}
 _MOST = 2**34  # bytes of one array
 _PLACES = 5
 
@@ -62,9 +61,21 @@ def read_series(path: Path, settings: Settings, graph: Path | None = None) -> Se
         faults = (*faults, Fault("infinite values", "taken as missing", int(infinite.sum()), at))
         raw.values[infinite] = np.nan
     series = _on_clock(replace(raw, faults=faults))
-    links = read_links(graph, settings) if graph is not None else raw.links
-    if links is None:
-        return series
+    if graph is not None:
+        return with_links(series, graph, settings)
+    return series if raw.links is None else _with_graph(series, raw.links)
+
+
+def with_links(series: Series, graph: Path, settings: Settings) -> Series:
+    """Series with the graph of a file of its own.
+
+    Raises:
+        DataError: it holds none, or one of other nodes.
+    """
+    return _with_graph(series, read_links(graph, settings))
+
+
+def _with_graph(series: Series, links: Links) -> Series:
     found = graph_of(links, series.nodes)
     series = replace(series, adjacency=found.adjacency)
     return series.noted(*found.notes, warnings=found.warnings)
@@ -90,23 +101,6 @@ def read_raw(path: Path, settings: Settings) -> Raw:
 # ------------------------------------------------------------------------------ arrays with names
 
 
-def load_npz(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of an .npz file.
-
-    Raises:
-        DataError: it is none, or one of them is too large or holds Python objects.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except files.UNSOUND as error:
-        if files.is_pointer(path):
-            raise DataError(f"{shown(path)} is {files.POINTED}") from error
-        raise DataError(
-            f"{shown(path)} is no sound .npz file of numbers ({' '.join(str(error).split())[:200]})"
-        ) from error
-
-
 def values_key(shapes: Mapping[str, tuple[int, ...]], wanted: str = "") -> str:
     """Which of several arrays holds the series: the one asked for, or named so, or the largest; "" if none does."""
     if wanted:
@@ -117,18 +111,11 @@ def values_key(shapes: Mapping[str, tuple[int, ...]], wanted: str = "") -> str:
         if len(shape) in (2, 3)
         and min(shape) > 0
         and shape[0] > 2
-        and not _is_graph(key.lower(), shape)
+        and not is_graph(key.lower(), shape)
     }
     named = [key for word in VALUES for key in able if key.lower() == word]
     tables = [key for key, shape in able.items() if len(shape) == 2]  # more axes may be pictures
     return named[0] if named else max(tables, key=lambda key: np.prod(able[key]), default="")
-
-
-def _is_graph(key: str, shape: tuple[int, ...]) -> bool:
-    square = len(shape) == 2 and shape[0] == shape[1]
-    return key in EDGES or (
-        square and any(word == key or (len(word) > 1 and word in key) for word in SQUARE)
-    )
 
 
 def _of_arrays(name: str, arrays: Mapping[str, NDArray[Any]], settings: Settings) -> Raw:
@@ -151,7 +138,7 @@ def _of_arrays(name: str, arrays: Mapping[str, NDArray[Any]], settings: Settings
     stamps = next(
         (v for k, v in arrays.items() if k.lower() in TIMES and v.shape == values.shape[:1]), None
     )
-    links = _links_of(name, arrays, key, settings)
+    links = links_of_arrays(name, arrays, key, settings)
     made = np.array(values, np.float32)
     return Raw(name, made, nodes, stamps, links, (), tuple(notes))
 
@@ -168,44 +155,6 @@ def _node_names(arrays: Mapping[str, NDArray[Any]], key: str, count: int) -> tup
             if len(set(words)) == count:
                 return words
     return tuple(map(str, range(count)))
-
-
-def _links_of(
-    name: str, arrays: Mapping[str, NDArray[Any]], values: str, settings: Settings
-) -> Links | None:
-    """The graph among arrays: a square one, or two rows or columns of node numbers with weights beside them."""
-    rest = {k: v for k, v in arrays.items() if k != values and v.dtype.kind in "fiub"}
-    if settings.graph in rest:
-        rest = {settings.graph: rest[settings.graph], **rest}
-    for key, array in rest.items():
-        low = key.lower()
-        where = f"{name}: {shown(key)}"
-        if array.ndim == 2 and (low in EDGES or key == settings.graph) and 2 in array.shape:
-            pairs = array.T if array.shape[0] == 2 else array
-            ends = [(str(int(a)), str(int(b))) for a, b in pairs.tolist()]
-            weights, far = _weights_of(rest, key, len(ends))
-            return Links(where, None, ends, weights, _either(settings.distances, guess=far))
-        if _is_graph(low, array.shape) or (key == settings.graph and array.ndim == 2):
-            hinted = True if any(word in low for word in DISTANCES) else None
-            matrix = array.astype(np.float64)
-            return Links(where, matrix, (), None, _either(settings.distances, guess=hinted))
-    return None
-
-
-def _weights_of(
-    arrays: Mapping[str, NDArray[Any]], ends: str, count: int
-) -> tuple[NDArray[np.float64] | None, bool]:
-    """The only array with a number a link, and whether its name says that it is a distance."""
-    found = {k: v for k, v in arrays.items() if k != ends and v.shape == (count,)}
-    for key, array in found.items():
-        far = any(word in key.lower() for word in DISTANCES)
-        if far or "weight" in key.lower():
-            return array.astype(np.float64), far
-    return None, False
-
-
-def _either(said: bool | None, *, guess: bool | None) -> bool | None:
-    return guess if said is None else said
 
 
 # --------------------------------------------------------------------------------------- JSON, HDF5
@@ -307,7 +256,7 @@ def _of_frame(name: str, arrays: Mapping[str, NDArray[Any]], frame: str, nanos: 
             v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in axis.tolist()
         )
         nodes = tuple(map(shown, items))
-    stamps = arrays.get(f"{prefix}axis1") if f"{prefix}axis1" in nanos else None
+    stamps = arrays[f"{prefix}axis1"].astype("M8[ns]") if f"{prefix}axis1" in nanos else None
     return Raw(name, np.array(values, np.float32), nodes, stamps)
 
 
@@ -327,8 +276,19 @@ def _on_clock(raw: Raw) -> Series:
         full = np.full((int(found.place[-1]) + 1, values.shape[1]), np.nan, np.float32)
         full[found.place] = values
         values = full
-    faults, notes = (*raw.faults, *found.faults), (*raw.notes, *found.notes)
+    faults = (*raw.faults, *found.faults)
+    notes = (*raw.notes, *found.notes, *_doubt(raw, found.clock))
     return Series(values, raw.nodes, found.clock, name=raw.name, faults=faults, notes=notes)
+
+
+def _doubt(raw: Raw, clock: Clock) -> list[str]:
+    """How dates are read whose day and month may as well stand the other way round."""
+    if raw.stamps is None or not is_ambiguous(words := list(map(str, raw.stamps)), clock.form):
+        return []
+    order = "day/month" if clock.form.startswith("%d") else "month/day"
+    return [
+        f"dates such as {shown(words[0])} are read as {order}; nothing tells them apart: write 2024-03-31"
+    ]
 
 
 def _times(raw: Raw) -> tuple[NDArray[np.int64], Clock] | None:
@@ -350,85 +310,14 @@ def _times(raw: Raw) -> tuple[NDArray[np.int64], Clock] | None:
             raise DataError(
                 f"{raw.name}: {shown(words[0])!r} in the first column is no time stamp: write 2024-03-31 08:00, or leave the column out"
             ) from None
-        return found[0], Clock(0, 1, "s", found[1])
+        return found[0], Clock(0, 1, "s", found[1], offset_of(words[0], found[1]))
     if not np.isfinite(numbers).all():
         raise DataError(f"{raw.name}: row {int(np.argmax(~np.isfinite(numbers))) + 1} has no time")
-    scale = 1e9 if abs(numbers[0]) >= _NANOS else 1e3 if abs(numbers[0]) >= _MILLIS else 1.0
     if abs(numbers[0]) >= _EPOCH:
-        return np.rint(numbers / scale).astype(np.int64), Clock(0, 1, "s", "%Y-%m-%d %H:%M:%S")
+        form = next(name for name, least in _EPOCHS.items() if abs(numbers[0]) >= least)
+        return np.rint(numbers / EPOCH[form]).astype(np.int64), Clock(0, 1, "s", form)
     if (numbers % 1).any():
         raise DataError(
             f"{raw.name}: the times in the first column are no whole numbers: write time stamps, or leave them out"
         )
     return numbers.astype(np.int64), Clock()
-
-
-# -------------------------------------------------------------------------------------- the graph
-
-
-def read_links(path: Path, settings: Settings) -> Links:
-    """A graph from a file of its own: a square table, or a list of links.
-
-    Raises:
-        DataError: it is neither.
-    """
-    suffix = path.suffix.lower()
-    if suffix == ".npz":
-        arrays = load_npz(path)
-        found = _links_of(shown(path), arrays, "", settings)
-        if found is None and len(arrays) == 1:
-            ((key, array),) = arrays.items()
-            if array.ndim == 2 and array.dtype.kind in "fiub":
-                found = Links(
-                    f"{shown(path)}: {key}", array.astype(np.float64), (), None, settings.distances
-                )
-        if found is None:
-            raise DataError(
-                f"{shown(path)} holds {', '.join(arrays)}: expected an adjacency [N, N], or edges [2, E]"
-            )
-        return found
-    if suffix == ".npy":
-        try:
-            matrix = np.load(path, allow_pickle=False).astype(np.float64)
-        except files.UNSOUND as error:
-            raise DataError(f"{shown(path)} is no array of numbers ({error})") from error
-        return Links(shown(path), matrix, (), None, settings.distances)
-    if suffix not in TABLES and suffix != ".txt":
-        raise DataError(
-            f"{shown(path)}: a graph is read from .csv, .npz or .npy; pickled ones are never read"
-        )
-    return _links_of_table(documents.read_table(path), settings)
-
-
-def _links_of_table(table: documents.Table, settings: Settings) -> Links:
-    if not table.rows:
-        raise DataError(f"{table.name} is an empty table")
-    first = table.rows[0].cells
-    headed = not all(map(is_number, first))
-    rows = [row.cells for row in (table.rows[1:] if headed else table.rows)]
-    if headed and rows and not is_number(rows[0][0]) and len(first) == len(rows) + 1:
-        rows = [cells[1:] for cells in rows]  # a square table with names on both sides
-    width = table.width
-    if width in (2, 3) and not (width == len(rows) and not headed):
-        return _list_of_links(table.name, first if headed else (), rows, settings)
-    try:
-        matrix = np.array([[float(cell) for cell in cells] for cells in rows])
-    except ValueError as error:
-        raise DataError(f"{table.name}: {error}: expected a square table of numbers") from None
-    return Links(table.name, matrix, (), None, settings.distances)
-
-
-def _list_of_links(
-    name: str, header: Sequence[str], rows: Sequence[tuple[str, ...]], settings: Settings
-) -> Links:
-    ends = [(cells[0], cells[1]) for cells in rows]
-    third = header[2].lower() if len(header) > 2 else ""
-    weights = None
-    if all(len(cells) > 2 for cells in rows) and rows:
-        try:
-            weights = np.array([float(cells[2]) for cells in rows])
-        except ValueError as error:
-            raise DataError(f"{name}: {error}: expected from, to, weight") from None
-    far = any(word in third for word in DISTANCES)
-    distances = settings.distances if settings.distances is not None else far
-    return Links(name, None, ends, weights, distances)

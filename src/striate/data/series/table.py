@@ -26,6 +26,7 @@ class Series:
         faults: what was wrong with rows.
         notes: how the file was understood.
         warnings: what may spoil a training.
+        missing: the number that was taken for a missing value though nobody said so; None where none was.
     """
 
     values: F32 = field(repr=False)
@@ -37,6 +38,7 @@ class Series:
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    missing: float | None = None
 
     def __len__(self) -> int:
         return len(self.values)

@@ -6,7 +6,7 @@ memory that all windows share, so that no window is ever copied but those of a b
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, overload
@@ -28,6 +28,7 @@ ROOM, MOST = (
     1.5,
     0.3,
 )  # windows that a part of short series is to be long, within this share of them
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 VAL, TEST = 0.1, 0.2  # shares of the steps, as usual for traffic (Li et al. 2018, arXiv 1707.01926)
 
 
@@ -223,7 +224,7 @@ class Times(Sequence[str]):
         if isinstance(index, slice):
             return Times(self.clock, self.steps[index])
         step = self.steps[index]
-        return self.clock.stamp(step) if self.clock.unit else f"step {self.clock.stamp(step)}"
+        return self.clock.label(step) if self.clock.unit else f"step {self.clock.stamp(step)}"
 
     def __iter__(self) -> Iterator[str]:
         return (self[i] for i in range(len(self)))
@@ -281,6 +282,28 @@ def by_time(whole: Part, val: float | str | None, *, tested: bool = False) -> di
         name: within(whole, name, cut.first + first, cut.first + last)
         for name, (first, last) in borders.items()
     }
+
+
+def unseen_days(parts: Mapping[str, Part]) -> str:
+    """What is to be said where held-out windows lie on days of the week that no step of the training does; "" where none do."""
+    cuts = {
+        name: part.source.cut for name, part in parts.items() if isinstance(part.source, Windows)
+    }
+    if "train" not in cuts:
+        return ""
+
+    def days(cut: Cut) -> set[int]:
+        return cut.series.clock.days(cut.first, cut.first + len(cut.trained))
+
+    seen = days(cuts["train"])
+    strange = {name: days(cut) - seen for name, cut in cuts.items() if days(cut) - seen}
+    if not strange:
+        return ""
+    named = ", ".join(_DAYS[day] for day in sorted(set().union(*strange.values())))
+    return (
+        f"nothing of {named} is trained on, and {' and '.join(strange)} {'lie' if len(strange) > 1 else 'lies'} there: scores say "
+        "how well days of another kind are forecast; two weeks or more hold every day on both sides"
+    )
 
 
 def _cut_of(whole: Part) -> Cut:
