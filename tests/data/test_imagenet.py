@@ -134,7 +134,7 @@ def test_a_list_in_order_says_nothing_of_pictures_without_a_number(root):
     renamed(root, lambda k: f"holiday{k}.png")
     of_numbers(root)
     (root / "some.txt").write_text(f"holiday0 {SYNSETS[0]}\nholiday0 {SYNSETS[0]} twice\n")
-    with pytest.raises(DataError, match="holiday0.png no number that says which is its"):
+    with pytest.raises(DataError, match=r"holiday0\.png no number that says which is its"):
         data.open(root)
     (root / "some.txt").write_text("\n".join(f"holiday{k} {c}" for k, c in enumerate(VAL)))
     assert len(data.open(root).splits["val"]) == len(VAL)
