@@ -263,7 +263,7 @@ def _check_data(data: Data, progress: Progress) -> None:
         progress.say(
             f"note: train has no item of {listed(unlearned)}: it cannot be learned, and "
             + (
-                "is answered to no held-out item"
+                "what is said of it means nothing"
                 if data.kind == "labels"
                 else "every answer to its held-out items is wrong"
             )
