@@ -26,6 +26,7 @@ ROOM = "striate.see.pictures"
 ALIASES = {"all": "album"}  # other words for a picture
 KNOWN = ("shape", "classes", "levels")  # what the net or the run says itself
 NETS = ("net", "before", "after")
+LAYERS = ("layer", "layers")  # several may stand in one word: no path of a layer holds a comma
 
 
 class Pictures(click.Group):
@@ -373,6 +374,8 @@ def _option(parameter: inspect.Parameter, says: str) -> click.Option:
         raise TypeError(f"{parameter}: no option can have this type")
     if many:
         settings["default"] = parameter.default or ()
+        if parameter.name in LAYERS:
+            settings |= {"metavar": "A,B", "callback": _layers}
         return click.Option([flag], multiple=True, **settings)
     shown = parameter.default not in (None, parameter.empty, "")
     return click.Option([flag], show_default=shown, **settings)
@@ -391,6 +394,11 @@ def _bare(annotation: Any) -> Any:
 
 def _ints(_context: click.Context, option: click.Parameter, value: str | None) -> Any:
     return None if value is None else read_ints(value, option.opts[0])
+
+
+def _layers(_context: click.Context, _option: click.Parameter, value: Sequence[str]) -> Any:
+    """The layers of all words, each with commas between several."""
+    return tuple(name for word in value for name in word.replace(" ", "").split(",") if name)
 
 
 def _endings(result: Any) -> list[str]:
