@@ -40,10 +40,9 @@ def class_warnings(classes: Sequence[str], counts: Mapping[str, Sequence[int] | 
     for name, of_classes in counts.items():
         if of_classes is None or len(of_classes) < 2:
             continue
-        there = [k for k, n in enumerate(of_classes) if n] or [
-            0
-        ]  # those without an item are named below
-        most, least = int(np.argmax(of_classes)), min(there, key=lambda k: of_classes[k])
+        most = int(np.argmax(of_classes))
+        there = [(n, k) for k, n in enumerate(of_classes) if n]  # others are named below
+        least = min(there)[1] if there else most
         if name in ("train", "all") and of_classes[most] > IMBALANCE * max(1, of_classes[least]):
             lines.append(
                 f"{name} has {of_classes[most]:,} of {classes[most]} and {of_classes[least]:,} of {classes[least]}: "
