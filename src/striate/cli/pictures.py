@@ -275,7 +275,9 @@ def _draw(
 ) -> None:
     out, json, shape = given.pop("out"), given.pop("json"), given.pop("shape", None)
     taken = inspect.signature(function).parameters
+    asked = []
     if "net" in taken and "net" not in words:
+        asked = [given["net"]]
         given["net"] = _module(given["net"])
     found = _Given(
         {key: given.pop(key) for key in words},
@@ -296,7 +298,7 @@ def _draw(
     result = function(*arguments, **given)
     for path in out:
         _write(result, path, " ".join([name, *found.names()]))
-    names = found.names()
+    names = found.names() or asked
     head = {
         "net": names[0] if len(names) == 1 else names,
         "what": name,
