@@ -373,6 +373,34 @@ def test_a_picture_is_written_as_its_name_says_or_not_at_all(status, run, shapes
     assert (tmp_path / "a.SVG").read_text().startswith("<svg")
 
 
+@pytest.mark.parametrize(
+    ("words", "ending"),
+    [
+        (("see", "style", "none.png", "none.png", "--weights", "random", "--out"), ".png"),
+        (("see", "architecture", "nonet", "--out"), ".svg"),
+        (("audit", "norun", "--html"), ".html"),
+        (("compare", "norun", "norun", "--html"), ".html"),
+        (("data", "nodata", "--html"), ".html"),
+    ],
+)
+def test_a_place_where_no_file_can_lie_is_refused_before_any_work(
+    status, words, ending, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"folder{ending}").mkdir()
+    for place, reason in [
+        (f"none/a{ending}", "there is no folder none"),
+        (f"folder{ending}", "it is a folder"),
+    ]:
+        code, out, err = status(*words, place)
+        option = words[-1]
+        assert (code, out) == (2, "")
+        assert (
+            err
+            == f"striate: {option} {place}: cannot be written ({reason}); name another {option}\n"
+        )
+
+
 def test_measure_in_every_form(status):
     assert json.loads(status("measure", "lenet5", "--format", "json")[1])["net"] == "lenet5"
     lines = status("measure", "lenet5", "--format", "csv")[1].splitlines()

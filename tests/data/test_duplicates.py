@@ -255,6 +255,12 @@ def test_classes_without_an_item_in_a_split_are_said(pictures):
     assert summary.class_warnings(("a", "b"), counts) == [
         "train has no item of b: it cannot be learned"
     ]
+    rare = summary.class_warnings(("a", "b", "c"), {"train": [90, 0, 5]})
+    assert rare == [  # one that is not there is not rare: no weight brings it back
+        "train has 90 of a and 5 of c: the rare class counts little unless it is weighted, by class_weights=balanced",
+        "train has no item of b: it cannot be learned",
+    ]
+    assert len(summary.class_warnings(("a", "b"), {"train": [90, 0]})) == 1
 
 
 def test_sets_that_are_too_large_are_not_compared_and_it_is_said(scenes, monkeypatch):

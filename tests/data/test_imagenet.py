@@ -1,5 +1,6 @@
 """The layout of ImageNet's challenge: labels of a flat val from each file that may hold them, and what does not fit."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,44 @@ def test_labels_of_val_from_each_file_that_may_hold_them(root, says):
         assert data.open(root).classes == named
     else:
         assert opened.classes == ("word 0", "word 1", "word 2", "word 3")
+
+
+def renamed(root: Path, name: Callable[[int], str]) -> None:
+    """The pictures of val under other names."""
+    for k in range(len(VAL)):
+        (path,) = root.rglob(f"{name_of(k)}.JPEG")
+        Image.open(path).save(path.with_name(name(k)))
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "line"),
+    [
+        (lambda k: f"{name_of(k)}.png", "val.txt", lambda k: SYNSETS[VAL[k]]),
+        (lambda k: f"{name_of(k)}.jpg", "val.txt", lambda k: f"{name_of(k)}.JPEG {VAL[k]}"),
+        (lambda k: f"holiday {k}.png".replace(" ", "-"), "val.txt", lambda k: f"holiday-{k}.png {SYNSETS[VAL[k]]}"),
+        (lambda k: f"{k}.a.jpg", "labels.txt", lambda k: f"val/{k}.a {VAL[k]}"),
+    ],
+    ids=["png", "jpg", "own-names", "names-without-extension"],
+)  # fmt: skip
+def test_pictures_of_val_may_be_of_another_format_or_be_named_by_a_list(root, name, file, line):
+    renamed(root, name)
+    (root / file).write_text("\n".join(map(line, range(len(VAL)))) + "\n")
+    opened = data.open(root)
+    assert (opened.read_as[0], len(opened.splits["val"])) == ("imagenet", len(VAL))
+    val = opened.splits["val"]
+    found = {Path(n).name: val.targets.truth(i) for i, n in enumerate(val.names)}
+    assert found == {name(k): VAL[k] for k in range(len(VAL))}
+
+
+def test_a_list_in_order_says_nothing_of_pictures_without_a_number(root):
+    renamed(root, lambda k: f"holiday{k}.png")
+    of_numbers(root)
+    (root / "some.txt").write_text(f"holiday0 {SYNSETS[0]}\nholiday0 {SYNSETS[0]} twice\n")
+    with pytest.raises(DataError, match=r"holiday0\.png no number that says which is its"):
+        data.open(root)
+    (root / "some.txt").write_text("\n".join(f"holiday{k} {c}" for k, c in enumerate(VAL)))
+    assert len(data.open(root).splits["val"]) == len(VAL)
 
 
 @pytest.mark.parametrize(

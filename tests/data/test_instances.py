@@ -125,6 +125,37 @@ def test_coco_outlines_and_crowds(tmp_path):
     assert found[0, 0] == -1
 
 
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        (None, "6 pictures in 1 class, COCO\nboxes alone are read: with the outlines task=segment learns"),
+        ("instances", "6 pictures with single objects, COCO\n\n"),
+        ("reconstruct", "6 pictures to be given back, "),
+        ("segment", "6 pictures in 2 classes, COCO\n\n"),
+    ],
+)  # fmt: skip
+def test_the_summary_says_what_belongs_to_the_pictures(task, words, tmp_path):
+    write(tmp_path / "set", lambda _: ids().astype(np.uint8))
+    for mask in (tmp_path / "set" / "masks").iterdir():
+        mask.unlink()
+    ring = [2, 3, 8, 3, 8, 9, 2, 9]
+    described = {
+        "images": [{"id": i, "file_name": f"{i}.png"} for i in range(6)],
+        "categories": [{"id": 1, "name": "cell"}],
+        "annotations": [
+            {"id": k, "image_id": i, "category_id": 1, "bbox": [2 + j, 3, 6, 6], "segmentation": [ring]}
+            for k, (i, j) in enumerate((i, j) for i in range(6) for j in range(2))
+        ],
+    }  # fmt: skip
+    (tmp_path / "set" / "annotations.json").write_text(json.dumps(described))
+    assert words in data.open(tmp_path / "set", task=task).as_text()
+
+
+def test_masks_of_numbers_say_that_they_may_be_of_single_objects(tmp_path):
+    root = write(tmp_path / "set", lambda _: ids().astype(np.uint8))
+    assert "where they number single objects, give task=instances" in data.open(root).as_text()
+
+
 def test_what_is_learned_by_hand():
     maps = learned(ids())
     classes, weights = maps[..., 0], maps[..., 1]

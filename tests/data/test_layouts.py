@@ -188,7 +188,8 @@ def test_no_pictures_among_many_files(cache, tmp_path):
 def test_pictures_without_class_folders(cache, pictures):
     root = pictures({"a": 3})
     assert refused(root / "a") == (
-        f"{root}/a holds 3 pictures but no class folders: put the pictures of each class into a folder of its own"
+        f"{root}/a holds 3 pictures but no class folders: put the pictures of each class into a folder of its own, or give "
+        "task=reconstruct, which needs no classes"
     )
 
 

@@ -112,9 +112,19 @@ def test_the_command_writes_the_picture(files, capsys, tmp_path):
     ]
     assert cli.main([str(word) for word in words]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert (document["what"], document["size"]) == ("style", [34, 48])
+    assert (document["net"], document["what"], document["size"]) == ("vgg11", "style", [34, 48])
     with Image.open(out) as picture:
         assert picture.size == (48, 34)
+
+
+@pytest.mark.parametrize(
+    "words", [["--layers", "features.9,features.1, features.4"], ["--layers", "features.9", "--layers", "features.1,features.4"]]
+)  # fmt: skip
+def test_layers_stand_in_one_word_or_one_by_one(files, words, capsys):
+    given = ["see", "style", files / "photo.png", files / "stripes.png", "--net", "vgg11", "--weights", "random"]  # fmt: skip
+    assert cli.main([*map(str, given), "--size", "48", "--steps", "1", "--json", *words]) == 0
+    parts = json.loads(capsys.readouterr().out)["parts"]
+    assert [part["layer"] for part in parts] == ["features.9", "features.1", "features.4"]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +139,11 @@ def test_the_command_writes_the_picture(files, capsys, tmp_path):
         ({"photo": "narrow"}, DataError, "is too narrow for size=48"),
         ({"photo": "none"}, DataError, "none.png"),
         ({"photo": "nowhere"}, DataError, "nowhere.png"),
-        ({"weights": ""}, ArgumentError, "vgg11 sees nothing without trained weights"),
+        (
+            {"weights": ""},
+            ArgumentError,
+            "vgg11 sees nothing without trained weights: weights=WEIGHTS names a file",
+        ),
         ({"weights": "gone.pt"}, ArgumentError, "gone.pt: no such file"),
         ({"net": "vgg12"}, ArgumentError, "no net is called 'vgg12'"),
         ({"net": "tdnn", "weights": "random"}, ArgumentError, "tdnn reads a series"),

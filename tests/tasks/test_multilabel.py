@@ -184,7 +184,10 @@ def test_without_validation_items_the_thresholds_are_halves(places, tmp_path, ca
     (copy / "labels.csv").write_text("\n".join([lines[0], *only]) + "\n")
     capsys.readouterr()
     striate.train(copy, net="linear", out=tmp_path, name="alone", **settings(epochs=1))
-    assert "note: train has no item of below: it cannot be learned" in capsys.readouterr().err
+    assert (
+        "note: train has no item of below: it cannot be learned, and what is said of it means nothing"
+        in capsys.readouterr().err
+    )
     (copy / "labels.csv").write_text("\n".join(lines) + "\n")
     assert "labels are said from these probabilities on: 0.5" in done.evaluate().notes
     with pytest.raises(RecipeError, match="which choose nothing"):

@@ -15,7 +15,7 @@ from striate.models.backbone import last_layer
 from striate.plan import Plan
 from striate.probe import scales
 from striate.tasks.classify import Classify, balanced_weights
-from striate.training import logs, loop, optimizers, read_recipe
+from striate.training import freezing, logs, loop, optimizers, read_recipe
 from striate.training.batches import Batches, balanced_order
 from striate.training.freezing import begin_epoch, blocks, check, is_frozen
 from striate.training.logs import Health, LayerStatistics
@@ -166,6 +166,8 @@ def test_a_prefix_is_frozen_with_all_below_it():
     assert net.get_submodule("layer2.0.bn1").training
     for word, message in [
         ("layer9", "freeze=layer9: the net has no layer of this path; did you mean layer"),
+        ("quarter", "it is none of .*; half and features are words for a part of any net"),
+        ("relu", "freeze=relu: holds no weight of this net, so that all of it would learn"),
         (
             "features,fc",
             "freeze=features,fc: nothing is left to learn; freeze=features leaves the head",
@@ -398,6 +400,19 @@ def test_half_of_the_blocks_are_frozen(name, half):
     assert 0 <= len(others) - 1 - len(held) <= 1  # the head is not counted
     assert frozen(f"{blocks(net)[0]}.weight")
     assert not frozen(net.head)
+    still = sum(p.numel() for path, p in net.named_parameters() if frozen(path))
+    every = sum(p.numel() for p in net.parameters())
+    said = freezing.words(net, recipe(freeze="half"))
+    assert said.startswith(
+        f"freeze=half: {still:,} of {every:,} weights stay as they are, from conv1 to "
+    )
+    assert freezing.words(net, recipe()) == ""
+
+
+@pytest.mark.parametrize("word", ["half", "features"])
+def test_a_part_that_holds_no_weight_is_refused(word):
+    with pytest.raises(RecipeError, match=f"freeze={word}: holds no weight of this net"):
+        check(catalog.build("linear", num_classes=3), recipe(freeze=word))
 
 
 def test_half_of_a_net_on_a_backbone_is_half_of_that():

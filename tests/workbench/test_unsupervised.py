@@ -99,4 +99,28 @@ def test_what_it_cannot_do_is_one_line(words, status, said, tmp_path, capsys):
 def test_data_of_other_kinds_are_refused(tmp_path, capsys):
     folder = write_numbers(tmp_path / "data")
     assert cli.main(["train", str(folder), "--net", "cdbn", "--out", str(tmp_path)]) == 3
-    assert "cdbn learns from pictures with a class each" in capsys.readouterr().err
+    assert (
+        "holds items with numbers: cdbn learns from pictures with a class each"
+        in capsys.readouterr().err
+    )
+    pictures = ["train", str(folder / "images"), "--net", "cdbn", "--task", "reconstruct"]
+    assert cli.main([*pictures, "--out", str(tmp_path)]) == 3
+    assert "holds pictures that are given back: cdbn learns" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", [["evaluate"], ["audit"], ["measure"], ["see", "kernels"]])
+def test_what_learned_without_labels_is_said_to_answer_nothing(verb, tmp_path, capsys):
+    run = tmp_path / "unsupervised" / "one"
+    run.mkdir(parents=True)
+    summary = run / "summary.json"
+    summary.write_text('{"task": "unsupervised", "net": "cdbn"}')
+    assert cli.main([*verb, str(run)]) in (2, 5)
+    said = capsys.readouterr().err
+    assert (
+        f"{run} holds a net that learned without labels, which answers nothing: report.html" in said
+    )
+    assert f"striate see kernels cdbn --weights {run}/model.safetensors draws it" in said
+    for other in ("{", '{"task": "classify", "net": "lenet5"}', "[]"):
+        summary.write_text(other)
+        assert cli.main([*verb, str(run)]) in (2, 5)
+        assert "is no run folder: it holds no config.json" in capsys.readouterr().err

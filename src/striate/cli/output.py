@@ -22,7 +22,7 @@ FOLDER = click.Path(path_type=Path)
 
 
 class Drawn(click.Path):
-    """A file to write whose ending says in what form; another ending is refused before any work."""
+    """A file to write whose ending says in what form; another ending, or a place where none can lie, is refused before any work."""
 
     def __init__(self, *endings: str) -> None:
         super().__init__(path_type=Path)
@@ -32,14 +32,30 @@ class Drawn(click.Path):
         """The path.
 
         Raises:
-            UsageError: another ending.
+            UsageError: another ending, or a folder that is not there or takes no files.
         """
         ending = Path(value).suffix
         if ending.lower() not in self.endings:
             *some, last = self.endings
             known = f"{', '.join(some)} or {last}" if some else last
             raise UsageError(f"{value}: cannot write {ending!r}; end it in {known}")
+        if reason := _unwritable(Path(value)):
+            option = "file" if param is None else param.opts[0]
+            raise UsageError(
+                f"{option} {value}: cannot be written ({reason}); name another {option}"
+            )
         return super().convert(value, param, ctx)
+
+
+def _unwritable(file: Path) -> str:
+    """Why a file cannot be written; "" where nothing speaks against it."""
+    if not file.parent.is_dir():
+        return f"there is no folder {file.parent}"
+    if file.is_dir():
+        return "it is a folder"
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        return "it may not be written"
+    return ""
 
 
 with_json = click.option("--json", is_flag=True, help="One JSON document on standard output.")

@@ -26,6 +26,7 @@ ROOM = "striate.see.pictures"
 ALIASES = {"all": "album"}  # other words for a picture
 KNOWN = ("shape", "classes", "levels")  # what the net or the run says itself
 NETS = ("net", "before", "after")
+LAYERS = ("layer", "layers")  # several may stand in one word: no path of a layer holds a comma
 
 
 class Pictures(click.Group):
@@ -274,7 +275,9 @@ def _draw(
 ) -> None:
     out, json, shape = given.pop("out"), given.pop("json"), given.pop("shape", None)
     taken = inspect.signature(function).parameters
+    asked = []
     if "net" in taken and "net" not in words:
+        asked = [given["net"]]
         given["net"] = _module(given["net"])
     found = _Given(
         {key: given.pop(key) for key in words},
@@ -295,7 +298,7 @@ def _draw(
     result = function(*arguments, **given)
     for path in out:
         _write(result, path, " ".join([name, *found.names()]))
-    names = found.names()
+    names = found.names() or asked
     head = {
         "net": names[0] if len(names) == 1 else names,
         "what": name,
@@ -373,6 +376,8 @@ def _option(parameter: inspect.Parameter, says: str) -> click.Option:
         raise TypeError(f"{parameter}: no option can have this type")
     if many:
         settings["default"] = parameter.default or ()
+        if parameter.name in LAYERS:
+            settings |= {"metavar": "A,B", "callback": _layers}
         return click.Option([flag], multiple=True, **settings)
     shown = parameter.default not in (None, parameter.empty, "")
     return click.Option([flag], show_default=shown, **settings)
@@ -391,6 +396,11 @@ def _bare(annotation: Any) -> Any:
 
 def _ints(_context: click.Context, option: click.Parameter, value: str | None) -> Any:
     return None if value is None else read_ints(value, option.opts[0])
+
+
+def _layers(_context: click.Context, _option: click.Parameter, value: Sequence[str]) -> Any:
+    """The layers of all words, each with commas between several."""
+    return tuple(name for word in value for name in word.replace(" ", "").split(",") if name)
 
 
 def _endings(result: Any) -> list[str]:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from striate.data.dataset import Data
 
 IMBALANCE = 10  # times as many items of one class as of another
+TARGETS = {  # of tasks without classes, other than numbers
+    "instances": "with single objects",
+    "reconstruct": "to be given back",
+}
 _NAMED = 3  # classes that a warning names
 _CLASSES = 40  # rows of the table
 _LETTERS = 40  # of a class in the table
@@ -36,7 +40,9 @@ def class_warnings(classes: Sequence[str], counts: Mapping[str, Sequence[int] | 
     for name, of_classes in counts.items():
         if of_classes is None or len(of_classes) < 2:
             continue
-        most, least = int(np.argmax(of_classes)), int(np.argmin(of_classes))
+        most = int(np.argmax(of_classes))
+        there = [(n, k) for k, n in enumerate(of_classes) if n]  # others are named below
+        least = min(there)[1] if there else most
         if name in ("train", "all") and of_classes[most] > IMBALANCE * max(1, of_classes[least]):
             lines.append(
                 f"{name} has {of_classes[most]:,} of {classes[most]} and {of_classes[least]:,} of {classes[least]}: "
@@ -57,11 +63,8 @@ def _few(names: Sequence[str]) -> str:
 
 def text(data: dict[str, Any]) -> str:
     """Counts per class and split, sizes, problems, duplicates and leaks, what was ignored."""
-    what = f"in {len(data['classes'])} classes" if data["classes"] else "with numbers"
-    if data["outputs"]:
-        what = f"with {', '.join(data['outputs'])}"
     noun = MODALITIES[data["inputs"]]
-    head = f"{data['path']}: {data['items']:,} {noun} {what}, {data['layout']}"
+    head = f"{data['path']}: {data['items']:,} {noun} {targets(data)}, {data['layout']}"
     parts = [head, *([data["note"]] if data["note"] else []), *_other_layouts(data)]
     parts += ["", _table(data), "", _sizes(data)]
     said = "every picture was" if data["inputs"] == "picture" else f"all {noun} were"
@@ -85,6 +88,15 @@ def text(data: dict[str, Any]) -> str:
         parts.append(f"ignored: {listed}")
     parts.append(f"fingerprint: {data['fingerprint'][:16]}")
     return "\n".join(parts)
+
+
+def targets(data: Mapping[str, Any]) -> str:
+    """What belongs to the items, in words that go on after what they are."""
+    if data["outputs"]:
+        return f"with {', '.join(data['outputs'])}"
+    if count := len(data["classes"]):
+        return f"in {count:,} class{'es' * (count != 1)}"
+    return TARGETS.get(data["task"], "with numbers")
 
 
 def notebook(data: "Data") -> str:

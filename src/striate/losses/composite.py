@@ -7,6 +7,7 @@ the place of the word by `seen_through`.
 """
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -127,9 +128,13 @@ def read(text: str) -> Composite:
     """A loss as it is spelled in a recipe.
 
     Raises:
-        ArgumentError: a term that cannot be read, an unknown name, option or value.
+        ArgumentError: a term that cannot be read, an unknown name, option or value, or factors of 0 alone.
     """
     terms = tuple(_term(term, text) for term in _split(text))
+    if not any(term.weight for term in terms):
+        raise ArgumentError(
+            f"loss={text}: counts nothing, so that nothing would be learned; give one term a factor above 0"
+        )
     grids = dict.fromkeys(term.name for term in terms if term.name in BOXES)
     if grids and len({term.name for term in terms}) > 1:
         raise ArgumentError(
@@ -225,7 +230,10 @@ def _term(term: str, whole: str) -> Term:
                 "perceptual:vgg16=FILE@features.15"
             )
         return Term(
-            PERCEPTUAL, _unseen, float(weight or 1), Look(net.strip(), weights or "", layer.strip())
+            PERCEPTUAL,
+            _unseen,
+            _factor(weight, whole),
+            Look(net.strip(), weights or "", layer.strip()),
         )
     found = _TERM.fullmatch(term.replace(" ", ""))
     if found is None:
@@ -241,7 +249,15 @@ def _term(term: str, whole: str) -> Term:
         raise ArgumentError(f"loss={whole}: no loss {name!r}; {nearest(name, known)}")
     loss = known[name]
     given = dict(_option(name, loss, word, whole) for word in (options or "").split(",") if word)
-    return Term(name, partial(loss, **given) if given else loss, float(weight or 1))
+    return Term(name, partial(loss, **given) if given else loss, _factor(weight, whole))
+
+
+def _factor(text: str | None, whole: str) -> float:
+    """The weight of a term, 1 where none is given."""
+    weight = float(text or 1)
+    if not math.isfinite(weight):
+        raise ArgumentError(f"loss={whole}: the factor {text} is too large for a number")
+    return weight
 
 
 def _unseen(answer: Any, target: Any) -> Tensor:

@@ -18,6 +18,7 @@ from striate.files import lock as file_lock
 
 LARGEST = 64 * 2**20  # bytes of a JSON, YAML or CSV file of a run
 BEGUN = {".lock", ".launch", "args.yaml", "trained.bin"}  # what is written before config.json
+UNSUPERVISED = "unsupervised"  # what a summary says of a net that learned without labels
 _UNNAMED = 60.0  # seconds after which a lock without a name of its process is left over
 SEAL = "seal"  # the key under which a file has the SHA-256 of all its other values
 
@@ -109,6 +110,22 @@ def read_bytes(path: Path, *, most: int = LARGEST) -> bytes:
         raise CheckpointError(f"{path} is damaged: {error}") from error
 
 
+def no_run(path: Path, lacks: str = "config.json") -> str:
+    """Why a folder is none that answers items, in words: it lacks a file, as those of nets that learn without labels do."""
+    plain = f"{path} is no run folder: it holds no {lacks}"
+    try:
+        said = json.loads((path / "summary.json").read_text(encoding="utf-8"))
+        if said["task"] != UNSUPERVISED:
+            return plain
+        net = str(said["net"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return plain
+    return (
+        f"{path} holds a net that learned without labels, which answers nothing: report.html and summary.json say what it "
+        f"learned; striate see kernels {net} --weights {path / 'model.safetensors'} draws it"
+    )
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """An object from a JSON file.
 
@@ -116,7 +133,7 @@ def read_json(path: Path) -> dict[str, Any]:
         CheckpointError: the file is missing or damaged.
     """
     if not path.exists():
-        raise CheckpointError(f"{path.parent} is no run folder: it holds no {path.name}")
+        raise CheckpointError(no_run(path.parent, path.name))
     data = read_bytes(path)
     try:
         content = json.loads(data.decode("utf-8"))

@@ -87,7 +87,7 @@ def check(look: Look, spelt: str) -> None:
 
 
 def _check_layer(look: Look) -> None:
-    check_net(look)
+    check_net(look, way=f"{look.net}=")
     with torch.device("meta"):
         layers = [name for name, _ in outline(look).named_modules() if name]
     if look.layer not in layers:
@@ -96,8 +96,12 @@ def _check_layer(look: Look) -> None:
         )
 
 
-def check_net(look: Look) -> None:
+def check_net(look: Look, *, way: str = "weights=") -> None:
     """Refuse a net or weights that there are not.
+
+    Args:
+        look: as it is asked for.
+        way: how weights are named where it is asked for, for messages.
 
     Raises:
         ArgumentError: saying what there is.
@@ -107,8 +111,8 @@ def check_net(look: Look) -> None:
         raise ArgumentError(f"{look.net} reads a {row.kind}, and looks at no pictures")
     if not look.weights:
         raise ArgumentError(
-            f"{look.net} sees nothing without trained weights: {look.net}=WEIGHTS names a file, a run folder or a published "
-            f"name; {look.net}={RANDOM} means first weights"
+            f"{look.net} sees nothing without trained weights: {way}WEIGHTS names a file, a run folder or a published "
+            f"name; {way}{RANDOM} means first weights"
         )
     if look.weights == RANDOM or Path(look.weights).exists() or published.known(look.weights):
         return

@@ -22,7 +22,7 @@ from striate.runs.config import Config, NetSpec, structure
 from striate.runs.training_items import write_trained
 from striate.tasks import named
 from striate.tasks.task import refuse_net
-from striate.training import callbacks, linear_probe, loop, pretrained, reproducibility
+from striate.training import callbacks, freezing, linear_probe, loop, pretrained, reproducibility
 from striate.training.budget import check_budget
 from striate.training.defaults import with_defaults
 from striate.training.distributed import ALONE, Alone, mark_run, terminable
@@ -234,7 +234,8 @@ def _begins_with(
     """Say what the net begins with, and give the recipe without a linear probe where there can be none."""
     shape = inputs.of(data.modality).planned_shape(data, recipe)
     recipe, without_probe = linear_probe.settled(net, recipe, named(data.task), shape)
-    for line in (pretrained.hint(recipe, data), spec.head_words(), without_probe):
+    frozen = freezing.words(net, recipe)
+    for line in (pretrained.hint(recipe, data), spec.head_words(), frozen, without_probe):
         if line:
             progress.say(line)
     return recipe
@@ -263,7 +264,7 @@ def _check_data(data: Data, progress: Progress) -> None:
         progress.say(
             f"note: train has no item of {listed(unlearned)}: it cannot be learned, and "
             + (
-                "is answered to no held-out item"
+                "what is said of it means nothing"
                 if data.kind == "labels"
                 else "every answer to its held-out items is wrong"
             )

@@ -46,7 +46,8 @@ def is_frozen(net: nn.Module, words: tuple[str, ...]) -> Callable[[str], bool]:
     for word in words:
         if word not in (FEATURES, HALF) and word not in known:
             raise RecipeError(
-                f"freeze={word}: the net has no layer of this path; {nearest(word, [FEATURES, HALF, *known])}"
+                f"freeze={word}: the net has no layer of this path; {nearest(word, [FEATURES, HALF, *known])}; "
+                f"{HALF} and {FEATURES} are words for a part of any net"
             )
     ends = heads(net)
     named = [word for word in words if word != HALF or word in known]
@@ -63,16 +64,41 @@ def is_frozen(net: nn.Module, words: tuple[str, ...]) -> Callable[[str], bool]:
 
 
 def check(net: nn.Module, recipe: Recipe) -> None:
-    """Refuse a recipe that freezes everything, or something that is not there.
+    """Refuse a recipe that freezes everything, or something that is not there or holds no weights.
 
     Raises:
         RecipeError: naming the setting.
     """
     frozen = is_frozen(net, recipe.freeze)
+    for word in recipe.freeze:
+        if not _held(net, is_frozen(net, (word,))):
+            raise RecipeError(
+                f"freeze={word}: holds no weight of this net, so that all of it would learn; leave it out, or name a layer "
+                "with weights"
+            )
     if all(frozen(name) or not p.requires_grad for name, p in net.named_parameters()):
         raise RecipeError(
             f"freeze={','.join(recipe.freeze)}: nothing is left to learn; freeze=features leaves the head"
         )
+
+
+def words(net: nn.Module, recipe: Recipe) -> str:
+    """How much of a net stays as it is, and from where to where; "" where nothing is frozen."""
+    names = _held(net, is_frozen(net, recipe.freeze)) if recipe.freeze else []
+    if not names:
+        return ""
+    count, every = (
+        sum(net.get_parameter(name).numel() for name in some)
+        for some in (names, [name for name, _ in net.named_parameters()])
+    )
+    first, last = (name.rpartition(".")[0] for name in (names[0], names[-1]))
+    where = first if first == last else f"from {first} to {last}"
+    return f"freeze={','.join(recipe.freeze)}: {count:,} of {every:,} weights stay as they are, {where}"
+
+
+def _held(net: nn.Module, frozen: Callable[[str], bool]) -> list[str]:
+    """Names of the weights that are frozen."""
+    return [name for name, _ in net.named_parameters() if frozen(name)]
 
 
 def begin_epoch(net: nn.Module, opt: torch.optim.Optimizer, recipe: Recipe, epoch: int) -> None:

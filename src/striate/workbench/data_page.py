@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from striate import inputs
-from striate.data import Data
+from striate.data import Data, summary
 from striate.data.modes import U8
 from striate.data.samples import Place, pixels, places, samples
 from striate.errors import StriateError
@@ -63,9 +63,7 @@ def page(data: Data) -> str:
 
 
 def _lead(data: Data, found: Mapping[str, Any]) -> str:
-    what = f"in {len(found['classes']):,} classes" if found["classes"] else "with numbers"
-    what = f"with {', '.join(found['outputs'])}" if found["outputs"] else what
-    return f"{found['items']:,} {data.noun} {what}"
+    return f"{found['items']:,} {data.noun} {summary.targets(found)}"
 
 
 def _facts(found: Mapping[str, Any]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from striate import data
 from striate.errors import ArgumentError, DataError, ShapeError, UsageError, nearest
 from striate.models import catalog
-from striate.runs import Run
+from striate.runs import Run, folder
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def find(text: str, shape: tuple[int, ...] | None = None, *, init: bool = False)
         return Named(text, run.net, shape or run.config.preprocessing.shape, run)
     check_factory(text)
     if path.exists():
-        raise ArgumentError(f"{text} is no run folder: it holds no config.json")
+        raise ArgumentError(folder.no_run(path))
     raise ArgumentError(
         f"no net is called {text!r}; {nearest(text, catalog.CATALOG)}; "
         "or name a run folder, package.module:factory, timm/NAME or torchvision/NAME"

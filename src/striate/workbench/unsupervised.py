@@ -21,6 +21,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
+from striate import tasks
 from striate.data import Data
 from striate.errors import DataError, RecipeError
 from striate.metrics import Scores, score
@@ -96,7 +97,7 @@ class Learned(Result):
         document = self.scores.as_dict()
         return {
             "run": self.run,
-            "task": "unsupervised",
+            "task": folder.UNSUPERVISED,
             "net": self.net,
             "epochs": self.epochs,
             "seconds": self.seconds,
@@ -183,7 +184,7 @@ def teach(
     opened = data if isinstance(data, Data) else open_data(data, recipe)
     if not opened.pictures or opened.kind != "label":
         raise DataError(
-            f"{opened.path} holds {opened.noun} with {opened.kind}: {recipe.net} learns from pictures with a class each"
+            f"{opened.path} holds {tasks.named(opened.task).wanted()}: {recipe.net} learns from pictures with a class each"
         )
     net_name = str(recipe.net)
     net, shown = _built(opened, recipe)

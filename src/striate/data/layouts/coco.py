@@ -47,6 +47,8 @@ _MANY = 50  # JSON files in one folder: more are files of single pictures
 _BLOCK = 2**20  # bytes searched at a time
 _SPLIT = re.compile(r"(?:^|[^a-z])(trainval|train|validation|valid|val|test)(?:[^a-z]|$)")
 
+_NO_OUTLINE: tuple[Any, ...] = (None, [], {}, [[]])
+
 Json = dict[str, Any]
 
 
@@ -160,6 +162,7 @@ def _read(tree: Tree, files: list[str], pictures: list[str]) -> Listing:
     categories = _Categories()
     lists: dict[str, list[Annotation]] = {}
     taken: dict[str, str] = {}
+    drawn = False
     for file in files:
         split = split_of_json(file)
         if split in lists:
@@ -167,7 +170,9 @@ def _read(tree: Tree, files: list[str], pictures: list[str]) -> Listing:
                 f"{shown(taken[split])} and {shown(file)} are both of {split}: leave one out with ignore="
             )
         taken[split] = file
-        lists[split] = _File(tree, file, pictures, faults).read(categories)
+        opened = _File(tree, file, pictures, faults)
+        lists[split] = opened.read(categories)
+        drawn = drawn or opened.drawn
     parts = ordered_splits(lists)
     if WHOLE in parts and len(parts) > 1:
         raise DataError(
@@ -181,6 +186,10 @@ def _read(tree: Tree, files: list[str], pictures: list[str]) -> Listing:
     if heads:
         notes.append(
             f"no class: {', '.join(map(shown, heads))}, which only names a group of categories"
+        )
+    if drawn and tree.options.task is None:
+        notes.append(
+            "boxes alone are read: with the outlines task=segment learns a class for each pixel, task=instances single objects"
         )
     reading = Annotations("COCO", parts, classes, shown(files[0]), ignored, notes, faults)
     return listing(tree, reading, tree.options.task or DETECT)
@@ -196,6 +205,7 @@ class _File:
         self.by_picture: dict[str, Annotation] = {}
         self.source = file
         self.outlines = tree.options.task in OUTLINED
+        self.drawn = False  # whether an object has an outline beside its box
 
     def read(self, categories: _Categories) -> list[Annotation]:
         """The annotations of its pictures.
@@ -272,6 +282,9 @@ class _File:
         if not _is_id(category) or category not in names:
             raise DataError(f"category {_short(category)} is not among the categories")
         corners = None if box is None else _corners(box)
+        self.drawn = self.drawn or (
+            corners is not None and given.get("segmentation") not in _NO_OUTLINE
+        )
         needed = self.outlines or corners is None
         outline = _outline(given.get("segmentation"), size) if needed else None
         if corners is None and outline is None:
@@ -359,7 +372,7 @@ def _outline(given: Any, size: tuple[int, int] | None) -> Outline | None:
                 f"run lengths of {stated[1]} x {stated[0]} pixels, the picture has {size[1]} x {size[0]}"
             )
         return runs(given["counts"], (stated[0], stated[1]))
-    if given in (None, [], {}, [[]]):
+    if given in _NO_OUTLINE:
         return None
     if not isinstance(given, list):
         raise DataError(f"the segmentation {_short(given)}, expected polygons or run lengths")

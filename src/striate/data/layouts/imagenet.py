@@ -6,7 +6,8 @@ synset_words.txt or map_clsloc.txt where one of these is there. The labels of va
 
 1. LOC_val_solution.csv: "ILSVRC2012_val_00000001,n01751748 111 108 441 193".
 2. A text file with a synset a line, one for each picture in order.
-3. val.txt with "name label" a line; a label is a synset or its number from 0 in their order.
+3. val.txt with "name label" a line; a label is a synset or its number from 0 in their order. Pictures of val that such a list
+   names may be called anything; otherwise they are ILSVRC2012_val_00000001.JPEG, whatever their format.
 4. ILSVRC2012_validation_ground_truth.txt: numbers of the challenge from 1, which map_clsloc.txt gives their synsets.
 5. Annotations/CLS-LOC/val/*.xml: the name of the first object.
 
@@ -28,14 +29,14 @@ from striate.data.files import shown
 from striate.data.index import Candidate, Listing, Part
 from striate.data.layouts.annotation_targets import listing
 from striate.data.layouts.annotations import LOCALISE, Annotation, Annotations, Corners, Shape
-from striate.data.layouts.tree import Tree, below
+from striate.data.layouts.tree import Tree, below, named_like_picture
 from striate.data.layouts.voc import annotation_of, counted, edges
 from striate.data.sources import Files
 from striate.data.targets import Labels
 from striate.errors import DataError
 
 SYNSET = re.compile(r"n\d{8}")
-_VAL = re.compile(r"ILSVRC\d{4}_val_(\d{8})\.JPEG", re.IGNORECASE)
+_VAL = re.compile(r"ILSVRC\d{4}_val_(\d{8})\.\w+", re.IGNORECASE)
 _BASES = ("", "Data/CLS-LOC", "ILSVRC/Data/CLS-LOC", "CLS-LOC")
 _NAMES = ("LOC_synset_mapping.txt", "synset_words.txt", "map_clsloc.txt")
 _MAP = "map_clsloc.txt"  # "n02119789 1 kit_fox": a synset, its number in the challenge, its name
@@ -103,8 +104,8 @@ def _found(tree: Tree, base: str) -> Found | None:
     if train not in folders or val not in folders:
         return None
     synsets = [name for name in tree.folders(train) if SYNSET.fullmatch(name.rpartition("/")[2])]
-    pictures = [name for name in tree.pictures(val) if _VAL.fullmatch(name.rpartition("/")[2])]
-    if len(synsets) < 2 or not pictures:
+    flat = tree.pictures(val)
+    if len(synsets) < 2 or not flat:
         return None
     above = ["", *(b for b in ("ILSVRC", base, val, "devkit", "devkit/data") if b)]
     above += [name for name in tree.folders() if "devkit" in name.lower()]
@@ -117,9 +118,25 @@ def _found(tree: Tree, base: str) -> Found | None:
         for name in tree.files(place)
         if name.endswith((".txt", ".csv"))
     }
+    pictures = [name for name in flat if _VAL.fullmatch(name.rpartition("/")[2])]
+    if not pictures:  # of other names: those that a list says
+        pictures = _listed(tree, files, flat)
+    if not pictures:
+        return None
     boxes = [name for name in (_BOXES, f"ILSVRC/{_BOXES}") if _is_folder(tree, name)]
     held = {name.rpartition("/")[2]: tree.pictures(name) for name in synsets}
     return Found(base, held, pictures, files, boxes[0] if boxes else "")
+
+
+def _listed(tree: Tree, files: Mapping[str, str], flat: Sequence[str]) -> list[str]:
+    """The pictures of val, where a text file says a label for one of them by its name."""
+    stems = {_stem(name) for name in flat}
+    for plain, name in files.items():
+        if plain not in (*_NAMES, _TRUTH) and plain.endswith(".txt"):
+            pairs = [line.split() for _, line in documents.read_lines(tree.root / name)]
+            if any(len(pair) == 2 and _stem(pair[0]) in stems for pair in pairs):
+                return list(flat)
+    return []
 
 
 # ----------------------------------------------------------------------------------------- labels
@@ -186,6 +203,7 @@ def _labels_of_val(tree: Tree, found: Found) -> tuple[str, list[str]]:
             lines
             and all(SYNSET.fullmatch(line) for line in lines)
             and len(lines) > len(found.train)
+            and all(map(_number, found.val))
         ):
             return shown(name), _in_order(found, lines, name)
     for name in lists:
@@ -203,7 +221,13 @@ def _labels_of_val(tree: Tree, found: Found) -> tuple[str, list[str]]:
 
 
 def _stem(name: str) -> str:
-    return name.rpartition("/")[2].rpartition(".")[0]
+    """The name of a picture without folders and extension, which a list may leave out.
+
+    >>> _stem("val/a.b.JPEG"), _stem("ILSVRC2012_val_00000001")
+    ('a.b', 'ILSVRC2012_val_00000001')
+    """
+    plain = name.rpartition("/")[2]
+    return plain.rpartition(".")[0] if named_like_picture(plain) else plain
 
 
 def _number(name: str) -> int:
@@ -216,8 +240,14 @@ def _in_order(found: Found, lines: Sequence[str], file: str) -> list[str]:
     """A label a line, the line's number being that of the picture.
 
     Raises:
-        DataError: there are fewer lines than the pictures' numbers.
+        DataError: pictures without a number, or fewer lines than their numbers.
     """
+    bare = next((name for name in found.val if not _number(name)), "")
+    if bare:
+        raise DataError(
+            f"{shown(file)} has a label a line, and {shown(bare)} no number that says which is its: add a file with "
+            '"name label" a line'
+        )
     most = max(map(_number, found.val))
     if len(lines) < most:
         raise DataError(
@@ -232,9 +262,12 @@ def _pairs(tree: Tree, found: Found, file: str) -> list[str] | None:
     Lists that number the pictures themselves, as those in ImageSets do, say no classes.
     """
     pairs = [line.split() for _, line in documents.read_lines(tree.root / file)]
-    if not pairs or any(len(pair) != 2 or "_val_" not in pair[0] for pair in pairs):
+    stems = {_stem(name) for name in found.val}
+    if not pairs or any(
+        len(pair) != 2 or not ("_val_" in pair[0] or _stem(pair[0]) in stems) for pair in pairs
+    ):
         return None
-    labels = {_stem(f"{name.removesuffix('.JPEG')}.JPEG"): label for name, label in pairs}
+    labels = {_stem(name): label for name, label in pairs}
     synsets = sorted(found.train)
     if all(SYNSET.fullmatch(label) for label in labels.values()):
         return [labels.get(_stem(name), "") for name in found.val]

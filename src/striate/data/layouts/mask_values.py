@@ -372,7 +372,8 @@ def meaning(found: ValueCounts, names: ClassNames | None, void: str | None) -> M
         table = (*table, (given, IGNORE))
     elif names is None and void is None and len(classes) > 2:
         notes.append(
-            "no classes.txt names the values; one that counts nowhere is left out with layout=masks:ignore=VALUE"
+            "no classes.txt names the values; one that counts nowhere is left out with layout=masks:ignore=VALUE; where they "
+            "number single objects, give task=instances"
         )
     return Meaning(Coding(colors, tuple(table)), classes, tuple(notes))
 

@@ -365,7 +365,7 @@ def _nothing(tree: Tree) -> str:
     if loose:
         return (
             f"{name} holds {len(loose)} picture{'s' * (len(loose) != 1)} but no class folders: "
-            "put the pictures of each class into a folder of its own"
+            "put the pictures of each class into a folder of its own, or give task=reconstruct, which needs no classes"
         )
     if not entries:
         return f"{name} is empty; expected {EXPECTED}"
