@@ -1,10 +1,12 @@
-"""Memory epoch by epoch, and the share of the time in which a batch was waited for, of any training.
+"""Memory epoch by epoch, and the shares of the time in which items were waited for and batches made, of any training.
 
     python benchmarks/memory.py DATA [--out FOLDER] [key=value ...]
 
-After every epoch a row: resident memory of the process, and what results.csv says of the time of the steps in which a
-batch (read, viewed at random and brought to the device) was waited for. At the end the growth of memory from the end of
-the second epoch on, in MiB an epoch by least squares, with its 95 % interval, and the median of the waiting.
+After every epoch a row: the resident memory of the process. At the end the growth of memory from the end of the second
+epoch on, in MiB an epoch by least squares, with its 95 % interval; the median over epochs of what results.csv calls
+waiting, the share of the steps' time in which the training stood still until the items of a batch were decoded or read and
+on the device; and what summary.json calls preparing, the share in which batches were made of them (random views, spectra,
+scaling), which is work of the step.
 """
 
 import argparse
@@ -60,7 +62,8 @@ def main() -> None:
     waiting = [float(row["waiting"]) for row in rows]
     print("resident after each epoch, MiB:", *(f"{value:.0f}" for value in memory))
     print("growth after the second:", growth(memory[SETTLED - 1 :]))
-    print(f"waiting for batches: median {statistics.median(waiting):.2%}, most {max(waiting):.2%}")
+    print(f"waiting for items: median {statistics.median(waiting):.2%}, most {max(waiting):.2%}")
+    print(f"making batches of them: {done.run.summary['preparing']:.2%}")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ from PIL import Image
 
 import contract_messages
 
-VOLATILE = {"seconds", "items_per_second", "waiting"}
+VOLATILE = {"seconds", "items_per_second", "waiting", "preparing"}
 LIMIT = 900  # seconds that a command may take
 
 _DIGITS = "digits --net lenet5 size=28 batch=8 epochs=3 val=0.2 split=stratified health=1 seed=1"

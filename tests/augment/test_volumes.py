@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from striate.augment import read
+from striate.augment.draws import Draws
 from striate.augment.volumes import shifted, view
 
 ITEMS = torch.arange(6)
@@ -46,6 +47,22 @@ def test_a_move_is_of_whole_voxels_and_masks_say_what_came_from_beyond():
         if torch.equal(seen[0, 2:-2, 2:-2, 2:-2], x[0].roll((a, b, c), (0, 1, 2))[2:-2, 2:-2, 2:-2])
     }
     assert len(moved) == 1
+
+
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_a_moved_volume_repeats_its_edges_and_its_mask_says_what_lies_beyond(share):
+    x = volumes(sides=(5, 1, 7))
+    seen, masks = view(x, masks_of(x), ITEMS, read(f"translate:{share}"), seed=3)
+    assert masks is not None
+    draws = Draws(3, ITEMS)
+    by = [(draws.uniform(-share, share) * side).round().int().tolist() for side in (5, 1, 7)]
+    for item, moved, mask, *steps in zip(x, seen, masks, *by, strict=True):
+        places = [torch.arange(side) - k for side, k in zip((5, 1, 7), steps, strict=True)]
+        d, h, w = (at.clamp(0, len(at) - 1) for at in places)
+        assert torch.equal(moved, item[d][:, h][:, :, w])
+        a, b, c = ((at >= 0) & (at < len(at)) for at in places)
+        inside = (a[:, None, None] & b[:, None] & c)[..., None]
+        assert torch.equal(mask, torch.where(inside, masks_of(moved), 255))
 
 
 def test_a_shift_moves_a_batch_as_one():

@@ -1,7 +1,10 @@
 """Random versions of sounds. Waves are float [B, T], spectrograms [B, C, F, T]; every item draws its own."""
 
+import math
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from striate.augment.draws import Draws
 from striate.errors import ArgumentError
@@ -10,22 +13,21 @@ from striate.errors import ArgumentError
 def shifted(waves: Tensor, draws: Draws, *, most: float = 0.1) -> Tensor:
     """Waves moved in time by up to the share `most`, silence where nothing was."""
     length = waves.shape[1]
-    by = (draws.uniform(-most, most) * length).round().long()
-    at = torch.arange(length, device=waves.device) - by[:, None]
-    inside = (at >= 0) & (at < length)
-    return waves.gather(1, at.clamp(0, length - 1)) * inside
+    by = (draws.uniform(-most, most) * length).round().long().to(waves.device)
+    room = math.ceil(most * length)
+    windows = F.pad(waves, (room, room)).unfold(1, length, 1)  # a view [B, 2 room + 1, T]
+    return windows[torch.arange(len(waves), device=waves.device), room - by]
 
 
 def faster(waves: Tensor, draws: Draws, *, most: float = 0.1) -> Tensor:
     """Waves played faster or slower by up to the share `most`: pitch moves too. Linear between samples."""
-    length = waves.shape[1]
-    speed = torch.exp(draws.uniform(-1, 1) * torch.log1p(torch.tensor(most)))
-    at = torch.arange(length, device=waves.device) * speed[:, None]
-    low = at.long().clamp_max(length - 1)
-    share = (at - low).clamp(0, 1)
-    high = (low + 1).clamp_max(length - 1)
-    moved = torch.lerp(waves.gather(1, low), waves.gather(1, high), share)
-    return moved * (at <= length - 1)
+    last = waves.shape[1] - 1
+    speed = torch.exp(draws.uniform(-1, 1) * torch.log1p(torch.tensor(most))).to(waves.device)
+    at = torch.arange(last + 1, dtype=torch.float32, device=waves.device) * speed[:, None]
+    beyond = at > last
+    low = at.clamp_(max=last).long()
+    before, after = waves.gather(1, low), F.pad(waves, (0, 1)).gather(1, low.add_(1))
+    return before.lerp_(after, at.frac_()).masked_fill_(beyond, 0.0)
 
 
 def noisy(waves: Tensor, draws: Draws, *, snr: float = 20.0) -> Tensor:

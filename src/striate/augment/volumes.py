@@ -17,6 +17,7 @@ SHIFT = 1 / 28  # a shift moves a batch by up to this share of each side, as tha
 # Words of a policy that volumes have, beside `shift` and `mixup`.
 WORDS = ("flip", "flip_vertical", "flip_depth", "translate", "scale", "rotate", "noise")
 _AXES = {"flip": 3, "flip_vertical": 2, "flip_depth": 1}  # of [B, D, H, W, C]
+_SPACE = (-4, -3, -2)  # of [..., D, H, W, C]
 
 
 def view(
@@ -86,17 +87,12 @@ def shifted(
     volumes: Tensor, masks: Tensor | None, generator: torch.Generator, *, outside: int = 255
 ) -> tuple[Tensor, Tensor | None]:
     """A batch moved as one by a few whole voxels along each axis, its edges repeated."""
-    for axis in (1, 2, 3):
-        side = volumes.shape[axis]
+    by: list[int] = []
+    for side in volumes.shape[1:4]:
         most = max(1, round(SHIFT * side))
-        by = int(torch.randint(2 * most + 1, (), generator=generator)) - most
-        at = (torch.arange(side) - by).to(volumes.device)
-        volumes = volumes.index_select(axis, at.clamp(0, side - 1))
-        if masks is not None:
-            masks = masks.index_select(axis, at.clamp(0, side - 1))
-            beyond = ((at < 0) | (at >= side)).nonzero().flatten()
-            masks.index_fill_(axis, beyond, outside)
-    return volumes, masks
+        by.append(int(torch.randint(2 * most + 1, (), generator=generator)) - most)
+    moved = _written(torch.empty_like(volumes), volumes, by)
+    return moved, masks if masks is None else _written(torch.empty_like(masks), masks, by, outside)
 
 
 def _flipped(x: Tensor, axis: int, which: Tensor) -> Tensor:
@@ -107,25 +103,46 @@ def _flipped(x: Tensor, axis: int, which: Tensor) -> Tensor:
     return x
 
 
-def _steps(draws: Draws, strength: float, volumes: Tensor) -> list[Tensor]:
+def _steps(draws: Draws, strength: float, volumes: Tensor) -> list[list[int]]:
     """Whole voxels along each axis, for each item."""
     return [
-        (draws.uniform(-strength, strength) * side).round().long().to(volumes.device)
+        (draws.uniform(-strength, strength) * side).round().long().tolist()
         for side in volumes.shape[1:4]
     ]
 
 
-def _moved(x: Tensor, by: list[Tensor], outside: int | None = None) -> Tensor:
-    """Volumes moved by whole voxels, their edges repeated, or `outside` beyond them."""
-    for axis, steps in enumerate(by, start=1):
-        side = x.shape[axis]
-        at = torch.arange(side, device=x.device) - steps[:, None]
-        shape = [len(x), *(side if k == axis else 1 for k in range(1, x.ndim))]
-        places = at.clamp(0, side - 1).view(shape)
-        x = torch.take_along_dim(x, places, axis)
-        if outside is not None:
-            x = x.masked_fill(((at < 0) | (at >= side)).view(shape), outside)
-    return x
+def _moved(x: Tensor, by: list[list[int]], outside: int | None = None) -> Tensor:
+    """Volumes moved by whole voxels, each by its own, their edges repeated, or `outside` beyond them."""
+    out = torch.empty_like(x)
+    for place, item, *steps in zip(out, x, *by, strict=True):
+        _written(place, item, steps, outside)
+    return out
+
+
+def _written(out: Tensor, x: Tensor, by: list[int], outside: int | None = None) -> Tensor:
+    """Volumes [..., D, H, W, C] moved by whole voxels along each axis, written into `out`: copies of blocks, no index a voxel."""
+    rest = 1 if outside is None else 0  # of an axis: an edge must be left to be repeated
+    by = [max(rest - n, min(n - rest, k)) for k, n in zip(by, x.shape[-4:-1], strict=True)]
+    to, source = out, x
+    for axis, k in zip(_SPACE, by, strict=True):
+        length = x.shape[axis] - abs(k)
+        to, source = to.narrow(axis, max(k, 0), length), source.narrow(axis, max(-k, 0), length)
+    if outside is not None:
+        out.fill_(outside)
+    to.copy_(source)
+    if outside is None:
+        for axis, k in zip(_SPACE, by, strict=True):
+            _repeat_edge(out, axis, k)
+    return out
+
+
+def _repeat_edge(x: Tensor, axis: int, by: int) -> None:
+    """Fill what a move along an axis left free with the nearest slice."""
+    side = x.shape[axis]
+    if by > 0:
+        x.narrow(axis, 0, by).copy_(x.narrow(axis, by, 1))
+    elif by < 0:
+        x.narrow(axis, side + by, -by).copy_(x.narrow(axis, side + by - 1, 1))
 
 
 def _places(draws: Draws, steps: dict[str, float], volumes: Tensor) -> Tensor:

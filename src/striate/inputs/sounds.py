@@ -331,7 +331,7 @@ class Sounds(Preprocessing):
         x = self._heard(stored)
         mean, std = (torch.tensor(each, device=x.device) for each in (self.mean, self.std))
         shape = (1, len(self.windows), self.mels, 1) if x.ndim == 4 else (1, -1, 1)
-        return (x - mean.view(shape)) / std.view(shape)
+        return (x - mean.view(shape)).div_(std.view(shape))
 
     def _heard(self, stored: Tensor) -> Tensor:
         waves = stored if stored.is_floating_point() else _floats(stored)

@@ -53,9 +53,9 @@ class Spectra:
         The loudest place of every item is 0, what is 80 dB below it or quieter is -8: how loud a recording is says nothing.
         Of silence all is -8.
         """
-        power = torch.stack([self._power(waves, window) for window in self.windows], 1)
         weights = bands(self.rate, self.mels, self.transform).to(waves.device)
-        x = (weights @ power).clamp_min(_LEAST).log10()
+        sums = [weights @ self._power(waves, window) for window in self.windows]
+        x = torch.stack(sums, 1).clamp_min(_LEAST).log10()
         loudest = x.amax((2, 3), keepdim=True).clamp_min(QUIET)
         return (x - loudest).clamp_min(-RANGE)
 

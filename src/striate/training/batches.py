@@ -91,6 +91,20 @@ def read_shards(places: NDArray[np.int64] | None, window: int) -> Shards | None:
     return Shards(torch.from_numpy(number.astype(np.int64)), share, length, len(shards), window)
 
 
+@dataclass
+class Spent:
+    """Seconds spent within it, added up."""
+
+    seconds: float = 0.0
+    _since: float = 0.0
+
+    def __enter__(self) -> None:
+        self._since = time.perf_counter()
+
+    def __exit__(self, *_error: object) -> None:
+        self.seconds += time.perf_counter() - self._since
+
+
 @dataclass(frozen=True)
 class Batches:
     """All training items on the device, and how they are drawn.
@@ -108,6 +122,9 @@ class Batches:
     balanced: bool = False  # every class drawn equally often
     shards: Shards | None = None  # where items lie, for an order that reads a few shards at a time
     kind: str = "label"  # of the targets
+    waiting: Spent = field(
+        default_factory=Spent, kw_only=True, repr=False
+    )  # for items to be there: decoded or read, and brought to the device
 
     @classmethod
     def of_tensors(cls, inputs: Tensor, targets: Tensor, *, batch: int, seed: int = 0) -> "Batches":
@@ -166,7 +183,8 @@ class Batches:
             step: within the epoch.
             plain: the middle of each picture instead of a random view.
         """
-        inputs, targets = self.stored(index, epoch, step)
+        with self.waiting:
+            inputs, targets = self.stored(index, epoch, step)
         views = Views(
             self.kind,
             index,

@@ -149,10 +149,12 @@ def run(
         for step, index in enumerate(batches.order(epoch)):
             if epoch * batches.steps + step < state.step:
                 continue  # done before the training was resumed
-            start = time.perf_counter()
+            start, waited = time.perf_counter(), batches.waiting.seconds
             share = setting.ranks.share(index)[1]
             x, target = setting.batch(index, epoch, step, plain=plain)
-            state.totals.waited += time.perf_counter() - start
+            waited = batches.waiting.seconds - waited
+            state.totals.waited += waited
+            state.totals.prepared += time.perf_counter() - start - waited
             attempts = setting.guard.attempts(state, x, index)
             for attempt in attempts:
                 with attempt:

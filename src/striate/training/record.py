@@ -117,6 +117,8 @@ class Record:
     merit: float | None = None  # of the last epoch
     keep: int = 2  # checkpoints, the newest ones
     answering: float = 0.0  # seconds in which the held-out items were answered last
+    stepped: float = 0.0  # seconds of steps since the training was begun or resumed:
+    prepared: float = 0.0  # those in which batches were made of items that were there
 
     def spent(self) -> float:
         """Seconds of training so far, those before an interruption included."""
@@ -239,6 +241,11 @@ class Record:
             **({"skipped": state.scale.skipped} if state.scale else {}),
         }
         self.rows.append(row)
+        if epoch >= 0:  # a linear probe comes before the first
+            self.stepped, self.prepared = (
+                self.stepped + totals.seconds,
+                self.prepared + totals.prepared,
+            )
         self.ended = spent
         # A test split is watched, never chosen by: without a validation split there is no merit, and what
         # waits for a smaller loss looks at the training's own.
@@ -343,6 +350,8 @@ class Record:
             "steps": job.batches.steps,  # of an epoch
             "kept": epoch,  # the epoch whose weights these are
             "seconds": round(self.spent(), 3),
+            # Views, spectra and scaling: of the time of the steps.
+            **({"preparing": round(self.prepared / self.stepped, 4)} if self.stepped else {}),
             "split": job.data.held_out,
             "items": scored["items"],
             **{key: scored[key] for key in PARTS[1:] if key in scored},

@@ -35,7 +35,9 @@ class Totals:
     Attributes:
         items: that were learned from.
         loss: over the items.
-        seconds: of the steps; `waited` is the part of it that batches were waited for.
+        seconds: of the steps.
+        waited: of these, in which the training stood still until items were decoded or read, and on the device.
+        prepared: of these, in which batches were made of them: random views, spectra, scaling. It is work of the step.
         parts: of the loss, over the items, by name.
         counts: of what the task counts, by name.
     """
@@ -44,6 +46,7 @@ class Totals:
     loss: float = 0.0
     seconds: float = 0.0
     waited: float = 0.0
+    prepared: float = 0.0
     parts: dict[str, float] = field(default_factory=dict[str, float])
     counts: dict[str, float] = field(default_factory=dict[str, float])
 
