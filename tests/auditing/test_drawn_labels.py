@@ -10,7 +10,7 @@ from scipy import ndimage
 
 import striate
 from striate.auditing import Case, write_fixes
-from striate.auditing.drawn_labels import wrong_boxes, wrong_regions
+from striate.auditing.drawn_labels import misplaced, wrong_boxes, wrong_regions
 from striate.data.targets import IGNORE, Objects
 from striate.errors import UsageError
 from striate.metrics.classify import calibration_error
@@ -245,3 +245,92 @@ def test_probabilities_of_several_labels(several):
     for row in sure.evidence:
         k = data.classes.index(str(row["label"]))
         assert row["off by"] == pytest.approx(calibration_error(probs[:, k], held[:, k]).value)
+
+
+# ------------------------------------------------------------------------- a label and a box an item
+
+
+def fitted(rng, count=200, jitter=0.02):
+    """One box an item as shares of the picture, and what is expected: the same, a little off."""
+    corner = rng.uniform(0.1, 0.5, (count, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(0.2, 0.4, (count, 2))], 1)
+    return boxes + rng.normal(0, jitter, boxes.shape), boxes
+
+
+def test_planted_misplaced_boxes_are_found():
+    """Of 200 boxes 10 are moved by half their side: all are named, the worst first, and hardly another."""
+    expected, boxes = fitted(np.random.default_rng(0))
+    boxes[:10] += 0.25
+    found = misplaced(expected, boxes)
+    assert set(range(10)) <= set(found.items.tolist())
+    assert len(found.items) <= 11
+    assert np.all(np.diff(found.overlaps[found.items]) >= 0)
+    assert 0 < found.limit <= 0.5
+
+
+@pytest.mark.parametrize("jitter", [0.005, 0.02, 0.04])
+def test_right_boxes_are_left_alone(jitter):
+    expected, boxes = fitted(np.random.default_rng(1), jitter=jitter)
+    assert len(misplaced(expected, boxes).items) <= 2
+
+
+def test_expected_boxes_that_fit_badly_suspect_nothing():
+    expected, boxes = fitted(np.random.default_rng(2), jitter=0.2)
+    found = misplaced(expected, boxes)
+    assert found.limit <= 0
+    assert len(found.items) == 0
+
+
+class Spread(torch.nn.Module):
+    """Answers from the light in each row and column, of which a linear head can tell class and box."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = torch.nn.Linear(2 * 32, 6)
+
+    def forward(self, x):
+        light = (x.mean(1) > x.mean((1, 2, 3))[:, None, None] + 0.5).float()
+        places = torch.arange(32.0) / 32
+        return self.fc(torch.cat([light.amax(1), light.amax(2)], 1) * (1 + places.repeat(2)))
+
+
+def test_the_label_and_the_box_of_a_run(tmp_path):
+    """Of 120 items 4 have the other class and 4 a box elsewhere."""
+    rng = np.random.default_rng(0)
+    lines = ["file,xmin,ymin,xmax,ymax,label"]
+    for i in range(120):
+        picture = rng.integers(0, 60, (32, 32), np.uint8)
+        high, wide = ((14, 6), (6, 14))[i % 2]
+        top, left = rng.integers(1, 12, 2).tolist()
+        picture[top : top + high, left : left + wide] = 230
+        write(tmp_path / "d" / "images" / f"{i:03d}.png", picture)
+        swapped = i % 2 if i >= 4 else 1 - i % 2
+        moved = 12 if 4 <= i < 8 else 0
+        box = (left + moved, top + moved, left + wide + moved, top + high + moved)
+        name = ("upright", "lying")[swapped]
+        lines.append(f"images/{i:03d}.png,{','.join(map(str, box))},{name}")
+    (tmp_path / "d" / "boxes.csv").write_text("\n".join(lines) + "\n")
+    run = striate.train(
+        tmp_path / "d", task="localise", net=Spread(), epochs=1, lr=1e-9, out=tmp_path,
+        plan="default", size=32, val=0.2,
+    )  # fmt: skip
+    found = striate.audit(run, only=["labels"])
+    (each,) = found.findings
+    inside = set(run.opened().splits["train"].names)
+    swapped = {f"images/{i:03d}.png" for i in range(4)} & inside
+    moved = {f"images/{i:03d}.png" for i in range(4, 8)} & inside
+    by = {
+        what: [row for row in each.evidence if row["what"] == what]
+        for what in ("another class", "misplaced")
+    }
+    named = {what: {row["file"] for row in rows} for what, rows in by.items()}
+    assert swapped <= named["another class"]
+    assert moved <= named["misplaced"]
+    assert len(named["another class"] - swapped) <= 3
+    assert len(named["misplaced"] - moved) <= 3
+    for row in by["another class"]:
+        assert {row["label"], row["expected"]} == {"upright", "lying"}
+    assert all(row["iou"] < 0.5 for row in by["misplaced"])
+    assert each.value.value == len({row["file"] for row in each.evidence}) / len(inside)
+    with pytest.raises(UsageError, match="correct their files"):
+        write_fixes(tmp_path / "fixes.csv", found)

@@ -139,7 +139,7 @@ def test_chance_brings_few_alarms(tmp_path):
     alarms = 0
     for seed in range(100):
         rng = np.random.default_rng(seed)
-        labels = rng.integers(0, 2, len(seen.labels))
+        labels = rng.integers(0, 2, len(seen.given))
         found = [probe(sets, labels, rng) for sets in features if any(np.ptp(x) > 0 for x in sets)]
         alarms += min(holm([each.p for each in found])) <= shortcuts.CERTAIN
     assert alarms <= 4

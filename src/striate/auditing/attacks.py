@@ -37,7 +37,7 @@ def attacked(
     Args:
         logits: of the net; gradients flow through it.
         x: pictures.
-        labels: their classes [N].
+        labels: their classes [N], or which of several labels they have [N, K], each said from a logit of 0 on.
         attack: what may be done.
         generator: of the starts.
     """
@@ -126,11 +126,13 @@ def _costs(logits: Logits, x: Tensor, labels: Tensor) -> Tensor:
 
 
 def _margins(values: Tensor, labels: Tensor) -> Tensor:
-    """How far the best other class lies above the right one [N].
+    """How far the best other class lies above the right one [N]; of several labels the one that is nearest to changing.
 
     Not the cross-entropy of the papers: where a net is sure its gradient is exactly zero in 32 bits, and an attack would
     find nothing (Carlini and Wagner 2017, arXiv 1608.04644, section 5).
     """
+    if labels.ndim == 2:
+        return torch.where(labels, -values, values).amax(1)
     right = values.gather(1, labels[:, None])[:, 0]
     others = values.scatter(1, labels[:, None], -torch.inf)
     return others.amax(1) - right
@@ -138,4 +140,11 @@ def _margins(values: Tensor, labels: Tensor) -> Tensor:
 
 def _wrong(logits: Logits, x: Tensor, labels: Tensor) -> Tensor:
     with torch.no_grad():
-        return logits(x).argmax(1) != labels
+        return ~right_labels(logits(x), labels).all(1)
+
+
+def right_labels(values: Tensor, labels: Tensor) -> Tensor:
+    """Whether the likeliest of logits [N, K] is the class [N, 1], or of several labels which are said where they should be [N, K]."""
+    if labels.ndim == 2:
+        return (values >= 0) == labels
+    return (values.argmax(1) == labels)[:, None]

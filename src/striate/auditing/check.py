@@ -20,6 +20,8 @@ from striate.runs.answering import Net
 from striate.runs.split_answers import natural_sizes
 
 I64 = NDArray[np.int64]
+F64 = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 FEWEST = 20  # items below which nothing can be measured
 VALUES = 4_000_000  # numbers that a change of pictures works on at a time
 
@@ -56,6 +58,11 @@ class Case:
     def has_labels(self) -> bool:
         """Whether every item has one label."""
         return self.data.kind == "label"
+
+    @property
+    def several(self) -> bool:
+        """Whether items have any number of labels each."""
+        return self.data.kind == "labels"
 
     @property
     def trained(self) -> Run:
@@ -132,6 +139,17 @@ class Case:
         name = split or self.split
         arrays = self.arrays if name == self.split else self.stored(name)
         return self.data.splits[name].labels[arrays.numbers]
+
+    def given(self, split: str | None = None) -> Bools:
+        """Which classes the sound items of a split have, one or several each [N, K]."""
+        name = split or self.split
+        numbers = (self.arrays if name == self.split else self.stored(name)).numbers
+        return flags_of(self.data.splits[name], numbers, len(self.data.classes))
+
+    def said(self, outputs: Tensor) -> Bools:
+        """Which classes outputs [n, K] name: one each, or those of several labels that reach their thresholds."""
+        task = self.trained.task
+        return task.said(task.decode(outputs, [(0, 0)] * len(outputs)))
 
     def sample(self, most: int, *words: object) -> I64:
         """Numbers of at most so many sound items of the judged split, drawn without a pattern, in order."""
@@ -264,11 +282,43 @@ def enough(case: Case) -> str:
     return ""
 
 
+def labelled(case: Case) -> str:
+    """Why a check of items with one label or several each cannot be made; "" where it can."""
+    return enough(case) if case.several else classified(case)
+
+
 def pictures_with_labels(case: Case) -> str:
-    """Why a check that changes pictures of one label each cannot be made; "" where it can."""
+    """Why a check that changes pictures of one label or several each cannot be made; "" where it can."""
     if not case.data.pictures:
-        return classified(case) or f"the items are {case.data.noun}, not pictures"
-    return classified(case) or of_one_size(case)
+        return labelled(case) or f"the items are {case.data.noun}, not pictures"
+    return labelled(case) or of_one_size(case)
+
+
+def flags_of(split: Split, numbers: I64, classes: int) -> Bools:
+    """Which classes the items `numbers` of a split have [n, K]: one each, or those of several labels."""
+    if split.targets.kind == "labels":
+        rows = [split.targets.truth(number) for number in numbers.tolist()]
+        return np.array(rows).reshape(-1, classes) > 0
+    return split.labels[numbers][:, None] == np.arange(classes)
+
+
+def sets_of(flags: Bools) -> I64:
+    """A number for each set of classes that items [N, K] have, so that items can be picked evenly over them [N]."""
+    return np.asarray(np.unique(flags, axis=0, return_inverse=True)[1], np.int64).ravel()
+
+
+def agreement(before: Bools, after: Bools) -> F64:
+    """Of the classes that are said of an item before or after a change the share that is said both times [n].
+
+    Args:
+        before: which classes are said [n, K].
+        after: the same after the change.
+
+    Returns:
+        1 or 0 of one class an item, and anything between of several labels; nan where none is said either time.
+    """
+    either, both = (before | after).sum(1), (before & after).sum(1)
+    return np.divide(both, either, out=np.full(len(either), np.nan), where=either > 0)
 
 
 def changed(stored: NDArray[np.generic], change: Callable[[Tensor], Tensor]) -> NDArray[np.generic]:

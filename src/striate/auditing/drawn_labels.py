@@ -2,12 +2,13 @@
 
 Confidence is held against what is usual for a class, as for labels (Northcutt, Jiang and Chuang 2021, JAIR 70): of masks
 the mean probability of a class among pixels labelled so, of boxes the mean confidence of those that meet an object. The
-kinds of wrong boxes are those of Tkachenko, Thyagarajan and Mueller 2023, arXiv 2309.00832. N items, K classes, H W pixels.
+kinds of wrong boxes are those of Tkachenko, Thyagarajan and Mueller 2023, arXiv 2309.00832. Of one box an item the overlap
+with an expected one is held against what is usual. N items, K classes, H W pixels.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from striate.ops.boxes import box_iou
 THICK = 0.02  # of the shorter side: a region has an inside that far from its border, which lines between objects have not
 MEETS = 0.5  # IoU from which two boxes are of one object
 APART = 0.1  # IoU below which they are not
+FAR = 3.0  # spreads below the median IoU from which on a box is no usual one
+SPREAD = 1.4826  # of a normal distribution over its median absolute deviation
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -131,6 +134,30 @@ def wrong_boxes(found: Sequence[Any], truths: Sequence[Objects], classes: int) -
         for one in _of_boxes(i, each, truth, iou, usual)
     ]
     return sorted(wrong, key=lambda one: -one.sure)
+
+
+class Misplaced(NamedTuple):
+    """Boxes that fit badly: the numbers of their items, the worst first, all overlaps [N], and the one below which a box is suspected."""
+
+    items: I64
+    overlaps: F64
+    limit: float
+
+
+def misplaced(found: F64, boxes: F64) -> Misplaced:
+    """Which of boxes [N, 4], one an item, lie where those that are expected [N, 4] are not.
+
+    They are held against what is usual: an overlap of less than half, and so far below the median that the usual spread
+    does not explain it (three times the median absolute deviation, scaled; Leys et al. 2013, J. Exp. Soc. Psychol. 49).
+    Where what is expected fits badly itself, the limit is 0 or less and nothing is suspected.
+    """
+    iou = box_iou(*(torch.from_numpy(np.asarray(each, np.float64)) for each in (found, boxes)))
+    overlaps = iou.numpy()
+    middle = float(np.median(overlaps))
+    spread = SPREAD * float(np.median(np.abs(overlaps - middle)))
+    limit = min(MEETS, middle - FAR * spread)
+    items = np.flatnonzero(overlaps < limit)
+    return Misplaced(items[np.argsort(overlaps[items], kind="stable")], overlaps, limit)
 
 
 def _overlap(a: NDArray[np.floating], b: NDArray[np.floating]) -> F64:

@@ -2,6 +2,8 @@
 
 N items, D features, K classes, P permutations. The classifier is linear in the labels, so that one matrix of the
 features answers for the labels and for all their permutations (the null of Ojala and Garriga 2010, JMLR 11, test 1).
+Of several labels an item whether it has each is told; the items of all labels are permuted together, and a label's p is how
+often the largest of all standardised accuracies is as large (the maxT of Westfall and Young 1993, Resampling-Based Multiple Testing).
 """
 
 from collections.abc import Sequence
@@ -86,6 +88,61 @@ def probe(
     found = wilson(value * len(labels), len(labels))
     accuracy = Interval(value, found.low, found.high)
     return Probed(accuracy, float(best[1:].mean()), p, kinds[answers], place, scores[:, 0])
+
+
+def probe_each(
+    sets: Sequence[NDArray[np.floating]],
+    flags: NDArray[np.bool_],
+    rng: np.random.Generator,
+    *,
+    permutations: int = PERMUTATIONS,
+) -> list[Probed]:
+    """For each label whether items have it, by the best of several sets of features; p corrected for the labels.
+
+    Args:
+        sets: features [N, D], each of the same items.
+        flags: which labels items have [N, K], each there in some and lacking in others.
+        rng: of folds and permutations.
+        permutations: of the items.
+    """
+    folds = _folds(len(flags), rng)
+    identity = np.arange(len(flags))
+    orders = np.stack([identity, *(rng.permutation(identity) for _ in range(permutations))])
+    operators = [_operator(each, folds) for each in sets]
+    scores = np.stack([_flag_scores(each, flags, orders) for each in operators])  # sets, P + 1, K
+    best = scores.max(0)
+    chance, spread = best[1:].mean(0), best[1:].std(0) + 1e-9
+    highest = ((best - chance) / spread).max(1)[1:]
+    found: list[Probed] = []
+    for k, own in enumerate(((best[0] - chance) / spread).tolist()):
+        place, value = int(scores[:, 0, k].argmax()), float(best[0, k])
+        p = float((1 + (highest >= own - 1e-9).sum()) / (1 + permutations))
+        said = _weighed(flags[:, [k]]).T @ operators[place].T > 0
+        wide = wilson(value * len(flags), len(flags))
+        accuracy = Interval(value, wide.low, wide.high)
+        answers = said[0].astype(np.int64)
+        found.append(Probed(accuracy, float(chance[k]), p, answers, place, scores[:, 0, k]))
+    return found
+
+
+def _weighed(flags: NDArray[np.bool_]) -> F64:
+    """Flags [N, K] as numbers of which those with a label and those without weigh alike."""
+    there = flags.sum(0)
+    return np.where(flags, 1.0 / there, -1.0 / (len(flags) - there))
+
+
+def _flag_scores(operator: F64, flags: NDArray[np.bool_], orders: I64) -> F64:
+    """Balanced accuracy of each label under each order of the items [P, K]."""
+    narrow, wanted = operator.astype(np.float32), _weighed(flags).astype(np.float32)
+    shares = np.where(flags, 0.5 / flags.sum(0), 0.5 / (~flags).sum(0)).astype(np.float32)
+    found = np.empty((len(orders), flags.shape[1]))
+    for at in range(0, len(orders), 64):
+        part = orders[at : at + 64]
+        flat = wanted[part].transpose(1, 0, 2).reshape(len(flags), -1)
+        told = (narrow @ flat).reshape(len(flags), len(part), -1) > 0
+        right = told == flags[part].transpose(1, 0, 2)
+        found[at : at + 64] = (right * shares[part].transpose(1, 0, 2)).sum(0)
+    return found
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

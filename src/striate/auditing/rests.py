@@ -17,15 +17,21 @@ MEMORY = 512  # MiB of a batch
 F64 = NDArray[np.float64]
 
 
-def saliency_maps(case: Case, stored: NDArray[np.generic]) -> F64:
+def saliency_maps(case: Case, stored: NDArray[np.generic], label: int | None = None) -> F64:
     """Magnitudes of the saliency of stored pictures [N, H, W, C] as the net sees them [N, h, w].
+
+    Args:
+        case: of the net.
+        stored: the pictures.
+        label: the number of the class that is explained; by default the likeliest of each picture.
 
     Raises:
         StriateError: there is none, as of answers that are no finite number.
     """
     pre = case.used.preprocessing
     x = pre.normalise(pre.centre(torch.from_numpy(np.ascontiguousarray(stored))))
-    found = saliency(case.trained, x, method="gradient-x-input", memory=MEMORY)
+    target = None if label is None else [label] * len(x)
+    found = saliency(case.trained, x, method="gradient-x-input", target=target, memory=MEMORY)
     return np.abs(found.values.astype(np.float64))
 
 

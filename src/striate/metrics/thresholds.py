@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from striate.metrics.intervals import FEWEST, Floats
 
+EDGE = 1e-6  # how near to 0 or 1 a threshold is taken to be at most, where the score of that probability is wanted
 USUAL = 0.5  # where nothing can be chosen
 
 By = Literal["balanced_accuracy", "f1"]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from striate.auditing import CHECKS, Case, Finding
 from striate.auditing import audit as asked
 from striate.auditing.attacks import Attack, attacked, noise
-from striate.auditing.checks.adversarial import STEPS
+from striate.auditing.checks.adversarial import STEPS, logits_of
 from striate.auditing.checks.equivariance import CHANGES, changed
 from striate.auditing.corruptions import KINDS, STRENGTHS, corrupted
 from striate.errors import ArgumentError, StriateError
@@ -129,17 +129,20 @@ def grids_of(finding: Finding) -> Iterator[Grid]:
         strengths = list(dict.fromkeys(f"{row['strength']:g}" for row in attacks))
         names = dict.fromkeys(str(row["attack"]) for row in attacks)
         table = {name: [_attack(attacks, name, s) for s in strengths] for name in names}
-        yield _grid(finding, "accuracy by attack and grey levels", table, strengths)
+        what = "answers that stay" if "unchanged" in attacks[0] else "accuracy"
+        yield _grid(finding, f"{what} by attack and grey levels", table, strengths)
     elif finding.check == "equivariance" and "change" in rows[0]:
+        right = "label_accuracy" if "label_accuracy" in rows[0] else "accuracy"
         table = {
             str(row["change"]): [
                 {"value": row["agreement"], "low": row["low"], "high": row["high"]},
-                {"value": row["accuracy"]},
+                {"value": row[right]},
             ]
             for row in rows
             if "change" in row
         }
-        yield _grid(finding, "answers that stay, and accuracy", table, ["agreement", "accuracy"])
+        title = f"answers that stay, and {right.replace('_', ' ')}"
+        yield _grid(finding, title, table, ["agreement", right])
     elif finding.check == "calibration" and "confidence" in rows[0]:
         table = {
             f"{row['confidence']:.2f}": [
@@ -154,7 +157,11 @@ def grids_of(finding: Finding) -> Iterator[Grid]:
 def _attack(rows: Sequence[Mapping[str, Any]], name: str, strength: str) -> dict[str, Any]:
     of = (r for r in rows if r["attack"] == name and f"{r['strength']:g}" == strength)
     row = next(of, {})
-    return {"value": row.get("accuracy"), "low": row.get("low"), "high": row.get("high")}
+    return {
+        "value": row.get("accuracy", row.get("unchanged")),
+        "low": row.get("low"),
+        "high": row.get("high"),
+    }
 
 
 def _grid(
@@ -370,8 +377,8 @@ def _spoilt(
 def _attacked(
     case: Case, x: torch.Tensor, index: NDArray[np.int64], way: str, strength: str
 ) -> torch.Tensor:
-    if not case.has_labels:
-        raise ArgumentError("attacks are on items of one label each")
+    if not (case.has_labels or case.several):
+        raise ArgumentError("attacks are on items of one label or several each")
     steps = {"noise": 0, "one step": 1, "pgd": STEPS}
     try:
         levels = float(strength)
@@ -383,13 +390,13 @@ def _attacked(
     if not steps[way]:
         return noise(x, Attack("linf", levels), generator)
 
-    def logits(pictures: torch.Tensor) -> torch.Tensor:
-        pre = used.preprocessing
-        ready = pre.normalise(pre.centre(pictures.permute(0, 2, 3, 1)))
-        return used.net(used.plan.batch(ready.to(used.plan.device))).float().cpu()
-
-    labels = torch.from_numpy(case.labels()[index])
+    logits = logits_of(used)
     with as_eval(used.net), frozen(used.net), used.plan.uncompiled():
+        if case.several:
+            with torch.no_grad():
+                labels = logits(x) >= 0
+        else:
+            labels = torch.from_numpy(case.labels()[index])
         return attacked(logits, x, labels, Attack("linf", levels, steps[way]), generator)
 
 

@@ -252,6 +252,17 @@ class Classify(Task):
             "loss": float(-np.log(max(float(answer[truth]), 1e-12))),
         }
 
+    def said(self, answers: Probabilities) -> NDArray[np.bool_]:
+        """Which class is said, of probabilities [N, K]."""
+        return self._answers(np.asarray(answers))[:, None] == np.arange(len(self.classes))
+
+    def from_thresholds(self, outputs: Float[Tensor, "b k"]) -> Tensor:
+        """Scores of which the second of two is less by that of its threshold."""
+        if self.threshold is None:
+            return outputs
+        limit = torch.tensor([0.5, self.threshold], dtype=torch.float64).logit(thresholds.EDGE)
+        return outputs - limit.to(outputs)
+
     def _said(self, answer: Probabilities) -> int:
         """The class that is answered."""
         return int(self._answers(answer[None])[0])

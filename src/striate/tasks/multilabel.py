@@ -208,9 +208,14 @@ class Multilabel(Task):
         """Scores with these probabilities."""
         return mean.logit(1e-7)
 
-    def said(self, probs: Probabilities) -> NDArray[np.bool_]:
+    def said(self, answers: Probabilities) -> NDArray[np.bool_]:
         """Which labels are said, of probabilities [..., K]."""
-        return probs >= np.array(self.limits)
+        return answers >= np.array(self.limits)
+
+    def from_thresholds(self, outputs: Float[Tensor, "b k"]) -> Tensor:
+        """Scores less those at which labels are said, so that these are said from 0 on."""
+        limits = torch.tensor(self.limits, dtype=torch.float64).logit(thresholds.EDGE)
+        return outputs - limits.to(outputs)
 
     def item_scores(self, answer: Probabilities, truth: Flags) -> dict[str, float]:
         """Whether every label is right, and the loss in nats."""

@@ -375,6 +375,19 @@ class Task(ABC):
             sizes: height and width of each item itself; (0, 0) where it is no picture.
         """
 
+    def said(self, answers: Any) -> NDArray[np.bool_]:
+        """Which classes decoded answers [N, K] name, [N, K], of tasks that give whole items labels.
+
+        Raises:
+            UsageError: of another task.
+        """
+        del answers
+        raise UsageError(f"{self.name}: answers are no labels of whole items")
+
+    def from_thresholds(self, outputs: Tensor) -> Tensor:
+        """Outputs [B, K] moved so that a threshold lies where there is none: the likeliest is said, of several labels those from 0 on."""
+        return outputs
+
     def to_mean(self, outputs: Any) -> Tensor:
         """Outputs as numbers whose mean over nets, or views of an item, is an answer, of tasks with `has_mean`.
 

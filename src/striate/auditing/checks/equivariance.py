@@ -1,11 +1,14 @@
 """Whether answers stay the same where what the picture shows does: moved, mirrored, turned, enlarged, lighter, greyer.
 
 A convolution moves with its input (equivariance), a stride of s keeps that for shifts by multiples of s alone (Azulay and
-Weiss 2019, JMLR 20; Zhang 2019, arXiv 1904.11486). No layer is equivariant to turning or to scale.
+Weiss 2019, JMLR 20; Zhang 2019, arXiv 1904.11486). No layer is equivariant to turning or to scale. Of several labels an
+item those are compared that are said before or after: a label that is said of few items would else seem to stay.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +17,26 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from striate.auditing.antialias import blurred
-from striate.auditing.check import Case, Check, changed, pictures_with_labels, seconds_of
+from striate.auditing.check import (
+    FEWEST,
+    Case,
+    Check,
+    agreement,
+    changed,
+    pictures_with_labels,
+    seconds_of,
+    sets_of,
+)
 from striate.auditing.finding import Finding
 from striate.metrics import Interval
-from striate.metrics.classify import share
+from striate.metrics.classify import wilson
 from striate.metrics.compare import paired
 from striate.probe import as_eval, watch
 from striate.text import counted, percent, plain
+
+Bools = NDArray[np.bool_]
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
 
 MOST = 300
 BLURRED = 150  # pictures that are shifted before and after a swap of strides
@@ -103,86 +119,155 @@ PASSES = len(CHANGES) + 10  # with those of the swap of strides, of half as many
 
 def _find(case: Case) -> Iterator[Finding]:
     index = case.sample(case.affordable(PASSES, 0.15, MOST), "equivariance")
-    stored = np.array(case.arrays.inputs[index])
-    labels = case.labels()[index]
-    plain_answers = case.outputs(stored).argmax(1).numpy()
-    rows: list[dict[str, object]] = []
-    worst: tuple[str, NDArray[np.bool_]] | None = None
-    for each in CHANGES:
-        if each.name == "turned by 90 degrees" and stored.shape[1] != stored.shape[2]:
-            continue
-        answers = case.outputs(changed(stored, each.of)).argmax(1).numpy()
-        agree = answers == plain_answers
-        found = share(agree.astype(np.float64))
-        rows.append(
-            {
-                "change": each.name,
-                "agreement": found.value,
-                "low": found.low,
-                "high": found.high,
-                "accuracy": float((answers == labels).mean()),
-            }
-        )
-        if each.name in SMALL and (worst is None or agree.mean() < worst[1].mean()):
-            worst = each.name, agree
-    rows.sort(key=lambda row: float(str(row["agreement"])))
-    if worst is not None:
-        found = share(worst[1].astype(np.float64))
-        weak = found.high < USUAL
-        yield Finding(
-            "equivariance",
-            plain(
-                f"{percent(found.value)} of {len(index)} answers stay the same after the worst small change, {worst[0]}"
-                + (" pixel" if worst[0] == "shift by 1" else "")
-            ),
-            found,
-            limit=USUAL,
-            crossed=weak,
-            evidence=[*rows, *case.files(index[~worst[1]][:10])],
-            advice="train with augment=translate+brightness, or with a net whose strides follow a blur"
-            if weak
-            else "",
-            unit="share",
-        )
+    stored, given = np.array(case.arrays.inputs[index]), case.given()[index]
+    yield _of_changes(case, index, stored, given)
     mapped = min(MAPPED, case.used.batch_size(case.arrays.inputs))
-    yield from _layers(case, stored[case.of_all_classes(labels, mapped, "maps")])
-    some = case.of_all_classes(labels, BLURRED, "blurred")
-    yield from _blurred(case, stored[some], labels[some])
+    kinds = sets_of(given)
+    yield from _layers(case, stored[case.of_all_classes(kinds, mapped, "maps")])
+    some = case.of_all_classes(kinds, BLURRED, "blurred")
+    yield from _blurred(case, stored[some], given[some])
 
 
-def _blurred(
-    case: Case, stored: NDArray[np.generic], labels: NDArray[np.int64]
-) -> Iterator[Finding]:
+def _of_changes(case: Case, index: I64, stored: NDArray[Any], given: Bools) -> Finding:
+    """How many answers stay the same under each change, and the worst of the small ones."""
+    before = case.said(case.outputs(stored))
+    if not before.any():
+        return Finding.skipped(
+            "equivariance", f"no label is said of any of {len(index)} items, so that none could change"
+        )  # fmt: skip
+    found = [
+        _Changed(each.name, before, case.said(case.outputs(changed(stored, each.of))))
+        for each in CHANGES
+        if each.name != "turned by 90 degrees" or stored.shape[1] == stored.shape[2]
+    ]
+    rows = [each.row(given, several=case.several) for each in found]
+    rows.sort(key=lambda row: float(str(row["agreement"])))
+    worst = min((each for each in found if each.name in SMALL), key=lambda each: each.share.value)
+    weak = worst.share.high < USUAL
+    said = (
+        f"{percent(worst.share.value)} of the labels that are said of {len(index)} items stay the same"
+        if case.several
+        else f"{percent(worst.share.value)} of {len(index)} answers stay the same"
+    )
+    by_label = worst.by_label(case.data.classes) if case.several else []
+    return Finding(
+        "equivariance",
+        plain(
+            f"{said} after the worst small change, {worst.name}"
+            + (" pixel" if worst.name == "shift by 1" else "")
+            + _least_label(by_label)
+        ),
+        worst.share,
+        limit=USUAL,
+        crossed=weak,
+        evidence=[*rows, *by_label, *case.files(index[worst.each < 1][:10])],
+        advice="train with augment=translate+brightness, or with a net whose strides follow a blur"
+        if weak
+        else "",
+        unit="share",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Changed:
+    """What is said of items [n, K] before and after a change."""
+
+    name: str
+    before: Bools
+    after: Bools
+
+    @cached_property
+    def each(self) -> F64:
+        """The part of what is said of an item that stays [n]; nan where nothing is said."""
+        return agreement(self.before, self.after)
+
+    @cached_property
+    def share(self) -> Interval:
+        """The mean over items."""
+        return wilson(float(np.nansum(self.each)), int((~np.isnan(self.each)).sum()))
+
+    def row(self, given: Bools, *, several: bool) -> dict[str, object]:
+        """For the evidence: how much stays, and how much is right after the change."""
+        same = self.after == given
+        right = {"label_accuracy": same} if several else {"accuracy": same.all(1)}
+        return {
+            "change": self.name,
+            "agreement": self.share.value,
+            "low": self.share.low,
+            "high": self.share.high,
+            **{key: float(each.mean()) for key, each in right.items()},
+        }
+
+    def by_label(self, classes: Sequence[str]) -> list[dict[str, object]]:
+        """For each label the items of which it is said before or after, and the share of which it is said both times."""
+        either, both = (self.before | self.after).sum(0), (self.before & self.after).sum(0)
+        rows: list[dict[str, object]] = []
+        for name, n, kept in zip(classes, either.tolist(), both.tolist(), strict=True):
+            if n:
+                found = wilson(kept, n)
+                row = {"agreement": found.value, "low": found.low, "high": found.high}
+                rows.append({"label": name, "said": n, **row})
+        return sorted(rows, key=lambda row: float(str(row["agreement"])))
+
+
+def _least_label(rows: Sequence[dict[str, object]]) -> str:
+    """Which label stays least among those that are said often enough."""
+    for row in rows:
+        if int(str(row["said"])) >= FEWEST and float(str(row["agreement"])) < 1:
+            return f"; {row['label']} least, {percent(float(str(row['agreement'])))}"
+    return ""
+
+
+def _blurred(case: Case, stored: NDArray[Any], given: Bools) -> Iterator[Finding]:
     """Shifts of 1 to 8 pixels before and after an anti-alias swap of strides, without training after it."""
     net, paths = blurred(case.used.net)
     if not paths:
         return
     nets = {"before": case.used, "after": replace(case.used, net=net)}
-    plain_answers = {
-        key: case.outputs(stored, used).argmax(1).numpy() for key, used in nets.items()
-    }
-    agree: dict[str, list[NDArray[np.bool_]]] = {key: [] for key in nets}
+    said = {key: case.said(case.outputs(stored, used)) for key, used in nets.items()}
+    agree: dict[str, list[F64]] = {key: [] for key in nets}
     rows: list[dict[str, object]] = []
     for pixels in range(1, 9):
         moved = changed(stored, _moved(pixels))
         row: dict[str, object] = {"shift": pixels}
         for key, used in nets.items():
-            same = case.outputs(moved, used).argmax(1).numpy() == plain_answers[key]
+            same = agreement(said[key], case.said(case.outputs(moved, used)))
             agree[key].append(same)
-            row[key] = float(same.mean())
+            row[key] = _mean(same)
         rows.append(row)
-    before, after = (np.mean(agree[key], 0) for key in ("before", "after"))
+    before, after = (_means(agree[key]) for key in ("before", "after"))
     gain = paired(before, after)
-    right = {key: float((said == labels).mean()) for key, said in plain_answers.items()}
+    right = {key: _right(each, given, several=case.several) for key, each in said.items()}
+    of, what = ("of the labels of", "of the labels said") if case.several else ("of", "of answers")
     yield Finding(
         "equivariance",
-        f"with a blur before {counted(len(paths), 'stride')}, and no training after that, {percent(float(after.mean()))} of answers "
-        f"stay under shifts of 1 to 8 pixels, {percent(float(before.mean()))} before; of {len(labels)} pictures "
+        f"with a blur before {counted(len(paths), 'stride')}, and no training after that, {percent(_mean(after))} {what} "
+        f"stay under shifts of 1 to 8 pixels, {percent(_mean(before))} before; {of} {len(given)} pictures "
         f"{percent(right['after'])} are right, {percent(right['before'])} before: agreement alone is no gain where that falls",
         Interval(gain.value, gain.low, gain.high),
         evidence=rows,
         unit="share",
     )
+
+
+def _right(said: Bools, given: Bools, *, several: bool) -> float:
+    """The share of items whose class is said, or of all labels of all items that are right."""
+    return float(((said == given) if several else (said == given).all(1)).mean())
+
+
+def _mean(values: F64) -> float:
+    """Of those that are numbers."""
+    there = values[~np.isnan(values)]
+    return float(there.mean()) if len(there) else float("nan")
+
+
+def _means(rows: Sequence[F64]) -> F64:
+    """The mean of each item's over some changes, of those that are numbers; nan where none is."""
+    held = np.stack(rows)
+    there = ~np.isnan(held)
+    count = there.sum(0)
+    total = np.where(there, held, 0.0).sum(0)
+    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
 
 
 def _layers(case: Case, stored: NDArray[np.generic]) -> Iterator[Finding]:

@@ -2,8 +2,8 @@
 
 Confident learning (Northcutt, Jiang and Chuang 2021, JAIR 70): an item counts as of class j where the probability of j
 reaches the mean of that among items labelled j; those counted as of another class than their label are suspected. Of
-several labels an item each is judged so by itself. Masks and boxes are judged by the net's own answers, in a split that it
-did not learn from.
+several labels an item each is judged so by itself. Of a label and a box an item both are, the box by what a linear head
+expects. Masks and boxes are judged by the net's own answers, in a split that it did not learn from.
 """
 
 from collections import Counter
@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.auditing.check import Case, Check, classified, enough, of_one_size
-from striate.auditing.drawn_labels import wrong_boxes, wrong_regions
+from striate.auditing.drawn_labels import misplaced, wrong_boxes, wrong_regions
 from striate.auditing.finding import Finding
 from striate.data.fixes import BETWEEN
 from striate.metrics.classify import wilson
+from striate.runs.split_answers import natural_sizes
 from striate.see import features
 from striate.text import counted, listed, percent, plain, times
 
@@ -31,7 +32,8 @@ I64 = NDArray[np.int64]
 
 
 def _find(case: Case) -> Iterator[Finding]:
-    yield {"labels": _several, "mask": _masks, "boxes": _boxes}.get(case.data.kind, _single)(case)
+    ways = {"labels": _several, "box": _located, "mask": _masks, "boxes": _boxes}
+    yield ways.get(case.data.kind, _single)(case)
 
 
 def _split(case: Case) -> str:
@@ -131,6 +133,41 @@ def _joined(flags: I64, classes: Sequence[str]) -> str:
     return BETWEEN.join(classes[k] for k in np.flatnonzero(flags).tolist()) or BETWEEN
 
 
+def _located(case: Case) -> Finding:
+    """Of items with a label and a box: heads fitted to the other items say both."""
+    sample, classes = _sample(case), case.data.classes
+    split = case.data.splits[sample.split]
+    sides = natural_sizes(split)[sample.numbers][:, [1, 0, 1, 0]].astype(np.float64)
+    boxes = np.stack([split.targets.truth(int(i)).boxes[0] for i in sample.numbers]) / sides
+    expected = boxes_out_of_fold(sample.x, boxes, case.rng("boxes"))
+    wrong, labels = misplaced(expected, boxes), split.labels[sample.numbers]
+
+    def row(i: int, what: str, **more: Any) -> dict[str, Any]:
+        name = classes[int(labels[i])]
+        return {"file": sample.names[i], "split": sample.split, "what": what, "label": name, **more}
+
+    rows: list[dict[str, Any]] = []
+    unjudged = _rare(case)
+    if not unjudged:
+        found = suspected(out_of_fold(sample.x, labels, case.rng("folds")), labels)
+        for i, other, margin in zip(*(each.tolist() for each in found), strict=True):
+            rows.append(row(i, "another class", expected=classes[int(other)], margin=margin))
+    swapped = len(rows)
+    for i in wrong.items.tolist():
+        box = ", ".join(f"{end:.0f}" for end in expected[i] * sides[i])
+        rows.append(row(i, "misplaced", expected=box, iou=float(wrong.overlaps[i])))
+    items = len({each["file"] for each in rows})
+    kinds = f": {swapped} of another class, {len(rows) - swapped} misplaced" if rows else ""
+    said = (
+        f"label or box of {counted(items, 'item')} of {len(labels):,} in {sample.split}{sample.drawn} may be wrong, by heads "
+        f"fitted to the other items{kinds}{f'; no label is judged, {unjudged}' if unjudged else ''}"
+    )
+    if wrong.limit <= 0:
+        usual = float(np.median(wrong.overlaps))
+        said += f"; no box is judged, since those expected overlap with them too differently (median IoU {usual:.2f})"
+    return _found(said, items, len(labels), rows)
+
+
 def _masks(case: Case) -> Finding:
     """Of masks: regions where the net is sure of another class."""
     some = case.sample(DRAWN, "labels")
@@ -228,6 +265,21 @@ def out_of_fold(x: F64, labels: I64, rng: np.random.Generator) -> F64:
     return probs / probs.sum(1, keepdims=True)
 
 
+def boxes_out_of_fold(x: F64, boxes: F64, rng: np.random.Generator) -> F64:
+    """The corners of a box for each item [N, 4], from linear heads that were not fitted to it."""
+    from sklearn.linear_model import RidgeCV
+    from sklearn.model_selection import KFold
+    from sklearn.preprocessing import StandardScaler
+
+    found = np.empty_like(boxes)
+    folds = KFold(min(FOLDS, len(boxes)), shuffle=True, random_state=int(rng.integers(2**31)))
+    for rest, held in folds.split(x):
+        scaler = StandardScaler().fit(x[rest])
+        model = RidgeCV(np.logspace(-1, 4, 6)).fit(scaler.transform(x[rest]), boxes[rest])
+        found[held] = model.predict(scaler.transform(x[held]))
+    return found
+
+
 def suspected(probs: F64, labels: I64) -> tuple[I64, I64, F64]:
     """Items whose label is suspected, the surest first: their numbers, the class they rather are, and by how much."""
     classes = probs.shape[1]
@@ -248,13 +300,20 @@ def _lacks(case: Case) -> str:
         if case.split == "train":
             return f"the net learned from the {kind} targets of train, and answers them as they are"
         return enough(case) or (of_one_size(case) if kind == "mask" else "")
-    if kind == "labels":
+    if kind in ("labels", "box"):
         return enough(case)
-    if reason := classified(case):
-        return reason
+    return classified(case) or _rare(case)
+
+
+def _rare(case: Case) -> str:
+    """Why no head for classes can be fitted to the other items; "" where one can."""
+    if len(case.data.classes) < 2:
+        return "there is one class only"
     name = _split(case)
     counts = np.bincount(case.data.splits[name].labels, minlength=len(case.data.classes))
     rare = [case.data.classes[k] for k, n in enumerate(counts.tolist()) if n == 1]
+    if np.count_nonzero(counts) < 2:
+        return f"{name} has one class only"
     return f"class {rare[0]} has one item in {name}" if rare else ""
 
 

@@ -2,22 +2,22 @@
 
 Huskies were told from wolves by the snow (Ribeiro, Singh and Guestrin 2016, arXiv 1602.04938, section 6.4), pneumonia by
 the hospital's mark in a corner (Zech et al. 2018, PLOS Medicine 15). Probes are trained on such parts alone; what they
-tell is held against permuted labels, corrected for the number of probes, and against what the net tells.
+tell is held against permuted labels, corrected for the number of probes, and against what the net tells. Of several labels
+an item each is told by itself, whether it is there.
 """
 
-import io
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from striate.auditing.check import Case, Check
+from striate.auditing.check import Case, Check, flags_of
+from striate.auditing.cues import PROBES, SIDE, Probe, Seen
 from striate.auditing.finding import Finding
-from striate.auditing.probes import PERMUTATIONS, Probed, holm, probe
+from striate.auditing.probes import PERMUTATIONS, Probed, holm, probe, probe_each
 from striate.auditing.rests import PASSES as MAPPED
 from striate.auditing.rests import saliency_maps, shares_inside
 from striate.data.sources import Encoded, Form
@@ -29,40 +29,21 @@ from striate.text import listed, percent, plain
 FEW = 199  # permutations for what is no gate
 MOST = 400  # items that probes learn from and are judged on, out of fold
 FEWEST = 30
+EACH = 5  # items that have a label and that have it not, at least
+LABELS = 32  # that are looked at
 EXPLAINED = 64  # items whose saliency is looked at
-SIDE, GRID = 64, 8  # pixels at which pictures are looked at, and cells a side
 CERTAIN = 0.01  # the chance of a false alarm of the whole check, at most
-HARDLY = 0.02  # steps of factors between lengths: what is less is the encoder's own
 MOSTLY = 0.8  # the share of what the net tells from which on a cue is a shortcut
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """What probes see of some items: pixels at 64x64 and their files."""
-
-    pixels: NDArray[np.uint8]
-    labels: I64
-    files: Sequence[bytes]
-    names: Sequence[str]
-    numbers: I64  # in the split
-
-    @cached_property
-    def cells(self) -> F32:
-        """The pixels of every cell of an 8x8 grid [64, N, values], a row of cells after the other, 0 to 1."""
-        n, _, _, channels = self.pixels.shape
-        step = SIDE // GRID
-        laid = self.pixels.reshape(n, GRID, step, GRID, step, channels).transpose(1, 3, 0, 2, 4, 5)
-        flat = laid.reshape(GRID * GRID, n, -1).astype(np.float32) / 255
-        return np.concatenate([flat, flat.std(2, keepdims=True)], 2).astype(np.float32)
+Bools = NDArray[np.bool_]
 
 
 def _lacks(case: Case) -> str:
-    if not case.has_labels:
+    if not case.has_labels and not case.several:
         return f"the items have {case.data.kind} targets, not one label each"
-    if len(case.data.classes) < 2:
+    if len(case.data.classes) < 2 and not case.several:
         return "there is one class only"
     if not case.data.pictures:
         return f"the items are {case.data.noun}, not pictures"
@@ -74,59 +55,137 @@ def _lacks(case: Case) -> str:
 
 def _find(case: Case) -> Iterator[Finding]:
     seen = _sampled(case)
-    counts = np.bincount(seen.labels)
-    if np.count_nonzero(counts >= 5) < 2:
-        yield Finding.skipped(
-            "shortcuts", "fewer than two classes have five items that can be read"
-        )
+    asked = _asked(case, seen)
+    if not asked.labels:
+        yield Finding.skipped("shortcuts", asked.missing)
         return
-    told: list[tuple[_Probe, Probed]] = []
+    told: list[tuple[Probe, list[Probed]]] = []
     unlooked: list[str] = []
     for each in PROBES:
         sets = each.features(seen)
         if not sets:
             unlooked.append(each.words)
         if sets and any(float(np.ptp(x)) > 0 for x in sets):
-            rng = case.rng("shortcuts", each.name)
-            count = PERMUTATIONS if each.gate else FEW
-            told.append((each, probe(sets, seen.labels, rng, permutations=count)))
-    reference = _reference(case, [found for each, found in told if each.whole])
-    gates = [(each, found) for each, found in told if each.gate]
-    others = [(each, found) for each, found in told if not each.gate]
-    certain = [*holm([f.p for _, f in gates]), *holm([f.p for _, f in others])]
-    for (each, found), p in zip([*gates, *others], certain, strict=True):
-        if each.whole and each.name != "thumbnail":
-            continue
-        yield _finding(case, each, found, p, reference, seen)
+            told.append((each, asked.probed(case, each, sets, seen)))
+    references = _references(case, asked, [found for each, found in told if each.whole])
+    for each, found in _corrected(told):
+        if not each.whole or each.name == "thumbnail":
+            yield from _findings(case, each, found, references, asked, seen)
+    if asked.missing:
+        yield Finding.skipped("shortcuts", asked.missing)
     if unlooked:
         why = "some items are no files of their own, or none that can be written again"
         yield Finding.skipped("shortcuts", f"not looked at, since {why}: {listed(unlooked)}")
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What probes are to tell: the class of items, or of several labels whether items have each.
+
+    Attributes:
+        labels: the numbers of the labels, or None alone for the class.
+        missing: which are not asked for, and why; "" if all are.
+    """
+
+    labels: Sequence[int | None]
+    missing: str = ""
+
+    def probed(self, case: Case, each: Probe, sets: Sequence[F32], seen: Seen) -> list[Probed]:
+        """What one probe tells of each."""
+        rng = case.rng("shortcuts", each.name)
+        count = PERMUTATIONS if each.gate else FEW
+        numbers = [k for k in self.labels if k is not None]
+        if not numbers:
+            return [probe(sets, seen.given.argmax(1), rng, permutations=count)]
+        return probe_each(sets, seen.given[:, numbers], rng, permutations=count)
+
+
+def _asked(case: Case, seen: Seen) -> _Asked:
+    """What there are enough items of."""
+    with_it = seen.given.sum(0)
+    if not case.several:
+        enough = np.count_nonzero(with_it >= EACH) >= 2
+        few = "fewer than two classes have five items that can be read"
+        return _Asked([None]) if enough else _Asked([], few)
+    least = np.minimum(with_it, len(seen.given) - with_it)
+    order = np.argsort(-least, kind="stable")
+    often = [k for k in order.tolist() if least[k] >= EACH]
+    said: list[str] = []
+    if rare := [case.data.classes[k] for k in np.flatnonzero(least < EACH).tolist()]:
+        said.append(f"with or without it fewer than {EACH} items can be read: {listed(rare)}")
+    if rest := [case.data.classes[k] for k in often[LABELS:]]:
+        said.append(f"more than {LABELS} labels, of which those that are rarest: {listed(rest)}")
+    missing = "; ".join(f"labels not looked at, {each}" for each in said)
+    return _Asked(sorted(often[:LABELS]), missing)
+
+
+def _corrected(
+    told: "Sequence[tuple[Probe, list[Probed]]]",
+) -> "Iterator[tuple[Probe, list[Probed]]]":
+    """Gates first, with p corrected for the number of gates, and of the others for theirs."""
+    for gate in (True, False):
+        some = [(each, found) for each, found in told if each.gate is gate]
+        for k in range(len(some[0][1]) if some else 0):
+            certain = holm([found[k].p for _, found in some])
+            for (_, found), p in zip(some, certain, strict=True):
+                found[k] = replace(found[k], p=p)
+        yield from some
+
+
+def _findings(
+    case: Case,
+    each: Probe,
+    found: Sequence[Probed],
+    references: Sequence[tuple[float, str]],
+    asked: _Asked,
+    seen: Seen,
+) -> Iterator[Finding]:
+    """Of one class an item what the probe tells; of several labels those that it tells nearly as the net does, else the best one."""
+    made = [
+        _finding(case, each, one, label, reference, seen)
+        for one, label, reference in zip(found, asked.labels, references, strict=True)
+    ]
+    crossed = [one for one in made if one.crossed]
+    best = min(made, key=lambda one: (one.evidence[0]["p"], -one.evidence[0]["share"]))
+    yield from crossed or [best]
+
+
 def _finding(
-    case: Case, each: "_Probe", found: Probed, p: float, reference: tuple[float, str], seen: _Seen
+    case: Case,
+    each: Probe,
+    found: Probed,
+    label: int | None,
+    reference: tuple[float, str],
+    seen: Seen,
 ) -> Finding:
-    share = found.share(reference[0])
+    share, p = found.share(reference[0]), found.p
     alarm = each.gate and p <= CERTAIN and share.value >= MOSTLY
     where = each.place(found.place)
     what = f"{each.words}{f' ({where})' if where else ''}"
+    of = (
+        f"{percent(found.accuracy.value)} of the labels told"
+        if label is None
+        else f"whether items have {case.data.classes[label]} told in {percent(found.accuracy.value)}"
+    )
     text = (
-        f"{what}: {percent(found.accuracy.value)} of the labels told (chance {percent(found.chance)}, p {p:.2g}), "
+        f"{what}: {of} (chance {percent(found.chance)}, p {p:.2g}), "
         f"{percent(share.value)} of what {reference[1]} tells above chance"
     )
     evidence: list[dict[str, Any]] = [
         {"probe": each.name, "where": where, "p": p, "chance": found.chance, "share": share.value}
     ]
+    if label is not None:
+        evidence[0] |= {"of": case.data.classes[label]}
     advice = ""
     if alarm:
-        evidence += _items(case, found, seen)
+        evidence += _items(case, found, label, seen)
         advice = each.advice
         places = found.strong()
-        swapped = _swapped(case, each, places)
+        swapped = _swapped(case, each, places, label)
         if swapped is not None:
             text += f"; {swapped[1]}"
             evidence[0] |= {"follows": swapped[0].value}
-        rests = _rests(case, each, places)
+        rests = _rests(case, each, places, label)
         if rests is not None:
             text += f"; {rests[2]}"
             evidence[0] |= {"mass": rests[0].value, "area": rests[1]}
@@ -142,17 +201,24 @@ def _finding(
     )
 
 
-def _items(case: Case, found: Probed, seen: _Seen) -> list[dict[str, Any]]:
-    """A few items of each class that the probe told rightly."""
+def _items(case: Case, found: Probed, label: int | None, seen: Seen) -> list[dict[str, Any]]:
+    """A few items of each class, or with a label and without it, that the probe told rightly."""
     rows: list[dict[str, Any]] = []
-    for k in np.unique(seen.labels):
-        right = np.flatnonzero((seen.labels == k) & (found.answers == k))[:3]
-        label = case.data.classes[int(k)]
-        rows += [{"file": seen.names[i], "label": label} for i in right.tolist()]
+    codes = _codes(seen.given, label)
+    for k in np.unique(codes):
+        right = np.flatnonzero((codes == k) & (found.answers == k))[:3]
+        name = case.data.classes[int(k) if label is None else label]
+        words = name if label is None or k else f"without {name}"
+        rows += [{"file": seen.names[i], "label": words} for i in right.tolist()]
     return rows[:30]
 
 
-def _sampled(case: Case) -> _Seen:
+def _codes(flags: Bools, label: int | None) -> I64:
+    """The class of each item, or whether it has a label [N]."""
+    return (flags.argmax(1) if label is None else flags[:, label]).astype(np.int64)
+
+
+def _sampled(case: Case) -> Seen:
     """Items of the split that holds most, each class as it occurs, decoded small, with the bytes of their files."""
     split = max(case.data.splits.values(), key=len)
     order = case.rng("shortcuts").permutation(len(split))
@@ -171,50 +237,66 @@ def _sampled(case: Case) -> _Seen:
             continue
         kept.append(i)
     numbers = np.array(kept, np.int64)
-    return _Seen(
-        np.stack(pixels), split.labels[numbers], files, [split.names[i] for i in kept], numbers
-    )
+    given = flags_of(split, numbers, len(case.data.classes))
+    return Seen(np.stack(pixels), given, files, [split.names[i] for i in kept], numbers)
 
 
-def _reference(case: Case, whole: Sequence[Probed]) -> tuple[float, str]:
-    """The accuracy that shares are of: the net's on items that are judged, or the best of probes of whole pictures."""
-    best = max(whole, key=lambda each: each.accuracy.value)
+def _references(
+    case: Case, asked: _Asked, whole: Sequence[Sequence[Probed]]
+) -> list[tuple[float, str]]:
+    """The accuracy that shares are of, for all that is asked: the net's on items that are judged, or the best of probes of whole pictures."""
+    best = [
+        max((each[n].accuracy.value for each in whole), default=0.0)
+        for n in range(len(asked.labels))
+    ]
+    of_probes = [(value, "a linear probe of the whole picture") for value in best]
     if case.run is None:
-        return best.accuracy.value, "a linear probe of the whole picture"
+        return of_probes
     index = case.sample(MOST, "shortcuts")
-    labels = case.labels()[index]
-    right = case.right(case.arrays.inputs[index], labels)
-    shares = [right[labels == k].mean() for k in np.unique(labels)]
-    return float(np.mean(shares)), "the net"
+    said, given = case.said(case.outputs(case.arrays.inputs[index])), case.given()[index]
+    found: list[tuple[float, str]] = []
+    for label, of_probe in zip(asked.labels, of_probes, strict=True):
+        right, codes = _codes(said, label) == _codes(given, label), _codes(given, label)
+        shares = [right[codes == k].mean() for k in np.unique(codes)]
+        # Of a label that no item that is judged has, or each, the net's accuracy says nothing.
+        known = label is None or len(shares) > 1
+        found.append((float(np.mean(shares)), "the net") if known else of_probe)
+    return found
 
 
-def _swapped(case: Case, each: "_Probe", places: Sequence[int]) -> tuple[Interval, str] | None:
-    """How often the net's answer becomes the class of another item whose region is put in: a counterfactual swap."""
+def _swapped(
+    case: Case, each: Probe, places: Sequence[int], label: int | None
+) -> tuple[Interval, str] | None:
+    """How often the net's answer becomes that of another item whose region is put in: a counterfactual swap."""
     if case.run is None or each.region is None or not case.data.pictures or case.varied():
         return None
     from striate.metrics.classify import wilson
 
     index = case.sample(200, "swap")
-    stored, labels = np.array(case.arrays.inputs[index]), case.labels()[index]
+    stored, labels = np.array(case.arrays.inputs[index]), _codes(case.given()[index], label)
     rng = case.rng("swap")
     donors = np.array([_other(labels, k, rng) for k in labels])
     if (donors < 0).any():
         return None
-    before = case.outputs(stored).argmax(1).numpy()
+    before = _codes(case.said(case.outputs(stored)), label)
     changed = stored.copy()
     for place in places:
         rows, columns = _pixels(each.region(place), stored.shape[1:3])
         changed[:, rows, columns] = stored[donors][:, rows, columns]
-    after = case.outputs(changed).argmax(1).numpy()
+    after = _codes(case.said(case.outputs(changed)), label)
     follows = (after == labels[donors]) & (before != labels[donors])
     value = wilson(int(follows.sum()), len(follows))
-    return value, (
-        f"with this part of an item of another class the net answers that class in {percent(value.value)} of "
-        f"{len(follows)} items"
+    other = (
+        "an item of another class the net answers that class"
+        if label is None
+        else "an item that differs in the label the net says of it what belongs to that item"
     )
+    return value, f"with this part of {other} in {percent(value.value)} of {len(follows)} items"
 
 
-def _rests(case: Case, each: "_Probe", places: Sequence[int]) -> tuple[Interval, float, str] | None:
+def _rests(
+    case: Case, each: Probe, places: Sequence[int], label: int | None = None
+) -> tuple[Interval, float, str] | None:
     """How much of the net's saliency lies in a region: its mean share over items, and the region's share of the picture."""
     if case.run is None or each.region is None or not case.data.pictures or case.varied():
         return None
@@ -228,7 +310,8 @@ def _rests(case: Case, each: "_Probe", places: Sequence[int]) -> tuple[Interval,
     seen = case.used.preprocessing.centre(plane)[0, :, :, 0].numpy() > 0
     try:
         shares = [
-            shares_inside(saliency_maps(case, stored), seen) for _, stored in case.batches(index)
+            shares_inside(saliency_maps(case, stored, label), seen)
+            for _, stored in case.batches(index)
         ]
     except StriateError as error:
         case.say(f"shortcuts: without saliency, {error}")
@@ -260,221 +343,6 @@ def _other(labels: I64, k: int, rng: np.random.Generator) -> int:
     index = np.flatnonzero(labels != k)
     return int(rng.choice(index)) if len(index) else -1
 
-
-# ------------------------------------------------------------------------------------ what probes see
-
-BORDER = [
-    i * GRID + j
-    for i in range(GRID)
-    for j in range(GRID)
-    if i in (0, GRID - 1) or j in (0, GRID - 1)
-]
-
-
-def _border_cells(seen: _Seen) -> list[F32]:
-    return [seen.cells[i] for i in BORDER]
-
-
-def _border(seen: _Seen) -> list[F32]:
-    return [np.concatenate([_small(seen.cells[i]) for i in BORDER], 1)]
-
-
-def _inner_cells(seen: _Seen) -> list[F32]:
-    return [seen.cells[i] for i in range(GRID * GRID) if i not in BORDER]
-
-
-def _small(cell: F32) -> F32:
-    """The mean of each channel and the spread of a cell [N, C + 1]."""
-    values = cell[:, :-1].reshape(len(cell), (SIDE // GRID) ** 2, -1)
-    return np.concatenate([values.mean(1), cell[:, -1:]], 1).astype(np.float32)
-
-
-def _thumbnail(seen: _Seen) -> list[F32]:
-    return [np.concatenate([_small(cell) for cell in seen.cells], 1)]
-
-
-def _random(seen: _Seen) -> list[F32]:
-    """One convolution with random kernels, rectified, averaged over a 4x4 grid."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.from_numpy(seen.pixels.astype(np.float32) / 255).permute(0, 3, 1, 2)
-    kernels = torch.randn(48, x.shape[1], 5, 5, generator=generator)
-    maps = torch.nn.functional.conv2d(x - x.mean((2, 3), keepdim=True), kernels, stride=2).relu()
-    return [torch.nn.functional.adaptive_avg_pool2d(maps, 4).flatten(1).numpy()]
-
-
-def _colours(seen: _Seen) -> list[F32]:
-    from striate.auditing.checks.baselines import histograms
-
-    return [np.sqrt(histograms(seen.pixels))]
-
-
-def _patches(seen: _Seen) -> list[F32]:
-    """The cells in any order: the sorted means and spreads of all of them."""
-    small = np.stack([_small(cell) for cell in seen.cells], 1)
-    return [np.sort(small, axis=1).reshape(len(small), -1)]
-
-
-def _sizes(seen: _Seen) -> list[F32]:
-    """Width, height and their ratio, as the files have them."""
-    from PIL import Image
-
-    rows: list[tuple[float, ...]] = []
-    for data in seen.files:
-        if not data:
-            return []
-        with Image.open(io.BytesIO(data)) as image:
-            rows.append((image.width, image.height, image.width / image.height))
-    return [_steps(np.array(rows, np.float32))]
-
-
-def _steps(values: F32) -> F32:
-    """Values with a column for each of the commonest ones beside them, so that a single size can be told."""
-    parts = [values]
-    for column in values.T:
-        kinds, counts = np.unique(column, return_counts=True)
-        common = kinds[np.argsort(-counts)[:8]]
-        parts.append((column[:, None] == common).astype(np.float32))
-    return np.concatenate(parts, 1)
-
-
-def _coding(seen: _Seen) -> list[F32]:
-    """Format, JPEG tables and subsampling, EXIF and other blocks, of files that are no plain pixels."""
-    from PIL import Image
-
-    rows: list[list[str | float]] = []
-    for data in seen.files:
-        if not data:
-            return []
-        with Image.open(io.BytesIO(data)) as image:
-            tables = getattr(image, "quantization", None) or {}
-            rows.append(
-                [
-                    image.format or "",
-                    image.mode,
-                    float(np.mean([np.mean(t) for t in tables.values()])) if tables else 0.0,
-                    str(image.info.get("dpi", "")),
-                    str(len(image.getexif())),
-                    str(image.info.get("progressive", "")),
-                    ",".join(sorted(str(key) for key in image.info)),
-                ]
-            )
-    words = [_steps(np.array([_code(column)]).T) for column in zip(*rows, strict=True)]
-    return [np.concatenate(words, 1)]
-
-
-def _code(column: Sequence[str | float]) -> F32:
-    if isinstance(column[0], float):
-        return np.array(column, np.float32)
-    _, codes = np.unique(np.array(column), return_inverse=True)
-    return codes.astype(np.float32)
-
-
-def _excess(seen: _Seen) -> list[F32]:
-    """How much longer a file is than its pixels need, on a scale of factors: what the content explains is left out."""
-    from PIL import Image
-
-    rows: list[float] = []
-    for data in seen.files:
-        if not data:
-            return []
-        with Image.open(io.BytesIO(data)) as image:
-            again = io.BytesIO()
-            kind = image.format or "PNG"
-            settings: dict[str, Any] = {"quality": "keep"} if kind == "JPEG" else {}
-            try:
-                image.save(again, kind, **settings)
-            except (OSError, ValueError, KeyError):
-                return []
-        rows.append(float(np.log(len(data)) - np.log(max(1, again.tell()))))
-    return [np.round(np.array(rows, np.float32)[:, None] / HARDLY) * np.float32(HARDLY)]
-
-
-def _names(seen: _Seen) -> list[F32]:
-    """The length of names, the digits in them, and the numbers they end in."""
-    rows: list[tuple[float, ...]] = []
-    for name in seen.names:
-        stem = name.rpartition("/")[2].rpartition(".")[0]
-        digits = "".join(c for c in stem if c.isdigit())[-9:]
-        rows.append((len(stem), len(digits), float(digits or -1)))
-    return [_steps(np.array(rows, np.float32))]
-
-
-@dataclass(frozen=True)
-class _Probe:
-    """One way to tell labels.
-
-    Attributes:
-        name: in the evidence.
-        words: in sentences.
-        features: feature sets of the items, of which the best is taken; none where there is nothing to see.
-        gate: whether it should tell nothing: much of what the net tells is then a failure, else a note.
-        whole: whether it sees the picture as a whole, so that it is what others are held against.
-        advice: where it tells much.
-        region: of a feature set the part of the picture: top, left, bottom, right as shares.
-    """
-
-    name: str
-    words: str
-    features: Callable[[_Seen], list[F32]]
-    gate: bool = False
-    whole: bool = False
-    advice: str = ""
-    region: Callable[[int], tuple[float, float, float, float]] | None = None
-
-    def place(self, number: int) -> str:
-        """Where a feature set lies, in words."""
-        if self.region is None:
-            return ""
-        top, left, bottom, right = self.region(number)
-        return (
-            f"rows {percent(top)} to {percent(bottom)}, columns {percent(left)} to {percent(right)}"
-        )
-
-
-def _cell(cells: Sequence[int]) -> Callable[[int], tuple[float, float, float, float]]:
-    def region(number: int) -> tuple[float, float, float, float]:
-        row, column = divmod(cells[number], GRID)
-        return row / GRID, column / GRID, (row + 1) / GRID, (column + 1) / GRID
-
-    return region
-
-
-INNER = [i for i in range(GRID * GRID) if i not in BORDER]
-CROP = "look at this part of the items: crop it away or fill it, for training and use alike, and train anew"
-AGAIN = "save all files anew in one way, or find out why classes differ: `striate train` reads pixels alone, but they carry traces of it"
-
-PROBES = (
-    _Probe(
-        "border cell",
-        "one cell at the border",
-        _border_cells,
-        gate=True,
-        advice=CROP,
-        region=_cell(BORDER),
-    ),
-    _Probe(
-        "size",
-        "width and height",
-        _sizes,
-        gate=True,
-        advice="cut all items to one shape, or collect them anew",
-    ),
-    _Probe("coding", "format, JPEG tables and EXIF", _coding, gate=True, advice=AGAIN),
-    _Probe(
-        "excess",
-        "the length of the file beyond what its pixels need",
-        _excess,
-        gate=True,
-        advice=AGAIN,
-    ),
-    _Probe("inner cell", "one cell inside", _inner_cells, region=_cell(INNER)),
-    _Probe("border", "the border alone", _border),
-    _Probe("patches", "the cells in any order", _patches),
-    _Probe("colours", "the histogram of colours", _colours),
-    _Probe("names", "the length and numbers of names", _names),
-    _Probe("thumbnail", "an 8x8 thumbnail", _thumbnail, whole=True),
-    _Probe("random", "random features", _random, whole=True),
-)
 
 CHECK = Check(
     "shortcuts",

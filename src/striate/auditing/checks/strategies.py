@@ -4,7 +4,8 @@ Spectral relevance analysis (Lapuschkin et al. 2019, Nature Communications 10, 1
 are answered as one class are made small and joined to those that are like them, and a gap after the smallest eigenvalues
 of the graph's Laplacian says how many groups there are. Whether a gap is more than chance is judged against maps of one
 cloud: normal ones of the same mean and covariance (Liu et al. 2008, JASA 103, 1281). Objects that stand anywhere in
-their pictures spread their maps too, but without a gap as deep as `DEEP`. n items of a class, c cells of a map.
+their pictures spread their maps too, but without a gap as deep as `DEEP`. Of several labels an item each has maps of its
+own, of the items that it is said of. n items of a class, c cells of a map.
 """
 
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ FEW = 5  # items of a group
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,33 +47,30 @@ class Split:
 
 
 def _find(case: Case) -> Iterator[Finding]:
-    index = case.sample(case.affordable(PASSES, 0.1, MOST), "strategies")
-    said: list[I64] = []
-    drawn: list[F64] = []
-    for _, stored in case.batches(index):
-        said.append(case.outputs(stored).argmax(1).numpy())
-        drawn.append(small(saliency_maps(case, stored)))
-    answers, maps = np.concatenate(said), np.concatenate(drawn)
-    there = maps.sum(1) > 0
-    counts = np.bincount(answers[there], minlength=len(case.data.classes))
-    looked = np.flatnonzero(counts >= LEAST).tolist()
+    passes = case.affordable(PASSES, 0.1, MOST)
+    index = case.sample(passes, "strategies")
+    batches = [case.said(case.outputs(stored)) for _, stored in case.batches(index)]
+    said = np.concatenate(batches)
+    inside = _inside(said, passes, case.rng("strategies"))
+    maps = {k: _maps(case, index[places], k) for k, places in inside.items()}
+    there = {k: each.sum(1) > 0 for k, each in maps.items()}
+    looked = [k for k in maps if there[k].sum() >= LEAST]
+    left = int(said.any(0).sum()) - len(looked)
     if not looked:
         yield Finding.skipped(
             "strategies", f"no class is answered for {LEAST} of the {len(index)} items that are looked at"
         )  # fmt: skip
         return
-    rng = case.rng("strategies")
-    inside = {k: np.flatnonzero(there & (answers == k)) for k in looked}
-    inside = {k: np.sort(rng.permutation(each)[:ENOUGH]) for k, each in inside.items()}
+    inside = {k: inside[k][there[k]] for k in looked}
+    maps = {k: maps[k][there[k]] for k in looked}
     draws = max(DRAWS, 20 * len(looked))
-    found = [split(maps[inside[k]], case.rng("strategies", k), draws) for k in looked]
+    found = [split(maps[k], case.rng("strategies", k), draws) for k in looked]
     certain = holm([each.p for each in found])
     several = [
         (k, each, p)
         for k, each, p in zip(looked, found, certain, strict=True)
         if p <= SURE and each.ratio <= DEEP
     ]
-    left = sum(k not in looked for k in np.flatnonzero(counts).tolist())
     missing = f"; {_classes(left)} with fewer than {LEAST} such items not looked at" if left else ""  # fmt: skip
     if not several:
         deepest = min(each.ratio for each in found)
@@ -81,11 +80,31 @@ def _find(case: Case) -> Iterator[Finding]:
             limit=DEEP,
             evidence=[{"deepest": deepest}],
         )
-    labels = case.labels()[index]
+    given = case.given()[index]
     for k, each, p in several:
-        of = index[inside[k]]
-        right = labels[inside[k]] == k
-        yield _several(case, k, each, p, of, right, maps[inside[k]])
+        places = inside[k]
+        yield _several(case, k, each, p, index[places], given[places, k], maps[k])
+
+
+def _inside(said: Bools, passes: int, rng: np.random.Generator) -> dict[int, I64]:
+    """For each class that is said of enough items the places of those whose maps are made: together as many as there are passes.
+
+    Of one class an item these are all there are, up to enough of each; of several labels each has an equal part.
+    """
+    counts = said.sum(0)
+    looked = np.flatnonzero(counts >= LEAST).tolist()
+    most = ENOUGH if int(counts[looked].sum()) <= passes else passes // max(1, len(looked))
+    found = {k: np.flatnonzero(said[:, k]) for k in looked}
+    return {
+        k: np.sort(rng.permutation(each)[: max(LEAST, min(ENOUGH, most))])
+        for k, each in found.items()
+    }
+
+
+def _maps(case: Case, index: I64, k: int) -> F64:
+    """The small maps of items for one class [n, c]."""
+    parts = [small(saliency_maps(case, stored, k)) for _, stored in case.batches(index)]
+    return np.concatenate(parts)
 
 
 def _classes(count: int) -> str:
