@@ -182,6 +182,7 @@ def test_pictures_with_objects_of_several_classes_are_no_data_of_it(run, tmp_pat
             "threshold=0.3: pictures with a label and a box each are not answered",
         ),
         ({"augment": "mixup"}, "mixed"),
+        ({"crop": 16}, "crop: a box is learned by its place in the whole picture"),
     ],
 )
 def test_what_cannot_be_learned_is_refused(folder, tmp_path, more, message):

@@ -147,12 +147,16 @@ class Localise(Task):
 
     @classmethod
     def refuse(cls, recipe: Settings, *, own_net: bool = False) -> None:
-        """As every task, and a loss of the label or of the box alone.
+        """As every task, windows of pictures, and a loss of the label or of the box alone.
 
         Raises:
             RecipeError: naming the setting.
         """
         super().refuse(recipe, own_net=own_net)
+        if recipe.crop:
+            raise RecipeError(
+                "crop: a box is learned by its place in the whole picture, which a window does not show; use size="
+            )
         spelt = recipe.loss or cls.usual_loss
         of_labels = [term.name in losses.LABELS for term in losses.read(spelt).terms]
         if all(of_labels) or not any(of_labels):

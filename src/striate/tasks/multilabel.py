@@ -284,7 +284,7 @@ class Multilabel(Task):
             f"Always answering “{common}” would have every label right in {share} of the items.",
         ]
         words = f"average precision of {of}, mean over {int(there.sum())} labels"
-        return Headline(self.main, words, said)
+        return Headline(self.main, words, said, chance)
 
     def curve_words(self, recipe: Settings) -> dict[str, str]:
         """What the loss of the training is of, where that is not what is held out is measured by."""
