@@ -1,28 +1,45 @@
 """Does squared error blur borders? An auto-encoder on photos under three losses, on the same items and steps.
 
     python benchmarks/reconstruction.py DATA/clothing --weights VGG16_FEATURES.safetensors --out FOLDER
+    python benchmarks/reconstruction.py DATA/clothing --weights VGG16_FEATURES.safetensors --steps [--rounds 7] [--items 64]
 
 The course says that L2 blurs borders. Squared error alone, with an edge loss, and with a perceptual loss through the
 features of a trained VGG-16; the same net (`conv_autoencoder`), seeds, batches and steps. Scores are of the test
 pictures at 64x64, each the mean over seeds; differences to squared error alone are paired by picture, with 95 %
 intervals. Sharpness is the energy of second differences over that of the input: under 1 is blurred. A run that is there
 already is not trained again. FOLDER/side_by_side.png has inputs and answers of the first seed.
+
+`--steps` trains nothing to its end: an epoch over so many pictures under each loss, against the same net, loss and AdamW
+written plainly (a DataLoader over tensors that are ready, an `nn.Sequential` of the layers of VGG-16), interleaved, in
+process time of one core; and what the scores of the pictures of an epoch cost as a share of its steps: those after an
+epoch, and SSIM and the edge error, which the final evaluation alone has.
 """
 
 import argparse
+import json
+import statistics
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
+import turns
 from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
 
-from striate import data
+from striate import data, losses
 from striate.metrics import paired
 from striate.metrics.intervals import mean
+from striate.metrics.reconstruct import edge_error, picture_scores, ssim
+from striate.models import catalog
 from striate.result import text_table
 from striate.runs import Run
+from striate.tasks import feature_net
 from striate.training import fit, read_recipe
 
-SIDE, SHOWN = 64, 8
+SIDE, SHOWN, BATCH = 64, 8, 16
 SCORES = ("psnr", "ssim", "l1", "l2", "edge_error", "sharpness")
 
 
@@ -46,15 +63,122 @@ def trained(given: argparse.Namespace, name: str, loss: str, seed: int) -> Run:
     return Run.load(folder)
 
 
+def by_hand(weights: Path) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+    """The same losses, written plainly."""
+    seen = feature_net.built(losses.Look("vgg16", str(weights), "features.8"))
+    layers = nn.Sequential(*list(seen.net.features)[:9])
+    down = torch.tensor([[-1.0, -2, -1], [0, 0, 0], [1, 2, 1]])
+    sobel = torch.stack([down, down.T])[:, None].repeat(3, 1, 1, 1)
+
+    def edges(x: Tensor) -> Tensor:
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), sobel, groups=3)
+
+    def features(x: Tensor) -> Tensor:
+        return layers((x - seen.mean) / seen.std)
+
+    def perceptual(answer: Tensor, target: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = features(target)
+        return F.mse_loss(answer, target) + 2e-6 * F.mse_loss(features(answer), wanted)
+
+    return {
+        "L2": F.mse_loss,
+        "L2 + edge": lambda a, t: F.mse_loss(a, t) + 0.2 * F.mse_loss(edges(a), edges(t)),
+        "L2 + perceptual": perceptual,
+    }
+
+
+def usual(x: Tensor, target: Tensor, loss: Callable[[Tensor, Tensor], Tensor]) -> turns.Call:
+    """An epoch of the plain loop at each call."""
+    net = catalog.build("conv_autoencoder", num_classes=3).train()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3)
+    loader = DataLoader(TensorDataset(x, target), BATCH, shuffle=True)
+
+    def epoch() -> None:
+        for some, wanted in loader:
+            optimizer.zero_grad()
+            value = loss(net(some), wanted)
+            value.backward()
+            optimizer.step()
+            value.item()
+
+    return epoch
+
+
+def steps(given: argparse.Namespace) -> None:
+    """A row a loss, and rows of what scores cost."""
+    turns.one_core()
+    rows: list[turns.Row] = []
+    plain, scored = by_hand(given.weights), None
+    for name, loss in arms(given.weights).items():
+        settings = {
+            "task": "reconstruct",
+            "loss": loss,
+            "epochs": 1,
+            "size": SIDE,
+            "augment": "none",
+        }
+        settings |= {
+            "plan": "default",
+            "health": 0,
+            "batch": BATCH,
+            "optimizer": "adamw",
+            "lr": 3e-3,
+        }
+        job, state = turns.prepared(data.open(given.data, task="reconstruct"), settings)
+        job = turns.first_items(job, given.items)
+        x, target = job.batches.take(torch.arange(given.items), 0, 0, plain=True)
+        x = x.contiguous()
+        contenders = {
+            "striate": turns.epoch(job, state),
+            "plain loop": usual(x, target.contiguous(), plain[name]),
+        }
+        times = turns.in_turns(contenders, given.rounds)
+        work = f"conv_autoencoder, {name}, epoch of {given.items} pictures of {SIDE}x{SIDE}, batch {BATCH}"
+        rows += turns.compared(work, times, given.items)
+        if scored is None:
+            scored = scores(target, times["striate"], given.rounds)
+    turns.report(turns.machine(), rows + (scored or []))
+
+
+def scores(target: Tensor, whole: list[float], rounds: int) -> list[turns.Row]:
+    """What scores of every picture of an epoch take, as a share of its steps."""
+    truths = list(target.movedim(1, -1).double().numpy())
+    answers = truths[1:] + truths[:1]
+    calls = {
+        "after every epoch: PSNR, L1, L2": lambda a, t: picture_scores(a, t, whole=False),
+        "in the final evaluation: SSIM": ssim,
+        "in the final evaluation: edge error": edge_error,
+    }
+    rows: list[turns.Row] = []
+    for name, call in calls.items():
+        found = [
+            turns.seconds(lambda: [call(a, t) for a, t in zip(answers, truths, strict=True)])  # noqa: B023
+            for _ in range(rounds)
+        ]
+        share = statistics.median(found) / statistics.median(whole)
+        rows.append({"work": f"scores {name}", "share of the same pictures' steps": f"{share:.2%}"})
+        print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, help="where runs are kept; needed unless --steps")
+    parser.add_argument("--steps", action="store_true", help="time steps and scores alone")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--items", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--only", help="train only this loss, by the words before its numbers")
     given = parser.parse_args()
+    if given.steps:
+        steps(given)
+        return
+    if given.out is None:
+        parser.error("--out FOLDER is needed: runs are kept there")
     table: dict[str, dict[str, np.ndarray]] = {}
     columns: list[list[np.ndarray]] = []
     for name, loss in arms(given.weights).items():

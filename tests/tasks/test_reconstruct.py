@@ -226,12 +226,14 @@ def test_a_look_is_what_the_layer_of_the_whole_net_gives(vgg):
     loss = losses.read(f"2*perceptual:vgg11={weights}@features.6").seen_through(
         feature_net.perceptual
     )
-    by_hand = (
-        (looked.features(x, ["features.6"])[0] - looked.features(y, ["features.6"])[0])
-        .square()
-        .mean()
-    )
-    torch.testing.assert_close(loss(x, y), 2 * by_hand)
+    answers = [x.clone().requires_grad_() for _ in range(2)]
+    seen, wanted = (looked.features(z, ["features.6"])[0] for z in (answers[0], y))
+    by_hand = 2 * (seen - wanted).square().mean()
+    found = loss(answers[1], y)
+    torch.testing.assert_close(found, by_hand)
+    by_hand.backward()
+    found.backward()
+    torch.testing.assert_close(answers[1].grad, answers[0].grad)
 
 
 def test_grey_pictures_are_seen_by_a_net_of_colours(vgg):

@@ -22,6 +22,17 @@ def test_singular_values_come_near_one_and_directions_stay(shape):
     torch.testing.assert_close(inner, torch.diag(inner.diag()), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("powers", [0, 2, 6])
+@pytest.mark.parametrize("shape", [(8, 40), (40, 8), (1, 9)])
+def test_long_rows_take_a_shorter_way_to_the_same_matrix(shape, powers, monkeypatch):
+    u, s, v = torch.linalg.svd(torch.randn(shape, generator=GENERATOR), full_matrices=False)
+    matrix = u * torch.logspace(0, -powers, len(s)) @ v
+    found = orthogonal(matrix)
+    monkeypatch.setattr(optimizers, "LONG", torch.inf)
+    torch.testing.assert_close(found, orthogonal(matrix), rtol=0, atol=1e-3)
+    assert not orthogonal(torch.zeros(shape)).any()
+
+
 def test_biases_step_as_adam_does():
     bias, twin = (nn.Parameter(torch.ones(3)) for _ in range(2))
     ours = Muon([{"params": [bias], "weight_decay": 0.0}], lr=0.1, momentum=0.9)

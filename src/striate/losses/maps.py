@@ -28,7 +28,8 @@ def l1(answer: Picture, target: Picture, *, logits: bool = False) -> Value:
 def l2(answer: Picture, target: Picture, *, logits: bool = False) -> Value:
     """Mean squared difference: the best single answer is the mean, which is grey at an uncertain border."""
     answer = _checked(answer, target, "l2", logits=logits)
-    return (answer - target).square().mean()
+    kind = torch.result_type(answer, target)
+    return F.mse_loss(answer.to(kind), target.to(kind))  # one pass, where the formula takes three
 
 
 def huber(answer: Picture, target: Picture, *, delta: float = 1.0, logits: bool = False) -> Value:

@@ -253,9 +253,10 @@ def perceptual(look: Look) -> Perceptual:
 
 
 class _OnDevice(Perceptual):
-    """Follows the pictures to their device."""
+    """Follows the pictures to their device, and has them and its weights channels last, in which convolutions take less time."""
 
     def __call__(self, answer: Tensor, target: Tensor) -> Tensor:
         """The loss between pictures."""
-        self.net.to(answer.device)
-        return super().__call__(answer, target)
+        layout = torch.channels_last
+        self.net.to(answer.device).to(memory_format=layout)  # pyright: ignore[reportCallIssue] - torch does not declare it
+        return super().__call__(*(x.contiguous(memory_format=layout) for x in (answer, target)))

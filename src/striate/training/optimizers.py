@@ -23,6 +23,9 @@ QUINTIC = (3.4445, -4.7750, 2.0315)  # a x + b x^3 + c x^5 drives singular value
 ROUNDS = 5
 
 
+LONG = 3  # times as many columns as rows, from which the iteration runs on the products of the rows
+
+
 LIKE_ADAM = 0.2  # root mean square of AdamW's steps, in learning rates
 
 
@@ -159,12 +162,36 @@ def orthogonal(matrix: Tensor) -> Tensor:
     wide = matrix.shape[0] <= matrix.shape[1]
     x = matrix if wide else matrix.T
     x = x / (x.norm() + 1e-7)
+    x = _factor(x @ x.T) @ x if x.shape[1] >= LONG * x.shape[0] else _iterated(x)
+    return x if wide else x.T
+
+
+def _iterated(x: Tensor) -> Tensor:
+    """The rounds, written plainly."""
     a, b, c = QUINTIC
     for _ in range(ROUNDS):
         gram = x @ x.T
         terms = torch.addmm(gram, gram, gram, beta=b, alpha=c)
         x = torch.addmm(x, terms, x, beta=a)
-    return x if wide else x.T
+    return x
+
+
+def _factor(gram: Tensor) -> Tensor:
+    """What the rounds multiply a matrix by in all, [N, N], from the products of its rows.
+
+    Every round multiplies it from the left by a polynomial of `gram`, and `gram` by that from both sides: of long rows
+    a round costs N^3 instead of N^2 K. Equal in exact numbers; in float32 within 1e-3 where singular values span six
+    powers of ten, else within 1e-4.
+    """
+    a, b, c = QUINTIC
+    whole = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    for last in range(ROUNDS, 0, -1):
+        terms = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        terms.diagonal().add_(a)
+        whole = terms @ whole
+        if last > 1:
+            gram = terms @ gram @ terms
+    return whole
 
 
 class EMA:
