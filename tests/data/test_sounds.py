@@ -409,6 +409,18 @@ def test_esc50(tmp_path):
     assert folds == [{"1"}, {"2"}, {"3"}, {"4"}, {"5"}]  # as published, in their order
 
 
+@pytest.mark.parametrize(("header", "counts"), [("src_file", 6), ("take_of", None)])
+def test_clips_of_a_fold_are_independent_but_for_what_they_were_cut_from(tmp_path, header, counts):
+    root, rows = tmp_path / "esc", list[str]()
+    for i in range(24):
+        file, fold = f"{i}.wav", i % 2 + 1
+        written(root, {f"audio/{file}": wav(tone(200 + 20 * i, seed=i))})
+        rows.append(f"{file},{fold},{('dog', 'rain')[i // 2 % 2]},{fold}0{i // 4}")
+    table(root, "meta/esc50.csv", f"filename,fold,category,{header}", rows)
+    groups = data.open(root, val="2of2").splits["val"].part.groups
+    assert (None if groups is None else len(np.unique(groups))) == counts
+
+
 def test_urbansound(tmp_path):
     root, rows = tmp_path / "UrbanSound8K", list[str]()
     for fold in range(1, 4):

@@ -45,7 +45,15 @@ _SPLITS = {
     "eval": "test",
     "evaluation": "test",
 }
-GROUPS = ("fold", "group", "speaker", "speaker_id", "subject", "patient")
+FOLD = "fold"
+_SOURCES = (
+    "src_file",
+    "fsid",
+    "source_id",
+    "freesound_id",
+    "recording",
+)  # what clips of a fold were cut from
+GROUPS = (FOLD, "group", "speaker", "speaker_id", "subject", "patient")
 
 
 @dataclass(frozen=True)
@@ -304,6 +312,7 @@ def _listed(
         found.outputs,
         faults=tuple(Fault(k, "left out", len(v), tuple(v[:_FIRST])) for k, v in faults.items()),
         groups=_groups(tables, items),
+        sources=_sources(first, rows, names) if len(tables) == 1 else None,
         tables={table.file: table.source.sha256 for table in tables.values()},
         levels=named.levels,
     )
@@ -336,6 +345,19 @@ def _of_fold(found: list[str], row: Row, table: Named) -> list[str]:
         return found
     fold = row.cells[table.group]
     return [n for n in found if n.split("/")[-2:-1] in ([fold], [f"fold{fold}"])]
+
+
+def _sources(
+    table: Named, rows: Sequence[tuple[str, Row]], names: Sequence[str]
+) -> dict[str, str] | None:
+    """What each file was cut from, where groups are folds; {} where no column says it, None where groups are no folds."""
+    if table.grouped.lower() != FOLD:
+        return None
+    words = [title.strip().lower() for title in table.header]
+    column = next((words.index(word) for word in _SOURCES if word in words), None)
+    if column is None or any(len(row.cells) <= column for _, row in rows):
+        return {}
+    return {shown(name): row.cells[column] for name, (_, row) in zip(names, rows, strict=True)}
 
 
 def _split_by(
