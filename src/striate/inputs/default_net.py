@@ -9,6 +9,7 @@ pictures, how large, grey or coloured, and from the time there is and the speed 
 2. Larger ones are seen by ResNet-18 at the first row of `FORMS` in which there is time for `EPOCHS` epochs, or at its last.
    They are not enlarged, but for those under 64 pixels, which become as large as that.
 3. As many epochs as there is time for, from 4 to 100; of LeNet-5 at most 20.
+   Spectra of sounds are seen by ResNet-18 as narrow as the time asks for, short ones by ResNet-20 where there is time.
 4. Small coloured pictures are mirrored, moved, and change their colours. Small grey ones, which may be letters or patches about a
    point, are moved, turned, scaled and lit a little, never mirrored. Large ones are seen through windows.
 """
