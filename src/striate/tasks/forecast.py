@@ -146,11 +146,11 @@ class Forecast(ScaledTask):
             f"{number(season)}; {FROM_LAST}=false changes it"
         )
         chosen = found.get("why")
-        return {
-            **found,
-            "options": {FROM_LAST: True},
-            "why": lambda settled: "; ".join(filter(None, [chosen and chosen(settled), why])),
-        }
+
+        def reason(settled: Settings) -> str:
+            return "; ".join([chosen(settled), why] if chosen else [why])
+
+        return {**found, "options": {FROM_LAST: True}, "why": reason}
 
     @classmethod
     def wanted(cls) -> str:
