@@ -144,7 +144,9 @@ def test_stamps_of_several_forms_are_read_and_written_back():
     assert Clock(int(seconds[0]), 1800, "s", form).stamp(1) == "2024-03-31 01:00:00+00:00"
 
 
-@pytest.mark.parametrize("form", ["%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M"])
+@pytest.mark.parametrize(
+    "form", ["%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %I:%M:%S %p", "%d/%m/%Y %I:%M %p"]
+)
 def test_day_and_month_stand_where_the_times_are_even(tmp_path, form):
     start = datetime(2012, 3, 5, tzinfo=UTC)  # all of both orders can be read
     stamps = [(start + timedelta(hours=i)).strftime(form) for i in range(168)]
@@ -247,6 +249,15 @@ def test_a_period_is_guessed_from_values_with_a_shorter_one_in_it(tmp_path):
 
 
 # ----------------------------------------------------------------------------------------- bad input
+
+
+def test_a_slow_series_has_no_period_because_it_is_slow():
+    at = np.arange(420)[:, None]
+    rng = np.random.default_rng(0)
+    slow = 60 + 5 * np.sin(at / 45) + rng.normal(0, 0.3, (420, 6))
+    assert guessed(slow.astype(np.float32)) == {}
+    daily = 60 + 5 * np.sin(2 * np.pi * at / 24) + rng.normal(0, 0.3, (420, 6))
+    assert set(guessed(daily.astype(np.float32))) == {"24"}
 
 
 def test_a_time_that_goes_back_is_refused(tmp_path):
@@ -490,6 +501,7 @@ def test_a_square_table_is_read_by_the_names_along_its_sides(tmp_path, text, sai
         (",a,b,x\na,0,1,0\nb,1,0,1\nx,0,1,0\n", "has no node 'c', which is one of the series"),
         (",a,b,c\na,0,1,0\nc,1,0,1\nb,0,1,0\n", "column 3 is of 'b', row 3 of 'c'"),
         (",a,b,b\na,0,1,0\nb,1,0,1\nb,0,1,0\n", "has the node 'b' twice"),
+        ("0,1,0,0,0\n1,0,1,0,0\n0,1,0,1,0\n0,0,1,0,1\n", "the adjacency is 4 x 5"),
     ],
 )
 def test_a_square_table_of_other_names_is_refused(tmp_path, text, message):

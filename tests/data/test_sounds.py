@@ -409,6 +409,18 @@ def test_esc50(tmp_path):
     assert folds == [{"1"}, {"2"}, {"3"}, {"4"}, {"5"}]  # as published, in their order
 
 
+@pytest.mark.parametrize(("header", "counts"), [("src_file", 6), ("take_of", None)])
+def test_clips_of_a_fold_are_independent_but_for_what_they_were_cut_from(tmp_path, header, counts):
+    root, rows = tmp_path / "esc", list[str]()
+    for i in range(24):
+        file, fold = f"{i}.wav", i % 2 + 1
+        written(root, {f"audio/{file}": wav(tone(200 + 20 * i, seed=i))})
+        rows.append(f"{file},{fold},{('dog', 'rain')[i // 2 % 2]},{fold}0{i // 4}")
+    table(root, "meta/esc50.csv", f"filename,fold,category,{header}", rows)
+    groups = data.open(root, val="2of2").splits["val"].part.groups
+    assert (None if groups is None else len(np.unique(groups))) == counts
+
+
 def test_urbansound(tmp_path):
     root, rows = tmp_path / "UrbanSound8K", list[str]()
     for fold in range(1, 4):
@@ -429,6 +441,51 @@ def test_urbansound(tmp_path):
     assert sum(len(split) for split in opened.splits.values()) == 12
     assert len({n.split("/")[1] for n in opened.splits["val"].names}) == 1
     assert [f.kind for f in opened.faults] == ["rows whose sound is not there"]
+
+
+@pytest.mark.parametrize(
+    ("more", "fault", "left"),
+    [
+        ("1-1-A-0.wav,,0,dog", "rows without a fold", 8),
+        ("1-0-A-0.wav,2,0,dog", "rows that say otherwise of a sound that an earlier one names", 8),
+        ("1-0-A-0.wav,1,1,rain", "rows that say otherwise of a sound that an earlier one names", 8),
+        ("1-0-A-0.wav,1,0,dog", "rows that repeat another", 8),
+        ("gone.wav,1,0,dog", "rows whose sound is not there", 8),
+    ],
+)
+def test_rows_that_are_no_item_are_named(tmp_path, more, fault, left):
+    root, rows = tmp_path / "esc", list[str]()
+    for i in range(8):
+        file = f"{i // 2 + 1}-0-A-{i % 2}.wav"
+        written(root, {f"audio/{file}": wav(tone(200 + 50 * i, seed=i))})
+        rows.append(f"{file},{i // 2 + 1},{i % 2},{('dog', 'rain')[i % 2]}")
+    written(root, {"audio/1-1-A-0.wav": wav(tone(900))})
+    table(root, "meta/esc50.csv", "filename,fold,target,category", [*rows, more])
+    opened = data.open(root, val="1of4")
+    assert sum(len(split) for split in opened.splits.values()) == left
+    assert [(f.kind, f.count, f.places) for f in opened.faults] == [
+        (fault, 1, ("meta/esc50.csv line 10",))
+    ]
+
+
+def test_tables_named_by_splits_are_the_splits(tmp_path):
+    root = tmp_path / "FSD50K"
+    for name, count in (("dev", 6), ("eval", 4)):
+        for i in range(count):
+            pitch = 100 + 40 * i + 700 * (name == "eval")
+            written(root, {f"{name}_audio/{name}{i}.wav": wav(tone(pitch, seed=i))})
+    labels = ("Bark,Dog", "Guitar")
+    dev = [f'dev{i},"{labels[i % 2]}",{"val" if i > 3 else "train"}' for i in range(6)]
+    table(root, "ground_truth/dev.csv", "fname,labels,split", dev)
+    held = [f'eval{i},"{labels[i % 2]}"' for i in range(4)]
+    table(root, "ground_truth/eval.csv", "fname,labels", held)
+    opened = data.open(root)
+    assert (opened.task, opened.classes) == ("multilabel", ("Bark", "Dog", "Guitar"))
+    sizes = {name: len(split) for name, split in opened.splits.items()}
+    assert sizes == {"train": 4, "val": 2, "test": 4}
+    assert all(name.startswith("eval_audio") for name in opened.splits["test"].names)
+    assert "ground_truth/eval.csv is the test split" in opened.note
+    assert set(opened.origin["tables"]) == {"ground_truth/dev.csv", "ground_truth/eval.csv"}
 
 
 def test_a_table_with_splits_and_one_with_numbers(tmp_path):

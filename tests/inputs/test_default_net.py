@@ -6,7 +6,15 @@ import torch
 
 import striate
 from striate import plan
-from striate.inputs.default_net import EPOCHS, FORMS, MOST, SMALL, Fingerprint, chosen
+from striate.inputs.default_net import (
+    EPOCHS,
+    FORMS,
+    MOST,
+    SMALL,
+    Fingerprint,
+    chosen,
+    of_spectra,
+)
 from striate.models import catalog
 from striate.plan import machine_speed
 from striate.training import read_recipe
@@ -40,6 +48,26 @@ def of(items, side, *, color="rgb", seconds=600.0, speed=SPEED, same=True):
 def test_rules(data, net, size, width):
     found = chosen(data)
     assert (found.net, found.size, found.width) == (net, (size, size), width)
+
+
+@pytest.mark.parametrize(
+    ("items", "size", "budget", "net", "width", "epochs"),
+    [
+        (1_600, (64, 251), None, "resnet18", 0.5, range(EPOCHS, MOST + 1)),  # five seconds
+        (1_600, (64, 251), 180, "resnet18", 0.25, range(20, 40)),
+        (1_000, (40, 51), None, "resnet20_cifar", 0.5, range(MOST, MOST + 1)),  # half a second
+        (85_000, (64, 101), None, "resnet18", 0.25, range(4, 10)),
+    ],
+)
+def test_sounds_have_a_net_that_learns_in_the_time_there_is(
+    monkeypatch, items, size, budget, net, width, epochs
+):
+    monkeypatch.setattr(plan, "learning_speed", lambda _device: SPEED)
+    recipe = read_recipe("quick", {} if budget is None else {"budget": budget})
+    found = of_spectra(items, size, recipe)
+    assert (found["net"], found["width"]) == (net, width)
+    assert found["epochs"] in epochs
+    catalog.build(net, size=size, width=width, in_channels=1, init=False)
 
 
 @pytest.mark.parametrize("side", [5, 28, 33, 49, 64, 100, 223, 1000])

@@ -172,3 +172,13 @@ def test_it_forecasts_buses_better_than_persistence(shared, name, options):
     week_before = F.mse_loss(scaled[-336:-168], scaled[-168:]).sqrt().item()
     assert error < 0.7 * persistence
     assert error < 0.9 * week_before
+
+
+@pytest.mark.parametrize("name", ["stgcn", "tgcn3d"])
+def test_a_net_that_starts_from_the_last_value_says_that_first(name):
+    size = {"size": (12, 5), "width": 0.25, "in_channels": 3, "num_classes": 4}
+    net, plain = build(name, **size, from_last=True), build(name, **size)
+    x = torch.randn(2, 3, 12, 5)
+    assert torch.equal(net(x), x[:, :1, -1].expand(2, 4, 5))
+    net.load_state_dict(plain.state_dict())
+    torch.testing.assert_close(net(x), plain(x) + x[:, :1, -1])

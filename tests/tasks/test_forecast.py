@@ -25,6 +25,7 @@ from striate.runs import Run
 from striate.tasks.forecast import Forecast
 from striate.tasks.forecast_baselines import Baselines, fitted
 from striate.training import read_recipe
+from striate.training.defaults import with_defaults
 from striate.training.prepare import on_device
 from tasks.conftest import CASES, write_series
 
@@ -148,6 +149,46 @@ def test_an_hour_that_was_never_seen_has_the_mean_of_the_day(tmp_path):
     (tmp_path / "s.csv").write_text("\n".join(["time,a,b", *rows]))
     base = fitted(cut_of(data.open(tmp_path / "s.csv")))
     assert base.seasons[3, 0] == pytest.approx(13)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "parts", "words"),
+    [
+        (60, 24, "the mean of the hour of the day"),
+        (5, 288, "the mean of the time of day"),
+        (1, 288, "the mean of the time of day"),
+    ],
+)
+def test_parts_of_a_day_are_of_equal_length(tmp_path, minutes, parts, words):
+    steps = 4 * 24 * 60 // minutes
+    start = np.datetime64("2024-03-04T00:00")
+    stamps = [str(start + np.timedelta64(i * minutes, "m")).replace("T", " ") for i in range(steps)]
+    rows = [f"{stamp},{i % 7},{i % 5}" for i, stamp in enumerate(stamps)]
+    (tmp_path / "s.csv").write_text("\n".join(["time,a,b", *rows]))
+    base = fitted(cut_of(data.open(tmp_path / "s.csv")))
+    assert (base.season, len(base.seasons)) == (words, parts)
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_a_net_starts_from_the_last_value_where_that_is_nearer(tmp_path, slow):
+    rng = np.random.default_rng(0)
+    hours = np.arange(480)[:, None]
+    wander = np.cumsum(rng.normal(0, 1, (480, 3)), 0)
+    values = 50 + (
+        wander if slow else 20 * np.sin(2 * np.pi * hours / 24) + rng.normal(0, 1, (480, 3))
+    )
+    start = np.datetime64("2024-03-04T00:00")
+    rows = [
+        f"{start + np.timedelta64(i, 'h')},{','.join(map(str, row))}"
+        for i, row in enumerate(values.tolist())
+    ]
+    (tmp_path / "s.csv").write_text("\n".join(["time,a,b,c", *rows]))
+    opened, lines = data.open(tmp_path / "s.csv"), list[str]()
+    recipe = with_defaults(read_recipe("quick", {}), opened, say=lines.append)
+    assert recipe.options == ({"from_last": True} if slow else {})
+    assert ("starts from the last value: on what is trained on it is off by" in lines[0]) == slow
+    said = with_defaults(read_recipe("quick", {"from_last": False, "net": "stgcn"}), opened)
+    assert said.options == {"from_last": False}
 
 
 def test_the_linear_model_is_a_ridge_of_each_node(opened):

@@ -149,6 +149,7 @@ class Listing:
         outputs: names of the numbers of a target, where it is numbers.
         faults: what was wrong with parts of targets.
         groups: of items that belong together, by their names, where the data say so.
+        sources: what items were cut from, by their names, where groups are folds, whose items are otherwise independent.
         tables: SHA-256 of the files that say what belongs to the items, by name.
         levels: values that became 0 and 255 where inputs of more than 8 bits lie in memory, or as shards say it.
         warnings: lines about what may spoil a training.
@@ -167,6 +168,7 @@ class Listing:
     doubts: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     groups: Mapping[str, str] = field(default_factory=dict[str, str])
+    sources: Mapping[str, str] | None = None
     tables: Mapping[str, str] = field(default_factory=dict[str, str])
     levels: Levels | None = None
     warnings: tuple[str, ...] = ()

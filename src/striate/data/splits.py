@@ -91,7 +91,10 @@ def with_splits(listing: Listing, val: float | str | None, rule: str, seed: int)
 def _kept_together(
     listing: Listing, whole: Part, rule: str, *, column: "Column | None", similar: bool, exact: I64
 ) -> tuple[Listing, Part, I64]:
-    """With notes of what stays on one side of a split, the part with its groups, and the groups of all items [N]."""
+    """With notes of what stays on one side of a split, the part with what hangs together in it, and the groups of all items [N].
+
+    Folds are no groups of items that hang together: those of one fold are as independent as any, but for what they were cut from.
+    """
     together = groups(whole.names, rule, exact, column=column, known=listing.groups)
     copies = copies_by_name(whole.names)
     if copies is not None:
@@ -108,7 +111,12 @@ def _kept_together(
         listing = _noted(
             listing, f"{more:,} near duplicates stay on the side of what they are like"
         )
-    if copies is not None or listing.groups or similar or rule != "stratified":
+    if listing.sources is not None and not similar and rule == "stratified":
+        apart = groups(whole.names, rule, exact, known=listing.sources)
+        apart = apart if copies is None else joined(copies.groups, apart)
+        if listing.sources or copies is not None:
+            whole = replace(whole, groups=apart)
+    elif copies is not None or listing.groups or similar or rule != "stratified":
         whole = replace(whole, groups=together)
     return listing, whole, together
 

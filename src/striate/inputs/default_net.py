@@ -9,6 +9,7 @@ pictures, how large, grey or coloured, and from the time there is and the speed 
 2. Larger ones are seen by ResNet-18 at the first row of `FORMS` in which there is time for `EPOCHS` epochs, or at its last.
    They are not enlarged, but for those under 64 pixels, which become as large as that.
 3. As many epochs as there is time for, from 4 to 100; of LeNet-5 at most 20.
+   Spectra of sounds are seen by ResNet-18 as narrow as the time asks for, short ones by ResNet-20 where there is time.
 4. Small coloured pictures are mirrored, moved, and change their colours. Small grey ones, which may be letters or patches about a
    point, are moved, turned, scaled and lit a little, never mirrored. Large ones are seen through windows.
 """
@@ -134,13 +135,12 @@ class Fingerprint:
         """Of opened data, of which the headers are read."""
         native = data.native_size
         height, width = native or tuple(max(1, round(side)) for side in data.median_size)
-        budget = recipe.budget
         return cls(
             items=len(data.splits["train"]),
             size=(height, width),
             same=native is not None,
             color=recipe.color or data.color,
-            seconds=TIME if budget is None else max(budget / 2, budget - OVERHEAD),
+            seconds=time_for(recipe),
             speed=plan.learning_speed(plan.device(recipe.device)),
         )
 
@@ -185,6 +185,18 @@ def reason(data: Fingerprint, settled: Settings, *, classes: int) -> str:
     )
 
 
+def time_for(recipe: Settings) -> float:
+    """Seconds that a training may take: most of its budget, or what is usual."""
+    if recipe.budget is None:
+        return TIME
+    return max(recipe.budget / 2, recipe.budget - OVERHEAD)
+
+
+def learning_seconds(macs: float, recipe: Settings) -> float:
+    """Seconds in which a net learns from so many multiply-adds of its forward pass, on the device of the recipe."""
+    return macs / (EFFICIENCY * plan.learning_speed(plan.device(recipe.device)))
+
+
 def of_spectra(items: int, size: Size, recipe: Settings) -> dict[str, Any]:
     """Settings of a net that reads spectra of sounds: net, width and epochs, and "why" as in `whole_pictures`.
 
@@ -196,8 +208,7 @@ def of_spectra(items: int, size: Size, recipe: Settings) -> dict[str, Any]:
         size: bands and frames.
         recipe: as written.
     """
-    seconds = TIME if recipe.budget is None else max(recipe.budget / 2, recipe.budget - OVERHEAD)
-    speed = plan.learning_speed(plan.device(recipe.device))
+    seconds, speed = time_for(recipe), plan.learning_speed(plan.device(recipe.device))
     found = Fingerprint(items, size, True, "grey", seconds, speed)
     forms = [_timed(found, net, size, width, share) for net, width, share in OF_SOUNDS]
     if size[1] <= SHORT_FRAMES:

@@ -24,11 +24,14 @@ from striate.data.series.clock import channels
 from striate.data.series.reading import read_series
 from striate.data.series.windows import Cut, moments, of_series
 from striate.errors import DataError, RecipeError, ShapeError
+from striate.inputs.default_net import learning_seconds, time_for
 from striate.inputs.fields import counts, damaged, numbers, word
 from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Settings, Shape
 from striate.models import catalog
 from striate.svg import Line, timeline
 
+NET = "stgcn"
+WIDTHS = (1.0, 0.5, 0.25)  # of it
 BATCH = 32  # windows a step
 STEPS = 800  # of a training, in 10 to 100 epochs
 RATE = 2e-3
@@ -75,11 +78,10 @@ class SeriesWindows(Preprocessing):
                 raise RecipeError(
                     f"{key}={asked}: these data are opened with {opened} already: say it to striate.open"
                 )
-        net = recipe.net or (None if own_net else "stgcn")
-        able = net is not None and "from_last" in catalog.entry(net).options
+        chosen = not (recipe.net or own_net or recipe.weights)
         return {
-            "net": net,
-            "options": {"from_last": True} if able and not recipe.weights else {},
+            "net": recipe.net or (None if own_net else NET),
+            **({"width": _width(cut, recipe), "why": _why} if chosen else {}),
             "augment": "none",
             "batch": BATCH,
             "optimizer": "adamw",
@@ -259,6 +261,21 @@ class SeriesWindows(Preprocessing):
             [""] * len(mean), [Line("mean", "held", mean.tolist())], label="mean of all series"
         )
         return Drawn(np.zeros((1, 1, 1), np.uint8), svg)
+
+
+def _width(cut: Cut, recipe: Settings) -> float:
+    """The widest of `WIDTHS` whose usual steps there is time for, else the narrowest."""
+    entry = catalog.entry(NET)
+    nodes = len(cut.series.nodes) / entry.input[-1]
+    work = STEPS * BATCH * entry.macs * nodes * cut.history / entry.input[-2]
+    return next(
+        (w for w in WIDTHS if learning_seconds(work * w**2, recipe) <= time_for(recipe)), WIDTHS[-1]
+    )
+
+
+def _why(settled: Settings) -> str:
+    """What was chosen, once the recipe is settled."""
+    return f"chosen: {settled.net}, width {settled.width:g}, as wide as there is time for; --net and width= change it"
 
 
 def _reason(error: DataError, file: Path) -> str:

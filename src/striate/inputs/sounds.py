@@ -97,20 +97,22 @@ class Sounds(Preprocessing):
             views = f"crop+{views}"
         kind = recipe.representation
         net = recipe.net or (None if own_net else OVER_TIME.get(kind or ""))
+        mels = recipe.mels or BANDS[rate >= TALKS]
+        hop_ms = max(HOP, math.ceil(1000 * length / FRAMES))
         usual = {
             "rate": rate,
             "seconds": length,
             "representation": kind or _representation(net),
-            "mels": recipe.mels or BANDS[rate >= TALKS],
+            "mels": mels,
             "win_ms": (WINDOW,),
-            "hop_ms": max(HOP, math.ceil(1000 * length / FRAMES)),
+            "hop_ms": hop_ms,
             "augment": views,
         }
         if net or own_net:
             width = {"width": WIDTHS[net]} if net in WIDTHS and not recipe.weights else {}
             return {"net": net, **width, **usual}
-        hop = round((recipe.hop_ms or usual["hop_ms"]) * rate / 1000)
-        size = (usual["mels"], 1 + round(rate * length) // max(1, hop))
+        hop = round((recipe.hop_ms or hop_ms) * rate / 1000)
+        size = (mels, 1 + round(rate * length) // max(1, hop))
         return {**usual, **of_spectra(len(data.splits["train"]), size, recipe)}
 
     @classmethod

@@ -250,6 +250,8 @@ class Run(Result):
         """
         trained = self.config.data.get("trained")
         own = opened.fingerprint == self.config.data["fingerprint"]
+        if isinstance(self.config.data["origin"].get("val"), str) and split != "train":
+            own = False  # which items a fold holds out may have changed with the version
         if not isinstance(trained, str) or own or split not in opened.splits:
             return []
         return seen(self.path, trained, opened.splits[split])

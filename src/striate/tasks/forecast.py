@@ -23,6 +23,7 @@ from striate.errors import ShapeError
 from striate.inputs.forecast_windows import cut_of, scaling
 from striate.metrics import Interval
 from striate.metrics.forecast import NARROW, ForecastMeter, errors_of
+from striate.models import catalog
 from striate.ops.graph_from_series import similarity_graph
 from striate.svg import Line, timeline
 from striate.tasks.against import LOSES, verdict
@@ -39,6 +40,8 @@ F64 = NDArray[np.float64]
 WORST = 6  # series shown in the report
 SPAN = 12  # windows, one after the other, that each is shown in
 NET = "net"
+FROM_LAST = "from_last"  # the option of a net whose answers are added to the last value
+LOOKED_AT = 200  # windows from which it is told whether that suits
 POINTS = 168  # of the series that a graph of similar ones is made from
 
 # Fitted baselines and graphs, as long as the windows they are of.
@@ -87,8 +90,6 @@ class Forecast(ScaledTask):
     def of(cls, data: Data, recipe: Settings) -> Self:
         """With the scale, the baselines and the graph of what is trained on."""
         cut = cut_of(data)
-        if cut not in _FITTED:
-            _FITTED[cut] = fitted(cut)
         mean, std = scaling(cut)
         return cls(
             cut.series.nodes,
@@ -96,8 +97,8 @@ class Forecast(ScaledTask):
             cut.series.clock,
             tuple(mean.tolist()),
             tuple(std.tolist()),
-            _FITTED[cut],
-            graph_of(cut, _FITTED[cut]),
+            _baselines(cut),
+            graph_of(cut, _baselines(cut)),
             recipe.loss or cls.usual_loss,
         )
 
@@ -128,8 +129,28 @@ class Forecast(ScaledTask):
 
     @classmethod
     def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
-        """Those of windows."""
-        return inputs.of(data.modality).defaults(data, recipe, own_net=own_net)
+        """Those of windows; a net that can starts from the last value, where that is nearer than the seasonal mean."""
+        found = inputs.of(data.modality).defaults(data, recipe, own_net=own_net)
+        net = found["net"]
+        if net is None or recipe.weights or FROM_LAST in recipe.options:
+            return found
+        if FROM_LAST not in catalog.entry(net).options:
+            return found
+        cut = cut_of(data)
+        base = _baselines(cut)
+        last, season = _nearer(cut, base)
+        if not last < season:
+            return found
+        why = (
+            f"{net} starts from the last value: on what is trained on it is off by {number(last)}, {base.season} by "
+            f"{number(season)}; {FROM_LAST}=false changes it"
+        )
+        chosen = found.get("why")
+
+        def reason(settled: Settings) -> str:
+            return "; ".join([chosen(settled), why] if chosen else [why])
+
+        return {**found, "options": {FROM_LAST: True}, "why": reason}
 
     @classmethod
     def wanted(cls) -> str:
@@ -359,6 +380,23 @@ SHORT = {"last_value": "the last value", "season": "the seasonal mean", "linear"
 def _ends(found: Interval) -> list[str | None]:
     ends = [number(found.low), number(found.high)] if found.known else [None, None]
     return [number(found.value), *ends]
+
+
+def _baselines(cut: Cut) -> Baselines:
+    """Fitted once for the same windows."""
+    if cut not in _FITTED:
+        _FITTED[cut] = fitted(cut)
+    return _FITTED[cut]
+
+
+def _nearer(cut: Cut, base: Baselines) -> tuple[float, float]:
+    """Mean absolute errors of the last value and of the seasonal mean, over some of the windows that are trained on."""
+    windows = [cut.window(i) for i in range(0, cut.count, -(-cut.count // LOOKED_AT))]
+    ahead = np.stack([each.ahead for each in windows]).astype(np.float64)
+    errors = np.abs(base.forecasts(windows)[:, :2] - ahead[:, None])
+    known = ~np.isnan(errors)
+    found = np.where(known, errors, 0.0).sum((0, 2, 3)) / np.maximum(known.sum((0, 2, 3)), 1)
+    return float(found[0]), float(found[1])
 
 
 def graph_of(cut: Cut, base: Baselines) -> Tensor:

@@ -4,6 +4,7 @@ Such as meta/esc50.csv and metadata/UrbanSound8K.csv of sounds, or a table of th
 `Kind` says. N items.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +32,28 @@ _LABELS = (
     "classid", "class_id", "diagnosis",
 )
 # fmt: on
-GROUPS = ("fold", "group", "speaker", "speaker_id", "subject", "patient")
+# What the name of a table says of its rows; those of dev are trained on where no other table is.
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "dev": "dev",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+    "eval": "test",
+    "evaluation": "test",
+}
+FOLD = "fold"
+_SOURCES = (
+    "src_file",
+    "fsid",
+    "source_id",
+    "freesound_id",
+    "recording",
+)  # what clips of a fold were cut from
+GROUPS = (FOLD, "group", "speaker", "speaker_id", "subject", "patient")
 
 
 @dataclass(frozen=True)
@@ -83,6 +105,36 @@ class Named:
     group: int | None
     split: int | None
 
+    @property
+    def titles(self) -> list[str]:
+        """Of the columns that say what a file is."""
+        return [self.header[k].lower() for k in self.labels]
+
+    @property
+    def grouped(self) -> str:
+        """Of the column that says what belongs together; "" where there is none."""
+        return "" if self.group is None else shown(self.header[self.group])
+
+    def place(self, row: Row) -> str:
+        """Where a row stands."""
+        return f"{shown(self.file)} line {row.line}"
+
+    def said(self, row: Row) -> list[str]:
+        """What a row says of its file: its labels, and its group if there is one."""
+        return [row.cells[k] for k in (*self.labels, *([] if self.group is None else [self.group]))]
+
+    def fault(self, row: Row) -> str:
+        """What is wrong with a row by itself."""
+        needed = (self.path, *self.labels)
+        also = [k for k in (self.group, self.split) if k is not None]
+        if len(row.cells) <= max(needed) or any(is_missing(row.cells[k]) for k in needed):
+            return "rows without a file or a label"
+        if len(row.cells) <= max(also, default=0):
+            return "rows without a split or a group"
+        if self.group is not None and is_missing(row.cells[self.group]):
+            return f"rows without a {self.grouped}"
+        return ""
+
 
 def find(tree: Tree, kind: Kind) -> Candidate | None:
     """A table at the root or a folder below, of whose rows most name files that are there.
@@ -106,17 +158,34 @@ def find(tree: Tree, kind: Kind) -> Candidate | None:
     if not found:
         return None
     best = max(found, key=lambda table: len(table.rows))
-    uses = frozenset({best.file.split("/")[0], *(n.split("/")[0] for n in there)})
-    words = f"{kind.noun}s named by {shown(best.file)}"
-    read = partial(_listed, tree, best, settings, kind)
+    taken = _by_splits(found, best)
+    files_of = " and ".join(shown(table.file) for table in taken.values())
+    uses = frozenset(
+        [t.file.split("/")[0] for t in taken.values()] + [n.split("/")[0] for n in there]
+    )
+    read = partial(_listed, tree, taken, settings, kind)
     return Candidate(
-        words,
-        len(best.rows),
+        f"{kind.noun}s named by {files_of}",
+        sum(len(table.rows) for table in taken.values()),
         uses,
         read,
-        f"{shown(best.file)} names {kind.noun}s",
+        f"{files_of} {'name' if len(taken) > 1 else 'names'} {kind.noun}s",
         tasks=TASKS,
     )
+
+
+def _by_splits(found: Sequence[Named], best: Named) -> dict[str, Named]:
+    """Tables that are a split each, such as dev.csv and eval.csv; else the one with most rows, as `WHOLE`."""
+    each: dict[str, Named] = {}
+    for table in sorted(found, key=lambda table: -len(table.rows)):
+        words = re.split(r"[^a-z]+", table.file.rpartition("/")[2].lower().rpartition(".")[0])
+        split = next((_SPLITS[word] for word in words if word in _SPLITS), "")
+        if split and table.titles == best.titles:
+            each.setdefault(split, table)
+    if "dev" in each:
+        each["val" if "train" in each else "train"] = each.pop("dev")
+    whole = len(each) < 2 or each.get("train") is not best
+    return {WHOLE: best} if whole else {s: each[s] for s in ("train", "val", "test") if s in each}
 
 
 @dataclass(frozen=True)
@@ -201,46 +270,40 @@ def _path_column(
     return best if 2 * counts[best] >= len(sample) else None
 
 
-def _listed(tree: Tree, table: Named, settings: Mapping[str, str], kind: Kind) -> Listing:
+def _listed(
+    tree: Tree, tables: Mapping[str, Named], settings: Mapping[str, str], kind: Kind
+) -> Listing:
     """The rows as items; several lines of one file count once."""
-    items: dict[str, Row] = {}
+    items: dict[str, tuple[str, Row]] = {}
     faults: dict[str, list[str]] = {}
-    beside = table.file.rpartition("/")[0]
-    needed = (table.path, *table.labels)
-    also = [k for k in (table.group, table.split) if k is not None]
-    for row in table.rows:
-        place = f"{shown(table.file)} line {row.line}"
-        if len(row.cells) <= max(needed) or any(is_missing(row.cells[k]) for k in needed):
-            faults.setdefault("rows without a file or a label", []).append(place)
-            continue
-        if len(row.cells) <= max(also, default=0):
-            faults.setdefault("rows without a split or a group", []).append(place)
-            continue
-        found = _finder(tree, kind).find(row.cells[table.path], beside)
-        found = _of_fold(found, row, table)
-        if len(found) != 1:
-            noun = kind.noun
-            what = f"rows that name several {noun}s" if found else f"rows whose {noun} is not there"
-            faults.setdefault(what, []).append(place)
-        elif found[0] in items:
-            faults.setdefault("rows that repeat another", []).append(place)
-        else:
-            items[found[0]] = row
+    for part, table in tables.items():
+        for row in table.rows:
+            what, name = _item(tree, table, row, kind)
+            if name in items:
+                before = items[name]
+                same = tables[before[0]].said(before[1]) == table.said(row) and part == before[0]
+                other = f"rows that say otherwise of a {kind.noun} that an earlier one names"
+                what = "rows that repeat another" if same else other
+            if what:
+                faults.setdefault(what, []).append(table.place(row))
+            else:
+                items[name] = (part, row)
+    files_of = " and ".join(shown(table.file) for table in tables.values())
     if not items:
-        raise DataError(f"{shown(table.file)} names no {kind.noun} that is there")
-    rows = list(items.values())
-    columns = [Column(table.header[k], [row.cells[k] for row in rows]) for k in table.labels]
-    places = [f"{shown(table.file)} line {row.line}" for row in rows]
+        raise DataError(f"{files_of} names no {kind.noun} that is there")
+    first, rows = next(iter(tables.values())), list(items.values())
+    columns = [
+        Column(first.header[k], [row.cells[tables[part].labels[i]] for part, row in rows])
+        for i, k in enumerate(first.labels)
+    ]
+    places = [tables[part].place(row) for part, row in rows]
     found = label_targets(columns, places, settings.get("separator"), tree.options.task)
     names = tuple(items)
     named = kind.items(tree, names)
     whole = Part(tuple(map(shown, names)), found.targets, named.source, named.broken)
-    groups = (
-        {} if table.group is None else {shown(n): r.cells[table.group] for n, r in items.items()}
-    )
-    parts, note = _split_by(table, rows, whole)
+    parts, note = _split_by(tables, rows, whole)
     return Listing(
-        f"{kind.noun}s named by {shown(table.file)}",
+        f"{kind.noun}s named by {files_of}",
         found.classes,
         parts,
         unused(tree, names, {name.split("/")[0] for name in names if "/" in name}),
@@ -248,10 +311,32 @@ def _listed(tree: Tree, table: Named, settings: Mapping[str, str], kind: Kind) -
         found.task,
         found.outputs,
         faults=tuple(Fault(k, "left out", len(v), tuple(v[:_FIRST])) for k, v in faults.items()),
-        groups=groups,
-        tables={table.file: table.source.sha256},
+        groups=_groups(tables, items),
+        sources=_sources(first, rows, names) if len(tables) == 1 else None,
+        tables={table.file: table.source.sha256 for table in tables.values()},
         levels=named.levels,
     )
+
+
+def _item(tree: Tree, table: Named, row: Row, kind: Kind) -> tuple[str, str]:
+    """What is wrong with a row, or the file that it names."""
+    if fault := table.fault(row):
+        return fault, ""
+    beside = table.file.rpartition("/")[0]
+    found = _finder(tree, kind).find(row.cells[table.path], beside)
+    found = _of_fold(found, row, table)
+    if len(found) == 1:
+        return "", found[0]
+    several = f"rows that name several {kind.noun}s"
+    return several if found else f"rows whose {kind.noun} is not there", ""
+
+
+def _groups(tables: Mapping[str, Named], items: Mapping[str, tuple[str, Row]]) -> dict[str, str]:
+    """What belongs together, by the column that says it; nothing where a table has none."""
+    columns = {part: table.group for part, table in tables.items() if table.group is not None}
+    if len(columns) < len(tables):
+        return {}
+    return {shown(name): row.cells[columns[part]] for name, (part, row) in items.items()}
 
 
 def _of_fold(found: list[str], row: Row, table: Named) -> list[str]:
@@ -262,23 +347,45 @@ def _of_fold(found: list[str], row: Row, table: Named) -> list[str]:
     return [n for n in found if n.split("/")[-2:-1] in ([fold], [f"fold{fold}"])]
 
 
-def _split_by(table: Named, rows: Sequence[Row], whole: Part) -> tuple[dict[str, Part], str]:
-    """The splits that a column says, and what is said of them and of folds."""
-    note = ""
-    if table.group is not None:
-        count = len({row.cells[table.group] for row in rows})
-        name = shown(table.header[table.group])
-        note = f"column {name}: its {count} parts stay whole in every split, --folds {count} holds out each once"
-    if table.split is None:
+def _sources(
+    table: Named, rows: Sequence[tuple[str, Row]], names: Sequence[str]
+) -> dict[str, str] | None:
+    """What each file was cut from, where groups are folds; {} where no column says it, None where groups are no folds."""
+    if table.grouped.lower() != FOLD:
+        return None
+    words = [title.strip().lower() for title in table.header]
+    column = next((words.index(word) for word in _SOURCES if word in words), None)
+    if column is None or any(len(row.cells) <= column for _, row in rows):
+        return {}
+    return {shown(name): row.cells[column] for name, (_, row) in zip(names, rows, strict=True)}
+
+
+def _split_by(
+    tables: Mapping[str, Named], rows: Sequence[tuple[str, Row]], whole: Part
+) -> tuple[dict[str, Part], str]:
+    """The splits that tables, or a column, say, and what is said of them and of folds."""
+    first, note = next(iter(tables.values())), ""
+    if len(tables) == 1 and first.group is not None:
+        count = len({row.cells[first.group] for _, row in rows})
+        note = f"column {first.grouped}: its {count} parts stay whole in every split, --folds {count} holds out each once"
+    if len(tables) == 1 and first.split is None:
         return {WHOLE: whole}, note
-    words = [row.cells[table.split].lower() for row in rows]
+    words = [
+        row.cells[first.split].lower()
+        if tables[part] is first and first.split is not None
+        else part
+        for part, row in rows
+    ]
     if strange := next((word for word in words if word not in ASSIGNED), None):
         raise DataError(
-            f"{shown(table.file)}: {shown(strange)!r} is no split; expected train, val, test or none"
+            f"{shown(first.file)}: {shown(strange)!r} is no split; expected train, val, test or none"
         )
     assigned = np.array([ASSIGNED[word] for word in words])
     parts = {s: whole.take(np.flatnonzero(assigned == s)) for s in ("train", "val", "test") if (assigned == s).any()}  # fmt: skip
-    return parts, f"column {shown(table.header[table.split])} makes the splits"
+    said = [f"{shown(table.file)} is the {part} split" for part, table in tables.items() if table is not first or first.split is None]  # fmt: skip
+    if first.split is not None:
+        said.insert(0, f"column {shown(first.header[first.split])} makes the splits")
+    return parts, "; ".join(said)
 
 
 def unused(tree: Tree, used: Iterable[str], folders: Iterable[str]) -> Counter[str]:

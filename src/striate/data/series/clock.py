@@ -30,6 +30,7 @@ FORMS = (
     "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d", "%Y/%m/%d %H:%M:%S",
     "%Y/%m/%d %H:%M", "%Y/%m/%d", "%Y-%m", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%d/%m/%Y %H:%M:%S",
     "%d/%m/%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y", "%Y-%m-%d %H:%M:%S.%f",
+    "%d/%m/%Y %I:%M:%S %p", "%d/%m/%Y %I:%M %p", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p",
 )
 # fmt: on
 ISO = "iso"  # whatever else ISO 8601 has, such as an offset from UTC
@@ -45,6 +46,7 @@ SET_BACK = 2 * 3600  # seconds that summer time is ahead at most
 _MOST_GAPS = 10  # times as many steps as rows, beyond which the stamps are not believed
 # What is looked for where no time is known: hours of a day and a week, days of a week, quarters, months, weeks, ...
 GUESSES = (7, 12, 24, 48, 52, 96, 144, 168, 288, 336, 672, 1008, 2016)
+RISE = 0.1  # of that above the one half a period before
 REPEATS = 0.3  # autocorrelation from which a series is said to repeat
 
 
@@ -179,7 +181,7 @@ def guessed(values_TN: F32) -> dict[str, float]:
 
     found = {lag: like(lag) for lag in GUESSES if whole > 0 and len(mean) >= CYCLES * lag}
     # Slow series are like themselves a little later too; what comes again is less so half a period before.
-    found = {lag: value for lag, value in found.items() if value > like(lag // 2)}
+    found = {lag: value for lag, value in found.items() if value > like(lag // 2) + RISE}
     best = max(found, key=lambda lag: found[lag], default=0)
     if not best or found[best] < REPEATS:
         return {}

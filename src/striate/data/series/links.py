@@ -170,10 +170,11 @@ def _without_names(
                 "in the same order along both sides"
             )
         return [row[1:] for row in cells[1:]], down
-    if count == width + 1:
+    down = tuple(row[0] for row in cells)
+    if count == width + 1 and len(set(cells[0])) == width:
         return list(cells[1:]), cells[0]
-    if width == count + 1:
-        return [row[1:] for row in cells], tuple(row[0] for row in cells)
+    if width == count + 1 and len(set(down)) == count:
+        return [row[1:] for row in cells], down
     return list(cells), ()
 
 
