@@ -62,14 +62,17 @@ def short_name(path: str, limit: int = 24) -> str:
 def percent(share: float | None) -> str:
     r"""A share as a percentage with one digit, and never 100 % for less than all.
 
-    >>> percent(0.98888), percent(0.99996), percent(1.0)
-    ('98.9\xa0%', '99.996\xa0%', '100.0\xa0%')
+    What is nearer to all than six digits can say is all: the end of an interval is a computed number.
+
+    >>> percent(0.98888), percent(0.99996), percent(1.0), percent(0.9999999999)
+    ('98.9\xa0%', '99.996\xa0%', '100.0\xa0%', '100.0\xa0%')
     """
     if share is None or not math.isfinite(share):
         return DASH
-    digits = 1
-    while share < 1 and digits < 6 and float(f"{100 * share:.{digits}f}") >= 100:
-        digits += 1
+    digits, most = 1, 6
+    if float(f"{100 * share:.{most}f}") < 100:
+        while float(f"{100 * share:.{digits}f}") >= 100:
+            digits += 1
     return f"{100 * share:.{digits}f}{SPACE}%"
 
 

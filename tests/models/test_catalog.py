@@ -287,3 +287,23 @@ def test_the_table_fits_a_terminal(width):
     assert max(len(line) for line in lines) <= max(width, 30)
     assert lines[0].split()[0] == "net"
     assert "params" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "says"),
+    [
+        ("neocognitron", "neocognitron: 1979 in courses: "),
+        ("tdnn", "tdnn: 1987 in courses: "),
+        (
+            "alexnet*",
+            "alexnet_2012: courses say 20 epochs and 90 % of the weights in linear layers",
+        ),
+        ("googlenet_2014", "googlenet_2014: courses print weights of 1, 1 and 1"),
+    ],
+)
+def test_what_courses_say_otherwise_stands_below_a_few_nets(pattern, says):
+    found = nets(pattern)
+    assert says in found.as_text()
+    assert says in found.as_text(width=400)
+    assert says in found._repr_html_()
+    assert says not in nets().as_text()

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 import striate
-from striate.errors import ShapeError
+from striate.errors import ArgumentError, ShapeError
 from striate.models.catalog import build, entry
 
 MODULES = ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
@@ -296,3 +296,10 @@ def test_the_least_picture_fits_and_the_next_smaller_is_refused(name, least):
         f"{name}: maxpool4 needs pictures of at least {least}x{least}; "
         f"got 224x{least - 1}; enlarge them with size={least}"
     )
+
+
+@pytest.mark.parametrize("name", ["googlenet", "googlenet_2014", "inception_v3"])
+def test_weights_of_losses_that_are_left_out_are_refused(name):
+    with pytest.raises(ArgumentError, match="auxiliary=false leaves these out"):
+        build(name, auxiliary=False, aux_weights=1, init=False)
+    build(name, auxiliary=False, init=False)

@@ -68,6 +68,15 @@ def test_every_part_but_the_content_gets_smaller(files):
     assert not np.array_equal(found.image, found.photo)
 
 
+def test_a_page_names_the_pictures_and_has_the_parts_of_the_loss(files):
+    page = drawn(files, steps=1)._repr_html_()
+    for words in ("the photo", "the painting", "the answer"):
+        assert f"<figcaption><bdi>{words}</bdi></figcaption>" in page
+    assert "48 x 34 pixels after 1 step<" in page
+    assert page.count("features.9") == 2  # content and style
+    assert page.count("<tr>") == 7
+
+
 def test_without_style_the_photo_stays(files):
     found = drawn(files, style_weight=0.0)
     assert np.array_equal(found.image, found.photo)

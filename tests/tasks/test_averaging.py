@@ -71,6 +71,27 @@ def test_every_task_is_averaged_or_refused_in_one_line(case, folder, tmp_path):
     assert not files
 
 
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"seed": 1, "split_seed": 0, "threshold": 0.3}, "{one}; {other} has others, so that its gain"),
+        ({"threshold": 0.3}, "{other} has the same weights as {one}: its answers count twice"),
+        ({"seed": 1, "split_seed": 0, "threshold": 0.4}, ""),
+    ],
+    ids=["other-thresholds", "same-weights", "alike"],
+)  # fmt: skip
+def test_what_a_mean_is_answered_by_is_said(more, says, tmp_path):
+    case = CASES["multilabel"]
+    opened = data.open(case.write(tmp_path / "data"))
+    one = trained(case, opened, tmp_path, "one", threshold=0.4)
+    other = trained(case, opened, tmp_path, "other", **more)
+    notes = one.evaluate(split="val", others=[other]).notes
+    found = [note for note in notes if str(other.path) in note]
+    assert len(found) == bool(says)
+    if says:
+        assert says.format(one=one.path, other=other.path) in found[0]
+
+
 @pytest.mark.parametrize("name", ["classify", "segment", "regress", "forecast"])
 def test_the_mean_is_that_of_probabilities_or_of_values(name, tmp_path):
     case = CASES[name]

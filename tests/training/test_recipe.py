@@ -48,6 +48,11 @@ def test_what_a_recipe_prints_can_be_typed():
             r"no setting 'epoch': did you mean epochs; also near: head_epochs, patch\?",
         ),
         (
+            {"net": "resnet18", "path": "plain"},
+            r"resnet18 has no option 'path': it is one of resnet20_cifar, .*highway_fc; those of resnet18: drop_rate",
+        ),
+        ({"net": "resnet18", "pathh": "plain"}, r"no setting 'pathh': did you mean patch"),
+        (
             {"epochs": "three"},
             r"epochs=three: expected a whole number such as epochs=10 \(passes over the data\)",
         ),

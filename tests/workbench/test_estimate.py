@@ -26,7 +26,12 @@ def looked(shapes, monkeypatch, room, **settings):
     data = striate.open(shapes)
     recipe = with_defaults(read_recipe("quick", settings), data)
     net = catalog.build(
-        str(recipe.net), in_channels=1, num_classes=3, size=recipe.size, width=recipe.width
+        str(recipe.net),
+        in_channels=1,
+        num_classes=3,
+        size=recipe.size,
+        width=recipe.width,
+        **recipe.options,
     )
     return estimate.estimate(net, recipe, data), recipe
 
@@ -227,6 +232,20 @@ def test_fields_wider_than_the_pictures_are_no_matter_of_a_training(shapes, monk
     net = catalog.build("resnet18", in_channels=1, num_classes=3, size=recipe.size)
     sheet = striate.measure(net, (1, 64, 64))
     assert (sheet.beyond_input is not None, sheet.findings) == (True, ())
+    assert ahead.findings == ()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"net": "googlenet", "size": 64, "width": 0.125},
+        {"net": "alexnet", "size": 64, "width": 0.125, "batch_norm": True},
+        {"net": "enet_imagenet", "size": 32, "width": 0.25},
+    ],
+    ids=lambda settings: settings["net"],
+)
+def test_nets_of_the_catalogue_are_not_told_to_be_written_otherwise(settings, shapes, monkeypatch):
+    ahead, _ = looked(shapes, monkeypatch, None, **settings)
     assert ahead.findings == ()
 
 

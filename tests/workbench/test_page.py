@@ -580,6 +580,8 @@ def test_pictures_become_thumbnails(shape, kind):
         (0.98888, "98.9 %"),
         (0.99996, "99.996 %"),
         (1.0, "100.0 %"),
+        (1 - 1e-10, "100.0 %"),
+        (0.99999999, "99.999999 %"),
         (math.nan, formats.DASH),
         (None, formats.DASH),
     ],

@@ -1,20 +1,22 @@
 """Nets that learn without labels, taught by the command line: what they say of themselves, and what they refuse."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from striate import cli, data
 from striate.models.catalog import build
 from striate.models.unsupervised import Unsupervised
 from striate.training import read_recipe
 from striate.workbench import unsupervised
+from striate.workbench.nets import find
 from striate.workbench.unsupervised import teach
-from tasks.conftest import write_numbers
+from tasks.conftest import write_classes, write_numbers
 
 
 @pytest.fixture
@@ -36,6 +38,10 @@ def test_the_command_says_what_was_learned(net, few, tmp_path, capsys):
     with Image.open(path / "kernels.png") as picture:
         assert picture.size[0] > 20
     tensors = load_file(path / "model.safetensors")
+    found = find(str(path))
+    assert found.run is None
+    assert found.shape == (said["settings"]["in_channels"], *said["settings"]["size"])
+    assert all(torch.equal(t, tensors[k]) for k, t in found.net.state_dict().items())
     taught = build(net, init=False) if net == "neocognitron" else build(net, size=64, init=False)
     assert {k: t.shape for k, t in taught.state_dict().items()} == {
         k: t.shape for k, t in tensors.items()
@@ -108,19 +114,44 @@ def test_data_of_other_kinds_are_refused(tmp_path, capsys):
     assert "holds pictures that are given back: cdbn learns" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", [["evaluate"], ["audit"], ["measure"], ["see", "kernels"]])
-def test_what_learned_without_labels_is_said_to_answer_nothing(verb, tmp_path, capsys):
-    run = tmp_path / "unsupervised" / "one"
-    run.mkdir(parents=True)
-    summary = run / "summary.json"
-    summary.write_text('{"task": "unsupervised", "net": "cdbn"}')
-    assert cli.main([*verb, str(run)]) in (2, 5)
-    said = capsys.readouterr().err
-    assert (
-        f"{run} holds a net that learned without labels, which answers nothing: report.html" in said
-    )
-    assert f"striate see kernels cdbn --weights {run}/model.safetensors draws it" in said
-    for other in ("{", '{"task": "classify", "net": "lenet5"}', "[]"):
-        summary.write_text(other)
-        assert cli.main([*verb, str(run)]) in (2, 5)
-        assert "is no run folder: it holds no config.json" in capsys.readouterr().err
+@pytest.fixture
+def narrow(tmp_path, few, capsys) -> Path:
+    """The folder of a narrow net, taught for a moment."""
+    words = ["train", str(write_classes(tmp_path / "data")), "--net", "cdbn", "--out", str(tmp_path), "--name", "one"]  # fmt: skip
+    assert cli.main([*words, "width=0.25", "size=40", "epochs=1"]) == 0
+    capsys.readouterr()
+    return tmp_path / "unsupervised" / "one"
+
+
+def test_what_learned_without_labels_is_looked_into_and_answers_nothing(narrow, capsys):
+    assert cli.main(["see", "kernels", str(narrow), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["net"] == str(narrow)
+    assert cli.main(["measure", str(narrow), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["inputs"] == [[1, 40, 40]]
+    for verb in (["evaluate"], ["audit"], ["see", "mistakes"]):
+        assert cli.main([*verb, str(narrow)]) in (2, 5)
+        said = capsys.readouterr().err
+        assert (
+            f"{narrow} holds a net that learned without labels, which answers nothing: report.html"
+            in said
+        )
+        assert f"striate see kernels {narrow} draws it" in said
+
+
+@pytest.mark.parametrize(
+    ("summary", "says"),
+    [
+        ("{", "is no run folder: it holds no config.json"),
+        ("[]", "is no run folder: it holds no config.json"),
+        ('{"task": "classify", "net": "lenet5"}', "is no run folder: it holds no config.json"),
+        ('{"task": "unsupervised", "net": "cdbn"}', "summary.json is damaged"),
+        ('{"task": "unsupervised", "net": "cdbn", "settings": {"size": 3}}', "summary.json is damaged"),
+        ('{"task": "unsupervised", "net": "nonet", "settings": {"size": [40, 40]}}', "summary.json is damaged"),
+        ('{"task": "unsupervised", "net": "cdbn", "settings": {"size": [64, 64]}}', "does not fit the net"),
+    ],
+)  # fmt: skip
+def test_a_damaged_summary_is_one_line(summary, says, tmp_path, capsys):
+    (tmp_path / "summary.json").write_text(summary)
+    save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
+    assert cli.main(["see", "kernels", str(tmp_path)]) in (2, 5)
+    assert says in capsys.readouterr().err

@@ -4,6 +4,7 @@ Figures are for one item at `input`; `macs` counts one multiply-add as one and p
 """
 
 import fnmatch
+import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -184,6 +185,9 @@ DROPPED = (
 )  # in this order, where there is no room
 
 
+FEW = 8  # nets of which a table also says what courses give otherwise
+
+
 @dataclass(frozen=True, repr=False)
 class NetTable(Result):
     """The nets that a pattern matches, in the order of the catalogue."""
@@ -214,7 +218,16 @@ class NetTable(Result):
             table = text_table(kept, [[row[i] for i in places] for row in rows])
         gone = [name for name in HEADER if name not in kept]
         said = f"{SAYS} Left out for want of room: {', '.join(gone)}." if gone else SAYS
-        return f"{table}\n{said if width is None else wrapped(said, width)}"
+        lines = [said, *self._taught()]
+        return "\n".join(
+            [table, *(line if width is None else wrapped(line, width) for line in lines)]
+        )
+
+    def _taught(self) -> list[str]:
+        """What courses say otherwise, of a few nets a line each; of many it stands in --json alone."""
+        if len(self.entries) > FEW:
+            return []
+        return [f"{entry.name}: {entry.taught}." for entry in self.entries if entry.taught]
 
     def _rows(self) -> list[list[str]]:
         return [
@@ -239,7 +252,9 @@ class NetTable(Result):
         )
 
     def _repr_html_(self) -> str:
-        return contained(f"{html_table(HEADER, self._rows())}<p>{SAYS}</p>")
+        lines = [SAYS, *self._taught()]
+        said = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+        return contained(html_table(HEADER, self._rows()) + said)
 
 
 SAYS = (
@@ -311,7 +326,13 @@ def _settled(row: Entry, given: Mapping[str, object]) -> dict[str, Value]:
                 f"{row.name} has no option {key!r}; "
                 + (nearest(key, row.options) if row.options else "it takes none")
             )
-    return {
+    settled = {
         key: option.read(f"{row.name}: {key}", given[key]) if key in given else option.default
         for key, option in row.options.items()
     }
+    if "aux_weights" in given and settled.get("auxiliary") is False:
+        raise ArgumentError(
+            f"{row.name}: aux_weights weighs the losses of auxiliary classifiers, and auxiliary=false leaves these out; leave "
+            "one of the two out"
+        )
+    return settled

@@ -216,7 +216,10 @@ def held_together(runs: "Sequence[Run]", data: Data, split: str, views: str) -> 
         for member, rows in zip(members, found.alone, strict=True)
         for gain in gains(member.name, rows, found.answered.rows, groups)
     ]
-    notes = [_unlike_training(run, views) for run in runs]
+    notes = [
+        *(_unlike_training(run, views) for run in runs),
+        *(_unlike_first(first, run) for run in runs[1:]),
+    ]
     of_mean: dict[str, Any] = {**vars(held.scores)}
     of_mean |= {"notes": [*held.scores.notes, *filter(None, notes)]}
     names = tuple(member.name for member in members)
@@ -240,6 +243,18 @@ def _members(
                 f"{run.path} reads other items of {data.path} than {runs[0].path}: no mean can be had"
             )
     return found
+
+
+def _unlike_first(first: "Run", other: "Run") -> str:
+    """What is to be said of a further run that answers by other thresholds, or has the same weights; mostly nothing."""
+    if other.config.weights == first.config.weights:
+        return f"{other.path} has the same weights as {first.path}: its answers count twice"
+    if first.task.thresholds and other.task.config() != first.task.config():
+        return (
+            f"the means are answered by the thresholds of {first.path}; {other.path} has others, so that its gain is not of "
+            "averaging alone"
+        )
+    return ""
 
 
 def _unlike_training(run: "Run", views: str) -> str:

@@ -110,19 +110,23 @@ def read_bytes(path: Path, *, most: int = LARGEST) -> bytes:
         raise CheckpointError(f"{path} is damaged: {error}") from error
 
 
-def no_run(path: Path, lacks: str = "config.json") -> str:
-    """Why a folder is none that answers items, in words: it lacks a file, as those of nets that learn without labels do."""
-    plain = f"{path} is no run folder: it holds no {lacks}"
+def taught_alone(path: Path) -> dict[str, Any] | None:
+    """The summary of a net that learned without labels, whose folder has no config.json; None of any other folder."""
     try:
         said = json.loads((path / "summary.json").read_text(encoding="utf-8"))
-        if said["task"] != UNSUPERVISED:
-            return plain
-        net = str(said["net"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return plain
+    except (OSError, ValueError, RecursionError):
+        return None
+    known = isinstance(said, dict) and said.get("task") == UNSUPERVISED and "net" in said
+    return said if known else None
+
+
+def no_run(path: Path, lacks: str = "config.json") -> str:
+    """Why a folder is none that answers items, in words: it lacks a file, as those of nets that learn without labels do."""
+    if taught_alone(path) is None:
+        return f"{path} is no run folder: it holds no {lacks}"
     return (
         f"{path} holds a net that learned without labels, which answers nothing: report.html and summary.json say what it "
-        f"learned; striate see kernels {net} --weights {path / 'model.safetensors'} draws it"
+        f"learned; striate see kernels {path} draws it"
     )
 
 

@@ -177,7 +177,7 @@ class Instances(Segment):
 
     def line(self, answer: Mapping[str, Any]) -> str:
         """How many there are."""
-        return f"{answer['count']:,} object{'s' * (answer['count'] != 1)}"
+        return objects(answer["count"])
 
     def draw(self, picture: U8, answer: Any) -> U8:
         """Outlines over the picture, neighbours in colours of their own."""
@@ -228,12 +228,21 @@ class Instances(Segment):
         counts = [int((np.unique(ids) > 0).sum()) for ids in (item.truth, item.answer.ids)]
         views = [
             Tile(picture, "picture"),
-            Tile(self.draw(picture, truth), "truth", [f"{counts[0]:,} objects"]),
-            Tile(self.draw(picture, answer), "answer", [f"{counts[1]:,} objects"]),
+            Tile(self.draw(picture, truth), "truth", [objects(counts[0])]),
+            Tile(self.draw(picture, answer), "answer", [objects(counts[1])]),
         ]
         shares = {key: item.scores[key] for key in ("f1", "rand") if key in item.scores}
         scores = [f"{self.measure(key).title} {percent(value)}" for key, value in shares.items()]
         return Gallery(views, "row", title=item.name, lines=scores)
+
+
+def objects(count: int) -> str:
+    """How many, in words.
+
+    >>> objects(1), objects(1200)
+    ('1 object', '1,200 objects')
+    """
+    return f"{count:,} object{'s' * (count != 1)}"
 
 
 def parted(inside: NDArray[np.bool_], there: NDArray[np.bool_], cost: NDArray[np.floating]) -> Ids:

@@ -16,6 +16,7 @@ from striate.weights import published
 from striate.weights.loading import WORD
 
 FINETUNE = "finetune"
+_NAMED = 6  # nets that a message names
 WIDTH = 98  # of the comment above a printed recipe
 
 
@@ -125,6 +126,13 @@ def _with_options(settings: dict[str, Any]) -> dict[str, Any]:
     offered = row.options if row else {}
     for key in settings:
         if key not in Recipe.model_fields and key not in offered:
+            having = [name for name, each in catalog.CATALOG.items() if key in each.options]
+            if row and having:
+                more = f" and {len(having) - _NAMED} more" if len(having) > _NAMED else ""
+                raise RecipeError(
+                    f"{row.name} has no option {key!r}: it is one of {', '.join(having[:_NAMED])}{more}; those of {row.name}: "
+                    f"{', '.join(offered) or 'none'}"
+                )
             raise RecipeError(
                 f"no setting {key!r}: {nearest(key, [*Recipe.model_fields, *offered])}"
             )

@@ -16,13 +16,16 @@ from striate import plan as plan_room
 from striate.data import Data
 from striate.errors import NumericError, ShapeError, StriateError
 from striate.measuring import Cost, measure, training_cost
+from striate.measuring.findings import Finding
 from striate.models import catalog
+from striate.models.backbone import Backbone
 from striate.tasks import named
 from striate.text import rough
 from striate.training import Estimate, Recipe
 from striate.workbench.find_tiling import runs, tiling_of
 
 CLOSE = 0.8  # share of the room from which a smaller form is named
+FORM = ("bias", "checkerboard")  # findings about how a net is written
 RULES = {"adamw": "adamw", "muon": "momentum", "sgd": "momentum"}
 
 
@@ -244,7 +247,19 @@ def _findings(net: nn.Module, shape: tuple[int, ...], batch: int) -> tuple[str, 
         raise
     except StriateError:
         return ()
-    return tuple(finding.as_text() for finding in sheet.findings if finding.kind != "field")
+    return tuple(finding.as_text() for finding in sheet.findings if _worth(net, finding))
+
+
+def _worth(net: nn.Module, finding: Finding) -> bool:
+    """Whether something can be done about a finding: nets of the catalogue have the form that was published.
+
+    Their auxiliary classifiers are read in training by a method of their own, which the doctor does not see.
+    """
+    if not isinstance(net, Backbone):
+        return finding.kind != "field"
+    beside = {path.partition(".")[0] for path in net.auxiliary_heads}
+    idle = finding.kind in ("unused", "gradient") and finding.path.partition(".")[0] in beside
+    return finding.kind not in ("field", *FORM) and not idle
 
 
 def _refusal(needs: StepNeeds, need: int, left: FreeMemory) -> str:

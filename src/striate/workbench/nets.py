@@ -3,16 +3,27 @@
 import ast
 import importlib
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate import data
-from striate.errors import ArgumentError, DataError, ShapeError, UsageError, nearest
+from striate import data, weights
+from striate.errors import (
+    ArgumentError,
+    CheckpointError,
+    DataError,
+    ShapeError,
+    StriateError,
+    UsageError,
+    nearest,
+)
 from striate.models import catalog
+from striate.models.backbone import Backbone
 from striate.runs import Run, folder
 
 
@@ -57,6 +68,9 @@ def find(text: str, shape: tuple[int, ...] | None = None, *, init: bool = False)
     if (path / "config.json").exists():
         run = Run.load(path)
         return Named(text, run.net, shape or run.config.preprocessing.shape, run)
+    if (said := folder.taught_alone(path)) is not None:
+        taught = _taught(path, said)
+        return Named(text, taught, shape or taught.input_shape)
     check_factory(text)
     if path.exists():
         raise ArgumentError(folder.no_run(path))
@@ -64,6 +78,22 @@ def find(text: str, shape: tuple[int, ...] | None = None, *, init: bool = False)
         f"no net is called {text!r}; {nearest(text, catalog.CATALOG)}; "
         "or name a run folder, package.module:factory, timm/NAME or torchvision/NAME"
     )
+
+
+def _taught(path: Path, said: Mapping[str, Any]) -> Backbone:
+    """A net that learned without labels, with its weights.
+
+    Raises:
+        CheckpointError: its folder is damaged.
+    """
+    try:
+        settings: dict[str, Any] = dict(said["settings"])
+        settings["size"] = tuple(settings["size"])
+        net = catalog.build(str(said["net"]), init=False, **settings)
+    except (KeyError, TypeError, ValueError, StriateError) as error:
+        raise CheckpointError(f"{path / 'summary.json'} is damaged: {error}") from error
+    weights.load(net, path / "model.safetensors")
+    return net
 
 
 def own(text: str) -> nn.Module:

@@ -9,6 +9,7 @@ import html
 import io
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,7 @@ class Learned(Result):
         layers: what became of each.
         scores: of classes read from the last layer's answers, on items held out.
         pixels: the accuracy of the same reading from the pixels.
+        settings: with which the net is built.
     """
 
     run: str
@@ -87,6 +89,7 @@ class Learned(Result):
     layers: tuple[LearnedLayer, ...]
     scores: Scores
     pixels: Scores
+    settings: Mapping[str, Any]
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON shape `train`, with the layers and the reading from pixels added."""
@@ -99,6 +102,7 @@ class Learned(Result):
             "run": self.run,
             "task": folder.UNSUPERVISED,
             "net": self.net,
+            "settings": dict(self.settings),
             "epochs": self.epochs,
             "seconds": self.seconds,
             "items": self.items,
@@ -218,9 +222,16 @@ def teach(
         tuple(_learned(layer, before[layer], kernels) for layer, kernels in _kernels(net).items()),
         _read(_answers(net, pictures[some]), _answers(net, held), reading),
         _read(pictures[some].flatten(1).numpy(), held.flatten(1).numpy(), reading),
+        _settings(net, recipe),
     )
     _write(path, net, found, progress)
     return found
+
+
+def _settings(net: Unsupervised, recipe: Recipe) -> dict[str, Any]:
+    """What `catalog.build` needs beside the name, as plain values."""
+    channels, *size = net.input_shape
+    return {"in_channels": channels, "size": size, "width": recipe.width, **recipe.options}
 
 
 def _built(data: Data, recipe: Recipe) -> tuple[Unsupervised, tuple[int, int]]:

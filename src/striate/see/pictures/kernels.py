@@ -144,21 +144,35 @@ def kernels(
 
 
 def _first(net: nn.Module) -> str:
-    for kinds in (CONVOLUTIONS, WITH_KERNELS):
+    for test in (_convolves, _slides, _has_kernels):
         for path, layer in net.named_modules():
-            if isinstance(layer, kinds):
+            if test(layer):
                 return path
     raise ArgumentError(
         f"{type(net).__name__} has neither a convolution nor a linear layer: there are no kernels to see"
     )
 
 
+def _convolves(layer: nn.Module) -> bool:
+    return isinstance(layer, CONVOLUTIONS)
+
+
+def _slides(layer: nn.Module) -> bool:
+    """Whether a layer of another kind has kernels of its own, [O, I, H, W], as those of nets that learn without labels."""
+    weight = getattr(layer, "weight", None)
+    return isinstance(weight, nn.Parameter) and weight.ndim == 4
+
+
+def _has_kernels(layer: nn.Module) -> bool:
+    return isinstance(layer, WITH_KERNELS) or _slides(layer)
+
+
 def _layer(net: nn.Module, path: str) -> nn.Module:
     layers = dict(net.named_modules())
     if path not in layers:
-        known = [name for name, layer in layers.items() if isinstance(layer, WITH_KERNELS)]
+        known = [name for name, layer in layers.items() if _has_kernels(layer)]
         raise ArgumentError(f"no layer {path!r} in {type(net).__name__}; {nearest(path, known)}")
-    if not isinstance(layers[path], WITH_KERNELS):
+    if not _has_kernels(layers[path]):
         kind = type(layers[path]).__name__
         raise ArgumentError(
             f"{path}: a {kind} has no kernels; name a convolution or a linear layer"

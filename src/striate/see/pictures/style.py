@@ -20,8 +20,7 @@ from torch import Tensor, nn
 
 from striate import data
 from striate.errors import ArgumentError, DataError
-from striate.result import Result, text_table
-from striate.see import paint
+from striate.result import Result, contained, html_table, picture_tag, text_table, tile
 from striate.see.pictures.maps import stages
 from striate.tasks import feature_net
 from striate.tasks.feature_net import FeatureNet
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
 SMALLEST = 32  # pixels of a side: of less, the coarser layers see nothing that repeats
 STAGES = 4  # resolutions whose styles are taken, the finest first
 CONTENT = 3  # the one of them that is taken for the content: coarse enough to leave strokes free
+SHOWN = 224  # pixels of the longer side of a picture on a page, at least
+HEADER = ("part", "layer", "of the photo", "of the answer")
 RATE = 0.03  # of Adam at the beginning, in values from 0 to 1; it falls to 0
 TINY = 1e-12
 
@@ -89,18 +90,25 @@ class Style(Result):
 
     def as_text(self) -> str:
         """A row a part."""
+        return f"{self._head()}\n\n{text_table(HEADER, self._rows())}"
+
+    def _head(self) -> str:
         height, width = self.image.shape[:2]
+        steps = len(self.course) - 1
+        return f"{width} x {height} pixels after {steps:,} step{'s' * (steps != 1)}"
+
+    def _rows(self) -> list[list[str]]:
         rows = [[p.kind, p.layer, f"{p.first:.4g}", f"{p.last:.4g}"] for p in self.parts]
-        rows.append(["all", "", f"{self.course[0]:.4g}", f"{self.course[-1]:.4g}"])
-        head = f"{width} x {height} pixels after {len(self.course) - 1} steps"
-        return f"{head}\n\n{text_table(['part', 'layer', 'of the photo', 'of the answer'], rows)}"
+        return [*rows, ["all", "", f"{self.course[0]:.4g}", f"{self.course[-1]:.4g}"]]
 
     def _repr_html_(self) -> str:
-        from PIL import Image
-
         said = {"the photo": self.photo, "the painting": self.painting, "the answer": self.image}
-        return "".join(
-            paint.html_image(Image.fromarray(each), words) for words, each in said.items()
+        tiles = "".join(
+            tile(picture_tag(each, words, side=max(SHOWN, *each.shape[:2])), [words])
+            for words, each in said.items()
+        )
+        return contained(
+            f'<p>{self._head()}</p><div class="tiles">{tiles}</div>{html_table(HEADER, self._rows())}'
         )
 
 
