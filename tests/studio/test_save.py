@@ -176,3 +176,21 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path):
             save.saved(one.session, tmp_path / "page.pdf")
         save.saved(one.session, tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+
+
+def test_nothing_is_asked_twice(monkeypatch: pytest.MonkeyPatch):
+    """Exact values of small layers go first; those of the example are not computed a second time."""
+    asked: list[str] = []
+    ask = save._Answers.ask
+
+    def counted(answers: Any, path: str, **query: object) -> Any:
+        asked.append(f"{path} {sorted(query.items())}")
+        return ask(answers, path, **query)
+
+    monkeypatch.setattr(save._Answers, "ask", counted)
+    net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(108, 2))
+    with launch.begun([net], shape=(1, 8, 8)) as one:
+        save.page(one.session)
+    exact = [each for each in asked if "/channel" in each]
+    assert len(exact) >= 3
+    assert sorted({each for each in asked if asked.count(each) > 1}) == []

@@ -24,8 +24,8 @@ from striate.files import write_whole
 from striate.inputs import Pictures
 from striate.studio import nets
 from striate.studio.items import TensorItems
+from striate.studio.layer_index import indexing
 from striate.studio.lowering import NotLiveError, Program, program
-from striate.studio.neighbours import indexing
 from striate.studio.routes import Refusal, Request
 from striate.studio.runs import item
 from striate.studio.server import PAGE, routes
@@ -283,13 +283,14 @@ def _gathered(session: Session, opened: OpenNet, answers: _Answers) -> None:
     _run_folder(session, opened, answers)
     _beside(opened, answers, chosen)
     example = session.run(chosen[0])
-    for layer in held:  # exact values of what is small, whatever the rest fills
-        if session.output(example, layer)[0].numel() * 4 < MOST // 100:
-            answers.ask(f"run/{chosen[0]}/channel", layer=layer)
+    small = {x for x in held if session.output(example, x)[0].numel() * 4 < MOST // 100}
+    for layer in filter(small.__contains__, held):  # exact values, whatever the rest fills
+        answers.ask(f"run/{chosen[0]}/channel", layer=layer)
     _cells(session, answers, chosen, held)
     for run in chosen:
         for layer in held:
-            answers.ask(f"run/{run}/channel", layer=layer)
+            if run != chosen[0] or layer not in small:
+                answers.ask(f"run/{run}/channel", layer=layer)
 
 
 def _listed(session: Session, net: str) -> Any:
