@@ -105,11 +105,13 @@ class _Answers:
             params = row.match(f"api/{path}")
             if params is None or row.method != "GET":
                 continue
+            key = canonical(unquote(path), words)
+            for kind, held in self.kept.get(key, {}).items():
+                return held if kind == "json" else base64.b64decode(held)
             try:
                 answer = row.handler(self.session, Request("GET", f"api/{path}", params, words))
             except (Refusal, StriateError, RuntimeError):
                 return None
-            key = canonical(unquote(path), words)
             if "json" in answer.kind:
                 said = json.loads(answer.body)
                 return said if self._keep(key, {"json": said}, len(answer.body)) else None
@@ -283,14 +285,13 @@ def _gathered(session: Session, opened: OpenNet, answers: _Answers) -> None:
     _run_folder(session, opened, answers)
     _beside(opened, answers, chosen)
     example = session.run(chosen[0])
-    small = {x for x in held if session.output(example, x)[0].numel() * 4 < MOST // 100}
-    for layer in filter(small.__contains__, held):  # exact values, whatever the rest fills
-        answers.ask(f"run/{chosen[0]}/channel", layer=layer)
+    for layer in held:  # exact values of what is small, whatever the rest fills
+        if session.output(example, layer)[0].numel() * 4 < MOST // 100:
+            answers.ask(f"run/{chosen[0]}/channel", layer=layer)
     _cells(session, answers, chosen, held)
     for run in chosen:
         for layer in held:
-            if run != chosen[0] or layer not in small:
-                answers.ask(f"run/{run}/channel", layer=layer)
+            answers.ask(f"run/{run}/channel", layer=layer)
 
 
 def _listed(session: Session, net: str) -> Any:
