@@ -1,10 +1,10 @@
 """How long the Studio's page takes from a change to what is painted, in Chromium, beside the server's bare forward pass.
 
-    python benchmarks/studio_page.py [--net NAME ...] [--turns 9]
+    python benchmarks/studio_page.py [--net NAME ...] [--turns 9] [--rest 1]
 
 stroke: a stroke on the drawing pad to the bars of the answer and its input (nets of small pictures); picture: new pixels to
 all painted maps of the widest layer; layer: another layer of the same input; number: another cell of one recorded
-convolution; first: the first cell of an input. Milliseconds are medians, to the second frame after the change of the page;
+convolution; first: the first cell of an input, so many seconds (`--rest`) after its maps were painted. Milliseconds are medians, to the second frame after the change of the page;
 `forward` is what the answer itself says of its forward pass.
 """
 
@@ -53,8 +53,8 @@ async () => {
 """
 
 
-def measured(browser, name, turns):
-    """Milliseconds by what was done."""
+def measured(browser, name, turns, rest):
+    """Milliseconds by what was done; the first cell of an input after a rest of so many seconds."""
     command = [sys.executable, "-m", "striate", "studio", name, "--no-browser"]
     with subprocess.Popen(  # noqa: S603 - ourselves
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -89,6 +89,7 @@ def measured(browser, name, turns):
                 each["layer"] = page.evaluate(
                     "hash => there(hash)", f"#/layer?net={name}&run={run}&layer={other}"
                 )
+                page.wait_for_timeout(1000 * rest)
                 for key, at in (("first", 1), ("number", 2)):
                     each[key] = page.evaluate(
                         "hash => there(hash)",
@@ -108,13 +109,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--net", nargs="+", default=["lenet5", "resnet50"])
     parser.add_argument("--turns", type=int, default=9)
+    parser.add_argument("--rest", type=float, default=1.0)
     given = parser.parse_args()
     with sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
         for name in given.net:
-            found = measured(browser, name, given.turns)
+            found = measured(browser, name, given.turns, given.rest)
             print(
                 name, ", ".join(f"{key} {value:.0f} ms" for key, value in found.items()), flush=True
             )

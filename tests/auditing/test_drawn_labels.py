@@ -282,20 +282,23 @@ def test_expected_boxes_that_fit_badly_suspect_nothing():
 
 
 class Spread(torch.nn.Module):
-    """Answers from the light in each row and column, of which a linear head can tell class and box."""
+    """Answers from the middle, the width and the height of what is light, of which a linear head can tell class and box."""
 
     def __init__(self):
         super().__init__()
-        self.fc = torch.nn.Linear(2 * 32, 6)
+        self.fc = torch.nn.Linear(4, 6)
 
     def forward(self, x):
-        light = (x.mean(1) > x.mean((1, 2, 3))[:, None, None] + 0.5).float()
+        light = (x.mean(1) > x.mean((1, 2, 3))[:, None, None] + 1).float()
         places = torch.arange(32.0) / 32
-        return self.fc(torch.cat([light.amax(1), light.amax(2)], 1) * (1 + places.repeat(2)))
+        across, down = light.amax(1), light.amax(2)
+        sizes = across.sum(1), down.sum(1)
+        middles = [(e * places).sum(1) / n for e, n in zip((across, down), sizes, strict=True)]
+        return self.fc(torch.stack([*middles, *(n / 32 for n in sizes)], 1))
 
 
 def test_the_label_and_the_box_of_a_run(tmp_path):
-    """Of 120 items 4 have the other class and 4 a box elsewhere."""
+    """Of 120 items 12 have the other class and 6 a box elsewhere. Only heads surer than usual are taken for classes."""
     rng = np.random.default_rng(0)
     lines = ["file,xmin,ymin,xmax,ymax,label"]
     for i in range(120):
@@ -304,8 +307,8 @@ def test_the_label_and_the_box_of_a_run(tmp_path):
         top, left = rng.integers(1, 12, 2).tolist()
         picture[top : top + high, left : left + wide] = 230
         write(tmp_path / "d" / "images" / f"{i:03d}.png", picture)
-        swapped = i % 2 if i >= 4 else 1 - i % 2
-        moved = 12 if 4 <= i < 8 else 0
+        swapped = i % 2 if i >= 12 else 1 - i % 2
+        moved = 12 if 12 <= i < 18 else 0
         box = (left + moved, top + moved, left + wide + moved, top + high + moved)
         name = ("upright", "lying")[swapped]
         lines.append(f"images/{i:03d}.png,{','.join(map(str, box))},{name}")
@@ -317,17 +320,17 @@ def test_the_label_and_the_box_of_a_run(tmp_path):
     found = striate.audit(run, only=["labels"])
     (each,) = found.findings
     inside = set(run.opened().splits["train"].names)
-    swapped = {f"images/{i:03d}.png" for i in range(4)} & inside
-    moved = {f"images/{i:03d}.png" for i in range(4, 8)} & inside
+    swapped = {f"images/{i:03d}.png" for i in range(12)} & inside
+    moved = {f"images/{i:03d}.png" for i in range(12, 18)} & inside
     by = {
         what: [row for row in each.evidence if row["what"] == what]
         for what in ("another class", "misplaced")
     }
     named = {what: {row["file"] for row in rows} for what, rows in by.items()}
-    assert swapped <= named["another class"]
+    assert len(swapped & named["another class"]) >= len(swapped) / 2
     assert moved <= named["misplaced"]
-    assert len(named["another class"] - swapped) <= 3
-    assert len(named["misplaced"] - moved) <= 3
+    assert len(named["another class"] - swapped) <= 2
+    assert len(named["misplaced"] - moved) <= 2
     for row in by["another class"]:
         assert {row["label"], row["expected"]} == {"upright", "lying"}
     assert all(row["iou"] < 0.5 for row in by["misplaced"])

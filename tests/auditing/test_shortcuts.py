@@ -12,6 +12,7 @@ from PIL import Image
 import striate
 from striate.auditing import Case
 from striate.auditing.checks import shortcuts
+from striate.auditing.cues import BORDER
 from striate.auditing.probes import PERMUTATIONS, holm, probe
 from striate.auditing.rests import saliency_maps, shares_inside
 from striate.metrics import Interval
@@ -194,12 +195,7 @@ def test_saliency_lies_where_a_net_looks(tmp_path):
     assert found is not None
     mass, area, _ = found
     assert area == pytest.approx(1 / 64)
-    corner = [
-        shortcuts.BORDER.index(i * 8 + j)
-        for i in (0, 1)
-        for j in (6, 7)
-        if i * 8 + j in shortcuts.BORDER
-    ]
+    corner = [BORDER.index(i * 8 + j) for i in (0, 1) for j in (6, 7) if i * 8 + j in BORDER]
     wider = shortcuts._rests(case, cell, corner)
     assert wider is not None
     assert mass.value < wider[0].value < 1

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import striate
-from striate.studio import activations, inputs
+from striate.studio import activations, given, inputs
 from striate.studio.launch import begun
 
 
@@ -48,7 +48,7 @@ class Served:
 
     def given(self, pixels: NDArray[np.uint8]) -> Any:
         """What the net says of a drawing [H, W]."""
-        one = inputs.from_pixels(self.opened, np.ascontiguousarray(pixels)[..., None])
+        one = given.from_pixels(self.opened, np.ascontiguousarray(pixels)[..., None])
         return self.page.session.on_model(
             lambda: inputs.run(self.page.session, self.opened, one)
         ).answer

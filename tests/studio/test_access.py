@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from client import Client
+from torch import nn
 
 import striate.studio
 from striate.errors import ArgumentError, ServeError
-from striate.studio.access import Access
+from striate.studio.access import FRAMED, Access
 from striate.studio.launch import Studio
 from striate.studio.routes import Refusal
 from striate.studio.server import Server
@@ -187,6 +188,31 @@ def test_every_answer_has_the_policy(client: Client, path: str):
     assert headers["x-frame-options"] == "DENY"
     assert not [name for name in headers if name.startswith("access-control")]
     assert "Python" not in headers["server"]
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_a_frame_is_allowed_where_it_was_asked_for(inline: bool):
+    """Of this machine's own pages alone; the key, the cookie and the token are asked for as ever."""
+    net = nn.Conv2d(1, 1, 3)
+    with striate.studio(net, shape=(1, 5, 5), browser=False, inline=inline) as page:
+        client = Client(page)
+        markup = page._repr_html_()
+        for status, headers, _ in (
+            client.ask("GET", "/", bare=True),
+            client.enter().ask("GET", "/"),
+            client.ask("POST", "/api/open", b"{}", {"X-Striate-Token": ""}),
+        ):
+            policy = headers["content-security-policy"]
+            assert ("frame-ancestors 'none'" in policy) is not inline
+            assert (FRAMED in policy) is inline
+            assert headers.get("x-frame-options") == (None if inline else "DENY")
+            assert "connect-src 'self'" in policy
+            assert status in (200, 401)
+        assert client.ask("GET", "/api/nets", bare=True)[0] == 401
+        assert client.ask("GET", "/", headers={"Host": "evil.example"}, bare=True)[0] == 403
+    assert ("<iframe" in markup) is inline
+    assert 'target="_blank"' in markup
+    assert inline is ('src="http://localhost:' in markup)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What the layers gave: held against PyTorch's own numbers, with every layer of a net that works in place."""
 
+import time
 from typing import Any
 from urllib.parse import quote
 
@@ -11,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from striate.probe import outputs
-from striate.studio import activations, session
+from striate.studio import activations, session, threads
 from striate.studio.launch import Studio
 from striate.studio.session import Store
 
@@ -290,3 +291,38 @@ def test_a_net_that_reads_pictures_runs_channels_last(page: Studio, run: str):
     net: Any = one.open.net
     assert net.down.weight.is_contiguous(memory_format=torch.channels_last)
     assert session.layer_parts("a.b@3") == ("a.b", 3)
+
+
+def recorded(page: Studio, run: str, seconds: float = 10.0) -> bool:
+    """Whether a recording is there within some seconds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if page.session.store.get("recording", run) is not None:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.mark.parametrize("way", ["maps?layer=conv%400", "thumbs?layers=conv%400"])
+def test_the_first_number_of_an_input_is_made_ready_after_its_maps(
+    page: Studio, client: Client, run: str, way: str
+):
+    page.session.store.forget("recording", run)
+    client.get(f"run/{run}")
+    assert not recorded(page, run, 0.6)
+    client.arrays(f"run/{run}/{way}")
+    assert recorded(page, run)
+
+
+def test_of_an_older_input_or_a_slow_net_nothing_is_made_ready(
+    page: Studio, client: Client, run: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(threads, "QUIET", 0.3)
+    page.session.store.forget("recording", run)
+    client.arrays(f"run/{run}/maps?layer=conv%400")
+    net = client.get("session")["open"][0]
+    client.post(f"net/{net}/item", {"index": 7})
+    assert not recorded(page, run, 1.0)
+    monkeypatch.setattr(session, "SHORT", -1.0)
+    client.arrays(f"run/{run}/maps?layer=conv%400")
+    assert not recorded(page, run, 1.0)

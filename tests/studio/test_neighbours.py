@@ -9,7 +9,7 @@ from torch import nn
 from trained import trained
 
 from striate.runs import Run
-from striate.studio import launch, neighbours
+from striate.studio import launch, layer_index, neighbours
 from striate.studio.routes import Refusal, Request
 
 
@@ -24,16 +24,16 @@ def opened(page: Any) -> Any:
     return next(iter(page.session.nets.values()))
 
 
-def indexed(opened: Any, layer: str) -> neighbours.Index:
-    told = list(neighbours.indexing(opened, layer))
+def indexed(opened: Any, layer: str) -> layer_index.Index:
+    told = list(layer_index.indexing(opened, layer))
     assert told[-1][0] == "index"
-    return neighbours._INDEXES[opened][layer]
+    return layer_index.INDEXES[opened][layer]
 
 
 @pytest.fixture(scope="module")
 def whole(opened: Any) -> Any:
     """What the layers give of all items, by torch's own hooks."""
-    x = neighbours.items_of(opened).read(0, 10_000)
+    x = layer_index.items_of(opened).read(0, 10_000)
     found: dict[str, torch.Tensor] = {}
     hooks = [
         opened.net.get_submodule(path).register_forward_hook(
@@ -66,9 +66,9 @@ def test_patches_are_the_strongest_cut_to_what_the_unit_reads(opened: Any, whole
     index = indexed(opened, "conv2@0")
     facts, _ = neighbours.patches(opened, index, 3)
     most = whole["conv2"][:, 3].flatten(1).max(1)
-    wanted = most.values.topk(neighbours.TOP).values
+    wanted = most.values.topk(layer_index.TOP).values
     assert [item["value"] for item in facts["items"]] == pytest.approx(wanted.tolist(), abs=1e-4)
-    assert len({item["index"] for item in facts["items"]}) == neighbours.TOP
+    assert len({item["index"] for item in facts["items"]}) == layer_index.TOP
     place = {int(n): i for i, n in enumerate(index.items.numbers)}
     for item in facts["items"][:4]:
         x = index.items.read(place[item["index"]], 1)
@@ -76,7 +76,7 @@ def test_patches_are_the_strongest_cut_to_what_the_unit_reads(opened: Any, whole
         assert not item["whole"]
         noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
         noise[..., y0 : y1 + 1, x0 : x1 + 1] = x[..., y0 : y1 + 1, x0 : x1 + 1]
-        given, _ = neighbours.layer_of(opened, noise, "conv2", 0)  # all else may change
+        given, _ = layer_index.layer_of(opened, noise, "conv2", 0)  # all else may change
         assert float(given[0, 3, item["at"][0], item["at"][1]]) == pytest.approx(
             item["value"], abs=1e-4
         )
@@ -151,7 +151,7 @@ def test_a_net_without_data_has_no_neighbours():
     with launch.begun([nn.Sequential(nn.Conv2d(1, 2, 3))], shape=(1, 8, 8)) as one:
         (net,) = one.session.nets.values()
         with pytest.raises(Refusal, match="without data"):
-            neighbours.items_of(net)
+            layer_index.items_of(net)
 
 
 def test_items_in_memory_have_neighbours_too():

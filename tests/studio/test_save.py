@@ -5,6 +5,7 @@ import hashlib
 import html.parser
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from trained import trained
 
 from striate.errors import UsageError
 from striate.studio import launch, save
+from striate.studio.routes import Request, Route
+from striate.studio.server import routes
 
 
 class Parts(html.parser.HTMLParser):
@@ -176,3 +179,22 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path):
             save.saved(one.session, tmp_path / "page.pdf")
         save.saved(one.session, tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+
+
+def test_nothing_is_answered_twice(monkeypatch: pytest.MonkeyPatch):
+    """Exact values of small layers go first; those of the example are not computed a second time, nor what each layer's maps need."""
+    asked: list[str] = []
+
+    def counted(row: Route) -> Route:
+        def answer(session: Any, request: Request) -> Any:
+            asked.append(f"{request.path} {sorted(request.query.items())}")
+            return row.handler(session, request)
+
+        return replace(row, handler=answer)
+
+    monkeypatch.setattr(save, "routes", lambda: tuple(counted(row) for row in routes()))
+    net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(108, 2))
+    with launch.begun([net], shape=(1, 8, 8)) as one:
+        save.page(one.session)
+    assert len([each for each in asked if "/channel" in each]) >= 3
+    assert sorted({each for each in asked if asked.count(each) > 1}) == []

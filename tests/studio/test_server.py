@@ -18,10 +18,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from client import Client
+from torch import nn
 
 from striate.errors import ArgumentError
-from striate.studio import server
-from striate.studio.launch import Studio
+from striate.studio import server, threads
+from striate.studio.launch import Studio, begun
 from striate.studio.routes import Refusal, Request, Route, Superseded
 from striate.studio.threads import Job, ModelThread
 
@@ -193,6 +194,29 @@ def test_long_work_lets_requests_through_and_can_be_cancelled(thread: ModelThrea
     assert ended == ["closed"]
 
 
+def test_what_may_be_asked_next_is_made_when_nothing_else_is_to_do(
+    thread: ModelThread, monkeypatch: pytest.MonkeyPatch
+):
+    """Only the newest, never before what waits, and not at all once it is called off."""
+    monkeypatch.setattr(threads, "QUIET", 0.15)
+    done: list[str] = []
+    made = threading.Event()
+    thread.later(lambda: done.append("old"))
+    thread.later(lambda: (done.append("new"), made.set()))
+    for i in range(5):
+        time.sleep(0.02)
+        thread.do(lambda i=i: done.append(str(i)))
+    assert made.wait(10)
+    assert done == [*"01234", "new"]
+    thread.later(lambda: done.append("never"))
+    thread.later(None)
+    time.sleep(0.4)
+    assert done[-1] == "new"
+    thread.later(lambda: 1 / 0)
+    time.sleep(0.4)
+    assert thread.do(lambda: "goes on") == "goes on"
+
+
 def test_long_work_that_fails_says_why(thread: ModelThread):
     def steps() -> Generator[tuple[str, object], None, None]:
         yield "tile", 1
@@ -341,3 +365,17 @@ def test_a_mistake_on_the_command_line_is_one_line(words: list[str], says: str, 
     assert done.returncode == status, done.stderr
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_is_closed_ends_the_connections_that_are_open():
+    """A tab that holds one would be answered by the old session for ever."""
+    with begun([nn.Conv2d(1, 1, 3)], shape=(1, 5, 5)) as one:
+        client = Client(one).enter()
+        link = http.client.HTTPConnection("127.0.0.1", client.port, timeout=10)
+        link.request("GET", "/api/session", headers={"Cookie": client.cookie})
+        assert link.getresponse().read()
+    assert link.sock is not None
+    with contextlib.suppress(OSError):
+        link.sock.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert link.sock.recv(1) == b""
+    link.close()

@@ -94,6 +94,21 @@ def test_torchrun_does_the_same(two, shapes, tmp_path):
 
 
 @pytest.mark.slow
+def test_quiet_reaches_every_process(shapes, tmp_path):
+    """What two processes made is said, and nothing of their progress; an error is still its one line."""
+    words = [*QUICK, "epochs=1", "device=cpu", "--devices", "2", "--quiet", "--out", tmp_path]
+    ended = done(shapes, *words)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.count("lenet5, 1 epoch in ") == 1
+    assert Run(tmp_path / "classify" / "shapes-lenet5").config.versions["processes"] == "2"
+    ended = done(tmp_path / "nowhere", *words)
+    assert ended.returncode == 3
+    assert ended.stderr.startswith("striate: ")
+    assert ended.stderr.count("\n") == 1
+    assert ended.stdout == ""
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("signum", "status"),
     [pytest.param(signal.SIGTERM, 143, marks=pytest.mark.full), (signal.SIGINT, 130)],

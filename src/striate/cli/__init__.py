@@ -58,9 +58,29 @@ def main(arguments: list[str] | None = None) -> int:
 
 @contextmanager
 def _silence() -> Generator[None]:
-    """Nothing is written to standard error while the block runs; what it raises is reported afterwards."""
-    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
+    """Nothing is written to standard error while the block runs, by processes that it starts neither; what it raises is reported afterwards."""
+    with (
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+        redirect_stderr(nowhere),
+        _inherited(nowhere.fileno()),
+    ):
         yield
+
+
+@contextmanager
+def _inherited(descriptor: int) -> Generator[None]:
+    """What processes that are started inherit as standard error."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    os.dup2(descriptor, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @contextmanager

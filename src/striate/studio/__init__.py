@@ -24,13 +24,14 @@ def studio(
     classes: Sequence[str] = (),
     port: int = 0,
     browser: bool | None = None,
+    inline: bool = False,
 ) -> "Studio":
     """Open the page that looks inside a net; it is served until this process ends, or `close()`.
 
     >>> page = striate.studio(run)  # doctest: +SKIP
     >>> page = striate.studio(net, (images, labels), classes=["cat", "dog"])  # doctest: +SKIP
 
-    A notebook shows the result as a link; elsewhere the browser is opened. The page sees a copy of the net as it is now.
+    A notebook shows the result as a link, or with `inline` as a frame; elsewhere the browser is opened. The page sees a copy of the net as it is now.
 
     Args:
         net: a torch.nn.Module, a run, a name as `striate studio` takes it, or a list of these.
@@ -40,6 +41,8 @@ def studio(
         classes: names of the outputs, where the data do not say them.
         port: of the server on 127.0.0.1; 0 takes a free one.
         browser: whether to open the browser; None means outside of a notebook alone.
+        inline: let a notebook that is opened at http://localhost show the page in a frame; any other page that this
+            machine serves may frame it then as well. By default no page may.
 
     Raises:
         UsageError: nobody says how large an input is.
@@ -48,7 +51,7 @@ def studio(
     from striate.studio.launch import begun, show
 
     given = list(net) if isinstance(net, list | tuple) else [net]
-    page = begun(given, data=data, shape=shape, classes=classes, port=port)
+    page = begun(given, data=data, shape=shape, classes=classes, port=port, inline=inline)
     notebook = "IPython" in sys.modules and hasattr(sys.modules["IPython"].get_ipython(), "kernel")
     if browser or (browser is None and not notebook):
         show(page.address())

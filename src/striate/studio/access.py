@@ -3,7 +3,8 @@
 The page's address carries a key that is exchanged for a cookie (HttpOnly, SameSite=Strict) and is then worth nothing. A
 request that changes something needs a second token in a header, which the page reads with its cookie; another site can
 send neither. Host and Origin are held against the names of this machine, so that a name which an attacker points at
-127.0.0.1 (DNS rebinding) is refused. Secrets are compared in constant time, and written down nowhere.
+127.0.0.1 (DNS rebinding) is refused. Secrets are compared in constant time, and written down nowhere. No page may frame
+this one, unless it was asked for by the program that began it; a frame enters with the key and the cookie as a window does.
 """
 
 import secrets
@@ -20,14 +21,14 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HELD_KEYS = 8  # addresses that were given out and not opened yet
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src blob:; connect-src 'self'; "
-    "worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "worker-src 'self'; base-uri 'none'; form-action 'none'; {framed}; "
     "require-trusted-types-for 'script'; trusted-types studio"
 )
+UNFRAMED = "frame-ancestors 'none'"
+FRAMED = "frame-ancestors http://localhost:* http://127.0.0.1:*"  # a notebook on this machine, asked for by the user
 HEADERS = {
-    "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(self)",
@@ -35,18 +36,27 @@ HEADERS = {
 
 
 class Access:
-    """The secrets of one server, and the checks of a request."""
+    """The secrets of one server, the checks of a request, and the headers of every answer.
 
-    def __init__(self, port: int, allowed: Sequence[str] = ()) -> None:
+    Attributes:
+        headers: what the browser is told to refuse.
+    """
+
+    def __init__(self, port: int, allowed: Sequence[str] = (), *, framed: bool = False) -> None:
         """Draw the secrets.
 
         Args:
             port: of the server; that of a request to a loopback name must be the same.
             allowed: further hosts, as a Host header writes them, such as "lab.example:8888": those of a proxy.
+            framed: whether pages of this machine, such as a notebook, may show the page in a frame.
 
         Raises:
             ArgumentError: one of them is no host.
         """
+        policy = POLICY.format(framed=FRAMED if framed else UNFRAMED)
+        self.headers = {"Content-Security-Policy": policy, **HEADERS}
+        if not framed:  # it knows no list of pages
+            self.headers["X-Frame-Options"] = "DENY"
         self.token = secrets.token_urlsafe(32)
         self.cookie_name = f"striate-studio-{port}"  # browsers tell no ports apart
         self._cookie = secrets.token_urlsafe(32)

@@ -154,6 +154,7 @@ def _maps(session: Session, request: Request) -> Answer:
         )
     arrays = quantised(maps[:SHOWN])
     meta |= {"layer": layer, "run_id": one.id, "dtype": "u8", "order": "index"}
+    session.make_ready(one)
     return wire.array_answer(arrays, {**meta, "shown": min(total, SHOWN), "total": total})
 
 
@@ -186,6 +187,7 @@ def _thumbs(session: Session, request: Request) -> Answer:
         found = quantised(thumbs(maps))
         arrays |= {f"{key}.{i}": found[key] for key in ("maps", "lo", "hi")}
         rows.append({"layer": layer, "shown": len(found["maps"]), "total": len(maps)})
+    session.make_ready(one)
     return wire.array_answer(arrays, {"run_id": one.id, "layers": rows})
 
 

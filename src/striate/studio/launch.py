@@ -19,6 +19,7 @@ from striate.studio.server import Server
 from striate.studio.session import Session, Source
 from striate.workbench.nets import Named
 
+HEIGHT = 720  # pixels of a frame in a notebook
 RUNS = Path("runs")  # where trainings lie if nothing else is said
 
 
@@ -28,9 +29,12 @@ class Studio:
     Attributes:
         session: what is open.
         server: on 127.0.0.1.
+        inline: whether a notebook on this machine shows the page in a frame.
     """
 
-    def __init__(self, session: Session, *, port: int = 0, allowed: Sequence[str] = ()) -> None:
+    def __init__(
+        self, session: Session, *, port: int = 0, allowed: Sequence[str] = (), inline: bool = False
+    ) -> None:
         """Bind the port and begin to answer.
 
         Raises:
@@ -38,7 +42,8 @@ class Studio:
             ArgumentError: `allowed` holds what is no host.
         """
         self.session = session
-        self.server = Server(session, port, tuple(allowed))
+        self.inline = inline
+        self.server = Server(session, port, tuple(allowed), framed=inline)
         self._thread = threading.Thread(
             target=self.server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True
         )
@@ -64,9 +69,15 @@ class Studio:
         return f"Studio(port={self.server.server_address[1]}, {len(self.session.nets)} nets open)"
 
     def _repr_html_(self) -> str:
-        """A link; the page does not let itself be framed by another one."""
+        """A link; where it was asked for a frame above it, of the name under which notebooks are opened by default."""
         address = html.escape(self.address())
-        return f'<a href="{address}" target="_blank" rel="noopener noreferrer">Open the Studio</a> (this link works once)'
+        link = f'<a href="{address}" target="_blank" rel="noopener noreferrer">Open the Studio</a> (this link works once)'
+        if not self.inline:
+            return link
+        # A browser sends the cookie within one name alone: that of the frame has to be that of the notebook.
+        source = html.escape(self.server.address("localhost"))
+        frame = f'<iframe src="{source}" title="Studio" width="100%" height="{HEIGHT}" style="border: 0"></iframe>'
+        return f"{frame}<br>{link}; the frame needs a notebook whose address begins with http://localhost"
 
 
 def sources_of(
@@ -142,6 +153,7 @@ def begun(
     own: nn.Module | None = None,
     port: int = 0,
     allowed: Sequence[str] = (),
+    inline: bool = False,
 ) -> Studio:
     """A Studio with everything that is given open already, so that what is wrong with it is said at once.
 
@@ -150,7 +162,7 @@ def begun(
     """
     sources, folders = sources_of(given, data=data, shape=shape, classes=classes, own=own)
     session = Session(sources, folders)
-    studio = Studio(session, port=port, allowed=allowed)
+    studio = Studio(session, port=port, allowed=allowed, inline=inline)
     try:
         for key in list(sources)[: len(given)]:
             nets.open_net(session, key)

@@ -22,7 +22,7 @@ from striate.inputs import AsGiven, Pictures, Preprocessing
 from striate.models import catalog
 from striate.probe import Call, Recording, copied
 from striate.runs import Run
-from striate.studio import inputs, wire
+from striate.studio import given, inputs, wire
 from striate.studio.items import DataItems, Items, TensorItems
 from striate.studio.routes import Answer, Refusal, Request, Route
 from striate.studio.session import OpenNet, Session, Source, prepared
@@ -274,13 +274,13 @@ def open_net(session: Session, key: str) -> OpenNet:
 # ------------------------------------------------------------------------------------------ the card
 
 
-def example(made: OpenNet) -> inputs.Given:
+def example(made: OpenNet) -> given.Given:
     """What a net is shown first: an item of its data, else a photograph, a digit, a made-up sound or noise."""
     if made.items is not None and len(made.items):
-        return inputs.from_item(made, 0)
+        return given.from_item(made, 0)
     if isinstance(made.pre, Pictures):
         pixels, text = _photograph() if made.pre.color != "grey" else _digit()
-        found = inputs.from_pixels(made, pixels)
+        found = given.from_pixels(made, pixels)
         return replace(found, note=text)
     generator = torch.Generator().manual_seed(0)
     shape = made.pre.form.samples if hasattr(made.pre.form, "samples") else None
@@ -289,12 +289,12 @@ def example(made: OpenNet) -> inputs.Given:
         wave = np.sin(2 * np.pi * (200 + 800 * t) * t) * 12_000
         stored = made.pre.centre(torch.from_numpy(wave.astype(np.int16))[None])[0].numpy()
         step = wire.Step("example", "a rising tone", {})
-        return inputs.Given(
-            stored, [step], [inputs.wave_picture(stored)], note="a rising tone, made up"
+        return given.Given(
+            stored, [step], [given.wave_picture(stored)], note="a rising tone, made up"
         )
     noise = torch.randn(made.pre.shape, generator=generator).numpy()
     step = wire.Step("example", "noise", {})
-    return inputs.Given(
+    return given.Given(
         noise, [step], [inputs.plane(noise)], note="noise: this net came without data"
     )
 

@@ -7,10 +7,12 @@ the same headers. Files of the page are those of the package and no others, thei
 import importlib
 import importlib.util
 import json
+import socket
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from striate.errors import ServeError, StriateError, out_of_memory
-from striate.studio.access import HEADERS, Access
+from striate.studio.access import Access
 from striate.studio.routes import Answer, Refusal, Request, Route, shown
 from striate.studio.session import Session
 from striate.studio.threads import Job, Work
@@ -75,13 +77,21 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, session: Session, port: int = 0, allowed: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        session: Session,
+        port: int = 0,
+        allowed: tuple[str, ...] = (),
+        *,
+        framed: bool = False,
+    ) -> None:
         """Bind a port; 0 takes a free one.
 
         Raises:
             ServeError: the port is taken or may not be bound.
         """
         self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self._open: set[socket.socket] = set()
         try:
             super().__init__(("127.0.0.1", port), _Handler)
         except (OSError, OverflowError) as error:
@@ -89,12 +99,12 @@ class Server(ThreadingHTTPServer):
                 f"--port {port}: {getattr(error, 'strerror', '') or error}; another one, or 0 for a free one"
             ) from error
         self.session = session
-        self.access = Access(self.server_address[1], allowed)
+        self.access = Access(self.server_address[1], allowed, framed=framed)
         session.token = self.access.token
 
-    def address(self) -> str:
+    def address(self, host: str = "127.0.0.1") -> str:
         """An address of the page that works once."""
-        return f"http://127.0.0.1:{self.server_address[1]}/?key={self.access.new_key()}"
+        return f"http://{host}:{self.server_address[1]}/?key={self.access.new_key()}"
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """A connection gets a thread while there are not too many."""
@@ -105,10 +115,19 @@ class Server(ThreadingHTTPServer):
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Serve one connection, and make room for another."""
+        self._open.add(request)
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self._open.discard(request)
             self._free.release()
+
+    def server_close(self) -> None:
+        """Listen no longer, and end the connections that browsers hold open: they would be answered for ever."""
+        super().server_close()
+        for each in list(self._open):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that went away is no error; what else happens outside of a handler is one of ours."""
@@ -206,7 +225,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, answer: Answer) -> None:
         self.send_response(answer.status)
-        for name, value in HEADERS.items():
+        for name, value in self._server.access.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Type", answer.kind)
         self.send_header("Cache-Control", FIXED if answer.fixed else "no-store")

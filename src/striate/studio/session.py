@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 HELD_JOBS = 64
 HELD_PASSES = 128
+SHORT = 300  # milliseconds of a pass, up to which a recording is made before it is asked for
 STORE = 512 * 2**20  # bytes of outputs that are held
 
 
@@ -185,6 +186,7 @@ class Session:
 
     def hold(self, one: Pass) -> None:
         """Let handlers find a pass by its id."""
+        self.model.later(None)  # of an input that is no longer the newest nothing is made ready
         with self.lock:
             self.passes[one.id] = one
             self.passes.move_to_end(one.id)
@@ -221,6 +223,14 @@ class Session:
             self.store.put("recording", one.id, found, sum(sizes))
             self.store.forget("outputs", one.id)  # it holds the same numbers
         return found
+
+    def make_ready(self, one: Pass) -> None:
+        """Make the recording of an input that is looked at once nothing else is to do, so that its first number is there at once.
+
+        Not where a pass takes so long that a request which comes meanwhile would wait for it.
+        """
+        if self.store.get("recording", one.id) is None and one.answer.ms <= SHORT:
+            self.model.later(lambda: self._recorded(one))
 
     def output(self, one: Pass, layer: str) -> Tensor:
         """What one layer gave, batch axis included: "PATH@CALL" of a module, or "#N", the N-th call of a function.

@@ -2,7 +2,7 @@
 
 Requests come on many threads; whatever runs a net goes through `ModelThread.do`, one after the other. Of the requests of
 one view that wait, the latest wins and the others are superseded. Long work is a job: a generator whose steps run between
-the requests, so that the page stays quick meanwhile.
+the requests, so that the page stays quick meanwhile. What will probably be asked next is made when nothing else is to do.
 """
 
 import queue
@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from striate.studio.routes import Refusal, Superseded
+
+QUIET = 0.25  # seconds without a request or a step of a job, after which is made what will be asked next
 
 Work = Generator[tuple[str, object], None, None]
 
@@ -84,6 +86,7 @@ class ModelThread:
         self._change = threading.Condition()
         self._closed = False
         self._count = 0
+        self._later: Callable[[], Any] | None = None
         self._thread = threading.Thread(target=self._run, name="striate-studio-model", daemon=True)
         self._thread.start()
 
@@ -110,6 +113,12 @@ class ModelThread:
         with self._change:
             self._change.notify_all()
 
+    def later(self, work: Callable[[], Any] | None) -> None:
+        """Run when there was nothing to do for a while, in place of what still waits so; None leaves nothing to wait."""
+        with self._change:
+            self._later = work
+            self._change.notify_all()
+
     def close(self) -> None:
         """End after the work that runs; what waits is refused."""
         with self._change:
@@ -126,7 +135,10 @@ class ModelThread:
         while True:
             with self._change:
                 if not (self._waiting or self._closed or job or not self._jobs.empty()):
-                    self._change.wait()
+                    quiet = not self._change.wait(QUIET if self._later else None)
+                    if quiet and self._later:
+                        self._waiting[""] = _Task(self._later)  # no view is called so
+                        self._later = None
                 if self._closed:
                     return
                 task = self._waiting.popitem(last=False)[1] if self._waiting else None

@@ -142,20 +142,22 @@ def _located(case: Case) -> Finding:
     expected = boxes_out_of_fold(sample.x, boxes, case.rng("boxes"))
     wrong, labels = misplaced(expected, boxes), split.labels[sample.numbers]
 
-    def row(i: int, what: str, **more: Any) -> dict[str, Any]:
+    def row(i: int, what: str) -> dict[str, Any]:
         name = classes[int(labels[i])]
-        return {"file": sample.names[i], "split": sample.split, "what": what, "label": name, **more}
+        return {"file": sample.names[i], "split": sample.split, "what": what, "label": name}
 
     rows: list[dict[str, Any]] = []
     unjudged = _rare(case)
     if not unjudged:
         found = suspected(out_of_fold(sample.x, labels, case.rng("folds")), labels)
         for i, other, margin in zip(*(each.tolist() for each in found), strict=True):
-            rows.append(row(i, "another class", expected=classes[int(other)], margin=margin))
+            rows.append(
+                row(i, "another class") | {"expected": classes[int(other)], "margin": margin}
+            )
     swapped = len(rows)
     for i in wrong.items.tolist():
         box = ", ".join(f"{end:.0f}" for end in expected[i] * sides[i])
-        rows.append(row(i, "misplaced", expected=box, iou=float(wrong.overlaps[i])))
+        rows.append(row(i, "misplaced") | {"expected": box, "iou": float(wrong.overlaps[i])})
     items = len({each["file"] for each in rows})
     kinds = f": {swapped} of another class, {len(rows) - swapped} misplaced" if rows else ""
     said = (

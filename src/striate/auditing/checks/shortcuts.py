@@ -114,7 +114,7 @@ def _asked(case: Case, seen: Seen) -> _Asked:
     if rare := [case.data.classes[k] for k in np.flatnonzero(least < EACH).tolist()]:
         said.append(f"with or without it fewer than {EACH} items can be read: {listed(rare)}")
     if rest := [case.data.classes[k] for k in often[LABELS:]]:
-        said.append(f"more than {LABELS} labels, of which those that are rarest: {listed(rest)}")
+        said.append(f"rarer than the first {LABELS}: {listed(rest)}")
     missing = "; ".join(f"labels not looked at, {each}" for each in said)
     return _Asked(sorted(often[:LABELS]), missing)
 

@@ -65,7 +65,7 @@ function serverSource(reached) {
       reached(false);
       throw new ApiError(0, String(error));
     }
-    reached(true);
+    if (answer.status !== 401) reached(true); // a server that was begun anew answers, but does not know this tab
     if (answer.status === 401 && options?.method === "POST" && !again) {
       token = (await (await ask("session")).json()).token;
       return ask(path, { ...options, headers: { ...options.headers, "X-Striate-Token": token } }, true);

@@ -136,6 +136,7 @@ async function start() {
     },
     fail(error) {
       if (error?.superseded || error?.status === 0) return; // the banner says already that nobody answers
+      if (error?.status === 401) lost = true; // until something is answered again
       banner.hidden = false;
       fill(banner, String(error?.message ?? error), h("button", { onclick: () => { banner.hidden = true; } }, words.t("shared.close")));
     },

@@ -254,7 +254,7 @@ export function looking(context) {
         quit = api.listen(`jobs/${part(job)}/events`, {
           progress: ({ done: count, total }) => { text.textContent = total ? t("looking.progress", { count, total }) : t("looking.passes", { count }); },
           map: ({ path }) => { quit(); job = ""; void fetched(path); },
-          failed: (/** @type {any} */ data) => { if (data?.error) { quit(); job = ""; failed(new Error(data.error)); } },
+          failed: ({ error }) => { quit(); job = ""; failed(new Error(error)); },
         });
       } catch (error) { failed(error); }
     }

@@ -265,6 +265,7 @@ export function map(context) {
 
   // ------------------------------------------------------------------------------------ one box, one unit
   const fan = h("div", { class: "fan" });
+  let fanKey = ""; // what it shows or waits for
   function details() {
     if (!chosen || !graph) return;
     const box = boxOf(chosen);
@@ -292,13 +293,14 @@ export function map(context) {
   function fanOut() {
     const { run, address } = context.view();
     const box = chosen && graph ? boxOf(chosen) : null;
-    if (!run || !box?.layer || box.kind === "input") return fill(fan);
+    if (!run || !box?.layer || box.kind === "input") { fanKey = ""; return fill(fan); }
     const total = box.shape[0] ?? 1;
     const c = address.layer === box.layer ? Math.min(total - 1, Math.max(0, Number(address.c ?? 0) || 0)) : 0;
     const pick = h("input", { type: "number", min: 0, max: total - 1, value: c, onchange: () => go({ layer: box.layer, c: Math.min(total - 1, Math.max(0, Math.round(Number(pick.value)))), box: chosen }, { replace: true }) });
     const head = h("p", { class: "row" }, h("label", {}, t("map.unit"), pick), h("span", { class: "muted" }, t("map.of", { n: total })));
     const key = `${run.run_id} ${box.layer} ${c} ${themeName()}`;
-    if (fan.dataset["key"] === key) return;
+    if (fanKey === key) return;
+    fanKey = key;
     void onlyFan(madeOf(run.run_id, box.layer, c, box.group ? members(box.id) : []), (answer) => {
       fan.dataset["key"] = key;
       const named = (/** @type {string} */ layer) => { const node = graph?.nodes.find((each) => each.layer === layer); return node ? boxOf(node.id).name : layer; };
@@ -306,7 +308,7 @@ export function map(context) {
         const node = graph?.nodes.find((each) => each.layer === layer);
         go({ box: node ? visible(node.id) ?? node.id : chosen, layer, c: channel });
       }));
-    }, context.fail);
+    }, (error) => { fanKey = ""; context.fail(error); });
   }
   return element;
 }

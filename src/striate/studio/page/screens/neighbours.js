@@ -90,7 +90,7 @@ export function neighbours(context) {
     const end = () => { stop(); job = ""; asked = ""; draw(); };
     stop = api.listen(`jobs/${part(job)}/events`, {
       part: ({ done, of }) => { bar.max = of; bar.value = done; caption.textContent = t("neighbours.made", { done: number(done), n: of }); },
-      done: end, cancelled: end, failed: ({ error }) => { end(); caption.textContent = error; },
+      done: end, cancelled: end, failed: ({ error }) => { end(); context.fail(new Error(error)); }, // the caption says what is drawn again
     });
   }
 

@@ -38,6 +38,7 @@ export function runs(context) {
   /** @type {{element: HTMLElement, draw: (history: History) => void} | null} */
   let view = null;
   const only = newest();
+  let loading = ""; // the run whose history is asked for
 
   /** The list again. */
   const refresh = () => api.get("runs").then((answer) => { items = answer.items; draw(); }, context.fail);
@@ -50,8 +51,8 @@ export function runs(context) {
       h("label", { class: "muted" }, h("input", { type: "checkbox", checked: compared.includes(item.id), "aria-label": t("runs.compare_this", { name: item.name }), onchange: (/** @type {Event} */ event) => tick(item.id, /** @type {HTMLInputElement} */ (event.target).checked) }), t("runs.compare_short"))))
       : h("li", { class: "hint" }, t("runs.none")));
     if (!chosen) { element.dataset.ready = "runs"; return; }
-    if (history?.run.id !== chosen.id) { history = null; load(chosen.id); }
-    else present();
+    if (history?.run.id === chosen.id) present();
+    else if (loading !== chosen.id) { history = null; load(chosen.id); }
   }
   /** @param {string} id @param {boolean} on */
   function tick(id, on) {
@@ -62,12 +63,14 @@ export function runs(context) {
   function load(id) {
     stop();
     stop = () => {};
+    loading = id;
     only(api.get(`runs/${part(id)}/history`), (answer) => {
+      loading = "";
       history = answer;
       shown = "";
       present();
       if (history && history.run.state !== "finished") stop = api.listen(`runs/${part(id)}/events`, { change: (/** @type {Change} */ change) => follow(change) });
-    }, context.fail);
+    }, (error) => { loading = ""; context.fail(error); });
   }
   /** @param {Change} change */
   function follow(change) {
