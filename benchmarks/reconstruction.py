@@ -49,6 +49,7 @@ def arms(weights: Path) -> dict[str, str]:
         "L2": "l2",
         "L2 + edge": "l2+0.1*edge",
         "L2 + perceptual": f"l2+2e-6*perceptual:vgg16={weights}@features.8",
+        "L2 + 10 perceptual": f"l2+2e-5*perceptual:vgg16={weights}@features.8",
     }
 
 
