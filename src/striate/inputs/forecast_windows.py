@@ -32,6 +32,7 @@ from striate.svg import Line, timeline
 
 NET = "stgcn"
 WIDTHS = (1.0, 0.5, 0.25)  # of it
+SPEED = 0.4  # of its learning against that of nets for pictures of as many multiply-adds
 BATCH = 32  # windows a step
 STEPS = 800  # of a training, in 10 to 100 epochs
 RATE = 2e-3
@@ -267,7 +268,7 @@ def _width(cut: Cut, recipe: Settings) -> float:
     """The widest of `WIDTHS` whose usual steps there is time for, else the narrowest."""
     entry = catalog.entry(NET)
     nodes = len(cut.series.nodes) / entry.input[-1]
-    work = STEPS * BATCH * entry.macs * nodes * cut.history / entry.input[-2]
+    work = STEPS * BATCH * entry.macs / SPEED * nodes * cut.history / entry.input[-2]
     return next(
         (w for w in WIDTHS if learning_seconds(work * w**2, recipe) <= time_for(recipe)), WIDTHS[-1]
     )
