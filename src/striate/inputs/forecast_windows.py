@@ -7,7 +7,7 @@ periods, the same for every node. A missing value is the last known one of its w
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -79,10 +79,13 @@ class SeriesWindows(Preprocessing):
                 raise RecipeError(
                     f"{key}={asked}: these data are opened with {opened} already: say it to striate.open"
                 )
-        chosen = not (recipe.net or own_net or recipe.weights)
+        chosen: dict[str, Any] = {}
+        if not (recipe.net or own_net or recipe.weights):
+            width = _width(cut, recipe)
+            chosen = {"width": width, "why": partial(_why, width)}
         return {
             "net": recipe.net or (None if own_net else NET),
-            **({"width": _width(cut, recipe), "why": _why} if chosen else {}),
+            **chosen,
             "augment": "none",
             "batch": BATCH,
             "optimizer": "adamw",
@@ -274,9 +277,10 @@ def _width(cut: Cut, recipe: Settings) -> float:
     )
 
 
-def _why(settled: Settings) -> str:
+def _why(width: float, settled: Settings) -> str:
     """What was chosen, once the recipe is settled."""
-    return f"chosen: {settled.net}, width {settled.width:g}, as wide as there is time for; --net and width= change it"
+    timed = f", width {width:g}, as wide as there is time for" if settled.width == width < 1 else ""
+    return f"chosen: {settled.net}{timed}; --net and width= change it"
 
 
 def _reason(error: DataError, file: Path) -> str:
