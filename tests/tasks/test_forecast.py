@@ -160,7 +160,7 @@ def test_an_hour_that_was_never_seen_has_the_mean_of_the_day(tmp_path):
     ],
 )
 def test_parts_of_a_day_are_of_equal_length(tmp_path, minutes, parts, words):
-    steps = 4 * 24 * 60 // minutes
+    steps = 8 * 24 * 60 // minutes
     start = np.datetime64("2024-03-04T00:00")
     stamps = [str(start + np.timedelta64(i * minutes, "m")).replace("T", " ") for i in range(steps)]
     rows = [f"{stamp},{i % 7},{i % 5}" for i, stamp in enumerate(stamps)]
@@ -186,7 +186,7 @@ def test_a_net_starts_from_the_last_value_where_that_is_nearer(tmp_path, slow):
     opened, lines = data.open(tmp_path / "s.csv"), list[str]()
     recipe = with_defaults(read_recipe("quick", {}), opened, say=lines.append)
     assert recipe.options == ({"from_last": True} if slow else {})
-    assert ("starts from the last value: on what is trained on it is off by" in lines[0]) == slow
+    assert ("starts from the last value: a step ahead it is off by" in lines[0]) == slow
     said = with_defaults(read_recipe("quick", {"from_last": False, "net": "stgcn"}), opened)
     assert said.options == {"from_last": False}
 

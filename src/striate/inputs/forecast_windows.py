@@ -7,7 +7,7 @@ periods, the same for every node. A missing value is the last known one of its w
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -32,6 +32,7 @@ from striate.svg import Line, timeline
 
 NET = "stgcn"
 WIDTHS = (1.0, 0.5, 0.25)  # of it
+SPEED = 0.4  # of its learning against that of nets for pictures of as many multiply-adds
 BATCH = 32  # windows a step
 STEPS = 800  # of a training, in 10 to 100 epochs
 RATE = 2e-3
@@ -78,10 +79,13 @@ class SeriesWindows(Preprocessing):
                 raise RecipeError(
                     f"{key}={asked}: these data are opened with {opened} already: say it to striate.open"
                 )
-        chosen = not (recipe.net or own_net or recipe.weights)
+        chosen: dict[str, Any] = {}
+        if not (recipe.net or own_net or recipe.weights):
+            width = _width(cut, recipe)
+            chosen = {"width": width, "why": partial(_why, width)}
         return {
             "net": recipe.net or (None if own_net else NET),
-            **({"width": _width(cut, recipe), "why": _why} if chosen else {}),
+            **chosen,
             "augment": "none",
             "batch": BATCH,
             "optimizer": "adamw",
@@ -267,15 +271,16 @@ def _width(cut: Cut, recipe: Settings) -> float:
     """The widest of `WIDTHS` whose usual steps there is time for, else the narrowest."""
     entry = catalog.entry(NET)
     nodes = len(cut.series.nodes) / entry.input[-1]
-    work = STEPS * BATCH * entry.macs * nodes * cut.history / entry.input[-2]
+    work = STEPS * BATCH * entry.macs / SPEED * nodes * cut.history / entry.input[-2]
     return next(
         (w for w in WIDTHS if learning_seconds(work * w**2, recipe) <= time_for(recipe)), WIDTHS[-1]
     )
 
 
-def _why(settled: Settings) -> str:
+def _why(width: float, settled: Settings) -> str:
     """What was chosen, once the recipe is settled."""
-    return f"chosen: {settled.net}, width {settled.width:g}, as wide as there is time for; --net and width= change it"
+    timed = f", width {width:g}, as wide as there is time for" if settled.width == width < 1 else ""
+    return f"chosen: {settled.net}{timed}; --net and width= change it"
 
 
 def _reason(error: DataError, file: Path) -> str:
