@@ -94,7 +94,7 @@ NOTEBOOK = (
     ".striate p{margin:.4em 0;max-width:46rem}.striate h4{margin:.8em 0 .3em;font-size:14px}"
     ".striate .tiles{display:flex;flex-wrap:wrap;gap:.6em}.striate figure{margin:0;width:min-content}"
     ".striate figcaption{font-size:12px;overflow-wrap:anywhere;min-width:5.5rem}"
-    ".striate img{display:block;max-width:100%;image-rendering:pixelated}"
+    ".striate img{display:block;max-width:100%;height:auto;image-rendering:pixelated}"
     ".striate .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr));gap:1rem}"
     ".striate .ramp{display:inline-block;width:8rem;height:.7em;margin:0 .5em;border:1px solid var(--rule)}</style>"
 )

@@ -29,7 +29,7 @@ from striate.metrics import Scores, score
 from striate.models import catalog
 from striate.models.cdbn import CDBN, whitened
 from striate.models.unsupervised import Unsupervised
-from striate.result import Result, html_page, html_table, text_table
+from striate.result import Result, contained, html_page, html_table, text_table
 from striate.runs import folder
 from striate.text import duration, percent
 from striate.training import Progress, Recipe, reproducibility
@@ -119,7 +119,7 @@ class Learned(Result):
 
     def _repr_html_(self) -> str:
         head, said = (f"<p>{html.escape(words)}</p>" for words in (self._head(), self._reading()))
-        return head + html_table(HEADER, self._rows()) + said
+        return contained(head + html_table(HEADER, self._rows()) + said)
 
     def _head(self) -> str:
         times = f"{self.epochs} time{'s' * (self.epochs != 1)}"

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from striate import data
 from striate.errors import ArgumentError, DataError
-from striate.result import Result, contained, html_table, picture_tag, text_table, tile
+from striate.result import Result, contained, html_table, picture_tag, text_table
 from striate.see.pictures.maps import stages
 from striate.tasks import feature_net
 from striate.tasks.feature_net import FeatureNet
@@ -103,13 +103,13 @@ class Style(Result):
 
     def _repr_html_(self) -> str:
         said = {"the photo": self.photo, "the painting": self.painting, "the answer": self.image}
-        tiles = "".join(
-            tile(picture_tag(each, words, side=max(SHOWN, *each.shape[:2])), [words])
+        figures = "".join(
+            f'<figure style="width:fit-content;max-width:100%">{picture_tag(each, words, side=max(SHOWN, *each.shape[:2]))}'
+            f"<figcaption>{words}</figcaption></figure>"
             for words, each in said.items()
         )
-        return contained(
-            f'<p>{self._head()}</p><div class="tiles">{tiles}</div>{html_table(HEADER, self._rows())}'
-        )
+        row = f'<div style="display:flex;flex-wrap:wrap;gap:.5rem 1rem">{figures}</div>'
+        return contained(f"<p>{self._head()}</p>{row}{html_table(HEADER, self._rows())}")
 
 
 @dataclass(frozen=True, eq=False)
