@@ -577,6 +577,16 @@ def test_quiet_leaves_the_result_alone(words, capsys):
     assert loud.err or words[0] == "data", "there is something to leave out"
 
 
+def test_quiet_holds_for_processes_that_are_started(capfd):
+    """As those of several devices are; afterwards standard error is what it was."""
+    noisy = [sys.executable, "-c", "import sys; print('progress', file=sys.stderr)"]
+    with cli._silence():
+        subprocess.run(noisy, check=True)
+    assert capfd.readouterr().err == ""
+    subprocess.run(noisy, check=True)
+    assert capfd.readouterr().err == "progress\n"
+
+
 def test_quiet_keeps_errors(capsys):
     assert cli.main(["--quiet", "see", "kernels", "lenet"]) == 2
     said = capsys.readouterr().err

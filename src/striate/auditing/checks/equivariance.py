@@ -225,6 +225,8 @@ def _blurred(case: Case, stored: NDArray[Any], given: Bools) -> Iterator[Finding
         return
     nets = {"before": case.used, "after": replace(case.used, net=net)}
     said = {key: case.said(case.outputs(stored, used)) for key, used in nets.items()}
+    if not all(each.any() for each in said.values()):
+        return  # no label is said that could stay
     agree: dict[str, list[F64]] = {key: [] for key in nets}
     rows: list[dict[str, object]] = []
     for pixels in range(1, 9):
