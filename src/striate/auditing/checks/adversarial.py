@@ -56,7 +56,7 @@ def _find(case: Case) -> Iterator[Finding]:
     rows: list[dict[str, float | str]] = []
     key = "unchanged" if case.several else "accuracy"
     for name, strength in found[0].under:
-        still = np.concatenate([each.under[name, strength] for each in found]).all(1)
+        still = np.all(np.concatenate([each.under[name, strength] for each in found]), axis=1)
         rows.append({"attack": name, "strength": strength, **_share(still, key)})
     yield (_of_several if case.several else _of_classes)(case, index, found, rows)
     yield _masking(rows, key)
