@@ -46,9 +46,10 @@ def main() -> None:
     memory: list[float] = []
 
     def say(line: str) -> None:
-        if line.startswith("epoch "):
+        ended = line.startswith("epoch ") and "/" in line.split()[1]  # not the head of the table
+        if ended:
             memory.append(resident())
-        print(line, f" {memory[-1]:.0f} MiB" if line.startswith("epoch ") else "", flush=True)
+        print(line, f" {memory[-1]:.0f} MiB" if ended else "", flush=True)
 
     settings = dict(word.split("=", 1) for word in given.settings)
     with tempfile.TemporaryDirectory() as folder:
