@@ -18,6 +18,7 @@ from torch import nn
 
 import striate
 from striate.studio import audits, server
+from striate.studio import session as sessions
 from striate.studio.launch import Studio, begun
 
 CANVASES = """
@@ -53,13 +54,13 @@ def test_one_opening_asks_and_makes_no_more_than_it_needs(
         session.store.forget(kind, studio.example.id)
     context = chromium.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
     passes: list[int] = []
-    make = striate.studio.session.record
+    make = sessions.record
 
     def recorded(*given: Any, **more: Any) -> Any:
         passes.append(1)  # of a copy of the net, which has no hooks
         return make(*given, **more)
 
-    monkeypatch.setattr("striate.studio.session.record", recorded)
+    monkeypatch.setattr(sessions, "record", recorded)
     hook = studio.opened.net.register_forward_pre_hook(lambda *_: passes.append(1))
     try:
         page, asked = context.new_page(), list[str]()

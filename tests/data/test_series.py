@@ -40,6 +40,13 @@ def waves(steps=200, nodes=3):
     return np.round(10 + 3 * np.sin(2 * np.pi * (hours / 24 + np.arange(nodes) / nodes)), 3)
 
 
+def assert_links(opened):
+    """The graph is that of `LINE`."""
+    found = cut(opened).series.adjacency
+    assert found is not None
+    assert np.array_equal(found, LINE)
+
+
 def cut(opened, split="train"):
     source = opened.splits[split].source
     assert isinstance(source, Windows)
@@ -491,7 +498,7 @@ def test_a_square_table_is_read_by_the_names_along_its_sides(tmp_path, text, sai
     table(tmp_path / "speeds.csv", waves(nodes=4), header="a,b,c,d")
     (tmp_path / "adjacency.csv").write_text(text)
     opened = data.open(tmp_path)
-    assert np.array_equal(cut(opened).series.adjacency, LINE)
+    assert_links(opened)
     assert said in opened.note
 
 
@@ -515,13 +522,13 @@ def test_sensor_ids_that_are_numbers_are_names(tmp_path):
     table(tmp_path / "speeds.csv", waves(nodes=4), header="773869,767541,767542,718141")
     square = ",767542,773869,718141,767541\n767542,0,0,1,5\n773869,0,0,0,1\n718141,1,0,0,0\n767541,5,1,0,0\n"
     (tmp_path / "adj_mx.csv").write_text(square)
-    assert np.array_equal(cut(data.open(tmp_path)).series.adjacency, LINE)
+    assert_links(data.open(tmp_path))
     (tmp_path / "adj_mx.csv").unlink()
     pairs = (("773869", "767541", 1), ("767541", "767542", 5), ("767542", "718141", 1))
     links = [f"{a},{b},{w}\n{b},{a},{w}" for a, b, w in pairs]
     # A list of links by its header, whatever its name.
     (tmp_path / "roads.csv").write_text("\n".join(["from,to,weight", *links]))
-    assert np.array_equal(cut(data.open(tmp_path)).series.adjacency, LINE)
+    assert_links(data.open(tmp_path))
 
 
 def test_links_counted_from_0_of_series_counted_from_1():

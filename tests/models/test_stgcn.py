@@ -1,5 +1,7 @@
 """STGCN: counts by hand, a functional reading with dense polynomials, the graph as part of the state."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -176,7 +178,7 @@ def test_it_forecasts_buses_better_than_persistence(shared, name, options):
 
 @pytest.mark.parametrize("name", ["stgcn", "tgcn3d"])
 def test_a_net_that_starts_from_the_last_value_says_that_first(name):
-    size = {"size": (12, 5), "width": 0.25, "in_channels": 3, "num_classes": 4}
+    size: dict[str, Any] = {"size": (12, 5), "width": 0.25, "in_channels": 3, "num_classes": 4}
     net, plain = build(name, **size, from_last=True), build(name, **size)
     x = torch.randn(2, 3, 12, 5)
     assert torch.equal(net(x), x[:, :1, -1].expand(2, 4, 5))

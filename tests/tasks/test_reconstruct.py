@@ -16,6 +16,7 @@ from striate.errors import ArgumentError, DataError, RecipeError, ShapeError
 from striate.models import catalog
 from striate.tasks import feature_net, named
 from striate.tasks.feature_net import FeatureNet
+from striate.tasks.reconstruct import Copies
 from tasks.conftest import CASES, SHORT, write_boxes, write_classes, write_masks, write_pictures
 
 QUICK: dict[str, Any] = {
@@ -120,7 +121,7 @@ def psnr_of(answer, truth) -> float:
 def test_answers_without_a_net_are_scored_on_the_same_pictures(tmp_path):
     """The mean picture of the training items, and a picture of as few values as the code has, by hand."""
     folder = write_pictures(tmp_path / "data")
-    run = striate.train(folder, out=tmp_path, size=32, code=4, **QUICK)
+    run = striate.train(folder, out=tmp_path, **dict[str, Any](QUICK, size=32, code=4))
     found = run.evaluate()
     opened = data.open(folder, task="reconstruct")
     form = data.Form((32, 32), "rgb", "cover")
@@ -151,7 +152,7 @@ def test_answers_without_a_net_are_scored_on_the_same_pictures(tmp_path):
 
 def test_a_net_that_loses_to_an_answer_without_one_says_so_first(tmp_path):
     folder = write_pictures(tmp_path / "data")
-    run = striate.train(folder, out=tmp_path, **{**QUICK, "lr": 1e-9})
+    run = striate.train(folder, out=tmp_path, **dict[str, Any](QUICK, lr=1e-9))
     said = "loses to the mean training picture (by "
     assert run.as_text().splitlines()[0].startswith(f"conv_autoencoder {said}")
     assert "an answer that needs no net does better" in run.as_text().splitlines()[0]
@@ -187,7 +188,10 @@ def test_damaged_baselines_are_refused(change):
     config = made.config()
     again = named("reconstruct").restored((), config)
     assert again.config() == config
-    (usual,) = again.meter(whole=True).baselines.answers(np.zeros((9, 8, 1), np.float32))
+    meter = again.meter(whole=True)
+    assert isinstance(meter, Copies)
+    assert meter.baselines
+    (usual,) = meter.baselines.answers(np.zeros((9, 8, 1), np.float32))
     assert usual == pytest.approx(np.full((9, 8, 1), 15 / 255))
     with pytest.raises(ValueError, match="mean picture"):
         named("reconstruct").restored(
