@@ -124,9 +124,10 @@ def apply(
         )
     if 0 in picture.shape[picture.ndim - rank :]:
         raise ShapeError(f"apply: got a picture {list(picture.shape)} without cells")
-    cells = picture.reshape(
-        prod(picture.shape[: picture.ndim - rank]), 1, *picture.shape[picture.ndim - rank :]
-    )
-    weight = kernel.to(picture)[None, None]
-    y = conv(cells, weight, padding=padding, fill=fill)
-    return y.reshape(*picture.shape[: picture.ndim - rank], *y.shape[2:])
+    before, space = picture.shape[: picture.ndim - rank], picture.shape[picture.ndim - rank :]
+    # As channels of one item: PyTorch's depthwise convolution is several times as fast as one of a single channel.
+    count = prod(before)
+    weight = kernel.to(picture).expand(max(count, 1), 1, *kernel.shape)
+    cells = picture.reshape(1, count, *space) if count else picture.reshape(0, 1, *space)
+    y = conv(cells, weight, padding=padding, fill=fill, groups=len(weight))
+    return y.reshape(*before, *y.shape[2:])
