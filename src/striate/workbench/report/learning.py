@@ -178,7 +178,7 @@ def _rate_words(points: Sequence[tuple[float, float]], peak: tuple[float, float]
     constant = not rises and last >= rate * (1 - 1e-6)
     if constant:
         return f"By step: {number(rate)} throughout."
-    warm = f"warm-up until {at:.2g} epochs, " if rises else ""
+    warm = f"warm-up until epoch {at:.2g}, " if rises else ""
     return f"By step: {warm}peak {number(rate)}, at the end {number(last)}."
 
 
