@@ -506,12 +506,6 @@ def test_a_table_with_splits_and_one_with_numbers(tmp_path):
         data.open(root, layout="sound_table:table=t.csv,label=nothing")
 
 
-def test_shards_say_that_they_hold_pictures(tmp_path):
-    opened = data.open(folder(tmp_path / "d"), val=0)
-    with pytest.raises(DataError, match="shards hold pictures, these are sounds"):
-        data.pack(opened, tmp_path / "out")
-
-
 def test_the_spoken_digits(shared):
     opened = data.open(shared / "data" / "free_spoken_digits")
     assert (len(opened), opened.classes) == (3000, tuple("0123456789"))

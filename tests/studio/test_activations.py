@@ -303,13 +303,21 @@ def recorded(page: Studio, run: str, seconds: float = 10.0) -> bool:
     return False
 
 
+def unasked(page: Studio, client: Client, run: str) -> bool:
+    """Whether an input that is asked about itself alone stays without a recording; one that was begun before may still come."""
+    for _ in range(5):
+        page.session.store.forget("recording", run)
+        client.get(f"run/{run}")
+        if not recorded(page, run, 0.6):
+            return True
+    return False
+
+
 @pytest.mark.parametrize("way", ["maps?layer=conv%400", "thumbs?layers=conv%400"])
 def test_the_first_number_of_an_input_is_made_ready_after_its_maps(
     page: Studio, client: Client, run: str, way: str
 ):
-    page.session.store.forget("recording", run)
-    client.get(f"run/{run}")
-    assert not recorded(page, run, 0.6)
+    assert unasked(page, client, run)
     client.arrays(f"run/{run}/{way}")
     assert recorded(page, run)
 

@@ -65,7 +65,9 @@ def _filtered(x: Tensor, kernel: Tensor) -> Tensor:
     top, left = kernel.shape[0] // 2, kernel.shape[1] // 2
     mode = "reflect" if top < x.shape[2] and left < x.shape[3] else "replicate"
     padded = F.pad(x, (left, left, top, top), mode=mode)
-    flat = padded.reshape(1, -1, *padded.shape[2:])  # depthwise: several times as fast as maps of one channel
+    flat = padded.reshape(
+        1, -1, *padded.shape[2:]
+    )  # depthwise: several times as fast as maps of one channel
     count = flat.shape[1]
     weight = (kernel / kernel.sum()).expand(count, 1, *kernel.shape)
     return F.conv2d(flat, weight, groups=count).reshape(x.shape)
