@@ -87,6 +87,21 @@ def test_both_sizes_and_colours_are_learned_and_answered(color, size, tmp_path):
     assert all(np.isfinite(score["value"]) for score in found.values())
 
 
+def test_of_a_picture_of_another_shape_it_is_said_which_part_is_given_back(tmp_path):
+    folder = write_pictures(tmp_path / "data")
+    run = striate.train(folder, out=tmp_path, size=32, **QUICK)
+    said: list[str | None] = []
+    for name, size in (("wide", (100, 40)), ("even", (64, 64)), ("high", (30, 31))):
+        Image.new("RGB", size, "red").save(tmp_path / f"{name}.png")
+        (one,) = run.predict([tmp_path / f"{name}.png"])
+        said.append(one.as_dict().get("note"))
+    assert said == [
+        "the middle 40 x 40 of 100 x 40 pixels",
+        None,
+        "the middle 30 x 30 of 30 x 31 pixels",
+    ]
+
+
 def test_pictures_of_one_colour_alone_give_numbers(tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()

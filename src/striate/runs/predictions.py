@@ -114,7 +114,8 @@ def _answered(
                 prediction = Prediction(named[i], error=str(answer))
             else:
                 words = _worded(used.task, answer, each)
-                if note := each.note or used.note(_sides(each)):
+                of_all = each.note or used.note(_sides(each))
+                if note := of_all or ("" if each.windows else used.task.remark(answer, each.size)):
                     words["note"] = note
                 if folder:
                     words |= folder.write_files(used, files[i], answer, max_pixels)

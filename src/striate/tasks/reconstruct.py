@@ -34,6 +34,7 @@ from striate.text import number
 
 OWN = 64  # pictures up to this side are read as they are, larger ones at it
 BATCH, RATE, STEPS = 16, 0.003, 3000  # of a default training with AdamW
+EVEN = 0.98  # of a side that is read, where the shape of a picture is that of the answer
 WORST = 12  # pictures shown in the report
 SEEN = ("rgb", "grey")  # colours that the nets of perceptual losses read
 
@@ -209,6 +210,14 @@ class Reconstruct(Task):
     def answer(self, one: Picture) -> dict[str, Any]:
         """The size of the picture that is written beside."""
         return {"size": [*one.shape[:2]]}
+
+    def remark(self, one: Picture, size: tuple[int, ...]) -> str:
+        """Which part of a picture of another shape is given back: a fiftieth of its side is not spoken of."""
+        by = min(side / own for side, own in zip(size, one.shape, strict=False))
+        height, width = (round(by * own) for own in one.shape[:2])
+        if height >= EVEN * size[0] and width >= EVEN * size[1]:
+            return ""
+        return f"the middle {width} x {height} of {size[1]} x {size[0]} pixels"
 
     def line(self, answer: Mapping[str, Any]) -> str:
         """Where the picture lies."""

@@ -464,6 +464,11 @@ class Task(ABC):
     def answer(self, one: Answer) -> dict[str, Any]:
         """One answer in the JSON shape of `predict`."""
 
+    def remark(self, one: Answer, size: tuple[int, ...]) -> str:
+        """What is to be said of an answer to an input of its own height and width; mostly nothing."""
+        del one, size
+        return ""
+
     def line(self, answer: Mapping[str, Any]) -> str:
         """The same as words on one line of a terminal."""
         return ", ".join(f"{key} {value}" for key, value in answer.items())
