@@ -125,9 +125,11 @@ def apply(
     if 0 in picture.shape[picture.ndim - rank :]:
         raise ShapeError(f"apply: got a picture {list(picture.shape)} without cells")
     before, space = picture.shape[: picture.ndim - rank], picture.shape[picture.ndim - rank :]
-    # As channels of one item: PyTorch's depthwise convolution is several times as fast as one of a single channel.
+    # As channels of one item: PyTorch's depthwise convolution is several times as fast as one of a single channel. A
+    # compiler wants the number of channels to be known, which here may be that of the items.
     count = prod(before)
-    weight = kernel.to(picture).expand(max(count, 1), 1, *kernel.shape)
-    cells = picture.reshape(1, count, *space) if count else picture.reshape(0, 1, *space)
-    y = conv(cells, weight, padding=padding, fill=fill, groups=len(weight))
+    channels = 1 if torch.compiler.is_compiling() else max(1, count)
+    weight = kernel.to(picture).expand(channels, 1, *kernel.shape)
+    cells = picture.reshape(-1 if count else 0, channels, *space)
+    y = conv(cells, weight, padding=padding, fill=fill, groups=channels)
     return y.reshape(*before, *y.shape[2:])
