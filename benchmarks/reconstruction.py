@@ -112,6 +112,8 @@ def steps(given: argparse.Namespace) -> None:
     rows: list[turns.Row] = []
     plain, scored = by_hand(given.weights), None
     for name, loss in arms(given.weights).items():
+        if name not in plain:  # the same loss with another factor
+            continue
         settings = {
             "task": "reconstruct",
             "loss": loss,
