@@ -10,15 +10,14 @@ as means over seeds, with 95 % intervals. A run that is there already is not tra
 """
 
 import argparse
-import importlib
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
@@ -26,6 +25,7 @@ import striate
 from striate.metrics import paired
 from striate.models.backbone import last_layer
 from striate.runs import Run
+from striate.workbench import nets
 
 SETTINGS = {
     "finetune": {"recipe": "finetune", "weights": "own", "epochs": "8"},
@@ -33,31 +33,16 @@ SETTINGS = {
 }
 
 
-def factory(spelled: str) -> Callable[[], nn.Module]:
-    """What `module:function` names."""
-    module, _, name = spelled.partition(":")
-    return getattr(importlib.import_module(module), name)
-
-
 def trained(given: argparse.Namespace, arm: str, seed: int) -> Run:
     """The run of an arm and a seed."""
     folder = given.out / "classify" / f"{arm}-{seed}"
     net = given.net if arm == "finetune" else given.blank
     if not (folder / "summary.json").exists():
-        recipe = SETTINGS[arm] | (
-            {} if given.settings is None else dict(word.split("=", 1) for word in given.settings)
-        )
+        recipe = SETTINGS[arm] | dict(word.split("=", 1) for word in given.settings)
         begun = time.process_time()
-        striate.train(
-            given.data,
-            net,
-            out=given.out,
-            name=folder.name,
-            seed=seed,
-            **recipe,
-        )
+        striate.train(given.data, net, out=given.out, name=folder.name, seed=seed, **recipe)
         print(f"{folder.name}: {time.process_time() - begun:.0f} s of processor time", flush=True)
-    return Run.load(folder, net=factory(net)())
+    return Run.load(folder, net=nets.own(net))
 
 
 def right(run: Run) -> np.ndarray:
@@ -90,16 +75,17 @@ def features(net: nn.Module, data: striate.Data, split: str) -> np.ndarray:
 def regression(given: argparse.Namespace) -> np.ndarray:
     """1 for each test picture that a logistic regression on frozen features answers rightly."""
     data = striate.open(given.data)
-    net = factory(given.net)()
+    net = nets.own(given.net)
     x = {split: features(net, data, split) for split in ("train", "val", "test")}
     y = {split: data.splits[split].targets.codes for split in x}
-    scale = StandardScaler().fit(x["train"])
     fits = [
-        LogisticRegression(C=c, max_iter=2000).fit(scale.transform(x["train"]), y["train"])
+        make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000)).fit(
+            x["train"], y["train"]
+        )
         for c in (0.1, 1)
     ]
-    best = max(fits, key=lambda fit: fit.score(scale.transform(x["val"]), y["val"]))
-    return (best.predict(scale.transform(x["test"])) == y["test"]).astype(float)
+    best = max(fits, key=lambda fit: fit.score(x["val"], y["val"]))
+    return (best.predict(x["test"]) == y["test"]).astype(float)
 
 
 def main() -> None:

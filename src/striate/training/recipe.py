@@ -459,8 +459,7 @@ NAMED: dict[str, Named] = {
     "finetune": Named(
         "after Kumar et al. 2022, arXiv 2202.10054, section 4: a linear probe first, then all layers together; the "
         "numbers are ours, and that batch normalisation stays as it is, without which the first epoch undoes the probe. "
-        "What is scored is a running average of the weights, which begins at the probe: averages of a net before and after "
-        "fine-tuning do better on new pictures than either (Wortsman et al. 2022, arXiv 2109.01903). "
+        "What is scored is a running average of the weights over about the last hundred steps (Polyak and Juditsky 1992). "
         "The probe is kept where no epoch after it is better on what is held out. Give it weights=",
         {
             "linear_probe": "first",
