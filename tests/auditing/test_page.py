@@ -55,3 +55,22 @@ def test_hostile_names(name):
 
 def test_no_finding_is_a_page_all_the_same():
     assert "0 findings" in page(Audit("", "d", "all", 0, ()))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (Interval(1.0), "100.0 %, no interval, held against 50.0 %."),
+        (Interval(0.9, 0.8, 0.95), "90.0 %, 95 % interval 80.0 % to 95.0 %, held against 50.0 %."),
+    ],
+)
+def test_a_value_without_an_interval(value, said):
+    found = Finding("baselines", "so it is", value, limit=0.5, unit="accuracy")
+    assert said in written(page(Audit("runs/a", "d", "test", 3, (found,))))
+
+
+def test_rows_of_several_labels():
+    rows = [{"file": "a.png", "label": "|", "rather": "cat|dog", "where": ""}]
+    found = Finding("labels", "so it is", Interval(0.1, 0.05, 0.2), evidence=rows, unit="share")
+    said = written(page(Audit("runs/a", "d", "test", 3, (found,))))
+    assert " file label rather a.png no label cat|dog " in said  # no empty column

@@ -9,6 +9,7 @@ from striate.auditing import Case
 from striate.auditing.attacks import Attack, attacked, right_labels, smallest
 from striate.auditing.check import agreement, flags_of, sets_of
 from striate.auditing.checks import equivariance, shortcuts, strategies
+from striate.auditing.checks.labels import suspected
 from striate.auditing.probes import PERMUTATIONS, probe_each
 
 from .conftest import write
@@ -293,7 +294,7 @@ def test_what_has_no_labels_is_refused_with_the_reason(check, tmp_path):
             write(tmp_path / "d" / name / f"{i}.png", np.full((SIDE, SIDE), 40 * (i % 2), np.uint8))
     case = Case(None, striate.open(tmp_path / "d"), "train")
     said = striate.auditing.checks.CHECKS[check].lacks(case)
-    assert said == "the items have mask targets, not one label each"
+    assert said == "the items have masks, not one label each"
 
 
 def test_sets_of_labels_and_flags(tmp_path):
@@ -328,3 +329,15 @@ def test_the_page_has_tables_and_cells_of_several_labels(cornered):
     worst = cell(case, "adversarial", "pgd", "128")
     assert worst.score == "subset_accuracy"
     assert any(item["bad"] for item in worst.items)
+
+
+def test_a_label_that_the_head_hardly_tells_suspects_nothing():
+    labels = np.array([0] * 30 + [1] * 5)
+    probs = np.full((35, 2), (0.9, 0.1))
+    probs[30:] = (0.86, 0.14)
+    probs[:10] = (0.85, 0.15)  # more than usual of the second class, and far less than of its own
+    assert len(suspected(probs, labels)[0]) == 0
+    probs[3] = (0.2, 0.8)
+    items, others, margins = suspected(probs, labels)
+    assert (items.tolist(), others.tolist()) == ([3], [1])
+    assert margins == pytest.approx([0.6])

@@ -1,5 +1,6 @@
 """What needs no net for masks, boxes, numbers and series: right on planted data, and beside the net by one score."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,11 @@ import pytest
 from PIL import Image
 
 import striate
+from striate.auditing.checks.baselines import _advice, _difference
+from striate.auditing.finding import mean_score
 from striate.auditing.simple_answers import mean_boxes, otsu, sides
-from striate.data.targets import Objects
+from striate.data.targets import Objects, OneBox, Targets, in_words
+from striate.metrics.compare import Difference
 
 
 def objects(*boxes: tuple[float, float, float, float], labels: list[int]) -> Objects:
@@ -67,6 +71,61 @@ def test_pictures_without_boxes_have_no_mean_box():
     found, labels = mean_boxes([objects(labels=[])], np.array([[10, 10]]), 2)
     assert found.shape == (0, 4)
     assert not len(labels)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "lower", "bounds"),
+    [
+        ("accuracy", [1.0] * 9 + [0.5], False, (0, 1)),
+        ("iou", [0.0] * 9 + [0.4], False, (0, 1)),
+        ("mae", [0.0] * 9 + [4.0], True, (0, np.inf)),
+        ("psnr", [-1.0] * 9 + [4.0], False, (-np.inf, np.inf)),
+    ],
+)
+def test_an_interval_stays_within_what_a_score_can_be(name, values, lower, bounds):
+    found = mean_score(name, np.array(values), lower=lower)
+    assert found.value == pytest.approx(np.mean(values))
+    assert bounds[0] <= found.low < found.value < found.high <= bounds[1]
+
+
+@pytest.mark.parametrize(("value", "end"), [(1.0, "low"), (0.0, "high")])
+def test_where_all_items_are_right_or_none_there_is_an_interval(value, end):
+    found = mean_score("subset_accuracy", np.full(20, value))
+    assert found.value == value
+    assert 0 <= found.low < found.high <= 1
+    assert getattr(found, end) == pytest.approx(abs(value - 0.161), abs=1e-3)  # Wilson's
+
+
+@pytest.mark.parametrize(
+    ("gain", "said", "advice"),
+    [
+        ((0.1, 0.05, 0.15), "better by 10.0 %, 5.0 % to 15.0 %", ""),
+        ((0.1, -0.05, 0.25), "better by 10.0 %, -5.0 % to 25.0 %", "x may do as well as the net: "),
+        ((-0.1, -0.25, 0.05), "worse by 10.0 %, -5.0 % to 25.0 %", "x does as well as the net: "),
+        ((-0.1, -0.15, -0.05), "worse by 10.0 %, 5.0 % to 15.0 %", "x does better than the net: "),
+        ((0.1, math.nan, math.nan), "better by 10.0 %, no interval", "x may do as well as the net"),
+        ((0.0, 0.0, 0.0), "no difference", "x does as well as the net: "),
+    ],
+)
+def test_a_net_that_is_worse_is_not_called_better(gain, said, advice):
+    found = Difference(*gain, p=math.nan)
+    assert _difference("accuracy", found).replace("\u202f", " ").replace("\xa0", " ") == said
+    assert _advice("x", found).startswith(advice)
+    assert bool(_advice("x", found)) == bool(advice)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        each.kind
+        for each in (*Targets.__subclasses__(), OneBox)
+        if each.__module__ == Targets.__module__
+    ],
+)
+def test_every_kind_of_targets_has_words(kind):
+    said = f"the items have {in_words(kind)}"
+    assert not said.endswith(" targets")  # of a kind that the table does not know
+    assert "have themselves" not in said
 
 
 def save(path: Path, pixels: np.ndarray) -> None:

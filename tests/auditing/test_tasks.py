@@ -72,7 +72,7 @@ def test_every_check_answers_or_says_why_not(name, runs, monkeypatch):
 
 @pytest.mark.parametrize(
     ("other", "says"),
-    [("segment", "holds mask targets"), ("series", "holds series, .* trained on pictures")],
+    [("segment", "holds items with masks, "), ("series", "holds series, .* trained on pictures")],
 )
 def test_data_of_another_kind_are_refused(other, says, runs, tmp_path):
     with pytest.raises(DataError, match=says):

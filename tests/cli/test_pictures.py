@@ -151,3 +151,29 @@ def test_wrong_words(words, says, status, files, monkeypatch):
 def test_a_picture_of_an_unknown_name_is_no_file_read(status):
     assert status("see", "../kernels", "lenet5")[0] == 2
     assert not Path("kernels").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "net", "layer", "items"),
+    [
+        ("architecture lenet5", "lenet5", None, []),
+        ("arithmetic lenet5 0.png --layer conv2 --at 5,0,0", "lenet5", "conv2", ["0.png"]),
+        ("arithmetic lenet5 0.png --layer conv2 --at 5,0,0 --walk", "lenet5", "conv2", ["0.png"]),
+        ("convolution", [], None, []),
+        ("convolution --like lenet5:conv1 --backward", "lenet5", "conv1", []),
+        ("history depth", [], None, []),
+        ("history cost", [], None, []),
+        ("kernels lenet5 --layer conv2", "lenet5", "conv2", []),
+        ("maps lenet5 0.png 1.png", "lenet5", None, ["0.png", "1.png"]),
+        ("handmade 0.png", [], None, ["0.png"]),
+        ("batch digits --items 4", [], None, []),
+    ],
+)
+def test_every_picture_says_what_it_is_of(status, files, monkeypatch, words, net, layer, items):
+    monkeypatch.chdir(files)
+    typed = words.split()
+    code, said, _ = status("see", *typed, "--out", "drawn.html", "--json")
+    document = json.loads(said)
+    assert (code, document["what"], document["net"]) == (0, typed[0], net)
+    assert (document.get("layer"), document["items"]) == (layer, items)
+    assert document["files"] == ["drawn.html"]

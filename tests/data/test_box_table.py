@@ -131,3 +131,50 @@ def test_a_picture_is_in_one_split(root):
         DataError, match=r"line 22: images/00\.png is in test here and in train before"
     ):
         data.open(root)
+
+
+def centred(x: float, y: float, w: float, h: float) -> str:
+    return f"{x + w / 2},{y + h / 2},{w},{h}"
+
+
+@pytest.mark.parametrize(
+    "words", ["cx,cy,w,h", "X Center,Y Center,Width,Height", "center_x,center_y,w,h"]
+)
+@pytest.mark.parametrize("scale", [(1, 1), (40, 32)])
+def test_a_centre_and_sizes(root, words, scale):
+    across, down = scale
+    cells = centred(4 / across, 8 / down, 16 / across, 16 / down)
+    opened = data.open(
+        write(root, f"image,label,{words}", [f"{i:02d}.png,cat,{cells}" for i in range(20)])
+    )
+    assert (opened.task, opened.classes) == ("localise", ("cat",))
+    assert of(opened, "00.png").boxes.tolist() == [pytest.approx([4, 8, 20, 24])]
+
+
+def test_numbers_with_decimal_commas(root):
+    rows = [f"{i:02d}.png;cat;1,5;3,0;9,5;12" for i in range(20)]
+    opened = data.open(write(root, "image;label;xmin;ymin;xmax;ymax", rows))
+    assert of(opened, "00.png").boxes.tolist() == [[1.5, 3, 9.5, 12]]
+
+
+@pytest.mark.parametrize("label", ["", "none"])
+def test_a_picture_without_an_object_makes_it_detection(root, label):
+    opened = data.open(write(root, HEAD, [*GOOD[:19], f"19.png,40,32,{label},,,,"]))
+    assert opened.task == "detect"
+    assert "1 picture without objects, used as such" in opened.note
+
+
+@pytest.mark.parametrize(
+    ("head", "cells", "words"),
+    [
+        ("image,label,x,y,w,h", "0.75,0.75,0.4,0.5", "line 2: x, y, w, h are shares of the picture and end beyond it in 20 of 20 rows"),
+        ("image,label,bbox", '"[1.0, 3.0, 9.0, 12.0]"', "four numbers in each cell of column bbox, which are boxes"),
+        ("image,label,box", '"(1 3 9 12)"', "four numbers in each cell of column box, which are boxes"),
+    ],
+)  # fmt: skip
+def test_numbers_that_could_mean_two_boxes_are_refused(root, head, cells, words):
+    write(root, head, [f"{i:02d}.png,cat,{cells}" for i in range(20)])
+    with pytest.raises(DataError) as caught:
+        data.open(root)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -911,3 +911,125 @@ def test_bccd(shared, cache):
     assert got["ignored"] == {"boxes without area": 2}
     i = data.splits["train"].names.index("JPEGImages/BloodImage_00001.jpg")
     assert data.splits["train"].targets.truth(i).boxes.min() >= 0
+
+
+def as_words(content: dict[str, Any]) -> None:
+    for each in (*content["images"], *content["categories"]):
+        each["id"] = str(each["id"])
+    for each in content["annotations"]:
+        each["image_id"], each["category_id"] = str(each["image_id"]), f" {each['category_id']}"
+
+
+def as_fractions(content: dict[str, Any]) -> None:
+    for each in content["annotations"]:
+        each["image_id"], each["category_id"] = float(each["image_id"]), float(each["category_id"])
+
+
+def no_annotations(content: dict[str, Any]) -> None:
+    content["annotations"] = []
+
+
+def no_images(content: dict[str, Any]) -> None:
+    content["images"] = []
+
+
+def no_such_picture(content: dict[str, Any]) -> None:
+    for each in content["annotations"]:
+        each["image_id"] = 10_000
+
+
+def no_such_category(content: dict[str, Any]) -> None:
+    content["categories"] = [{"id": 5, "name": "cat"}]
+
+
+def odd_polygons(content: dict[str, Any]) -> None:
+    for each in content["annotations"]:
+        each["segmentation"] = [[1, 1, 5, 1, 5]]
+
+
+def of_another_size(content: dict[str, Any]) -> None:
+    for image in content["images"]:
+        image["width"] *= 2
+    for each in content["annotations"]:
+        each["segmentation"] = [[1, 1, 5, 1, 5, 9]]
+
+
+def all_crowds(content: dict[str, Any]) -> None:
+    for each in content["annotations"]:
+        each["iscrowd"] = 1
+
+
+def coco_changed(root: Path, change) -> Path:
+    names = SPLITS["train"]
+    for name in names:
+        picture(root / "images" / f"{name}.jpg")
+    content = coco(names)
+    change(content)
+    write(root / "annotations.json", json.dumps(content))
+    return root
+
+
+@pytest.mark.parametrize("change", [as_words, as_fractions])
+def test_numbers_of_coco_may_be_words_or_fractions(tmp_path, cache, change):
+    opened = striate.open(coco_changed(tmp_path, change))
+    counts = np.array([opened.counts(name) for name in opened.splits], np.int64).sum(0)
+    assert (opened.classes, counts.tolist(), opened.faults) == (("cat", "dog"), [1, 2], ())
+
+
+@pytest.mark.parametrize(
+    ("change", "task", "words"),
+    [
+        (no_annotations, None, "no object in any of them"),
+        (all_crowds, None, "every object is a crowd or difficult (COCO)"),
+        (no_images, None, "annotations.json lists no pictures, under images"),
+        (no_such_picture, None, "no object in any of them: annotations of no picture, annotations.json annotation 0 first"),
+        (no_such_category, None, "is not among the categories"),
+        (odd_polygons, "instances", "expected x and y of three corners or more"),
+        (odd_polygons, "segment", "expected x and y of three corners or more"),
+        (of_another_size, "instances", "annotations.json: made for"),
+    ],
+)  # fmt: skip
+def test_that_nothing_is_left_says_why(tmp_path, cache, change, task, words):
+    with pytest.raises(DataError) as caught:
+        striate.open(coco_changed(tmp_path, change), task=task)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("task", [None, "instances"])
+def test_a_coco_file_that_was_cut_is_named(tmp_path, cache, task):
+    file = coco_changed(tmp_path, lambda _: None) / "annotations.json"
+    text = file.read_text()
+    file.write_text(text[: text.index('"categories"') - 9])
+    with pytest.raises(DataError, match=r"annotations\.json begins as COCO and ends in the middle"):
+        striate.open(tmp_path, task=task)
+
+
+@pytest.mark.parametrize(("far", "said"), [(0, False), (500, True)])
+def test_many_boxes_that_reach_outside_are_said(tmp_path, cache, far, said):
+    def change(content: dict[str, Any]) -> None:
+        for each in content["annotations"]:
+            each["bbox"][2] += far
+
+    opened = striate.open(coco_changed(tmp_path, change))
+    assert any("boxes reach outside their pictures" in line for line in opened.warnings) == said
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("1.0 0.5 0.5 0.25 0.25", ""),
+        ("1 0.5 0.5 0.25 0.25 0.9", "6 numbers, expected 5 for a box or 7, 9, 11 ... for an outline; a sixth"),
+        ("1 0.5 0.5 0.25 0.25 0.9 0.8 0.7", "8 numbers, expected 5 for a box or 7, 9, 11 ... for an outline"),
+    ],
+)  # fmt: skip
+def test_lines_of_yolo_as_programs_write_them(tmp_path, cache, line, words):
+    for k in range(8):
+        picture(tmp_path / f"images/{k}.jpg")
+        write(tmp_path / f"labels/{k}.txt", line + "\n")
+    if words:
+        with pytest.raises(DataError, match=re.escape(words)):
+            striate.open(tmp_path)
+    else:
+        opened = striate.open(tmp_path)
+        assert opened.splits["train"].targets.truth(0).boxes.tolist() == [[15, 11.25, 25, 18.75]]

@@ -552,3 +552,69 @@ def test_a_table_that_names_no_picture_is_mentioned_where_there_is_one_class_onl
     assert str(caught.value).endswith(
         "name none of them: a table of pictures has a column with their file names"
     )
+
+
+def with_quoted(root: Path, cells: list[str]) -> Path:
+    return with_cells(root, ['"' + cell.replace('"', '""') + '"' for cell in cells])
+
+
+@pytest.mark.parametrize("quote", ["'", '"', ""])
+@pytest.mark.parametrize("brackets", ["[]", "{}"])
+def test_lists_as_programs_write_them(root, quote, brackets):
+    sets = [["cat"], ["cat", "dog"], ["eel", "dog"], []] * 3
+    cells = [
+        brackets[0] + ", ".join(f"{quote}{w}{quote}" for w in words) + brackets[1] for words in sets
+    ]
+    opened = data.open(with_quoted(root, cells))
+    assert (opened.task, opened.classes) == ("multilabel", ("cat", "dog", "eel"))
+    found = {
+        n: s.targets.truth(i).tolist()
+        for s in opened.splits.values()
+        for i, n in enumerate(s.names)
+    }
+    assert [found[f"{k}.png"] for k in range(4)] == [[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 0]]
+    assert "with brackets around them and commas between them" in opened.note
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("{}%", "'0%' in column label is a number with a unit, as all are"),
+        ("{}.5 kg", "'0.5 kg' in column label is a number with a unit, as all are"),
+        ("1,{:03d}", "'1,000' in column label may be a thousand or a fraction"),
+    ],
+)
+def test_numbers_that_are_no_plain_ones_are_refused(root, cell, words):
+    assert words in refused(with_quoted(root, [cell.format(k) for k in range(12)]))
+
+
+def test_a_decimal_comma_is_said(root):
+    opened = data.open(with_quoted(root, [f"{k},{k:02d}5" for k in range(11)] + ["3,5"]))
+    assert opened.task == "regress"
+    assert opened.note.endswith("commas in column label are decimal points, 0,005 is 0.005")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("cat", "Cat"), True),
+        (("cat_eel", "cat eel"), True),
+        (("T-shirt", "t shirt"), True),
+        (("cat", "cats"), False),
+        (("0", "00"), False),
+    ],
+)
+def test_names_of_classes_that_hardly_differ_are_said(root, names, said):
+    opened = data.open(with_cells(root, [*names, "dog"] * 4))
+    lines = [line for line in opened.warnings if "hardly differ" in line]
+    assert len(lines) == said
+    assert all(f"{min(names)} and {max(names)}" in line for line in lines)
+
+
+@pytest.mark.parametrize("header", ["file,label", "path,kind,score"])
+@pytest.mark.parametrize("end", [".jpg", "_x.png"])
+def test_a_table_of_pictures_that_are_not_here_is_named(root, header, end):
+    pictures(root, [f"images/{k}.png" for k in range(12)])
+    table(root, header, [f"{k}{end}" + ",cat" * header.count(",") for k in range(12)])
+    said = refused(root)
+    assert said.startswith(f"labels.csv names pictures such as 0{end} (line 2), and hardly any")

@@ -134,11 +134,19 @@ def test_each_layout_says_when_it_is_not_there(root, name):
     )
 
 
-def test_a_task_that_nothing_is_good_for(root):
+@pytest.mark.parametrize(
+    ("task", "reads"),
+    [
+        ("instances", "instances reads a folder of masks for each picture, a file an object, or "),
+        ("localise", "localise reads pictures with XML files of Pascal VOC, or a table of boxes"),
+        ("forecast", "forecast reads a table of numbers step by step, and a graph beside it"),
+    ],
+)
+def test_a_task_that_nothing_is_good_for(root, task, reads):
     fill(root, "a", "b")
-    assert refused(root, task="segment") == (
-        f"{root} has nothing for task=segment: it is read as class_folders for classify"
-    )
+    said = refused(root, task=task)
+    start = f"{root} has nothing for task={task}: it is read as class_folders for classify; {reads}"
+    assert said.startswith(start)
 
 
 def test_commands_are_quoted(tmp_path, cache):

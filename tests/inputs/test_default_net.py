@@ -6,6 +6,7 @@ import torch
 
 import striate
 from striate import plan
+from striate.inputs import default_net
 from striate.inputs.default_net import (
     EPOCHS,
     FORMS,
@@ -36,6 +37,9 @@ def of(items, side, *, color="rgb", seconds=600.0, speed=SPEED, same=True):
         (of(1_000, 28, color="grey", seconds=30), "lenet5", 28, 1.0),
         (of(2_750, 28), "resnet20_cifar", 28, 1.0),
         (of(50_000, 32), "resnet20_cifar", 32, 1.0),
+        (of(50_000, 32, seconds=1800, speed=1.3e11), "resnet20_cifar", 32, 2.0),
+        (of(2_000, 32, seconds=1800, speed=1.3e11), "resnet20_cifar", 32, 1.0),
+        (of(50_000, 40, seconds=1800, speed=1.3e11, color="grey"), "resnet20_cifar", 40, 1.0),
         (of(5_000, 48, color="grey"), "resnet20_cifar", 48, 1.0),
         (of(150, 300), "resnet18", 160, 1.0),
         (of(50, 300), "resnet18", 224, 1.0),
@@ -100,6 +104,18 @@ def test_the_choice_is_said_with_its_reasons(small):
         "chosen: resnet20_cifar at 28x28, 100 epochs, about 7 s here, for 40 colour pictures of 28x28, 4 classes; "
         "--net, size=, width= and epochs= change it"
     )
+
+
+@pytest.mark.parametrize(
+    ("looks", "width", "augment"),
+    [(4_000, 2.0, "crop+flip+color:0.2+erase"), (4_001, 1.0, "flip+translate:0.12+color:0.2")],
+)
+def test_the_wide_net_has_views_of_its_own(small, monkeypatch, looks, width, augment):
+    monkeypatch.setattr(default_net, "LOOKS_OF_WIDE", looks)  # 100 epochs of 40 pictures
+    said = []
+    done = with_defaults(read_recipe(), small, say=said.append)
+    assert (done.width, done.augment) == (width, augment)
+    assert ("width 2" in said[0]) is (width == 2)
 
 
 def test_what_is_said_is_what_is_trained(small):

@@ -172,4 +172,3 @@ def test_mistakes_are_told():
         "loss=grid+0.5*yolo: grid is the whole loss of a detector and is added to no other; take one of "
         "grid, yolo"
     )
-    assert not losses.read("dice").of_boxes()

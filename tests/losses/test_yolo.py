@@ -129,7 +129,6 @@ def test_the_spelled_loss_is_that_of_its_target():
     objects = filled([3, 0.0, 0.0, 0.5, 0.5], [0, 0.6, 0.7, 1.0, 0.9]).double()
     batch = torch.stack((objects, objects.flip(0), objects - 1))
     spelled = losses.read("2*yolo(coordinates=3)")
-    assert spelled.of_boxes()
     total, parts = spelled.within(boxes=N).measured(answer, batch)
     expected = yolo_loss(answer, cell_target(batch, grid=(ROWS, COLUMNS), num_classes=K), boxes=N)
     torch.testing.assert_close(total, 2 * expected.total(coordinates=3))

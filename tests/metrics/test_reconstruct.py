@@ -7,7 +7,15 @@ import pytest
 
 from striate.errors import ArgumentError, ShapeError
 from striate.metrics import ReconstructMeter
-from striate.metrics.reconstruct import BEST, edge_error, picture_scores, psnr, sharpness, ssim
+from striate.metrics.reconstruct import (
+    BEST,
+    Similarity,
+    edge_error,
+    picture_scores,
+    psnr,
+    sharpness,
+    ssim,
+)
 
 
 def pictures(channels: int = 3, size: tuple[int, int] = (19, 16)) -> tuple[np.ndarray, np.ndarray]:
@@ -41,6 +49,30 @@ def test_ssim_is_that_of_the_paper(channels):
     answer, truth = pictures(channels)
     assert ssim(answer, truth) == pytest.approx(ssim_by_windows(answer, truth), abs=1e-12)
     assert ssim(truth, truth) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("size", [(19, 16), (43, 12), (50, 37)])
+def test_ssim_of_pictures_in_blocks_and_strips(size, monkeypatch):
+    """Sizes that are no multiple of a block, and strips of rows as large pictures have them; one object for all."""
+    monkeypatch.setattr("striate.metrics.reconstruct.NEAR", 1)
+    similarity = Similarity()
+    for channels in (3, 1, 3):
+        answer, truth = pictures(channels, size)
+        expected = pytest.approx(ssim_by_windows(answer, truth), abs=1e-12)
+        assert similarity(answer, truth) == expected
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("noise", [0.0, 0.002, 0.03, 0.2])
+def test_ssim_in_float32_is_that_of_float64(level, noise):
+    """Flat pictures with noise are the hard case: their variance is the small difference of two squares."""
+    rng = np.random.default_rng(0)
+    truth = np.full((64, 64, 3), level, np.float32)
+    truth[20:40, 20:40] = 0.5
+    answer = np.clip(truth + rng.normal(0, noise, truth.shape), 0, 1).astype(np.float32)
+    assert ssim(answer, truth) == pytest.approx(
+        ssim(answer.astype(float), truth.astype(float)), abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 30), (10, 10), (11, 11)])
@@ -91,7 +123,10 @@ def test_a_meter_takes_means_and_says_what_is_not_known():
     flat = np.full((12, 12, 1), 0.3)
     other.add(flat + 0.1, flat)
     meter.add_rows(other.state())
-    assert len(meter) == 9
+    assert [row["psnr"] for row in meter.last(6)] == meter.row("psnr")[-6:].tolist()
+    assert "sharpness" not in meter.last(1)[0]
+    assert meter.last(0) == []
+    assert len(meter) == len(meter.last(20)) == 9
     found = meter.scores()
     rows = [picture_scores(*pictures(1 + 2 * (k % 2))) for k in range(8)]
     rows.append(picture_scores(flat + 0.1, flat))

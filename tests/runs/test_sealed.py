@@ -67,6 +67,21 @@ def test_a_flipped_bit_of_a_summary_is_noticed(mine):
     assert not unharmed(mine / "summary.json", lambda: Run(mine).summary)
 
 
+@pytest.mark.parametrize("split", [None, "train"])
+def test_a_flipped_bit_of_the_scores_of_items_is_noticed_where_they_are_compared(mine, run, split):
+    wanted = striate.compare([mine, run], split=split).as_dict()
+    assert wanted["items"] > 0
+    (path,) = [mine / "items.csv"] if split is None else mine.glob("evaluations/*-train.csv")
+    content = path.read_bytes()
+    for changed in flips(content, 8):
+        path.write_bytes(changed)
+        with pytest.raises(CheckpointError, match=r"\.csv is damaged: its SHA-256"):
+            striate.compare([mine, run], split=split)
+    path.unlink()
+    if split is not None:
+        assert striate.compare([mine, run], split=split).as_dict() == wanted, "answered anew"
+
+
 @pytest.mark.parametrize("name", ["manifest.json", "state.json"])
 def test_a_flipped_bit_of_a_checkpoint_is_noticed(mine, name):
     newest = max(mine.glob("checkpoints/step-*"))

@@ -122,6 +122,7 @@ def test_the_command_writes_the_picture(files, capsys, tmp_path):
     assert cli.main([str(word) for word in words]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["net"], document["what"], document["size"]) == ("vgg11", "style", [34, 48])
+    assert document["items"] == [str(files / "photo.png"), str(files / "stripes.png")]
     with Image.open(out) as picture:
         assert picture.size == (48, 34)
 

@@ -90,7 +90,10 @@ def test_a_net_that_loses_to_a_baseline_says_so_first(run):
         ((0.3, 0.2, -0.1), "loses to a linear model (by 0.1, 95 % interval 0.05 to 0.15)"),
         ((0.3, 0.2, 0.02), "but from a linear model it is not told apart for certain"),
         ((0.3, 0.0, 0.1), "is no better than the mean of the hour of the week (by 0, "),
-        ((-0.3, 0.2, -0.01), "is no better than the last value (by 0.3, "),
+        ((-0.3, 0.2, -0.01), "0.35) and is no better than a linear model (by 0.01, "),
+        ((-0.3, 0.2, -0.01), "to 0.06): a forecast that needs no net does better"),
+        ((-0.3, 0.2, 0.1), "loses to the last value (by 0.3, 95 % interval 0.25 to 0.35): a "),
+        ((0.3, 0.2, -0.01), "to 0.06): a forecast that needs no net does as well"),
     ],
 )
 def test_a_verdict_weighs_the_interval(task, gains, words):

@@ -121,7 +121,7 @@ def test_two_processes_score_the_same(toy, smooth, tmp_path):
 def test_data_of_another_kind_are_refused(toy, smooth, tmp_path, shapes):
     short: dict[str, Any] = {**toy.settings(), "epochs": 1}
     run = striate.train(smooth, toy.net(), out=tmp_path, **short)
-    with pytest.raises(DataError, match="trained to smooth, on array targets"):
+    with pytest.raises(DataError, match="trained to smooth, on items with arrays"):
         run.evaluate(shapes)
 
 

@@ -163,7 +163,7 @@ def test_pictures_with_objects_of_several_classes_are_no_data_of_it(run, tmp_pat
         for k, row in enumerate(content["annotations"])
     ]
     (many / "annotations.json").write_text(json.dumps(content))
-    with pytest.raises(DataError, match=r"holds boxes targets"):
+    with pytest.raises(DataError, match=r"holds items with boxes, "):
         Run.load(run.path).evaluate(many, leaks="keep")
     with pytest.raises(
         DataError, match="24 of 24 pictures have no object or objects of several classes"

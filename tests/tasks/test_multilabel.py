@@ -118,7 +118,7 @@ def test_other_data_with_fewer_labels_are_scored_by_those(run, tmp_path):
     assert scores.items == 60
     assert [row["support"] > 0 for row in scores.per_class] == [True, True, False]
     assert scores.per_class[2]["average_precision"] is None
-    with pytest.raises(DataError, match=r"holds label targets"):
+    with pytest.raises(DataError, match=r"holds items with one label each, "):
         Run.load(run.path).evaluate("digits")
 
 

@@ -17,7 +17,6 @@ import striate
 from striate import data
 from striate.errors import DataError, NumericError, RecipeError, Stopped, UsageError
 from striate.runs import Run
-from striate.tasks import named
 from striate.training import Progress, fit, loop, read_recipe, resume
 from striate.workbench import progress as shown
 from striate.workbench.folds import train_folds
@@ -56,6 +55,15 @@ def test_data_to_run_to_scores_to_answers(case, folder, tmp_path):
     assert all(case.answer in each.as_dict() for each in found)
     lines = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
     assert [line["file"] for line in lines] == [str(path) for path in pictures[:5]]
+    alone = run.predict(pictures[0])[0].as_dict()
+    files = {key for key in ("mask", "image") if key in found[0].as_dict()}
+    assert files <= set(alone), "an answer that is a file is written without a folder too"
+    assert {Path(alone[key]).parent for key in files} <= {run.path / "predictions"}
+    assert all(Path(alone[key]).is_file() for key in files)
+    assert (run.path / "predictions").exists() == bool(files)
+    scores = {each.score for each in striate.compare([run.path, run.path]).differences}
+    assert scores
+    assert scores == set(rows[0]) & scores - set(run.task.item_facts)
     page = (run.path / "report.html").read_text()
     assert not re.search(r">\s*nan\b|\bnan ?%|\bNone\b(?! of them)", page)
 
@@ -191,7 +199,7 @@ def test_a_batch_in_parts_gives_the_same_weights(case, folder, tmp_path):
 
 def test_mixing_is_for_labels_alone(case, folder, tmp_path):
     more: dict[str, Any] = {"augment": "mixup", "epochs": 1}
-    if named(case.task).mixes:
+    if case.task in ("classify", "multilabel"):
         trained(case, folder, tmp_path, **more)
         return
     with pytest.raises(RecipeError, match="mix"):

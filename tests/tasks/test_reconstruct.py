@@ -1,6 +1,8 @@
 """Pictures that are given back: what is read, what is lost, what is refused."""
 
 import json
+import re
+import shutil
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from torch import nn
 
 import striate
 from striate import data, losses
-from striate.errors import ArgumentError, DataError, RecipeError, ShapeError
+from striate.errors import ArgumentError, DataError, RecipeError, ShapeError, UsageError
 from striate.models import catalog
 from striate.tasks import feature_net, named
 from striate.tasks.feature_net import FeatureNet
@@ -102,6 +104,27 @@ def test_of_a_picture_of_another_shape_it_is_said_which_part_is_given_back(tmp_p
     ]
 
 
+def test_answers_that_are_files_and_a_place_that_takes_none(tmp_path):
+    folder = write_pictures(tmp_path / "data")
+    run = striate.train(folder, out=tmp_path, size=32, **QUICK)
+    (tmp_path / "b").mkdir()
+    Image.new("RGB", (32, 32), "red").save(tmp_path / "b" / "00.png")
+    twins = [folder / "00.png", tmp_path / "b" / "00.png"]
+    written = [run.predict(each)[0].as_dict()["image"] for each in twins]
+    assert len(set(written)) == 2, "files of one name in two folders keep their own answers"
+    first, second = (np.asarray(Image.open(each)) for each in written)
+    assert not np.array_equal(first, second)
+    place = run.path / "predictions"
+    shutil.rmtree(place)
+    place.write_text("no folder")
+    (one,) = run.predict(twins[0])
+    assert "image" not in one.as_dict()
+    assert re.search(r"predictions cannot be written \(File exists\): name .* --out", str(one))
+    (tmp_path / "out" / "00_image.png").mkdir(parents=True)  # stands where the answer would
+    with pytest.raises(UsageError, match=r"--out .*out: cannot be written \(Is a directory\)"):
+        run.predict(twins[0], out=tmp_path / "out")
+
+
 def test_pictures_of_one_colour_alone_give_numbers(tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
@@ -163,6 +186,18 @@ def test_answers_without_a_net_are_scored_on_the_same_pictures(tmp_path):
     page = (run.path / "report.html").read_text()
     assert "Against answers without a net" in page
     assert "4 x 5 pixels have 60 values, the code of the net 64." in page
+
+
+def test_each_picture_is_scored_once(tmp_path, monkeypatch):
+    """The rows of items.csv are those of the meter, equal to what the task says of one picture."""
+    run = striate.train(write_pictures(tmp_path / "data"), out=tmp_path, size=32, **QUICK)
+    held = run.held(run.open_data(), "val")
+    for row, item in zip(held.rows, held.items(range(len(held.rows))), strict=True):
+        expected = held.used.task.item_scores(item.answer, item.truth)
+        assert {key: row[key] for key in expected} == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    monkeypatch.setattr(type(held.used.task), "item_scores", None)  # called, it would fail
+    again = run.held(run.open_data(), "val")
+    assert list(again.rows) == list(held.rows)
 
 
 def test_a_net_that_loses_to_an_answer_without_one_says_so_first(tmp_path):

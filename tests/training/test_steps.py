@@ -90,6 +90,16 @@ def test_parts_of_a_batch_add_up_to_the_whole(tmp_path, loss):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("augment", "whole"), [("none", True), ("flip+translate", True), ("flip+erase", False)]
+)
+def test_the_last_epoch_sees_whole_pictures_unless_rectangles_are_erased(tmp_path, augment, whole):
+    made = setting(recipe(augment=augment), tmp_path)
+    state = State.begin(small(), made.recipe, Plan())
+    assert not made.plain(state, 2)
+    assert made.plain(state, 3) is whole
+
+
 def test_mixed_items_are_learned_by_their_shares(tmp_path):
     made = setting(recipe(augment="mixup:8"), tmp_path)
     index = made.batches.order(1)[0]

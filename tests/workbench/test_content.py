@@ -8,6 +8,7 @@ import pytest
 
 import striate
 from striate import cli
+from striate.data import splits
 from striate.errors import CheckpointError, GateError
 from striate.runs import Run
 from striate.training import Progress, read_recipe
@@ -114,3 +115,31 @@ def test_no_verb_depends_on_the_folder_one_stands_in(shapes, tmp_path, monkeypat
     resume(path, progress=Progress())  # from its first weights again
     moved = shutil.move(path, tmp_path / "moved")
     assert striate.Run(moved).summary["run"] == str(moved)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_fold_that_another_version_numbered_says_which_it_is_now(
+    shapes, tmp_path, monkeypatch, capsys, known
+):
+    one_fold = splits.one_fold
+
+    def before(labels, groups, *, fold, seed, classes):
+        number, count = fold
+        other = (number % count + 1, count)
+        return one_fold(labels, groups, classes=classes, fold=other, seed=seed + (not known))
+
+    with monkeypatch.context() as older:
+        older.setattr(splits, "one_fold", before)
+        run = trained(shapes, tmp_path, val="1of5", split_seed=3)
+    assert cli.main(["evaluate", str(run.path)]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "since val=1of5 is another fold now than in the version that trained it" in said
+    if known:
+        call = said.partition("in Python by ")[2].partition(", or train anew")[0]
+        assert call.endswith(", val='2of5', seed=3))")
+        assert eval(call, {"striate": striate}).items == 18  # noqa: S307 - our own line
+    else:
+        assert "no fold of these data any more: train anew" in said
+    with pytest.raises(GateError, match="so what is scored was learned from: take them out"):
+        run.evaluate(striate.open(shapes, val="3of5", seed=3))

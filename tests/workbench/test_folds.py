@@ -47,6 +47,10 @@ def test_one_folder_has_it_all(found, shapes, tmp_path_factory):
     for row, share in zip(rows, shares, strict=True):
         assert row["answer"] == ("bar", "box", "noise")[int(share.argmax())]
     right = np.mean([row["truth"] == row["answer"] for row in rows])
+    document = json.loads((path / "summary.json").read_text())
+    (row,) = document["table"]
+    assert row["scores"] == document["pooled"]
+    assert row["settings"] == document["best"] == {"folds": "3"}
     pooled = found.as_dict()["pooled"]["accuracy"]
     assert pooled["value"] == pytest.approx(right)
     assert pooled["low"] <= right <= pooled["high"]

@@ -33,6 +33,8 @@ from striate import text as formats
 from striate.metrics import Interval
 from striate.runs.folder import write_text
 from striate.tasks import Headline, Measure, Section, by_class
+from striate.tasks.classify import Classify
+from striate.tasks.instances import Instances
 from striate.tasks.section import (
     Bar,
     Beside,
@@ -222,6 +224,16 @@ def test_classes_are_counted_by_split():
         in text
     )
     assert "The largest class has 3 times the items of the smallest." in text
+
+
+@pytest.mark.parametrize("task", [Classify, Instances])
+def test_classes_of_pixels_are_no_classes_of_objects(task):
+    names = ("background", "inside", "border")
+    text = words(render(content(classes=names, classes_of=task.classes_of)))
+    said = "classes of pixels" if task is Instances else "classes"
+    assert f" {said} 3 background, inside, border " in text
+    assert f" {said} background, inside, border " in text  # of the data
+    assert ("classes of pixels" in text) == (task is Instances)
 
 
 def test_the_best_epoch_is_marked_and_may_be_given():

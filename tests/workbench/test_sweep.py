@@ -85,6 +85,24 @@ def test_it_goes_on_where_it_was_stopped(swept, tmp_path, monkeypatch, shapes):
     assert len(trained) == len(set(trained)) + 1 == 5
 
 
+@pytest.mark.parametrize(
+    ("score", "values", "ends"),
+    [
+        ("accuracy", (0.999, 0.99, 0.95), (0.0, 1.0)),
+        ("miou", (0.001, 0.01, 0.06), (0.0, 1.0)),
+        ("accuracy", (1.0, 1.0, 1.0), None),
+        ("mape", (0.5, 1.4, 1.2), (-np.inf, np.inf)),  # may be more than 100 %
+        ("psnr", (20.0, 24.0, 22.0), (-np.inf, np.inf)),
+    ],
+)
+def test_an_interval_over_seeds_stays_within_what_a_score_can_be(score, values, ends):
+    found = sweeps.Setting({}, (), {score: values}, np.zeros(0)).interval(score)
+    assert found.value == pytest.approx(np.mean(values))
+    assert found.known == (ends is not None)
+    if ends is not None:
+        assert ends[0] < found.low < found.value < found.high < ends[1]
+
+
 def test_axes():
     assert read_axes(["a=1,2", "b=x"]) == {"a": ["1", "2"], "b": ["x"]}
     assert settings_of({"a": ["1", "2"], "b": ["x", "y"]}) == [

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from striate.auditing.finding import Finding
 from striate.data import Arrays, Data, Images, Split, Streamed
+from striate.data.targets import in_words
 from striate.errors import UsageError
 from striate.probe import as_eval
 from striate.runs import Run
@@ -265,20 +266,21 @@ class Check:
     needs_run: bool = True
 
 
-def classified(case: Case) -> str:
-    """Why a check of labelled items cannot be made; "" where it can."""
+def classified(case: Case, split: str = "") -> str:
+    """Why a check of labelled items cannot be made, of the audited split or another; "" where it can."""
     if not case.has_labels:
-        return f"the items have {case.data.kind} targets, not one label each"
+        return f"the items have {in_words(case.data.kind)}, not one label each"
     if len(case.data.classes) < 2:
         return "there is one class only"
-    return enough(case)
+    return enough(case, split)
 
 
-def enough(case: Case) -> str:
-    """Why there is too little to judge; "" where there is enough."""
-    count = len(case.part)
+def enough(case: Case, split: str = "") -> str:
+    """Why there is too little to judge in the audited split, or another; "" where there is enough."""
+    name = split or case.split
+    count = len(case.data.splits[name])
     if count < FEWEST:
-        return f"{case.split} has {count} items, fewer than {FEWEST}"
+        return f"{name} has {count} items, fewer than {FEWEST}"
     return ""
 
 

@@ -5,10 +5,35 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from striate.metrics import Interval
-from striate.metrics.scores import number
+from striate.metrics.intervals import mean, wilson
+from striate.metrics.scores import is_share, number
 
 Severity = Literal["pass", "note", "fail", "skipped"]
+
+
+def mean_score(
+    name: str,
+    values: NDArray[np.float64],
+    groups: NDArray[np.int64] | None = None,
+    *,
+    lower: bool = False,
+) -> Interval:
+    """The mean of a score of items; its interval stays within what the score can be.
+
+    Args:
+        name: of the score: those that are shares are 0 to 1.
+        values: of the items [N].
+        groups: a number an item [N]; items of one group are left out together.
+        lower: whether it is an error, which is 0 or more.
+    """
+    if groups is None and is_share(name) and not lower and np.isin(values, (0, 1)).all():
+        return wilson(float(values.sum()), len(values))  # also where all are right, or none
+    scale = "positive" if lower else "share" if is_share(name) else "real"
+    return mean(values, groups, scale=scale)
 
 
 @dataclass(frozen=True)

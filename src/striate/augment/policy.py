@@ -86,6 +86,11 @@ class Policy:
         return SHIFT in self.text.split("+")
 
     @property
+    def erases(self) -> bool:
+        """Whether rectangles of some items are erased, while others of the same batch stay whole."""
+        return "erase" in dict(self.steps)
+
+    @property
     def views(self) -> bool:
         """Whether each item gets a view of its own."""
         return any(WORDS[name].kind != "mix" for name, _ in self.steps)

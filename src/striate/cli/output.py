@@ -113,6 +113,35 @@ def emit(document: Mapping[str, Any] | Sequence[Any], text: str, *, json: bool) 
         ) from error
 
 
+def seen(
+    what: str,
+    facts: Mapping[str, Any],
+    *,
+    nets: Sequence[str] = (),
+    layer: str = "",
+    items: Sequence[Path] = (),
+    files: Sequence[Path] = (),
+) -> dict[str, Any]:
+    """The JSON shape `see`: what a picture says, and what it is of.
+
+    Args:
+        what: the picture.
+        facts: what it says itself.
+        nets: that it is of: one stands by itself, of several or none there is a list.
+        layer: that it is of, "" if it is of no single one.
+        items: files that it shows.
+        files: that it was written to.
+    """
+    return {
+        **facts,
+        "net": nets[0] if len(nets) == 1 else list(nets),
+        "what": what,
+        "items": [str(path) for path in items],
+        "files": [str(path) for path in files],
+        **({"layer": layer} if layer else {}),
+    }
+
+
 def columns() -> int | None:
     """Columns of the terminal that shows the result; None where it goes elsewhere, so that nothing is left out."""
     stream = click.get_current_context().obj

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import click
 
-from striate.cli.output import FOLDER, Drawn, emit, read_ints, read_sizes, save, writing
+from striate.cli.output import FOLDER, Drawn, emit, read_ints, read_sizes, save, seen, writing
 from striate.cli.settings import Command
 from striate.errors import CheckpointError, UsageError
 
@@ -100,6 +100,10 @@ class _Given:
         """NET or RUN as they were typed."""
         several = [str(path) for path in self.words.get("runs", ())]
         return [str(self.words[key]) for key in (*NETS, "run") if key in self.words] + several
+
+    def items(self) -> list[Path]:
+        """Files that the picture is of."""
+        return [*self.words.get("images", ()), *(self.words[key] for key in self.paths)]
 
     def known_shape(self) -> tuple[int, ...] | None:
         """Of one item: as typed, or as the net says."""
@@ -286,7 +290,6 @@ def _draw(
         given.pop("weights", None) if "weights" not in taken else None,
         [word for word in words if taken[word].annotation is Path],
     )
-    files = [str(file) for file in found.words.get("images", ())]
     parameters = inspect.signature(function).parameters
     arguments = [found.of(parameters[word]) for word in words]
     if "shape" in parameters:
@@ -298,17 +301,16 @@ def _draw(
     result = function(*arguments, **given)
     for path in out:
         _write(result, path, " ".join([name, *found.names()]))
-    names = found.names() or asked
-    head = {
-        "net": names[0] if len(names) == 1 else names,
-        "what": name,
-        "items": files,
-        "files": [str(p) for p in out],
-    }
-    facts = result.as_dict()
-    if "path" in facts:
-        head["layer"] = facts["path"]
-    emit({**facts, **head}, result.as_text(), json=json)
+    names, facts = found.names() or asked, result.as_dict()
+    document = seen(
+        name,
+        facts,
+        nets=names,
+        layer=facts.get("path", "") if names else "",  # of data, a path is no layer's
+        items=found.items(),
+        files=out,
+    )
+    emit(document, result.as_text(), json=json)
 
 
 def _module(text: str) -> Any:

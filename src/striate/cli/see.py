@@ -14,6 +14,7 @@ from striate.cli.output import (
     read_numbers,
     read_sizes,
     save,
+    seen,
     with_json,
     writing,
 )
@@ -71,7 +72,15 @@ def arithmetic(  # noqa: PLR0913 - one a setting
         from striate.workbench.arithmetic_page import page
 
         save(out, page(f"{name}: {layer} {at}", named.net, x, result))
-    emit(result.as_dict(), result.as_text(), json=json)
+    document = seen(
+        "arithmetic",
+        result.as_dict(),
+        nets=[name],
+        layer=layer,
+        items=[file],
+        files=[out] if out else [],
+    )
+    emit(document, result.as_text(), json=json)
 
 
 @see.command()
@@ -122,7 +131,15 @@ def convolution(
     for path in out:
         with writing(path):
             shown.save(path)
-    emit(shown.as_dict(), steps.said if out else shown.as_text(), json=json)
+    name, _, layer = like.rpartition(":") if like else ("", "", "")
+    document = seen(
+        "convolution",
+        shown.as_dict(),
+        nets=[name] if name else [],
+        layer=layer,
+        files=out,
+    )
+    emit(document, steps.said if out else shown.as_text(), json=json)
 
 
 @see.command()
@@ -158,7 +175,8 @@ def architecture(
     for path in out:
         with writing(path):
             drawn.save(path)
-    emit(drawn.as_dict(), drawn.as_text(), json=json)
+    document = seen("architecture", drawn.as_dict(), nets=[named.name], files=out)
+    emit(document, drawn.as_text(), json=json)
 
 
 @see.command()
@@ -179,7 +197,7 @@ def history(*, what: str, out: tuple[Path, ...], json: bool) -> None:
     for path in out:
         with writing(path):
             chart.save(path)
-    emit(chart.as_dict(), chart.as_text(), json=json)
+    emit(seen("history", chart.as_dict(), files=out), chart.as_text(), json=json)
 
 
 def _steps(shape: tuple[int, ...] | None, **settings: Any) -> "Steps":

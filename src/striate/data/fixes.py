@@ -20,7 +20,7 @@ import numpy as np
 from striate.data import documents
 from striate.data.files import expanded, shown
 from striate.data.index import Listing, Part
-from striate.data.targets import Labels, MultiLabels, Targets, Values
+from striate.data.targets import Labels, MultiLabels, Targets, Values, in_words
 from striate.errors import DataError, nearest
 
 ACTIONS = ("relabel", "drop", "regroup")
@@ -401,7 +401,7 @@ def _relabel(targets: Targets, i: int, row: Fix, listing: Listing, fixes: Fixes)
         targets.numbers[i] = _numbers(row.value, targets.numbers.shape[1], at)
     else:
         raise DataError(
-            f"{at}: relabel takes a class or numbers, the items have {targets.kind} targets: correct their files, or drop them"
+            f"{at}: relabel takes a class or numbers, the items have {in_words(targets.kind)}: correct their files, or drop them"
         )
 
 

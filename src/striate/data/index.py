@@ -199,6 +199,24 @@ class Candidate:
     rivals: bool = False
     tasks: tuple[str, ...] = ("classify",)
 
+    @classmethod
+    def unreadable(
+        cls,
+        layout: str,
+        doubt: str,
+        *,
+        why: str = "",
+        uses: frozenset[str] = frozenset(),
+        rivals: bool = False,
+        tasks: tuple[str, ...],
+    ) -> "Candidate":
+        """What looks like a layout and cannot be read: its doubt is the error where it is asked for."""
+
+        def read() -> Listing:
+            raise DataError(doubt)
+
+        return cls(layout, 0, uses, read, why, doubt, rivals, tasks)
+
 
 @dataclass(frozen=True, eq=False)
 class Numbered(Sequence[str]):

@@ -148,7 +148,7 @@ def open(  # noqa: PLR0913 - all of them are settings by name
         policy=when,
         store=options.store,
         note=listing.note,
-        warnings=listing.warnings,
+        warnings=(*listing.warnings, *_alike(listing.classes)),
         task=listing.task,
         outputs=listing.outputs,
         read_as=listing.read_as,
@@ -157,6 +157,23 @@ def open(  # noqa: PLR0913 - all of them are settings by name
         drawn=listing.drawn,
         fixed=applied,
     )
+
+
+def _alike(classes: Sequence[str]) -> list[str]:
+    """That names of classes differ by case, or by what stands between words, alone."""
+    of: dict[str, list[str]] = {}
+    for name in classes:
+        plain = " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
+        of.setdefault(plain, []).append(name)
+    pairs = [
+        f"{names[0]} and {names[1]}" for plain, names in of.items() if plain and len(names) > 1
+    ]
+    if not pairs:
+        return []
+    more = f" and {len(pairs) - 3} more" if len(pairs) > 3 else ""
+    return [
+        f"classes whose names hardly differ: {', '.join(pairs[:3])}{more}; if they mean the same, spell them alike"
+    ]
 
 
 def _of_windows(listing: Listing, layout: str | None) -> dict[str, Any]:

@@ -8,7 +8,6 @@ sounds are cut to their middle, shorter ones are laid into the middle of silence
 import hashlib
 import os
 import struct
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from striate.data import files
-from striate.data.sources import I64, AnyForm, Look, Source
+from striate.data.sources import I64, AnyForm, InFileFormat, Look
 from striate.errors import DataError, MissingExtraError
 from striate.extras import need
 
@@ -302,7 +301,7 @@ def fitted(wave: I16, samples: int) -> I16:
     return np.pad(wave, (spare // 2, spare - spare // 2))
 
 
-class SoundSource(Source):
+class SoundSource(InFileFormat):
     """Sounds in a file format."""
 
     modality: str = "sound"
@@ -316,30 +315,6 @@ class SoundSource(Source):
     def dtype(self) -> np.dtype[Any]:
         """16 bits a sample."""
         return np.dtype(np.int16)
-
-    @abstractmethod
-    def data(self, i: int) -> bytes:
-        """The encoded bytes of sound i.
-
-        Raises:
-            DataError: they cannot be read; with the reason alone.
-        """
-
-    def label(self, i: int) -> str:
-        """A name of sound i that does not depend on where the data lie; "" if there is none."""
-        del i
-        return ""
-
-    def digest(self, i: int) -> bytes:
-        """SHA-256 of its bytes."""
-        try:
-            return hashlib.sha256(self.data(i)).digest()
-        except DataError as error:
-            return self._no_content(i, error)
-
-    def _no_content(self, i: int, error: DataError) -> bytes:
-        """What stands for the content of a sound that has none, so that two such are no copies of each other."""
-        return hashlib.sha256(f"no content: {self.label(i)} {error}".encode()).digest()
 
     def look(self, i: int) -> Look:
         """Hash, and what the header says."""

@@ -144,19 +144,12 @@ class Source(ABC):
         """A number for each picture that equal pictures share: enough to rule out most twins."""
 
 
-class Encoded(Source, ABC):
-    """Pictures in a file format."""
-
-    limits: Limits
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """uint8, or float32 where the pictures have more than 8 bits."""
-        return np.dtype(np.uint8 if self.limits.levels is None else np.float32)
+class InFileFormat(Source, ABC):
+    """Items in a file format, each known by its encoded bytes."""
 
     @abstractmethod
     def data(self, i: int) -> bytes:
-        """The encoded bytes of picture i.
+        """The encoded bytes of item i.
 
         Raises:
             DataError: they cannot be read; with the reason alone.
@@ -170,13 +163,24 @@ class Encoded(Source, ABC):
             return self._no_content(i, error)
 
     def _no_content(self, i: int, error: DataError) -> bytes:
-        """What stands for the content of a picture that has none, so that two such are no copies of each other."""
+        """What stands for the content of an item that has none, so that two such are no copies of each other."""
         return hashlib.sha256(f"no content: {self.label(i)} {error}".encode()).digest()
 
     def label(self, i: int) -> str:
-        """A name of picture i that does not depend on where the data lie; "" if there is none."""
+        """A name of item i that does not depend on where the data lie; "" if there is none."""
         del i
         return ""
+
+
+class Encoded(InFileFormat, ABC):
+    """Pictures in a file format."""
+
+    limits: Limits
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8, or float32 where the pictures have more than 8 bits."""
+        return np.dtype(np.uint8 if self.limits.levels is None else np.float32)
 
     def look(self, i: int) -> Look:
         """Hash and header."""
@@ -314,15 +318,36 @@ class Pixels(Source):
 
 
 @dataclass(frozen=True, eq=False)
-class Values(Source):
-    """Arrays of one shape and any type, in memory: [N, ...]; they are taken as they are."""
+class ArrayInMemory(Source, ABC):
+    """Items that are the rows of one array [N, ...]."""
 
     in_memory: ClassVar[bool] = True
     values: npt.NDArray[Any]
-    modality: str = "array"
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of all of them."""
+        return self.values.dtype
+
+    def digest(self, i: int) -> bytes:
+        """SHA-256 of its shape, type and bytes."""
+        value = np.ascontiguousarray(self.values[i])
+        return hashlib.sha256(f"{value.shape} {value.dtype}".encode() + value.tobytes()).digest()
+
+    def weights(self) -> I64:
+        """Checksums of their bytes."""
+        each = (zlib.crc32(np.ascontiguousarray(value).tobytes()) for value in self.values)
+        return np.fromiter(each, np.int64, len(self))
+
+
+@dataclass(frozen=True, eq=False)
+class Values(ArrayInMemory):
+    """Arrays of one shape and any type, in memory: [N, ...]; they are taken as they are."""
+
+    modality: str = "array"
 
     def take(self, index: I64) -> "Values":
         """A copy of these numbers."""
@@ -333,20 +358,10 @@ class Values(Source):
         del form
         return self.values.shape[1:]
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of all of them."""
-        return self.values.dtype
-
     def ready(self, form: AnyForm) -> npt.NDArray[Any]:
         """All of them."""
         del form
         return self.values
-
-    def digest(self, i: int) -> bytes:
-        """SHA-256 of its shape, type and bytes."""
-        value = np.ascontiguousarray(self.values[i])
-        return hashlib.sha256(f"{value.shape} {value.dtype}".encode() + value.tobytes()).digest()
 
     def look(self, i: int) -> Look:
         """Hash alone."""
@@ -356,8 +371,3 @@ class Values(Source):
         """The array."""
         del form
         return self.values[i]
-
-    def weights(self) -> I64:
-        """Checksums of their bytes."""
-        each = (zlib.crc32(np.ascontiguousarray(value).tobytes()) for value in self.values)
-        return np.fromiter(each, np.int64, len(self))

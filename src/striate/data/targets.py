@@ -21,8 +21,24 @@ if TYPE_CHECKING:
 
 F32 = npt.NDArray[np.float32]
 
+IN_WORDS = {  # what items of each kind of targets have
+    "label": "one label each",
+    "labels": "several labels each",
+    "values": "numbers",
+    "mask": "masks",
+    "instances": "masks of single objects",
+    "picture": "no targets but themselves",
+    "boxes": "boxes",
+    "box": "a label and a box each",
+    "array": "arrays",
+}
 PADDING = -1.0  # the class of a row of boxes that stands for none
 IGNORE = 255  # the class number of pixels of a mask that count nowhere
+
+
+def in_words(kind: str) -> str:
+    """What items with targets of a kind have, such as "several labels each"."""
+    return IN_WORDS.get(kind, f"{kind} targets")
 
 
 class Targets(ABC):

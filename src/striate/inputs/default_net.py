@@ -5,12 +5,14 @@ pictures, how large, grey or coloured, and from the time there is and the speed 
 
 1. Pictures of at most 48 pixels are seen at their own size, by ResNet-20 for CIFAR. Grey ones of at most 32 are left to
    LeNet-5 where they are so many that ResNet-20 would need more than two minutes, or smaller than 16.
-   LeNet-5 brings them to its 28 where it cannot take their own size.
+   LeNet-5 brings them to its 28 where it cannot take their own size. Coloured ones get a ResNet-20 twice as wide where there
+   is time for so many looks at them that the narrow one would learn little more.
 2. Larger ones are seen by ResNet-18 at the first row of `FORMS` in which there is time for `EPOCHS` epochs, or at its last.
    They are not enlarged, but for those under 64 pixels, which become as large as that.
 3. As many epochs as there is time for, from 4 to 100; of LeNet-5 at most 20.
    Spectra of sounds are seen by ResNet-18 as narrow as the time asks for, short ones by ResNet-20 where there is time.
-4. Small coloured pictures are mirrored, moved, and change their colours. Small grey ones, which may be letters or patches about a
+4. Small coloured pictures are mirrored, moved, and change their colours; for the wide net they are moved by whole pixels and
+   partly erased. Small grey ones, which may be letters or patches about a
    point, are moved, turned, scaled and lit a little, never mirrored. Large ones are seen through windows.
 """
 
@@ -42,6 +44,8 @@ EFFICIENCY = 0.6  # of a net's learning against that of one convolution
 SPEEDS = {"lenet5": 0.1}  # of nets that are slower than that for their multiply-adds
 EPOCHS = 40  # that ResNet-18 should have the time for, and half of them ResNet-20
 LEAST, MOST = 4, 100  # epochs of any training
+WIDE = 2.0  # of ResNet-20 where there is time for so many looks at training pictures at that width:
+LOOKS_OF_WIDE = 600_000
 LOOKS, ROUNDS = 240_000, 20  # at training pictures, and epochs, after which LeNet-5 gains little
 
 # Net, width and share of the usual speed for spectra of sounds, the most accurate first; and for short ones.
@@ -76,7 +80,7 @@ def whole_pictures(data: Data, recipe: Settings, *, own_net: bool) -> dict[str, 
     size = recipe.size or _size(best.net, best.size)
     return {
         "color": color,
-        "augment": _views(best.net, max(size), color),
+        "augment": _views(best.net, max(size), color, wide=best.width == WIDE),
         "net": best.net,
         "size": size,
         "width": best.width,
@@ -85,12 +89,14 @@ def whole_pictures(data: Data, recipe: Settings, *, own_net: bool) -> dict[str, 
     }
 
 
-def _views(net: str | None, longer: int | None, color: str) -> str:
-    """Random views that suit pictures whose longer side is known if all have the same."""
+def _views(net: str | None, longer: int | None, color: str, *, wide: bool = False) -> str:
+    """Random views that suit pictures whose longer side is known if all have the same, and a net that can learn more."""
     if longer is None or longer > KEPT:
         return "crop+flip" if color == "rgb" else "crop"
     if net in (None, "lenet5"):
         return "shift"
+    if wide:
+        return "crop+flip+color:0.2+erase"
     return (
         "flip+translate:0.12+color:0.2"
         if color == "rgb"
@@ -235,6 +241,9 @@ def chosen(data: Fingerprint) -> Choice:
         small = _timed(data, "resnet20_cifar", data.size)
         slow = small.least / 2 > min(SHORT, data.seconds)
         light = data.color == "grey" and (longer < LENET[0] or (longer <= LENET[1] and slow))
+        wide = _timed(data, "resnet20_cifar", data.size, WIDE)
+        if data.color != "grey" and wide.epochs * data.items >= LOOKS_OF_WIDE:
+            return wide
         return _timed(data, "lenet5", data.size) if light else small
     sides = max(min(data.size), FORMS[-1][0])
     forms = [_timed(data, "resnet18", (n, n), width) for n, width in FORMS if n <= sides]

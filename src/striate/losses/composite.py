@@ -97,10 +97,6 @@ class Composite:
         total = values[0] if len(values) == 1 else sum(values[1:], values[0])
         return total, parts if len(parts) > 1 else {}
 
-    def of_boxes(self) -> bool:
-        """Whether every part compares the answer of a grid with objects [B, M, 5] of class and box."""
-        return all(term.name in BOXES for term in self.terms)
-
     def decode(self, answer: Tensor, *, boxes: int) -> tuple[Tensor, Tensor]:
         """Boxes [B, N, 4] as shares of the picture and scores [B, N, K], of an answer learned by a loss of boxes."""
         return DECODE[self.terms[0].name](answer, boxes=boxes)

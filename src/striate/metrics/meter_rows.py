@@ -44,6 +44,17 @@ class Rows:
             parts[:] = [np.concatenate([np.zeros((0, *shape), kind), *parts])]
         return parts[0]
 
+    def last(self, name: str, count: int) -> NDArray[Any]:
+        """The last rows of one array; the others are not put together for them."""
+        found: list[NDArray[Any]] = []
+        for part in reversed(self._parts[name]):
+            if count <= 0:
+                break
+            found.insert(0, part[-count:])
+            count -= len(part)
+        shape, kind = self._kinds[name]
+        return np.concatenate([np.zeros((0, *shape), kind), *found])
+
     def state(self) -> dict[str, NDArray[Any]]:
         """All arrays by name."""
         return {name: self[name] for name in self._kinds}

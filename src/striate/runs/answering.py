@@ -1,7 +1,7 @@
 """A net's answers to many items, a batch at a time. B batch, N items."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -191,7 +191,8 @@ def answered(
                 found.loss += loss * len(index)
                 found.items += len(index)
             else:
-                found.rows += rows_of(used.task, answers, truths)
+                known = found.meter.last(len(index))
+                found.rows += rows_of(used.task, answers, truths, known)
             progress(index.stop, len(arrays))
     return found
 
@@ -201,10 +202,16 @@ def batches_of(numbers: range, size: int) -> Iterator[range]:
     yield from (numbers[start : start + size] for start in range(0, len(numbers), size))
 
 
-def rows_of(task: Task, answers: Any, truths: Sequence[Any]) -> Iterator[dict[str, Any]]:
-    """Words and scores of each item, as a row of items.csv has them."""
-    for answer, truth in zip(answers, truths, strict=True):
-        yield {**task.item_words(answer, truth), **task.item_scores(answer, truth)}
+def rows_of(
+    task: Task,
+    answers: Any,
+    truths: Sequence[Any],
+    known: Sequence[Mapping[str, float]] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Words and scores of each item, as a row of items.csv has them; `known` are the scores, where a meter has them."""
+    for i, (answer, truth) in enumerate(zip(answers, truths, strict=True)):
+        scores = known[i] if known is not None else task.item_scores(answer, truth)
+        yield {**task.item_words(answer, truth), **scores}
 
 
 def _in_parts(

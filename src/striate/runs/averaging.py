@@ -6,7 +6,7 @@ answers every view once: what one of them says alone is kept beside the mean, it
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -70,11 +70,7 @@ class Averaged:
 
 
 def answered_together(
-    members: Sequence[Member],
-    targets: Targets,
-    sizes: NDArray[np.int64],
-    *,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    members: Sequence[Member], targets: Targets, sizes: NDArray[np.int64]
 ) -> Averaged:
     """Answer items by several nets or views and count the mean answers. The nets are left as they were.
 
@@ -84,7 +80,6 @@ def answered_together(
         members: the nets; the task of the first reads the mean.
         targets: of all items of the split as listed, in the items' own size.
         sizes: as `answered` takes them.
-        progress: called with (done, total).
 
     Raises:
         UsageError: inputs without such views.
@@ -102,7 +97,6 @@ def answered_together(
             truths = [targets.truth(number) for number in numbers]
             spots = [tuple(sizes[number].tolist()) for number in numbers]
             _batch(members, index, truths, spots, found)
-            progress(index.stop, count)
     return found
 
 

@@ -3,9 +3,13 @@
 OUT/predictions.jsonl      a line a file, in the JSON shape of `predict`; what it has is not answered again
 OUT/predictions.json       the weights and settings that all of it was made with
 OUT/...                    what people use beside it: masks, overlays, and the same in another format if asked for
+
+Without OUT nothing is written, unless the answers themselves are files, as masks are: those go to RUN/predictions.
 """
 
+import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,7 +68,7 @@ def predicted(
     used: Net,
     files: Sequence[Path],
     *,
-    folder: "Folder | None" = None,
+    folder: "Beside | None" = None,
     max_pixels: int = data_room.MAX_PIXELS,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Iterator[Prediction]:
@@ -73,7 +77,7 @@ def predicted(
     Args:
         used: the net, its task with the settings of the prediction.
         files: to answer; those whose answers `folder` holds are read from there.
-        folder: where answers and what belongs to them are written.
+        folder: where answers and what belongs to them are written, or the files of answers alone.
         max_pixels: larger pictures are not decoded.
         progress: called with (done, total).
     """
@@ -93,7 +97,7 @@ def _answered(
     used: Net,
     files: Sequence[Path],
     numbers: NDArray[np.int64],
-    folder: "Folder | None",
+    folder: "Beside | None",
     max_pixels: int,
 ) -> Iterator[Prediction]:
     """Answers to the files of these numbers."""
@@ -118,7 +122,9 @@ def _answered(
                 if note := of_all or ("" if each.windows else used.task.remark(answer, each.size)):
                     words["note"] = note
                 if folder:
-                    words |= folder.write_files(used, files[i], answer, max_pixels)
+                    written = folder.write_files(used, files[i], answer, max_pixels)
+                    notes = [each["note"] for each in (words, written) if "note" in each]
+                    words |= {**written, **({"note": "; ".join(notes)} if notes else {})}
                 prediction = Prediction(named[i], words, words=_line(used.task, words))
             if folder:
                 folder.note(prediction)
@@ -201,7 +207,40 @@ def _read(used: Net, file: Path, max_pixels: int) -> Read | str:
         return str(error)  # the prediction names the file
 
 
-class Folder:
+class Beside:
+    """Where files that are answers, such as masks, are written: one name a path, so that none takes another's place."""
+
+    def __init__(self, path: Path, files: Sequence[Path]) -> None:
+        self.path = path
+        self._stems = {file: f"{file.stem[:100]}-{_mark(file)}" for file in files}
+
+    def done(self) -> dict[str, Mapping[str, Any]]:
+        """Nothing is read again: a file of this path may be another one now."""
+        return {}
+
+    def note(self, prediction: Prediction) -> None:
+        """No list of answers is written."""
+
+    def write_files(self, used: Net, file: Path, answer: Any, max_pixels: int) -> dict[str, str]:
+        """The paths of the files by what they are; where they cannot be written, a `note` that says so."""
+        try:
+            self.path.mkdir(exist_ok=True)
+            return self._written(used, file, answer, max_pixels)
+        except OSError as error:
+            reason = error.strerror or error
+            return {"note": f"{self.path} cannot be written ({reason}): name a folder with --out"}
+
+    def _written(self, used: Net, file: Path, answer: Any, max_pixels: int) -> dict[str, str]:
+        picture = used.preprocessing.picture(file, max_pixels=max_pixels)
+        stem = self._stems[file]
+        if picture is None:
+            names = used.preprocessing.write(file, stem, answer, self.path)
+        else:
+            names = used.task.files(stem, picture, answer, self.path)
+        return {what: str(self.path / name) for what, name in names.items()}
+
+
+class Folder(Beside):
     """Where predictions are written. A second call with the same net and settings goes on where the first ended."""
 
     def __init__(self, path: Path, files: Sequence[Path], settings: Mapping[str, Any]) -> None:
@@ -210,7 +249,8 @@ class Folder:
         Raises:
             UsageError: it cannot be made, or holds predictions of another net or with other settings.
         """
-        self.path = path
+        super().__init__(path, files)
+        self._stems = _stems(files)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -226,7 +266,6 @@ class Folder:
                 )
         else:
             write_json(path / SETTINGS, dict(settings))
-        self._stems = _stems(files)
 
     def done(self) -> dict[str, Mapping[str, Any]]:
         """The answers that an earlier call wrote, by file; a line that was cut off is taken away."""
@@ -251,25 +290,44 @@ class Folder:
         return found
 
     def note(self, prediction: Prediction) -> None:
-        """Add a line."""
+        """Add a line.
+
+        Raises:
+            UsageError: it cannot be written.
+        """
         line = json.dumps(prediction.as_dict(), ensure_ascii=False)
-        with (self.path / LINES).open("ab") as file:
-            file.write(line.encode("utf-8", "backslashreplace") + b"\n")
+        try:
+            with (self.path / LINES).open("ab") as file:
+                file.write(line.encode("utf-8", "backslashreplace") + b"\n")
+        except OSError as error:
+            raise self._full(error) from error
 
     def write_files(self, used: Net, file: Path, answer: Any, max_pixels: int) -> dict[str, str]:
-        """What people use beside the JSON; the paths of the files by what they are."""
-        picture = used.preprocessing.picture(file, max_pixels=max_pixels)
-        stem = self._stems[file]
-        if picture is None:
-            names = used.preprocessing.write(file, stem, answer, self.path)
-        else:
-            names = used.task.files(stem, picture, answer, self.path)
-        return {what: str(self.path / name) for what, name in names.items()}
+        """What people use beside the JSON; the paths of the files by what they are.
+
+        Raises:
+            UsageError: they cannot be written.
+        """
+        try:
+            return self._written(used, file, answer, max_pixels)
+        except OSError as error:
+            raise self._full(error) from error
+
+    def _full(self, error: OSError) -> UsageError:
+        return UsageError(
+            f"--out {self.path}: cannot be written ({error.strerror or error}); mend that and give the command again: "
+            "what is answered stays"
+        )
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """All answers that are written, without errors."""
         for file, answer in self.done().items():
             yield {"file": file, **answer}
+
+
+def _mark(file: Path) -> str:
+    """Eight letters that tell a path from others."""
+    return hashlib.sha256(os.fsencode(file.absolute())).hexdigest()[:8]
 
 
 def _stems(files: Sequence[Path]) -> dict[Path, str]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from striate import data as data_room
 from striate import plan as plan_room
 from striate.data import Arrays, Data
+from striate.data.targets import in_words
 from striate.errors import (
     LISTED,
     ArgumentError,
@@ -35,9 +36,9 @@ from striate.runs.answering import Answered, Net, answered
 from striate.runs.averaging import check_fits, counted, file_mark, held_together
 from striate.runs.config import Config, check_tensors, checked, structure
 from striate.runs.folder import SEAL, read_bytes, read_json, unsealed, write_json
-from striate.runs.predictions import Folder, Prediction, predicted
+from striate.runs.predictions import Beside, Folder, Prediction, predicted
 from striate.runs.split_answers import Held, natural_sizes, read_table, write_items
-from striate.runs.training_items import seen
+from striate.runs.training_items import renumbered, seen
 from striate.tasks import Task, named
 from striate.text import duration, plain
 
@@ -224,10 +225,10 @@ class Run(Result):
             _refuse_leaks(opened)
         learned = self._learned(opened, split)
         if learned and leaks == "stop":
-            raise GateError(
-                f"{opened.path}: {counted(learned, opened, split)}, so what is scored was learned from: take them "
-                "out, or score them all the same with --leaks keep"
+            mend = renumbered(self.path, self.config.data, opened, split) or (
+                "so what is scored was learned from: take them out, or score them all the same with --leaks keep"
             )
+            raise GateError(f"{opened.path}: {counted(learned, opened, split)}, {mend}")
         runs = [self, *(each if isinstance(each, Run) else Run(each) for each in others)]
         notes = [check_fits(self, other, opened, split, leaks=leaks) for other in runs[1:]]
         if len(runs) > 1 or views is not None:
@@ -264,9 +265,10 @@ class Run(Result):
         stem = f"{Path(opened.path).name}{mark}-{split}{file_mark(held.scores)}"
         try:
             out.mkdir(exist_ok=True)
-            write_items(out / f"{stem}.csv", held)
-            where = {"run": str(self.path.absolute())}  # whatever folder it is read from
-            write_json(out / f"{stem}.json", {**held.scores.as_dict(), **where})
+            digest = write_items(out / f"{stem}.csv", held)
+            # The run is named whatever folder it is read from.
+            more = {"run": str(self.path.absolute()), "items_sha256": digest}
+            write_json(out / f"{stem}.json", {**held.scores.as_dict(), **more})
         except (OSError, CheckpointError) as error:
             note = f"these scores are not kept: {error}"
             return replace(held.scores, notes=(*held.scores.notes, note))
@@ -315,8 +317,8 @@ class Run(Result):
             raise UsageError(f"split={split}: {data.path} has {', '.join(data.splits)}")
         if data.kind not in self.task.kinds:
             raise DataError(
-                f"{data.path} holds {data.kind} targets, {self.path} was trained to {self.task.name}, "
-                f"on {' or '.join(self.task.kinds)} targets"
+                f"{data.path} holds items with {in_words(data.kind)}, {self.path} was trained to {self.task.name}, "
+                f"on items with {' or '.join(map(in_words, self.task.kinds))}"
             )
         if data.modality != self.config.preprocessing.modality:
             raise DataError(
@@ -364,6 +366,7 @@ class Run(Result):
         Args:
             paths: of the files.
             out: a folder for what people use beside the answers; files that it has answers to are not answered again.
+                Without it masks and pictures, which are files, go to `predictions` in the run's folder.
             format: in which `out` gets all answers at the end: json, csv, or one that the task has.
             top: labels that are listed, 5 if not given; of a task with labels.
             conf: least confidence of a box, 0.25 if not given, of a task with boxes; of several labels an item the
@@ -401,11 +404,15 @@ class Run(Result):
         given_paths = [paths] if isinstance(paths, str | Path) else paths
         files = list(_files(given_paths, self.used.preprocessing.holds))
         settings = {"weights": self.config.weights, **given}
-        folder = Folder(Path(out), files, settings) if out is not None else None
+        folder = None
+        if out is not None:
+            folder = Folder(Path(out), files, settings)
+        elif task.as_files:
+            folder = Beside(self.path / "predictions", files)
         used = replace(self.used, task=task)
         most = self._max_pixels if max_pixels is None else max_pixels
         yield from predicted(used, files, folder=folder, max_pixels=most, progress=progress)
-        if folder and format != "json":
+        if isinstance(folder, Folder) and format != "json":
             task.export(format, folder.path, folder.lines())
 
     def open_data(self, path: str | Path | None = None) -> Data:

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -131,14 +132,24 @@ def read_table(path: Path) -> list[dict[str, float]]:
         raise CheckpointError(f"{path} is damaged: {error}") from error
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
+def read_rows(path: Path, digest: str | None = None) -> list[dict[str, str]]:
     """Rows of a CSV file with a header, by the names there.
+
+    Args:
+        path: of the file.
+        digest: the SHA-256 that it had when it was written; None of a version that did not note it.
 
     Raises:
         CheckpointError: it is missing or damaged.
     """
+    content = read_bytes(path, most=LARGEST_TABLE)
+    if digest is not None and sha256(content).hexdigest() != digest:
+        raise CheckpointError(
+            f"{path} is damaged: its SHA-256 is not the one that was noted when it was written; "
+            "put the file back as it was"
+        )
     try:
-        text = read_bytes(path, most=LARGEST_TABLE).decode("utf-8")
+        text = content.decode("utf-8")
         if "\0" in text:
             raise ValueError("it holds zero bytes")  # noqa: TRY301
         header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -147,19 +158,29 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         raise CheckpointError(f"{path} is damaged: {error}") from error
 
 
-def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV file whole; words that a table program would take for a formula are quoted by an apostrophe."""
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Write a CSV file whole; words that a table program would take for a formula are quoted by an apostrophe.
+
+    Returns:
+        Its SHA-256.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([harmless(cell) for cell in header])
     writer.writerows([harmless(cell) for cell in row] for row in rows)
-    write_text(path, text.getvalue())
+    content = text.getvalue()
+    write_text(path, content)
+    return sha256(content.encode("utf-8", "backslashreplace")).hexdigest()
 
 
-def write_items(path: Path, held: Held) -> None:
-    """Write items.csv: a row an item, its file first, then words and scores."""
+def write_items(path: Path, held: Held) -> str:
+    """Write items.csv: a row an item, its file first, then words and scores.
+
+    Returns:
+        Its SHA-256.
+    """
     header = list(dict.fromkeys(key for row in held.rows for key in row))
-    write_table(
+    return write_table(
         path,
         ["file", *header],
         (

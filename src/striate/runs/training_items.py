@@ -4,18 +4,23 @@ The first 16 bytes of the SHA-256 of each training item, sorted; the SHA-256 of 
 """
 
 import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from striate import data as data_room
 from striate.data import Data, Split
-from striate.errors import CheckpointError
+from striate.errors import CheckpointError, StriateError
 from striate.runs.folder import read_bytes, write_bytes
 
 FILE = "trained.bin"
 BYTES = 16  # of each digest: two of a billion items that are alike by chance are not to be expected
 LARGEST = 2**33
+USUAL = "stratified"  # the rule of a split that names none
 
 
 def sha256_of(data: Data) -> str:
@@ -54,3 +59,40 @@ def seen(run: Path, sha256: str, split: Split) -> list[int]:
 def _digests(split: Split) -> NDArray[np.void]:
     whole = b"".join(digest[:BYTES] for digest in split.looks.digests)
     return np.frombuffer(whole, f"V{BYTES}")
+
+
+def renumbered(run: Path, trained: Mapping[str, Any], opened: Data, split: str) -> str:
+    """Why a fold of a run's own data has items that it learned from, and how to score those that it held out.
+
+    Which fold a number means may have changed with the version. "" where the data are others, or split in another way.
+
+    Args:
+        run: the run folder.
+        trained: what its config says of the data.
+        opened: the data as they are split now.
+        split: that is scored.
+    """
+    origin = trained["origin"]
+    val = origin.get("val")
+    own = opened.fingerprint == trained["fingerprint"] and opened.origin.get("val") == val
+    if not own or split != "val" or not isinstance(val, str):
+        return ""
+    said = f"since val={val} is another fold now than in the version that trained it"
+    for k in range(1, 1 + int(val.partition("of")[2])):
+        fold = f"{k}of{val.partition('of')[2]}"
+        with suppress(StriateError):
+            again = data_room.again({**origin, "val": fold}, opened.path)
+            if fold != val and not seen(run, trained["trained"], again.splits["val"]):
+                words = _settings({**origin, "val": fold})
+                return (
+                    f"{said}: what it held out is val={fold}, so score that in Python by "
+                    f"striate.Run({str(run)!r}).evaluate(striate.open({opened.path!r}, {words})), or train anew"
+                )
+    return f"{said}, and what it held out is no fold of these data any more: train anew"
+
+
+def _settings(origin: Mapping[str, Any]) -> str:
+    """What `striate.open` is to be given to split data so."""
+    keys = ("val", "split", "seed", "ignore", "layout", "task")
+    given = {key: origin[key] for key in keys if origin.get(key) and origin[key] != USUAL}
+    return ", ".join(f"{key}={value!r}" for key, value in given.items())

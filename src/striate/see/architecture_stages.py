@@ -14,17 +14,10 @@ from striate.see.canvas import Colours, Group, Part, Path, Point, Rect, Shape, W
 from striate.see.fonts import width
 from striate.text import TIMES, compact, times
 
-TALLEST, WIDEST, SLANT = (
-    110.0,
-    40.0,
-    0.3,
-)  # of the largest map and of the most channels; depth of a box by its side
+# Of the largest map and of the most channels; depth of a box by its side.
+TALLEST, WIDEST, SLANT = 110.0, 40.0, 0.3
 SIZE, LINE = 12.0, 15.0  # of letters, and from line to line
-CHIP, LANE, COLUMN = (
-    34.0,
-    10.0,
-    26.0,
-)  # height of a layer in a block, between lanes, between columns
+LANE, COLUMN = 10.0, 26.0  # between lanes, between columns
 KINDS: dict[str, tuple[str, Colours]] = {
     "input": ("input", ("#e9e7e0", "#34363b")),
     "conv": ("convolution", ("#c8dcf2", "#2c4a6e")),

@@ -207,7 +207,7 @@ class _OwnCopy(Run):
 
 
 def auditing(
-    run: _OwnCopy, only: Sequence[str], budget: float | None, seed: int = 0
+    run: _OwnCopy, only: Sequence[str], budget: float | None
 ) -> Iterator[tuple[str, object]]:
     """Ask checks of a run, a check after the other; what is found is kept beside the run as `striate audit` does.
 
@@ -215,7 +215,6 @@ def auditing(
         run: the run.
         only: names of checks; all if there are none.
         budget: about how many seconds.
-        seed: of every draw.
 
     Yields:
         ("check", its name and question), then ("finding", its findings and tables) of each.
@@ -231,7 +230,7 @@ def auditing(
     for i, check in enumerate(chosen):
         yield "check", {"name": check.name, "asks": check.asks, "done": i, "of": len(chosen)}
         try:
-            found = asked(run, data, [check], budget=budget, seed=seed).findings
+            found = asked(run, data, [check], budget=budget, seed=0).findings
         except _Cancelled:
             yield "stopped", {"name": check.name}
             return

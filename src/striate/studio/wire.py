@@ -39,9 +39,9 @@ def as_json(value: object) -> bytes:
     return json.dumps(plain(value), ensure_ascii=False, allow_nan=False).encode()
 
 
-def json_answer(value: object, *, fixed: bool = False, status: int = 200) -> Answer:
+def json_answer(value: object, *, fixed: bool = False) -> Answer:
     """A dataclass of this file, or plain values, as an answer."""
-    return Answer(as_json(value), "application/json; charset=utf-8", status, fixed)
+    return Answer(as_json(value), "application/json; charset=utf-8", fixed=fixed)
 
 
 def packed(arrays: Mapping[str, "np.ndarray"], meta: Mapping[str, object]) -> bytes:

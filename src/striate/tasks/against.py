@@ -19,11 +19,17 @@ def verdict(gains: Mapping[str, Interval], noun: str, unit: str = "") -> str:
     if not gains:
         return ""
     worse = {name: gain for name, gain in gains.items() if gain.value <= 0}
-    if worse:
-        certain = all(gain.high < 0 or not gain.known for gain in worse.values())
-        listed = " and ".join(f"{name} (by {_gap(gain, unit)})" for name, gain in worse.items())
-        does = "better" if certain else "as well"
-        return f"{LOSES[certain]} {listed}: {noun} that needs no net does {does}"
+    lost = {name: gain for name, gain in worse.items() if gain.high < 0 or not gain.known}
+    even = {name: gain for name, gain in worse.items() if name not in lost}
+    said = [
+        f"{words} {' and '.join(f'{name} (by {_gap(gain, unit)})' for name, gain in group.items())}"
+        for words, group in zip(reversed(LOSES), (lost, even), strict=True)
+        if group
+    ]
+    if said:
+        return (
+            f"{' and '.join(said)}: {noun} that needs no net does {'better' if lost else 'as well'}"
+        )
     doubtful = [name for name, gain in gains.items() if not gain.low > 0]
     if doubtful:
         return f"better than {', '.join(gains)}, but from {' and '.join(doubtful)} it is not told apart for certain"

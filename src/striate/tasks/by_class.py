@@ -22,8 +22,8 @@ SHOWN = 12  # classes of a table that are not folded
 ROWS = 150  # classes of a table at most, folded ones too
 
 
-def check_scores(outputs: Any, items: int, classes: int, *, noun: str, what: str) -> None:
-    """A score [B, K] for each class of each item; noun and what are the words for items and classes.
+def check_scores(outputs: Any, items: int, classes: int, *, what: str) -> None:
+    """A score [B, K] for each class of each item; `what` is the word for classes.
 
     Raises:
         ShapeError: what came and what was expected.
@@ -31,7 +31,7 @@ def check_scores(outputs: Any, items: int, classes: int, *, noun: str, what: str
     expected = (items, classes)
     if not isinstance(outputs, Tensor) or tuple(outputs.shape) != expected:
         raise ShapeError(
-            f"the net answers {answered(outputs)} to {items} {noun}, expected one tensor {expected}: "
+            f"the net answers {answered(outputs)} to {items} items, expected one tensor {expected}: "
             f"a score for each of the {classes} {what}"
         )
 

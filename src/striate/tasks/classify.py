@@ -74,7 +74,6 @@ class Classify(Task):
     loss_names: ClassVar[tuple[str, ...]] = tuple(losses.LABELS)
     usual_loss: ClassVar[str] = "cross_entropy"
     has_mean: ClassVar[bool] = True
-    mixes: ClassVar[bool] = True
     linear: ClassVar[bool] = True
     thresholds: ClassVar[bool] = True
     held_loss: ClassVar[bool] = False
@@ -205,7 +204,7 @@ class Classify(Task):
         Raises:
             ShapeError: what came and what was expected.
         """
-        check_scores(outputs, len(x), len(self.classes), noun="items", what="classes")
+        check_scores(outputs, len(x), len(self.classes), what="classes")
 
     # ----------------------------------------------------------------------------- after a training
 

@@ -62,6 +62,8 @@ class Instances(Segment):
     noun: ClassVar[str] = "pictures"
     loss_names: ClassVar[tuple[str, ...]] = ("cross_entropy", "focal", "dice", "iou", "edge")
     usual_loss: ClassVar[str] = "cross_entropy"
+    as_files: ClassVar[bool] = False
+    item_facts: ClassVar[tuple[str, ...]] = ("objects",)
     main: ClassVar[str] = "ap50"
     measures: ClassVar[Mapping[str, Measure]] = {
         "ap50": Measure("AP50", "average precision of objects that overlap by half"),
@@ -71,6 +73,7 @@ class Instances(Segment):
         "f1": Measure("F1", "of objects that overlap by half"),
     }
     columns: ClassVar[Mapping[str, str]] = {}
+    classes_of: ClassVar[str] = "classes of pixels"  # objects are of one kind
     classes: tuple[str, ...] = CLASSES
     spelled: str = "cross_entropy"
     least: int = 1

@@ -47,7 +47,6 @@ class Multilabel(Task):
     loss_names: ClassVar[tuple[str, ...]] = ("bce",)
     usual_loss: ClassVar[str] = "bce"
     has_mean: ClassVar[bool] = True
-    mixes: ClassVar[bool] = True
     linear: ClassVar[bool] = True
     thresholds: ClassVar[bool] = True
     held_loss: ClassVar[bool] = False
@@ -162,9 +161,7 @@ class Multilabel(Task):
         Raises:
             ShapeError: what came and what was expected.
         """
-        check_scores(
-            outputs, len(x), len(self.classes), noun="items", what="labels, before any sigmoid"
-        )
+        check_scores(outputs, len(x), len(self.classes), what="labels, before any sigmoid")
 
     # ----------------------------------------------------------------------------- after a training
 

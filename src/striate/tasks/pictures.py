@@ -25,9 +25,9 @@ def shrunk(picture: U8, limit: int = LIMIT) -> U8:
     return smaller.reshape(*smaller.shape[:2], -1)
 
 
-def shrunk_mask(mask: U8, limit: int = LIMIT) -> U8:
+def shrunk_mask(mask: U8) -> U8:
     """Class numbers [H, W] in that size, each the one of the nearest pixel."""
-    size = _size(mask, limit)
+    size = _size(mask, LIMIT)
     if size is None:
         return mask
     return np.asarray(

@@ -57,6 +57,7 @@ class Reconstruct(Task):
     noun: ClassVar[str] = "pictures"
     loss_names: ClassVar[tuple[str, ...]] = ("l1", "l2", "huber", "edge", losses.PERCEPTUAL)
     usual_loss: ClassVar[str] = "l2"
+    as_files: ClassVar[bool] = True
     main: ClassVar[str] = "psnr"
     measures: ClassVar[Mapping[str, Measure]] = {
         "psnr": Measure("PSNR", "peak signal-to-noise ratio in decibels"),
@@ -372,6 +373,10 @@ class Copies(Meter):
                 picture_scores(centre(each, answer), middle, whole=False)["psnr"] for each in plain
             ]
             self._plain.add({"plain": np.array([found], np.float64)})
+
+    def last(self, count: int) -> list[dict[str, float]]:
+        """Those of a whole evaluation are the scores of `Reconstruct.item_scores`, which take long."""
+        return self._counted.last(count)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The rows."""

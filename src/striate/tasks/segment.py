@@ -67,6 +67,7 @@ class Segment(Task):
     )
     usual_loss: ClassVar[str] = "cross_entropy+dice"
     has_mean: ClassVar[bool] = True
+    as_files: ClassVar[bool] = True
     main: ClassVar[str] = "miou"
     measures: ClassVar[Mapping[str, Measure]] = {
         "miou": Measure(

@@ -102,6 +102,11 @@ class Meter(ABC):
         del groups
         return []
 
+    def last(self, count: int) -> list[dict[str, float]] | None:
+        """What `Task.item_scores` says of the last items that were added, where that is known already."""
+        del count
+        return None
+
     def confusion(self) -> NDArray[np.int64] | None:
         """Counts [K, K], rows truth, columns answers, where the task has such a table."""
         return None
@@ -171,17 +176,19 @@ class Task(ABC):
         noun: what an item is called, plural; "" where that depends on what the inputs are.
         loss_names: the losses a recipe may ask for, of `striate.losses`.
         usual_loss: the one that is taken where it asks for none.
-        mixes: whether two items may be blended into one.
         held_loss: whether the loss of the held-out items is to be computed as in training; else its meter has it.
         maps: whether outputs are maps [B, K, H, W] of the picture's places, so that large ones are answered in tiles.
         linear: whether a last linear layer can be fitted to features alone, its loss having one minimum.
         has_mean: whether answers of several nets, or to several views of an item, can be averaged.
         thresholds: whether an item is said to be of a class from a probability on, which `threshold=` sets.
+        as_files: whether an answer is a file, such as a mask, which a prediction is not without.
         formats: in which predictions can be written.
         columns: what of a row a class is shown on a terminal, with its heading; the worst by the first are listed.
         classes: their names; () of a task without.
+        classes_of: what they are called in a report.
         class_weights: a factor on the loss of each class, where the recipe balances them.
         counted: the names of what `counts` gives; further columns of a training are parts of its loss.
+        item_facts: what of `item_scores` says what an item is, whatever the answer: nothing that runs differ in.
         main: the score that leads a report; the first of its meter's if not given.
         measures: what its scores are called and say.
     """
@@ -193,17 +200,19 @@ class Task(ABC):
     noun: ClassVar[str] = ""
     loss_names: ClassVar[tuple[str, ...]] = ()
     usual_loss: ClassVar[str] = ""
-    mixes: ClassVar[bool] = False
     held_loss: ClassVar[bool] = True
     maps: ClassVar[bool] = False
     linear: ClassVar[bool] = False
     has_mean: ClassVar[bool] = False
     thresholds: ClassVar[bool] = False
+    as_files: ClassVar[bool] = False
     formats: ClassVar[tuple[str, ...]] = ("json", "csv")
     counted: ClassVar[tuple[str, ...]] = ()
+    item_facts: ClassVar[tuple[str, ...]] = ()
     columns: ClassVar[Mapping[str, str]] = {}
     main: ClassVar[str] = ""
     measures: ClassVar[Mapping[str, Measure]] = {}
+    classes_of: ClassVar[str] = "classes"
     classes: tuple[str, ...] = ()
     class_weights: tuple[float, ...] | None = None
 

@@ -113,7 +113,7 @@ Schedule = Literal["onecycle", "cosine", "constant", "exponential", "step", "pla
 class Recipe(BaseModel):
     """Settings of a training. `None` and "auto" are settled from the data before the first step.
 
-    The last epoch sees the pictures unaugmented, as evaluation does.
+    The last epoch sees the pictures unaugmented, as evaluation does, unless `erase` is among the views.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -334,8 +334,9 @@ class Record:
         run = Run(self.path, net if job.config.net.own else None)
         held = run.held(job.data, job.data.held_out)
         test = run.held(job.data, "test") if {"val", "test"} <= set(job.data.splits) else None
-        write_items(self.path / "items.csv", held)
-        folder.write_sealed(self.path / "summary.json", self._summary(job, epoch, held, test))
+        digest = write_items(self.path / "items.csv", held)
+        summary = {**self._summary(job, epoch, held, test), "items_sha256": digest}
+        folder.write_sealed(self.path / "summary.json", summary)
         return Fitted(run, job.data, held, test)
 
     def _summary(self, job: Job, epoch: int, held: Held, test: Held | None) -> dict[str, Any]:

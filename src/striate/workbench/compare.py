@@ -18,6 +18,7 @@ from striate.metrics.intervals import FEWEST
 from striate.metrics.scores import number, shown
 from striate.result import Result, text_table
 from striate.runs import Run
+from striate.runs.folder import read_json
 from striate.runs.split_answers import read_rows
 
 Columns = Mapping[str, NDArray[np.float64]]
@@ -388,13 +389,15 @@ def _scores(
     """
     if fixed is not None and _fixes_of(run) != fixed.sha256:
         return _answered(run, split, fixed)
-    path = run.path / "items.csv"
+    path, digest = run.path / "items.csv", run.summary.get("items_sha256")
     if split != run.summary["split"]:
         stem = f"{Path(run.config.data['origin']['path']).name}-{split}.csv"
         path = run.path / "evaluations" / stem
-        if not path.exists():
+        said = path.with_suffix(".json")
+        if not path.exists() or not said.exists():
             run.evaluate(split=split)
-    return _columns(read_rows(path), path)
+        digest = read_json(said).get("items_sha256")
+    return _columns(read_rows(path, digest), path, run.task.item_facts)
 
 
 def _answered(
@@ -417,20 +420,20 @@ def _answered(
         {"file": name, **{key: str(value) for key, value in row.items()}}
         for name, row in zip(held.names, held.rows, strict=True)
     ]
-    return _columns(rows, run.path)
+    return _columns(rows, run.path, run.task.item_facts)
 
 
 def _columns(
-    rows: Sequence[Mapping[str, str]], path: Path
+    rows: Sequence[Mapping[str, str]], path: Path, facts: Sequence[str]
 ) -> tuple[list[str], Columns, NDArray[np.int64] | None]:
-    """Rows of items.csv as columns.
+    """Rows of items.csv as columns, without those that are no scores.
 
     Raises:
         CheckpointError: they name no files.
     """
     if any("file" not in row for row in rows[:1]):
         raise CheckpointError(f"{path} is damaged: it has no column file")
-    words = ("file", "truth", "answer", "confidence", "block")
+    words = ("file", "truth", "answer", "confidence", "block", *facts)
     keys = [key for key in (rows[0] if rows else {}) if key not in words]
     columns = {key: np.array([_value(row.get(key, "")) for row in rows]) for key in keys}
     blocks = [row["block"] for row in rows if row.get("block", "").isdecimal()]

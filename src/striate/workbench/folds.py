@@ -56,8 +56,12 @@ class Folds(Result):
     notes: Sequence[str] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Runs; for every score the mean, the deviation between folds and the values; the scores of all items."""
+        """The JSON shape `folds`: beside it the mean of every score, its deviation between folds and the values.
+
+        All folds have one setting, so the table has one row, of the scores of all items together.
+        """
         pooled = {name: interval.as_dict() for name, interval in (self.pooled or {}).items()}
+        settings = {"folds": str(len(self.runs))}
         return {
             "folder": self.path,
             "runs": list(self.runs),
@@ -71,6 +75,8 @@ class Folds(Result):
             },
             "items": self.items,
             "pooled": pooled,
+            "table": [{"settings": settings, "scores": pooled}],
+            "best": settings,
             **({"notes": list(self.notes)} if self.notes else {}),
         }
 

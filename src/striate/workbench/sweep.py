@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from striate.errors import UsageError
 from striate.metrics import Interval
 from striate.metrics.compare import Difference, paired
-from striate.metrics.intervals import FEWEST
-from striate.metrics.scores import number, shown
+from striate.metrics.intervals import FEWEST, bounded
+from striate.metrics.scores import is_share, number, shown
 from striate.result import Result, text_table
 from striate.runs import folder
 from striate.runs.split_answers import Held
@@ -62,19 +62,15 @@ class Setting:
         return " ".join(f"{key}={value}" for key, value in self.settings.items())
 
     def interval(self, score: str) -> Interval:
-        """The mean over seeds, with Student's interval of their spread; none of fewer than three."""
+        """The mean over seeds, with Student's interval of their spread, of a share within 0 to 1; none of fewer than three."""
         values = np.array(self.scores.get(score, ()), np.float64)
         if len(values) < 3 or not np.isfinite(values).all():
             return Interval(float(values.mean()) if len(values) else math.nan)
-        from scipy.stats import t
-
-        half = (
-            float(t.ppf(0.975, len(values) - 1))
-            * float(values.std(ddof=1))
-            / math.sqrt(len(values))
+        deviation = float(values.std(ddof=1)) / math.sqrt(len(values))
+        within = is_share(score) and values.max() <= 1  # a percentage error may be more
+        return bounded(
+            float(values.mean()), deviation, len(values) - 1, "share" if within else "real"
         )
-        mean = float(values.mean())
-        return Interval(mean, mean - half, mean + half)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from striate.auditing import simple_answers as simple
 from striate.auditing.check import Case, Check, classified, enough, of_one_size
-from striate.auditing.finding import Finding
+from striate.auditing.finding import Finding, mean_score
 from striate.metrics.classify import wilson
-from striate.metrics.compare import paired
-from striate.metrics.intervals import mean
+from striate.metrics.compare import Difference, paired
 from striate.metrics.scores import shown
 from striate.text import percent
 
@@ -64,19 +63,17 @@ def _of_scores(case: Case) -> Iterator[Finding]:
         gain = paired(sign * theirs, sign * ours, groups)
         sure = gain.low > 0
         both = ~(np.isnan(theirs) | np.isnan(ours))
-        value = mean(theirs[both], None if groups is None else groups[both])
+        kept = None if groups is None else groups[both]
+        value = mean_score(name, theirs[both], kept, lower=sign < 0)
         means = [shown(name, float(each[both].mean())) for each in (theirs, ours)]
         yield Finding(
             "baselines",
-            f"{words_of} has {name} {means[0]}, the net {means[1]} "
-            f"(better by {_amount(name, gain.value)}, {_amount(name, gain.low)} to {_amount(name, gain.high)})",
+            f"{words_of} has {name} {means[0]}, the net {means[1]} ({_difference(name, gain)})",
             value,
             limit=float(ours[both].mean()),
             crossed=not sure,
             evidence=[{"baseline": key, "gain": gain.value, "low": gain.low, "high": gain.high}],
-            advice=""
-            if sure
-            else f"{words_of} does as well as the net: train longer, with another loss, or on more items",
+            advice=_advice(words_of, gain),
             unit=name,
         )
 
@@ -86,9 +83,30 @@ def _answers(case: Case, index: I64) -> list[Any]:
     return [each for part, stored in case.batches(index) for each in case.answers(stored, part)]
 
 
-def _amount(name: str, value: float) -> str:
-    """A difference of a score with its sign."""
-    return "-" if np.isnan(value) else f"{'-' if value < 0 else '+'}{shown(name, abs(value))}"
+def _difference(name: str, gain: Difference) -> str:
+    """By how much the net is better or worse than an answer without it; an end below 0 is the other way round."""
+    if gain.value == 0 and not gain.low < gain.high:
+        return "no difference"
+    sign = -1 if gain.value < 0 else 1
+    words = f"{'worse' if sign < 0 else 'better'} by {shown(name, abs(gain.value))}"
+    low, high = sorted((sign * gain.low, sign * gain.high))
+    if np.isnan(low):
+        return f"{words}, no interval"
+    ends = (f"{'-' if end < 0 else ''}{shown(name, abs(end))}" for end in (low, high))
+    return f"{words}, {' to '.join(ends)}"
+
+
+def _advice(words: str, gain: Difference) -> str:
+    """What to do where the net is not better for certain than an answer without it."""
+    if gain.low > 0:
+        return ""
+    if gain.high < 0:
+        does = "does better than the net"
+    elif gain.value > 0:
+        does = "may do as well as the net"
+    else:
+        does = "does as well as the net"
+    return f"{words} {does}: train longer, with another loss, or on more items"
 
 
 def _of_labels(case: Case) -> Iterator[Finding]:

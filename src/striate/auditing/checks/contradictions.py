@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from striate.auditing.check import Case, Check
 from striate.auditing.finding import Finding
+from striate.data.targets import in_words
 from striate.metrics import Interval
 from striate.metrics.classify import wilson
 from striate.text import counted
@@ -42,7 +43,7 @@ CHECK = Check(
     "Are the labels of equal items equal?",
     _find,
     gate=True,
-    lacks=lambda case: "" if case.has_labels else f"the items have {case.data.kind} targets",
+    lacks=lambda case: "" if case.has_labels else f"the items have {in_words(case.data.kind)}",
     seconds=lambda case: 0.002 * len(case.data),
     needs_run=False,
 )

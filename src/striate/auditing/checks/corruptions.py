@@ -16,9 +16,8 @@ from striate.auditing.check import (
     seconds_of,
 )
 from striate.auditing.corruptions import KINDS, STRENGTHS, corrupted
-from striate.auditing.finding import Finding
+from striate.auditing.finding import Finding, mean_score
 from striate.metrics.compare import paired
-from striate.metrics.intervals import mean
 from striate.metrics.scores import is_share, shown
 from striate.text import plain
 
@@ -45,7 +44,7 @@ def _find(case: Case) -> Iterator[Finding]:
             drawn = case.generator(kind, strength)
             spoil = partial(corrupted, kind=kind, strength=strength, generator=drawn)
             kept[i, j] = case.scored(changed(stored, spoil), index)[1]
-    clean, whole = mean(before), mean(np.nanmean(kept, axis=(0, 1)))
+    clean, whole = (mean_score(name, each) for each in (before, np.nanmean(kept, axis=(0, 1))))
     means = np.nanmean(kept, axis=2)
     order = np.argsort(means.mean(1), kind="stable").tolist()
     rows = [

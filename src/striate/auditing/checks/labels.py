@@ -18,6 +18,7 @@ from striate.auditing.check import Case, Check, classified, enough, of_one_size
 from striate.auditing.drawn_labels import misplaced, wrong_boxes, wrong_regions
 from striate.auditing.finding import Finding
 from striate.data.fixes import BETWEEN
+from striate.data.targets import in_words
 from striate.metrics.classify import wilson
 from striate.runs.split_answers import natural_sizes
 from striate.see import features
@@ -283,7 +284,11 @@ def boxes_out_of_fold(x: F64, boxes: F64, rng: np.random.Generator) -> F64:
 
 
 def suspected(probs: F64, labels: I64) -> tuple[I64, I64, F64]:
-    """Items whose label is suspected, the surest first: their numbers, the class they rather are, and by how much."""
+    """Items whose label is suspected, the surest first: their numbers, the class they rather are, and by how much.
+
+    The other class is as probable as is usual for it, and more probable than the label: a class that the head hardly predicts
+    is usually improbable, so that the first condition alone would suspect half of the items.
+    """
     classes = probs.shape[1]
     usual = np.array(
         [probs[labels == k, k].mean() if (labels == k).any() else np.inf for k in range(classes)]
@@ -293,6 +298,7 @@ def suspected(probs: F64, labels: I64) -> tuple[I64, I64, F64]:
     suspects = np.flatnonzero((reached.max(1) > 0) & (counts_as != labels))
     margins = probs[suspects, counts_as[suspects]] - probs[suspects, labels[suspects]]
     order = np.argsort(-margins, kind="stable")
+    order = order[margins[order] > 0]
     return suspects[order], counts_as[suspects][order], margins[order]
 
 
@@ -300,11 +306,13 @@ def _lacks(case: Case) -> str:
     kind = case.data.kind
     if kind in ("mask", "boxes"):
         if case.split == "train":
-            return f"the net learned from the {kind} targets of train, and answers them as they are"
+            return (
+                f"the net learned from the {in_words(kind)} of train, and answers them as they are"
+            )
         return enough(case) or (of_one_size(case) if kind == "mask" else "")
     if kind in ("labels", "box"):
-        return enough(case)
-    return classified(case) or _rare(case)
+        return enough(case, _split(case))
+    return classified(case, _split(case)) or _rare(case)
 
 
 def _rare(case: Case) -> str:

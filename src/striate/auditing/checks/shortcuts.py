@@ -21,6 +21,7 @@ from striate.auditing.probes import PERMUTATIONS, Probed, holm, probe, probe_eac
 from striate.auditing.rests import PASSES as MAPPED
 from striate.auditing.rests import saliency_maps, shares_inside
 from striate.data.sources import Encoded, Form
+from striate.data.targets import in_words
 from striate.errors import DataError, StriateError
 from striate.metrics import Interval
 from striate.metrics.intervals import mean
@@ -42,7 +43,7 @@ Bools = NDArray[np.bool_]
 
 def _lacks(case: Case) -> str:
     if not case.has_labels and not case.several:
-        return f"the items have {case.data.kind} targets, not one label each"
+        return f"the items have {in_words(case.data.kind)}, not one label each"
     if len(case.data.classes) < 2 and not case.several:
         return "there is one class only"
     if not case.data.pictures:
@@ -316,7 +317,7 @@ def _rests(
     except StriateError as error:
         case.say(f"shortcuts: without saliency, {error}")
         return None
-    found, area = mean(np.concatenate(shares)), float(seen.mean())
+    found, area = mean(np.concatenate(shares), scale="share"), float(seen.mean())
     return (
         found,
         area,

@@ -50,6 +50,7 @@ from striate.errors import DataError
 _LEFT_OUT = (FLAT, OUTSIDE, TWICE, NO_PICTURE, OTHER_SHAPES)
 _SERIOUS = (FLAT, OUTSIDE, BACKWARDS)  # where they are many, the file is misread
 _SHARE, _FEW = 0.01, 5  # as for broken pictures
+_OFTEN = 0.1  # share of boxes that reach outside beyond which a misreading is likely
 _SLACK = 0.5  # pixels that a box may reach outside by rounding
 _SOME = 5  # names that a message lists
 
@@ -85,9 +86,16 @@ def listing(tree: Tree, annotated: Annotations, task: str) -> Listing:
     _drop_unannotated(annotated)
     _leave_out(tree, annotated)
     classes = annotated.classes or _classes(annotated)
-    if not classes:
+    if not classes or not any(a.shapes for held in annotated.parts.values() for a in held):
         raise DataError(
-            f"{shown(tree.name)} holds annotations ({annotated.layout}) but no object in any of them"
+            f"{shown(tree.name)} holds annotations ({annotated.layout}) but no object in any of them{_why_none(annotated)}"
+        )
+    if task != LOCALISE and all(
+        s.crowd for held in annotated.parts.values() for a in held for s in a.shapes
+    ):
+        raise DataError(
+            f"{shown(tree.name)}: every object is a crowd or difficult ({annotated.layout}), which are neither learned nor "
+            "missed: take iscrowd, or difficult, from those that are to be learned"
         )
     _check_classes(annotated, {*classes, "", BACKGROUND} if task in OUTLINED else {*classes})
     faults = annotated.faults
@@ -100,8 +108,14 @@ def listing(tree: Tree, annotated: Annotations, task: str) -> Listing:
     if task in OUTLINED and not any(
         s.outline for each in objects.values() for i in each for s in i.shapes
     ):
+        lost = next((item.fault for each in objects.values() for item in each if item.fault), "")
+        lost = lost or next(
+            (f"{place}, one of the {kind}" for kind, place in faults.first(_SERIOUS)), ""
+        )
         raise DataError(
-            f"{shown(tree.name)} has boxes ({annotated.layout}) but no outlines, of which masks could be made: task={DETECT}"
+            f"{shown(tree.name)} has no outline that can be used ({annotated.layout}): {lost}"
+            if lost
+            else f"{shown(tree.name)} has boxes ({annotated.layout}) but no outlines, of which masks could be made: task={DETECT}"
         )
     alone = _of_no_class(objects, annotated.parts, tree) if task == LOCALISE else {}
     make = {SEGMENT: _masks, LOCALISE: _one_box, INSTANCES: _instances}.get(task, _boxes)
@@ -123,7 +137,32 @@ def listing(tree: Tree, annotated: Annotations, task: str) -> Listing:
         "; ".join([*annotated.notes, *_notes(annotated, classes, objects, task)]),
         task,
         faults=faults.faults(),
+        warnings=_doubtful_boxes(
+            faults, sum(len(a.shapes) for held in annotated.parts.values() for a in held)
+        ),
     )
+
+
+def _doubtful_boxes(faults: ObjectFaults, total: int) -> tuple[str, ...]:
+    """That many boxes reach outside: annotations of such pictures are hardly ever drawn so."""
+    count = faults.counts[CUT] + faults.counts[OUTSIDE]
+    if count <= max(2, _OFTEN * total):
+        return ()
+    line = (
+        f"{count:,} of {total:,} boxes reach outside their pictures: look whether their numbers are of another size, in "
+        "another order (y before x), or corners, centres and sizes taken for one another"
+    )
+    return (line,)
+
+
+def _why_none(annotated: Annotations) -> str:
+    """Why there is no object, where a picture or an object of which it is known was faulty."""
+    faults = (a.fault for held in annotated.parts.values() for a in held if a.fault)
+    first = next(faults, "")
+    first = first or next(
+        (f"{kind}, {place} first" for kind, place in annotated.faults.first()), ""
+    )
+    return f": {first}" if first else ""
 
 
 def _named(classes: Sequence[str], task: str) -> tuple[str, ...]:
@@ -142,7 +181,8 @@ def _drop_unannotated(annotated: Annotations) -> None:
     for split, held in list(annotated.parts.items()):
         if any(a.file or a.fault for a in held):
             continue
-        words = f"none of the {_many(len(held), 'picture')} of {split} has an annotation file"
+        of = "" if split == WHOLE else f" of {split}"
+        words = f"none of the {_many(len(held), 'picture')}{of} has an annotation file"
         if split in ("train", WHOLE):
             raise DataError(f"{words} ({annotated.layout})")
         annotated.notes.append(f"{words}: {split} is not taken")

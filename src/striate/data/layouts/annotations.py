@@ -125,6 +125,11 @@ class ObjectFaults:
         if len(places) < _NAMED:
             places.append(place)
 
+    def first(self, kinds: Sequence[str] = ()) -> list[tuple[str, str]]:
+        """The kinds that occur, of these if any are named, each with its first place."""
+        places = self._places.items()
+        return [(kind, at[0]) for kind, at in places if at and (not kinds or kind in kinds)]
+
     def faults(self) -> tuple[Fault, ...]:
         """All of them."""
         return tuple(
@@ -415,3 +420,8 @@ def ordered_splits(parts: Mapping[str, T]) -> dict[str, T]:
     if both is not None:
         found.setdefault("train", both)
     return {split: found[split] for split in ("train", "val", "test", WHOLE) if split in found}
+
+
+def is_number(value: object) -> bool:
+    """Whether a value of JSON may be a coordinate: a number, not true or false, and not beyond any picture."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9

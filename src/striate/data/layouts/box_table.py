@@ -1,9 +1,10 @@
 """A table of boxes: a row an object, with its picture, its label and its corners.
 
 path,label,xmin,ymin,xmax,ymax[,split][,group] with any of the usual names for the columns, alone or beside the pictures; x, y, w,
-h stand for a corner and sizes. Rows of one picture are its objects; a row without a box and a label is a picture without
-objects. Where every picture has one, a label and a box each are learned, else detection. Numbers are pixels as edges, 0 the
-left edge of the first, or shares of the width and height where all lie from 0 to 1. Settings: table=FILE, path=COLUMN,
+h stand for a corner and sizes; x_center, y_center, width, height (cx, cy, w, h) for a centre and sizes. Rows of one picture
+are its objects; a row without a box and a label is a picture without objects. Where every picture has one, a label and a
+box each are learned, else detection. Numbers are pixels as edges, 0 the left edge of the first, or shares of the width and
+height where all lie from 0 to 1. Settings: table=FILE, path=COLUMN,
 label=COLUMN, box=A+B+C+D as xmin+ymin+xmax+ymax, split=COLUMN, group=COLUMN.
 """
 
@@ -12,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from striate.data import documents
 from striate.data.documents import Row
@@ -50,17 +51,28 @@ from striate.data.layouts.tree import Tree, below
 from striate.errors import DataError
 
 SETTINGS = ("table", "path", "label", "box", "group", "split")
-# Columns of a box: two corners, or with `True` one corner and sizes.
-_BOXES = (
-    (("xmin", "ymin", "xmax", "ymax"), False),
-    (("x_min", "y_min", "x_max", "y_max"), False),
-    (("x1", "y1", "x2", "y2"), False),
-    (("x0", "y0", "x1", "y1"), False),
-    (("left", "top", "right", "bottom"), False),
-    (("x", "y", "w", "h"), True),
-    (("x", "y", "width", "height"), True),
+_Form = Literal["corners", "sizes", "centre"]  # two corners, one and sizes, the centre and sizes
+_CENTRES = (
+    ("x_center", "y_center"),
+    ("x_centre", "y_centre"),
+    ("xcenter", "ycenter"),
+    ("center_x", "center_y"),
+    ("centre_x", "centre_y"),
+    ("cx", "cy"),
+)
+_BOXES: tuple[tuple[tuple[str, ...], _Form], ...] = (
+    (("xmin", "ymin", "xmax", "ymax"), "corners"),
+    (("x_min", "y_min", "x_max", "y_max"), "corners"),
+    (("x1", "y1", "x2", "y2"), "corners"),
+    (("x0", "y0", "x1", "y1"), "corners"),
+    (("left", "top", "right", "bottom"), "corners"),
+    (("x", "y", "w", "h"), "sizes"),
+    (("x", "y", "width", "height"), "sizes"),
+    *(((*centre, "w", "h"), "centre") for centre in _CENTRES),
+    *(((*centre, "width", "height"), "centre") for centre in _CENTRES),
 )
 _NAMES = {*LABEL_WORDS, "name", "labelname", "object", "object_class"}
+_ROUNDED = 0.01  # of a side that shares may be beyond it
 _ALONE = "object"  # the class where no column says one
 
 
@@ -70,14 +82,14 @@ class BoxTable(NamedTuple):
     Attributes:
         table: with its columns of pictures, groups and splits.
         box: the four columns of a box.
-        sized: whether the last two of these are a width and a height.
+        form: what these are.
         label: the column of labels; None where there is none, so that all objects are of one class.
         size: the columns of the picture's height and width, where they are stated.
     """
 
     table: LabelTable
     box: tuple[int, ...]
-    sized: bool
+    form: _Form
     label: int | None
     size: tuple[int, int] | None
 
@@ -103,7 +115,7 @@ def find(tree: Tree) -> Candidate | None:
         return None
     uses = frozenset(name for each in tables for name in used_at_top(tree, each.table))
     count = len({row.cells[each.table.path] for each in tables for row in _whole(each.table)})
-    alone = all(_alone(each.table) for each in tables)
+    alone = all(map(_alone, tables))
     why = f"{', '.join(shown(each.table.file) for each in tables)} names pictures and boxes in them"
     read = partial(_listing, tree, tables, LOCALISE if alone else DETECT)
     return Candidate("a table of boxes", count, uses, read, why, tasks=BOXED)
@@ -114,10 +126,11 @@ def _whole(table: LabelTable) -> list[Row]:
     return [row for row in table.rows if len(row.cells) >= table.width]
 
 
-def _alone(table: LabelTable) -> bool:
-    """Whether every picture has one row."""
-    names = [row.cells[table.path] for row in _whole(table)]
-    return len(set(names)) == len(names)
+def _alone(columns: BoxTable) -> bool:
+    """Whether every picture has one row, and a box in it."""
+    rows = _whole(columns.table)
+    boxed = all(not all(is_missing(row.cells[k]) for k in columns.box) for row in rows)
+    return boxed and len({row.cells[columns.table.path] for row in rows}) == len(rows)
 
 
 def _columns(table: LabelTable, settings: dict[str, str], *, must: bool) -> BoxTable | None:
@@ -133,7 +146,7 @@ def _columns(table: LabelTable, settings: dict[str, str], *, must: bool) -> BoxT
     if split is None:
         named = (k for k, word in enumerate(words) if word in SPLIT_WORDS)
         split = next((k for k in named if is_split_column(table, k)), None)
-    box, sized = _box_columns(table, words, settings)
+    box, form = _box_columns(table, words, settings)
     if not box:
         if must:
             raise DataError(
@@ -142,19 +155,17 @@ def _columns(table: LabelTable, settings: dict[str, str], *, must: bool) -> BoxT
             )
         return None
     stated = ("height", "width")
-    there = not sized and all(word in words for word in stated)
+    there = form == "corners" and all(word in words for word in stated)
     size = (words.index("height"), words.index("width")) if there else None
     taken = {table.path, group, split, *box, *(size or ())}
     label = _label_column(table, words, [k for k in range(len(words)) if k not in taken], settings)
     labels = (*box, *([] if label is None else [label]), *(size or ()))
-    return BoxTable(
-        replace(table, labels=labels, group=group, split=split), box, sized, label, size
-    )
+    return BoxTable(replace(table, labels=labels, group=group, split=split), box, form, label, size)
 
 
 def _box_columns(
     table: LabelTable, words: list[str], settings: dict[str, str]
-) -> tuple[tuple[int, ...], bool]:
+) -> tuple[tuple[int, ...], _Form]:
     if "box" in settings:
         named = settings["box"].split("+")
         if len(named) != 4:
@@ -162,11 +173,11 @@ def _box_columns(
                 f"box={settings['box']}: expected four columns, as in box=xmin+ymin+xmax+ymax"
             )
         name = table.source.name
-        return tuple(documents.column_number(table.header, each, name) for each in named), False
-    for names, sized in _BOXES:
+        return tuple(documents.column_number(table.header, each, name) for each in named), "corners"
+    for names, form in _BOXES:
         if all(name in words for name in names):
-            return tuple(words.index(name) for name in names), sized
-    return (), False
+            return tuple(words.index(name) for name in names), form
+    return (), "corners"
 
 
 def _label_column(
@@ -203,6 +214,7 @@ def _listing(tree: Tree, tables: Sequence[BoxTable], task: str) -> Listing:
             else:
                 _add(tree, each, row, held, groups)
     annotations = [annotation for _, annotation in held.values()]
+    _refuse_centres(tables, annotations)
     notes = ["boxes as edges in pixels, counted from 0"]
     if _are_shares(annotations):
         notes = ["boxes as shares of the width and height"]
@@ -286,22 +298,61 @@ def _object(columns: BoxTable, row: Row, *, there: bool) -> Shape | None:
     found: list[float] = []
     for cell, k in zip(numbers, columns.box, strict=True):
         try:
-            found.append(float(cell))
+            found.append(_number(cell, columns))
         except ValueError:
             raise DataError(
                 f"{shown(header[k])} is {shown(cell)[:40] or 'missing'}, expected a number"
             ) from None
     if not all(map(math.isfinite, found)):
         raise DataError("a box with numbers that are not finite")
-    x0, y0, x1, y1 = found
-    box: Corners = (x0, y0, x0 + x1, y0 + y1) if columns.sized else (x0, y0, x1, y1)
-    return Shape(label, f"line {row.line}", box)
+    return Shape(label, f"line {row.line}", _corners(found, columns.form))
+
+
+def _number(cell: str, columns: BoxTable) -> float:
+    """A number, with a comma for its point where commas do not part cells.
+
+    Raises:
+        ValueError: it is none.
+    """
+    decimal = columns.table.source.separator != "," and cell.count(",") == 1
+    return float(cell.replace(",", ".") if decimal else cell)
+
+
+def _corners(numbers: Sequence[float], form: _Form) -> Corners:
+    x, y, third, fourth = numbers
+    if form == "corners":
+        return x, y, third, fourth
+    if form == "sizes":
+        return x, y, x + third, y + fourth
+    return x - third / 2, y - fourth / 2, x + third / 2, y + fourth / 2
+
+
+def _refuse_centres(tables: Sequence[BoxTable], annotations: Sequence[Annotation]) -> None:
+    """Shares of a corner and sizes that end far beyond the picture.
+
+    Raises:
+        DataError: with the first; x and y are then centres most likely, as YOLO has them.
+    """
+    if any(each.form != "sizes" for each in tables):
+        return
+    boxes = [(a.at(s.place), s.box) for a in annotations for s in a.shapes if s.box]
+    shares = all(0 <= value <= 1 for _, box in boxes for value in box[:2]) and all(
+        value < 2 for _, box in boxes for value in box
+    )
+    beyond = [place for place, box in boxes if max(box) > 1 + _ROUNDED]
+    if shares and beyond and any(value % 1 for _, box in boxes for value in box):
+        header = ", ".join(shown(tables[0].table.header[k]) for k in tables[0].box)
+        raise DataError(
+            f"{beyond[0]}: {header} are shares of the picture and end beyond it in {len(beyond):,} of {len(boxes):,} rows, "
+            "expected a corner and sizes; call the columns x_center,y_center,width,height if they are centres"
+        )
 
 
 def _are_shares(annotations: Sequence[Annotation]) -> bool:
-    """Whether all corners lie from 0 to 1, and some between."""
+    """Whether all corners lie from 0 to 1 but for what rounding adds, and some between."""
     corners = [value for a in annotations for s in a.shapes for value in (s.box or ())]
-    return all(0 <= value <= 1 for value in corners) and any(value % 1 for value in corners)
+    inside = all(-_ROUNDED <= value <= 1 + _ROUNDED for value in corners)
+    return inside and any(value % 1 for value in corners)
 
 
 def _parts(

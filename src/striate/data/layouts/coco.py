@@ -5,6 +5,7 @@ in the folder of each split. A box is x, y, width, height in pixels as edges. Th
 A crowd (`iscrowd`) is a region of many objects: it is neither learned nor missed.
 """
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ from striate.data.layouts.annotations import (
     Shape,
     among_pictures,
     holds_annotations,
+    is_number,
     ordered_splits,
     plain_parts,
     split_of_path,
@@ -43,6 +45,8 @@ from striate.data.masks import Outline, Polygons, runs
 from striate.errors import DataError
 
 _KEYS = (b'"images"', b'"annotations"', b'"categories"')
+_TASKS = (DETECT, SEGMENT, LOCALISE, INSTANCES)
+_BLANK = b"\xef\xbb\xbf \t\r\n"  # before the first character, a mark of UTF-8 too
 _MANY = 50  # JSON files in one folder: more are files of single pictures
 _BLOCK = 2**20  # bytes searched at a time
 _SPLIT = re.compile(r"(?:^|[^a-z])(trainval|train|validation|valid|val|test)(?:[^a-z]|$)")
@@ -50,6 +54,7 @@ _SPLIT = re.compile(r"(?:^|[^a-z])(trainval|train|validation|valid|val|test)(?:[
 _NO_OUTLINE: tuple[Any, ...] = (None, [], {}, [[]])
 
 Json = dict[str, Any]
+Id = int | str
 
 
 def find(tree: Tree) -> Candidate | None:
@@ -58,7 +63,7 @@ def find(tree: Tree) -> Candidate | None:
         tree = Tree(tree.root.parent, tree.options, f"{tree.root.name}/{tree.given}", tree.name)
     files = _chosen([name for name in _candidates(tree) if _is_coco(tree, name)])
     if not files:
-        return None
+        return _cut(tree)
     pictures = [e.name for e in tree.all() if e.kind == "file" and named_like_picture(e.name)]
     tops = {name.partition("/")[0] for name in files}
     uses = frozenset(tops | {name.partition("/")[0] for name in pictures})
@@ -68,8 +73,32 @@ def find(tree: Tree) -> Candidate | None:
         uses,
         lambda: _read(tree, files, pictures),
         f"{shown(files[0])} has images, annotations and categories",
-        tasks=(DETECT, SEGMENT, LOCALISE, INSTANCES),
+        tasks=_TASKS,
     )
+
+
+def _cut(tree: Tree) -> Candidate | None:
+    """A file that begins as one of COCO and ends before it is whole: named, so that nobody looks elsewhere for the fault."""
+    for name in _candidates(tree):
+        start, end = _both_ends(tree, name)
+        begun = start.lstrip(_BLANK).startswith(b"{") and any(key in start for key in _KEYS[:2])
+        if begun and not end.rstrip().endswith(b"}"):
+            file, last = shown(name), shown(end[-20:].decode("utf-8", "replace"))
+            words = f"{file} begins as COCO and ends in the middle, after {last!r}: fetch or write it again"
+            why = f"{file} begins as COCO"
+            return Candidate.unreadable("COCO", words, why=why, tasks=_TASKS)
+    return None
+
+
+def _both_ends(tree: Tree, name: str) -> tuple[bytes, bytes]:
+    """The first and the last bytes of a file; none where it cannot be read."""
+    try:
+        with (tree.root / name).open("rb") as file:
+            start = file.read(_BLOCK)
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 64))
+            return start, file.read()
+    except OSError:
+        return b"", b""
 
 
 def _candidates(tree: Tree) -> list[str]:
@@ -126,16 +155,16 @@ class _Categories:
     names: list[str] = field(default_factory=list[str])
     parents: set[str] = field(default_factory=set[str])
 
-    def add(self, file: str, content: Json) -> dict[int, str]:
+    def add(self, file: str, content: Json) -> dict[Id, str]:
         """The categories of one file: number -> name.
 
         Raises:
             DataError: one has no number or no name, or a number stands for two names.
         """
-        found: dict[int, str] = {}
+        found: dict[Id, str] = {}
         for category in _records(content, "categories", file):
-            number, name = category.get("id"), category.get("name")
-            if not _is_id(number) or not isinstance(name, str) or not name.strip():
+            number, name = _id(category.get("id")), category.get("name")
+            if number is None or not isinstance(name, str) or not name.strip():
                 raise DataError(
                     f"{file}: a category without a number or a name: {_short(category)}"
                 )
@@ -166,13 +195,17 @@ def _read(tree: Tree, files: list[str], pictures: list[str]) -> Listing:
     for file in files:
         split = split_of_json(file)
         if split in lists:
+            of = "say what is in all pictures" if split == WHOLE else f"are both of {split}"
             raise DataError(
-                f"{shown(taken[split])} and {shown(file)} are both of {split}: leave one out with ignore="
+                f"{shown(taken[split])} and {shown(file)} {'both ' * (split == WHOLE)}{of}: leave one out with ignore="
             )
         taken[split] = file
         opened = _File(tree, file, pictures, faults)
         lists[split] = opened.read(categories)
         drawn = drawn or opened.drawn
+    for split, held in lists.items():
+        if not held:
+            raise DataError(f"{shown(taken[split])} lists no pictures, under images")
     parts = ordered_splits(lists)
     if WHOLE in parts and len(parts) > 1:
         raise DataError(
@@ -201,7 +234,7 @@ class _File:
     def __init__(self, tree: Tree, file: str, pictures: list[str], faults: ObjectFaults) -> None:
         self.tree, self.file, self.faults = tree, shown(file), faults
         self.located = _locator(file, pictures)
-        self.images: dict[int, Annotation] = {}
+        self.images: dict[Id, Annotation] = {}
         self.by_picture: dict[str, Annotation] = {}
         self.source = file
         self.outlines = tree.options.task in OUTLINED
@@ -222,14 +255,14 @@ class _File:
         names = categories.add(self.file, content)
         for image in _records(content, "images", self.file):
             self._add_image(image)
-        seen: dict[int, Json] = {}
+        seen: dict[Id, Json] = {}
         for annotation in _records(content, "annotations", self.file):
             self._add_object(annotation, names, seen)
         return list(self.by_picture.values())
 
     def _add_image(self, image: Json) -> None:
-        number, name = image.get("id"), image.get("file_name")
-        if not _is_id(number) or not isinstance(name, str) or not name:
+        number, name = _id(image.get("id")), image.get("file_name")
+        if number is None or not isinstance(name, str) or not name:
             raise DataError(
                 f"{self.file}: an image without a number or a file_name: {_short(image)}"
             )
@@ -250,17 +283,16 @@ class _File:
             reason = f"{self.file}: image {number} is {shown(other.picture)} and {shown(annotation.picture)}"
             other.fault = annotation.fault = reason
 
-    def _add_object(self, given: Json, names: dict[int, str], seen: dict[int, Json]) -> None:
-        number = given.get("id")
-        if _is_id(number):
+    def _add_object(self, given: Json, names: dict[Id, str], seen: dict[Id, Json]) -> None:
+        number = _id(given.get("id"))
+        if number is not None:
             other = seen.setdefault(number, given)
             if other is not given:
                 self.faults.add(NUMBERED_TWICE, f"{self.file} annotation {number}")
                 if other == given:
                     return
-        image = (
-            self.images.get(given.get("image_id", -1)) if _is_id(given.get("image_id")) else None
-        )
+        known = _id(given.get("image_id"))
+        image = None if known is None else self.images.get(known)
         if image is None:
             self.faults.add(NO_PICTURE, f"{self.file} annotation {number}")
             return
@@ -271,16 +303,18 @@ class _File:
             image.fault = image.fault or f"{self.file} {place}: {error}"
 
     def _shape(
-        self, given: Json, names: dict[int, str], place: str, size: tuple[int, int] | None
+        self, given: Json, names: dict[Id, str], place: str, size: tuple[int, int] | None
     ) -> Shape:
         """One annotation; its outline where it is needed.
 
         Raises:
             DataError: with the reason alone.
         """
-        category, box = given.get("category_id"), given.get("bbox")
-        if not _is_id(category) or category not in names:
-            raise DataError(f"category {_short(category)} is not among the categories")
+        category, box = _id(given.get("category_id")), given.get("bbox")
+        if category is None or category not in names:
+            raise DataError(
+                f"category {_short(given.get('category_id'))} is not among the categories"
+            )
         corners = None if box is None else _corners(box)
         self.drawn = self.drawn or (
             corners is not None and given.get("segmentation") not in _NO_OUTLINE
@@ -338,6 +372,19 @@ def _is_id(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _id(value: Any) -> Id | None:
+    """What stands for a picture or a category; None where nothing does.
+
+    Numbers that a table made fractions of (3.0), or words ("3"), are the numbers.
+    """
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str):
+        text = value.strip()
+        return int(text) if text.isascii() and text.isdigit() else text or None
+    return value if _is_id(value) else None
+
+
 def _short(value: Any) -> str:
     text = shown(str(value))
     return text if len(text) <= 80 else f"{text[:77]}..."
@@ -351,14 +398,10 @@ def _size(image: Json) -> tuple[int, int] | None:
 
 
 def _corners(box: Any) -> Corners:
-    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
+    if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
         raise DataError(f"the bbox {_short(box)}, expected x, y, width and height")
     x, y, width, height = map(float, box)
     return x, y, x + width, y + height
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
 
 
 def _outline(given: Any, size: tuple[int, int] | None) -> Outline | None:
@@ -384,7 +427,7 @@ def _ring(given: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
         not isinstance(given, list)
         or len(given) < 6
         or len(given) % 2
-        or not all(map(_is_number, given))
+        or not all(map(is_number, given))
     ):
         raise DataError(f"the polygon {_short(given)}, expected x and y of three corners or more")
     return np.array(given, np.float64).reshape(-1, 2)

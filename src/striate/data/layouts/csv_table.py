@@ -6,6 +6,7 @@ label=COLUMN or label=A+B+C, group=COLUMN, split=COLUMN, separator=CHARACTER bet
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -41,6 +42,9 @@ GROUP_WORDS = {"group", "groups", "group_id", "patient", "patient_id", "patienti
 SPLIT_WORDS = {"split", "set", "subset", "partition", "data_set", "usage"}
 BOX_WORDS = {"xmin", "ymin", "xmax", "ymax", "x_min", "y_min", "x_max", "y_max", "x1", "y1", "x2", "y2"}
 # fmt: on
+_FOUR = re.compile(
+    r"[\[(]\s*-?\d[\d.]*([\s,;]+-?\d[\d.]*){3}\s*[\])]"
+)  # in brackets: labels have none
 _SAMPLE = 200  # rows that tell which column names pictures
 _ENOUGH = 0.5  # of those that must name one
 _SAME = 0.95  # of the rows whose label is the name of their folder: the table says nothing new
@@ -129,7 +133,7 @@ def find(tree: Tree) -> Candidate | None:
         table for name in names if (table := read_table(tree, name, settings, must=bool(wanted)))
     ]
     if not found:
-        return None
+        return _of_none(tree, names)
     try:
         tables = [_with_columns(each, settings) for each in tables_of_splits(found)]
     except DataError as error:
@@ -142,6 +146,30 @@ def find(tree: Tree) -> Candidate | None:
         return None
     doubt = Doubt() if asked or tree.given else _against_folders(tree, tables[0])
     return None if doubt is None else _candidate(tree, tables, settings, doubt)
+
+
+def _of_none(tree: Tree, names: list[str]) -> Candidate | None:
+    """A table of pictures that are not here: named, so that nobody looks elsewhere for the fault."""
+    for name in names:
+        try:
+            table = documents.read_table(tree.root / name, shown(name))
+        except DataError:
+            continue
+        for column in range(table.width):
+            cells = [row.cells[column] for row in table.rows[1:] if column < len(row.cells)]
+            if cells and all(map(named_like_picture, cells)):
+                words = (
+                    f"{table.name} names pictures such as {shown(cells[0])} (line {table.rows[1].line}), and hardly any of them "
+                    "is here by that name and extension"
+                )
+                return Candidate.unreadable(
+                    "a table of pictures",
+                    words,
+                    why=f"{table.name} names pictures",
+                    uses=frozenset([name.split("/")[0]]),
+                    tasks=TASKS,
+                )
+    return None
 
 
 class Doubt(NamedTuple):
@@ -353,6 +381,13 @@ def _labels(table: LabelTable, rest: list[int], words: list[str]) -> tuple[int, 
     file, header = shown(table.file), table.header
     if len({words[k] for k in rest} & BOX_WORDS) >= 4:
         raise DataError(f"{file} holds boxes ({', '.join(header)}), which layout=box_table reads")
+    boxed = next((k for k in rest if _holds_boxes(table, k)), None)
+    if boxed is not None:
+        raise DataError(
+            f"{file} has four numbers in each cell of column {shown(header[boxed])}, which are boxes: write them as four "
+            "columns, xmin,ymin,xmax,ymax or x,y,w,h or cx,cy,w,h, as layout=box_table reads them, or name the column of "
+            "labels alone with layout=csv:label=COLUMN"
+        )
     named = [k for k in rest if words[k] in LABEL_WORDS]
     if len(named) == 1 or len(rest) <= 1:
         return tuple(named or rest)
@@ -363,6 +398,13 @@ def _labels(table: LabelTable, rest: list[int], words: list[str]) -> tuple[int, 
         f"{file} has several columns that may hold labels ({listed}): say which with layout=csv:label="
         f"{shown(header[rest[0]])}, or layout=csv:label={'+'.join(shown(header[k]) for k in rest[:2])} for several"
     )
+
+
+def _holds_boxes(table: LabelTable, column: int) -> bool:
+    """Whether cells of a column hold four numbers each, such as [12, 30, 40, 25]."""
+    cells = [row.cells[column] for row in table.rows if column < len(row.cells)]
+    written = [cell for cell in cells if not is_missing(cell)]
+    return bool(written) and all(_FOUR.fullmatch(cell) for cell in written)
 
 
 def _are_flags(table: LabelTable, columns: list[int]) -> bool:

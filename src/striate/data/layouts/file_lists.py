@@ -89,12 +89,13 @@ def _closest(found: list[str], path: str) -> tuple[list[str], int]:
     return [name for name, score in zip(found, scores, strict=True) if score == most], most
 
 
-def split_lists(tree: Tree, prefer: str = "segmentation") -> dict[str, str]:
+def split_lists(tree: Tree) -> dict[str, str]:
     """Split -> the list of it, at the root or in a folder for lists; () where there is none."""
     places = ["", *(name for name in tree.folders() if name.lower() in _FOLDERS)]
     for place in places[1:]:
         inside = tree.folders(place)
-        places += sorted(inside, key=lambda name: name.rpartition("/")[2].lower() != prefer)
+        # VOC has lists for each task; those of segmentation name the pictures that have masks
+        places += sorted(inside, key=lambda name: name.rpartition("/")[2].lower() != "segmentation")
     for place in places:
         found: dict[str, str] = {}
         for name in tree.files(place):

@@ -5,6 +5,7 @@ concluded is said, and `task=` decides otherwise. N items.
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ _CLASS_WORDS = ("class", "categor", "label", "species", "breed")
 _SEPARATORS = {"semicolon": ";", "comma": ",", "bar": "|", "pipe": "|", "space": " ", "slash": "/"}
 _MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
 _FLAGS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
+_UNIT = re.compile(r"[+-]?\d+(?:[.,]\d+)?\s*(%|[^\W\d_]{1,5})")
+_LIST = re.compile(r"\[.*\]|\{.*\}")
+_LISTED = "\x1f"  # between labels that stood in brackets
 _MOSTLY = 0.95  # share of numbers beyond which a word among them is a mistake
 
 
@@ -76,9 +81,15 @@ def label_targets(
     column = columns[0]
     between = _SEPARATORS.get(separator or "", separator)
     words = between or task == MULTILABEL
+    listed = None if between or task in (CLASSIFY, REGRESS) else _unlisted(column.cells)
+    if listed is not None:
+        return _words(Column(column.name, listed), _LISTED, task)
     numbers = None if words else _numbers(column, places, must=task == REGRESS)
     if numbers is None:
+        if task is None:
+            _refuse_units(column, places)
         return _words(column, between, task)
+    commas = _commas(column, places)
     distinct = np.unique(numbers)
     whole = bool((distinct == np.round(distinct)).all() and distinct[0] >= 0)
     called = any(word in column.name.lower() for word in _CLASS_WORDS)
@@ -90,6 +101,7 @@ def label_targets(
     if task == REGRESS or (task is None and not few):
         note = f"column {shown(column.name)} holds numbers, taken as values"
         said = "" if task else f"{note} (--task {CLASSIFY} takes them as classes)"
+        said = "; ".join(filter(None, [said, commas]))
         return LabelTargets(Values(numbers[:, None]), (), (shown(column.name),), REGRESS, said)
     classes, codes = _coded(column.cells if not whole else [str(int(n)) for n in numbers.tolist()])
     note = f"column {shown(column.name)} holds {len(distinct)} whole numbers, taken as classes"
@@ -138,6 +150,49 @@ def _number(cell: str) -> float | None:
         return None
 
 
+def _commas(column: Column, places: Sequence[str]) -> str:
+    """How commas in numbers are read; "" where there are none.
+
+    Raises:
+        DataError: they may as well part thousands.
+    """
+    found = [k for k, cell in enumerate(column.cells) if "," in cell]
+    if not found:
+        return ""
+    first = shown(column.cells[found[0]])
+    if all(_THOUSANDS.fullmatch(column.cells[k]) for k in found):
+        raise DataError(
+            f"{places[found[0]]}: {first!r} in column {shown(column.name)} may be a thousand or a fraction: write numbers "
+            "without a comma, a point for fractions"
+        )
+    return f"commas in column {shown(column.name)} are decimal points, {first} is {first.replace(',', '.')}"
+
+
+def _refuse_units(column: Column, places: Sequence[str]) -> None:
+    """Many different numbers with the same unit behind them are no classes.
+
+    Raises:
+        DataError: with the first.
+    """
+    found = [_UNIT.fullmatch(cell) for cell in column.cells]
+    units = {each[1] for each in found if each is not None}
+    if all(found) and len(units) == 1 and 2 * len(set(column.cells)) > len(column.cells):
+        raise DataError(
+            f"{places[0]}: {shown(column.cells[0])!r} in column {shown(column.name)} is a number with a unit, as all are: "
+            f"write the numbers alone, or take them as words with --task {CLASSIFY}"
+        )
+
+
+def _unlisted(cells: Sequence[str]) -> list[str] | None:
+    """Lists as programs write them, ['a', 'b'], with `_LISTED` between the bare labels; None where cells are none."""
+    if not all(is_missing(cell) or _LIST.fullmatch(cell) for cell in cells) or all(
+        map(is_missing, cells)
+    ):
+        return None
+    bare = ("" if is_missing(cell) else cell[1:-1] for cell in cells)
+    return [_LISTED.join(word.strip(" '\"") for word in cell.split(",")) for cell in bare]
+
+
 def _words(column: Column, between: str | None, task: str | None) -> LabelTargets:
     """One class a cell, or several where cells hold separators.
 
@@ -165,7 +220,13 @@ def _words(column: Column, between: str | None, task: str | None) -> LabelTarget
     given = np.zeros((len(sets), len(names)), np.uint8)
     for i, words in enumerate(sets):
         given[i, [code[word] for word in words]] = 1
-    how = {" ": "blanks", ";": "semicolons", ",": "commas", "|": "bars"}.get(used, used)
+    how = {
+        " ": "blanks",
+        ";": "semicolons",
+        ",": "commas",
+        "|": "bars",
+        _LISTED: "brackets around them and commas",
+    }.get(used, used)
     other = f" (--task {CLASSIFY} takes each cell as one class)" if guessed and not task else ""
     note = f"column {shown(column.name)} holds several labels with {how} between them{other}"
     return LabelTargets(MultiLabels(given), tuple(map(shown, names)), (), MULTILABEL, note)
@@ -219,5 +280,7 @@ def _of_several(columns: Sequence[Column], places: Sequence[str], task: str | No
     lacking = [
         f"{n} lack {name}" for name, n in zip(names, np.isnan(stacked).sum(0), strict=True) if n
     ]
+    commas = [_commas(column, places) for column in columns]
     note = f"of {len(stacked)} rows {', '.join(lacking)}" if lacking else ""
+    note = "; ".join(filter(None, [note, *commas]))
     return LabelTargets(Values(stacked), (), names, REGRESS, note)

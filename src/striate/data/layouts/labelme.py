@@ -29,6 +29,7 @@ from striate.data.layouts.annotations import (
     FilePairs,
     ObjectFaults,
     Shape,
+    is_number,
     missing_picture,
     pair_files,
     split_by_folder,
@@ -172,16 +173,12 @@ def _shape(given: Any, place: str, size: tuple[int, int] | None, limits: Limits)
 
 def _points(given: Any, place: str, least: int) -> F64:
     fine = isinstance(given, list) and all(
-        isinstance(point, list) and len(point) == 2 and all(map(_is_number, point))
+        isinstance(point, list) and len(point) == 2 and all(map(is_number, point))
         for point in given
     )
     if not fine or len(given) < least:
         raise DataError(f"{place}: expected {least} points or more, each x and y")
     return np.array(given, np.float64).reshape(-1, 2)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
 
 
 def _circle(points: F64) -> Polygons:

@@ -113,12 +113,7 @@ def find(tree: Tree) -> Candidate | None:
 
 def _ambiguous(error: DataError) -> Candidate:
     """Pictures and masks that do not go together without doubt: said unless another layout is asked for."""
-
-    def read() -> Listing:
-        raise error
-
-    layout = "pictures with masks"
-    return Candidate(layout, 0, frozenset(), read, "", str(error), rivals=True, tasks=("segment",))
+    return Candidate.unreadable("pictures with masks", str(error), rivals=True, tasks=("segment",))
 
 
 def folders(

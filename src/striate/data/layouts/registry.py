@@ -54,6 +54,15 @@ _DENSE = {
     "segment",
     "instances",
 }  # tasks that the same pictures may have targets for
+_USUAL = {  # layouts that a refusal names, by task
+    "classify": ("class_folders", "csv"),
+    "regress": ("csv",),
+    "segment": ("masks", "pairs", "coco"),
+    "instances": ("instance_folders", "masks", "coco"),
+    "detect": ("coco", "yolo", "voc"),
+    "localise": ("voc", "box_table"),
+    "forecast": ("series",),
+}
 _SLIGHT = 10  # a layout with so many times fewer items than another is a by-product of it
 
 
@@ -277,7 +286,11 @@ def _found(tree: Tree) -> Found:
     fit = {name: c for name, c in found.items() if task is None or _good_for(c, task)}
     if found and not fit:
         known = "; ".join(f"{name} for {' or '.join(c.tasks)}" for name, c in found.items())
-        raise DataError(f"{shown(tree.name)} has nothing for task={task}: it is read as {known}")
+        looks = [LAYOUTS[name].looks for name in _USUAL.get(task or "", ())]
+        wanted = f"; {task} reads {', or '.join(looks)}" if looks else ""
+        raise DataError(
+            f"{shown(tree.name)} has nothing for task={task}: it is read as {known}{wanted}"
+        )
     return fit
 
 

@@ -27,7 +27,7 @@ _MASKS = frozenset([
     "mask", "masks", "label", "labels", "annot", "annots", "annotation", "annotations", "groundtruth", "groundtruths",
     "gt", "gts", "segmentationclass", "segmentationclassaug", "segmentationclasspng", "segmentation", "segmentations",
     "seg", "segs", "target", "targets", "y", "gtfine", "trimap", "trimaps", "manual", "segmentationmask",
-    "segmentationmasks", "labelsclass", "annotpng", "maskpng",
+    "segmentationmasks", "labelsclass", "annotpng", "maskpng", "instance", "instances", "instancemask", "instancemasks",
 ])
 # fmt: on
 _SHORT = frozenset(["tr", "ts", "trn", "tst", "dev"])  # splits only beside the word of a role

@@ -103,7 +103,8 @@ def _is_yolo(tree: Tree, found: FilePairs) -> bool:
 
 def _is_line(line: str) -> bool:
     words = line.split()
-    return len(words) >= 5 and words[0].isdigit() and all(map(_is_number, words[1:]))
+    numbers = len(words) >= 5 and all(map(_is_number, words))
+    return numbers and float(words[0]) >= 0 and float(words[0]) % 1 == 0
 
 
 def _is_number(word: str) -> bool:
@@ -207,6 +208,11 @@ def _shape(line: str, place: str, points: int) -> Shape:
     if len(numbers) < 6 or len(numbers) % 2:
         raise DataError(
             f"{place}: {len(words)} numbers, expected 5 for a box or 7, 9, 11 ... for an outline"
+            + (
+                "; a sixth is the confidence of a prediction: take it away"
+                if len(words) == 6
+                else ""
+            )
         )
     return Shape(str(int(label)), place, outline=Polygons((np.array(numbers).reshape(-1, 2),)))
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from striate.data import files
-from striate.data.volumes.volume import Head, Volume, Voxels, oriented, shaped
+from striate.data.volumes.volume import Head, Volume, Voxels, oriented, shaped, short
 from striate.errors import DataError
 from striate.extras import need
 
@@ -113,13 +113,9 @@ def _read(path: Path, *, pixels: bool) -> Any:
         header = pydicom.dcmread(path, stop_before_pixels=not pixels)
     except Exception as error:
         raise DataError(
-            f"{files.shown(path.name)} is no sound DICOM file ({_short(error)})"
+            f"{files.shown(path.name)} is no sound DICOM file ({short(error)})"
         ) from error
     return header if "Rows" in header and "Columns" in header else None
-
-
-def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
 
 
 def _check_alike(headers: list[Any]) -> None:
@@ -223,7 +219,7 @@ def _values(header: Any, dtype: np.dtype[Any]) -> Voxels:
     try:
         stored = np.asarray(header.pixel_array)
     except Exception as error:
-        raise DataError(f"a slice cannot be decoded ({_short(error)})") from error
+        raise DataError(f"a slice cannot be decoded ({short(error)})") from error
     slope, intercept = _scale(header)
     frames = int(header.get("NumberOfFrames", 1) or 1)
     channels = int(header.get("SamplesPerPixel", 1) or 1)

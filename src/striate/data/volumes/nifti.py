@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from striate.data import files
-from striate.data.volumes.volume import Head, Volume, check_type, closest, oriented, shaped
+from striate.data.volumes.volume import Head, Volume, check_type, closest, oriented, shaped, short
 from striate.errors import DataError
 from striate.extras import need
 
@@ -57,15 +57,11 @@ def _opened(path: Path) -> Any:
         image = nibabel.load(path)
     except (*files.UNSOUND, nibabel.filebasedimages.ImageFileError) as error:
         reason = (
-            files.POINTED if files.is_pointer(path) else f"no sound NIfTI file ({_short(error)})"
+            files.POINTED if files.is_pointer(path) else f"no sound NIfTI file ({short(error)})"
         )
         raise DataError(reason) from error
     check_type(np.dtype(image.get_data_dtype()))
     return image
-
-
-def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
 
 
 def _shape(image: Any) -> tuple[int, int, int, int]:

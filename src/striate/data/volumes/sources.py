@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from striate.data import files
-from striate.data.sources import I64, Look, Source
+from striate.data.sources import I64, ArrayInMemory, Look, Source
 from striate.data.volumes import grid as grids
 from striate.data.volumes import reading
 from striate.data.volumes.grid import Grid, Plan
@@ -162,15 +162,10 @@ def _weight(path: Path) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Grids(Source):
+class Grids(ArrayInMemory):
     """Volumes of one size in memory: [N, D, H, W, C], uint8, int16 or float32."""
 
     modality: ClassVar[str] = "volume"  # pyright: ignore[reportIncompatibleVariableOverride]
-    in_memory: ClassVar[bool] = True
-    values: npt.NDArray[Any]
-
-    def __len__(self) -> int:
-        return len(self.values)
 
     def take(self, index: I64) -> "Grids":
         """A copy of these numbers."""
@@ -191,22 +186,12 @@ class Grids(Source):
         size = form.size if isinstance(form, Grid) and form.size else self.own.size
         return (*(size or ()), self.values.shape[-1])
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of all of them."""
-        return self.values.dtype
-
     def ready(self, form: Any) -> npt.NDArray[Any] | None:
         """All of them, where they lie on this grid already."""
         plain = not isinstance(form, Grid) or (
             form.size in (None, self.own.size) and not form.levels
         )
         return self.values if plain else None
-
-    def digest(self, i: int) -> bytes:
-        """SHA-256 of its shape, type and bytes."""
-        value = np.ascontiguousarray(self.values[i])
-        return hashlib.sha256(f"{value.shape} {value.dtype}".encode() + value.tobytes()).digest()
 
     def look(self, i: int) -> Look:
         """Hash and sides."""
@@ -216,8 +201,3 @@ class Grids(Source):
         """Its voxels [D, H, W, C]."""
         wanted = form if isinstance(form, Grid) else self.own
         return grids.fitted(Volume(self.values[i]), wanted._replace(spacing=None), self.dtype)
-
-    def weights(self) -> I64:
-        """Checksums of their bytes."""
-        each = (zlib.crc32(np.ascontiguousarray(value).tobytes()) for value in self.values)
-        return np.fromiter(each, np.int64, len(self))

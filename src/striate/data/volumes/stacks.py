@@ -11,7 +11,7 @@ from PIL import Image, TiffImagePlugin
 
 from striate.data import color_spaces, files, pictures
 from striate.data.pictures import Limits
-from striate.data.volumes.volume import Head, Volume, Voxels, shaped
+from striate.data.volumes.volume import Head, Volume, Voxels, shaped, short
 from striate.errors import DataError
 
 _MODES = {"1": np.bool_, "L": np.uint8, "P": np.uint8, "RGB": np.uint8, "RGBA": np.uint8}
@@ -44,26 +44,22 @@ def pages(path: Path) -> Volume:
                 im.seek(page)
                 planes.append(_plane(im, wanted))
         except (*files.UNSOUND, Image.DecompressionBombError) as error:
-            raise DataError(f"page {len(planes) + 1} cannot be read ({_short(error)})") from error
+            raise DataError(f"page {len(planes) + 1} cannot be read ({short(error)})") from error
     return Volume(np.stack(planes))
-
-
-def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
 
 
 def _pages(path: Path) -> TiffImagePlugin.TiffImageFile:
     try:
         return TiffImagePlugin.TiffImageFile(BytesIO(files.read(path)))
     except (*files.UNSOUND, Image.DecompressionBombError) as error:
-        raise DataError(f"no sound TIFF file ({_short(error)})") from error
+        raise DataError(f"no sound TIFF file ({short(error)})") from error
 
 
 def _of_pages(im: Any) -> Head:
     try:
         count = int(im.n_frames)
     except files.UNSOUND as error:
-        raise DataError(f"its pages cannot be counted ({_short(error)})") from error
+        raise DataError(f"its pages cannot be counted ({short(error)})") from error
     if count < LEAST:
         raise DataError(f"one page of {im.width} x {im.height}, expected a stack of them")
     dtype = {**_MODES, **_DEEP}.get(im.mode)

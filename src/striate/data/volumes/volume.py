@@ -76,6 +76,11 @@ def shaped(shape: tuple[int, ...]) -> tuple[Sides, int]:
     return (shape[0], shape[1], shape[2]), channels
 
 
+def short(error: BaseException) -> str:
+    """What a library says of a file it cannot read, on one line of at most 120 characters."""
+    return " ".join(str(error).split())[:120] or type(error).__name__
+
+
 def check_type(dtype: np.dtype[Any]) -> None:
     """Refuse values that are no plain numbers.
 

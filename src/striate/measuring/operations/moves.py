@@ -29,8 +29,8 @@ from striate.shapes import index_maps
 from striate.shapes.index_maps import IndexMap
 
 
-def _dim(call: Call, rank: int, name: str = "dim", default: int = 0) -> int:
-    return whole(call, name, default) % rank
+def _dim(call: Call, rank: int) -> int:
+    return whole(call, "dim", 0) % rank
 
 
 # Other shapes.

@@ -43,11 +43,6 @@ class Area:
     value: float
     random: tuple[float, ...]
 
-    @property
-    def mean_random(self) -> float:
-        """The mean over the random maps."""
-        return float(np.mean(self.random))
-
 
 @dataclass(frozen=True)
 class Checks:

@@ -26,6 +26,7 @@ from striate.see.stepper.layout import (
     TOP,
     Box,
     Part,
+    Stepwise,
     Words,
     box,
     broken,
@@ -160,7 +161,7 @@ def _grids(title: str, planes: Sequence[Plane]) -> list[str]:
     return blocks
 
 
-class BackLayout:
+class BackLayout(Stepwise):
     """The drawing: the error of the output, the kernel, what each cell gets, the error of the input so far."""
 
     def __init__(self, errors: Errors, *, narrow: bool = False) -> None:
@@ -193,11 +194,6 @@ class BackLayout:
         self.lines = max(len(self._sentence(i)) for i in range(self.count))
         self.height = float(self.bottom + self.lines * LINE + 14)
 
-    @property
-    def count(self) -> int:
-        """How many steps there are."""
-        return len(self.steps.steps)
-
     def still(self) -> Iterator[Part]:
         """Title, the error of the output, the empty error of the input."""
         for i, line in enumerate(self.title):
@@ -221,7 +217,7 @@ class BackLayout:
     def moving(self, index: int) -> Iterator[Part]:
         """The output whose error goes back, what each cell gets, the sum so far, the sentence."""
         step = self.steps.steps[index]
-        yield self._counted(index)
+        yield self.counted(index)
         channel, y, x = step.at
         top = self.top + channel * self.height_out
         error = self.errors.output[channel][y][x]
@@ -233,12 +229,6 @@ class BackLayout:
         yield from self._input(step, given, self.errors.so_far[index])
         for i, line in enumerate(self._sentence(index)):
             yield Words(LEFT, self.bottom + i * LINE + 8, line, "sentence")
-
-    def _counted(self, index: int) -> Part:
-        words = f"step {index + 1} of {self.count}"
-        if self.narrow:
-            return Words(LEFT, 28 + 20 * len(self.title), words, "count")
-        return Words(self.width - LEFT, 28, words, "count", "end")
 
     def _kernel(self, step: Step, given: Sequence[float]) -> Iterator[Part]:
         for term, share in zip(step.terms, given, strict=True):

@@ -64,7 +64,28 @@ class Drawable(Protocol):
         ...
 
 
-class Layout:
+class Stepwise:
+    """What the drawings of an operation and of its way back share: the number of steps and where it stands."""
+
+    steps: Steps
+    title: list[str]
+    width: float
+    narrow: bool
+
+    @property
+    def count(self) -> int:
+        """How many steps there are."""
+        return len(self.steps.steps)
+
+    def counted(self, index: int) -> Part:
+        """Which step this is, beside the title or below it."""
+        words = f"step {index + 1} of {self.count}"
+        if self.narrow:
+            return Words(LEFT, 28 + 20 * len(self.title), words, "count")
+        return Words(self.width - LEFT, 28, words, "count", "end")
+
+
+class Layout(Stepwise):
     """The drawing of one operation: `still` is there at every step, `moving` belongs to one.
 
     From left to right, or from top to bottom where it is `narrow`, as for a phone.
@@ -85,11 +106,6 @@ class Layout:
         self.bottom = tall
         self.lines = max(len(self._sentence(step)) for step in steps.steps)
         self.height = float(self.bottom + self.lines * LINE + 14)
-
-    @property
-    def count(self) -> int:
-        """How many steps there are."""
-        return len(self.steps.steps)
 
     def _place(self) -> None:
         """Where the panels begin, and how wide and high they are together."""
@@ -153,19 +169,13 @@ class Layout:
     def moving(self, index: int) -> Iterator[Part]:
         """The window, its kernel and products, the outputs so far, the sentence."""
         step = self.steps.steps[index]
-        yield self._count(index)
+        yield self.counted(index)
         yield from self._window(step)
         if self.steps.kernels:
             yield from self._kernel(step)
         for i in range(index + 1):
             yield from self._output(self.steps.steps[i], now=i == index)
         yield from self._said(self._sentence(step))
-
-    def _count(self, index: int) -> Part:
-        words = f"step {index + 1} of {self.count}"
-        if self.narrow:
-            return Words(LEFT, 28 + 20 * len(self.title), words, "count")
-        return Words(self.width - LEFT, 28, words, "count", "end")
 
     def _said(self, lines: list[str]) -> Iterator[Part]:
         for i, line in enumerate(lines):

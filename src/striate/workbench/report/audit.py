@@ -8,6 +8,7 @@ from typing import Any
 
 from striate.auditing import CHECKS, Audit, Finding
 from striate.auditing.run_checks import ORDER
+from striate.data.fixes import BETWEEN
 from striate.metrics.scores import shown
 from striate.tasks import Section
 from striate.tasks.section import Column, Fold, Part, Table, Text, Wrong
@@ -66,14 +67,10 @@ def _section(name: str, findings: Sequence[Finding]) -> Section:
 def _finding(each: Finding) -> list[Part]:
     parts: list[Part] = [Text(f"{WORDS[each.severity].capitalize()}: {each.text}.")]
     if not math.isnan(each.value.value):
-        ends = [shown(each.unit, end) for end in (each.value.low, each.value.high)]
+        low, high = (shown(each.unit, end) for end in (each.value.low, each.value.high))
+        spread = "no interval" if math.isnan(each.value.low) else f"95 % interval {low} to {high}"
         limit = "" if each.limit is None else f", held against {shown(each.unit, each.limit)}"
-        parts.append(
-            Text(
-                f"{shown(each.unit, each.value.value)}, 95 % interval {ends[0]} to {ends[1]}{limit}.",
-                soft=True,
-            )
-        )
+        parts.append(Text(f"{shown(each.unit, each.value.value)}, {spread}{limit}.", soft=True))
     if each.advice and each.severity in ("fail", "note"):
         parts.append(Text(f"What to do: {each.advice}."))
     tables = _tables(each.evidence)
@@ -88,7 +85,8 @@ def _tables(evidence: Sequence[Mapping[str, Any]]) -> list[Part]:
     kinds: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for row in evidence:
         kinds.setdefault(tuple(row), []).append(row)
-    for keys, rows in kinds.items():
+    for every, rows in kinds.items():
+        keys = [key for key in every if any(row[key] != "" for row in rows)]
         columns = [Column(key, _kind(rows[0][key])) for key in keys]
         cells = [[_cell(row[key]) for key in keys] for row in rows[:MOST]]
         found.append(Table(columns, cells, first=SHOWN if len(cells) > SHOWN + 2 else 0))
@@ -113,4 +111,6 @@ def _cell(value: Any) -> Any:
         return number(value)
     if isinstance(value, list | tuple):
         return ", ".join(str(_cell(each)) for each in value)
+    if value == BETWEEN:
+        return "no label"
     return value

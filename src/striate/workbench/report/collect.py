@@ -73,6 +73,7 @@ def content(fitted: Fitted) -> Content:
         counted=task.counted,
         curve_words=task.curve_words(recipe),
         classes=config.classes,
+        classes_of=task.classes_of,
         noun=held.noun,
         chosen=data.held_out == "val",
         best_epoch=summary["kept"],

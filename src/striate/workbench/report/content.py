@@ -34,6 +34,7 @@ class Content:
         counted: scores of the training too; a part of its loss may have the name of another score.
         curve_words: what is to be said of the curves, by score, and by "loss".
         classes: their names; none of a task without.
+        classes_of: what they are called.
         noun: what an item is called, plural.
         chosen: the kept epoch was picked by these held-out items, which flatters their scores.
         best_epoch: the epoch whose weights were kept.
@@ -72,6 +73,7 @@ class Content:
     curve_words: Mapping[str, str] = field(default_factory=dict[str, str])
     rates: Sequence[tuple[float, float]] = ()
     classes: Sequence[str] = ()
+    classes_of: str = "classes"
     own: bool = False
     noun: str = "pictures"
     chosen: bool = True

@@ -165,7 +165,8 @@ def _facts(held: Sequence[Held]) -> list[tuple[str, str, str]]:
     """Below the headline."""
     classes = held[0].data.classes
     found = [("folds", f"{len(held)}", ""), ("network", _run(held[0]).config.net.name, "")]
-    return [*found, *([("classes", f"{len(classes):,}", "")] if classes else [])]
+    called = held[0].used.task.classes_of
+    return [*found, *([(called, f"{len(classes):,}", "")] if classes else [])]
 
 
 def _data(path: Path, data: Data, count: int) -> Section:

@@ -21,6 +21,7 @@ from striate.workbench.report.content import Content
 from striate.workbench.report.verdict import Verdict
 
 HERE = Path(__file__).parent
+NAMED = 32  # letters of the names of all classes, up to which they stand below the headline
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +149,9 @@ def _facts(content: Content) -> list[tuple[str, str, str]]:
             ("multiply-adds an item", compact(totals["macs"]), ""),
         ]
     if content.classes:
-        facts.append(("classes", f"{len(content.classes):,}", ""))
+        names = ", ".join(map(str, content.classes))
+        few = names if len(names) <= NAMED else ""
+        facts.append((content.classes_of, f"{len(content.classes):,}", few))
     if content.history:
         kept = f"kept {content.best_epoch}" if learning.best(content) else ""
         epochs = sum(row["epoch"] > 0 for row in content.history)  # a linear probe is none

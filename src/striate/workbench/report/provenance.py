@@ -80,7 +80,7 @@ def data_section(content: Content) -> Section:
     }
     if content.classes:
         classes = ", ".join(short(str(name), 24) for name in content.classes[:12])
-        facts["classes"] = f"{classes}, …" if len(content.classes) > 12 else classes
+        facts[content.classes_of] = f"{classes}, …" if len(content.classes) > 12 else classes
     facts |= {key: data[key] for key in ("note", "sizes", "ignored") if data.get(key)}
     if data.get("fingerprint"):
         facts["fingerprint"] = short(str(data["fingerprint"]), 17)
