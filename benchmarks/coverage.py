@@ -297,7 +297,8 @@ class Boxes:
             "truth_count": count,
             "confusion": np.zeros((self.classes + 1, self.classes + 1), np.int64),
         }
-        return {**rows, "ignored": 0 * rows["matched"]}
+        none = 0 * rows["matched"]
+        return {**rows, "ignored": none, "sure": none}
 
     def meter(self, rng: np.random.Generator, items: int) -> DetectMeter:
         return DetectMeter([str(k) for k in range(self.classes)]).load(self.drawn(rng, items))

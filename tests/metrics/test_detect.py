@@ -283,3 +283,54 @@ def test_pictures_are_counted_by_their_sure_boxes():
     crowd = np.ones(1, np.bool_)
     meter.add(box, np.array([0.9]), one, box, one, crowd)
     assert meter.miscounted().tolist() == [1, -2, 0]
+
+
+def _ranked_boxes(hits: list[float], wrong: list[float], missed: int = 0) -> DetectMeter:
+    """A picture a box: right ones and wrong ones of these confidences, and pictures with a box that nothing finds."""
+    meter, box = DetectMeter("a", confidence=0.25), np.array([[0.0, 0, 10, 10]])
+    none, label = np.zeros((0, 4)), np.zeros(1, np.int64)
+    for score in hits:
+        meter.add(box, np.array([score]), label, box, label)
+    for score in wrong:
+        meter.add(box, np.array([score]), label, none, label[:0])
+    for _ in range(missed):
+        meter.add(none, label[:0].astype(float), label[:0], box, label)
+    return meter
+
+
+@pytest.mark.parametrize(
+    ("hits", "wrong", "missed", "expected"),
+    [
+        ([0.9, 0.8, 0.8, 0.7, 0.6], [0.4, 0.4, 0.3, 0.3], 0, 0.5),  # all that is right, nothing else
+        ([0.9, 0.8, 0.8, 0.7, 0.6], [0.4, 0.4, 0.3, 0.3], 9, 0.5),  # boxes that are not found as well
+        ([0.9, 0.8, 0.8, 0.7, 0.6], [], 0, 0.3),  # nothing is wrong: the half of the smallest, as low as may be
+        ([0.9, 0.8, 0.7], [0.4], 0, 0.25),  # too few to choose by
+        ([], [0.9] * 9, 9, 0.25),
+    ],
+)  # fmt: skip
+def test_the_confidence_that_serves_best(hits, wrong, missed, expected):
+    meter = _ranked_boxes(hits, wrong, missed)
+    assert meter.best_confidence(0.25) == pytest.approx(expected)
+
+
+def test_a_crowd_chooses_no_confidence():
+    meter = _ranked_boxes([0.9] * 5, [0.5] * 3)
+    crowd = np.array([[0.0, 0, 100, 100]])
+    many = np.array([[0.0, 0, 10, 10]] * 20)
+    meter.add(
+        many, np.full(20, 0.3), np.zeros(20, np.int64), crowd, np.zeros(1, np.int64), np.array([True])
+    )  # fmt: skip
+    assert meter.best_confidence(0.25) == pytest.approx(0.7)
+
+
+def test_boxes_count_from_the_confidence_of_the_meter_that_took_them():
+    mild, strict = (DetectMeter("a", confidence=c) for c in (0.25, 0.5))
+    box, label = np.array([[0.0, 0, 10, 10]]), np.zeros(1, np.int64)
+    for meter in (mild, strict):
+        meter.add(box, np.array([0.4]), label, box, label)
+    assert (mild.miscounted().tolist(), strict.miscounted().tolist()) == ([0], [-1])
+    strict.merge(mild)
+    assert strict.miscounted().tolist() == [-1, 0]
+    assert strict.counts().tolist() == [[1, 0, 1]]
+    assert not strict.one_confidence
+    assert mild.one_confidence

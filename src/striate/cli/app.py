@@ -317,7 +317,9 @@ def evaluate(
 @click.option("--format", default="json", show_default=True, help="json, csv; yolo, coco (boxes).")
 @click.option("--top", type=click.IntRange(min=1), help="Labels a file; 5 if not given.")
 @click.option(
-    "--conf", type=float, help="Least confidence of a box, 0.25; or of each of several labels."
+    "--conf",
+    type=float,
+    help="Least confidence of a box, that of the run if not given; or of each of several labels.",
 )
 @click.option("--iou", type=float, help="Overlap from which the lesser of two boxes goes; 0.5.")
 @click.option("--max-boxes", type=click.IntRange(min=1), help="Boxes a picture; 100.")

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.errors import ArgumentError, ShapeError, told
+from striate.metrics import thresholds
 from striate.metrics.intervals import FEWEST, Floats, mean_of_classes, too_few, unit_sums
 from striate.metrics.meter_rows import Rows, same_classes
 from striate.metrics.scores import Interval, mean_known, number
@@ -41,6 +42,7 @@ KINDS: dict[str, tuple[tuple[int, ...], type]] = {
     "score": ((), np.float64),
     "matched": ((), np.uint16),
     "ignored": ((), np.uint16),
+    "sure": ((), np.bool_),  # it is of at least the confidence of the meter that counted it
     "truth_item": ((), np.int64),  # a class in an item: how many true boxes it has there
     "truth_label": ((), np.int32),
     "truth_count": ((), np.int64),
@@ -60,7 +62,8 @@ class DetectMeter:
 
     Args:
         classes: K names.
-        confidence: from which on a detection counts in `confusion`, and in `counts` and `per_class` by default.
+        confidence: from which on a detection counts in `confusion` and `miscounted`, and in `counts` and `per_class` by
+            default; what is merged from another meter counts from that meter's own.
     """
 
     def __init__(self, classes: Sequence[str], *, confidence: float = 0.25) -> None:
@@ -115,6 +118,7 @@ class DetectMeter:
             "score": found.scores,
             "matched": found.matched,
             "ignored": found.ignored,
+            "sure": found.scores >= self.confidence,
             "truth_item": np.full(len(there), self._items),
             "truth_label": there,
             "truth_count": count,
@@ -207,9 +211,8 @@ class DetectMeter:
         Args:
             confidence: from which on a detection counts; the meter's own if not given.
         """
-        limit = self.confidence if confidence is None else confidence
         rows, k = self._rows, len(self.classes)
-        sure = (rows["score"] >= limit) & (rows["ignored"] & 1 == 0)
+        sure = (rows["sure"] if confidence is None else rows["score"] >= confidence) & self._counts
         hit = rows["matched"] & 1 == 1
         true = np.bincount(rows["label"][sure & hit], minlength=k)
         false = np.bincount(rows["label"][sure & ~hit], minlength=k)
@@ -219,8 +222,29 @@ class DetectMeter:
     def miscounted(self) -> NDArray[np.int64]:
         """Detections at the meter's confidence less true boxes, of all classes together, [N]; crowds count neither way."""
         rows = self._rows
-        sure = (rows["score"] >= self.confidence) & (rows["ignored"] & 1 == 0)
+        sure = rows["sure"] & self._counts
         return np.bincount(rows["item"][sure], minlength=self._items) - rows["boxes"]
+
+    def best_confidence(self, usual: float) -> float:
+        """The confidence from which on the detections of all classes have the largest F1 at IoU 0.5.
+
+        Args:
+            usual: what is given where there are too few true boxes, or hardly one is found, to choose by.
+        """
+        rows, counts = self._rows, self._counts
+        hit = rows["matched"][counts] & 1 == 1
+        boxes = int(rows["boxes"].sum())
+        return thresholds.best(rows["score"][counts], hit, "f1", total=boxes, usual=usual)
+
+    @property
+    def one_confidence(self) -> bool:
+        """Whether all detections count from the meter's own confidence on, those merged from others too."""
+        return bool((self._rows["sure"] == (self._rows["score"] >= self.confidence)).all())
+
+    @property
+    def _counts(self) -> Bools:
+        """Which detections are right or wrong at IoU 0.5, and not a crowd's."""
+        return self._rows["ignored"] & 1 == 0
 
     def pr_curve(self, label: str, *, iou: float = 0.5) -> Curve:
         """How precision falls as recall grows, for one class at one IoU.

@@ -16,31 +16,41 @@ USUAL = 0.5  # where nothing can be chosen
 By = Literal["balanced_accuracy", "f1"]
 
 
-def best(score_N: Floats, positive_N: NDArray[np.bool_], by: By, *, least: int = FEWEST) -> float:
-    """The threshold with the largest score; of several equally good ones the nearest to 0.5.
+def best(
+    score_N: Floats,
+    positive_N: NDArray[np.bool_],
+    by: By,
+    *,
+    least: int = FEWEST,
+    total: int | None = None,
+    usual: float = USUAL,
+) -> float:
+    """The threshold with the largest score; of several equally good ones the nearest to the usual one.
 
-    It lies in the middle between two probabilities that occur, or half of the smallest. 0.5 where hardly an item is of the
-    class, or hardly one is not: a few items choose nothing but themselves.
+    It lies in the middle between two probabilities that occur, or half of the smallest. The usual one where hardly an item
+    is of the class, or hardly one is not: a few items choose nothing but themselves.
 
     Args:
         score_N: probabilities of the class; an item of at least the threshold is said to be of it.
         positive_N: which are.
         by: what is made as large as possible.
         least: items that must be of the class, and so many that must not.
+        total: how many there are of the class, where some have no probability, such as objects that no box meets; then
+            none needs not to be of it. With F1 alone.
+        usual: what is given where nothing can be chosen.
 
     >>> best(np.array([0.1, 0.2, 0.3, 0.9]), np.array([False, False, True, True]), "f1", least=1)
     0.25
     """
-    total = int(positive_N.sum())
-    if not least <= total <= len(positive_N) - least:
-        return USUAL
+    found = int(positive_N.sum())
+    others = len(positive_N) - found
+    if found < least or (total is None and others < least):
+        return usual
+    total = found if total is None else total
     values, place = np.unique(score_N.astype(np.float64), return_inverse=True)
     hits = np.bincount(place, positive_N)[::-1].cumsum()[::-1]
     said = np.bincount(place)[::-1].cumsum()[::-1]
     cuts = (values + np.concatenate([[0.0], values[:-1]])) / 2
-    if by == "f1":
-        merit = 2 * hits / (said + total)
-    else:
-        merit = hits / total - (said - hits) / (len(positive_N) - total)
+    merit = 2 * hits / (said + total) if by == "f1" else hits / total - (said - hits) / others
     good = cuts[merit >= merit.max() - 1e-12]
-    return float(good[np.abs(good - USUAL).argmin()])
+    return float(good[np.abs(good - usual).argmin()])

@@ -23,6 +23,7 @@ from striate.models import catalog
 from striate.ops.boxes import detections
 from striate.svg import Axis, plot, share_axis
 from striate.tasks.by_class import class_table, confusion_figure, pairs_table, with_training
+from striate.tasks.classify import AUTO, check_choice
 from striate.tasks.explained import Chosen, Wanted, place
 from striate.tasks.pictures import enlarged, outlined, scale, shrunk
 from striate.tasks.section import Beside, Figure, Gallery, Measure, Section, Text, Tile
@@ -34,8 +35,7 @@ SIDE = 320  # of the longer side of a picture, unless all are smaller
 STRIDE = 32  # sides are multiples of it
 BATCH, RATE, STEPS = 8, 0.002, 2000  # of a default training with AdamW
 LEAST = 0.001  # confidence of a box that is scored: average precision looks at all of them
-SURE = 0.25  # confidence of a box that is shown
-SURE_WORDS = f"{100 * SURE:g}{SPACE}%"
+SURE = 0.25  # confidence of a box that is shown, where none is chosen
 WORST = 12  # pictures shown in the report
 CURVES = 24  # classes whose precision is drawn over recall
 POINTS = 120  # of such a curve
@@ -61,6 +61,8 @@ class Detect(Task):
         spelled: the loss as `striate.losses.read` takes it; it says how an answer is read.
         boxes: of a cell.
         conf: least confidence of a box.
+        sure: from which on a box is given and counted.
+        auto: whether that is still to be chosen.
         iou: overlap from which the lesser of two boxes of a class goes.
         most: boxes of a picture.
     """
@@ -69,6 +71,7 @@ class Detect(Task):
     noun: ClassVar[str] = "pictures"
     kinds: ClassVar[tuple[str, ...]] = ("boxes",)
     fit: ClassVar[str] = "stretch"
+    thresholds: ClassVar[bool] = True
     loss_names: ClassVar[tuple[str, ...]] = tuple(losses.BOXES)
     usual_loss: ClassVar[str] = "grid"
     main: ClassVar[str] = "map50"
@@ -80,7 +83,7 @@ class Detect(Task):
             "mAP50-95", "average precision, mean over overlaps of 0.5 to 0.95 and classes"
         ),
         "count_mae": Measure(
-            "Count error", f"boxes too many or too few a picture, from {SURE_WORDS} on", lower=True
+            "Count error", "boxes too many or too few a picture, of those given", lower=True
         ),
     }
     formats: ClassVar[tuple[str, ...]] = ("json", "csv", "yolo", "coco")
@@ -89,22 +92,37 @@ class Detect(Task):
     spelled: str = "grid"
     boxes: int = 2
     conf: float = LEAST
+    sure: float = SURE
+    auto: bool = False
     iou: float = 0.5
     most: int = 100
 
     @classmethod
     def of(cls, data: Data, recipe: Settings) -> Self:
-        """With the loss of the recipe and the boxes of a cell that its net has."""
-        return cls(data.classes, recipe.loss or cls.usual_loss, _boxes(recipe))
+        """With the loss of the recipe, the boxes of a cell that its net has, and a confidence given, chosen later, or of 0.25.
+
+        Raises:
+            RecipeError: a confidence to be chosen on pictures that there are not.
+        """
+        check_choice(data, recipe)
+        given = recipe.threshold
+        return cls(
+            data.classes,
+            recipe.loss or cls.usual_loss,
+            _boxes(recipe),
+            sure=SURE if given in (None, AUTO) else float(given),
+            auto=given == AUTO or (given is None and data.held_out == "val"),
+        )
 
     @classmethod
     def restored(cls, classes: Sequence[str], config: Mapping[str, Any]) -> Self:
         """To answer as it learned."""
-        return cls(tuple(classes), str(config["loss"]), int(config["boxes"]))
+        sure = float(config.get("threshold", SURE))  # runs from before it was chosen have none
+        return cls(tuple(classes), str(config["loss"]), int(config["boxes"]), sure=sure)
 
     def config(self) -> dict[str, Any]:
         """How an answer is read."""
-        return {"loss": self.spelled, "boxes": self.boxes}
+        return {"loss": self.spelled, "boxes": self.boxes, "threshold": self.sure}
 
     @classmethod
     def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
@@ -171,6 +189,27 @@ class Detect(Task):
                 f"as {max(1, height // 32)}x{max(1, width // 32)}; for masks give data with masks"
             )
 
+    # ----------------------------------------------------------------------------- after a training
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether the confidence from which on boxes are given is still to be chosen."""
+        return self.auto
+
+    def settled_by(self, meter: "Precisions") -> tuple[Self, str]:
+        """With the confidence of the largest F1 at overlap 0.5, of all classes together; 0.25 where hardly a box is found."""
+        found = meter.best_confidence()
+        said = (
+            f"boxes are given from a confidence of {found:.3g} on, chosen on {len(meter):,} validation pictures by their F1; "
+            f"threshold={SURE} sets it"
+        )
+        return replace(self, sure=found, auto=False), said
+
+    def as_settled(self, other: Task) -> Self:
+        """With the confidence of another."""
+        sure = other.sure if isinstance(other, Detect) else self.sure
+        return replace(self, sure=sure, auto=False)
+
     # ------------------------------------------------------------------------------------ its answers
 
     def decode(self, outputs: Tensor, sizes: Sequence[tuple[int, ...]]) -> list[Found]:
@@ -205,8 +244,8 @@ class Detect(Task):
 
     def item_scores(self, answer: Found, truth: Objects) -> dict[str, float]:
         """F1 at overlap 0.5 of the boxes that are sure, and how many are right, wrong and missed."""
-        sure = at_least(answer, SURE)
-        found = DetectMeter(self.classes, confidence=SURE).item_scores(
+        sure = at_least(answer, self.sure)
+        found = DetectMeter(self.classes, confidence=self.sure).item_scores(
             sure.boxes, sure.scores, sure.labels, truth.boxes, truth.labels, truth.crowd
         )
         return {name: value for name, value in found.items() if value == value}  # noqa: PLR0124
@@ -214,7 +253,7 @@ class Detect(Task):
     def meter(self, *, whole: bool = False) -> "Precisions":
         """A meter of average precision."""
         del whole
-        return Precisions(self.classes)
+        return Precisions(self.classes, self.sure)
 
     # -------------------------------------------------------------------------------------- predicting
 
@@ -230,7 +269,7 @@ class Detect(Task):
                 raise UsageError(f"--{key} {options[key]}: expected a number from 0 to 1")
         return replace(
             self,
-            conf=options.get("conf", SURE),
+            conf=options.get("conf", self.sure),
             iou=options.get("iou", self.iou),
             most=options.get("max_boxes", self.most),
         )
@@ -353,7 +392,7 @@ class Detect(Task):
         order = sorted(range(len(held.rows)), key=lambda i: held.rows[i].get("f1", 2.0))[:WORST]
         said = (
             f"{len(order)} of {held.scores.items:,} held-out {self.noun}, the lowest F1 first; "
-            f"answers from a confidence of {SURE_WORDS} on."
+            f"answers from a confidence of {self._sure_words()} on."
         )
         strips = [self._strip(item) for item in held.items(order)]
         worst = [Text(said, soft=True), Beside(strips, "pair")]
@@ -382,7 +421,7 @@ class Detect(Task):
         )
         said = (
             f"The lowest AP50 first. Precision, recall, wrong and missed boxes are at overlap 0.5 and from a "
-            f"confidence of {SURE_WORDS} on."
+            f"confidence of {self._sure_words()} on."
         )
         return Section(
             "Class by class", parts=[Text(said, soft=True), table, *_curves(held)], name="Classes"
@@ -391,7 +430,7 @@ class Detect(Task):
     def _confused(self, held: HeldOut) -> Section:
         counts, names = held.meter.boxes_confused(), [*self.classes, "background"]
         caption = (
-            f"Boxes of {held.scores.items:,} {self.noun} at overlap 0.5, from a confidence of {SURE_WORDS} on. "
+            f"Boxes of {held.scores.items:,} {self.noun} at overlap 0.5, from a confidence of {self._sure_words()} on. "
             "An answer to the background is a box where there is nothing; a truth answered background was missed."
         )
         figure = confusion_figure(counts, names, caption=caption)
@@ -400,10 +439,13 @@ class Detect(Task):
         parts = [Beside([figure, pairs], "uneven")]
         return Section("What is taken for what", parts=parts, name="Confusion")
 
+    def _sure_words(self) -> str:
+        return f"{100 * self.sure:.3g}{SPACE}%"
+
     def _strip(self, item: Item) -> Gallery:
         """The true boxes beside those of the answer."""
         picture, by = shrunk(item.input), scale(item.input)
-        answer, truth = at_least(item.answer, SURE), item.truth
+        answer, truth = at_least(item.answer, self.sure), item.truth
         views = [
             self.draw(picture, each._replace(boxes=each.boxes * by)) for each in (truth, answer)
         ]
@@ -419,8 +461,11 @@ class Detect(Task):
 class Precisions(Meter):
     """Boxes found and missed, matched as COCO's evaluation does."""
 
-    def __init__(self, classes: Sequence[str]) -> None:
-        self._counted = DetectMeter(classes, confidence=SURE)
+    def __init__(self, classes: Sequence[str], sure: float) -> None:
+        self._counted = DetectMeter(classes, confidence=sure)
+
+    def __len__(self) -> int:
+        return len(self._counted)
 
     def add(self, answers: Sequence[Found], truths: Sequence[Any] | NDArray[Any]) -> None:
         """Count what was found in some pictures."""
@@ -433,7 +478,7 @@ class Precisions(Meter):
 
     def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take in those of another."""
-        self._counted.merge(DetectMeter(self._counted.classes, confidence=SURE).load(state))
+        self._counted.merge(DetectMeter(self._counted.classes).load(state))
 
     def values(self) -> dict[str, float]:
         """Mean average precision at overlap 0.5, and over 0.5 to 0.95."""
@@ -455,12 +500,19 @@ class Precisions(Meter):
         return self._counted.per_class(groups)
 
     def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]:
-        """Whether there are too few items for intervals."""
-        return self._counted.notes(groups)
+        """Whether there are too few items for intervals, and which boxes are counted."""
+        said = f"boxes are counted from a confidence of {self._counted.confidence:.3g} on"
+        if not self._counted.one_confidence:
+            said = "boxes of each part are counted from the confidence of its own run on"
+        return [*self._counted.notes(groups), said]
 
     def boxes_confused(self) -> NDArray[np.int64]:
         """Counts of sure boxes [K + 1, K + 1], rows truth, columns answers, the background last."""
         return self._counted.confusion
+
+    def best_confidence(self) -> float:
+        """From which on boxes have the largest F1; the usual one where too few are found."""
+        return self._counted.best_confidence(SURE)
 
     def curve(self, label: str) -> Curve:
         """Precision and recall of a class at overlap 0.5."""

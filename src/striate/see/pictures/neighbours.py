@@ -195,7 +195,7 @@ def bars(classes: tuple[tuple[str, float], ...]) -> paint.Pixels:
 def _classes(run: Run, images: Tensor) -> tuple[tuple[tuple[str, float], ...], ...]:
     """The most probable classes of each picture, as its task decodes them; nothing of runs whose answers are no classes."""
     names = run.config.classes
-    if not run.task.thresholds or len(names) < 2:
+    if not {"label", "labels"} & {*run.task.kinds} or len(names) < 2:
         return ()
     with as_eval(run.net), run.plan.uncompiled(), torch.inference_mode(), run.plan.autocast():
         answers = run.task.decode(run.net(run.plan.batch(images.clone())), ())
