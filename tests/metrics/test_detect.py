@@ -332,5 +332,5 @@ def test_boxes_count_from_the_confidence_of_the_meter_that_took_them():
     strict.merge(mild)
     assert strict.miscounted().tolist() == [-1, 0]
     assert strict.counts().tolist() == [[1, 0, 1]]
-    assert not strict.one_confidence
-    assert mild.one_confidence
+    assert strict.confidence_words("boxes").startswith("boxes of each part are counted from")
+    assert mild.confidence_words("boxes") == "boxes are counted from a confidence of 0.25 on"

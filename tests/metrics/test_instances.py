@@ -90,3 +90,36 @@ def test_wrong_sizes_are_refused():
         item_scores(np.zeros((2, 2), int), np.zeros((2, 3), int))
     with pytest.raises(ShapeError, match="confidences for 1 objects"):
         InstanceMeter().add(np.ones((2, 2), int), np.zeros(0), np.ones((2, 2), int))
+
+
+def test_unsure_objects_count_in_average_precision_alone():
+    truth = np.zeros((8, 8), np.int32)
+    truth[0:4, 0:4], truth[0:4, 5:8] = 1, 2
+    answer = truth.copy()
+    answer[5:8, 5:8] = 3
+    scores = np.array([0.9, 0.4, 0.3])
+    every, some = InstanceMeter(), InstanceMeter(0.5)
+    for meter in (every, some):
+        meter.add(answer, scores, truth)
+    assert every.values()["ap"] == some.values()["ap"] == 1
+    assert every.values()["count_mae"] == 1  # one object too many, and now one too few
+    assert some.values()["count_mae"] == 1
+    assert (every.values()["rand"], some.values()["rand"] < 1) == (1, True)
+    assert every.notes() == [note for note in some.notes() if "0.5" not in note]
+    both = InstanceMeter(0.5)
+    both.merge(every.state())
+    both.merge(some.state())
+    assert "objects of each part are counted from the confidence of its own run on" in both.notes()
+
+
+def test_the_confidence_that_serves_best():
+    meter = InstanceMeter()
+    truth = np.zeros((8, 8), np.int32)
+    truth[0:4, 0:4] = 1
+    answer = truth.copy()
+    answer[5:8, 5:8] = 2
+    for _ in range(4):
+        meter.add(answer, np.array([0.8, 0.6]), truth)
+    assert meter.best_confidence(0.0) == 0  # four objects choose nothing
+    meter.add(answer, np.array([0.8, 0.6]), truth)
+    assert meter.best_confidence(0.0) == pytest.approx(0.7)

@@ -1,11 +1,15 @@
 """Objects from three classes of pixels: nothing of an object is lost, neighbours stay apart."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import striate
 from striate.data.instances import learned
+from striate.errors import UsageError
 from striate.metrics.instances import InstanceMeter, item_scores
 from striate.tasks.instances import Found, Instances, parted
 
@@ -56,3 +60,50 @@ def test_every_object_keeps_its_number_in_the_file(most, name, tmp_path):
     names = Instances().files("a", lambda: picture, found, tmp_path)
     assert names["labels"] == name
     assert np.array_equal(np.asarray(Image.open(tmp_path / name)), ids)
+
+
+def test_what_is_unsure_is_in_no_answer(tmp_path):
+    task = Instances(sure=0.5)
+    found = Found(ids(), np.array([0.9, 0.4, 0.6, 0.3], np.float32))
+    told = task.answer(found)
+    assert [(one["id"], one["confidence"]) for one in told["instances"]] == [(1, 0.9), (2, 0.6)]
+    assert told["count"] == 2
+    picture = np.zeros((32, 40), np.uint8)[..., None]
+    names = task.files("a", lambda: picture, found, tmp_path)
+    saved = np.asarray(Image.open(tmp_path / names["labels"]))
+    assert np.array_equal(saved, np.select([ids() == 1, ids() == 3], [1, 2]))
+    assert np.array_equal(np.asarray(Image.open(tmp_path / names["overlay"])), task.draw(picture, saved))  # fmt: skip
+    assert task.item_scores(found, ids())["count_error"] == -2
+    assert task.tuned({"conf": 0.95}).answer(found)["count"] == 0
+    assert task.tuned({}).answer(found) == told
+    with pytest.raises(UsageError, match="--conf 2: expected a number from 0 to 1"):
+        task.tuned({"conf": 2})
+    with pytest.raises(UsageError, match="--iou: instances has no such setting"):
+        task.tuned({"iou": 0.5})
+
+
+def test_validation_pictures_choose_how_sure_an_object_is(tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(24):
+        truth = np.zeros((32, 32), np.uint8)
+        for k, (y, x) in enumerate(((2, 2), (2, 18), (18, 2), (18, 18)), 1):
+            high, wide = rng.integers(7, 12, 2)
+            truth[y : y + high, x : x + wide] = k
+        ghost = (truth == 4) & (i % 2 == 0)  # as if it were an object, but paler
+        truth[ghost] = 0
+        picture = np.select([ghost, truth > 0], [125, 150], 90) + rng.normal(0, 20, truth.shape)
+        for folder, pixels in (("images", picture.clip(0, 255)), ("masks", truth)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / folder / f"{i:02d}.png")
+    run = striate.train(
+        tmp_path, out=tmp_path / "runs", task="instances", net="unet_same", width=0.0625, epochs=6, batch=6, lr=0.01,
+        plan="default", augment="none", health=0, optimizer="adamw",
+    )  # fmt: skip
+    kept = json.loads((run.path / "config.json").read_text())["task_settings"]["threshold"]
+    assert 0 < kept < 1
+    assert f"objects are counted from a confidence of {kept:.3g} on" in run.evaluate().notes
+    answers = [each.as_dict()["instances"] for each in run.predict(tmp_path / "images")]
+    assert min(one["confidence"] for found in answers for one in found) >= round(kept, 4)
+    every = [each.as_dict()["instances"] for each in run.predict(tmp_path / "images", conf=0)]
+    assert sum(map(len, every)) > sum(map(len, answers))
+    assert run.task.restored((), {"least": 3}).config() == {"least": 3, "threshold": 0}

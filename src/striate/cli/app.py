@@ -319,7 +319,7 @@ def evaluate(
 @click.option(
     "--conf",
     type=float,
-    help="Least confidence of a box, that of the run if not given; or of each of several labels.",
+    help="Least confidence of a box or object, that of the run if not given; or of each of several labels.",
 )
 @click.option("--iou", type=float, help="Overlap from which the lesser of two boxes goes; 0.5.")
 @click.option("--max-boxes", type=click.IntRange(min=1), help="Boxes a picture; 100.")

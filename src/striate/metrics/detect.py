@@ -236,10 +236,12 @@ class DetectMeter:
         boxes = int(rows["boxes"].sum())
         return thresholds.best(rows["score"][counts], hit, "f1", total=boxes, usual=usual)
 
-    @property
-    def one_confidence(self) -> bool:
-        """Whether all detections count from the meter's own confidence on, those merged from others too."""
-        return bool((self._rows["sure"] == (self._rows["score"] >= self.confidence)).all())
+    def confidence_words(self, things: str) -> str:
+        """Which detections count, as a line for a reader of the scores."""
+        rows = self._rows
+        if not np.array_equal(rows["sure"], rows["score"] >= self.confidence):
+            return f"{things} of each part are counted from the confidence of its own run on"
+        return f"{things} are counted from a confidence of {self.confidence:.3g} on"
 
     @property
     def _counts(self) -> Bools:

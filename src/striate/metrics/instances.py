@@ -31,10 +31,14 @@ NAMES = {"map": "ap", "map50": "ap50"}
 
 
 class InstanceMeter:
-    """Adds objects up to average precision, Rand and the count error."""
+    """Adds objects up to average precision, Rand and the count error.
 
-    def __init__(self) -> None:
-        self._found = DetectMeter(CLASSES)
+    Args:
+        confidence: from which on an object counts for Rand and the count error; average precision reads all.
+    """
+
+    def __init__(self, confidence: float = 0.0) -> None:
+        self._found = DetectMeter(CLASSES, confidence=confidence)
         self._rows = Rows(KINDS)
 
     def __len__(self) -> int:
@@ -58,8 +62,10 @@ class InstanceMeter:
             )
         iou, there = overlaps(ours, true)
         self._found.add_matched(Matched.by_overlaps(iou, confidences[there - 1]))
-        pairs = rand_sums_of_ids(ours, true)
-        self._rows.add({"pairs": pairs[None], "counts": np.array([iou.shape])})
+        sure = np.concatenate([[False], confidences >= self._found.confidence])
+        pairs = rand_sums_of_ids(np.where(sure[ours], ours, 0), true)
+        counts = (sure[there].sum(), iou.shape[1])
+        self._rows.add({"pairs": pairs[None], "counts": np.array([counts])})
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Plain arrays for other processes."""
@@ -83,8 +89,13 @@ class InstanceMeter:
         return {**found, "rand": rand, "count_mae": mean(self._off(), groups, scale="positive")}
 
     def notes(self, groups: Groups = None) -> list[str]:
-        """What a reader of the scores must know: that there are too few items for intervals."""
-        return too_few(len(self), groups)
+        """What a reader of the scores must know: that there are too few items for intervals, and which objects count."""
+        said = [self._found.confidence_words("objects")] if self._found.confidence else []
+        return [*too_few(len(self), groups), *said]
+
+    def best_confidence(self, usual: float) -> float:
+        """The confidence from which on objects have the largest F1 at IoU 0.5; the usual one where too few are found."""
+        return self._found.best_confidence(usual)
 
     def _off(self) -> Floats:
         ours, true = self._rows["counts"].T

@@ -369,8 +369,8 @@ class Run(Result):
                 Without it masks and pictures, which are files, go to `predictions` in the run's folder.
             format: in which `out` gets all answers at the end: json, csv, or one that the task has.
             top: labels that are listed, 5 if not given; of a task with labels.
-            conf: least confidence of a box, that of the run if not given, of a task with boxes; of several labels an item the
-                probability from which each is said, its threshold if not given.
+            conf: least confidence of a box, that of the run if not given, of a task with boxes or single objects; of several
+                labels an item the probability from which each is said, its threshold if not given.
             iou: overlap from which the lesser of two boxes of a class goes, 0.5 if not given.
             max_boxes: of a picture, 100 if not given.
             max_pixels: larger pictures are refused; as in the training if not given, usually 50,000,000.

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
@@ -15,7 +15,7 @@ from torch import Tensor
 from striate import losses
 from striate.data import Data
 from striate.data.targets import Objects
-from striate.errors import ShapeError, UsageError
+from striate.errors import ShapeError
 from striate.metrics import Interval
 from striate.metrics.detect import Curve, DetectMeter
 from striate.metrics.intervals import mean
@@ -23,19 +23,18 @@ from striate.models import catalog
 from striate.ops.boxes import detections
 from striate.svg import Axis, plot, share_axis
 from striate.tasks.by_class import class_table, confusion_figure, pairs_table, with_training
-from striate.tasks.classify import AUTO, check_choice
+from striate.tasks.confidence import FromConfidence, check_share
 from striate.tasks.explained import Chosen, Wanted, place
 from striate.tasks.pictures import enlarged, outlined, scale, shrunk
 from striate.tasks.section import Beside, Figure, Gallery, Measure, Section, Text, Tile
 from striate.tasks.segment import palette
-from striate.tasks.task import HeldOut, Item, Meter, Settings, Size, Task, answered, epochs_of
+from striate.tasks.task import HeldOut, Item, Meter, Settings, Size, answered, epochs_of
 from striate.text import SPACE, percent, short
 
 SIDE = 320  # of the longer side of a picture, unless all are smaller
 STRIDE = 32  # sides are multiples of it
 BATCH, RATE, STEPS = 8, 0.002, 2000  # of a default training with AdamW
 LEAST = 0.001  # confidence of a box that is scored: average precision looks at all of them
-SURE = 0.25  # confidence of a box that is shown, where none is chosen
 WORST = 12  # pictures shown in the report
 CURVES = 24  # classes whose precision is drawn over recall
 POINTS = 120  # of such a curve
@@ -53,7 +52,7 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Detect(Task):
+class Detect(FromConfidence):
     """Detection by grids of cells: each tells boxes, confidences and a class.
 
     Attributes:
@@ -61,8 +60,6 @@ class Detect(Task):
         spelled: the loss as `striate.losses.read` takes it; it says how an answer is read.
         boxes: of a cell.
         conf: least confidence of a box.
-        sure: from which on a box is given and counted.
-        auto: whether that is still to be chosen.
         iou: overlap from which the lesser of two boxes of a class goes.
         most: boxes of a picture.
     """
@@ -71,7 +68,7 @@ class Detect(Task):
     noun: ClassVar[str] = "pictures"
     kinds: ClassVar[tuple[str, ...]] = ("boxes",)
     fit: ClassVar[str] = "stretch"
-    thresholds: ClassVar[bool] = True
+    things: ClassVar[str] = "boxes"
     loss_names: ClassVar[tuple[str, ...]] = tuple(losses.BOXES)
     usual_loss: ClassVar[str] = "grid"
     main: ClassVar[str] = "map50"
@@ -91,9 +88,8 @@ class Detect(Task):
     classes: tuple[str, ...]
     spelled: str = "grid"
     boxes: int = 2
+    sure: float = field(default=0.25, kw_only=True)
     conf: float = LEAST
-    sure: float = SURE
-    auto: bool = False
     iou: float = 0.5
     most: int = 100
 
@@ -104,20 +100,13 @@ class Detect(Task):
         Raises:
             RecipeError: a confidence to be chosen on pictures that there are not.
         """
-        check_choice(data, recipe)
-        given = recipe.threshold
-        return cls(
-            data.classes,
-            recipe.loss or cls.usual_loss,
-            _boxes(recipe),
-            sure=SURE if given in (None, AUTO) else float(given),
-            auto=given == AUTO or (given is None and data.held_out == "val"),
-        )
+        spelled = recipe.loss or cls.usual_loss
+        return cls(data.classes, spelled, _boxes(recipe), **cls._confidence(data, recipe))
 
     @classmethod
     def restored(cls, classes: Sequence[str], config: Mapping[str, Any]) -> Self:
         """To answer as it learned."""
-        sure = float(config.get("threshold", SURE))  # runs from before it was chosen have none
+        sure = cls._restored_confidence(config)
         return cls(tuple(classes), str(config["loss"]), int(config["boxes"]), sure=sure)
 
     def config(self) -> dict[str, Any]:
@@ -189,27 +178,6 @@ class Detect(Task):
                 f"as {max(1, height // 32)}x{max(1, width // 32)}; for masks give data with masks"
             )
 
-    # ----------------------------------------------------------------------------- after a training
-
-    @property
-    def unsettled(self) -> bool:
-        """Whether the confidence from which on boxes are given is still to be chosen."""
-        return self.auto
-
-    def settled_by(self, meter: "Precisions") -> tuple[Self, str]:
-        """With the confidence of the largest F1 at overlap 0.5, of all classes together; 0.25 where hardly a box is found."""
-        found = meter.best_confidence()
-        said = (
-            f"boxes are given from a confidence of {found:.3g} on, chosen on {len(meter):,} validation pictures by their F1; "
-            f"threshold={SURE} sets it"
-        )
-        return replace(self, sure=found, auto=False), said
-
-    def as_settled(self, other: Task) -> Self:
-        """With the confidence of another."""
-        sure = other.sure if isinstance(other, Detect) else self.sure
-        return replace(self, sure=sure, auto=False)
-
     # ------------------------------------------------------------------------------------ its answers
 
     def decode(self, outputs: Tensor, sizes: Sequence[tuple[int, ...]]) -> list[Found]:
@@ -263,13 +231,12 @@ class Detect(Task):
         Raises:
             UsageError: one that is out of range, or another setting.
         """
-        super().tuned({k: v for k, v in options.items() if k not in ("conf", "iou", "max_boxes")})
-        for key in ("conf", "iou"):
-            if not 0 <= options.get(key, 0.5) <= 1:
-                raise UsageError(f"--{key} {options[key]}: expected a number from 0 to 1")
+        own = ("iou", "max_boxes")
+        found = super().tuned({k: v for k, v in options.items() if k not in own})
+        check_share("iou", options)
         return replace(
-            self,
-            conf=options.get("conf", self.sure),
+            found,
+            conf=found.sure,
             iou=options.get("iou", self.iou),
             most=options.get("max_boxes", self.most),
         )
@@ -501,18 +468,15 @@ class Precisions(Meter):
 
     def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]:
         """Whether there are too few items for intervals, and which boxes are counted."""
-        said = f"boxes are counted from a confidence of {self._counted.confidence:.3g} on"
-        if not self._counted.one_confidence:
-            said = "boxes of each part are counted from the confidence of its own run on"
-        return [*self._counted.notes(groups), said]
+        return [*self._counted.notes(groups), self._counted.confidence_words("boxes")]
 
     def boxes_confused(self) -> NDArray[np.int64]:
         """Counts of sure boxes [K + 1, K + 1], rows truth, columns answers, the background last."""
         return self._counted.confusion
 
-    def best_confidence(self) -> float:
+    def best_confidence(self, usual: float) -> float:
         """From which on boxes have the largest F1; the usual one where too few are found."""
-        return self._counted.best_confidence(SURE)
+        return self._counted.best_confidence(usual)
 
     def curve(self, label: str) -> Curve:
         """Precision and recall of a class at overlap 0.5."""

@@ -23,6 +23,7 @@ from striate.data.instances import BACKGROUND, BORDER, IGNORE, INSIDE, borders
 from striate.metrics import Interval
 from striate.metrics.instances import InstanceMeter, item_scores
 from striate.plan.tiles import Piece
+from striate.tasks.confidence import FromConfidence
 from striate.tasks.pictures import shrunk, shrunk_mask
 from striate.tasks.section import Gallery, Headline, Measure, Section, Text, Tile
 from striate.tasks.segment import Segment, middle
@@ -50,7 +51,7 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Instances(Segment):
+class Instances(FromConfidence, Segment):
     """Instance separation: three classes of pixels are learned as masks are, objects follow from them.
 
     Attributes:
@@ -60,6 +61,7 @@ class Instances(Segment):
     name: ClassVar[str] = "instances"
     kinds: ClassVar[tuple[str, ...]] = ("instances",)
     noun: ClassVar[str] = "pictures"
+    things: ClassVar[str] = "objects"
     loss_names: ClassVar[tuple[str, ...]] = ("cross_entropy", "focal", "dice", "iou", "edge")
     usual_loss: ClassVar[str] = "cross_entropy"
     as_files: ClassVar[bool] = False
@@ -82,17 +84,18 @@ class Instances(Segment):
     def of(cls, data: Data, recipe: Settings) -> Self:
         """With the loss of the recipe; how large objects are is measured."""
         spelled = recipe.loss or cls.usual_loss
-        return cls(CLASSES, spelled, recipe.smoothing, None, _least(data))
+        sure = cls._confidence(data, recipe)
+        return cls(CLASSES, spelled, recipe.smoothing, None, _least(data), **sure)
 
     @classmethod
     def restored(cls, classes: Sequence[str], config: Mapping[str, Any]) -> Self:
         """To answer as it learned."""
         del classes
-        return cls(least=int(config["least"]))
+        return cls(least=int(config["least"]), sure=cls._restored_confidence(config))
 
     def config(self) -> dict[str, Any]:
-        """The size of the smallest object."""
-        return {"least": self.least}
+        """The size of the smallest object, and how sure the net is of it at least."""
+        return {"least": self.least, "threshold": self.sure}
 
     @classmethod
     def wanted(cls) -> str:
@@ -141,18 +144,19 @@ class Instances(Segment):
 
     def item_scores(self, answer: Found, truth: Ids) -> dict[str, float]:  # pyright: ignore[reportIncompatibleMethodOverride] - other answers than masks
         """F1, Rand, how many objects too many, and how many there are."""
-        found = item_scores(answer.ids, truth)
+        found = item_scores(at_least(answer, self.sure).ids, truth)
         return {name: value for name, value in found.items() if np.isfinite(value)}
 
     def meter(self, *, whole: bool = False) -> "Parted":  # pyright: ignore[reportIncompatibleMethodOverride] - other answers than masks
         """A meter of objects."""
         del whole
-        return Parted()
+        return Parted(self.sure)
 
     # -------------------------------------------------------------------------------------- predicting
 
     def answer(self, one: Found) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride] - other answers than masks
         """Each object: its id in the label picture, confidence, pixels and box; and how many there are."""
+        one = at_least(one, self.sure)
         places = ndimage.find_objects(one.ids)
         areas = np.bincount(one.ids.ravel(), minlength=len(places) + 1)
         rows = [
@@ -184,7 +188,7 @@ class Instances(Segment):
 
     def draw(self, picture: U8, answer: Any) -> U8:
         """Outlines over the picture, neighbours in colours of their own."""
-        ids = answer.ids if isinstance(answer, Found) else answer
+        ids = at_least(answer, self.sure).ids if isinstance(answer, Found) else answer
         drawn = np.array(np.broadcast_to(picture, (*picture.shape[:2], 3)))
         colors = np.array(voc_palette(COLORS), np.uint8)
         line = (ids > 0) & borders(ids)
@@ -195,11 +199,12 @@ class Instances(Segment):
         self, stem: str, picture: Callable[[], U8], answer: Any, folder: Path
     ) -> dict[str, str]:
         """The ids in the picture's size, as a PNG of 16 bits or, of more objects than these number, a TIFF of 32; and the outlines."""
-        deep = answer.ids.max(initial=0) > np.iinfo(np.uint16).max
+        ids = at_least(answer, self.sure).ids
+        deep = ids.max(initial=0) > np.iinfo(np.uint16).max
         labels = f"{stem}_labels.{'tif' if deep else 'png'}"
         names = {"labels": labels, "overlay": f"{stem}_overlay.png"}
-        Image.fromarray(answer.ids.astype(np.int32 if deep else np.uint16)).save(folder / labels)
-        Image.fromarray(self.draw(picture(), answer)).save(folder / names["overlay"])
+        Image.fromarray(ids.astype(np.int32 if deep else np.uint16)).save(folder / labels)
+        Image.fromarray(self.draw(picture(), ids)).save(folder / names["overlay"])
         return names
 
     # -------------------------------------------------------------------------------------- the report
@@ -227,8 +232,9 @@ class Instances(Segment):
 
     def _outlined(self, item: Item) -> Gallery:
         picture = shrunk(item.input)
-        truth, answer = (_shrunk(ids) for ids in (item.truth, item.answer.ids))
-        counts = [int((np.unique(ids) > 0).sum()) for ids in (item.truth, item.answer.ids)]
+        both = item.truth, at_least(item.answer, self.sure).ids
+        truth, answer = map(_shrunk, both)
+        counts = [int((np.unique(ids) > 0).sum()) for ids in both]
         views = [
             Tile(picture, "picture"),
             Tile(self.draw(picture, truth), "truth", [objects(counts[0])]),
@@ -286,6 +292,14 @@ def told(ids: Ids, sure: NDArray[np.floating], least: int) -> Found:
     return Found(numbers[ids], (sums[kept] / areas[kept]).astype(np.float32))
 
 
+def at_least(found: Found, sure: float) -> Found:
+    """The objects of at least a confidence, numbered anew."""
+    kept = found.scores >= sure
+    numbers = np.zeros(len(kept) + 1, np.int32)
+    numbers[1:][kept] = np.arange(1, kept.sum() + 1)
+    return Found(numbers[found.ids], found.scores[kept])
+
+
 def _least(data: Data) -> int:
     """A quarter of the pixels that all but one in twenty of the training objects have."""
     split, numbers = data.splits["train"], data.readable("train")
@@ -308,8 +322,11 @@ def _shrunk(ids: Ids) -> Ids:
 class Parted(Meter):
     """Objects of pictures."""
 
-    def __init__(self) -> None:
-        self._counted = InstanceMeter()
+    def __init__(self, sure: float) -> None:
+        self._counted = InstanceMeter(sure)
+
+    def __len__(self) -> int:
+        return len(self._counted)
 
     def add(self, answers: Sequence[Found], truths: Sequence[Any] | NDArray[Any]) -> None:
         """Count objects and the true ones."""
@@ -335,6 +352,10 @@ class Parted(Meter):
     def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]:
         """Whether there are too few items for intervals."""
         return self._counted.notes(groups)
+
+    def best_confidence(self, usual: float) -> float:
+        """From which on objects have the largest F1; the usual one where too few are found."""
+        return self._counted.best_confidence(usual)
 
     @property
     def merit(self) -> float:

@@ -180,7 +180,7 @@ class Task(ABC):
         maps: whether outputs are maps [B, K, H, W] of the picture's places, so that large ones are answered in tiles.
         linear: whether a last linear layer can be fitted to features alone, its loss having one minimum.
         has_mean: whether answers of several nets, or to several views of an item, can be averaged.
-        thresholds: whether a class is said, or a box given, from a probability on, which `threshold=` sets.
+        thresholds: whether a class is said, a box or an object given, from a probability on, which `threshold=` sets.
         as_files: whether an answer is a file, such as a mask, which a prediction is not without.
         formats: in which predictions can be written.
         columns: what of a row a class is shown on a terminal, with its heading; the worst by the first are listed.

@@ -178,7 +178,7 @@ class Recipe(BaseModel):
     )
     threshold: Annotated[float | str | None, AfterValidator(_threshold)] = Field(
         default=None,
-        description="probability from which a label is said or a box given, 0.3; auto: chosen on validation items",
+        description="probability from which a label is said, a box or object given, 0.3; auto: chosen on validation items",
     )
     clip: float | None = Field(default=None, gt=0, description="largest norm of the gradient")
     augment: Augmentation = Field(
