@@ -67,6 +67,7 @@ class Detect(FromConfidence):
     name: ClassVar[str] = "detect"
     noun: ClassVar[str] = "pictures"
     kinds: ClassVar[tuple[str, ...]] = ("boxes",)
+    wanted: ClassVar[str] = "pictures with boxes"
     fit: ClassVar[str] = "stretch"
     things: ClassVar[str] = "boxes"
     loss_names: ClassVar[tuple[str, ...]] = tuple(losses.BOXES)
@@ -133,15 +134,6 @@ class Detect(FromConfidence):
             "epochs": epochs_of(STEPS, BATCH, data),
             "options": options,
         }
-
-    @classmethod
-    def wanted(cls) -> str:
-        """What the losses are of."""
-        return "pictures with boxes"
-
-    def head(self) -> dict[str, Any]:
-        """A score a class in each cell, beside its boxes."""
-        return {"num_classes": len(self.classes)}
 
     # ---------------------------------------------------------------------------------- a step of it
 

@@ -60,6 +60,7 @@ class Instances(FromConfidence, Segment):
 
     name: ClassVar[str] = "instances"
     kinds: ClassVar[tuple[str, ...]] = ("instances",)
+    wanted: ClassVar[str] = "pictures with single objects"
     noun: ClassVar[str] = "pictures"
     things: ClassVar[str] = "objects"
     loss_names: ClassVar[tuple[str, ...]] = ("cross_entropy", "focal", "dice", "iou", "edge")
@@ -96,11 +97,6 @@ class Instances(FromConfidence, Segment):
     def config(self) -> dict[str, Any]:
         """The size of the smallest object, and how sure the net is of it at least."""
         return {"least": self.least, "threshold": self.sure}
-
-    @classmethod
-    def wanted(cls) -> str:
-        """What the losses are of."""
-        return "pictures with single objects"
 
     # ---------------------------------------------------------------------------------- a step of it
 

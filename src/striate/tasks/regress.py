@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from striate import inputs, losses
+from striate import losses
 from striate.data import Data
 from striate.errors import ShapeError
 from striate.metrics import Interval
@@ -53,6 +53,7 @@ class Regress(ScaledTask):
 
     name: ClassVar[str] = "regress"
     kinds: ClassVar[tuple[str, ...]] = ("values",)
+    wanted: ClassVar[str] = "items with numbers"
     loss_names: ClassVar[tuple[str, ...]] = ("l1", "l2", "huber")
     usual_loss: ClassVar[str] = "huber"
     has_mean: ClassVar[bool] = True
@@ -90,20 +91,6 @@ class Regress(ScaledTask):
     def config(self) -> dict[str, Any]:
         """Names, and how the numbers were scaled."""
         return {"outputs": list(self.numbers), "mean": list(self.mean), "std": list(self.std)}
-
-    @classmethod
-    def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
-        """Those of nets that answer whole inputs."""
-        return inputs.of(data.modality).defaults(data, recipe, own_net=own_net)
-
-    @classmethod
-    def wanted(cls) -> str:
-        """What the losses are of."""
-        return "items with numbers"
-
-    def head(self) -> dict[str, Any]:
-        """An output a number."""
-        return {"num_classes": len(self.numbers)}
 
     @property
     def answers(self) -> tuple[str, ...]:

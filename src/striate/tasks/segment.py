@@ -53,6 +53,7 @@ class Segment(Task):
 
     name: ClassVar[str] = "segment"
     kinds: ClassVar[tuple[str, ...]] = ("mask",)
+    wanted: ClassVar[str] = "pictures with masks"
     fit: ClassVar[str] = "stretch"
     maps: ClassVar[bool] = True
     loss_names: ClassVar[tuple[str, ...]] = (
@@ -127,15 +128,6 @@ class Segment(Task):
             "options": {"batch_norm": True} if normalised and not recipe.weights else {},
             **({"width": 0.25} if recipe.net is None and not own_net else {}),
         }
-
-    @classmethod
-    def wanted(cls) -> str:
-        """What the losses are of."""
-        return "pictures with masks"
-
-    def head(self) -> dict[str, Any]:
-        """A map a class."""
-        return {"num_classes": len(self.classes)}
 
     # ---------------------------------------------------------------------------------- a step of it
 

@@ -171,6 +171,7 @@ class Task(ABC):
     Attributes:
         name: also the folder below runs/.
         kinds: of targets that it learns from; see `striate.data.targets`.
+        wanted: what its losses are of, plural, in a message.
         axes: of an input of the nets that do it, channels included; 0 where that depends on what the inputs are.
         fit: how pictures are brought to the size the net reads; see `Data.arrays`.
         noun: what an item is called, plural; "" where that depends on what the inputs are.
@@ -195,6 +196,7 @@ class Task(ABC):
 
     name: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]]
+    wanted: ClassVar[str]
     axes: ClassVar[int] = 0
     fit: ClassVar[str] = "cover"
     noun: ClassVar[str] = ""
@@ -233,13 +235,16 @@ class Task(ABC):
         return {}
 
     @classmethod
-    @abstractmethod
     def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
-        """Settings that suit the data where the recipe leaves them open: net, size, color, augment, loss."""
+        """Settings that suit the data where the recipe leaves them open: net, size, color, augment, loss.
 
-    @abstractmethod
+        Those of nets that answer whole inputs, if a task does not say others.
+        """
+        return inputs.of(data.modality).defaults(data, recipe, own_net=own_net)
+
     def head(self) -> dict[str, Any]:
-        """What building a net of the catalogue needs to answer this task, such as num_classes."""
+        """What building a net of the catalogue needs to answer this task: an output for each of `answers`, if nothing else."""
+        return {"num_classes": len(self.answers)}
 
     def set_up(self, net: nn.Module) -> None:
         """Put into a net what it takes from the data before it is trained, such as a graph; nothing for most."""
@@ -265,24 +270,19 @@ class Task(ABC):
         del own_net
         if recipe.threshold is not None and not cls.thresholds:
             raise RecipeError(
-                f"threshold={recipe.threshold}: {cls.wanted()} are not answered from a probability on; leave it out"
+                f"threshold={recipe.threshold}: {cls.wanted} are not answered from a probability on; leave it out"
             )
         if recipe.sampling == "balanced" and "label" not in cls.kinds:
             raise RecipeError(
-                f"sampling=balanced draws every class equally often, and {cls.wanted()} have no single class each that it "
+                f"sampling=balanced draws every class equally often, and {cls.wanted} have no single class each that it "
                 "could draw by; leave it out"
             )
         spelt = recipe.loss or cls.usual_loss
         wrong = [term.name for term in losses.read(spelt).terms if term.name not in cls.loss_names]
         if wrong:
             raise RecipeError(
-                f"loss={spelt}: {cls.wanted()} need {', '.join(cls.loss_names)}, or a sum of these"
+                f"loss={spelt}: {cls.wanted} need {', '.join(cls.loss_names)}, or a sum of these"
             )
-
-    @classmethod
-    def wanted(cls) -> str:
-        """What the losses of this task are of, in a message."""
-        return f"{cls.noun or 'items'} to {cls.name}"
 
     @property
     def answers(self) -> tuple[str, ...]:
