@@ -28,7 +28,7 @@ from striate.tasks.explained import Chosen, Wanted, place
 from striate.tasks.pictures import enlarged, outlined, scale, shrunk
 from striate.tasks.section import Beside, Figure, Gallery, Measure, Section, Text, Tile
 from striate.tasks.segment import palette
-from striate.tasks.task import HeldOut, Item, Meter, Settings, Size, answered, epochs_of
+from striate.tasks.task import CountedMeter, HeldOut, Item, Settings, Size, answered, epochs_of
 from striate.text import SPACE, percent, short
 
 SIDE = 320  # of the longer side of a picture, unless all are smaller
@@ -417,27 +417,16 @@ class Detect(FromConfidence):
         return Gallery(tiles, "row", title=item.name, lines=scores or ["no boxes, none found"])
 
 
-class Precisions(Meter):
+class Precisions(CountedMeter[DetectMeter]):
     """Boxes found and missed, matched as COCO's evaluation does."""
 
     def __init__(self, classes: Sequence[str], sure: float) -> None:
-        self._counted = DetectMeter(classes, confidence=sure)
-
-    def __len__(self) -> int:
-        return len(self._counted)
+        super().__init__(DetectMeter(classes, confidence=sure))
 
     def add(self, answers: Sequence[Found], truths: Sequence[Any] | NDArray[Any]) -> None:
         """Count what was found in some pictures."""
         for found, truth in zip(answers, truths, strict=True):
             self._counted.add(found.boxes, found.scores, found.labels, *truth)
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Plain arrays."""
-        return self._counted.state()
-
-    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take in those of another."""
-        self._counted.merge(DetectMeter(self._counted.classes).load(state))
 
     def values(self) -> dict[str, float]:
         """Mean average precision at overlap 0.5, and over 0.5 to 0.95."""
@@ -460,7 +449,7 @@ class Precisions(Meter):
 
     def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]:
         """Whether there are too few items for intervals, and which boxes are counted."""
-        return [*self._counted.notes(groups), self._counted.confidence_words("boxes")]
+        return [*super().notes(groups), self._counted.confidence_words("boxes")]
 
     def boxes_confused(self) -> NDArray[np.int64]:
         """Counts of sure boxes [K + 1, K + 1], rows truth, columns answers, the background last."""

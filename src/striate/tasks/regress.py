@@ -29,7 +29,7 @@ from striate.tasks.section import (
     Table,
     Tile,
 )
-from striate.tasks.task import HeldOut, Meter, Settings, Task, answered
+from striate.tasks.task import CountedMeter, HeldOut, Settings, Task, answered
 from striate.text import number
 
 WORST = 20  # items shown in the report
@@ -271,11 +271,11 @@ def _written(value: float) -> str:
     return "" if np.isnan(value) else f"{value:.6g}"
 
 
-class Errors(Meter):
+class Errors(CountedMeter[RegressMeter]):
     """Answers and truths of every item."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._counted = RegressMeter(names)
+        super().__init__(RegressMeter(names))
 
     def add(self, answers: Any, truths: Sequence[Any] | NDArray[Any]) -> None:
         """Count numbers [B, V]."""
@@ -291,18 +291,9 @@ class Errors(Meter):
         """Of all items, [N, V]."""
         return self._counted.state()["targets"]
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Both."""
-        return self._counted.state()
-
-    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take in those of another."""
-        self.add(state["answers"], state["targets"])
-
     def values(self) -> dict[str, float]:
         """The mean absolute error first; of several numbers R², which has no unit."""
-        found = self._leading(self._counted.values())
-        return {key: value for key, value in found.items() if np.isfinite(value)}
+        return self._leading(super().values())
 
     def _leading(self, scores: Mapping[str, T]) -> dict[str, T]:
         several = len(self._counted.names) > 1
@@ -311,7 +302,7 @@ class Errors(Meter):
 
     def scores(self, groups: NDArray[np.int64] | None = None) -> dict[str, Interval]:
         """Errors with intervals."""
-        return self._leading(self._counted.scores(groups))
+        return self._leading(super().scores(groups))
 
     def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]:
         """Whether there are too few items for intervals, and that errors of several numbers mix their units."""
@@ -319,7 +310,7 @@ class Errors(Meter):
         mixed = (
             f"mae and rmse are means over {count} numbers in whatever units they are; r2 has none"
         )
-        return [*self._counted.notes(groups), *([mixed] if count > 1 else [])]
+        return [*super().notes(groups), *([mixed] if count > 1 else [])]
 
     @property
     def merit(self) -> float:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ Answer = Any  # of one item: whatever the task decodes an output to
 Answers = Any  # of several items: a sequence of answers, or an array with a row for each
 Size = tuple[int, int]  # height and width in pixels
 U8 = NDArray[np.uint8]
+C = TypeVar("C", bound="Counter")
 
 
 class Learned(NamedTuple):
@@ -110,6 +111,47 @@ class Meter(ABC):
     def confusion(self) -> NDArray[np.int64] | None:
         """Counts [K, K], rows truth, columns answers, where the task has such a table."""
         return None
+
+
+class Counter(Protocol):
+    """What counts for a meter, of `striate.metrics`."""
+
+    def __len__(self) -> int: ...
+    def state(self) -> dict[str, NDArray[Any]]: ...
+    def merge(self, state: Mapping[str, NDArray[Any]]) -> None: ...
+    def values(self) -> dict[str, float]: ...
+    def scores(self, groups: NDArray[np.int64] | None = None) -> dict[str, Interval]: ...
+    def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]: ...
+
+
+class CountedMeter(Meter, Generic[C]):
+    """A meter for which one of `striate.metrics` counts."""
+
+    def __init__(self, counted: C) -> None:
+        self._counted = counted
+
+    def __len__(self) -> int:
+        return len(self._counted)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What was counted, as plain arrays."""
+        return self._counted.state()
+
+    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take in those of another."""
+        self._counted.merge(state)
+
+    def values(self) -> dict[str, float]:
+        """The scores without intervals that are known."""
+        return {key: value for key, value in self._counted.values().items() if np.isfinite(value)}
+
+    def scores(self, groups: NDArray[np.int64] | None = None) -> dict[str, Interval]:
+        """The scores with intervals."""
+        return self._counted.scores(groups)
+
+    def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]:
+        """Whether there are too few items for intervals."""
+        return self._counted.notes(groups)
 
 
 @dataclass(frozen=True, eq=False)
