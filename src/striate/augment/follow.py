@@ -11,15 +11,15 @@ LEAST = 0.1  # share of a box's area that must still be in the view
 OUTSIDE = 255  # the class number of pixels beyond the edge of a mask, which count nowhere
 
 
-def follow(kind: str, targets: Tensor, geometry: Geometry, *, least: float = LEAST) -> Tensor:
+def follow(kind: str, targets: Tensor, geometry: Geometry) -> Tensor:
     """Targets of stored pictures as targets of views.
 
     Args:
         kind: "mask" ([B, H, W, 1] class numbers: the nearest pixel, `OUTSIDE` beyond the edge), `SINGLE` ([B, H, W, 2]: a
-            mask with a weight beside each pixel, 0 beyond the edge), `PLACED` ([B, M, 5] class and corners in pixels: the upright box around each moved one, cut at the edge); others stay.
+            mask with a weight beside each pixel, 0 beyond the edge), `PLACED` ([B, M, 5] class and corners in pixels: the upright box around
+            each moved one, cut at the edge, or class -1 where less than `LEAST` of it is left); others stay.
         targets: of the stored pictures.
         geometry: of the views.
-        least: share of a box's area that must still be there; what is dropped has class -1.
     """
     if kind == "mask":
         return geometry.masks(targets[..., 0], outside=OUTSIDE)[..., None]
@@ -31,7 +31,7 @@ def follow(kind: str, targets: Tensor, geometry: Geometry, *, least: float = LEA
     moved = torch.full_like(targets, -1.0)
     for i, rows in enumerate(targets):
         there = rows[:, 0] >= 0
-        boxes, kept = geometry.boxes(i, rows[there, 1:], least=least)
+        boxes, kept = geometry.boxes(i, rows[there, 1:], least=LEAST)
         moved[i, : int(kept.sum())] = torch.cat([rows[there, :1], boxes], 1)[kept]
     return moved
 
