@@ -110,10 +110,7 @@ def fit(
         state.parts, state.totals = estimated.parts, probed
         record.started -= probed.seconds  # the probe is a part of the training
         record.say = progress.say
-        with callbacks.interruptible(state, record):
-            with callbacks.of_training(job, state, record) as after:
-                loop.run(state, after.setting, after_step=after.step, after_epoch=after.epoch)
-            return replace(record.finish(state, job), start=start)
+        return replace(_run(job, state, record), start=start)
 
 
 def _settled(
@@ -223,10 +220,15 @@ def resume(
         for line in rate_after(state, job, was):
             progress.say(line)
         record.say = progress.say
-        with callbacks.interruptible(state, record):
-            with callbacks.of_training(job, state, record) as after:
-                loop.run(state, after.setting, after_step=after.step, after_epoch=after.epoch)
-            return replace(record.finish(state, job), start=start)
+        return replace(_run(job, state, record), start=start)
+
+
+def _run(job: Job, state: State, record: Record) -> Fitted:
+    """From where the training stands to its end; interrupted it goes on later."""
+    with callbacks.interruptible(state, record):
+        with callbacks.of_training(job, state, record) as after:
+            loop.run(state, after.setting, after_step=after.step, after_epoch=after.epoch)
+        return record.finish(state, job)
 
 
 def _begins_with(
