@@ -26,7 +26,6 @@ from striate.errors import DataError, RecipeError
 from striate.inputs.fields import counts, moments_one_by_one, numbers, word
 from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Settings, Shape, Views
 
-F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
 Sides = tuple[int, int, int]
 
