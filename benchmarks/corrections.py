@@ -21,7 +21,7 @@ from PIL import Image
 from scipy import stats
 
 import striate
-from striate.auditing.suggested import write_fixes
+from striate.auditing import write_fixes
 
 TEST = 2000
 

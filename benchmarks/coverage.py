@@ -236,7 +236,9 @@ class Masks:
 
     def meter(self, rng: np.random.Generator, items: int) -> SegmentMeter:
         names = [str(k) for k in range(self.classes)]
-        return SegmentMeter(names).load({"counts": self.drawn(rng, items)})
+        meter = SegmentMeter(names)
+        meter.merge({"counts": self.drawn(rng, items)})
+        return meter
 
     def true(self) -> dict[str, float]:
         return self.meter(np.random.default_rng(1), MANY // 4).values()
@@ -301,7 +303,9 @@ class Boxes:
         return {**rows, "ignored": none, "sure": none}
 
     def meter(self, rng: np.random.Generator, items: int) -> DetectMeter:
-        return DetectMeter([str(k) for k in range(self.classes)]).load(self.drawn(rng, items))
+        meter = DetectMeter([str(k) for k in range(self.classes)])
+        meter.merge(self.drawn(rng, items))
+        return meter
 
     def true(self) -> dict[str, float]:
         return self.meter(np.random.default_rng(1), MANY // 8).values()
@@ -338,7 +342,9 @@ class Values:
         return {"answers": targets + wide * noise, "targets": targets}
 
     def meter(self, rng: np.random.Generator, items: int) -> RegressMeter:
-        return RegressMeter(["value"]).load(self.drawn(rng, items))
+        meter = RegressMeter(["value"])
+        meter.merge(self.drawn(rng, items))
+        return meter
 
     def true(self) -> dict[str, float]:
         return self.meter(np.random.default_rng(1), 2 * MANY).values()

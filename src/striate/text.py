@@ -219,6 +219,16 @@ def listed(words: Sequence[str], most: int = 8) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else ""
 
 
+def few(words: Sequence[str], most: int) -> str:
+    """Words after commas, of many the first and how many more there are.
+
+    >>> few(["a", "b"], 5), few(["a", "b", "c"], 2)
+    ('a, b', 'a, b and 1 more')
+    """
+    more = f" and {len(words) - most:,} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
+
+
 def setting(value: object) -> str:
     """A value of a recipe, a plan or a machine."""
     if value is None or value in ("", [], (), {}):

@@ -1,7 +1,12 @@
 """Scores of single objects, by hand."""
 
+import itertools
+import math
+from typing import Any
+
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from striate.errors import ShapeError
 from striate.metrics.instances import InstanceMeter, item_scores, overlaps
@@ -123,3 +128,52 @@ def test_the_confidence_that_serves_best():
     assert meter.best_confidence(0.0) == 0  # four objects choose nothing
     meter.add(answer, np.array([0.8, 0.6]), truth)
     assert meter.best_confidence(0.0) == pytest.approx(0.7)
+
+
+def rand(answer, truth):
+    """The Rand score of two masks, whose objects are the parts that hang together over the sides of pixels."""
+    labelled: list[Any] = [ndimage.label(mask) for mask in (answer, truth)]
+    return item_scores(*(ids for ids, _ in labelled))["rand"]
+
+
+def brute_rand(answer, truth):
+    """Ordered pairs of true pixels, a pixel with itself included: in one object in both, in the answer, in truth."""
+    places = list(zip(*np.nonzero(truth), strict=True))
+    labels = [parts(answer), parts(truth)]
+    both = ours = true = 0
+    for p, q in itertools.product(places, places):
+        a = p == q or (labels[0].get(p, p) == labels[0].get(q, q))
+        t = labels[1][p] == labels[1][q]
+        both, ours, true = both + (a and t), ours + a, true + t
+    return both / ((ours + true) / 2)
+
+
+def parts(mask):
+    """Which object each pixel of a mask is in, by flooding."""
+    found = {}
+    for start in zip(*np.nonzero(mask), strict=True):
+        ahead = [start]
+        while ahead:
+            y, x = ahead.pop()
+            if (y, x) in found or not (0 <= y < mask.shape[0] and 0 <= x < mask.shape[1]):
+                continue
+            if mask[y, x]:
+                found[y, x] = ("object", start)
+                ahead += [(y + 1, x), (y - 1, x), (y, x + 1), (y, x - 1)]
+    return found
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rand_counts_pairs(seed):
+    rng = np.random.default_rng(seed)
+    truth, answer = rng.random((2, 8, 9)) < 0.6
+    assert rand(answer, truth) == pytest.approx(brute_rand(answer, truth))
+
+
+def test_rand_of_merged_and_split_cells():
+    truth = np.array([[1, 1, 0, 1, 1]], bool)
+    assert rand(truth, truth) == 1
+    assert rand(np.ones((1, 5), bool), truth) == pytest.approx(8 / ((16 + 8) / 2))
+    split = np.array([[1, 0, 0, 1, 1]], bool)
+    assert rand(split, truth) == pytest.approx(6 / ((6 + 8) / 2))
+    assert math.isnan(rand(truth, truth & False))

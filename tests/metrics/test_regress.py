@@ -44,11 +44,11 @@ def test_every_interval_holds_its_value_and_its_range():
 
 
 def test_what_has_no_target_does_not_count():
-    whole, part = metered(k=2), metered(k=2)
-    rows = whole.state()
+    part = RegressMeter(["output 0", "output 1"])
+    rows = metered(k=2).state()
     rows["targets"][5:, 1] = math.nan
     rows["targets"][7] = math.nan
-    part.load(rows)
+    part.merge(rows)
     first, second = part.per_output()
     assert (first["support"], second["support"]) == (39, 5)
     kept = np.delete(np.arange(40), 7)
@@ -76,11 +76,11 @@ def test_meters_add_up_and_travel_as_arrays():
     meter.add(parts["answers"][:9], parts["targets"][:9])
     other = RegressMeter(whole.names)
     other.add(parts["answers"][9:], parts["targets"][9:])
-    meter.merge(RegressMeter(whole.names).load(other.state()))
+    meter.merge(other.state())
     assert len(meter) == 40
     assert meter.scores() == whole.scores()
-    with pytest.raises(ArgumentError, match=r"^merge: got a meter of x; expected"):
-        whole.merge(RegressMeter(["x"]))
+    with pytest.raises(ShapeError, match=r"^answers: got .*, expected \[rows, 1\]"):
+        RegressMeter(["x"]).merge(whole.state())
 
 
 def test_few_items_or_groups_have_no_interval():
@@ -88,7 +88,9 @@ def test_few_items_or_groups_have_no_interval():
     assert not any(score.known for score in metered().scores(np.arange(40) // 10).values())
     meter = metered()
     rows = {name: np.repeat(each, 5, 0) for name, each in meter.state().items()}
-    again = RegressMeter(meter.names).load(rows).scores(np.repeat(np.arange(40), 5))
+    more = RegressMeter(meter.names)
+    more.merge(rows)
+    again = more.scores(np.repeat(np.arange(40), 5))
     for name, score in meter.scores().items():
         assert (again[name].low, again[name].high) == pytest.approx((score.low, score.high))
 

@@ -17,7 +17,6 @@ from striate.models.cdbn import (
     CRBM,
     Learning,
     contrast,
-    orientation_index,
     sample_blocks,
     teach,
     unblocked,
@@ -42,6 +41,20 @@ def machine(visible: int, groups: int, *, sigma: float | None) -> CRBM:
 
 def normal(*shape: int, seed: int = 2) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def orientation_index(kernels: Tensor) -> Tensor:
+    """How much a kernel's spectrum lies along one line through zero [..., H, W] -> [...]: 1 for a grating, 0 for a blob.
+
+    The length of the mean of exp(2i a) over all frequencies but zero, weighted by their power, where a
+    is the direction of the frequency. An edge has one direction and noise has all.
+    """
+    spectrum = torch.fft.fft2(kernels - kernels.mean((-2, -1), keepdim=True), s=(32, 32))
+    power = spectrum.abs().square()
+    f = torch.fft.fftfreq(32, device=kernels.device)
+    angle = torch.atan2(f[:, None], f[None])
+    turned = (power * torch.exp(2j * angle)).sum((-2, -1)).abs()
+    return turned / power.sum((-2, -1))
 
 
 def test_the_sizes_are_those_of_section_4():

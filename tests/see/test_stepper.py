@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from striate.errors import ArgumentError, ShapeError
 from striate.see import fonts
-from striate.see.stepper import animation, backward, convolution, drawing, like
+from striate.see.stepper import backward, convolution, drawing, like
 from striate.see.stepper.layout import CELL, Box, Layout, Words, number_text
 from striate.see.stepper.steps import TIMES
 
@@ -295,7 +295,7 @@ def test_the_animation_has_a_frame_a_step(tmp_path):
         assert (getattr(gif, "n_frames"), gif.info["loop"]) == (16, 0)  # noqa: B009 - not declared
         for i in (0, 6, 15):
             gif.seek(i)
-            assert gif.info["duration"] == (animation.LAST if i == 15 else animation.EACH)
+            assert gif.info["duration"] == (drawing.LAST if i == 15 else drawing.EACH)
             _, y, x = steps.steps[i].at
             place = (66 + y * CELL + 8, round(layout.output_x + x * CELL + 6))
             corner = np.asarray(gif.convert("RGB"))[place].tolist()
@@ -471,6 +471,6 @@ def test_where_no_family_is_installed_words_are_spelled_in_what_pillow_has(monke
     monkeypatch.setattr(fonts, "FILES", ())
     assert fonts.installed() == ""
     assert fonts.spelled(f"2 {TIMES} \N{MINUS SIGN}\N{INFINITY}…") == "2 x -inf..."
-    assert len(animation.frames(convolution((3, 3), 2).layout())) == 4
+    assert len(drawing.frames(convolution((3, 3), 2).layout())) == 4
     fonts.font.cache_clear()
     fonts.installed.cache_clear()

@@ -27,6 +27,7 @@ class Smooth(Task):
 
     name: ClassVar[str] = "smooth"
     kinds: ClassVar[tuple[str, ...]] = ("array",)
+    wanted: ClassVar[str] = "series to smooth"
     noun: ClassVar[str] = "series"
     usual_loss: ClassVar[str] = "l2"
     loss_names: ClassVar[tuple[str, ...]] = ("l1", "l2")

@@ -152,7 +152,6 @@ def test_published_names_belong_to_nets_of_the_catalogue_and_are_well_formed():
         assert each.net in catalog.CATALOG or each.net in name
         assert each.address.startswith("https://")
         assert len(each.sha256) in (0, 8, 9)
-        assert each.crop <= each.resize
         assert len(each.mean) == len(each.std) == 3
 
 

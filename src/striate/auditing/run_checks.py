@@ -13,14 +13,17 @@ from striate.auditing.check import Case, Check
 from striate.auditing.checks import CHECKS
 from striate.auditing.finding import Finding
 from striate.data import Data
-from striate.errors import ArgumentError, CheckpointError, StriateError, nearest
+from striate.errors import ArgumentError, CheckpointError, StriateError, UsageError, nearest
 from striate.metrics.scores import cells
 from striate.result import Result, text_table
 from striate.runs import Run
 from striate.runs.folder import read_json, write_json
+from striate.runs.split_answers import write_table
 from striate.text import counted, duration
 
 VERSION = 6  # of what the checks measure: findings of another one are measured anew
+LABELS = "labels"  # the check whose findings are corrections
+FIXES = ("file", "action", "value", "was", "margin", "split")  # the columns of a file of those
 ORDER = {"fail": 0, "note": 1, "pass": 2, "skipped": 3}
 
 
@@ -229,3 +232,37 @@ def _value(finding: Finding) -> list[str]:
     if finding.value.value != finding.value.value:
         return ["", "", ""]
     return list(cells(finding.unit, finding.value))
+
+
+def write_fixes(path: Path, found: Audit) -> int:
+    """Write the suspected labels of an audit as rows to relabel, the surest first, and say how many those are.
+
+    The check `labels` may be wrong, so nothing is corrected by itself: a person deletes what is wrong, or changes its
+    action or value, before `striate train DATA fixes=FILE`.
+
+    Args:
+        path: of the file.
+        found: an audit in which the check `labels` was asked.
+
+    Raises:
+        UsageError: the check was not made; the message says why.
+    """
+    asked = [each for each in found.findings if each.check == LABELS]
+    if not asked:
+        raise UsageError(f"--fixes {path} takes what the check {LABELS} finds: it was not asked")
+    if asked[0].severity == "skipped":
+        raise UsageError(
+            f"--fixes {path} takes what the check {LABELS} finds: it was skipped, {asked[0].text}"
+        )
+    rows = [
+        (row["file"], "relabel", row["rather"], row["label"], f"{row['margin']:.3f}", row["split"])
+        for each in asked
+        for row in each.evidence
+        if "rather" in row
+    ]
+    if not rows and any(each.evidence for each in asked):
+        raise UsageError(
+            f"--fixes {path} takes labels of items; of masks and boxes the report says which: correct their files"
+        )
+    write_table(path, FIXES, rows)
+    return len(rows)

@@ -4,10 +4,9 @@ What an item looks like is a function of (seed, epoch, item) alone: not of the b
 processes or devices share the work. All geometric steps together cost one resampling.
 """
 
-from striate.augment.apply import view
-from striate.augment.follow import cut, follow
 from striate.augment.mixing import mix
 from striate.augment.policy import AUTO, Policy, read
 from striate.augment.values import Colors, colors
+from striate.augment.views import cut, follow, view
 
 __all__ = ["AUTO", "Colors", "Policy", "colors", "cut", "follow", "mix", "read", "view"]

@@ -43,16 +43,12 @@ def noisy(waves: Tensor, draws: Draws, *, snr: float = 20.0) -> Tensor:
     return waves + noise.to(waves.device) * level * ratio[:, None]
 
 
-def masked(
-    spectrograms: Tensor, draws: Draws, *, bands: int = 1, frames: int = 1, most: float = 0.15
-) -> Tensor:
-    """Bands of frequencies and spans of time set to the item's mean: SpecAugment (Park et al. 2019).
+def masked(spectrograms: Tensor, draws: Draws, *, most: float = 0.15) -> Tensor:
+    """A band of frequencies and a span of time set to the item's mean: SpecAugment (Park et al. 2019).
 
     Args:
         spectrograms: [B, C, F, T].
         draws: of the items.
-        bands: how many bands.
-        frames: how many spans.
         most: largest share of an axis that one of them covers.
 
     Raises:
@@ -61,13 +57,12 @@ def masked(
     if not 0 <= most <= 1:
         raise ArgumentError(f"masked: most is a share from 0 to 1, got {most}")
     hidden = torch.zeros_like(spectrograms[:, :1], dtype=torch.bool)
-    for axis, count in ((2, bands), (3, frames)):
+    for axis in (2, 3):
         side = spectrograms.shape[axis]
-        for _ in range(count):
-            length = draws.uniform(0, most) * side
-            start = draws.uniform() * (side - length)
-            at = torch.arange(side, device=start.device)
-            span = (at >= start[:, None]) & (at < (start + length)[:, None])
-            hidden |= span[:, None, :, None] if axis == 2 else span[:, None, None, :]
+        length = draws.uniform(0, most) * side
+        start = draws.uniform() * (side - length)
+        at = torch.arange(side, device=start.device)
+        span = (at >= start[:, None]) & (at < (start + length)[:, None])
+        hidden |= span[:, None, :, None] if axis == 2 else span[:, None, None, :]
     mean = spectrograms.mean((1, 2, 3), keepdim=True)
     return torch.where(hidden, mean, spectrograms)

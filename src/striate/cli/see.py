@@ -1,6 +1,7 @@
 """`striate see WHAT ...`: pictures and numbers from inside a net."""
 
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,23 @@ if TYPE_CHECKING:
     from torch import nn
 
     from striate.see import Steps
+
+
+def _files(*endings: str, said: str) -> Callable[[Any], Any]:
+    """The option `--out` of a drawing that can be written several ways."""
+    return click.option(
+        "--out",
+        type=Drawn(*endings),
+        multiple=True,
+        metavar="FILE",
+        help=f"{said}; may be given more than once.",
+    )
+
+
+def _save(drawn: Any, out: Iterable[Path]) -> None:
+    for path in out:
+        with writing(path):
+            drawn.save(path)
 
 
 @click.group(cls=Pictures)
@@ -104,13 +122,7 @@ def arithmetic(  # noqa: PLR0913 - one a setting
 @click.option(
     "--error", metavar="NUMBERS", help="That error, as --values; or C,Y,X: 1 there alone."
 )
-@click.option(
-    "--out",
-    type=Drawn(".svg", ".gif", ".html"),
-    multiple=True,
-    metavar="FILE",
-    help=".html to step through, .gif or .svg; may be given more than once.",
-)
+@_files(".svg", ".gif", ".html", said=".html to step through, .gif or .svg")
 @with_json
 def convolution(
     *,
@@ -128,9 +140,7 @@ def convolution(
     shape = read_sizes(size) if size else None
     steps = stepper.like(_layer(like), shape) if like else _steps(shape, **settings)
     shown = stepper.backward(steps, _error(error)) if backward or error else steps
-    for path in out:
-        with writing(path):
-            shown.save(path)
+    _save(shown, out)
     name, _, layer = like.rpartition(":") if like else ("", "", "")
     document = seen(
         "convolution",
@@ -152,13 +162,7 @@ def convolution(
     show_default=True,
     help="block: what is alike is drawn once; layer: every layer.",
 )
-@click.option(
-    "--out",
-    type=Drawn(".svg", ".png", ".html"),
-    multiple=True,
-    metavar="FILE",
-    help="The picture: .svg, .png or .html; may be given more than once.",
-)
+@_files(".svg", ".png", ".html", said="The picture: .svg, .png or .html")
 @with_json
 def architecture(
     *, name: str, shape: str | None, detail: str, out: tuple[Path, ...], json: bool
@@ -172,31 +176,21 @@ def architecture(
     named = find(name, read_sizes(shape) if shape else None)
     like = torch.zeros(1, *named.known_shape(), device="meta")
     drawn = draw(named.net, [like], name=named.name, detail=detail)
-    for path in out:
-        with writing(path):
-            drawn.save(path)
+    _save(drawn, out)
     document = seen("architecture", drawn.as_dict(), nets=[named.name], files=out)
     emit(document, drawn.as_text(), json=json)
 
 
 @see.command()
 @click.argument("what", type=click.Choice(["depth", "cost"]))
-@click.option(
-    "--out",
-    type=Drawn(".svg", ".png", ".html"),
-    multiple=True,
-    metavar="FILE",
-    help="The chart: .svg, .png or .html; may be given more than once.",
-)
+@_files(".svg", ".png", ".html", said="The chart: .svg, .png or .html")
 @with_json
 def history(*, what: str, out: tuple[Path, ...], json: bool) -> None:
     """Chart error and depth by year, or accuracy against multiply-adds and parameters."""
     from striate.see import costs, depths
 
     chart = depths() if what == "depth" else costs()
-    for path in out:
-        with writing(path):
-            chart.save(path)
+    _save(chart, out)
     emit(seen("history", chart.as_dict(), files=out), chart.as_text(), json=json)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from striate.data import AnyForm, Data, Form, Images
 from striate.errors import DataError
-from striate.inputs.fields import array_of, counts, damaged, moments, numbers, word
+from striate.inputs.fields import array_of, counts, moments, numbers, word
 from striate.inputs.preprocessing import Preprocessing, Read, Settings, Shape
 
 LOOKED_AT = 5000  # inputs at most from which mean and deviation are measured
@@ -29,6 +29,7 @@ class AsGiven(Preprocessing):
     """
 
     modality: ClassVar[str] = "array"
+    view_kinds: ClassVar[tuple[str, ...]] = ("mix",)
     size: tuple[int, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -41,15 +42,6 @@ class AsGiven(Preprocessing):
         return {"net": recipe.net, "augment": "none"}
 
     @classmethod
-    def refuse(cls, recipe: Settings) -> None:
-        """Refuse all random views but those that mix two items.
-
-        Raises:
-            RecipeError: naming the first.
-        """
-        cls.refuse_views(recipe.augment, kinds=("mix",))
-
-    @classmethod
     def of(cls, inputs: Images, data: Data, recipe: Settings, form: AnyForm) -> Self:
         """With mean and deviation of some of the inputs, evenly picked."""
         del data, recipe
@@ -58,18 +50,12 @@ class AsGiven(Preprocessing):
         return cls(tuple(inputs.shape[1:]), mean, std, form.fit)
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Read back what `as_dict` gave.
-
-        Raises:
-            CheckpointError: a field is missing or of the wrong kind.
-        """
-        with damaged():
-            size = counts(content["size"], "size")
-            mean, std = (numbers(content[key], key) for key in ("mean", "std"))
-            if len(mean) != len(std) or min(std, default=0) <= 0:
-                raise ValueError(f"mean {mean}, std {std}")
-            return cls(size, mean, std, word(content.get("fit", "cover"), "fit"))
+    def _from_dict(cls, content: Mapping[str, Any]) -> Self:
+        size = counts(content["size"], "size")
+        mean, std = (numbers(content[key], key) for key in ("mean", "std"))
+        if len(mean) != len(std) or min(std, default=0) <= 0:
+            raise ValueError(f"mean {mean}, std {std}")
+        return cls(size, mean, std, word(content.get("fit", "cover"), "fit"))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for config.json, in the words of pictures without colour."""

@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from striate.data import files
 from striate.errors import CheckpointError, DataError
+
+F64 = NDArray[np.float64]
 
 
 @contextmanager
@@ -54,6 +56,19 @@ def moments(values: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
     mean, std = values.mean(axes), values.std(axes)
     std = np.where(std > 0, std, 1.0)
     return tuple(np.atleast_1d(mean).tolist()), tuple(np.atleast_1d(std).tolist())
+
+
+def moments_one_by_one(items: Iterable[Any], channels: int) -> tuple[F64, F64]:
+    """Mean and deviation of every channel, the last axis of items, added up item by item (Chan, Golub and LeVeque 1979)."""
+    count, mean, squares = 0, np.zeros(channels), np.zeros(channels)
+    for item in items:
+        values = np.asarray(item).reshape(-1, channels).astype(np.float64)
+        own = values.mean(0)
+        total = count + len(values)
+        squares += ((values - own) ** 2).sum(0) + (own - mean) ** 2 * count * len(values) / total
+        mean += (own - mean) * len(values) / total
+        count = total
+    return mean, np.sqrt(squares / max(1, count))
 
 
 def array_of(file: Path) -> NDArray[Any]:

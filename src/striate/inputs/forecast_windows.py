@@ -25,7 +25,7 @@ from striate.data.series.reading import read_series
 from striate.data.series.windows import Cut, moments, of_series
 from striate.errors import DataError, RecipeError, ShapeError
 from striate.inputs.default_net import learning_seconds, time_for
-from striate.inputs.fields import counts, damaged, numbers, word
+from striate.inputs.fields import counts, numbers, word
 from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Settings, Shape
 from striate.models import catalog
 from striate.svg import Line, timeline
@@ -97,15 +97,6 @@ class SeriesWindows(Preprocessing):
         }
 
     @classmethod
-    def refuse(cls, recipe: Settings) -> None:
-        """Refuse random views, of which series have none.
-
-        Raises:
-            RecipeError: naming the first.
-        """
-        cls.refuse_views(recipe.augment, kinds=())
-
-    @classmethod
     def planned_shape(cls, data: Data, recipe: Settings) -> Shape:
         """(C, T, N)."""
         del recipe
@@ -132,23 +123,17 @@ class SeriesWindows(Preprocessing):
         )
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Read back what `as_dict` gave.
-
-        Raises:
-            CheckpointError: a field is missing or of the wrong kind.
-        """
-        with damaged():
-            history, horizon = counts([content["history"], content["horizon"]], "history, horizon")
-            nodes = tuple(word(name, "nodes") for name in content["nodes"])
-            periods = tuple(word(name, "periods") for name in content["periods"])
-            clock = Clock.from_dict(content["clock"])
-            for name in periods:
-                clock.period(name)
-            mean, std = (numbers(content[key], key) for key in ("mean", "std"))
-            if len(mean) != len(std) or len(mean) not in (1, len(nodes)) or min(std) <= 0:
-                raise ValueError(f"{len(mean)} means of {len(nodes)} nodes")
-            gaps, layout = content["gaps"] is True, word(content["layout"], "layout")
+    def _from_dict(cls, content: Mapping[str, Any]) -> Self:
+        history, horizon = counts([content["history"], content["horizon"]], "history, horizon")
+        nodes = tuple(word(name, "nodes") for name in content["nodes"])
+        periods = tuple(word(name, "periods") for name in content["periods"])
+        clock = Clock.from_dict(content["clock"])
+        for name in periods:
+            clock.period(name)
+        mean, std = (numbers(content[key], key) for key in ("mean", "std"))
+        if len(mean) != len(std) or len(mean) not in (1, len(nodes)) or min(std) <= 0:
+            raise ValueError(f"{len(mean)} means of {len(nodes)} nodes")
+        gaps, layout = content["gaps"] is True, word(content["layout"], "layout")
         return cls(history, horizon, nodes, periods, asdict(clock), mean, std, gaps, layout)
 
     @property

@@ -22,7 +22,7 @@ from striate.data.sources import Source
 from striate.data.targets import PLACED, Instances, Itself
 from striate.errors import CheckpointError, DataError, UsageError, nearest
 from striate.inputs.default_net import whole_pictures
-from striate.inputs.fields import counts, damaged, numbers, word
+from striate.inputs.fields import counts, moments_one_by_one, numbers, word
 from striate.inputs.preprocessing import (
     U8,
     FixedView,
@@ -59,6 +59,8 @@ class Pictures(Preprocessing):
 
     modality: ClassVar[str] = "picture"
     settings: ClassVar[tuple[str, ...]] = ("size", "crop", "color", "levels")
+    view_kinds: ClassVar[tuple[str, ...]] = ("place", "warp", "value", "mix")
+    view_names: ClassVar[tuple[str, ...]] = (SHIFT,)
     size: tuple[int, ...]
     resize: tuple[int, ...]
     color: str
@@ -73,15 +75,6 @@ class Pictures(Preprocessing):
     def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
         """A net, a size and epochs that suit them; see `default_net`."""
         return whole_pictures(data, recipe, own_net=own_net)
-
-    @classmethod
-    def refuse(cls, recipe: Settings) -> None:
-        """Refuse views of sounds.
-
-        Raises:
-            RecipeError: naming the first.
-        """
-        cls.refuse_views(recipe.augment, kinds=("place", "warp", "value", "mix"), names=(SHIFT,))
 
     @classmethod
     def planned(cls, data: Data, recipe: Settings, fit: str) -> AnyForm:
@@ -164,25 +157,17 @@ class Pictures(Preprocessing):
         return replace(self, mean=mean, std=std), said + other
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Read back what `as_dict` gave.
-
-        Raises:
-            CheckpointError: a field is missing or of the wrong kind.
-        """
-        with damaged():
-            size, resize = (counts(content[key], key) for key in ("size", "resize"))
-            mean, std = (numbers(content[key], key) for key in ("mean", "std"))
-            color, fit = (word(content.get(key, "cover"), key) for key in ("color", "fit"))
-            levels = numbers(content.get("levels") or (), "levels")
+    def _from_dict(cls, content: Mapping[str, Any]) -> Self:
+        size, resize = (counts(content[key], key) for key in ("size", "resize"))
+        mean, std = (numbers(content[key], key) for key in ("mean", "std"))
+        color, fit = (word(content.get(key, "cover"), key) for key in ("color", "fit"))
+        levels = numbers(content.get("levels") or (), "levels")
         if len(size) != 2 or len(resize) not in (0, 2):
             raise CheckpointError(
                 "config.json: its preprocessing has sizes that are no height and width"
             )
         if len(mean) != len(std) or min(std, default=0) <= 0:
-            raise CheckpointError(
-                f"config.json: its preprocessing is damaged (mean {mean}, std {std})"
-            )
+            raise ValueError(f"mean {mean}, std {std}")
         if len(mean) != channels(color):
             raise CheckpointError(
                 f"config.json: its preprocessing has {len(mean)} means for color={color}"
@@ -467,14 +452,6 @@ def _of_bytes(images: Images, count: int) -> tuple[F64, F64]:
 
 
 def _of_floats(images: Images, count: int) -> tuple[F64, F64]:
-    """The same of deeper pictures, added up picture by picture (Chan, Golub and LeVeque 1979)."""
-    pixels, mean, squares = 0, np.zeros(count), np.zeros(count)
-    for image in images:
-        values = image.reshape(-1, count).astype(np.float64)
-        own = values.mean(0)
-        total = pixels + len(values)
-        squares += ((values - own) ** 2).sum(0) + (own - mean) ** 2 * pixels * len(values) / total
-        mean += (own - mean) * len(values) / total
-        pixels = total
-    std = np.sqrt(squares / max(1, pixels))
+    """The same of deeper pictures."""
+    mean, std = moments_one_by_one(images, count)
     return mean, np.where(std > _STEP, std, 1.0)  # as above; values may use little of their range

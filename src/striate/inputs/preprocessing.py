@@ -22,6 +22,7 @@ from striate.augment.policy import SHIFT, WORDS
 from striate.data import AnyForm, Data, Form, Images
 from striate.data.sources import MODALITIES, Source
 from striate.errors import RecipeError, UsageError
+from striate.inputs.fields import damaged
 
 Size = tuple[int, int]
 U8 = NDArray[np.uint8]
@@ -148,6 +149,8 @@ class Preprocessing(ABC):
         modality: of `striate.data.sources.MODALITIES`.
         axes: of an input as a net reads it, channels included: a picture has three.
         settings: of a recipe that such inputs alone have.
+        view_kinds: of the random views that they have; see `striate.augment.policy.WORDS`.
+        view_names: further ones.
         mean: by which what the net reads is scaled, of each channel; measured on the training items.
         std: likewise the standard deviation.
     """
@@ -155,6 +158,8 @@ class Preprocessing(ABC):
     modality: ClassVar[str]
     axes: ClassVar[int] = 3
     settings: ClassVar[tuple[str, ...]] = ()
+    view_kinds: ClassVar[tuple[str, ...]] = ()
+    view_names: ClassVar[tuple[str, ...]] = ()
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
@@ -183,39 +188,26 @@ class Preprocessing(ABC):
         return None
 
     @classmethod
-    @abstractmethod
     def refuse(cls, recipe: Settings) -> None:
-        """Refuse settings that such inputs do not have, before anything is decoded.
+        """Refuse settings that such inputs do not have, before anything is decoded: random views of others, if nothing else.
 
         Args:
             recipe: settled.
 
         Raises:
-            RecipeError: naming the setting.
+            RecipeError: naming the setting, and the first view that is of others.
         """
-
-    @classmethod
-    def refuse_views(
-        cls, augment: str, *, kinds: tuple[str, ...], names: tuple[str, ...] = ()
-    ) -> None:
-        """Refuse random views that are of other inputs.
-
-        Args:
-            augment: the policy.
-            kinds: of the steps that these inputs have; see `striate.augment.policy.WORDS`.
-            names: further steps.
-
-        Raises:
-            RecipeError: naming the first step that is of others.
-        """
-        policy = read(augment)
+        policy = read(recipe.augment)
         given = [name for name, _ in policy.steps] + ([SHIFT] if policy.shifts else [])
-        able = [name for name, row in WORDS.items() if row.kind in kinds or name in names]
+        names = cls.view_names
+        able = [name for name, row in WORDS.items() if row.kind in cls.view_kinds or name in names]
         able += [name for name in names if name not in WORDS]
         for name in given:
             if name not in able:
                 said = f"; they have {', '.join(able)}" if able else ""
-                raise RecipeError(f"augment={augment}: {name} is no view of {cls.noun()}{said}")
+                raise RecipeError(
+                    f"augment={recipe.augment}: {name} is no view of {cls.noun()}{said}"
+                )
 
     @classmethod
     def remarks(cls, data: Data, recipe: Settings) -> list[str]:
@@ -279,13 +271,19 @@ class Preprocessing(ABC):
         return self, ""
 
     @classmethod
-    @abstractmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Read back what `as_dict` gave.
 
         Raises:
             CheckpointError: a field is missing or of the wrong kind.
         """
+        with damaged():
+            return cls._from_dict(content)
+
+    @classmethod
+    @abstractmethod
+    def _from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """The same; KeyError, TypeError and ValueError name the field that is damaged."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for config.json; `inputs` is the modality."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from striate.data import AnyForm, Data, Form, Images
 from striate.data.layouts.series_items import fitted, series_of
 from striate.errors import DataError
-from striate.inputs.fields import array_of, counts, damaged, numbers
+from striate.inputs.fields import array_of, counts, moments, numbers
 from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Settings, Shape
 from striate.svg import Line, timeline
 
@@ -34,6 +34,7 @@ class SeriesItems(Preprocessing):
 
     modality: ClassVar[str] = "series"
     axes: ClassVar[int] = 2
+    view_kinds: ClassVar[tuple[str, ...]] = ("mix",)
     size: tuple[int, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -52,35 +53,18 @@ class SeriesItems(Preprocessing):
         }
 
     @classmethod
-    def refuse(cls, recipe: Settings) -> None:
-        """Refuse all random views but those that mix two items.
-
-        Raises:
-            RecipeError: naming the first.
-        """
-        cls.refuse_views(recipe.augment, kinds=("mix",))
-
-    @classmethod
     def of(cls, inputs: Images, data: Data, recipe: Settings, form: AnyForm) -> Self:
         """With mean and deviation of some of the series, evenly picked."""
         del data, recipe, form
         some = np.asarray(inputs[:: -(-len(inputs) // LOOKED_AT)], np.float64)
-        mean, std = some.mean((0, 2)), some.std((0, 2))
-        std = np.where(std > 0, std, 1.0)  # a channel that never changes must not be blown up
-        return cls(tuple(inputs.shape[1:]), tuple(mean.tolist()), tuple(std.tolist()))
+        return cls(tuple(inputs.shape[1:]), *moments(some))
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Read back what `as_dict` gave.
-
-        Raises:
-            CheckpointError: a field is missing or of the wrong kind.
-        """
-        with damaged():
-            size = counts(content["size"], "size")
-            mean, std = (numbers(content[key], key) for key in ("mean", "std"))
-            if not len(mean) == len(std) == size[0] or len(size) != 2 or min(std) <= 0:
-                raise ValueError(f"size {size}, {len(mean)} means, {len(std)} deviations")
+    def _from_dict(cls, content: Mapping[str, Any]) -> Self:
+        size = counts(content["size"], "size")
+        mean, std = (numbers(content[key], key) for key in ("mean", "std"))
+        if not len(mean) == len(std) == size[0] or len(size) != 2 or min(std) <= 0:
+            raise ValueError(f"size {size}, {len(mean)} means, {len(std)} deviations")
         return cls(size, mean, std)
 
     @property

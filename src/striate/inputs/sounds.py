@@ -24,7 +24,7 @@ from striate.data import AnyForm, Data, Images, files
 from striate.data.sounds import Wave, fitted, mono, resampled, sampled, stored
 from striate.errors import RecipeError
 from striate.inputs.default_net import of_spectra
-from striate.inputs.fields import counts, damaged, numbers, word
+from striate.inputs.fields import counts, numbers, word
 from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Settings, Shape, Views
 from striate.inputs.spectra import RANGE, Spectra
 from striate.models import catalog
@@ -67,6 +67,8 @@ class Sounds(Preprocessing):
     """
 
     modality: ClassVar[str] = "sound"
+    view_kinds: ClassVar[tuple[str, ...]] = ("wave", "spectrum", "mix")
+    view_names: ClassVar[tuple[str, ...]] = ("crop",)
     settings: ClassVar[tuple[str, ...]] = (
         "seconds",
         "rate",
@@ -128,7 +130,7 @@ class Sounds(Preprocessing):
         Raises:
             RecipeError: naming the setting.
         """
-        cls.refuse_views(recipe.augment, kinds=("wave", "spectrum", "mix"), names=("crop",))
+        super().refuse(recipe)
         made = cls._settled(recipe)
         if made.representation not in REPRESENTATIONS:
             raise RecipeError(
@@ -236,25 +238,19 @@ class Sounds(Preprocessing):
         return (self.rate, self.representation, self.mels, self.windows, self.hop)
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Read back what `as_dict` gave.
-
-        Raises:
-            CheckpointError: a field is missing or of the wrong kind.
-        """
-        with damaged():
-            names = ("rate", "samples", "stored", "mels", "hop")
-            whole = {name: counts([content[name]], name)[0] for name in names}
-            mean, std = (numbers(content[key], key) for key in ("mean", "std"))
-            windows = counts(content["windows"], "windows")
-            kind = word(content["representation"], "representation")
-            made = cls(**whole, representation=kind, windows=windows, mean=mean, std=std)
-            bands = 1 if kind == "wave" else made.mels * len(windows)
-            if kind not in REPRESENTATIONS or not windows or made.stored < made.samples:
-                raise ValueError(f"{kind}, windows {windows}, {made.stored} of {made.samples}")
-            if not len(mean) == len(std) == bands or min(std) <= 0:
-                raise ValueError(f"{len(mean)} means and {len(std)} deviations of {bands} bands")
-            return made
+    def _from_dict(cls, content: Mapping[str, Any]) -> Self:
+        names = ("rate", "samples", "stored", "mels", "hop")
+        whole = {name: counts([content[name]], name)[0] for name in names}
+        mean, std = (numbers(content[key], key) for key in ("mean", "std"))
+        windows = counts(content["windows"], "windows")
+        kind = word(content["representation"], "representation")
+        made = cls(**whole, representation=kind, windows=windows, mean=mean, std=std)
+        bands = 1 if kind == "wave" else made.mels * len(windows)
+        if kind not in REPRESENTATIONS or not windows or made.stored < made.samples:
+            raise ValueError(f"{kind}, windows {windows}, {made.stored} of {made.samples}")
+        if not len(mean) == len(std) == bands or min(std) <= 0:
+            raise ValueError(f"{len(mean)} means and {len(std)} deviations of {bands} bands")
+        return made
 
     # ------------------------------------------------------------------------------ what a net reads
 

@@ -23,10 +23,9 @@ from striate.data.volumes import read as read_volume
 from striate.data.volumes.grid import alike, fitted
 from striate.data.volumes.volume import Head, Spacing, spacing_words
 from striate.errors import DataError, RecipeError
-from striate.inputs.fields import counts, damaged, numbers, word
+from striate.inputs.fields import counts, moments_one_by_one, numbers, word
 from striate.inputs.preprocessing import Drawn, Preprocessing, Read, Settings, Shape, Views
 
-F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
 Sides = tuple[int, int, int]
 
@@ -63,6 +62,7 @@ class Volumes(Preprocessing):
     modality: ClassVar[str] = "volume"
     axes: ClassVar[int] = 4
     settings: ClassVar[tuple[str, ...]] = ("grid", "patch", "levels")
+    view_names: ClassVar[tuple[str, ...]] = (*views_of_volumes.WORDS, "mixup", SHIFT)
     size: tuple[int, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -86,15 +86,6 @@ class Volumes(Preprocessing):
             or _enlarged(_grid(data).size, recipe.net or ("" if own_net else NET)),
             "augment": "translate:0.06",
         }
-
-    @classmethod
-    def refuse(cls, recipe: Settings) -> None:
-        """Refuse views of other inputs.
-
-        Raises:
-            RecipeError: naming the first.
-        """
-        cls.refuse_views(recipe.augment, kinds=(), names=(*views_of_volumes.WORDS, "mixup", SHIFT))
 
     @classmethod
     def map_defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
@@ -153,7 +144,10 @@ class Volumes(Preprocessing):
     @classmethod
     def of(cls, inputs: Images, data: Data, recipe: Settings, form: AnyForm) -> Self:
         """With mean and deviation of some of the volumes, evenly picked."""
-        mean, std = _moments(inputs[:: -(-len(inputs) // LOOKED_AT)])
+        some = inputs[:: -(-len(inputs) // LOOKED_AT)]
+        means, stds = moments_one_by_one(some, some.shape[-1])
+        stds = np.where(stds > 0, stds, 1.0)  # a channel that never changes
+        mean, std = tuple(means.tolist()), tuple(stds.tolist())
         grid = form if isinstance(form, Grid) else Grid(_sides(inputs.shape[1:]))
         size, dtype, maps = tuple(inputs.shape[1:4]), str(inputs.dtype), data.kind == "mask"
         heads = _heads(data)
@@ -163,37 +157,31 @@ class Volumes(Preprocessing):
         )  # fmt: skip
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Read back what `as_dict` gave.
-
-        Raises:
-            CheckpointError: a field is missing or of the wrong kind.
-        """
-        with damaged():
-            size = counts(content["size"], "size")
-            mean, std = (numbers(content[key], key) for key in ("mean", "std"))
-            spacing = numbers(content["spacing"] or (), "spacing")
-            levels = numbers(content["levels"] or (), "levels")
-            dtype = str(np.dtype(content["dtype"]))
-            if not isinstance(content["maps"], bool):
-                raise TypeError(f"maps is {content['maps']!r}")
-            if len(size) != 3 or len(mean) != len(std) or not mean or min(std) <= 0:
-                raise ValueError(f"size {size}, mean {mean}, std {std}")
-            if len(spacing) not in (0, 3) or min(spacing, default=1) <= 0:
-                raise ValueError(f"spacing {spacing}")
-            patch = counts(content["patch"] or (), "patch")
-            voxel = numbers(content["voxel"] or (), "voxel")
-            if len(voxel) not in (0, 3) or min(voxel, default=1) <= 0:
-                raise ValueError(f"voxel {voxel}")
-            stored = numbers(content.get("stored_spacing") or (), "stored_spacing")
-            if len(stored) not in (0, 6) or min(stored, default=1) <= 0:
-                raise ValueError(f"stored_spacing {stored}")
-            axes = content.get("turned")
-            turned = None if axes is None else tuple(word(each, "turned") for each in axes)
-            if len(patch) not in (0, 3) or any(k > n for k, n in zip(patch, size, strict=False)):
-                raise ValueError(f"patch {patch}")
-            if levels and (len(levels) != 2 or not levels[0] < levels[1]):
-                raise ValueError(f"levels {levels}")
+    def _from_dict(cls, content: Mapping[str, Any]) -> Self:
+        size = counts(content["size"], "size")
+        mean, std = (numbers(content[key], key) for key in ("mean", "std"))
+        spacing = numbers(content["spacing"] or (), "spacing")
+        levels = numbers(content["levels"] or (), "levels")
+        dtype = str(np.dtype(content["dtype"]))
+        if not isinstance(content["maps"], bool):
+            raise TypeError(f"maps is {content['maps']!r}")
+        if len(size) != 3 or len(mean) != len(std) or not mean or min(std) <= 0:
+            raise ValueError(f"size {size}, mean {mean}, std {std}")
+        if len(spacing) not in (0, 3) or min(spacing, default=1) <= 0:
+            raise ValueError(f"spacing {spacing}")
+        patch = counts(content["patch"] or (), "patch")
+        voxel = numbers(content["voxel"] or (), "voxel")
+        if len(voxel) not in (0, 3) or min(voxel, default=1) <= 0:
+            raise ValueError(f"voxel {voxel}")
+        stored = numbers(content.get("stored_spacing") or (), "stored_spacing")
+        if len(stored) not in (0, 6) or min(stored, default=1) <= 0:
+            raise ValueError(f"stored_spacing {stored}")
+        axes = content.get("turned")
+        turned = None if axes is None else tuple(word(each, "turned") for each in axes)
+        if len(patch) not in (0, 3) or any(k > n for k, n in zip(patch, size, strict=False)):
+            raise ValueError(f"patch {patch}")
+        if levels and (len(levels) != 2 or not levels[0] < levels[1]):
+            raise ValueError(f"levels {levels}")
         limits = (levels[0], levels[1]) if levels else None
         return cls(
             size,
@@ -456,19 +444,3 @@ def _starts(side: int, window: int) -> list[int]:
 
 def _sides(shape: tuple[int, ...]) -> Sides:
     return shape[0], shape[1], shape[2]
-
-
-def _moments(volumes: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of each channel, added up volume by volume (Chan, Golub and LeVeque 1979)."""
-    channels = volumes.shape[-1]
-    count, mean, squares = 0, np.zeros(channels), np.zeros(channels)
-    for volume in volumes:
-        values: F64 = np.asarray(volume).reshape(-1, channels).astype(np.float64)
-        own = values.mean(0)
-        total = count + len(values)
-        squares += ((values - own) ** 2).sum(0) + (own - mean) ** 2 * count * len(values) / total
-        mean += (own - mean) * len(values) / total
-        count = total
-    std = np.sqrt(squares / max(1, count))
-    std = np.where(std > 0, std, 1.0)  # a channel that never changes
-    return tuple(mean.tolist()), tuple(std.tolist())

@@ -50,10 +50,6 @@ class Lesson:
         """Its title."""
         return Words(self.name, language).text("title")
 
-    def exercise(self, function: str) -> Exercise | None:
-        """The exercise that asks for a function."""
-        return next((each for each in self.exercises if each.function == function), None)
-
     def parts(self, language: str = "en") -> Iterator[Part]:
         """Run the steps, one after the other."""
         for step in self.steps:

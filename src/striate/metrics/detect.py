@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from striate.errors import ArgumentError, ShapeError, told
 from striate.metrics import thresholds
 from striate.metrics.intervals import FEWEST, Floats, mean_of_classes, too_few, unit_sums
-from striate.metrics.meter_rows import Rows, same_classes
+from striate.metrics.meter_rows import Rows
 from striate.metrics.scores import Interval, mean_known, number
 
 IOUS = np.linspace(0.5, 0.95, 10)
@@ -62,8 +62,8 @@ class DetectMeter:
 
     Args:
         classes: K names.
-        confidence: from which on a detection counts in `confusion` and `miscounted`, and in `counts` and `per_class` by
-            default; what is merged from another meter counts from that meter's own.
+        confidence: from which on a detection counts in `confusion`, `miscounted`, `counts` and `per_class`; what is merged from
+            another meter counts from that meter's own.
     """
 
     def __init__(self, classes: Sequence[str], *, confidence: float = 0.25) -> None:
@@ -127,26 +127,17 @@ class DetectMeter:
         self._items += 1
         self._ranks = None
 
-    def merge(self, other: "DetectMeter") -> None:
-        """Add another meter's items behind one's own.
-
-        Raises:
-            ArgumentError: a meter of other classes.
-        """
-        same_classes(self.classes, other.classes)
-        self._append(other.state())
+    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Add the items that the `state` of another meter of the same classes has behind one's own."""
+        moved = {name: state[name] + self._items for name in ("item", "truth_item")}
+        self._rows.add({**state, **moved})
+        self.confusion = self.confusion + state["confusion"]
+        self._items += len(state["boxes"])
+        self._ranks = None
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Plain arrays for other processes: those of `KINDS`, and the confusion at the meter's confidence."""
         return {**self._rows.state(), "confusion": self.confusion.copy()}
-
-    def load(self, state: Mapping[str, NDArray[Any]]) -> "DetectMeter":
-        """Start anew from what `state` gave; returns the meter itself."""
-        self._rows.clear()
-        self._items = 0
-        self.confusion = np.zeros_like(self.confusion)
-        self._append(state)
-        return self
 
     def values(self) -> dict[str, float]:
         """`map` over IoUs 0.5 to 0.95 and `map50`, means over the classes that have true boxes; nan if none has."""
@@ -173,19 +164,17 @@ class DetectMeter:
         """What a reader of the scores must know: that there are too few items for intervals."""
         return too_few(len(self), groups)
 
-    def per_class(
-        self, groups: Groups = None, *, confidence: float | None = None
-    ) -> list[dict[str, Any]]:
+    def per_class(self, groups: Groups = None) -> list[dict[str, Any]]:
         """A row a class: true boxes (support), pictures that have some, AP with its interval, AP50.
 
-        Beside them, at a confidence and IoU 0.5, true and false positives, boxes missed, precision and recall.
+        Beside them, at the meter's confidence and IoU 0.5, true and false positives, boxes missed, precision and recall.
         What has no boxes behind it is None.
         """
         ranks = self._ranked()
         ap_KT, pulls = ranks.average_precisions(), unit_sums(ranks.pulls(slice(None)), groups)
         truths = unit_sums(ranks.truths_NK, groups)
         rows: list[dict[str, Any]] = []
-        for k, (tp, fp, missed) in enumerate(self.counts(confidence).tolist()):
+        for k, (tp, fp, missed) in enumerate(self.counts().tolist()):
             ap = _interval(ap_KT[k], ranks.unbiased()[k], pulls[:, k], truths[:, k])
             rows.append(
                 {
@@ -205,14 +194,10 @@ class DetectMeter:
             )
         return rows
 
-    def counts(self, confidence: float | None = None) -> NDArray[np.int64]:
-        """True positives, false positives and boxes missed of each class at IoU 0.5, [K, 3].
-
-        Args:
-            confidence: from which on a detection counts; the meter's own if not given.
-        """
+    def counts(self) -> NDArray[np.int64]:
+        """True positives, false positives and boxes missed of each class at IoU 0.5 and the meter's confidence, [K, 3]."""
         rows, k = self._rows, len(self.classes)
-        sure = (rows["sure"] if confidence is None else rows["score"] >= confidence) & self._counts
+        sure = rows["sure"] & self._counts
         hit = rows["matched"] & 1 == 1
         true = np.bincount(rows["label"][sure & hit], minlength=k)
         false = np.bincount(rows["label"][sure & ~hit], minlength=k)
@@ -284,13 +269,6 @@ class DetectMeter:
             "precision": _share(tp, tp + fp),
             "recall": _share(tp, tp + missed),
         }
-
-    def _append(self, state: Mapping[str, NDArray[Any]]) -> None:
-        moved = {name: state[name] + self._items for name in ("item", "truth_item")}
-        self._rows.add({**state, **moved})
-        self.confusion = self.confusion + state["confusion"]
-        self._items += len(state["boxes"])
-        self._ranks = None
 
     def _ranked(self) -> "_Ranks":
         if self._ranks is None:

@@ -1,9 +1,9 @@
 """Scores of single objects that are told apart. N items, n and m objects of an answer and of the truth, H W pixels.
 
 Average precision as of detections, with the IoU of the objects' pixels in place of that of boxes, and no limit on how
-many objects a picture has. Rand is the foreground-restricted Rand score of Arganda-Carreras et al. (2015), as in
-`striate.metrics.segment`; its neighbour, the adapted Rand error, is 1 less that score. The count error is how many
-objects more or fewer a picture is said to have, the mean over pictures.
+many objects a picture has. Rand is the foreground-restricted Rand score of Arganda-Carreras et al. (2015), Crowdsourcing
+the creation of image segmentation algorithms for connectomics, equations 3 to 5; its neighbour, the adapted Rand error,
+is 1 less that score. The count error is how many objects more or fewer a picture is said to have, the mean over pictures.
 """
 
 from collections.abc import Mapping
@@ -17,14 +17,13 @@ from striate.metrics.detect import DetectMeter, Matched
 from striate.metrics.intervals import Floats, mean, too_few
 from striate.metrics.meter_rows import Rows
 from striate.metrics.scores import Interval, mean_known
-from striate.metrics.segment import rand_scores, rand_sums_of_ids
 
 Ids = NDArray[np.integer]
 Groups = NDArray[np.integer] | None
 
 CLASSES = ("object",)
 KINDS: dict[str, tuple[tuple[int, ...], type]] = {
-    "pairs": ((3,), np.float64),  # as `rand_sums` has them
+    "pairs": ((3,), np.float64),  # of `rand_sums`
     "counts": ((2,), np.int64),  # objects of the answer, and of the truth
 }
 NAMES = {"map": "ap", "map50": "ap50"}
@@ -63,7 +62,7 @@ class InstanceMeter:
         iou, there = overlaps(ours, true)
         self._found.add_matched(Matched.by_overlaps(iou, confidences[there - 1]))
         sure = np.concatenate([[False], confidences >= self._found.confidence])
-        pairs = rand_sums_of_ids(np.where(sure[ours], ours, 0), true)
+        pairs = rand_sums(np.where(sure[ours], ours, 0), true)
         counts = (sure[there].sum(), iou.shape[1])
         self._rows.add({"pairs": pairs[None], "counts": np.array([counts])})
 
@@ -73,7 +72,7 @@ class InstanceMeter:
 
     def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Add the items that another meter's `state` has behind one's own."""
-        self._found.merge(DetectMeter(CLASSES).load(state))
+        self._found.merge(state)
         self._rows.add(state)
 
     def values(self) -> dict[str, float]:
@@ -112,9 +111,38 @@ def item_scores(answer: Ids, truth: Ids) -> dict[str, float]:
     n, m = iou.shape
     # Only at an IoU of exactly a half can one object have two partners: each counts once.
     hits = min(int((iou >= 0.5).any(axis).sum()) for axis in (0, 1)) if n and m else 0
-    rand = float(rand_scores(rand_sums_of_ids(ours, true)[None])[0])
+    rand = float(rand_scores(rand_sums(ours, true)[None])[0])
     share = 2 * hits / (n + m) if n + m else float("nan")
     return {"f1": share, "rand": rand, "count_error": float(n - m), "objects": float(m)}
+
+
+def rand_sums(answer_ids: Ids, truth_ids: Ids) -> Floats:
+    """The three sums of squares of the Rand score [3]: of both, of the answer's objects, of the true ones, in shares.
+
+    Of two pixels of true objects drawn at random, the score weighs how often being in one object in the answer and in the
+    truth agree: with p_ij the share of pixels in object i of the answer and j of the truth, s_i and t_j its sums,
+    sum p_ij^2 / (sum s_i^2 / 2 + sum t_j^2 / 2). A pixel that the answer gives to no object is an object of its own.
+
+    Args:
+        answer_ids: [H, W], 0 for none.
+        truth_ids: likewise.
+    """
+    inside = truth_ids > 0
+    pixels = int(np.count_nonzero(inside))
+    if not pixels:
+        return np.zeros(3)
+    ours, true = (ids[inside].astype(np.int64) for ids in (answer_ids, truth_ids))
+    single = ours == 0
+    ours[single] = int(ours.max()) + 1 + np.arange(int(single.sum()))
+    both = np.unique(true * (int(ours.max()) + 1) + ours, return_counts=True)[1]
+    sizes = (both, np.bincount(ours), np.bincount(true))
+    return np.array([float((n.astype(np.float64) ** 2).sum()) for n in sizes]) / pixels**2
+
+
+def rand_scores(sums_N3: Floats) -> Floats:
+    """Rand score of every picture [N]; nan where the truth has no foreground."""
+    both, half = sums_N3[:, 0], sums_N3[:, 1:].sum(1) / 2
+    return np.where(half > 0, both / np.where(half > 0, half, 1), np.nan)
 
 
 def overlaps(answer: Ids, truth: Ids) -> tuple[Floats, NDArray[np.int64]]:

@@ -1,12 +1,12 @@
 """Rows of numbers, an item each, that a meter collects and other processes can send it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from striate.errors import ArgumentError, ShapeError, told
+from striate.errors import ShapeError, told
 
 
 class Rows:
@@ -58,16 +58,3 @@ class Rows:
     def state(self) -> dict[str, NDArray[Any]]:
         """All arrays by name."""
         return {name: self[name] for name in self._kinds}
-
-    def clear(self) -> None:
-        """Forget all rows."""
-        self._parts = {name: [] for name in self._kinds}
-
-
-def same_classes(ours: Sequence[str], theirs: Sequence[str]) -> None:
-    """Refuse to add up counts of other classes, or of the same ones in another order."""
-    if tuple(ours) != tuple(theirs):
-        raise ArgumentError(
-            f"merge: got a meter of {', '.join(theirs[:5])}; expected the same classes in the same order, "
-            f"{', '.join(ours[:5])}"
-        )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from striate.errors import ArgumentError, ShapeError
 from striate.metrics.intervals import Floats, mean_of_classes, mean_ratio, too_few, unit_sums
-from striate.metrics.meter_rows import Rows, same_classes
+from striate.metrics.meter_rows import Rows
 from striate.metrics.scores import Interval, mean_known, number
 
 Groups = NDArray[np.integer] | None
@@ -48,24 +48,13 @@ class RegressMeter:
             raise ArgumentError("got nan or infinity among the answers, or an infinite target")
         self._rows.add({"answers": answers, "targets": targets})
 
-    def merge(self, other: "RegressMeter") -> None:
-        """Add another meter's items behind one's own.
-
-        Raises:
-            ArgumentError: a meter of other outputs.
-        """
-        same_classes(self.names, other.names)
-        self._rows.add(other.state())
+    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Add the items that the `state` of another meter of the same outputs has behind one's own."""
+        self._rows.add(state)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Plain arrays for other processes, and for a scatter: `answers` and `targets`, [N, K] each."""
         return self._rows.state()
-
-    def load(self, state: Mapping[str, NDArray[Any]]) -> "RegressMeter":
-        """Start anew from what `state` gave; returns the meter itself."""
-        self._rows.clear()
-        self._rows.add(state)
-        return self
 
     def values(self) -> dict[str, float]:
         """The scores without intervals, means over the outputs; nan where nothing can be scored."""
@@ -85,7 +74,7 @@ class RegressMeter:
         """What a reader of the scores must know: that there are too few items for intervals."""
         return too_few(len(self), groups)
 
-    def per_output(self, groups: Groups = None) -> list[dict[str, Any]]:
+    def per_output(self) -> list[dict[str, Any]]:
         """A row an output: items with a target (support), the scores, and the mean of answer - target (bias).
 
         `low` and `high` are those of the mean absolute error. What is not known is None.
@@ -93,7 +82,7 @@ class RegressMeter:
         answers, targets = self._rows["answers"], self._rows["targets"]
         rows: list[dict[str, Any]] = []
         for k, label in enumerate(self.names):
-            found = scores(answers[:, [k]], targets[:, [k]], groups)
+            found = scores(answers[:, [k]], targets[:, [k]])
             there = ~np.isnan(targets[:, k])
             bias = (answers - targets)[there, k]
             rows.append(

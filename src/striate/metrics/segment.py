@@ -5,9 +5,7 @@ in truth or answers, and the share of pixels that are right. Only counts an item
 come from items or groups left out, never from pixels, which are no independent observations.
 
 Outlines: boundary F1 of Csurka et al. (2013), What is a good evaluation measure for semantic segmentation?, BMVC,
-section 3: within a picture, over its classes; then the mean over pictures. Objects: the foreground-restricted Rand
-score of Arganda-Carreras et al. (2015), Crowdsourcing the creation of image segmentation algorithms for
-connectomics, equations 3 to 5, the mean over pictures.
+section 3: within a picture, over its classes; then the mean over pictures.
 """
 
 import math
@@ -19,7 +17,7 @@ from numpy.typing import NDArray
 
 from striate.errors import ArgumentError, ShapeError
 from striate.metrics.intervals import Floats, mean, mean_ratio, ratios, too_few
-from striate.metrics.meter_rows import Rows, same_classes
+from striate.metrics.meter_rows import Rows
 from striate.metrics.scores import Interval, mean_known, number
 
 Ids = NDArray[np.integer] | NDArray[np.bool_]
@@ -37,8 +35,6 @@ class SegmentMeter:
         classes: K names.
         ignore: the id of pixels in the truth that count nowhere.
         boundary: score outlines too; far slower than the rest (`boundary_counts`).
-        tolerance: how far from an outline is on it, in pixels; 0.75 % of the picture's diagonal if not given.
-        rand: the class whose connected parts are objects, for the Rand score; not scored if not given.
     """
 
     def __init__(
@@ -47,17 +43,14 @@ class SegmentMeter:
         ignore: int | None = None,
         *,
         boundary: bool = False,
-        tolerance: float | None = None,
-        rand: int | None = None,
     ) -> None:
-        if rand is not None and not 0 <= rand < len(classes):
-            raise ArgumentError(f"rand={rand}: expected a class number, 0 to {len(classes) - 1}")
         self.classes = tuple(classes)
         self.ignore = ignore
         self.boundary = boundary
-        self.tolerance = tolerance
-        self.rand = rand
-        self._rows = Rows(self._kinds())
+        kinds: dict[str, tuple[tuple[int, ...], type]] = {"counts": ((len(classes), 3), np.int64)}
+        if boundary:
+            kinds["outlines"] = ((len(classes), 4), np.int64)
+        self._rows = Rows(kinds)
 
     def __len__(self) -> int:
         return len(self._rows["counts"])
@@ -72,51 +65,30 @@ class SegmentMeter:
         k, ignore = len(self.classes), self.ignore
         rows: dict[str, NDArray[Any]] = {"counts": pixel_counts(answer, target, k, ignore=ignore)}
         if self.boundary:
-            rows["outlines"] = boundary_counts(
-                answer, target, k, tolerance=self.tolerance, ignore=ignore
-            )
-        if self.rand is not None:
-            rows["pairs"] = rand_sums(answer == self.rand, target == self.rand)
-        self.add_rows({name: row[None] for name, row in rows.items()})
+            rows["outlines"] = boundary_counts(answer, target, k, ignore=ignore)
+        self._rows.add({name: row[None] for name, row in rows.items()})
 
-    def add_rows(self, rows: Mapping[str, NDArray[Any]]) -> None:
-        """Add items that are counted already, as `state` gives them.
+    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Add the items that another meter's `state` has behind one's own.
 
         Raises:
-            ShapeError: rows of a meter with other classes, boundary or rand.
+            ShapeError: of a meter with other classes or boundary.
         """
-        self._rows.add(rows)
-
-    def merge(self, other: "SegmentMeter") -> None:
-        """Add another meter's items behind one's own.
-
-        Raises:
-            ArgumentError: a meter of other classes.
-        """
-        same_classes(self.classes, other.classes)
-        self.add_rows(other.state())
+        self._rows.add(state)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Plain arrays for other processes, a row an item.
 
         `counts` [N, K, 3] true positives, false positives, false negatives; with `boundary` also `outlines`
-        [N, K, 4], as `boundary_counts` has them; with `rand` also `pairs` [N, 3], as `rand_sums` has them.
+        [N, K, 4], as `boundary_counts` has them.
         """
         return self._rows.state()
-
-    def load(self, state: Mapping[str, NDArray[Any]]) -> "SegmentMeter":
-        """Start anew from what `state` gave; returns the meter itself."""
-        self._rows.clear()
-        self.add_rows(state)
-        return self
 
     def values(self) -> dict[str, float]:
         """The scores without intervals; nan where nothing can be scored."""
         found = pixel_scores(self._rows["counts"].sum(0))
         if self.boundary:
             found["boundary_f1"] = mean_known(outline_scores(self._rows["outlines"])[0])
-        if self.rand is not None:
-            found["rand"] = mean_known(rand_scores(self._rows["pairs"]))
         return found
 
     def scores(self, groups: Groups = None) -> dict[str, Interval]:
@@ -130,8 +102,6 @@ class SegmentMeter:
         if self.boundary:
             items, _ = outline_scores(self._rows["outlines"])
             found["boundary_f1"] = mean(items, groups, scale="share")
-        if self.rand is not None:
-            found["rand"] = mean(rand_scores(self._rows["pairs"]), groups, scale="share")
         return found
 
     def notes(self, groups: Groups = None) -> list[str]:
@@ -164,21 +134,6 @@ class SegmentMeter:
                 row["boundary_f1"] = number(mean_known(outlines[:, k]))
             rows.append(row)
         return rows
-
-    def item_scores(self, answer: Ids, target: Ids) -> dict[str, float]:
-        """Scores of one item alone; nan where it has nothing to score."""
-        return pixel_scores(pixel_counts(answer, target, len(self.classes), ignore=self.ignore))
-
-    def _kinds(self) -> dict[str, tuple[tuple[int, ...], type]]:
-        """The sizes of an item's rows and their type, by name."""
-        kinds: dict[str, tuple[tuple[int, ...], type]] = {
-            "counts": ((len(self.classes), 3), np.int64)
-        }
-        if self.boundary:
-            kinds["outlines"] = ((len(self.classes), 4), np.int64)
-        if self.rand is not None:
-            kinds["pairs"] = ((3,), np.float64)
-        return kinds
 
 
 def pixel_counts(answer: Ids, target: Ids, classes: int, *, ignore: int | None = None) -> Ints:
@@ -275,23 +230,6 @@ def _filled(target: Ids, ignore: int | None, tolerance: float) -> tuple[Ids, NDA
     return target[tuple(place)], far <= max(tolerance, 1.0)
 
 
-def boundary_f1(
-    answer: Ids,
-    target: Ids,
-    classes: int,
-    *,
-    tolerance: float | None = None,
-    ignore: int | None = None,
-) -> tuple[float, Floats]:
-    """Boundary F1 of one picture: the mean over its classes, and each class's [K], nan for those without outline.
-
-    Arguments and errors as in `boundary_counts`.
-    """
-    counts = boundary_counts(answer, target, classes, tolerance=tolerance, ignore=ignore)
-    items, classwise = outline_scores(counts[None])
-    return float(items[0]), classwise[0]
-
-
 def outline_scores(counts_NK4: Ints) -> tuple[Floats, Floats]:
     """Boundary F1 of every picture [N], and of every class in it [N, K]; nan where there is no outline.
 
@@ -304,61 +242,6 @@ def outline_scores(counts_NK4: Ints) -> tuple[Floats, Floats]:
     classwise = np.where(there, f1, np.nan)
     count = there.sum(1)
     return np.where(count > 0, np.where(there, f1, 0).sum(1) / count.clip(1), np.nan), classwise
-
-
-def foreground_rand(answer_mask: NDArray[np.bool_], truth_mask: NDArray[np.bool_]) -> float:
-    """Foreground-restricted Rand score of one picture; nan where the truth has no foreground.
-
-    The objects are the parts of a mask that hang together over the sides of pixels. Of two pixels of true objects
-    drawn at random, the score weighs how often being in one object in the answer and in the truth agree: with
-    p_ij the share of pixels in object i of the answer and j of the truth, s_i and t_j its sums,
-    sum p_ij^2 / (sum s_i^2 / 2 + sum t_j^2 / 2). A pixel that the answer gives to no object is an object of its own.
-
-    >>> truth = np.array([[1, 1, 0, 1, 1]], bool)
-    >>> foreground_rand(truth, truth), round(foreground_rand(np.ones((1, 5), bool), truth), 3)
-    (1.0, 0.667)
-    """
-    return float(rand_scores(rand_sums(answer_mask, truth_mask)[None])[0])
-
-
-def rand_sums(answer_mask: NDArray[np.bool_], truth_mask: NDArray[np.bool_]) -> Floats:
-    """The three sums of squares of the Rand score: of both, of the answer's objects, of the true ones, in shares [3].
-
-    Raises:
-        ShapeError: masks of different sizes.
-    """
-    if answer_mask.shape != truth_mask.shape:
-        raise ShapeError(
-            f"Rand score: the answer is {list(answer_mask.shape)}, the truth {list(truth_mask.shape)}"
-        )
-    return rand_sums_of_ids(_objects(answer_mask), _objects(truth_mask))
-
-
-def rand_sums_of_ids(answer_ids: Ints, truth_ids: Ints) -> Floats:
-    """The same of objects by their ids, 0 for none; only where there is a true one."""
-    inside = truth_ids > 0
-    pixels = int(np.count_nonzero(inside))
-    if not pixels:
-        return np.zeros(3)
-    ours, true = (ids[inside].astype(np.int64) for ids in (answer_ids, truth_ids))
-    single = ours == 0
-    ours[single] = int(ours.max()) + 1 + np.arange(int(single.sum()))
-    both = np.unique(true * (int(ours.max()) + 1) + ours, return_counts=True)[1]
-    sizes = (both, np.bincount(ours), np.bincount(true))
-    return np.array([float((n.astype(np.float64) ** 2).sum()) for n in sizes]) / pixels**2
-
-
-def rand_scores(sums_N3: Floats) -> Floats:
-    """Rand score of every picture [N]; nan where the truth has no foreground."""
-    both, half = sums_N3[:, 0], sums_N3[:, 1:].sum(1) / 2
-    return np.where(half > 0, both / np.where(half > 0, half, 1), np.nan)
-
-
-def _objects(mask: NDArray[np.bool_]) -> Ints:
-    from scipy import ndimage
-
-    labelled: Any = ndimage.label(mask)
-    return labelled[0].astype(np.int64)
 
 
 def _parts(counts_NK3: Ints) -> tuple[Ints, Ints, Ints, Ints]:

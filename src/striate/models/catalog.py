@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from striate.errors import ArgumentError, ShapeError, nearest
 from striate.models.catalog_rows import ROWS as CATALOG
+from striate.models.catalog_rows import TOP1
 from striate.models.row_types import Entry, Request, Value
-from striate.models.top1 import TOP1
 from striate.result import Result, contained, html_table, text_table
 from striate.text import SPACE, compact, times, wide, wrapped
 

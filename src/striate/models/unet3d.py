@@ -23,7 +23,6 @@ WIDTHS = (
 )  # behind the second convolution of each level; the first has half of it
 MULTIPLE = 2
 BORDER = 88  # voxels that valid convolutions take from a side
-LEAST = 1  # side of the answer at least
 
 
 class Double(nn.Sequential):

@@ -14,7 +14,7 @@ from math import lcm
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from striate.errors import ShapeError
 
@@ -158,27 +158,6 @@ class Span:
         return torch.minimum(at, 2 * side - 1 - at)
 
 
-def dense(net: nn.Module, x: Tensor, tiling: Tiling, *, tile: int | None = None) -> Tensor:
-    """The logits of whole pictures.
-
-    Args:
-        net: in evaluation mode.
-        x: pictures [B, C, H, W] of any size.
-        tiling: of the net.
-        tile: pixels of a side that are answered at a time; those of the tiling if not given.
-
-    Returns:
-        Logits [B, K, H, W]; of a net of which nothing is known whatever it gives.
-    """
-    if not tiling.axes:
-        return net(x)
-
-    def read(rows: Tensor, columns: Tensor) -> Tensor:
-        return net(_cut(x, rows.to(x.device), columns.to(x.device)))
-
-    return gathered(pieces(read, (x.shape[2], x.shape[3]), tiling, tile=tile), x.shape[2:])
-
-
 def gathered(parts: Iterator[Piece], size: tuple[int, ...]) -> Tensor:
     """Pieces of a picture as one tensor of logits [B, K, H, W]."""
     whole: Tensor | None = None
@@ -315,14 +294,3 @@ def _ramp(span: Span, n: int, among: list[Span], like: Tensor) -> Tensor:
         bottom = among[i + 1].first
         weights = weights.minimum((span.last - at) / (span.last - bottom))
     return weights
-
-
-def _cut(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    return _taken(_taken(x, 2, rows), 3, columns)
-
-
-def _taken(x: Tensor, dim: int, places: Tensor) -> Tensor:
-    first, count = int(places[0]), len(places)
-    if first + count <= x.shape[dim] and bool((places.diff() == 1).all()):
-        return x.narrow(dim, first, count)
-    return x.index_select(dim, places)

@@ -1,7 +1,6 @@
 """What a net's last layer reads of each item: features [N, D], computed once and kept beside the run."""
 
 import hashlib
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ def features(
     key: str,
     *,
     index: I64 | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> F32:
     """The features of stored items [N, D]; kept in the run's folder where that can be written.
 
@@ -39,7 +37,6 @@ def features(
         arrays: the items in the form of its preprocessing.
         key: what the items are a function of, such as a fingerprint and a split.
         index: numbers of the items that are asked for [n]; all if None.
-        progress: called with (done, total).
 
     Raises:
         ArgumentError: the net's last layer reads no vector an item.
@@ -52,7 +49,7 @@ def features(
     path = whole if index is None else _path(run, f"{key} {part}")
     if index is not None and (kept := _kept(path, len(index))) is not None:
         return kept
-    found = _computed(run, arrays, chosen, progress)
+    found = _computed(run, arrays, chosen)
     _keep(path, found)
     return found
 
@@ -81,7 +78,7 @@ def _keep(path: Path, found: F32) -> None:
         part.replace(path)
 
 
-def _computed(run: Run, arrays: Arrays, index: I64, progress: Callable[[int, int], None]) -> F32:
+def _computed(run: Run, arrays: Arrays, index: I64) -> F32:
     used = run.used
     size = used.batch_size(arrays.inputs)
     rows: F32 | None = None
@@ -92,7 +89,6 @@ def _computed(run: Run, arrays: Arrays, index: I64, progress: Callable[[int, int
         if rows is None:
             rows = np.empty((len(index), found.shape[1]), np.float32)
         rows[at : at + len(found)] = found.numpy()
-        progress(at + len(found), len(index))
     return np.empty((0, 0), np.float32) if rows is None else rows
 
 

@@ -19,6 +19,7 @@ from striate.result import Result, html_table, text_table
 from striate.see import fonts
 from striate.see.architecture_graph import WEIGHTED
 from striate.see.canvas import Canvas, Disc, Part, Path, Rect, Words
+from striate.weights import PUBLISHED
 
 if TYPE_CHECKING:
     from pathlib import Path as FilePath
@@ -34,29 +35,30 @@ ENTRIES = (
     (2014, "GoogLeNet", "winner", 6.7, "7 nets, 144 crops", "googlenet_2014", COURSE),
     (2015, "ResNet", "winner", 3.57, "6 nets", "resnet152", COURSE),
 )
-# top-1 in percent of torchvision's IMAGENET1K_V1 weights
-TOP1 = {
-    "alexnet": 56.522,
-    "squeezenet1_0": 58.092,
-    "squeezenet1_1": 58.178,
-    "vgg11": 69.02,
-    "vgg13": 69.928,
-    "vgg16": 71.592,
-    "vgg19": 72.376,
-    "vgg16_bn": 73.36,
-    "vgg19_bn": 74.218,
-    "googlenet": 69.778,
-    "inception_v3": 77.294,
-    "resnet18": 69.758,
-    "resnet34": 73.314,
-    "resnet50": 76.13,
-    "resnet101": 77.374,
-    "resnet152": 78.312,
-    "densenet121": 74.434,
-    "densenet161": 77.138,
-    "densenet169": 75.6,
-    "densenet201": 76.896,
-}
+# nets that the second chart draws, of torchvision's IMAGENET1K_V1 weights, and their top-1 in percent
+COMPARED = (
+    "alexnet",
+    "squeezenet1_0",
+    "squeezenet1_1",
+    "vgg11",
+    "vgg13",
+    "vgg16",
+    "vgg19",
+    "vgg16_bn",
+    "vgg19_bn",
+    "googlenet",
+    "inception_v3",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "densenet121",
+    "densenet161",
+    "densenet169",
+    "densenet201",
+)
+TOP1 = {net: PUBLISHED[f"torchvision/{net}.IMAGENET1K_V1"].top1 or 0.0 for net in COMPARED}
 TORCHVISION = "torchvision 0.29, IMAGENET1K_V1, one crop"
 # name, net that is counted, top-1 in percent, source: nets of Canziani et al. 2016 (arXiv 1605.07678) of other origin
 OTHERS = (

@@ -140,12 +140,6 @@ class TensorItems(Items):
         at = int(self._labels[index])
         return self._classes[at] if 0 <= at < len(self._classes) else str(at)
 
-    @property
-    def range(self) -> tuple[float, float]:
-        """The least and the greatest value of the first items."""
-        some = self._x[:256]
-        return float(some.min()), float(some.max())
-
 
 def picture_of(stored: NDArray[Any], pre: Preprocessing) -> U8:
     """What a person sees of an input, uint8 [H, W, 3]."""

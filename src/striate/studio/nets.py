@@ -60,7 +60,6 @@ MOVES = frozenset(
 )
 SHOWN = 16_384  # channels of a layer
 LANGUAGES = ("en", "ru", "pl")
-Labelled = tuple[Tensor, Any]
 
 
 # ------------------------------------------------------------------------------------------- sources

@@ -1,4 +1,4 @@
-"""Whether a net is better than answers that need none, in one line."""
+"""Whether a net is better than answers that need none: in one line, and as cells of a table."""
 
 from collections.abc import Mapping
 
@@ -35,6 +35,12 @@ def verdict(gains: Mapping[str, Interval], noun: str, unit: str = "") -> str:
         return f"better than {', '.join(gains)}, but from {' and '.join(doubtful)} it is not told apart for certain"
     least, gain = min(gains.items(), key=lambda pair: pair[1].value)
     return f"better than {', '.join(gains)}; than {least} by {_gap(gain, unit)}"
+
+
+def cells(found: Interval) -> list[str | None]:
+    """A value and the ends of its interval, as three cells of a table."""
+    ends = [number(found.low), number(found.high)] if found.known else [None, None]
+    return [number(found.value), *ends]
 
 
 def _gap(gain: Interval, unit: str) -> str:

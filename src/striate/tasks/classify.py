@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from striate import inputs, losses
+from striate import losses
 from striate.augment import read
 from striate.data import Data
 from striate.errors import RecipeError
@@ -71,6 +71,7 @@ class Classify(Task):
 
     name: ClassVar[str] = "classify"
     kinds: ClassVar[tuple[str, ...]] = ("label",)
+    wanted: ClassVar[str] = "items with one label each"
     loss_names: ClassVar[tuple[str, ...]] = tuple(losses.LABELS)
     usual_loss: ClassVar[str] = "cross_entropy"
     has_mean: ClassVar[bool] = True
@@ -142,15 +143,6 @@ class Classify(Task):
         return {} if self.threshold is None else {"threshold": self.threshold}
 
     @classmethod
-    def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
-        """Those of nets that answer whole inputs."""
-        return inputs.of(data.modality).defaults(data, recipe, own_net=own_net)
-
-    def head(self) -> dict[str, Any]:
-        """A score a class."""
-        return {"num_classes": len(self.classes)}
-
-    @classmethod
     def refuse(cls, recipe: Settings, *, own_net: bool = False) -> None:
         """As every task, and mixed items under a loss of single labels.
 
@@ -164,11 +156,6 @@ class Classify(Task):
                 f"augment={recipe.augment} and loss={spelt} do not go together: mixed items belong to two "
                 "classes at once, which cross_entropy alone takes"
             )
-
-    @classmethod
-    def wanted(cls) -> str:
-        """What the losses are of."""
-        return "items with one label each"
 
     # ---------------------------------------------------------------------------------- a step of it
 

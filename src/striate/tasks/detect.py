@@ -28,7 +28,7 @@ from striate.tasks.explained import Chosen, Wanted, place
 from striate.tasks.pictures import enlarged, outlined, scale, shrunk
 from striate.tasks.section import Beside, Figure, Gallery, Measure, Section, Text, Tile
 from striate.tasks.segment import palette
-from striate.tasks.task import HeldOut, Item, Meter, Settings, Size, answered, epochs_of
+from striate.tasks.task import CountedMeter, HeldOut, Item, Settings, Size, answered, epochs_of
 from striate.text import SPACE, percent, short
 
 SIDE = 320  # of the longer side of a picture, unless all are smaller
@@ -67,6 +67,7 @@ class Detect(FromConfidence):
     name: ClassVar[str] = "detect"
     noun: ClassVar[str] = "pictures"
     kinds: ClassVar[tuple[str, ...]] = ("boxes",)
+    wanted: ClassVar[str] = "pictures with boxes"
     fit: ClassVar[str] = "stretch"
     things: ClassVar[str] = "boxes"
     loss_names: ClassVar[tuple[str, ...]] = tuple(losses.BOXES)
@@ -133,15 +134,6 @@ class Detect(FromConfidence):
             "epochs": epochs_of(STEPS, BATCH, data),
             "options": options,
         }
-
-    @classmethod
-    def wanted(cls) -> str:
-        """What the losses are of."""
-        return "pictures with boxes"
-
-    def head(self) -> dict[str, Any]:
-        """A score a class in each cell, beside its boxes."""
-        return {"num_classes": len(self.classes)}
 
     # ---------------------------------------------------------------------------------- a step of it
 
@@ -425,27 +417,16 @@ class Detect(FromConfidence):
         return Gallery(tiles, "row", title=item.name, lines=scores or ["no boxes, none found"])
 
 
-class Precisions(Meter):
+class Precisions(CountedMeter[DetectMeter]):
     """Boxes found and missed, matched as COCO's evaluation does."""
 
     def __init__(self, classes: Sequence[str], sure: float) -> None:
-        self._counted = DetectMeter(classes, confidence=sure)
-
-    def __len__(self) -> int:
-        return len(self._counted)
+        super().__init__(DetectMeter(classes, confidence=sure))
 
     def add(self, answers: Sequence[Found], truths: Sequence[Any] | NDArray[Any]) -> None:
         """Count what was found in some pictures."""
         for found, truth in zip(answers, truths, strict=True):
             self._counted.add(found.boxes, found.scores, found.labels, *truth)
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Plain arrays."""
-        return self._counted.state()
-
-    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take in those of another."""
-        self._counted.merge(DetectMeter(self._counted.classes).load(state))
 
     def values(self) -> dict[str, float]:
         """Mean average precision at overlap 0.5, and over 0.5 to 0.95."""
@@ -468,7 +449,7 @@ class Precisions(Meter):
 
     def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]:
         """Whether there are too few items for intervals, and which boxes are counted."""
-        return [*self._counted.notes(groups), self._counted.confidence_words("boxes")]
+        return [*super().notes(groups), self._counted.confidence_words("boxes")]
 
     def boxes_confused(self) -> NDArray[np.int64]:
         """Counts of sure boxes [K + 1, K + 1], rows truth, columns answers, the background last."""

@@ -26,7 +26,7 @@ from striate.metrics.forecast import NARROW, ForecastMeter, errors_of
 from striate.models import catalog
 from striate.ops.graph_from_series import similarity_graph
 from striate.svg import Line, timeline
-from striate.tasks.against import LOSES, verdict
+from striate.tasks.against import LOSES, cells, verdict
 from striate.tasks.explained import Chosen, Wanted, by_number
 from striate.tasks.forecast_baselines import Baselines, fitted
 from striate.tasks.scaled import ScaledTask
@@ -72,6 +72,7 @@ class Forecast(ScaledTask):
 
     name: ClassVar[str] = "forecast"
     kinds: ClassVar[tuple[str, ...]] = ("ahead",)
+    wanted: ClassVar[str] = "values to come"
     noun: ClassVar[str] = "windows"
     loss_names: ClassVar[tuple[str, ...]] = ("l1", "l2", "huber")
     usual_loss: ClassVar[str] = "l1"
@@ -151,11 +152,6 @@ class Forecast(ScaledTask):
             return "; ".join([chosen(settled), why] if chosen else [why])
 
         return {**found, "options": {FROM_LAST: True}, "why": reason}
-
-    @classmethod
-    def wanted(cls) -> str:
-        """What the losses are of."""
-        return "values to come"
 
     def head(self) -> dict[str, Any]:
         """An output a step."""
@@ -326,8 +322,8 @@ class Forecast(ScaledTask):
         names = ["the net", *(self.baselines.names.values() if meter.whole else ())]
         for k, name in enumerate(names):
             found, gain = meter.counted.scores(k), meter.counted.difference(k)
-            row: list[Any] = [name, *_ends(found["mae"]), number(found["rmse"].value)]
-            row += _ends(gain) if k else [None, None, None]
+            row: list[Any] = [name, *cells(found["mae"]), number(found["rmse"].value)]
+            row += cells(gain) if k else [None, None, None]
             rows.append(
                 [*row, *(number(found[f"mae@{step}"].value) for step in meter.counted.steps)]
             )
@@ -375,11 +371,6 @@ MEASURES = {
     "mape": Measure("Mean absolute percentage error", "of true values that are not 0", lower=True),
 }
 SHORT = {"last_value": "the last value", "season": "the seasonal mean", "linear": "a linear model"}
-
-
-def _ends(found: Interval) -> list[str | None]:
-    ends = [number(found.low), number(found.high)] if found.known else [None, None]
-    return [number(found.value), *ends]
 
 
 def _baselines(cut: Cut) -> Baselines:

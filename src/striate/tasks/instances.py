@@ -20,7 +20,6 @@ from torch.nn import functional as F
 
 from striate.data import Data
 from striate.data.instances import BACKGROUND, BORDER, IGNORE, INSIDE, borders
-from striate.metrics import Interval
 from striate.metrics.instances import InstanceMeter, item_scores
 from striate.plan.tiles import Piece
 from striate.tasks.confidence import FromConfidence
@@ -28,7 +27,7 @@ from striate.tasks.pictures import shrunk, shrunk_mask
 from striate.tasks.section import Gallery, Headline, Measure, Section, Text, Tile
 from striate.tasks.segment import Segment, middle
 from striate.tasks.segment import palette as voc_palette
-from striate.tasks.task import HeldOut, Item, Meter, Settings, Task
+from striate.tasks.task import CountedMeter, HeldOut, Item, Settings, Task
 from striate.text import percent
 
 CLASSES = ("background", "inside", "border")
@@ -60,6 +59,7 @@ class Instances(FromConfidence, Segment):
 
     name: ClassVar[str] = "instances"
     kinds: ClassVar[tuple[str, ...]] = ("instances",)
+    wanted: ClassVar[str] = "pictures with single objects"
     noun: ClassVar[str] = "pictures"
     things: ClassVar[str] = "objects"
     loss_names: ClassVar[tuple[str, ...]] = ("cross_entropy", "focal", "dice", "iou", "edge")
@@ -96,11 +96,6 @@ class Instances(FromConfidence, Segment):
     def config(self) -> dict[str, Any]:
         """The size of the smallest object, and how sure the net is of it at least."""
         return {"least": self.least, "threshold": self.sure}
-
-    @classmethod
-    def wanted(cls) -> str:
-        """What the losses are of."""
-        return "pictures with single objects"
 
     # ---------------------------------------------------------------------------------- a step of it
 
@@ -319,39 +314,16 @@ def _shrunk(ids: Ids) -> Ids:
     return ids[rows][:, columns]
 
 
-class Parted(Meter):
+class Parted(CountedMeter[InstanceMeter]):
     """Objects of pictures."""
 
     def __init__(self, sure: float) -> None:
-        self._counted = InstanceMeter(sure)
-
-    def __len__(self) -> int:
-        return len(self._counted)
+        super().__init__(InstanceMeter(sure))
 
     def add(self, answers: Sequence[Found], truths: Sequence[Any] | NDArray[Any]) -> None:
         """Count objects and the true ones."""
         for answer, truth in zip(answers, truths, strict=True):
             self._counted.add(answer.ids, answer.scores, truth)
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """The rows."""
-        return self._counted.state()
-
-    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take in rows."""
-        self._counted.merge(state)
-
-    def values(self) -> dict[str, float]:
-        """AP first."""
-        return {k: v for k, v in self._counted.values().items() if np.isfinite(v)}
-
-    def scores(self, groups: NDArray[np.int64] | None = None) -> dict[str, Interval]:
-        """With intervals."""
-        return self._counted.scores(groups)
-
-    def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]:
-        """Whether there are too few items for intervals."""
-        return self._counted.notes(groups)
 
     def best_confidence(self, usual: float) -> float:
         """From which on objects have the largest F1; the usual one where too few are found."""

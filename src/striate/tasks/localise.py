@@ -82,6 +82,7 @@ class Localise(Task):
     name: ClassVar[str] = "localise"
     noun: ClassVar[str] = "pictures"
     kinds: ClassVar[tuple[str, ...]] = ("box",)
+    wanted: ClassVar[str] = "pictures with a label and a box each"
     fit: ClassVar[str] = "stretch"
     loss_names: ClassVar[tuple[str, ...]] = (*losses.LABELS, "l1", "l2", "huber")
     usual_loss: ClassVar[str] = "cross_entropy+huber"
@@ -164,15 +165,6 @@ class Localise(Task):
                 f"loss={spelt}: a label and a box need a loss each, one of {', '.join(losses.LABELS)} and one of l1, l2, huber, "
                 f"such as {cls.usual_loss}"
             )
-
-    @classmethod
-    def wanted(cls) -> str:
-        """What the losses are of."""
-        return "pictures with a label and a box each"
-
-    def head(self) -> dict[str, Any]:
-        """A score a class, and four numbers."""
-        return {"num_classes": len(self.classes) + len(SIDES)}
 
     @property
     def answers(self) -> tuple[str, ...]:

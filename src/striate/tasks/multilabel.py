@@ -11,7 +11,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from striate import inputs, losses
+from striate import losses
 from striate.data import Data
 from striate.errors import UsageError
 from striate.metrics import Interval, multilabel, thresholds
@@ -44,6 +44,7 @@ class Multilabel(Task):
 
     name: ClassVar[str] = "multilabel"
     kinds: ClassVar[tuple[str, ...]] = ("labels",)
+    wanted: ClassVar[str] = "items with several labels each"
     loss_names: ClassVar[tuple[str, ...]] = ("bce",)
     usual_loss: ClassVar[str] = "bce"
     has_mean: ClassVar[bool] = True
@@ -115,20 +116,6 @@ class Multilabel(Task):
     def config(self) -> dict[str, Any]:
         """The threshold of each label."""
         return {"thresholds": list(self.limits)}
-
-    @classmethod
-    def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
-        """Those of nets that answer whole inputs."""
-        return inputs.of(data.modality).defaults(data, recipe, own_net=own_net)
-
-    @classmethod
-    def wanted(cls) -> str:
-        """What the losses are of."""
-        return "items with several labels each"
-
-    def head(self) -> dict[str, Any]:
-        """A score a label."""
-        return {"num_classes": len(self.classes)}
 
     # ---------------------------------------------------------------------------------- a step of it
 

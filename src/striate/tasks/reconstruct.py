@@ -25,12 +25,11 @@ from striate.metrics.meter_rows import Rows
 from striate.metrics.reconstruct import ReconstructMeter, picture_scores
 from striate.models.backbone import Backbone
 from striate.tasks import feature_net, reconstruct_baselines
-from striate.tasks.against import LOSES, verdict
+from striate.tasks.against import LOSES, cells, verdict
 from striate.tasks.pictures import shrunk
 from striate.tasks.reconstruct_baselines import MEAN, SHRUNK, Baselines
 from striate.tasks.section import Column, Gallery, Headline, Measure, Section, Table, Text, Tile
 from striate.tasks.task import HeldOut, Item, Meter, Settings, Task, answered, epochs_of
-from striate.text import number
 
 OWN = 64  # pictures up to this side are read as they are, larger ones at it
 BATCH, RATE, STEPS = 16, 0.003, 3000  # of a default training with AdamW
@@ -54,6 +53,7 @@ class Reconstruct(Task):
 
     name: ClassVar[str] = "reconstruct"
     kinds: ClassVar[tuple[str, ...]] = ("picture",)
+    wanted: ClassVar[str] = "pictures that are given back"
     noun: ClassVar[str] = "pictures"
     loss_names: ClassVar[tuple[str, ...]] = ("l1", "l2", "huber", "edge", losses.PERCEPTUAL)
     usual_loss: ClassVar[str] = "l2"
@@ -140,15 +140,6 @@ class Reconstruct(Task):
             feature_net.check(look, spelt)
         if recipe.crop:
             raise RecipeError("crop: pictures are given back whole; leave it out, or use size=")
-
-    @classmethod
-    def wanted(cls) -> str:
-        """What the losses are of."""
-        return "pictures that are given back"
-
-    def head(self) -> dict[str, Any]:
-        """A map a channel."""
-        return {"num_classes": channels(self.color)}
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -293,9 +284,9 @@ class Reconstruct(Task):
             *(Column(word, "number") for word in ("PSNR", "low", "high")),
             *(Column(word, "number") for word in ("gain of the net", "low", "high")),
         ]
-        rows = [["the net", *_ends(scores["psnr"]), None, None, None]]
+        rows = [["the net", *cells(scores["psnr"]), None, None, None]]
         rows += [
-            [name, *_ends(scores[f"psnr_{key}"]), *_ends(scores[f"gain_{key}"])]
+            [name, *cells(scores[f"psnr_{key}"]), *cells(scores[f"gain_{key}"])]
             for key, name in names.items()
         ]
         said = (
@@ -347,11 +338,6 @@ def _middle(target: Tensor, answer: Tensor) -> Tensor:
     if not (high or wide):
         return target
     return F.pad(target, (-(wide // 2), wide // 2 - wide, -(high // 2), high // 2 - high))
-
-
-def _ends(found: Interval) -> list[str | None]:
-    ends = [number(found.low), number(found.high)] if found.known else [None, None]
-    return [number(found.value), *ends]
 
 
 class Copies(Meter):

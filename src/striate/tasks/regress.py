@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from striate import inputs, losses
+from striate import losses
 from striate.data import Data
 from striate.errors import ShapeError
 from striate.metrics import Interval
@@ -29,7 +29,7 @@ from striate.tasks.section import (
     Table,
     Tile,
 )
-from striate.tasks.task import HeldOut, Meter, Settings, Task, answered
+from striate.tasks.task import CountedMeter, HeldOut, Settings, Task, answered
 from striate.text import number
 
 WORST = 20  # items shown in the report
@@ -53,6 +53,7 @@ class Regress(ScaledTask):
 
     name: ClassVar[str] = "regress"
     kinds: ClassVar[tuple[str, ...]] = ("values",)
+    wanted: ClassVar[str] = "items with numbers"
     loss_names: ClassVar[tuple[str, ...]] = ("l1", "l2", "huber")
     usual_loss: ClassVar[str] = "huber"
     has_mean: ClassVar[bool] = True
@@ -90,20 +91,6 @@ class Regress(ScaledTask):
     def config(self) -> dict[str, Any]:
         """Names, and how the numbers were scaled."""
         return {"outputs": list(self.numbers), "mean": list(self.mean), "std": list(self.std)}
-
-    @classmethod
-    def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
-        """Those of nets that answer whole inputs."""
-        return inputs.of(data.modality).defaults(data, recipe, own_net=own_net)
-
-    @classmethod
-    def wanted(cls) -> str:
-        """What the losses are of."""
-        return "items with numbers"
-
-    def head(self) -> dict[str, Any]:
-        """An output a number."""
-        return {"num_classes": len(self.numbers)}
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -284,11 +271,11 @@ def _written(value: float) -> str:
     return "" if np.isnan(value) else f"{value:.6g}"
 
 
-class Errors(Meter):
+class Errors(CountedMeter[RegressMeter]):
     """Answers and truths of every item."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._counted = RegressMeter(names)
+        super().__init__(RegressMeter(names))
 
     def add(self, answers: Any, truths: Sequence[Any] | NDArray[Any]) -> None:
         """Count numbers [B, V]."""
@@ -304,18 +291,9 @@ class Errors(Meter):
         """Of all items, [N, V]."""
         return self._counted.state()["targets"]
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Both."""
-        return self._counted.state()
-
-    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take in those of another."""
-        self.add(state["answers"], state["targets"])
-
     def values(self) -> dict[str, float]:
         """The mean absolute error first; of several numbers R², which has no unit."""
-        found = self._leading(self._counted.values())
-        return {key: value for key, value in found.items() if np.isfinite(value)}
+        return self._leading(super().values())
 
     def _leading(self, scores: Mapping[str, T]) -> dict[str, T]:
         several = len(self._counted.names) > 1
@@ -324,7 +302,7 @@ class Errors(Meter):
 
     def scores(self, groups: NDArray[np.int64] | None = None) -> dict[str, Interval]:
         """Errors with intervals."""
-        return self._leading(self._counted.scores(groups))
+        return self._leading(super().scores(groups))
 
     def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]:
         """Whether there are too few items for intervals, and that errors of several numbers mix their units."""
@@ -332,7 +310,7 @@ class Errors(Meter):
         mixed = (
             f"mae and rmse are means over {count} numbers in whatever units they are; r2 has none"
         )
-        return [*self._counted.notes(groups), *([mixed] if count > 1 else [])]
+        return [*super().notes(groups), *([mixed] if count > 1 else [])]
 
     @property
     def merit(self) -> float:

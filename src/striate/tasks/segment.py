@@ -18,14 +18,13 @@ from striate.data import Data
 from striate.data.targets import IGNORE
 from striate.errors import ShapeError
 from striate.inputs.volumes import slices, slices_of_mask
-from striate.metrics import Interval
 from striate.metrics.segment import SegmentMeter, pixel_counts, pixel_scores
 from striate.models import catalog
 from striate.plan.tiles import Piece
 from striate.tasks.by_class import class_table, with_training
 from striate.tasks.pictures import shrunk, shrunk_mask
 from striate.tasks.section import Gallery, Headline, Legend, Measure, Section, Text, Tile
-from striate.tasks.task import HeldOut, Item, Meter, Settings, Task, answered, epochs_of
+from striate.tasks.task import CountedMeter, HeldOut, Item, Settings, Task, answered, epochs_of
 from striate.text import percent, short
 
 OWN = 512  # pictures up to this side are read as they are
@@ -53,6 +52,7 @@ class Segment(Task):
 
     name: ClassVar[str] = "segment"
     kinds: ClassVar[tuple[str, ...]] = ("mask",)
+    wanted: ClassVar[str] = "pictures with masks"
     fit: ClassVar[str] = "stretch"
     maps: ClassVar[bool] = True
     loss_names: ClassVar[tuple[str, ...]] = (
@@ -127,15 +127,6 @@ class Segment(Task):
             "options": {"batch_norm": True} if normalised and not recipe.weights else {},
             **({"width": 0.25} if recipe.net is None and not own_net else {}),
         }
-
-    @classmethod
-    def wanted(cls) -> str:
-        """What the losses are of."""
-        return "pictures with masks"
-
-    def head(self) -> dict[str, Any]:
-        """A map a class."""
-        return {"num_classes": len(self.classes)}
 
     # ---------------------------------------------------------------------------------- a step of it
 
@@ -386,32 +377,20 @@ def _strided(small: Sequence[int], whole: Sequence[int]) -> int:
     return times if exact else 0
 
 
-class Pixels(Meter):
+class Pixels(CountedMeter[SegmentMeter]):
     """Counts of pixels by class, a row an item."""
 
     def __init__(self, classes: Sequence[str], *, outlines: bool) -> None:
-        self._counted = SegmentMeter(classes, IGNORE, boundary=outlines)
+        super().__init__(SegmentMeter(classes, IGNORE, boundary=outlines))
 
     def add(self, answers: Sequence[Mask], truths: Sequence[Any] | NDArray[Any]) -> None:
         """Count masks [H, W] and their truths."""
         for answer, truth in zip(answers, truths, strict=True):
             self._counted.add(answer, truth)
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """The rows."""
-        return self._counted.state()
-
-    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take in rows."""
-        self._counted.add_rows(state)
-
     def values(self) -> dict[str, float]:
         """Mean IoU first."""
         return self._counted.values()
-
-    def scores(self, groups: NDArray[np.int64] | None = None) -> dict[str, Interval]:
-        """Mean IoU, Dice, the share of pixels, outlines."""
-        return self._counted.scores(groups)
 
     @property
     def merit(self) -> float:
@@ -421,10 +400,6 @@ class Pixels(Meter):
     def per_class(self, groups: NDArray[np.int64] | None = None) -> list[dict[str, Any]]:
         """IoU with its interval, Dice, precision, recall."""
         return self._counted.per_class(groups)
-
-    def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]:
-        """Whether there are too few items for intervals."""
-        return self._counted.notes(groups)
 
 
 def palette(count: int) -> list[tuple[int, int, int]]:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -28,11 +28,13 @@ from striate.models.backbone import Backbone
 from striate.plan.tiles import Piece
 from striate.tasks.explained import Chosen, Wanted, by_class, numbers_of
 from striate.tasks.section import Headline, Measure, Section
+from striate.text import few
 
 Answer = Any  # of one item: whatever the task decodes an output to
 Answers = Any  # of several items: a sequence of answers, or an array with a row for each
 Size = tuple[int, int]  # height and width in pixels
 U8 = NDArray[np.uint8]
+C = TypeVar("C", bound="Counter")
 
 
 class Learned(NamedTuple):
@@ -112,6 +114,47 @@ class Meter(ABC):
         return None
 
 
+class Counter(Protocol):
+    """What counts for a meter, of `striate.metrics`."""
+
+    def __len__(self) -> int: ...
+    def state(self) -> dict[str, NDArray[Any]]: ...
+    def merge(self, state: Mapping[str, NDArray[Any]]) -> None: ...
+    def values(self) -> dict[str, float]: ...
+    def scores(self, groups: NDArray[np.int64] | None = None) -> dict[str, Interval]: ...
+    def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]: ...
+
+
+class CountedMeter(Meter, Generic[C]):
+    """A meter for which one of `striate.metrics` counts."""
+
+    def __init__(self, counted: C) -> None:
+        self._counted = counted
+
+    def __len__(self) -> int:
+        return len(self._counted)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What was counted, as plain arrays."""
+        return self._counted.state()
+
+    def merge(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take in those of another."""
+        self._counted.merge(state)
+
+    def values(self) -> dict[str, float]:
+        """The scores without intervals that are known."""
+        return {key: value for key, value in self._counted.values().items() if np.isfinite(value)}
+
+    def scores(self, groups: NDArray[np.int64] | None = None) -> dict[str, Interval]:
+        """The scores with intervals."""
+        return self._counted.scores(groups)
+
+    def notes(self, groups: NDArray[np.int64] | None = None) -> list[str]:
+        """Whether there are too few items for intervals."""
+        return self._counted.notes(groups)
+
+
 @dataclass(frozen=True, eq=False)
 class Item:
     """One item with its answer, as a report shows it.
@@ -171,6 +214,7 @@ class Task(ABC):
     Attributes:
         name: also the folder below runs/.
         kinds: of targets that it learns from; see `striate.data.targets`.
+        wanted: what its losses are of, plural, in a message.
         axes: of an input of the nets that do it, channels included; 0 where that depends on what the inputs are.
         fit: how pictures are brought to the size the net reads; see `Data.arrays`.
         noun: what an item is called, plural; "" where that depends on what the inputs are.
@@ -195,6 +239,7 @@ class Task(ABC):
 
     name: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]]
+    wanted: ClassVar[str]
     axes: ClassVar[int] = 0
     fit: ClassVar[str] = "cover"
     noun: ClassVar[str] = ""
@@ -233,13 +278,16 @@ class Task(ABC):
         return {}
 
     @classmethod
-    @abstractmethod
     def defaults(cls, data: Data, recipe: Settings, *, own_net: bool) -> dict[str, Any]:
-        """Settings that suit the data where the recipe leaves them open: net, size, color, augment, loss."""
+        """Settings that suit the data where the recipe leaves them open: net, size, color, augment, loss.
 
-    @abstractmethod
+        Those of nets that answer whole inputs, if a task does not say others.
+        """
+        return inputs.of(data.modality).defaults(data, recipe, own_net=own_net)
+
     def head(self) -> dict[str, Any]:
-        """What building a net of the catalogue needs to answer this task, such as num_classes."""
+        """What building a net of the catalogue needs to answer this task: an output for each of `answers`, if nothing else."""
+        return {"num_classes": len(self.answers)}
 
     def set_up(self, net: nn.Module) -> None:
         """Put into a net what it takes from the data before it is trained, such as a graph; nothing for most."""
@@ -265,24 +313,19 @@ class Task(ABC):
         del own_net
         if recipe.threshold is not None and not cls.thresholds:
             raise RecipeError(
-                f"threshold={recipe.threshold}: {cls.wanted()} are not answered from a probability on; leave it out"
+                f"threshold={recipe.threshold}: {cls.wanted} are not answered from a probability on; leave it out"
             )
         if recipe.sampling == "balanced" and "label" not in cls.kinds:
             raise RecipeError(
-                f"sampling=balanced draws every class equally often, and {cls.wanted()} have no single class each that it "
+                f"sampling=balanced draws every class equally often, and {cls.wanted} have no single class each that it "
                 "could draw by; leave it out"
             )
         spelt = recipe.loss or cls.usual_loss
         wrong = [term.name for term in losses.read(spelt).terms if term.name not in cls.loss_names]
         if wrong:
             raise RecipeError(
-                f"loss={spelt}: {cls.wanted()} need {', '.join(cls.loss_names)}, or a sum of these"
+                f"loss={spelt}: {cls.wanted} need {', '.join(cls.loss_names)}, or a sum of these"
             )
-
-    @classmethod
-    def wanted(cls) -> str:
-        """What the losses of this task are of, in a message."""
-        return f"{cls.noun or 'items'} to {cls.name}"
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -583,13 +626,12 @@ def refuse_net(task: type[Task], name: str, axes: int) -> None:
         able = []
     if (able and catalog.does(row, task.name, axes)) or tasks == ("unsupervised",):
         return
-    listed = ", ".join(able[:8]) + (f" and {len(able) - 8} more" if len(able) > 8 else "")
     kind = catalog.entry(name).kind
     does = " or ".join(tasks) if task.name not in tasks else f"{task.name} from a {kind} each"
     raise UsageError(
         f"net={name} learns to {does}, these data are to {task.name}; "
         + (
-            f"nets that do: {listed}"
+            f"nets that do: {few(able, 8)}"
             if able
             else "no net of the catalogue does that: bring your own"
         )

@@ -22,15 +22,16 @@ from striate.runs.config import Config, NetSpec, structure
 from striate.runs.training_items import write_trained
 from striate.tasks import named
 from striate.tasks.task import refuse_net
+from striate.text import few
 from striate.training import callbacks, freezing, linear_probe, loop, pretrained, reproducibility
 from striate.training.budget import check_budget
 from striate.training.defaults import with_defaults
 from striate.training.distributed import ALONE, Alone, mark_run, terminable
 from striate.training.logs import tensorboard
 from striate.training.prepare import (
+    NAMED,
     Estimate,
     chosen_net,
-    listed,
     load_first_weights,
     prepare,
     training_batches,
@@ -109,10 +110,7 @@ def fit(
         state.parts, state.totals = estimated.parts, probed
         record.started -= probed.seconds  # the probe is a part of the training
         record.say = progress.say
-        with callbacks.interruptible(state, record):
-            with callbacks.of_training(job, state, record) as after:
-                loop.run(state, after.setting, after_step=after.step, after_epoch=after.epoch)
-            return replace(record.finish(state, job), start=start)
+        return replace(_run(job, state, record), start=start)
 
 
 def _settled(
@@ -222,10 +220,15 @@ def resume(
         for line in rate_after(state, job, was):
             progress.say(line)
         record.say = progress.say
-        with callbacks.interruptible(state, record):
-            with callbacks.of_training(job, state, record) as after:
-                loop.run(state, after.setting, after_step=after.step, after_epoch=after.epoch)
-            return replace(record.finish(state, job), start=start)
+        return replace(_run(job, state, record), start=start)
+
+
+def _run(job: Job, state: State, record: Record) -> Fitted:
+    """From where the training stands to its end; interrupted it goes on later."""
+    with callbacks.interruptible(state, record):
+        with callbacks.of_training(job, state, record) as after:
+            loop.run(state, after.setting, after_step=after.step, after_epoch=after.epoch)
+        return record.finish(state, job)
 
 
 def _begins_with(
@@ -262,7 +265,7 @@ def _check_data(data: Data, progress: Progress) -> None:
         raise DataError(f"{data.path}: every picture is a single pixel (1x1), expected larger ones")
     if unlearned := _never_trained(data):
         progress.say(
-            f"note: train has no item of {listed(unlearned)}: it cannot be learned, and "
+            f"note: train has no item of {few(unlearned, NAMED)}: it cannot be learned, and "
             + (
                 "what is said of it means nothing"
                 if data.kind == "labels"

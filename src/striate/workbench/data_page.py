@@ -31,7 +31,7 @@ from striate.tasks.section import (
 from striate.text import TIMES, number, short
 from striate.training import read_recipe
 from striate.training.defaults import with_defaults
-from striate.workbench.report.sections_page import SectionsPage, render
+from striate.workbench.report.page import fill
 
 CLASSES = 24  # whose samples are shown
 EACH, FEW = 7, 3  # samples of a class, and of one whose items are no pictures
@@ -51,14 +51,13 @@ def page(data: Data) -> str:
         _problems(found),
         _reading(found),
     ]
-    return render(
-        SectionsPage(
-            Path(found["path"]).name or found["path"],
-            _lead(data, found),
-            [section for section in shown if section is not None],
-            _facts(found),
-            found["warnings"],
-        )
+    return fill(
+        "data_page.html.jinja",
+        [section for section in shown if section is not None],
+        title=Path(found["path"]).name or found["path"],
+        lead=_lead(data, found),
+        facts=_facts(found),
+        notes=found["warnings"],
     )
 
 

@@ -188,7 +188,7 @@ def teach(
     opened = data if isinstance(data, Data) else open_data(data, recipe)
     if not opened.pictures or opened.kind != "label":
         raise DataError(
-            f"{opened.path} holds {tasks.named(opened.task).wanted()}: {recipe.net} learns from pictures with a class each"
+            f"{opened.path} holds {tasks.named(opened.task).wanted}: {recipe.net} learns from pictures with a class each"
         )
     net_name = str(recipe.net)
     net, shown = _built(opened, recipe)

@@ -162,10 +162,10 @@ def _abstention(probs: F64, labels: I64) -> Finding:
     )
 
 
-def conformal_threshold(true: F64, cover: float = COVER) -> float:
+def conformal_threshold(true: F64) -> float:
     """The probability from which a class is in the set, by the probabilities of the right classes of some items [N]."""
     n = len(true)
-    rank = int(np.ceil((n + 1) * cover))
+    rank = int(np.ceil((n + 1) * COVER))
     return float(np.sort(1 - true)[rank - 1]) if rank <= n else 1.0
 
 

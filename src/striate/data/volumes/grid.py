@@ -53,7 +53,6 @@ class Plan:
         dtype: in which they are stored.
         notes: lines about what becomes of them.
         broken: numbers of those that do not belong to the others, and why.
-        native: the size of all, where they have one.
         whole: the size of the grid before it is made smaller for being very large.
     """
 
@@ -62,7 +61,6 @@ class Plan:
     dtype: np.dtype[Any]
     notes: tuple[str, ...] = ()
     broken: dict[int, str] = field(default_factory=dict[int, str])
-    native: Sides | None = None
     whole: Sides = (1, 1, 1)
 
 
@@ -103,7 +101,7 @@ def planned(
     whole = (
         grid.size if spacing is not None else native or _whole(np.median([h.sides for h in own], 0))
     )
-    return Plan(grid, channels, dtype, notes, broken, native, whole or (1, 1, 1))
+    return Plan(grid, channels, dtype, notes, broken, whole or (1, 1, 1))
 
 
 def _spacing(heads: Sequence[Head], native: Sides | None) -> Spacing | None:

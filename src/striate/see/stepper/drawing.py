@@ -1,12 +1,18 @@
-"""Steps as SVG (one alone, all on a sheet) and as a page that plays them; the colours of every kind of box and word."""
+"""Steps as SVG, one or all on a sheet, as an animated GIF, and as a page that plays them; all colours of boxes and words."""
 
 import html
 import math
 from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from striate.errors import ArgumentError
 from striate.see import fonts
 from striate.see.stepper.layout import Box, Drawable, Part
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
 
 LIGHT = {
     "paper": "#fcfbf8", "ink": "#1c1c1a", "soft": "#65625a", "rule": "#cfcabd", "cell": "#ffffff",
@@ -201,3 +207,55 @@ def page(wide: Drawable, narrow: Drawable) -> str:
         "<kbd>Home</kbd> <kbd>End</kbd> first and last</p>"
         f"</main><script>{PAGE_SCRIPT}</script></body></html>"
     )
+
+
+EACH, LAST = 700, 2500  # milliseconds that a step and the last one stay in an animation
+ANCHORS = {
+    "start": "ls",
+    "middle": "ms",
+    "end": "rs",
+}  # of words, by name of the SVG, as Pillow calls them
+
+
+def frames(layout: Drawable) -> "list[Image]":
+    """One picture a step, light, in the letters of the page."""
+    from PIL import Image, ImageDraw
+
+    size = round(layout.width), round(layout.height)
+    still = Image.new("RGB", size, LIGHT["paper"])
+    _paint(ImageDraw.Draw(still), layout.still())
+    made: list[Image.Image] = []
+    for i in range(layout.count):
+        frame = still.copy()
+        _paint(ImageDraw.Draw(frame), layout.moving(i))
+        made.append(frame)
+    return made
+
+
+def write_animation(layout: Drawable, path: Path) -> None:
+    """All frames as one GIF that starts again."""
+    first, *others = frames(layout)
+    times = [EACH] * len(others) + [LAST]
+    first.save(
+        path, "GIF", save_all=True, append_images=others, duration=times, loop=0, optimize=True
+    )
+
+
+def _paint(on: "ImageDraw", parts: Iterable[Part]) -> None:
+    for part in parts:
+        if isinstance(part, Box):
+            fill, edge, width = BOXES[part.kind]
+            ends = (part.x, part.y, part.x + part.width, part.y + part.height)
+            colour = None if fill == "none" else LIGHT[fill]
+            on.rounded_rectangle(ends, 3, colour, LIGHT[edge], round(width))
+        else:
+            colour, size, bold = WORDS[part.kind]
+            letters = fonts.font(size, bold=bold)
+            place = (part.x, part.y)
+            on.text(
+                place,
+                fonts.spelled(part.text),
+                LIGHT[colour],
+                letters,
+                ANCHORS[part.anchor],
+            )

@@ -77,9 +77,9 @@ class Stepped(Result):
             case ".html":
                 path.write_text(self.page(), encoding="utf-8")
             case ".gif":
-                from striate.see.stepper import animation
+                from striate.see.stepper import drawing
 
-                animation.write(self.layout(), path)
+                drawing.write_animation(self.layout(), path)
             case ending:
                 raise ArgumentError(
                     f"{path}: cannot write {ending!r}; end it in .svg, .gif or .html"
