@@ -85,6 +85,7 @@ class Data(Result):
         faults: what was wrong with parts of targets, such as single boxes.
         drawn: whether a split of it was drawn by us, and is not the data's own.
         fixed: what a table of corrections did; None without one.
+        since: lines about what is another now than when the run was trained whose data these are, and what is done then.
     """
 
     origin: Mapping[str, Any]
@@ -104,6 +105,7 @@ class Data(Result):
     faults: tuple[Fault, ...] = ()
     drawn: bool = False
     fixed: Applied | None = None
+    since: tuple[str, ...] = ()
     _broken: dict[str, Broken] = field(default_factory=dict[str, Broken], init=False)
     _thumbs: dict[str, U8] = field(default_factory=dict[str, U8], init=False)
     _last: dict[tuple[str, str], tuple[AnyForm, Decoded]] = field(
@@ -252,6 +254,11 @@ class Data(Result):
             for i, (name, digest) in enumerate(zip(split.names, split.looks.digests, strict=True))
         )
         return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def mark(self, split: str) -> str:
+        """What a thing kept of the items of a split is a function of: `fingerprint`, and which items are there, in order."""
+        inside = hashlib.sha256(b"".join(self.splits[split].looks.digests)).hexdigest()
+        return f"{self.fingerprint} {split} {inside}"
 
     def scan(self, progress: Progress | None = None) -> None:
         """Decode every item that was not decoded yet, to know which cannot be read.
@@ -516,6 +523,7 @@ class Data(Result):
             "near_mend": self._near_mend(),
             "contradictions": [list(pair) for pair in self.contradictions],
             "warnings": [
+                *self.since,
                 *self.warnings,
                 *self.remarks,
                 *summary.class_warnings(self.classes, counts),

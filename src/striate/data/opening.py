@@ -222,7 +222,7 @@ def again(origin: Mapping[str, Any], path: str | os.PathLike[str] | None = None)
                 "is not known any more: put it back as it was, or train anew"
             )
     if fixes is not None and (line := fixes.changed()):
-        opened = replace(opened, warnings=(*opened.warnings, line))
+        opened = replace(opened, since=(line,))
     return opened
 
 

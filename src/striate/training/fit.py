@@ -19,7 +19,7 @@ from striate.plan import Plan
 from striate.runs import Run, checkpoint, folder
 from striate.runs.checkpoint import Checkpoint
 from striate.runs.config import Config, NetSpec, structure
-from striate.runs.training_items import write_trained
+from striate.runs.training_items import split_as_then, write_trained
 from striate.tasks import named
 from striate.tasks.task import refuse_net
 from striate.training import callbacks, freezing, linear_probe, loop, pretrained, reproducibility
@@ -194,7 +194,7 @@ def resume(
         run.config = config
         around.enter_context(deterministic(recipe.deterministic))
         data = run.open_data()
-        if data.fixed and (line := data.fixed.fixes.changed()):
+        for line in data.since:
             progress.say(line)
         _, trained = chosen_net(net, recipe, data)
         if structure(trained) != config.net.structure:
@@ -409,6 +409,7 @@ def _receive(ranks: Alone, net: nn.Module | None) -> tuple[Path, tuple[Job, nn.M
             f"{data.path} on this machine is not what the first process of this training reads: "
             "every machine needs the same files"
         )
+    data = split_as_then(config.data, data)
     _, trained = chosen_net(net, recipe, data)
     given = Plan.from_dict(config.plan)
     plan = replace(given, device=ranks.device(given.device))
