@@ -11,8 +11,9 @@ import pytest
 import striate
 from striate import cli
 from striate.data import splits
-from striate.errors import CheckpointError, GateError
+from striate.errors import CheckpointError, GateError, UsageError
 from striate.runs import Run
+from striate.runs.predictions import Folder, Prediction
 from striate.runs.split_answers import read_rows
 from striate.see import features
 from striate.studio import nets
@@ -206,3 +207,48 @@ def test_what_is_kept_of_a_split_is_not_taken_for_another_of_the_same_name(shape
     arrays = [features.stored(run, data, "val") for data in (first, other)]
     was, now = (features.features(run, *each) for each in arrays)
     assert not np.array_equal(was, now)
+
+
+def test_an_answer_is_that_of_a_picture_and_not_of_its_path(run, shapes, tmp_path):
+    first, other, third = sorted((shapes / "box").glob("*.png"))[:3]
+    path, out = tmp_path / "x.png", tmp_path / "out"
+    shutil.copy(first, path)
+    (was,) = run.predict(path, out=out)
+    lines = (out / "predictions.jsonl").read_text()
+    assert "sha256" in lines
+    assert "sha256" not in was.as_dict()
+    assert run.predict([path, other], out=out)[0] == was  # with another one it goes on
+    assert (out / "predictions.jsonl").read_text().startswith(lines)
+    shutil.copy(third, path)
+    with pytest.raises(
+        UsageError,
+        match=rf"--out {out} holds answers to files that are other ones now: {path}; name another",
+    ):
+        run.predict([other, path], out=out)
+    path.unlink()
+    gone = run.predict([path, other], out=out)
+    assert gone[0].error
+    assert not gone[1].error
+
+
+def test_answers_of_a_version_that_noted_no_content_are_given_anew(run, shapes, tmp_path):
+    picture = shapes / "box" / "00.png"
+    run.predict(picture, out=tmp_path, format="csv")
+    row = json.loads((tmp_path / "predictions.jsonl").read_text())
+    del row["sha256"]
+    wrong = {**row, "label": "wrong"}
+    (tmp_path / "predictions.jsonl").write_text(json.dumps(wrong) + "\n")
+    (found,) = run.predict(picture, out=tmp_path, format="csv")
+    assert found.as_dict() == row
+    table = (tmp_path / "predictions.csv").read_text()
+    assert "wrong" not in table
+    assert "sha256" not in table
+
+
+def test_files_beside_earlier_answers_keep_their_names(tmp_path):
+    first, other = (tmp_path / name / "x.png" for name in "ab")
+    out = Folder(tmp_path, [first], {})
+    out.note(Prediction(str(first), {"mask": str(tmp_path / "x-mask.png")}))
+    assert out._stems == {first: "x"}
+    again = Folder(tmp_path, [other], {})
+    assert again._stems[other] == "b_x"
