@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from striate import data as data_room
 from striate.data import workers
 from striate.data.pillow import without_warnings
-from striate.errors import DataError, ShapeError, UsageError
+from striate.errors import CheckpointError, DataError, ShapeError, UsageError
 from striate.inputs import Read
 from striate.result import Result
 from striate.runs.answering import Net
@@ -279,7 +279,10 @@ class Folder(Beside):
                     f"now {settings[differs[0]]}: name another folder"
                 )
         else:
-            write_json(path / SETTINGS, dict(settings))
+            try:
+                write_json(path / SETTINGS, dict(settings))
+            except CheckpointError as error:
+                raise UsageError(f"--out {error}") from error
         self._stems = _stems([*dict.fromkeys([*map(Path, self._rows()), *files])])
 
     def done(self) -> dict[str, Mapping[str, Any]]:
@@ -359,8 +362,18 @@ class Folder(Beside):
             "what is answered stays"
         )
 
-    def lines(self) -> Iterator[dict[str, Any]]:
-        """All answers that are written, without errors."""
+    def export(self, task: Task, form: str) -> None:
+        """Write all answers, but for errors, in another format of the task.
+
+        Raises:
+            UsageError: they cannot be written.
+        """
+        try:
+            task.export(form, self.path, self._lines())
+        except OSError as error:
+            raise self._full(error) from error
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
         for file, answer in self._rows().items():
             yield {"file": file, **{key: value for key, value in answer.items() if key != CONTENT}}
 

@@ -410,7 +410,7 @@ class Run(Result):
         most = self._max_pixels if max_pixels is None else max_pixels
         yield from predicted(used, files, folder=folder, max_pixels=most, progress=progress)
         if isinstance(folder, Folder) and format != "json":
-            task.export(format, folder.path, folder.lines())
+            folder.export(task, format)
 
     def open_data(self, path: str | Path | None = None) -> Data:
         """The data this run was trained on, split as then.
