@@ -30,6 +30,7 @@ from striate.data.streaming import Decoded, Images, decoded_or_streamed, unreada
 from striate.data.targets import PLACED
 from striate.errors import ArgumentError, DataError, nearest
 from striate.result import Result
+from striate.text import some
 
 _FIRST = 3  # problems that a message names
 
@@ -453,7 +454,7 @@ class Data(Result):
         unknown = [name for name in self.classes if name not in place]
         if unknown:
             raise DataError(
-                f"the data have classes that this run does not know: {_listed(unknown, 5)}; it knows {_listed(classes, 20)}"
+                f"the data have classes that this run does not know: {some(unknown, 5)}; it knows {some(classes, 20)}"
             )
         table = np.array([place[name] for name in self.classes], np.int64)
         splits = {
@@ -565,12 +566,6 @@ def _spread(values: npt.NDArray[Any]) -> dict[str, float]:
     """The least, the middle and the greatest."""
     least, greatest = values.min().item(), values.max().item()
     return {"min": least, "median": float(np.median(values)), "max": greatest}
-
-
-def _listed(names: Sequence[str], most: int) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _of_masks(broken: Broken) -> Broken:

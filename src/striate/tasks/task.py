@@ -28,6 +28,7 @@ from striate.models.backbone import Backbone
 from striate.plan.tiles import Piece
 from striate.tasks.explained import Chosen, Wanted, by_class, numbers_of
 from striate.tasks.section import Headline, Measure, Section
+from striate.text import some
 
 Answer = Any  # of one item: whatever the task decodes an output to
 Answers = Any  # of several items: a sequence of answers, or an array with a row for each
@@ -583,13 +584,12 @@ def refuse_net(task: type[Task], name: str, axes: int) -> None:
         able = []
     if (able and catalog.does(row, task.name, axes)) or tasks == ("unsupervised",):
         return
-    listed = ", ".join(able[:8]) + (f" and {len(able) - 8} more" if len(able) > 8 else "")
     kind = catalog.entry(name).kind
     does = " or ".join(tasks) if task.name not in tasks else f"{task.name} from a {kind} each"
     raise UsageError(
         f"net={name} learns to {does}, these data are to {task.name}; "
         + (
-            f"nets that do: {listed}"
+            f"nets that do: {some(able)}"
             if able
             else "no net of the catalogue does that: bring your own"
         )

@@ -22,6 +22,7 @@ from striate.runs.config import Config, NetSpec, structure
 from striate.runs.training_items import split_as_then, write_trained
 from striate.tasks import named
 from striate.tasks.task import refuse_net
+from striate.text import some
 from striate.training import callbacks, freezing, linear_probe, loop, pretrained, reproducibility
 from striate.training.budget import check_budget
 from striate.training.defaults import with_defaults
@@ -30,7 +31,6 @@ from striate.training.logs import tensorboard
 from striate.training.prepare import (
     Estimate,
     chosen_net,
-    listed,
     load_first_weights,
     prepare,
     training_batches,
@@ -262,7 +262,7 @@ def _check_data(data: Data, progress: Progress) -> None:
         raise DataError(f"{data.path}: every picture is a single pixel (1x1), expected larger ones")
     if unlearned := _never_trained(data):
         progress.say(
-            f"note: train has no item of {listed(unlearned)}: it cannot be learned, and "
+            f"note: train has no item of {some(unlearned, 5)}: it cannot be learned, and "
             + (
                 "what is said of it means nothing"
                 if data.kind == "labels"

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from striate.data import documents
 from striate.errors import DataError, RecipeError, StriateError, nearest
 from striate.models import catalog
+from striate.text import some
 from striate.training.recipe import NAMED, OWN, Recipe
 from striate.weights import published
 from striate.weights.loading import WORD
@@ -128,9 +129,8 @@ def _with_options(settings: dict[str, Any]) -> dict[str, Any]:
         if key not in Recipe.model_fields and key not in offered:
             having = [name for name, each in catalog.CATALOG.items() if key in each.options]
             if row and having:
-                more = f" and {len(having) - _NAMED} more" if len(having) > _NAMED else ""
                 raise RecipeError(
-                    f"{row.name} has no option {key!r}: it is one of {', '.join(having[:_NAMED])}{more}; those of {row.name}: "
+                    f"{row.name} has no option {key!r}: it is one of {some(having, _NAMED)}; those of {row.name}: "
                     f"{', '.join(offered) or 'none'}"
                 )
             raise RecipeError(

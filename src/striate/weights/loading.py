@@ -24,7 +24,7 @@ from striate.errors import ArgumentError, CheckpointError, nearest
 from striate.models import catalog, libraries
 from striate.models.backbone import Backbone, last_layer
 from striate.result import Result
-from striate.text import times
+from striate.text import some, times
 from striate.weights import published
 from striate.weights.files import read
 
@@ -366,8 +366,7 @@ class _Fit:
 
 
 def _part(what: str, names: list[str]) -> str:
-    more = f" and {len(names) - SPELT_OUT} more" if len(names) > SPELT_OUT else ""
-    return f"{len(names)} {what}: {', '.join(names[:SPELT_OUT])}{more}" if names else ""
+    return f"{len(names)} {what}: {some(names, SPELT_OUT)}" if names else ""
 
 
 def _near(name: str, others: list[str]) -> str:
@@ -466,8 +465,7 @@ def _before(names: Mapping[str, str], have: Collection[str]) -> tuple[str, list[
 
 
 def _left_out(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{len(names)} other tensors in the file were left out: {', '.join(names[:3])}{more}"
+    return f"{len(names)} other tensors in the file were left out: {some(names, 3)}"
 
 
 def _ours(name: str, rules: Iterable[tuple[str, str]]) -> str:
