@@ -129,15 +129,23 @@ class Sweep(Result):
             f"--seeds {FEWEST} or more would tell."
         )
 
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON shape `sweep`."""
+    def as_dict(self, within: Path | None = None) -> dict[str, Any]:
+        """The JSON shape `sweep`.
+
+        Args:
+            within: the folder that all paths are then relative to, so that it may be moved with the file.
+        """
+
+        def named(folder: str) -> str:
+            return folder if within is None else Path(folder).relative_to(within).as_posix()
+
         return {
-            "folder": self.path,
-            "runs": [run for each in self.table for run in each.runs],
+            "folder": named(self.path),
+            "runs": [named(run) for each in self.table for run in each.runs],
             "table": [
                 {
                     "settings": each.settings,
-                    "runs": list(each.runs),
+                    "runs": [named(run) for run in each.runs],
                     "scores": {name: each.interval(name).as_dict() for name in each.scores},
                     "values": {
                         name: [number(v) for v in values] for name, values in each.scores.items()
@@ -309,8 +317,7 @@ def _written(path: Path, rows: Sequence[tuple[Setting, Held]], seeds: int) -> Sw
     from striate.workbench.report.sweep import page
 
     folder.write_text(path / "report.html", page(path, found, held))
-    here = {"folder": ".", "runs": [str(Path(r).relative_to(path)) for e in table for r in e.runs]}
-    folder.write_sealed(path / "summary.json", {"format": series.FORMAT, **found.as_dict(), **here})
+    folder.write_sealed(path / "summary.json", {"format": series.FORMAT, **found.as_dict(path)})
     return found
 
 
