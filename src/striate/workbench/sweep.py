@@ -312,7 +312,7 @@ def _written(path: Path, rows: Sequence[tuple[Setting, Held]], seeds: int) -> Sw
     score = _leading(held)
     table = [first]
     for each, _ in rows[1:]:
-        table.append(replace(each, difference=_difference(first, each, seeds)))
+        table.append(replace(each, difference=_difference(first, each, seeds, score)))
     found = Sweep(str(path), score, tuple(table), held.used.task.measure(score).lower, seeds)
     from striate.workbench.report.sweep import page
 
@@ -321,13 +321,13 @@ def _written(path: Path, rows: Sequence[tuple[Setting, Held]], seeds: int) -> Sw
     return found
 
 
-def _difference(first: Setting, other: Setting, seeds: int) -> Difference:
+def _difference(first: Setting, other: Setting, seeds: int, score: str) -> Difference:
     """Paired over seeds where there are five or more, else over the items of all seeds."""
     if first.items.shape != other.items.shape or not len(first.items):
         return Difference(math.nan, math.nan, math.nan, math.nan)
     per = len(first.items) // seeds
     groups = np.arange(len(first.items)) // max(1, per) if seeds >= FEWEST else None
-    return paired(first.items, other.items, groups)
+    return paired(first.items, other.items, groups, score=score)
 
 
 def settings_of(axes: Mapping[str, Sequence[str]]) -> list[Settings]:
