@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,10 @@ def test_a_wrong_example_is_noticed():
     example = doctest.DocTestParser().get_doctest(">>> 1 + 1\n3\n", {}, "wrong", None, 0)
     assert doctest.DocTestRunner(verbose=False, optionflags=FLAGS).run(example, out=len).failed == 1
     assert len(MODULES) > 30
+
+
+def test_how_many_more_there_are_is_counted_in_one_place():
+    copies = re.compile(r'and \{len\([^}]*\} more" if ')
+    found = [path.name for path in SRC.rglob("*.py") if copies.search(path.read_text())]
+    assert found == []
+    assert copies.search('more = f" and {len(names) - 3} more" if len(names) > 3 else ""')

@@ -208,25 +208,34 @@ def counted(n: int, word: str) -> str:
     return f"{n:,} {word}{'' if n == 1 else 's'}"
 
 
+def some(words: Sequence[str], most: int = 8, *, of: int | None = None, between: str = ",") -> str:
+    """The first of some words, and how many more there are.
+
+    Args:
+        words: in their order.
+        most: that are written out.
+        of: how many there are in all, where these are not all.
+        between: a sign between words; a semicolon between those that hold commas.
+
+    >>> some(["3", "4", "5"]), some(["3", "4", "5"], 2)
+    ('3, 4, 5', '3, 4 and 1 more')
+    >>> some(["3, 4", "5, 6"], 1, between=";")
+    '3, 4; and 1 more'
+    """
+    left = (len(words) if of is None else of) - most
+    shown = f"{between} ".join(words[:most])
+    return f"{shown}{'' if between == ',' else between} and {left:,} more" if left > 0 else shown
+
+
 def listed(words: Sequence[str], most: int = 8) -> str:
-    """Words in a row, of many the first.
+    """The same as a part of a sentence.
 
     >>> listed(["3", "4", "5"]), listed(["3", "4", "5"], 2)
     ('3, 4 and 5', '3, 4 and 1 more')
     """
     if len(words) > most:
-        words = [*words[:most], f"{len(words) - most:,} more"]
+        return some(words, most)
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else ""
-
-
-def few(words: Sequence[str], most: int) -> str:
-    """Words after commas, of many the first and how many more there are.
-
-    >>> few(["a", "b"], 5), few(["a", "b", "c"], 2)
-    ('a, b', 'a, b and 1 more')
-    """
-    more = f" and {len(words) - most:,} more" if len(words) > most else ""
-    return ", ".join(words[:most]) + more
 
 
 def setting(value: object) -> str:

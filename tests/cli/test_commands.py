@@ -401,6 +401,37 @@ def test_a_place_where_no_file_can_lie_is_refused_before_any_work(
         )
 
 
+@pytest.mark.parametrize(
+    ("words", "ending"),
+    [
+        (("predict", "RUN", "DATA", "--format", "csv", "--out"), "/predictions.csv"),
+        (("audit", "RUN", "--only", "leaks", "--html"), ".html"),
+        (("compare", "RUN", "RUN", "--html"), ".html"),
+        (("data", "DATA", "--html"), ".html"),
+        (("see", "kernels", "RUN", "--out"), ".html"),
+        (("see", "kernels", "RUN", "--out"), ".png"),
+        (("see", "convolution", "--out"), ".svg"),
+        (("see", "convolution", "--out"), ".gif"),
+        (("see", "architecture", "RUN", "--out"), ".html"),
+        (("see", "history", "cost", "--out"), ".png"),
+    ],
+)
+def test_a_full_disk_is_one_line_that_names_the_option(
+    status, run, shapes, tmp_path, words, ending
+):
+    given = {"RUN": run, "DATA": shapes}
+    full = tmp_path / f"full{ending}"
+    full.parent.mkdir(exist_ok=True)
+    full.symlink_to("/dev/full")
+    place = full if ending[0] == "." else full.parent
+    code, _, err = status(*(given.get(word, word) for word in words), place)
+    assert code == 2
+    assert err.splitlines()[-1].startswith(
+        f"striate: {words[-1]} {place}: cannot be written (No space left on device); "
+    )
+    assert "Traceback" not in err
+
+
 def test_measure_in_every_form(status):
     assert json.loads(status("measure", "lenet5", "--format", "json")[1])["net"] == "lenet5"
     lines = status("measure", "lenet5", "--format", "csv")[1].splitlines()

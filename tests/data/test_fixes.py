@@ -129,7 +129,7 @@ def test_recorded_rows_are_used_and_a_changed_file_is_named(cats, tmp_path):
     table(tmp_path, "cat/001.png,relabel,dog")
     later = again(origin)
     assert later.fingerprint == fixed.fingerprint
-    assert any("changed since the run was trained" in line for line in later.warnings)
+    assert any("changed since the run was trained" in line for line in later.since)
     file.unlink()
     gone = again(origin)
     assert gone.fingerprint == fixed.fingerprint

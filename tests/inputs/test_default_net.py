@@ -118,6 +118,34 @@ def test_the_wide_net_has_views_of_its_own(small, monkeypatch, looks, width, aug
     assert ("width 2" in said[0]) is (width == 2)
 
 
+@pytest.mark.parametrize(
+    ("looks", "width", "augment"),
+    [
+        (4_000, 1, "flip+translate:0.12+color:0.2"),
+        (4_000, 0.5, "flip+translate:0.12+color:0.2"),
+        (4_001, 2, "crop+flip+color:0.2+erase"),
+    ],
+)
+def test_a_width_that_is_named_decides_on_the_views(small, monkeypatch, looks, width, augment):
+    monkeypatch.setattr(default_net, "LOOKS_OF_WIDE", looks)
+    done = with_defaults(read_recipe("quick", {"width": width}), small)
+    assert (done.net, done.width, done.augment) == ("resnet20_cifar", width, augment)
+
+
+def test_a_width_that_is_named_decides_on_the_epochs(small, monkeypatch):
+    monkeypatch.setattr(plan, "learning_speed", lambda _device: SPEED / 100)
+    counts = [
+        with_defaults(read_recipe("quick", {"width": w}), small).epochs or 0 for w in (1, 2, 4)
+    ]
+    assert counts[0] > counts[1] > counts[2] > 0
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_grey_pictures_are_never_mirrored_whatever_the_width(width):
+    views = default_net._views("resnet20_cifar", 32, "grey", width=width)
+    assert views.startswith("translate")
+
+
 def test_what_is_said_is_what_is_trained(small):
     said = []
     given = {"size": 16, "epochs": 3, "width": 0.5}

@@ -8,6 +8,7 @@ from scipy import stats
 
 from striate.errors import ShapeError
 from striate.metrics.compare import paired
+from striate.metrics.gain import gains
 
 
 def test_no_difference_is_certain():
@@ -67,6 +68,19 @@ def test_groups_move_together():
     assert together == pytest.approx(alone)
     with pytest.raises(ShapeError, match=r"^paired: got \[3\] and \[4\], expected"):
         paired(np.zeros(3), np.zeros(4))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_difference_of_shares_has_no_end_beyond_a_hundred_points(sign):
+    a, b = np.zeros(6), np.array([1.0, 1, 1, 1, 0, 1])
+    loose, kept = (paired(sign * a, sign * b, score=score) for score in ("mae", "accuracy"))
+    assert max(abs(loose.low), abs(loose.high)) > 1
+    assert -1 <= kept.low <= kept.value <= kept.high <= 1
+    assert 1 in (abs(kept.low), abs(kept.high))
+    assert (kept.value, kept.p) == (loose.value, loose.p)
+    assert paired(a, 3 * b, score="mape").high > 3  # a percentage error may be more
+    single, averaged = ([{"accuracy": v} for v in values.tolist()] for values in (a, b))
+    assert gains("alone", single, averaged)[0].difference.high == 1
 
 
 CASES = {

@@ -82,6 +82,17 @@ def test_a_flipped_bit_of_the_scores_of_items_is_noticed_where_they_are_compared
         assert striate.compare([mine, run], split=split).as_dict() == wanted, "answered anew"
 
 
+def test_a_flipped_bit_of_the_scores_of_items_is_noticed_in_a_notebook(mine):
+    path, damaged = mine / "items.csv", "items.csv is damaged: its SHA-256"
+    assert damaged not in Run(mine)._repr_html_()
+    content = path.read_bytes()
+    for changed in flips(content, 4):
+        path.write_bytes(changed)
+        markup = Run(mine)._repr_html_()
+        assert damaged in markup
+        assert "Truth by row" not in markup
+
+
 @pytest.mark.parametrize("name", ["manifest.json", "state.json"])
 def test_a_flipped_bit_of_a_checkpoint_is_noticed(mine, name):
     newest = max(mine.glob("checkpoints/step-*"))

@@ -8,8 +8,10 @@ import pytest
 from PIL import Image
 
 import striate
-from striate.errors import RecipeError
+from striate.errors import RecipeError, UsageError
 from striate.runs import Run
+from striate.runs.predictions import Folder, Prediction
+from striate.tasks import named
 
 SETTINGS: dict[str, Any] = {
     "net": "yolo_grid", "backbone": "resnet20_cifar", "size": 64, "width": 0.5, "epochs": 10, "batch": 8,
@@ -95,3 +97,21 @@ def test_test_pictures_choose_nothing(tmp_path):
     assert striate.train(folder, name="plain", **short).task.config()["threshold"] == 0.25
     with pytest.raises(RecipeError, match="threshold=auto is chosen on validation items"):
         striate.train(folder, name="auto", threshold="auto", **short)
+
+
+@pytest.mark.parametrize(
+    ("form", "file"),
+    [("csv", "predictions.csv"), ("yolo", "classes.txt"), ("yolo", "labels/00.txt"), ("coco", "coco.json")],
+)  # fmt: skip
+def test_a_full_disk_is_one_line_in_every_format(tmp_path, form, file):
+    task = named("detect").restored(("square",), {"loss": "yolo", "boxes": 2, "threshold": 0.25})
+    out = Folder(tmp_path, [], {})
+    box = {"label": "square", "confidence": 0.5, "box": [0, 0, 16, 16]}
+    out.note(Prediction("00.png", {"boxes": [box], "size": [64, 64]}))
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).symlink_to("/dev/full")
+    with pytest.raises(UsageError, match=r"cannot be written \(No space left on device\); mend"):
+        out.export(task, form)
+    (tmp_path / file).unlink()
+    out.export(task, form)
+    assert "square" in (tmp_path / file).read_text() or file.startswith("labels")

@@ -32,6 +32,8 @@ def test_a_run_a_setting_and_seed(swept):
     summary = json.loads((path / "summary.json").read_text())
     assert [row["settings"] for row in summary["table"]] == [{"lr": "0.0000001"}, {"lr": "0.01"}]
     assert len(summary["runs"]) == 4
+    assert [run for row in summary["table"] for run in row["runs"]] == summary["runs"]
+    assert (summary["folder"], str(path) in (path / "summary.json").read_text()) == (".", False)
     assert summary["best"] == {"lr": "0.01"}
     assert {Run(path / run).config.task for run in summary["runs"]} == {"classify"}
     page = (path / "report.html").read_text()

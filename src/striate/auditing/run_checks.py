@@ -199,8 +199,7 @@ class _Kept:
         settings = [
             VERSION,
             case.run.config.weights,
-            case.data.fingerprint,
-            case.split,
+            case.data.mark(case.split),
             case.seed,
             case.seconds,
         ]

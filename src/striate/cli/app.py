@@ -371,7 +371,7 @@ def compare(
     if html is not None:
         from striate.workbench.report.compared import page
 
-        save(html, page(found))
+        save(html, page(found), "--html")
         text += opening(html)
     emit(found.as_dict(), text, json=json)
 
@@ -434,7 +434,7 @@ def audit(  # noqa: PLR0913 - one a setting
     if html is not None:
         from striate.workbench.report.audit import page
 
-        save(html, page(found))
+        save(html, page(found), "--html")
         text += opening(html)
     if fixes is not None:
         from striate.auditing import write_fixes
@@ -533,7 +533,7 @@ def data(
     if html is not None:
         from striate.workbench.data_page import page
 
-        save(html, page(opened))
+        save(html, page(opened), "--html")
         text += opening(html)
     return emit(opened.as_dict(), text, json=json)
 

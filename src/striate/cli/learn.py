@@ -100,7 +100,7 @@ def _grade(folder: Path, chosen: "Lesson | None", csv: Path | None, given: dict[
             progress=lambda done, total: bars.bar("grading", done, total),
         )
     if csv is not None:
-        with writing(csv):
+        with writing(csv, "--csv"):
             found.save(csv)
     emit(found.as_dict(), found.as_text(), json=given["json"])
     return 0
@@ -110,7 +110,7 @@ def _notebooks(folder: Path, chosen: "Lesson | None", given: dict[str, Any]) -> 
     from striate.lessons import every
     from striate.lessons.notebooks import write
 
-    with writing(folder):
+    with writing(folder, "--notebooks"):
         files = write([chosen] if chosen else every(), folder, given["language"])
     text = "\n".join(map(str, files))
     emit({"files": list(map(str, files))}, text, json=given["json"])

@@ -162,8 +162,8 @@ def silence(*streams: TextIO) -> None:
 
 
 @contextlib.contextmanager
-def writing(out: Path) -> Generator[None]:
-    """What the system says against writing the file of `--out`, as one line.
+def writing(out: Path, option: str = "--out") -> Generator[None]:
+    """What the system says against writing the file or the folder that an option names, as one line.
 
     Raises:
         UsageError: it cannot be written.
@@ -172,17 +172,17 @@ def writing(out: Path) -> Generator[None]:
         yield
     except OSError as error:
         raise UsageError(
-            f"--out {out}: cannot be written ({error.strerror}); name another --out"
+            f"{option} {out}: cannot be written ({error.strerror or error}); name another {option}"
         ) from error
 
 
-def save(out: Path, content: str) -> None:
-    """Write the file of `--out`; halves of surrogate pairs stand escaped.
+def save(out: Path, content: str, option: str = "--out") -> None:
+    """Write the file that an option names; halves of surrogate pairs stand escaped.
 
     Raises:
         UsageError: it cannot be written.
     """
-    with writing(out):
+    with writing(out, option):
         out.write_bytes(content.encode("utf-8", "backslashreplace"))
 
 

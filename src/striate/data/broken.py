@@ -17,6 +17,7 @@ from striate.data.sources import I64, Encoded, Files, Source
 from striate.data.targets import Labels
 from striate.data.workers import chunks_of, each, in_order
 from striate.errors import ArgumentError, DataError
+from striate.text import some
 
 SHARE = 0.01
 FEW = 5  # so many never stop the work by themselves
@@ -86,8 +87,7 @@ def _first(parts: Mapping[str, Part], broken: Mapping[str, Broken]) -> str:
         for split, held in broken.items()
         for i, reason in sorted(held.items())
     ]
-    more = [f"and {len(named) - _NAMED} more"] if len(named) > _NAMED else []
-    return "; ".join(named[:_NAMED] + more)
+    return some(named, _NAMED, between=";")
 
 
 def policy(broken: str | float) -> Policy:

@@ -30,7 +30,7 @@ from striate.data.streaming import Decoded, Images, decoded_or_streamed, unreada
 from striate.data.targets import PLACED
 from striate.errors import ArgumentError, DataError, nearest
 from striate.result import Result
-from striate.text import few
+from striate.text import some
 
 _FIRST = 3  # problems that a message names
 
@@ -86,6 +86,7 @@ class Data(Result):
         faults: what was wrong with parts of targets, such as single boxes.
         drawn: whether a split of it was drawn by us, and is not the data's own.
         fixed: what a table of corrections did; None without one.
+        since: lines about what is another now than when the run was trained whose data these are, and what is done then.
     """
 
     origin: Mapping[str, Any]
@@ -105,6 +106,7 @@ class Data(Result):
     faults: tuple[Fault, ...] = ()
     drawn: bool = False
     fixed: Applied | None = None
+    since: tuple[str, ...] = ()
     _broken: dict[str, Broken] = field(default_factory=dict[str, Broken], init=False)
     _thumbs: dict[str, U8] = field(default_factory=dict[str, U8], init=False)
     _last: dict[tuple[str, str], tuple[AnyForm, Decoded]] = field(
@@ -253,6 +255,11 @@ class Data(Result):
             for i, (name, digest) in enumerate(zip(split.names, split.looks.digests, strict=True))
         )
         return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def mark(self, split: str) -> str:
+        """What a thing kept of the items of a split is a function of: `fingerprint`, and which items are there, in order."""
+        inside = hashlib.sha256(b"".join(self.splits[split].looks.digests)).hexdigest()
+        return f"{self.fingerprint} {split} {inside}"
 
     def scan(self, progress: Progress | None = None) -> None:
         """Decode every item that was not decoded yet, to know which cannot be read.
@@ -447,7 +454,7 @@ class Data(Result):
         unknown = [name for name in self.classes if name not in place]
         if unknown:
             raise DataError(
-                f"the data have classes that this run does not know: {few(unknown, 5)}; it knows {few(classes, 20)}"
+                f"the data have classes that this run does not know: {some(unknown, 5)}; it knows {some(classes, 20)}"
             )
         table = np.array([place[name] for name in self.classes], np.int64)
         splits = {
@@ -517,6 +524,7 @@ class Data(Result):
             "near_mend": self._near_mend(),
             "contradictions": [list(pair) for pair in self.contradictions],
             "warnings": [
+                *self.since,
                 *self.warnings,
                 *self.remarks,
                 *summary.class_warnings(self.classes, counts),

@@ -21,6 +21,7 @@ from striate.data.modes import U8
 from striate.data.pictures import Head
 from striate.data.sources import I64, Files, Form, Look, Source
 from striate.errors import DataError
+from striate.text import some
 
 F64 = npt.NDArray[np.float64]
 Bits = npt.NDArray[np.bool_]
@@ -62,12 +63,13 @@ class Coding:
         if unknown.any():
             strange, counts = np.unique(values[unknown], return_counts=True)
             most = np.argsort(-counts)[:_SHOWN]
-            listed = ", ".join(
+            first = [
                 f"{shown_value(int(strange[k]), colors=self.colors)} ({counts[k]:,} pixels)"
                 for k in most
+            ]
+            raise DataError(
+                f"values that stand for no class: {some(first, _SHOWN, of=len(strange))}"
             )
-            more = f" and {len(strange) - _SHOWN} more" if len(strange) > _SHOWN else ""
-            raise DataError(f"values that stand for no class: {listed}{more}")
         return numbers[place]
 
 

@@ -23,6 +23,7 @@ from striate.data.series.windows import Windows
 from striate.data.split_items import Split
 from striate.data.splits import absolute, check_rule, check_share, with_splits
 from striate.errors import ArgumentError, DataError
+from striate.text import some
 
 
 def open(  # noqa: PLR0913 - all of them are settings by name
@@ -170,9 +171,8 @@ def _alike(classes: Sequence[str]) -> list[str]:
     ]
     if not pairs:
         return []
-    more = f" and {len(pairs) - 3} more" if len(pairs) > 3 else ""
     return [
-        f"classes whose names hardly differ: {', '.join(pairs[:3])}{more}; if they mean the same, spell them alike"
+        f"classes whose names hardly differ: {some(pairs, 3)}; if they mean the same, spell them alike"
     ]
 
 
@@ -222,7 +222,7 @@ def again(origin: Mapping[str, Any], path: str | os.PathLike[str] | None = None)
                 "is not known any more: put it back as it was, or train anew"
             )
     if fixes is not None and (line := fixes.changed()):
-        opened = replace(opened, warnings=(*opened.warnings, line))
+        opened = replace(opened, since=(line,))
     return opened
 
 

@@ -23,7 +23,7 @@ from striate.data import files
 from striate.data.sources import I64, AnyForm, InFileFormat, Look
 from striate.errors import DataError, MissingExtraError
 from striate.extras import need
-from striate.text import few
+from striate.text import some
 
 F32 = npt.NDArray[np.float32]
 I16 = npt.NDArray[np.int16]
@@ -336,7 +336,7 @@ class SoundSource(InFileFormat):
     def remarks(self, names: Sequence[str], facts: Sequence[Mapping[str, float]]) -> list[str]:
         """Which are silent."""
         silent = [n for n, each in zip(names, facts, strict=True) if each.get("peak") == 0]
-        return [f"{len(silent):,} sounds are silent: {few(silent, _FIRST)}"] if silent else []
+        return [f"{len(silent):,} sounds are silent: {some(silent, _FIRST)}"] if silent else []
 
     def decode(self, i: int, form: AnyForm) -> I16:
         """Its wave [T]; in the form for checking it is read in full and not resampled."""

@@ -27,6 +27,7 @@ from striate.data.series.windows import Windows, by_time, unseen_days
 from striate.data.sources import I64, Source
 from striate.data.targets import OneBox
 from striate.errors import ArgumentError, DataError
+from striate.text import some
 
 UNDIVIDED = ""  # the class of items that have none
 OUT = -1  # the class number of items that take no part in a split
@@ -283,14 +284,14 @@ def _refuse_broken_classes(
         if len(np.unique(left)) > 1:
             continue
         lost = [i for i in sorted(broken) if strata[i] == number]
-        first = "; ".join(f"{names[i]} ({broken[i]})" for i in lost[:_PLACES])
-        more = f"; and {len(lost) - _PLACES} more" if len(lost) > _PLACES else ""
+        named = [f"{names[i]} ({broken[i]})" for i in lost[:_PLACES]]
+        first = some(named, _PLACES, of=len(lost), between=";")
         of, mend = "", "mend them"
         if classes[number] != UNDIVIDED:
             of = f" of the class {classes[number]}"
             mend = f"mend them, or leave it out with ignore={classes[number]}"
         raise DataError(
-            f"{len(lost)} of {len(left) + len(lost)} pictures{of} cannot be read: {first}{more}; that leaves {len(left)}, and "
+            f"{len(lost)} of {len(left) + len(lost)} pictures{of} cannot be read: {first}; that leaves {len(left)}, and "
             f"a split needs at least 2 different ones, one to train on and one to hold out: {mend}"
         )
 

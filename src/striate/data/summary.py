@@ -11,7 +11,7 @@ from striate.data.duplicates import SIDE
 from striate.data.samples import peek, samples
 from striate.data.sources import MODALITIES
 from striate.result import contained, html_table, picture_tag, text_table, tile
-from striate.text import few, printable, short
+from striate.text import printable, short, some
 
 if TYPE_CHECKING:
     from striate.data.dataset import Data
@@ -50,11 +50,11 @@ def class_warnings(classes: Sequence[str], counts: Mapping[str, Sequence[int] | 
             )
         if single := [label for label, n in zip(classes, of_classes, strict=True) if n == 1]:
             lines.append(
-                f"{name} has a single item of {few(single, _NAMED)}: scores of it mean little"
+                f"{name} has a single item of {some(single, _NAMED)}: scores of it mean little"
             )
         if none := [label for label, n in zip(classes, of_classes, strict=True) if not n]:
             what = "it cannot be learned" if name in ("train", "all") else "it has no scores there"
-            lines.append(f"{name} has no item of {few(none, _NAMED)}: {what}")
+            lines.append(f"{name} has no item of {some(none, _NAMED)}: {what}")
     return lines
 
 
@@ -147,7 +147,7 @@ def _table(data: dict[str, Any]) -> str:
     splits = list(data["splits"])
     if not data["counts"] or not all(data["counts"].values()):
         counts = [f"{data['splits'][split]:,}" for split in splits]
-        classes = f"\nclasses: {few(data['classes'], _CLASSES)}" if data["classes"] else ""
+        classes = f"\nclasses: {some(data['classes'], _CLASSES)}" if data["classes"] else ""
         return text_table(["", *splits], [["total", *counts]]) + classes
     rows = [
         [short(label, _LETTERS), *(f"{held[s]:,}" for s in splits)]
@@ -190,14 +190,9 @@ def _problems(problems: list[dict[str, str]], said: str) -> list[str]:
 def _faults(faults: list[dict[str, Any]]) -> list[str]:
     """A line for each kind of fault of parts of targets, with the first places."""
     return [
-        f"{fault['kind']}: {fault['count']:,}, {fault['done']} ({_first(fault['places'], fault['count'])})"
+        f"{fault['kind']}: {fault['count']:,}, {fault['done']} ({some(fault['places'], _PLACES, of=fault['count'], between=';')})"
         for fault in faults
     ]
-
-
-def _first(places: Sequence[str], count: int) -> str:
-    more = f"; and {count - _PLACES:,} more" if count > _PLACES else ""
-    return "; ".join(places[:_PLACES]) + more
 
 
 def _duplicates(data: dict[str, Any]) -> list[str]:

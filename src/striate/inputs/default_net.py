@@ -44,7 +44,8 @@ EFFICIENCY = 0.6  # of a net's learning against that of one convolution
 SPEEDS = {"lenet5": 0.1}  # of nets that are slower than that for their multiply-adds
 EPOCHS = 40  # that ResNet-18 should have the time for, and half of them ResNet-20
 LEAST, MOST = 4, 100  # epochs of any training
-WIDE = 2.0  # of ResNet-20 where there is time for so many looks at training pictures at that width:
+RESNET20 = "resnet20_cifar"  # of small pictures, and:
+WIDE = 2.0  # of it where there is time for so many looks at training pictures at that width:
 LOOKS_OF_WIDE = 600_000
 LOOKS, ROUNDS = 240_000, 20  # at training pictures, and epochs, after which LeNet-5 gains little
 
@@ -77,10 +78,12 @@ def whole_pictures(data: Data, recipe: Settings, *, own_net: bool) -> dict[str, 
         return {"net": recipe.net, "size": size, "color": color, "augment": views}
     found = Fingerprint.of(data, recipe)
     best = chosen(found)
+    if "width" in recipe.model_fields_set:  # which decides on the epochs and the views too
+        best = _timed(found, best.net, best.size, recipe.width)
     size = recipe.size or _size(best.net, best.size)
     return {
         "color": color,
-        "augment": _views(best.net, max(size), color, wide=best.width == WIDE),
+        "augment": _views(best.net, max(size), color, width=best.width),
         "net": best.net,
         "size": size,
         "width": best.width,
@@ -89,13 +92,13 @@ def whole_pictures(data: Data, recipe: Settings, *, own_net: bool) -> dict[str, 
     }
 
 
-def _views(net: str | None, longer: int | None, color: str, *, wide: bool = False) -> str:
+def _views(net: str | None, longer: int | None, color: str, *, width: float = 1.0) -> str:
     """Random views that suit pictures whose longer side is known if all have the same, and a net that can learn more."""
     if longer is None or longer > KEPT:
         return "crop+flip" if color == "rgb" else "crop"
     if net in (None, "lenet5"):
         return "shift"
-    if wide:
+    if net == RESNET20 and width >= WIDE and color != "grey":
         return "crop+flip+color:0.2+erase"
     return (
         "flip+translate:0.12+color:0.2"
@@ -238,10 +241,10 @@ def chosen(data: Fingerprint) -> Choice:
     """The net for pictures with this fingerprint, by the rules above."""
     longer = max(data.size)
     if longer <= SMALL:
-        small = _timed(data, "resnet20_cifar", data.size)
+        small = _timed(data, RESNET20, data.size)
         slow = small.least / 2 > min(SHORT, data.seconds)
         light = data.color == "grey" and (longer < LENET[0] or (longer <= LENET[1] and slow))
-        wide = _timed(data, "resnet20_cifar", data.size, WIDE)
+        wide = _timed(data, RESNET20, data.size, WIDE)
         if data.color != "grey" and wide.epochs * data.items >= LOOKS_OF_WIDE:
             return wide
         return _timed(data, "lenet5", data.size) if light else small

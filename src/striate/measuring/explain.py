@@ -25,7 +25,7 @@ from striate.measuring.operations.pointwise import explain_batch_norm
 from striate.measuring.window_grids import short
 from striate.probe import Recording, Value, record
 from striate.result import Result, html_table, text_table
-from striate.text import counted, few, times
+from striate.text import counted, some, times
 
 CHANNELS, TERMS = 3, 8  # shown in full; of the rest the sum
 MARKS = {
@@ -491,7 +491,7 @@ def _sums(done: Arithmetic) -> Iterator[str]:
     found = window_grids.by_channel(done)
     if len(found) > 1:
         each = [f"{c}: {short(sum(t.product for t in terms))}" for c, terms in found.items()]
-        yield f"products summed by channel: {few(each, 24)}"
+        yield f"products summed by channel: {some(each, 24)}"
 
 
 def _table(explanation: Explanation, done: Arithmetic) -> tuple[list[str], list[list[str]]]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from striate.errors import ShapeError
 from striate.metrics.intervals import FEWEST, Floats, mean, unit_sums
+from striate.metrics.scores import is_share
 
 WHOLE = 14  # units up to which all signs are tried
 MANY = 1000  # units from which the sum of random signs is taken as normal
@@ -23,7 +24,13 @@ class Difference(NamedTuple):
     p: float
 
 
-def paired(a_N: Floats, b_N: Floats, groups: NDArray[np.integer] | None = None) -> Difference:
+def paired(
+    a_N: Floats,
+    b_N: Floats,
+    groups: NDArray[np.integer] | None = None,
+    *,
+    score: str = "",
+) -> Difference:
     """The mean of b - a over the items that have both scores.
 
     The interval comes from items, or groups of them, left out, with Satterthwaite's degrees of freedom: scores that
@@ -36,6 +43,7 @@ def paired(a_N: Floats, b_N: Floats, groups: NDArray[np.integer] | None = None) 
         a_N: the first net's score of each item, nan where it has none.
         b_N: the second net's.
         groups: a number an item; items of one group are left out, and change their sign, together.
+        score: whose values they are, or their negatives; the ends of an interval of a share are -1 to 1.
 
     Raises:
         ShapeError: not the same items.
@@ -53,6 +61,8 @@ def paired(a_N: Floats, b_N: Floats, groups: NDArray[np.integer] | None = None) 
         return Difference(value, math.nan, math.nan, math.nan)
     found = mean(differences, groups)
     low, high = (found.low, found.high) if found.known else (found.value, found.value)
+    if is_share(score) and max(np.abs(a_N[both]).max(), np.abs(b_N[both]).max()) <= 1:
+        low, high = max(low, -1.0), min(high, 1.0)  # a percentage error may be more
     return Difference(found.value, low, high, sign_p(sums_G))
 
 

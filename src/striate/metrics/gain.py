@@ -66,7 +66,7 @@ def gains(
         both = ~(np.isnan(a) | np.isnan(b))
         if both.any():
             means = float(a[both].mean()), float(b[both].mean())
-            found.append(Gain(over, score, *means, paired(a, b, groups)))
+            found.append(Gain(over, score, *means, paired(a, b, groups, score=score)))
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from striate.errors import LISTED, ArgumentError, ShapeError, nearest
-from striate.text import few, times
+from striate.text import some, times
 
 # What a net reads by the axes of one item, channels included.
 KINDS = {2: "series", 3: "picture", 4: "volume"}
@@ -148,8 +148,7 @@ class Net:
         if value in CATALOG:
             wanted = f"of stride {' or '.join(map(str, self.strides))} " if self.strides else ""
             raise ArgumentError(
-                f"{key}={value}: it has no maps {wanted}that a head can stand on; those that have: "
-                f"{few(able, LISTED)}"
+                f"{key}={value}: it has no maps {wanted}that a head can stand on; those that have: {some(able, LISTED)}"
             )
         raise ArgumentError(
             f"{key} has no value {value!r}; {nearest(str(value), (*self.others, *able))}"

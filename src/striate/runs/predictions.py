@@ -1,6 +1,7 @@
 """Answers to files that are no part of any data: decoded ahead in threads, answered in batches, written as they come.
 
-OUT/predictions.jsonl      a line a file, in the JSON shape of `predict`; what it has is not answered again
+OUT/predictions.jsonl      a line a file, in the JSON shape of `predict` with the SHA-256 of the file; what it has is not
+                           answered again, unless the file is another one now, which is refused
 OUT/predictions.json       the weights and settings that all of it was made with
 OUT/...                    what people use beside it: masks, overlays, and the same in another format if asked for
 
@@ -23,14 +24,16 @@ from numpy.typing import NDArray
 from striate import data as data_room
 from striate.data import workers
 from striate.data.pillow import without_warnings
-from striate.errors import DataError, ShapeError, UsageError
+from striate.errors import CheckpointError, DataError, ShapeError, UsageError
 from striate.inputs import Read
 from striate.result import Result
 from striate.runs.answering import Net
 from striate.runs.folder import read_json, write_json
 from striate.tasks import Task
+from striate.text import listed
 
 LINES, SETTINGS = "predictions.jsonl", "predictions.json"
+CONTENT = "sha256"  # the key in a line of what the file held
 AT_ONCE = 64  # files whose inputs are answered together at most
 
 
@@ -106,7 +109,7 @@ def _answered(
 
     def read(index: NDArray[np.int64]) -> list[Read | str]:
         with without_warnings():
-            return [_read(used, files[i], max_pixels) for i in workers.each(index)]
+            return [_looked(used, files[i], folder, max_pixels) for i in workers.each(index)]
 
     named = [str(file) for file in files]
     for chunk in workers.in_order(read, workers.chunks_of(numbers, size), named=lambda i: named[i]):
@@ -199,6 +202,13 @@ def _line(task: Task, words: Mapping[str, Any]) -> str:
     return "; ".join(rows)
 
 
+def _looked(used: Net, file: Path, folder: "Beside | None", max_pixels: int) -> Read | str:
+    """`_read`; the folder of the answers notes what the file held."""
+    if folder:
+        folder.look(file)
+    return _read(used, file, max_pixels)
+
+
 def _read(used: Net, file: Path, max_pixels: int) -> Read | str:
     """A file as it is stored, or why it cannot be."""
     try:
@@ -217,6 +227,9 @@ class Beside:
     def done(self) -> dict[str, Mapping[str, Any]]:
         """Nothing is read again: a file of this path may be another one now."""
         return {}
+
+    def look(self, file: Path) -> None:
+        """A file is about to be read; nothing is kept of what it holds."""
 
     def note(self, prediction: Prediction) -> None:
         """No list of answers is written."""
@@ -250,7 +263,8 @@ class Folder(Beside):
             UsageError: it cannot be made, or holds predictions of another net or with other settings.
         """
         super().__init__(path, files)
-        self._stems = _stems(files)
+        self._files = files
+        self._contents: dict[str, str] = {}
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -265,11 +279,39 @@ class Folder(Beside):
                     f"now {settings[differs[0]]}: name another folder"
                 )
         else:
-            write_json(path / SETTINGS, dict(settings))
+            try:
+                write_json(path / SETTINGS, dict(settings))
+            except CheckpointError as error:
+                raise UsageError(f"--out {error}") from error
+        self._stems = _stems([*dict.fromkeys([*map(Path, self._rows()), *files])])
 
     def done(self) -> dict[str, Mapping[str, Any]]:
-        """The answers that an earlier call wrote, by file; a line that was cut off is taken away."""
-        whole, found = 0, dict[str, Mapping[str, Any]]()
+        """The answers that an earlier call wrote to files that hold what they held then, by file.
+
+        Raises:
+            UsageError: a file holds something else now.
+        """
+        rows, found = self._rows(), dict[str, Mapping[str, Any]]()
+        others: list[str] = []
+        for file in dict.fromkeys(map(str, self._files)):
+            row = dict(rows.get(file, {}))
+            content = row.pop(CONTENT, "")  # a version before noted none: answered again
+            if content and (now := _content(Path(file))):
+                found[file] = row
+                others += [file] if now != content else []
+        if others:
+            raise UsageError(
+                f"--out {self.path} holds answers to files that are other ones now: {listed(others, 3)}; name another folder"
+            )
+        return found
+
+    def look(self, file: Path) -> None:
+        """Note what a file holds, before it is read."""
+        self._contents[str(file)] = _content(file)
+
+    def _rows(self) -> dict[str, dict[str, Any]]:
+        """The answers that are written, by file; a line that was cut off is taken away."""
+        whole, found = 0, dict[str, dict[str, Any]]()
         try:
             content = (self.path / LINES).read_bytes()
         except FileNotFoundError:
@@ -295,7 +337,8 @@ class Folder(Beside):
         Raises:
             UsageError: it cannot be written.
         """
-        line = json.dumps(prediction.as_dict(), ensure_ascii=False)
+        content = self._contents.pop(prediction.file, "")
+        line = json.dumps({**prediction.as_dict(), CONTENT: content}, ensure_ascii=False)
         try:
             with (self.path / LINES).open("ab") as file:
                 file.write(line.encode("utf-8", "backslashreplace") + b"\n")
@@ -319,10 +362,34 @@ class Folder(Beside):
             "what is answered stays"
         )
 
-    def lines(self) -> Iterator[dict[str, Any]]:
-        """All answers that are written, without errors."""
-        for file, answer in self.done().items():
-            yield {"file": file, **answer}
+    def export(self, task: Task, form: str) -> None:
+        """Write all answers, but for errors, in another format of the task.
+
+        Raises:
+            UsageError: they cannot be written.
+        """
+        try:
+            task.export(form, self.path, self._lines())
+        except OSError as error:
+            raise self._full(error) from error
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        for file, answer in self._rows().items():
+            yield {"file": file, **{key: value for key, value in answer.items() if key != CONTENT}}
+
+
+def _content(file: Path) -> str:
+    """SHA-256 of what a file holds, or of the files in a folder that is one input; "" where it cannot be read."""
+    whole = hashlib.sha256()
+    try:
+        inside = sorted(file.iterdir()) if file.is_dir() else [file]
+        regular = [path for path in inside if path.is_file()]  # no pipe, which would be waited for
+        for path in regular:
+            with path.open("rb") as held:
+                whole.update(hashlib.file_digest(held, "sha256").digest())
+    except OSError:
+        return ""
+    return whole.hexdigest() if regular else ""
 
 
 def _mark(file: Path) -> str:

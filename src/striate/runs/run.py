@@ -38,7 +38,7 @@ from striate.runs.config import Config, check_tensors, checked, structure
 from striate.runs.folder import SEAL, read_bytes, read_json, unsealed, write_json
 from striate.runs.predictions import Beside, Folder, Prediction, predicted
 from striate.runs.split_answers import Held, natural_sizes, read_table, write_items
-from striate.runs.training_items import renumbered, seen
+from striate.runs.training_items import as_trained, other_split, seen, split_as_then
 from striate.tasks import Task, named
 from striate.text import duration, plain
 
@@ -225,7 +225,7 @@ class Run(Result):
             _refuse_leaks(opened)
         learned = self._learned(opened, split)
         if learned and leaks == "stop":
-            mend = renumbered(self.path, self.config.data, opened, split) or (
+            mend = other_split(self.config.data, opened) or (
                 "so what is scored was learned from: take them out, or score them all the same with --leaks keep"
             )
             raise GateError(f"{opened.path}: {counted(learned, opened, split)}, {mend}")
@@ -235,8 +235,7 @@ class Run(Result):
             held = held_together(runs, opened, split, "" if views is None else str(views))
         else:
             held = self.held(opened, split)
-        if opened.fixed:
-            notes.append(opened.fixed.fixes.changed())
+        notes += opened.since
         if learned:
             notes.append(f"{counted(learned, opened, split)}, which flatters these scores")
         if any(notes):
@@ -250,9 +249,7 @@ class Run(Result):
         A run of a version that did not keep what it learned from tells by its own data alone.
         """
         trained = self.config.data.get("trained")
-        own = opened.fingerprint == self.config.data["fingerprint"]
-        if isinstance(self.config.data["origin"].get("val"), str) and split != "train":
-            own = False  # which items a fold holds out may have changed with the version
+        own = as_trained(self.config.data, opened)
         if not isinstance(trained, str) or own or split not in opened.splits:
             return []
         return seen(self.path, trained, opened.splits[split])
@@ -260,7 +257,7 @@ class Run(Result):
     def _with_evaluation(self, held: Held, opened: Data, split: str) -> Scores:
         """Scores, kept in the run's folder where that can be written; where it cannot, they say so."""
         out = self.path / "evaluations"
-        own = opened.fingerprint == self.config.data["fingerprint"]
+        own = as_trained(self.config.data, opened)
         mark = "" if own else f"-{opened.fingerprint[:8]}"  # other data may have the same name
         stem = f"{Path(opened.path).name}{mark}-{split}{file_mark(held.scores)}"
         try:
@@ -413,7 +410,7 @@ class Run(Result):
         most = self._max_pixels if max_pixels is None else max_pixels
         yield from predicted(used, files, folder=folder, max_pixels=most, progress=progress)
         if isinstance(folder, Folder) and format != "json":
-            task.export(format, folder.path, folder.lines())
+            folder.export(task, format)
 
     def open_data(self, path: str | Path | None = None) -> Data:
         """The data this run was trained on, split as then.
@@ -422,7 +419,7 @@ class Run(Result):
             path: where they are now, if not where they were.
 
         Raises:
-            DataError: they changed since.
+            DataError: they changed since, or are split otherwise by this version, so that what was held out is not known.
         """
         trained = self.config.data
         opened = data_room.again(trained["origin"], path)
@@ -431,7 +428,7 @@ class Run(Result):
                 f"{opened.path} changed since this run was trained{self._difference(opened)}, so its held-out items are not "
                 "known any more: train anew, or evaluate on other pictures"
             )
-        return opened
+        return split_as_then(trained, opened)
 
     def _difference(self, opened: Data) -> str:
         """What of other data can be told apart: their classes, and the counts of their splits."""

@@ -1,8 +1,6 @@
 """A run as a notebook shows it: curves, scores, the table of confusions, some mistakes with their pictures."""
 
-import csv
 import html
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +12,7 @@ from striate.errors import StriateError
 from striate.metrics import Interval
 from striate.metrics.scores import cells, is_share
 from striate.result import contained, html_table, picture_tag, tile
-from striate.runs.folder import read_bytes
+from striate.runs.split_answers import read_rows
 from striate.text import percent, plain
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ STYLE = f"<style>.striate{{{svg.STYLE}}}</style>"  # the rules of charts, within
 
 
 def page(run: "Run") -> str:
-    """The markup; what of the folder cannot be read is left out, of an unfinished run all but its name."""
+    """The markup; what of the folder cannot be read is left out or says why, of an unfinished run all but its name."""
     try:
         done = run.summary
     except StriateError:
@@ -37,8 +35,10 @@ def page(run: "Run") -> str:
         parts.append(f'<div class="pair">{"".join(_curves(run, done))}</div>')
     both = [(done["split"], done), *([("test", done["test"])] if "test" in done else [])]
     parts += [_scores(split, part) for split, part in both]
-    with suppress(StriateError):
+    try:
         parts += _answers(run, _rows(run))
+    except StriateError as error:
+        parts.append(f"<p>{html.escape(str(error))}</p>")
     return contained(STYLE + "".join(parts))
 
 
@@ -90,8 +90,7 @@ def _scores(split: str, part: Mapping[str, Any]) -> str:
 
 def _rows(run: "Run") -> list[dict[str, str]]:
     """The answers to the held-out items; none of a task whose answers are no labels."""
-    content = read_bytes(run.path / "items.csv").decode("utf-8", "replace")
-    rows = list(csv.DictReader(io.StringIO(content)))
+    rows = read_rows(run.path / "items.csv", run.summary.get("items_sha256"))
     return rows if rows and {"file", "truth", "answer", "confidence"} <= set(rows[0]) else []
 
 

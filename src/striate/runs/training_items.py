@@ -6,6 +6,7 @@ The first 16 bytes of the SHA-256 of each training item, sorted; the SHA-256 of 
 import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,17 @@ from numpy.typing import NDArray
 
 from striate import data as data_room
 from striate.data import Data, Split
-from striate.errors import CheckpointError, StriateError
+from striate.errors import CheckpointError, DataError, StriateError
 from striate.runs.folder import read_bytes, write_bytes
 
 FILE = "trained.bin"
 BYTES = 16  # of each digest: two of a billion items that are alike by chance are not to be expected
 LARGEST = 2**33
-USUAL = "stratified"  # the rule of a split that names none
 
 
-def sha256_of(data: Data) -> str:
-    """SHA-256 of the file of what `data` trains on."""
-    return hashlib.sha256(_content(data)).hexdigest()
+def sha256_of(data: Data, split: str = "train") -> str:
+    """SHA-256 of what a split holds by content: of "train", of the file of what `data` trains on."""
+    return hashlib.sha256(_content(data, split)).hexdigest()
 
 
 def write_trained(run: Path, data: Data) -> None:
@@ -33,8 +33,8 @@ def write_trained(run: Path, data: Data) -> None:
     write_bytes(run / FILE, _content(data))
 
 
-def _content(data: Data) -> bytes:
-    return np.unique(_digests(data.splits["train"])).tobytes()
+def _content(data: Data, split: str = "train") -> bytes:
+    return np.unique(_digests(data.splits[split])).tobytes()
 
 
 def seen(run: Path, sha256: str, split: Split) -> list[int]:
@@ -61,38 +61,62 @@ def _digests(split: Split) -> NDArray[np.void]:
     return np.frombuffer(whole, f"V{BYTES}")
 
 
-def renumbered(run: Path, trained: Mapping[str, Any], opened: Data, split: str) -> str:
-    """Why a fold of a run's own data has items that it learned from, and how to score those that it held out.
-
-    Which fold a number means may have changed with the version. "" where the data are others, or split in another way.
+def as_trained(trained: Mapping[str, Any], opened: Data) -> bool:
+    """Whether data are those of a training, split as then, by content; a version that kept no list is taken at its word.
 
     Args:
-        run: the run folder.
-        trained: what its config says of the data.
-        opened: the data as they are split now.
-        split: that is scored.
+        trained: what the config of a run says of its data.
+        opened: any data.
     """
-    origin = trained["origin"]
-    val = origin.get("val")
-    own = opened.fingerprint == trained["fingerprint"] and opened.origin.get("val") == val
-    if not own or split != "val" or not isinstance(val, str):
-        return ""
-    said = f"since val={val} is another fold now than in the version that trained it"
-    for k in range(1, 1 + int(val.partition("of")[2])):
-        fold = f"{k}of{val.partition('of')[2]}"
+    known = trained.get("trained")
+    if opened.fingerprint != trained["fingerprint"]:
+        return False
+    return not isinstance(known, str) or ("train" in opened.splits and sha256_of(opened) == known)
+
+
+def split_as_then(trained: Mapping[str, Any], opened: Data) -> Data:
+    """The data of a training with the split that it had, whichever number a fold has in this version.
+
+    Args:
+        trained: what the config of the run says of them.
+        opened: the same data, opened by the settings of then.
+
+    Raises:
+        DataError: what was held out then is not known any more.
+    """
+    if as_trained(trained, opened):
+        return opened
+    val = opened.origin.get("val")
+    count = val.partition("of")[2] if isinstance(val, str) else "0"
+    for k in range(1, 1 + int(count)):
+        fold = f"{k}of{count}"
         with suppress(StriateError):
-            again = data_room.again({**origin, "val": fold}, opened.path)
-            if fold != val and not seen(run, trained["trained"], again.splits["val"]):
-                words = _settings({**origin, "val": fold})
-                return (
-                    f"{said}: what it held out is val={fold}, so score that in Python by "
-                    f"striate.Run({str(run)!r}).evaluate(striate.open({opened.path!r}, {words})), or train anew"
-                )
-    return f"{said}, and what it held out is no fold of these data any more: train anew"
+            again = data_room.again({**opened.origin, "val": fold})
+            if as_trained(trained, again):
+                line = f"what the run held out is found by content: its val={val} is val={fold} in this version of striate"
+                return replace(again, since=(*again.since, line))
+    why = (
+        f"this version of striate splits it otherwise ({_settings(opened.origin)})"
+        if opened.drawn
+        else "items went from one split to another"
+    )
+    raise DataError(
+        f"{opened.path}: {why} since this run was trained, so its held-out items are not known any more: train anew, "
+        "or evaluate on other pictures"
+    )
+
+
+def other_split(trained: Mapping[str, Any], opened: Data) -> str:
+    """That data are those of a training, but split otherwise, and how to have them split as then; "" where they are not."""
+    if opened.fingerprint != trained["fingerprint"] or as_trained(trained, opened):
+        return ""
+    was = _settings(trained["origin"])
+    return (
+        f"these are the data of the training, split otherwise ({_settings(opened.origin)}; then {was}): name no data, or "
+        "their folder, to judge on what was held out"
+    )
 
 
 def _settings(origin: Mapping[str, Any]) -> str:
-    """What `striate.open` is to be given to split data so."""
-    keys = ("val", "split", "seed", "ignore", "layout", "task")
-    given = {key: origin[key] for key in keys if origin.get(key) and origin[key] != USUAL}
-    return ", ".join(f"{key}={value!r}" for key, value in given.items())
+    """The settings that split data."""
+    return ", ".join(f"{key}={origin.get(key)}" for key in ("val", "split", "seed"))

@@ -35,7 +35,7 @@ def features(
     Args:
         run: whose net and preprocessing are used.
         arrays: the items in the form of its preprocessing.
-        key: what the items are a function of, such as a fingerprint and a split.
+        key: what the items are a function of, as `Data.mark` gives it.
         index: numbers of the items that are asked for [n]; all if None.
 
     Raises:
@@ -118,4 +118,4 @@ def stored(run: Run, data: Data, split: str) -> tuple[Arrays, str]:
     if split not in data.splits:
         raise ArgumentError(f"{data.path} has no split {split!r}, only {', '.join(data.splits)}")
     matched: Any = run.config.preprocessing.matched(data)
-    return matched.arrays(split, form=run.config.preprocessing.form), f"{data.fingerprint} {split}"
+    return matched.arrays(split, form=run.config.preprocessing.form), data.mark(split)

@@ -187,7 +187,8 @@ def _data_of(run: Run | None, data: Any) -> tuple[Any, str]:
     if isinstance(data, tuple | Tensor):
         return data, ""
     try:
-        return run.opened(data), ""
+        opened = run.opened(data)
+        return opened, "; ".join(opened.since)
     except (DataError, OSError) as error:
         if data is not None:
             raise

@@ -28,7 +28,7 @@ from striate.models.backbone import Backbone
 from striate.plan.tiles import Piece
 from striate.tasks.explained import Chosen, Wanted, by_class, numbers_of
 from striate.tasks.section import Headline, Measure, Section
-from striate.text import few
+from striate.text import some
 
 Answer = Any  # of one item: whatever the task decodes an output to
 Answers = Any  # of several items: a sequence of answers, or an array with a row for each
@@ -631,7 +631,7 @@ def refuse_net(task: type[Task], name: str, axes: int) -> None:
     raise UsageError(
         f"net={name} learns to {does}, these data are to {task.name}; "
         + (
-            f"nets that do: {few(able, 8)}"
+            f"nets that do: {some(able)}"
             if able
             else "no net of the catalogue does that: bring your own"
         )

@@ -19,17 +19,16 @@ from striate.plan import Plan
 from striate.runs import Run, checkpoint, folder
 from striate.runs.checkpoint import Checkpoint
 from striate.runs.config import Config, NetSpec, structure
-from striate.runs.training_items import write_trained
+from striate.runs.training_items import split_as_then, write_trained
 from striate.tasks import named
 from striate.tasks.task import refuse_net
-from striate.text import few
+from striate.text import some
 from striate.training import callbacks, freezing, linear_probe, loop, pretrained, reproducibility
 from striate.training.budget import check_budget
 from striate.training.defaults import with_defaults
 from striate.training.distributed import ALONE, Alone, mark_run, terminable
 from striate.training.logs import tensorboard
 from striate.training.prepare import (
-    NAMED,
     Estimate,
     chosen_net,
     load_first_weights,
@@ -192,7 +191,7 @@ def resume(
         run.config = config
         around.enter_context(deterministic(recipe.deterministic))
         data = run.open_data()
-        if data.fixed and (line := data.fixed.fixes.changed()):
+        for line in data.since:
             progress.say(line)
         _, trained = chosen_net(net, recipe, data)
         if structure(trained) != config.net.structure:
@@ -265,7 +264,7 @@ def _check_data(data: Data, progress: Progress) -> None:
         raise DataError(f"{data.path}: every picture is a single pixel (1x1), expected larger ones")
     if unlearned := _never_trained(data):
         progress.say(
-            f"note: train has no item of {few(unlearned, NAMED)}: it cannot be learned, and "
+            f"note: train has no item of {some(unlearned, 5)}: it cannot be learned, and "
             + (
                 "what is said of it means nothing"
                 if data.kind == "labels"
@@ -412,6 +411,7 @@ def _receive(ranks: Alone, net: nn.Module | None) -> tuple[Path, tuple[Job, nn.M
             f"{data.path} on this machine is not what the first process of this training reads: "
             "every machine needs the same files"
         )
+    data = split_as_then(config.data, data)
     _, trained = chosen_net(net, recipe, data)
     given = Plan.from_dict(config.plan)
     plan = replace(given, device=ranks.device(given.device))

@@ -30,7 +30,7 @@ from striate.plan.tiles import Tiling
 from striate.runs.config import Config, NetSpec, structure
 from striate.runs.training_items import sha256_of
 from striate.tasks import Task, named
-from striate.text import few, rough
+from striate.text import rough, some
 from striate.training import budget, freezing, pretrained, reproducibility
 from striate.training.batches import Batches, Stream, read_shards, why_streamed
 from striate.training.distributed import ALONE, Alone
@@ -39,11 +39,9 @@ from striate.training.record import Job, Progress
 from striate.training.reproducibility import check_deterministic
 from striate.training.resume_check import remembered, versions
 
+NAMED = 5  # classes that a line names
 MEASURED, TOGETHER = 5000, 64  # training items that a task measures at most, and of a batch
 PLAN_VALUES = 500_000  # input values of the batch on which candidates are timed
-
-
-NAMED = 5  # classes that a line names
 LONG = 600.0  # seconds from which smaller forms are named
 
 
@@ -252,13 +250,13 @@ def load_first_weights(net: nn.Module, recipe: Recipe, progress: Progress, data:
             progress.say(line)
         if not same and not isinstance(net, Backbone):
             progress.say(
-                f"the outputs of {recipe.weights} stood for {few(known, NAMED)}, here for {few(wanted, NAMED)}: "
+                f"the outputs of {recipe.weights} stood for {some(known, NAMED)}, here for {some(wanted, NAMED)}: "
                 "its last layer answers those until it has learned these"
             )
         elif was and task and same:
             if known != wanted:
                 _reordered(net, torch.tensor([known.index(name) for name in wanted]))
-                progress.say(f"the head's outputs are put in the order {few(wanted, NAMED)}")
+                progress.say(f"the head's outputs are put in the order {some(wanted, NAMED)}")
             layers = [
                 net.get_submodule(p) for p in freezing.heads(net) if isinstance(net, Backbone)
             ]

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from striate.data import documents
 from striate.errors import DataError, RecipeError, StriateError, nearest
 from striate.models import catalog
-from striate.text import few
+from striate.text import some
 from striate.training.recipe import NAMED, OWN, Recipe
 from striate.weights import published
 from striate.weights.loading import WORD
@@ -130,7 +130,7 @@ def _with_options(settings: dict[str, Any]) -> dict[str, Any]:
             having = [name for name, each in catalog.CATALOG.items() if key in each.options]
             if row and having:
                 raise RecipeError(
-                    f"{row.name} has no option {key!r}: it is one of {few(having, _NAMED)}; those of {row.name}: "
+                    f"{row.name} has no option {key!r}: it is one of {some(having, _NAMED)}; those of {row.name}: "
                     f"{', '.join(offered) or 'none'}"
                 )
             raise RecipeError(

@@ -24,7 +24,7 @@ from striate.errors import ArgumentError, CheckpointError, nearest
 from striate.models import catalog, libraries
 from striate.models.backbone import Backbone, last_layer
 from striate.result import Result
-from striate.text import few, times
+from striate.text import some, times
 from striate.weights import published
 from striate.weights.files import read
 
@@ -366,7 +366,7 @@ class _Fit:
 
 
 def _part(what: str, names: list[str]) -> str:
-    return f"{len(names)} {what}: {few(names, SPELT_OUT)}" if names else ""
+    return f"{len(names)} {what}: {some(names, SPELT_OUT)}" if names else ""
 
 
 def _near(name: str, others: list[str]) -> str:
@@ -465,7 +465,7 @@ def _before(names: Mapping[str, str], have: Collection[str]) -> tuple[str, list[
 
 
 def _left_out(names: Sequence[str]) -> str:
-    return f"{len(names)} other tensors in the file were left out: {few(names, 3)}"
+    return f"{len(names)} other tensors in the file were left out: {some(names, 3)}"
 
 
 def _ours(name: str, rules: Iterable[tuple[str, str]]) -> str:

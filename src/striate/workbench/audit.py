@@ -52,6 +52,8 @@ def audit(  # noqa: PLR0913 - one a setting
         judged = opened.opened(data)
     else:
         judged = data_room.open(data or "", broken="skip")
+    for line in judged.since:
+        say(line)
     return auditing.audit(
         opened,
         judged,

@@ -376,7 +376,7 @@ def _differences(
         a, b = base[score], columns[score]
         both = ~(np.isnan(a) | np.isnan(b))
         mean_a, mean_b = (float(x[both].mean()) if both.any() else math.nan for x in (a, b))
-        found.append(Compared(score, *who, mean_a, mean_b, paired(a, b, groups)))
+        found.append(Compared(score, *who, mean_a, mean_b, paired(a, b, groups, score=score)))
     return found
 
 

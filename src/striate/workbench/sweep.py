@@ -129,15 +129,23 @@ class Sweep(Result):
             f"--seeds {FEWEST} or more would tell."
         )
 
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON shape `sweep`."""
+    def as_dict(self, within: Path | None = None) -> dict[str, Any]:
+        """The JSON shape `sweep`.
+
+        Args:
+            within: the folder that all paths are then relative to, so that it may be moved with the file.
+        """
+
+        def named(folder: str) -> str:
+            return folder if within is None else Path(folder).relative_to(within).as_posix()
+
         return {
-            "folder": self.path,
-            "runs": [run for each in self.table for run in each.runs],
+            "folder": named(self.path),
+            "runs": [named(run) for each in self.table for run in each.runs],
             "table": [
                 {
                     "settings": each.settings,
-                    "runs": list(each.runs),
+                    "runs": [named(run) for run in each.runs],
                     "scores": {name: each.interval(name).as_dict() for name in each.scores},
                     "values": {
                         name: [number(v) for v in values] for name, values in each.scores.items()
@@ -304,23 +312,22 @@ def _written(path: Path, rows: Sequence[tuple[Setting, Held]], seeds: int) -> Sw
     score = _leading(held)
     table = [first]
     for each, _ in rows[1:]:
-        table.append(replace(each, difference=_difference(first, each, seeds)))
+        table.append(replace(each, difference=_difference(first, each, seeds, score)))
     found = Sweep(str(path), score, tuple(table), held.used.task.measure(score).lower, seeds)
     from striate.workbench.report.sweep import page
 
     folder.write_text(path / "report.html", page(path, found, held))
-    here = {"folder": ".", "runs": [str(Path(r).relative_to(path)) for e in table for r in e.runs]}
-    folder.write_sealed(path / "summary.json", {"format": series.FORMAT, **found.as_dict(), **here})
+    folder.write_sealed(path / "summary.json", {"format": series.FORMAT, **found.as_dict(path)})
     return found
 
 
-def _difference(first: Setting, other: Setting, seeds: int) -> Difference:
+def _difference(first: Setting, other: Setting, seeds: int, score: str) -> Difference:
     """Paired over seeds where there are five or more, else over the items of all seeds."""
     if first.items.shape != other.items.shape or not len(first.items):
         return Difference(math.nan, math.nan, math.nan, math.nan)
     per = len(first.items) // seeds
     groups = np.arange(len(first.items)) // max(1, per) if seeds >= FEWEST else None
-    return paired(first.items, other.items, groups)
+    return paired(first.items, other.items, groups, score=score)
 
 
 def settings_of(axes: Mapping[str, Sequence[str]]) -> list[Settings]:

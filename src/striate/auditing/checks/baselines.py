@@ -60,7 +60,7 @@ def _of_scores(case: Case) -> Iterator[Finding]:
         theirs = np.array(
             [task.item_scores(a, t).get(name, np.nan) for a, t in zip(said, truths, strict=True)]
         )
-        gain = paired(sign * theirs, sign * ours, groups)
+        gain = paired(sign * theirs, sign * ours, groups, score=name)
         sure = gain.low > 0
         both = ~(np.isnan(theirs) | np.isnan(ours))
         kept = None if groups is None else groups[both]
@@ -117,7 +117,7 @@ def _of_labels(case: Case) -> Iterator[Finding]:
     scored = wilson(int(ours.sum()), len(ours))
     for name, words, answers in BASELINES:
         theirs = answers(train, labels, judged, case) == truth
-        gain = paired(theirs.astype(np.float64), ours.astype(np.float64))
+        gain = paired(theirs.astype(float), ours.astype(float), score="accuracy")
         value = wilson(int(theirs.sum()), len(theirs))
         sure = gain.low > 0
         yield Finding(

@@ -88,7 +88,7 @@ def _chance(case: Case, index: NDArray[np.int64]) -> float:
 
 def _drop(before: NDArray[np.float64], after: NDArray[np.float64]) -> float:
     """What is lost for certain: the lower end of the paired difference."""
-    found = paired(after, before)
+    found = paired(after, before, score="accuracy")
     return found.low if np.isfinite(found.low) else 0.0
 
 

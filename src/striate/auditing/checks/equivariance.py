@@ -238,7 +238,7 @@ def _blurred(case: Case, stored: NDArray[Any], given: Bools) -> Iterator[Finding
             row[key] = _mean(same)
         rows.append(row)
     before, after = (_means(agree[key]) for key in ("before", "after"))
-    gain = paired(before, after)
+    gain = paired(before, after, score="accuracy")
     right = {key: _right(each, given, several=case.several) for key, each in said.items()}
     of, what = ("of the labels of", "of the labels said") if case.several else ("of", "of answers")
     yield Finding(

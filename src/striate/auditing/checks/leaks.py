@@ -16,7 +16,7 @@ from striate.auditing.finding import Finding
 from striate.data.duplicates import Pair, copies_by_name
 from striate.metrics import Interval
 from striate.metrics.classify import wilson
-from striate.runs.training_items import seen
+from striate.runs.training_items import other_split, seen
 from striate.text import counted, percent
 
 SHOWN = 20  # pairs that are listed
@@ -191,6 +191,8 @@ def _advice(way: _Way, case: Case) -> str:
         return "look at the pairs; train anew with split=similar, which keeps them on one side"
     if way.name in ("groups", "frames", "copies"):
         return "train anew with split=FILE.csv:COLUMN, split=folder or split=name:PATTERN, which keep a group on one side"
+    if case.run is not None and (mend := other_split(case.run.config.data, case.data)):
+        return mend
     return f"take them out of {case.split} and evaluate again, or train anew on data that `striate data` calls free of leaks"
 
 

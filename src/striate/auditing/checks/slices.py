@@ -139,7 +139,7 @@ def _clusters(case: Case, index: NDArray[np.int64]) -> Slices:
     from sklearn.cluster import KMeans
 
     run = case.trained
-    key = f"{case.data.fingerprint} {case.split}"
+    key = case.data.mark(case.split)
     known = np.asarray(features.features(run, case.arrays, key, index=index), np.float64)
     known = known / np.maximum(np.linalg.norm(known, axis=1, keepdims=True), 1e-9)
     count = min(CLUSTERS, len(index) // (2 * LEAST))

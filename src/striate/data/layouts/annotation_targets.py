@@ -46,6 +46,7 @@ from striate.data.pillow import without_warnings
 from striate.data.sources import I64, Files
 from striate.data.targets import IGNORE, Boxes, Instances, Masks, Objects, OneBox
 from striate.errors import DataError
+from striate.text import some
 
 _LEFT_OUT = (FLAT, OUTSIDE, TWICE, NO_PICTURE, OTHER_SHAPES)
 _SERIOUS = (FLAT, OUTSIDE, BACKWARDS)  # where they are many, the file is misread
@@ -541,7 +542,7 @@ def _notes(
         )
     lost = _only_held_out(annotated, classes)
     if lost:
-        notes.append(f"no object in train of {_few(lost)}")
+        notes.append(f"no object in train of {some(lost, _SOME)}")
     return notes
 
 
@@ -571,8 +572,3 @@ def _only_held_out(annotated: Annotations, classes: Sequence[str]) -> list[str]:
         return []
     trained = {s.label for a in annotated.parts["train"] for s in a.shapes}
     return [shown(name) for name in classes if name not in trained]
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SOME} more" if len(names) > _SOME else ""
-    return ", ".join(names[:_SOME]) + more

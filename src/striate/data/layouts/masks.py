@@ -29,6 +29,7 @@ from striate.data.pictures import Limits
 from striate.data.sources import Files
 from striate.data.targets import Instances, Masks
 from striate.errors import DataError
+from striate.text import some
 
 SETTINGS = ("images", "masks", "suffix", "ignore")
 _DEEPEST = 7  # folders
@@ -465,5 +466,4 @@ def _beside_pairs(tree: Tree, folders: list[str], pairs: Pairs) -> Counter[str]:
 
 
 def _first(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return ", ".join(map(shown, names[:_NAMED])) + more
+    return some([shown(name) for name in names[:_NAMED]], _NAMED, of=len(names))

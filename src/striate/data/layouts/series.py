@@ -31,6 +31,7 @@ from striate.data.series.tables import is_series
 from striate.data.series.windows import HISTORY, HORIZON, TEST, VAL, windows, within
 from striate.data.series.zeros import suspect, without_zeros
 from striate.errors import ArgumentError, DataError
+from striate.text import some
 
 SETTINGS = ("values", "graph", "missing", "distances", "feature")
 FORECAST = "forecast"
@@ -351,13 +352,8 @@ def checked(series: Series, values: F32, settings: Settings) -> Series:
     still = [node for node, a, b in zip(series.nodes, low, high, strict=True) if not a < b]
     if still:
         warnings.append(
-            f"{len(still):,} of {len(series.nodes):,} series never change: {_few(still)}"
+            f"{len(still):,} of {len(series.nodes):,} series never change: {some(still, _NAMED)}"
         )
     if said := "" if settings.missing is not None else suspect(series):
         warnings.append(f"{said}: if 0 stands for a missing value, say layout=series:missing=0")
     return series.noted(warnings=warnings)
-
-
-def _few(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

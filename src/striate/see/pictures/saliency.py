@@ -24,7 +24,7 @@ from striate.see.attribution.layers import Resolution
 from striate.see.attribution.panels import Panel, drawn_of, panel, strongest
 from striate.see.attribution.subject import MIB, Subject
 from striate.tasks.explained import Wanted
-from striate.text import number, times
+from striate.text import number, some, times
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -296,8 +296,7 @@ def _blank(maps: Tensor) -> list[str]:
     empty = [str(i) for i, each in enumerate(maps) if not bool(each.any())]
     if not empty:
         return []
-    which = ", ".join(empty[:8]) + (" and more" if len(empty) > 8 else "")
-    return [f"zero everywhere for item {which}: nothing there raises what is explained"]
+    return [f"zero everywhere for item {some(empty)}: nothing there raises what is explained"]
 
 
 def _called(net: nn.Module | Run) -> str:
