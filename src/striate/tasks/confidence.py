@@ -12,6 +12,7 @@ from striate.data import Data
 from striate.errors import UsageError
 from striate.tasks.classify import AUTO, check_choice
 from striate.tasks.task import Settings, Task
+from striate.text import SPACE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,10 @@ class FromConfidence(Task):
         super().tuned({key: value for key, value in options.items() if key != "conf"})
         check_share("conf", options)
         return replace(self, sure=options.get("conf", self.sure))
+
+    def sure_words(self) -> str:
+        """The confidence, for a reader."""
+        return f"{100 * self.sure:.3g}{SPACE}%"
 
 
 def check_share(name: str, options: Mapping[str, Any]) -> None:

@@ -29,7 +29,7 @@ from striate.tasks.pictures import enlarged, outlined, scale, shrunk
 from striate.tasks.section import Beside, Figure, Gallery, Measure, Section, Text, Tile
 from striate.tasks.segment import palette
 from striate.tasks.task import CountedMeter, HeldOut, Item, Settings, Size, answered, epochs_of
-from striate.text import SPACE, percent, short
+from striate.text import percent, short
 
 SIDE = 320  # of the longer side of a picture, unless all are smaller
 STRIDE = 32  # sides are multiples of it
@@ -351,7 +351,7 @@ class Detect(FromConfidence):
         order = sorted(range(len(held.rows)), key=lambda i: held.rows[i].get("f1", 2.0))[:WORST]
         said = (
             f"{len(order)} of {held.scores.items:,} held-out {self.noun}, the lowest F1 first; "
-            f"answers from a confidence of {self._sure_words()} on."
+            f"answers from a confidence of {self.sure_words()} on."
         )
         strips = [self._strip(item) for item in held.items(order)]
         worst = [Text(said, soft=True), Beside(strips, "pair")]
@@ -380,7 +380,7 @@ class Detect(FromConfidence):
         )
         said = (
             f"The lowest AP50 first. Precision, recall, wrong and missed boxes are at overlap 0.5 and from a "
-            f"confidence of {self._sure_words()} on."
+            f"confidence of {self.sure_words()} on."
         )
         return Section(
             "Class by class", parts=[Text(said, soft=True), table, *_curves(held)], name="Classes"
@@ -389,7 +389,7 @@ class Detect(FromConfidence):
     def _confused(self, held: HeldOut) -> Section:
         counts, names = held.meter.boxes_confused(), [*self.classes, "background"]
         caption = (
-            f"Boxes of {held.scores.items:,} {self.noun} at overlap 0.5, from a confidence of {self._sure_words()} on. "
+            f"Boxes of {held.scores.items:,} {self.noun} at overlap 0.5, from a confidence of {self.sure_words()} on. "
             "An answer to the background is a box where there is nothing; a truth answered background was missed."
         )
         figure = confusion_figure(counts, names, caption=caption)
@@ -397,9 +397,6 @@ class Detect(FromConfidence):
         pairs = pairs or Text("No box was taken for another.")
         parts = [Beside([figure, pairs], "uneven")]
         return Section("What is taken for what", parts=parts, name="Confusion")
-
-    def _sure_words(self) -> str:
-        return f"{100 * self.sure:.3g}{SPACE}%"
 
     def _strip(self, item: Item) -> Gallery:
         """The true boxes beside those of the answer."""

@@ -219,7 +219,10 @@ class Instances(FromConfidence, Segment):
     def sections(self, held: HeldOut) -> list[Section]:
         """The pictures that do worst, with the outlines of truth and answer."""
         order = sorted(range(len(held.rows)), key=lambda i: held.rows[i].get("f1", 2.0))[:WORST]
-        said = f"{len(order)} of {held.scores.items:,} held-out {self.noun}, the lowest F1 first."
+        said = (
+            f"{len(order)} of {held.scores.items:,} held-out {self.noun}, the lowest F1 first; objects from a confidence of "
+            f"{self.sure_words()} on."
+        )
         strips = [self._outlined(item) for item in held.items(order)]
         return [
             Section(f"The worst {self.noun}", parts=[Text(said, soft=True), *strips], name="Worst")
