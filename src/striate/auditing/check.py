@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -48,7 +48,6 @@ class Case:
     seed: int = 0
     seconds: float | None = None
     say: Say = lambda _words: None
-    begun: float = field(default_factory=time.monotonic)
 
     @property
     def part(self) -> Split:

@@ -19,7 +19,6 @@ SIDE, GRID = 64, 8  # pixels at which pictures are looked at, and cells a side
 HARDLY = 0.02  # steps of factors between lengths: what is less is the encoder's own
 
 F32 = NDArray[np.float32]
-I64 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
@@ -31,7 +30,6 @@ class Seen:
     given: Bools
     files: Sequence[bytes]
     names: Sequence[str]
-    numbers: I64  # in the split
 
     @cached_property
     def cells(self) -> F32:

@@ -188,14 +188,13 @@ class _Kept:
     """Findings of earlier audits of the same run, data and settings; of none where the run cannot be written."""
 
     path: Path | None
-    key: str
     found: dict[str, list[Mapping[str, Any]]]
 
     @classmethod
     def of(cls, case: Case) -> "_Kept":
         """Those of a case."""
         if case.run is None:
-            return cls(None, "", {})
+            return cls(None, {})
         settings = [
             VERSION,
             case.run.config.weights,
@@ -209,7 +208,7 @@ class _Kept:
             found = read_json(path)["checks"] if path.exists() else {}
         except (CheckpointError, KeyError, TypeError):
             found = {}
-        return cls(path, key, found)
+        return cls(path, found)
 
     def of_check(self, name: str) -> list[Finding] | None:
         """What was found; None where it was not asked."""

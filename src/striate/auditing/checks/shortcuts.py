@@ -239,7 +239,7 @@ def _sampled(case: Case) -> Seen:
         kept.append(i)
     numbers = np.array(kept, np.int64)
     given = flags_of(split, numbers, len(case.data.classes))
-    return Seen(np.stack(pixels), given, files, [split.names[i] for i in kept], numbers)
+    return Seen(np.stack(pixels), given, files, [split.names[i] for i in kept])
 
 
 def _references(

@@ -37,7 +37,6 @@ class Slices(NamedTuple):
     """The slices of a series in the order of their places."""
 
     headers: list[Any]
-    paths: list[Path]
     directions: (
         F64 | None
     )  # of slices, rows and columns: a column each, in millimetres to the right, front and head
@@ -95,7 +94,7 @@ def _slices(path: Path, *, pixels: bool = False) -> Slices:
         raise DataError("holds no DICOM slices")
     _check_alike([header for header, _ in found])
     if len(found) == 1:
-        return Slices([found[0][0]], [found[0][1]], _of_one(found[0][0]))
+        return Slices([found[0][0]], _of_one(found[0][0]))
     missing = [name.name for header, name in found if _place(header) is None]
     if missing:
         raise DataError(
@@ -176,7 +175,7 @@ def _ordered(found: list[tuple[Any, Path]]) -> Slices:
                 f"slices lie {step:g} mm apart, but {between} {gap:g} mm: {what}; fetch the whole series"
             )
     headers = [found[i][0] for i in order.tolist()]
-    return Slices(headers, [found[i][1] for i in order.tolist()], _directions(headers[0], step))
+    return Slices(headers, _directions(headers[0], step))
 
 
 def _directions(header: Any, step: float) -> F64 | None:
