@@ -44,8 +44,12 @@ from striate.data.series import reading
 from striate.errors import ArgumentError, DataError, nearest
 
 EXPECTED = (
-    "a folder of class folders, of pictures with masks, boxes or a table of labels, the idx files of MNIST, an .npz file, "
+    "a folder of class folders, of pictures with masks, boxes or a table of labels, the files of MNIST or CIFAR, an .npz file, "
     "a zip or tar of one of these, or shards"
+)
+_NEVER = (  # what is said of a pickled file
+    "and pickles are never read, since opening one can run a program: fetch the data in another form (CIFAR: the binary "
+    "version), or save the arrays as an .npz file of x_train and y_train"
 )
 _DEEPEST = 8  # single folders that are entered
 _DENSE = {
@@ -185,8 +189,14 @@ def read(path: Path, options: Options) -> Listing:
         raise DataError(
             f"{shown(path)} is one of the four idx files; give the folder that holds them"
         )
+    if path.name in cifar.NAMES:
+        raise DataError(
+            f"{shown(path)} is one of the batches of CIFAR; give the folder that holds them"
+        )
     if archives.is_cut_zip(path):
         raise DataError(f"{shown(path)} is a damaged zip: its end is missing; fetch it again")
+    if files.is_pickle(path):
+        raise DataError(f"{shown(path)} is pickled, {_NEVER}")
     raise DataError(f"{shown(path)} is no data that is known here; expected {EXPECTED}")
 
 
@@ -386,7 +396,9 @@ def _nothing(tree: Tree) -> str:
     listed = ", ".join(f"{kind} {count}" for kind, count in kinds[:8])
     links = " (links are not followed)" if files.LINK in dict(kinds) else ""
     many = len(entries)
-    return (
-        f"{name} holds no pictures among its {many} file{'s' * (many != 1)} "
-        f"({listed}){links}; expected {EXPECTED}"
-    )
+    found = f"{name} holds no pictures among its {many} file{'s' * (many != 1)} ({listed}){links}"
+    regular = (e.name for e in entries[:100] if e.kind == "file")
+    pickled = next((one for one in regular if files.is_pickle(tree.root / one)), None)
+    if pickled is not None:
+        return f"{found}; {shown(pickled)} is pickled, {_NEVER}"
+    return f"{found}; expected {EXPECTED}"
