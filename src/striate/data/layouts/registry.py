@@ -63,8 +63,8 @@ _USUAL = {  # layouts that a refusal names, by task
     "regress": ("csv",),
     "segment": ("masks", "pairs", "coco"),
     "instances": ("instance_folders", "masks", "coco"),
-    "detect": ("coco", "yolo", "voc"),
-    "localise": ("voc", "box_table"),
+    "detect": ("coco", "yolo", "voc", "box_table"),
+    "localise": ("voc", "box_table", "imagenet"),
     "forecast": ("series",),
 }
 _SLIGHT = 10  # a layout with so many times fewer items than another is a by-product of it
@@ -84,7 +84,8 @@ LAYOUTS: dict[str, Layout] = {
     "idx": Layout(idx.find, "the four idx files of MNIST"),
     "cifar": Layout(cifar.find, "the binary batches of CIFAR", cifar.SETTINGS),
     "imagenet": Layout(
-        imagenet.find, "ImageNet: synset folders in train, a flat val with a file of labels"
+        imagenet.find,
+        "ImageNet: synset folders in train, a flat val with a file of labels, boxes in LOC_train_solution.csv or XML files",
     ),
     "volume_masks": Layout(
         volume_masks.find,
