@@ -277,6 +277,12 @@ def test_zeros_and_ones_are_several_labels_or_one(cache, tmp_path, one):
     assert "2 and 3 columns or names" in refused(tmp_path / "a.npz")
 
 
+def test_a_file_without_targets_for_a_task_is_refused(cache, tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.zeros((8, 4, 4), np.uint8), y=np.arange(8) % 2)
+    with pytest.raises(DataError, match=r"a\.npz has nothing for task=segment: it is read as npz"):
+        data.open(tmp_path / "a.npz", task="segment")
+
+
 def test_cifar_batches(cache, tmp_path):
     rng = np.random.default_rng(0)
     planes = rng.integers(0, 256, (12, 3, 32, 32), dtype=np.uint8)

@@ -237,6 +237,7 @@ def _file(path: Path, options: Options) -> Listing | None:
             found[name] = candidate
     if refused and not found:
         raise refused[0]
+    found = _fit(found, tree)
     return _read(_chosen(found, tree), found) if found else None
 
 
@@ -293,6 +294,15 @@ def _found(tree: Tree) -> Found:
             f"{shown(tree.name)} cannot be read as {asked}, which is {LAYOUTS[asked].looks}; "
             f"striate data {quoted(tree.name)} says what it could be"
         )
+    return _fit(found, tree)
+
+
+def _fit(found: Found, tree: Tree) -> Found:
+    """Those that are good for the task that was asked for, all where none was.
+
+    Raises:
+        DataError: some were found, and none of them is.
+    """
     task = tree.options.task
     fit = {name: c for name, c in found.items() if task is None or _good_for(c, task)}
     if found and not fit:
