@@ -582,6 +582,14 @@ def test_mistakes_are_one_line(status, tmp_path, monkeypatch, words, code, messa
     assert not list(tmp_path.iterdir())
 
 
+def test_a_run_in_the_place_of_a_net_is_told_how_it_is_trained_further(status, run):
+    code, _, err = status("train", "digits", "--net", run)
+    assert code == 2
+    assert err == (
+        f"striate: net={run}: this is a run folder; weights={run} trains its net further, from its weights\n"
+    )
+
+
 def test_show_lists_every_setting(status):
     code, out, _ = status("train", "--show", "epochs=3")
     assert code == 0

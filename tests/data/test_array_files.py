@@ -277,6 +277,12 @@ def test_zeros_and_ones_are_several_labels_or_one(cache, tmp_path, one):
     assert "2 and 3 columns or names" in refused(tmp_path / "a.npz")
 
 
+def test_a_file_without_targets_for_a_task_is_refused(cache, tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.zeros((8, 4, 4), np.uint8), y=np.arange(8) % 2)
+    with pytest.raises(DataError, match=r"a\.npz has nothing for task=segment: it is read as npz"):
+        data.open(tmp_path / "a.npz", task="segment")
+
+
 def test_cifar_batches(cache, tmp_path):
     rng = np.random.default_rng(0)
     planes = rng.integers(0, 256, (12, 3, 32, 32), dtype=np.uint8)
@@ -305,6 +311,53 @@ def test_batches_of_cifar_that_are_not_there_are_named(cache, tmp_path):
     assert opened.note == (
         "not there, so not used: data_batch_2.bin, data_batch_3.bin, data_batch_5.bin, test_batch.bin"
     )
+
+
+@pytest.mark.parametrize("name", ["test_batch.bin", "test.bin"])
+def test_a_test_batch_alone_can_be_evaluated_on(cache, tmp_path, name):
+    labels = 1 if name == "test_batch.bin" else 2
+    rows = [bytes([k % 2] * labels) + bytes([k] * 3072) for k in range(10)]
+    (tmp_path / name).write_bytes(b"".join(rows))
+    opened = data.open(tmp_path, val=0)
+    assert {split: len(part) for split, part in opened.splits.items()} == {"all": 10}
+    assert "not there, so not used: " in opened.note
+
+
+@pytest.mark.parametrize(
+    ("batch", "records", "names", "expected"),
+    [
+        ("data_batch_2.bin", [[0], [10]], "", "record 2: label 10, expected 0 to 9 for 10 classes"),
+        ("test_batch.bin", [[0], [1], [2]], "plane\ncar\n", "record 3: label 2, expected 0 to 1"),
+        ("train.bin", [[0, 0], [3, 100]], "", "record 2: label 100, expected 0 to 99 for 100 classes"),
+    ],
+)  # fmt: skip
+def test_a_label_beyond_the_classes_is_named_with_its_file(
+    cache, tmp_path, batch, records, names, expected
+):
+    file = "batches.meta.txt" if len(records[0]) == 1 else "fine_label_names.txt"
+    if names:
+        (tmp_path / file).write_text(names)
+    (tmp_path / batch).write_bytes(b"".join(bytes(each) + bytes(3072) for each in records))
+    said = refused(tmp_path)
+    assert said.startswith(f"{tmp_path}/{batch} {expected}")
+    assert said.endswith(f": fetch it again, or give {file} beside it a line for each class")
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_pickled_batches_are_called_so_and_not_read(cache, tmp_path, protocol):
+    (tmp_path / "data_batch_1").write_bytes(pickle.dumps({"labels": [0]}, protocol))
+    (tmp_path / "readme.html").write_text("<html>")
+    said = refused(tmp_path)
+    assert said.startswith(f"{tmp_path} holds no pictures among its 2 files")
+    for each in (said, refused(tmp_path / "data_batch_1")):
+        assert "data_batch_1 is pickled, and pickles are never read" in each
+        assert "CIFAR: the binary version" in each
+
+
+def test_one_batch_of_cifar_is_asked_for_its_folder(cache, tmp_path):
+    (tmp_path / "test_batch.bin").write_bytes(bytes([1]) * 3073)
+    one = tmp_path / "test_batch.bin"
+    assert refused(one) == f"{one} is one of the batches of CIFAR; give the folder that holds them"
 
 
 def test_the_superclasses_of_cifar_100(cache, tmp_path):

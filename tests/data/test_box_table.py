@@ -49,6 +49,15 @@ def test_one_box_a_picture_is_localised_and_any_number_detected(root):
     assert data.open(root, task="localise").counts("val") == [2, 2]
 
 
+@pytest.mark.parametrize("each", [2, 5])
+@pytest.mark.parametrize(("head", "suffix"), [("image_id", ""), ("image", ".png"), ("f", ".png")])
+def test_several_boxes_in_every_picture(root, head, suffix, each):
+    rows = [f"{i:02d}{suffix},a,{k},2,{k + 9},12" for i in range(20) for k in range(each)]
+    opened = data.open(write(root, f"{head},label,xmin,ymin,xmax,ymax", rows))
+    assert (opened.layout, opened.task) == ("a table of boxes", "detect")
+    assert len(of(opened, "03.png").labels) == each
+
+
 @pytest.mark.parametrize(
     ("head", "row", "box"),
     [

@@ -17,7 +17,7 @@ from striate.data.cache import store
 from striate.data.index import Options
 from striate.data.pictures import Limits
 from striate.data.sources import Pixels
-from striate.errors import DataError
+from striate.errors import ArgumentError, DataError
 
 
 def options() -> Options:
@@ -145,3 +145,13 @@ def test_the_published_checksums(shared):
             content = (shared / "data" / "mnist" / name).read_bytes()
             assert hashlib.md5(content, usedforsecurity=False).hexdigest() == checksum
     assert all(p.address.startswith("https://") for p in PUBLISHED.values())
+
+
+def test_what_the_digits_do_not_have_is_refused():
+    assert data.open("digits", task="reconstruct").task == "reconstruct"
+    with pytest.raises(
+        DataError, match=r"^digits has nothing for task=segment: it is for classify"
+    ):
+        data.open("digits", task="segment")
+    with pytest.raises(ArgumentError, match=r"^layout=csv: digits comes with the package"):
+        data.open("digits", layout="csv")

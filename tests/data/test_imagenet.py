@@ -190,6 +190,13 @@ def test_pictures_with_boxes_are_localised(root):
     assert data.open(root).task == "classify"
 
 
+@pytest.mark.parametrize("boxes", [of_csv, of_synsets])
+def test_without_boxes_of_train_what_is_to_be_added_is_named(root, boxes):
+    boxes(root)
+    with pytest.raises(DataError, match=r"LOC_train_solution\.csv,? or XML files"):
+        data.open(root, task="localise")
+
+
 def test_boxes_of_xml_files_are_localised(root):
     of_xml(root)
     opened = data.open(root, task="localise")

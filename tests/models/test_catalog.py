@@ -124,6 +124,21 @@ def test_listing_the_nets_needs_no_torch():
             {"hidden": []},
             "mlp: hidden takes whole numbers from 1 up, as in [128]; got []",
         ),
+        (
+            "lenet5",
+            {"act": None},
+            "lenet5: act has no value: leave it out, which means act=relu, or give it one",
+        ),
+        (
+            "googlenet",
+            {"aux_weights": None},
+            "googlenet: aux_weights has no value: leave it out, which means aux_weights=0.3,0.3, or give it one",
+        ),
+        (
+            "googlenet",
+            {"auxiliary": None},
+            "googlenet: auxiliary has no value: leave it out, which means auxiliary=true, or give it one",
+        ),
         ("mlp", {"width": 0.0}, "mlp: width must be a factor above 0, got 0.0"),
         ("mlp", {"width": float("nan")}, "mlp: width must be a factor above 0, got nan"),
     ],

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 import striate
-from striate import data
+from striate import data, tasks
 from striate.errors import DataError, NumericError, RecipeError, Stopped, UsageError
 from striate.runs import Run
 from striate.training import Progress, fit, loop, read_recipe, resume
@@ -249,3 +249,17 @@ def test_places_follow_the_picture():
             assert abs(columns.max() + 1 - x1) <= 1
             assert abs(columns.min() - x0) <= 1
             assert abs(rows.max() + 1 - y1) <= 1
+
+
+@pytest.mark.parametrize(
+    ("task", "known"),
+    [
+        ("detect", "pictures with boxes need grid or yolo"),
+        ("multilabel", "need bce"),
+        ("classify", "need cross_entropy, focal, margin, or a sum of these"),
+    ],
+)
+def test_a_loss_of_other_targets_is_told_which_there_are(task, known):
+    with pytest.raises(RecipeError) as caught:
+        tasks.named(task).refuse(read_recipe("quick", {"loss": "l1"}))
+    assert str(caught.value).endswith(known)

@@ -315,6 +315,8 @@ def test_a_run_brings_its_own_weights_and_preprocessing(tmp_path):
     )
     trained = run.net.get_parameter("features.conv1.weight")
     assert torch.equal(looked.net.get_parameter("features.conv1.weight"), trained)
+    with pytest.raises(RecipeError, match=r"holds allcnn_cifar, not vgg11: name that net"):
+        feature_net.check(losses.Look("vgg11", str(run.path), "features.0"), "perceptual")
 
 
 def test_own_nets_are_copied_and_say_how_pictures_are_prepared():

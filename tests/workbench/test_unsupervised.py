@@ -93,6 +93,7 @@ def test_small_pictures_are_laid_on_a_ground_and_light_ones_turned(tmp_path):
         (["lr=0.1"], 2, "lr: neocognitron learns without a loss and has no such setting"),
         (["--folds", "3"], 2, "need a loss"),
         (["size=8"], 2, "its last S-layer needs"),
+        (["task=segment"], 3, "digits has nothing for task=segment"),
     ],
 )
 def test_what_it_cannot_do_is_one_line(words, status, said, tmp_path, capsys):
@@ -128,7 +129,7 @@ def test_what_learned_without_labels_is_looked_into_and_answers_nothing(narrow, 
     assert json.loads(capsys.readouterr().out)["net"] == str(narrow)
     assert cli.main(["measure", str(narrow), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["inputs"] == [[1, 40, 40]]
-    for verb in (["evaluate"], ["audit"], ["see", "mistakes"]):
+    for verb in (["evaluate"], ["audit"], ["see", "mistakes"], ["compare", str(narrow)]):
         assert cli.main([*verb, str(narrow)]) in (2, 5)
         said = capsys.readouterr().err
         assert (
@@ -136,6 +137,15 @@ def test_what_learned_without_labels_is_looked_into_and_answers_nothing(narrow, 
             in said
         )
         assert f"striate see kernels {narrow} draws it" in said
+
+
+def test_a_name_that_is_taken_is_refused_before_the_work(narrow, capsys):
+    out = narrow.parent.parent
+    words = ["train", str(out / "data"), "--net", "cdbn", "--out", str(out), "--name", narrow.name]
+    assert cli.main(words) == 2
+    said = capsys.readouterr().err
+    assert f"{narrow} is there already: choose another --name" in said
+    assert "is shown" not in said
 
 
 @pytest.mark.parametrize(

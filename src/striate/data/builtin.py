@@ -18,7 +18,7 @@ from striate.data.modes import U8
 from striate.data.sources import Pixels
 from striate.data.targets import Labels
 from striate.download import FetchError, fetch
-from striate.errors import DataError
+from striate.errors import ArgumentError, DataError
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,19 @@ def read(name: str, options: Options, published: Mapping[str, Published] = PUBLI
     """A data set by its name.
 
     Raises:
-        DataError: it is nowhere here and cannot be fetched; the message says where to put which files.
+        ArgumentError: a layout of what comes with the package, which is read in one way.
+        DataError: it is nowhere here and cannot be fetched; the message says where to put which files. Or it has no
+            targets for the task that was asked for.
     """
+    if name == "digits" and options.layout:
+        raise ArgumentError(
+            f"layout={options.layout}: digits comes with the package and is read in one way; leave layout out"
+        )
     listing = _digits() if name == "digits" else _looked_up(name, options, published[name])
+    if options.task not in (None, listing.task, layouts.RECONSTRUCT):
+        raise DataError(
+            f"{name} has nothing for task={options.task}: it is for {listing.task}, or {layouts.RECONSTRUCT}"
+        )
     note = (
         f"./{name} is a folder here; {name} alone means the built-in data"
         if Path(name).exists()

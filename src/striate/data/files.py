@@ -130,6 +130,15 @@ def size(path: str) -> int:
         return -1
 
 
+def is_pickle(path: Path) -> bool:
+    """Whether a file starts as Python pickles objects since protocol 2; it is not unpickled."""
+    try:
+        start = read(path, first=2, most=2**40)
+    except DataError:
+        return False
+    return start[:1] == b"\x80" and start[1:] in (b"\2", b"\3", b"\4", b"\5")
+
+
 def read(path: Path, *, most: int = LARGEST, first: int = -1) -> bytes:
     """The bytes of a regular file; a pipe or a device is refused without waiting for it.
 

@@ -278,7 +278,15 @@ def _option(name: str, loss: Loss, word: str, whole: str) -> tuple[str, Any]:
     try:
         if isinstance(default, bool):
             return key, {"true": True, "false": False}[text.lower()]
-        return key, float(text) if isinstance(default, float) else text
+        return key, _from_0(text) if isinstance(default, float) else text
     except (KeyError, ValueError):
-        wanted = "true or false" if isinstance(default, bool) else "a number"
+        wanted = "true or false" if isinstance(default, bool) else "a number from 0 up"
         raise ArgumentError(f"loss={whole}: {key}={text}: expected {wanted}") from None
+
+
+def _from_0(text: str) -> float:
+    """The number that a word is; ValueError of one below 0, which turns a loss round, and of one without an end."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise ValueError(text)
+    return value

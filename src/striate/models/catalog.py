@@ -319,12 +319,24 @@ def _request(
     )
 
 
+def _word(value: Value) -> str:
+    """A value as it is written on a command line."""
+    if isinstance(value, tuple):
+        return ",".join(map(_word, value))
+    return f"{value:g}" if isinstance(value, float) else str(value).lower()
+
+
 def _settled(row: Entry, given: Mapping[str, object]) -> dict[str, Value]:
     for key in given:
         if key not in row.options:
             raise ArgumentError(
                 f"{row.name} has no option {key!r}; "
                 + (nearest(key, row.options) if row.options else "it takes none")
+            )
+        if given[key] is None:  # what a setting without a value is read as
+            default = row.options[key].default
+            raise ArgumentError(
+                f"{row.name}: {key} has no value: leave it out, which means {key}={_word(default)}, or give it one"
             )
     settled = {
         key: option.read(f"{row.name}: {key}", given[key]) if key in given else option.default

@@ -170,6 +170,7 @@ class Run(Result):
     @cached_property
     def summary(self) -> dict[str, Any]:
         """Content of summary.json: how the training ended."""
+        _ = self.config  # that it is a run is seen there: others have a summary.json of their own
         path = self.path / "summary.json"
         content = read_json(path)
         content = unsealed(content, path, needed=bool({SEAL, "format"} & set(content)))

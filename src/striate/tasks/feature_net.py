@@ -171,15 +171,15 @@ def form_of(look: Look) -> Form:
     """
     config = Path(look.weights) / "config.json"
     if look.weights and config.exists():
-        return _of_run(config)
+        return _of_run(config, look.net)
     if published.known(look.weights):
         _, mean, std = published.levels(look.weights)
         return Form({}, mean, std)
     return Form({}, *(GREY if catalog.entry(look.net).input[0] == 1 else IMAGENET))
 
 
-def _of_run(config: Path) -> Form:
-    """The settings and the preprocessing of a run of a net of the catalogue."""
+def _of_run(config: Path, named: str) -> Form:
+    """The settings and the preprocessing of a run of the net of the catalogue that is named."""
     content = _content(config)
     try:
         net, read = content["net"], inputs.from_dict(content["preprocessing"])
@@ -191,6 +191,8 @@ def _of_run(config: Path) -> Form:
         raise CheckpointError(f"{config} is damaged: {error}") from error
     if net.get("own"):
         raise CheckpointError(f"{config.parent} holds a net that is not of the catalogue")
+    if net["name"] != named:
+        raise CheckpointError(f"{config.parent} holds {net['name']}, not {named}: name that net")
     if not isinstance(read, Pictures):
         raise CheckpointError(f"{config}: its net looks at no pictures")
     levels = (tuple(value / 255 for value in values) for values in (read.mean, read.std))

@@ -323,9 +323,10 @@ class Task(ABC):
         spelt = recipe.loss or cls.usual_loss
         wrong = [term.name for term in losses.read(spelt).terms if term.name not in cls.loss_names]
         if wrong:
-            raise RecipeError(
-                f"loss={spelt}: {cls.wanted} need {', '.join(cls.loss_names)}, or a sum of these"
-            )
+            names = cls.loss_names
+            alone = len(names) == 1 or losses.BOXES.keys() >= {*names}  # added to no other
+            known = " or ".join(names) if alone else f"{', '.join(names)}, or a sum of these"
+            raise RecipeError(f"loss={spelt}: {cls.wanted} need {known}")
 
     @property
     def answers(self) -> tuple[str, ...]:

@@ -302,9 +302,14 @@ def check(recipe: Recipe, out: Path) -> None:
     """Refuse what cannot work on this machine before any data are read.
 
     Raises:
+        RecipeError: settings that do not go together, or a run folder in the place of a net.
         UsageError: there is no such device, no such plan, or no folder can be made below `out`.
     """
     refuse_together(recipe)
+    if recipe.net and (Path(recipe.net) / "config.json").exists():
+        raise RecipeError(
+            f"net={recipe.net}: this is a run folder; weights={recipe.net} trains its net further, from its weights"
+        )
     device = plan_room.device(recipe.device)
     if recipe.deterministic and recipe.budget:
         raise RecipeError(

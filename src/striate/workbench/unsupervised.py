@@ -122,9 +122,8 @@ class Learned(Result):
         return contained(head + html_table(HEADER, self._rows()) + said)
 
     def _head(self) -> str:
-        times = f"{self.epochs} time{'s' * (self.epochs != 1)}"
         return (
-            f"{self.net} learned without labels from {self.items:,} pictures, shown {times} to each layer, in "
+            f"{self.net} learned without labels from {self.items:,} pictures, shown {_times(self.epochs)} to each layer, in "
             f"{duration(self.seconds)}: {self.run}"
         )
 
@@ -147,6 +146,10 @@ class Learned(Result):
             f"{split} pictures are right ({percent(found.low)} to {percent(found.high)}); "
             f"from the pixels, {percent(pixels.value)} ({percent(pixels.low)} to {percent(pixels.high)})"
         )
+
+
+def _times(count: int) -> str:
+    return f"{count} time{'s' * (count != 1)}"
 
 
 def learns_alone(recipe: Recipe) -> bool:
@@ -174,6 +177,7 @@ def teach(
 
     Raises:
         RecipeError: a setting that such a net does not have.
+        UsageError: the name is malformed or taken, or no folder can be made.
         DataError: the data are no pictures with a class each.
     """
     progress = progress or Progress()
@@ -185,6 +189,8 @@ def teach(
         )
     folder.check_name(name)
     folder.check_parent(out)
+    if name and (out / folder.UNSUPERVISED / name).exists():  # said before the work, not after it
+        raise folder.taken(out / folder.UNSUPERVISED / name)
     opened = data if isinstance(data, Data) else open_data(data, recipe)
     if not opened.pictures or opened.kind != "label":
         raise DataError(
@@ -202,7 +208,7 @@ def teach(
     some = _evenly(len(pictures), count)
     before = {path: tensor.clone() for path, tensor in _kernels(net).items()}
     passes = recipe.epochs or PASSES[net_name]
-    progress.say(f"{net_name} is shown {len(some):,} pictures, {passes} times a layer")
+    progress.say(f"{net_name} is shown {len(some):,} pictures, {_times(passes)} a layer")
     began = time.monotonic()
     net.fit(
         pictures[some], generator=reproducibility.generator(recipe.seed, "order"), passes=passes
@@ -210,7 +216,10 @@ def teach(
     seconds = time.monotonic() - began
     held, held_truth = parts[held_split]
     path = folder.make(
-        out, "unsupervised", name, f"{Path(opened.path).name.split('.')[0] or 'data'}-{net_name}"
+        out,
+        folder.UNSUPERVISED,
+        name,
+        f"{Path(opened.path).name.split('.')[0] or 'data'}-{net_name}",
     )
     reading = (opened, held_split, truth[some], held_truth)
     found = Learned(

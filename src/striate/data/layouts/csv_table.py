@@ -306,9 +306,12 @@ def _path_column(header: tuple[str, ...], rows: tuple[Row, ...], resolve: Resolv
     scores: list[tuple[bool, int, int]] = []
     for k, name in enumerate(header):
         cells = {row.cells[k] for row in sample if k < len(row.cells)}
-        found = sum(resolve.finds(cell) for cell in cells)
-        if found and found >= _ENOUGH * len(cells) and 2 * len(cells) > len(sample):
-            scores.append((plain_word(name) in _PATHS, found, -k))
+        found, usual = sum(resolve.finds(cell) for cell in cells), plain_word(name) in _PATHS
+        # A picture may have many rows, as of boxes. Without a usual name or a suffix, words that come again are rather
+        # labels that happen to be called like pictures.
+        plain = usual or all(map(named_like_picture, cells)) or 2 * len(cells) > len(sample)
+        if found and found >= _ENOUGH * len(cells) and plain:
+            scores.append((usual, found, -k))
     return -max(scores)[2] if scores else None
 
 

@@ -42,6 +42,7 @@ _NAMES = ("LOC_synset_mapping.txt", "synset_words.txt", "map_clsloc.txt")
 _MAP = "map_clsloc.txt"  # "n02119789 1 kit_fox": a synset, its number in the challenge, its name
 _TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 _SOLUTION = "LOC_{split}_solution.csv"
+_SOLUTIONS = frozenset(_SOLUTION.format(split=split) for split in ("train", "val"))
 _BOXES = "Annotations/CLS-LOC"
 _LISTED = 3
 
@@ -81,7 +82,7 @@ def find(tree: Tree) -> Candidate | None:
     else:
         return None
     count = sum(map(len, found.train.values())) + len(found.val)
-    boxed = bool(found.boxes) or _SOLUTION.format(split="train") in found.files
+    boxed = bool(found.boxes) or not _SOLUTIONS.isdisjoint(found.files)
     asked = tree.options.task == LOCALISE
     why = f"{shown(below(base, 'val'))}/ holds pictures of the ImageNet challenge beside synset folders"
     read = partial(_localised if asked else _classified, tree, found)
@@ -380,7 +381,10 @@ def _localised(tree: Tree, found: Found) -> Listing:
         ignored["pictures without a box"] += len(each) - len(parts[split])
     parts = {split: held for split, held in parts.items() if held}
     if "train" not in parts:
-        raise DataError(f"{shown(tree.name)}: no picture of train has a box: --task classify")
+        raise DataError(
+            f"{shown(tree.name)}: no picture of train has a box: add {_SOLUTION.format(split='train')}, or XML files below "
+            f"{_BOXES}/train, or take --task classify"
+        )
     flat = [a for held in parts.values() for a in held]
     way = counted([[s.box for s in a.shapes if s.box] for a in flat], [a.size for a in flat])
     synsets = sorted(found.train)

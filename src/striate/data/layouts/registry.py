@@ -44,8 +44,12 @@ from striate.data.series import reading
 from striate.errors import ArgumentError, DataError, nearest
 
 EXPECTED = (
-    "a folder of class folders, of pictures with masks, boxes or a table of labels, the idx files of MNIST, an .npz file, "
+    "a folder of class folders, of pictures with masks, boxes or a table of labels, the files of MNIST or CIFAR, an .npz file, "
     "a zip or tar of one of these, or shards"
+)
+_NEVER = (  # what is said of a pickled file
+    "and pickles are never read, since opening one can run a program: fetch the data in another form (CIFAR: the binary "
+    "version), or save the arrays as an .npz file of x_train and y_train"
 )
 _DEEPEST = 8  # single folders that are entered
 _DENSE = {
@@ -59,8 +63,8 @@ _USUAL = {  # layouts that a refusal names, by task
     "regress": ("csv",),
     "segment": ("masks", "pairs", "coco"),
     "instances": ("instance_folders", "masks", "coco"),
-    "detect": ("coco", "yolo", "voc"),
-    "localise": ("voc", "box_table"),
+    "detect": ("coco", "yolo", "voc", "box_table"),
+    "localise": ("voc", "box_table", "imagenet"),
     "forecast": ("series",),
 }
 _SLIGHT = 10  # a layout with so many times fewer items than another is a by-product of it
@@ -80,7 +84,8 @@ LAYOUTS: dict[str, Layout] = {
     "idx": Layout(idx.find, "the four idx files of MNIST"),
     "cifar": Layout(cifar.find, "the binary batches of CIFAR", cifar.SETTINGS),
     "imagenet": Layout(
-        imagenet.find, "ImageNet: synset folders in train, a flat val with a file of labels"
+        imagenet.find,
+        "ImageNet: synset folders in train, a flat val with a file of labels, boxes in LOC_train_solution.csv or XML files",
     ),
     "volume_masks": Layout(
         volume_masks.find,
@@ -185,8 +190,14 @@ def read(path: Path, options: Options) -> Listing:
         raise DataError(
             f"{shown(path)} is one of the four idx files; give the folder that holds them"
         )
+    if path.name in cifar.NAMES:
+        raise DataError(
+            f"{shown(path)} is one of the batches of CIFAR; give the folder that holds them"
+        )
     if archives.is_cut_zip(path):
         raise DataError(f"{shown(path)} is a damaged zip: its end is missing; fetch it again")
+    if files.is_pickle(path):
+        raise DataError(f"{shown(path)} is pickled, {_NEVER}")
     raise DataError(f"{shown(path)} is no data that is known here; expected {EXPECTED}")
 
 
@@ -226,6 +237,7 @@ def _file(path: Path, options: Options) -> Listing | None:
             found[name] = candidate
     if refused and not found:
         raise refused[0]
+    found = _fit(found, tree)
     return _read(_chosen(found, tree), found) if found else None
 
 
@@ -282,6 +294,15 @@ def _found(tree: Tree) -> Found:
             f"{shown(tree.name)} cannot be read as {asked}, which is {LAYOUTS[asked].looks}; "
             f"striate data {quoted(tree.name)} says what it could be"
         )
+    return _fit(found, tree)
+
+
+def _fit(found: Found, tree: Tree) -> Found:
+    """Those that are good for the task that was asked for, all where none was.
+
+    Raises:
+        DataError: some were found, and none of them is.
+    """
     task = tree.options.task
     fit = {name: c for name, c in found.items() if task is None or _good_for(c, task)}
     if found and not fit:
@@ -386,7 +407,9 @@ def _nothing(tree: Tree) -> str:
     listed = ", ".join(f"{kind} {count}" for kind, count in kinds[:8])
     links = " (links are not followed)" if files.LINK in dict(kinds) else ""
     many = len(entries)
-    return (
-        f"{name} holds no pictures among its {many} file{'s' * (many != 1)} "
-        f"({listed}){links}; expected {EXPECTED}"
-    )
+    found = f"{name} holds no pictures among its {many} file{'s' * (many != 1)} ({listed}){links}"
+    regular = (e.name for e in entries[:100] if e.kind == "file")
+    pickled = next((one for one in regular if files.is_pickle(tree.root / one)), None)
+    if pickled is not None:
+        return f"{found}; {shown(pickled)} is pickled, {_NEVER}"
+    return f"{found}; expected {EXPECTED}"
