@@ -10,7 +10,9 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Generator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import TextIO
 
@@ -96,6 +98,23 @@ def held(prefix: str, where: Path) -> Generator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(handle)
+
+
+def stems(files: Sequence[Path]) -> dict[Path, str]:
+    """A name for each file that no other has: its own without suffix, with its folder's, or with a number.
+
+    >>> list(stems([Path("a/x.png"), Path("b/x.png"), Path("b/y.png")]).values())
+    ['a_x', 'b_x', 'y']
+    """
+    alone = Counter(file.stem for file in files)
+    names: dict[Path, str] = {}
+    taken: set[str] = set()
+    for file in files:
+        stem = file.stem if alone[file.stem] == 1 else f"{file.parent.name}_{file.stem}"
+        numbered = (stem if n == 1 else f"{stem}_{n}" for n in count(1))
+        names[file] = next(name for name in numbered if name not in taken)
+        taken.add(names[file])
+    return names
 
 
 def sweep(prefix: str, where: Path) -> None:

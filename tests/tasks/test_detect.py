@@ -115,3 +115,14 @@ def test_a_full_disk_is_one_line_in_every_format(tmp_path, form, file):
     (tmp_path / file).unlink()
     out.export(task, form)
     assert "square" in (tmp_path / file).read_text() or file.startswith("labels")
+
+
+def test_pictures_of_one_name_keep_a_file_each(tmp_path):
+    task = named("detect").restored(("square",), {"loss": "yolo", "boxes": 2})
+    out = Folder(tmp_path, [], {})
+    for k, file in enumerate(("a/x.png", "b/x.png", "y.png"), 1):
+        box = {"label": "square", "confidence": 0.5, "box": [0, 0, 16 * k, 16]}
+        out.note(Prediction(file, {"boxes": [box], "size": [64, 64]}))
+    out.export(task, "yolo")
+    widths = {path.stem: path.read_text().split()[3] for path in (tmp_path / "labels").iterdir()}
+    assert widths == {"a_x": "0.250000", "b_x": "0.500000", "y": "0.750000"}

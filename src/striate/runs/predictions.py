@@ -11,7 +11,6 @@ Without OUT nothing is written, unless the answers themselves are files, as mask
 import hashlib
 import json
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -25,6 +24,7 @@ from striate import data as data_room
 from striate.data import workers
 from striate.data.pillow import without_warnings
 from striate.errors import CheckpointError, DataError, ShapeError, UsageError
+from striate.files import stems
 from striate.inputs import Read
 from striate.result import Result
 from striate.runs.answering import Net
@@ -283,7 +283,7 @@ class Folder(Beside):
                 write_json(path / SETTINGS, dict(settings))
             except CheckpointError as error:
                 raise UsageError(f"--out {error}") from error
-        self._stems = _stems([*dict.fromkeys([*map(Path, self._rows()), *files])])
+        self._stems = stems([*dict.fromkeys([*map(Path, self._rows()), *files])])
 
     def done(self) -> dict[str, Mapping[str, Any]]:
         """The answers that an earlier call wrote to files that hold what they held then, by file.
@@ -395,15 +395,3 @@ def _content(file: Path) -> str:
 def _mark(file: Path) -> str:
     """Eight letters that tell a path from others."""
     return hashlib.sha256(os.fsencode(file.absolute())).hexdigest()[:8]
-
-
-def _stems(files: Sequence[Path]) -> dict[Path, str]:
-    """A name for each file that no other has: its own, with its folder's, or with a number."""
-    alone = Counter(file.stem for file in files)
-    taken: Counter[str] = Counter()
-    names: dict[Path, str] = {}
-    for file in files:
-        stem = file.stem if alone[file.stem] == 1 else f"{file.parent.name}_{file.stem}"
-        taken[stem] += 1
-        names[file] = stem if taken[stem] == 1 else f"{stem}_{taken[stem]}"
-    return names

@@ -16,6 +16,7 @@ from striate import losses
 from striate.data import Data
 from striate.data.targets import Objects
 from striate.errors import ShapeError
+from striate.files import stems
 from striate.metrics import Interval
 from striate.metrics.detect import Curve, DetectMeter
 from striate.metrics.intervals import mean
@@ -270,7 +271,9 @@ class Detect(FromConfidence):
             super().export(form, folder, answers)
 
     def _as_yolo(self, folder: Path, answers: Iterable[Mapping[str, Any]]) -> None:
-        """labels/STEM.txt a picture: class, centre, width and height as shares of it, confidence; and classes.txt."""
+        """labels/STEM.txt a picture, as `striate.files.stems` has it: class, centre, width and height as shares, confidence; and classes.txt."""
+        answers = list(answers)
+        names = stems([Path(one["file"]) for one in answers])
         (folder / "labels").mkdir(exist_ok=True)
         (folder / "classes.txt").write_text("\n".join(self.classes) + "\n", encoding="utf-8")
         for one in answers:
@@ -290,7 +293,7 @@ class Detect(FromConfidence):
                         [str(number), *(f"{s:.6f}" for s in shares), f"{box['confidence']:.6f}"]
                     )
                 )
-            path = folder / "labels" / f"{Path(one['file']).stem}.txt"
+            path = folder / "labels" / f"{names[Path(one['file'])]}.txt"
             path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
     def _as_coco(self, folder: Path, answers: Iterable[Mapping[str, Any]]) -> None:
