@@ -23,6 +23,7 @@ from striate.data.layouts.tree import Tree
 from striate.data.modes import Levels
 from striate.data.sources import Source
 from striate.errors import DataError
+from striate.text import some
 
 SETTINGS = ("table", "path", "label", "group", "split", "separator")
 _FIRST = 5  # places of a fault
@@ -157,7 +158,7 @@ def left_out(found: Sequence[AnyTable], taken: Sequence[AnyTable], layout: str) 
     others = [t.file for t in found if t.file not in read and t.header == taken[0].header]
     if not others:
         return ()
-    listed = ", ".join(map(shown, others[:_FIRST])) + (", ..." if len(others) > _FIRST else "")
+    listed = some([shown(file) for file in others], _FIRST)
     have, are = ("has", "is") if len(others) == 1 else ("have", "are")
     warning = (
         f"{listed} {have} the columns of {shown(taken[0].file)} and {are} not read: write one table, name them train.csv, "
