@@ -330,6 +330,41 @@ def test_tables_named_for_splits(root):
     assert all(name.startswith(s) for s, split in opened.splits.items() for name in split.names)
 
 
+BOXES = "file,xmin,ymin,xmax,ymax,label"
+
+
+@pytest.mark.parametrize(
+    ("header", "cells"), [("file,label", "cat"), (BOXES, "1,1,4,4,cat")], ids=["labels", "boxes"]
+)
+def test_a_table_in_the_folder_of_a_split_is_that_split(root, header, cells):
+    for split, count in (("train", 5), ("val", 3), ("test", 9)):
+        names = pictures(root / split, [f"images/{split}{k}.png" for k in range(count)])
+        rows = [f"{n},{cells.replace('cat', ('cat', 'dog')[k % 2])}" for k, n in enumerate(names)]
+        table(root / split, header, rows)
+    opened = data.open(root)
+    assert sizes(opened) == {"train": 5, "val": 3, "test": 9}
+    assert (opened.warnings, opened.ignored) == ((), {})
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "layout"),
+    [("file,label", "cat", "csv"), (BOXES, "1,1,4,4,cat", "box_table")],
+    ids=["labels", "boxes"],
+)
+def test_tables_of_the_same_columns_that_are_not_read_are_named(root, header, cells, layout):
+    for site in ("bergen", "oslo"):
+        names = pictures(root / site, [f"{site}{k}.png" for k in range(6)])
+        rows = [f"{n},{cells.replace('cat', ('cat', 'dog')[k % 2])}" for k, n in enumerate(names)]
+        table(root / site, header, rows)
+    table(root, "note,of", ["a,b"], "about.csv")
+    opened = data.open(root, layout=layout)
+    assert len(opened) == 6
+    assert (
+        "oslo/labels.csv has the columns of bergen/labels.csv and is not read: write one table, name them train.csv, "
+        f"val.csv and test.csv, or choose with layout={layout}:table=oslo/labels.csv"
+    ) in opened.warnings
+
+
 def test_a_table_for_train_beside_pictures_without_labels(root):
     pictures(root, [f"train/{k}.jpg" for k in range(8)] + [f"test/{k}.jpg" for k in range(5)])
     table(root, "id,label", [f"{k},{w}" for k, w in enumerate(WORDS)], "train.csv")

@@ -13,9 +13,12 @@ import pytest
 from PIL import EpsImagePlugin, Image, PcxImagePlugin, PsdImagePlugin
 
 from striate import cli, data
+from striate.cli.output import read_numbers
 from striate.data import picture, sources
 from striate.data import pictures as pictures_room
-from striate.errors import DataError, NumericError
+from striate.data.array_pictures import array_picture
+from striate.data.sources import Form
+from striate.errors import DataError, NumericError, UsageError
 
 
 def state(root):
@@ -204,3 +207,34 @@ def test_in_a_small_address_space_no_sound_picture_is_called_broken(cache, pictu
             assert done.stderr.count("\n") == 1
         else:
             assert json.loads(done.stdout)["problems"] == []
+
+
+MODES = {"series": "series", "volumes": "volume"}
+NO_ARRAYS = {
+    "nothing": b"",
+    "a page": b"<!doctype html>",
+    "cut in its header": b"\x93NUMPY\x01\x00v\x00{'descr'",
+    "no header": b"\x93NUMPY\x01\x00\x04\x00((((",
+    "a pickle": b"\x80\x04K\x01.",
+}
+
+
+@pytest.mark.parametrize("content", NO_ARRAYS.values(), ids=NO_ARRAYS)
+def test_files_that_are_no_arrays_are_named_wherever_arrays_are_read(cache, tmp_path, content):
+    """Series, volumes and pictures in class folders begin with the broken one, which is looked at first."""
+    rng = np.random.default_rng(0)
+    for name, shape in (("series", (2, 40)), ("volumes", (6, 6, 6))):
+        for i in range(16):
+            path = tmp_path / name / "ab"[i % 2] / f"{i:02}.npy"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, rng.normal(size=shape).astype(np.float32))
+        (tmp_path / name / "a" / "00.npy").write_bytes(content)
+        opened = data.open(tmp_path / name)
+        assert opened.modality == MODES[name]
+        assert opened.as_dict()["items"] == 15
+        assert "a/00.npy: no " in opened.as_text()
+    broken = tmp_path / "series" / "a" / "00.npy"
+    with pytest.raises(UsageError, match="expected rows of as many numbers"):
+        read_numbers(str(broken), "--input")
+    with pytest.raises(DataError, match="no array of NumPy"):
+        array_picture(broken, Form(None, "grey"), None)

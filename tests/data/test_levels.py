@@ -97,6 +97,27 @@ def test_the_range_is_measured_where_is_trained_and_recorded(cache, tmp_path):
     assert again.origin["levels"] == [0, 1023]
 
 
+@pytest.mark.parametrize(
+    ("top", "dtype", "range_"),
+    [(4095, np.uint16, "0,4095"), (0.5, np.float32, "0,1"), (60_000, np.uint16, "")],
+)
+def test_a_split_that_is_deeper_than_what_is_trained_on_is_named(
+    cache, tmp_path, top, dtype, range_
+):
+    deep(tmp_path / "set" / "train", [200], np.uint8, suffix=".png")
+    deep(tmp_path / "set" / "test", [top], dtype)
+    opened = data.open(tmp_path / "set")
+    assert opened.levels is None
+    said = (
+        f"test has pictures of more than 8 bits, whose values use 0 to {top:g}, and train has none: each is read by its own "
+        f"type and values; levels={range_} gives them one range"
+    )
+    assert opened.warnings == ((said,) if range_ else ())
+    given = data.open(tmp_path / "set", levels=(0, top))
+    assert (given.levels, given.warnings) == ((0, top), ())
+    assert np.asarray(given.arrays("test").inputs).max() == pytest.approx(255, abs=0.1)
+
+
 def test_pictures_of_8_bits_have_no_range(cache, tmp_path, pictures):
     opened = data.open(pictures({"a": 4, "b": 4}))
     assert opened.origin["levels"] is None

@@ -10,6 +10,7 @@ from PIL import Image
 
 from striate import data
 from striate.data.layouts.tree import role
+from striate.data.pictures import upright
 from striate.errors import DataError
 
 H, W = 10, 14
@@ -324,6 +325,95 @@ def test_masks_of_another_size_are_broken_items(root):
     assert [(p.file, p.reason) for p in opened.problems] == [
         ("images/3.png", f"its mask is {W} x {H + 1} pixels, the picture {W} x {H}")
     ]
+
+
+@pytest.mark.parametrize("task", ["segment", "instances"])
+@pytest.mark.parametrize(
+    ("orientation", "side", "turned", "told"),
+    [
+        (6, (8, 10), True, 0),
+        (6, (9, 9), True, 4),
+        (3, (8, 10), True, 4),
+        (1, (9, 9), True, 0),
+        (6, (9, 9), False, 0),
+    ],
+    ids=["the size tells", "a square", "upside down", "upright", "the mask says so too"],
+)
+def test_masks_of_pictures_that_exif_turns(root, task, orientation, side, turned, told):
+    """A mask is of the picture as it is seen; where it might be of the stored one that is said."""
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    for i in range(4):
+        picture(root / "images" / f"{i}.png", i)
+        (root / "masks").mkdir(exist_ok=True)
+        Image.open(root / "images" / f"{i}.png").resize(side).save(
+            root / "images" / f"{i}.png", exif=exif
+        )
+        ids = np.zeros(side[::-1], np.uint8)
+        ids[1:3, 1:3], ids[4:6, 4:6] = 1, 2
+        seen = Image.fromarray(ids)
+        if turned:
+            upright(seen, orientation).save(root / "masks" / f"{i}.png")
+        else:
+            seen.save(root / "masks" / f"{i}.png", exif=exif)
+    opened = data.open(root, task=task)
+    assert (len(opened), opened.problems) == (4, ())
+    assert opened.as_dict()["unturned_masks"] == told
+    assert (f"EXIF: it turns the pictures of {told} masks" in opened.as_text()) == bool(told)
+
+
+def test_a_mask_of_a_picture_on_its_side_says_which_turn_it_lacks(root):
+    exif = Image.Exif()
+    exif[0x112] = 6
+    for i in range(4):
+        picture(root / "images" / f"{i}.png", i)
+        numbers(root / "masks" / f"{i}.png", (0, 1))
+    wide = Image.open(root / "images" / "0.png").resize((8, 10))
+    wide.save(root / "images" / "0.png", exif=exif)
+    Image.new("L", (8, 10)).save(root / "masks" / "0.png")
+    (problem,) = data.open(root).problems
+    assert (
+        problem.reason
+        == "its mask is 8 x 10 pixels, the picture 10 x 8 as EXIF turns it: turn the mask as well"
+    )
+
+
+def test_several_frames_of_masks_are_said(root):
+    for i in range(4):
+        picture(root / "images" / f"{i}.png", i)
+        numbers(root / "masks" / f"{i}.png", (0, 1))
+    first = Image.open(root / "masks" / "0.png")
+    first.save(root / "masks" / "0.tif", save_all=True, append_images=[first.copy()])
+    (root / "masks" / "0.png").unlink()
+    opened = data.open(root)
+    assert (opened.as_dict()["mask_frames"], opened.as_dict()["several_frames"]) == (1, 0)
+    assert "frames: of 1 masks with several the first is read" in opened.as_text()
+
+
+def test_a_file_of_names_that_is_read_is_not_called_ignored(root):
+    for i in range(4):
+        picture(root / "images" / f"{i}.png", i)
+        numbers(root / "masks" / f"{i}.png", (0, 1))
+    for name in ("classes.txt", "remarks.txt"):
+        (root / name).write_text("sky\nsea\n")
+    assert data.open(root).ignored == {".txt": 1}
+
+
+def test_a_class_that_no_mask_of_the_training_holds_is_named(root):
+    for split, values in (("train", (0, 1)), ("val", (0, 1, 2)), ("test", (1, 3))):
+        for i in range(4):
+            picture(root / split / "images" / f"{i}.png", i)
+            numbers(root / split / "masks" / f"{i}.png", values)
+    (root / "classes.txt").write_text("sea\nsky\nsail\nsun\nnothing\n")
+    opened = data.open(root)
+    assert opened.unlearned == ("sail", "sun")
+    assert (
+        "note: train has no pixel of sail, sun: it cannot be learned, and every answer to its held-out pixels is wrong"
+        in opened.as_text()
+    )
+    (root / "train" / "masks" / "3.png").unlink()
+    numbers(root / "train" / "masks" / "3.png", (0, 2, 3))
+    assert data.open(root).unlearned == ()
 
 
 def blobs(i: int, classes: int = 2, low: int = 0, high: int = 255) -> np.ndarray:

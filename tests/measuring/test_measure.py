@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from striate.errors import ArgumentError, ShapeError
+from striate.layers.pool import GlobalAvgPool
 from striate.measuring import Comparison, measure, read_shape
 from striate.models.catalog import CATALOG, build, entry
 
@@ -173,6 +174,73 @@ def test_layers_by_hand(layer, shape, output, macs, connections):
     assert sheet.counts.disagree == ()
     assert sheet.counts.uncounted == ()
     assert row.params == sum(p.numel() for p in layer.parameters())
+
+
+class Pooled(nn.Module):
+    """Four maps of 6x6 places, then `pool`."""
+
+    def __init__(self, pool):
+        super().__init__()
+        self.conv, self.pool = nn.Conv2d(3, 4, 3), pool
+
+    def forward(self, x):
+        return self.pool(self.conv(x))
+
+
+GLOBAL = {
+    "mean over named axes": lambda x: x.mean([2, 3]),
+    "counted from the end": lambda x: torch.mean(x, dim=(-2, -1), keepdim=True),
+    "a sum, divided": lambda x: x.sum((2, 3)) / 36,
+    "flattened": lambda x: x.flatten(2).mean(-1),
+    "channels last": lambda x: x.permute(0, 2, 3, 1).mean((1, 2)),
+    "as tokens": lambda x: x.flatten(2).transpose(1, 2).mean(1),
+    "adaptive, a function": lambda x: F.adaptive_avg_pool2d(x, 1),
+    "adaptive, a layer": nn.AdaptiveAvgPool2d(1),
+    "ours": GlobalAvgPool(),
+    "a window of all": lambda x: F.avg_pool2d(x, x.shape[-2:]),
+    "generalised mean": lambda x: x.clamp(min=1e-6).pow(3).mean((2, 3)).pow(1 / 3),
+    "a gate of its own mean": lambda x: x * x.mean((2, 3), keepdim=True).sigmoid(),
+    "largest": lambda x: x.amax((2, 3)),
+    "largest, flattened": lambda x: x.flatten(2).max(2).values,
+    "norm": lambda x: x.norm(dim=(2, 3)),
+    "blocks of 2x2": lambda x: x.view(-1, 4, 3, 2, 3, 2).amax((3, 5)),
+    "random windows of 2x2": nn.FractionalMaxPool2d(2, output_size=3),
+    "after a grid": lambda x: F.grid_sample(x, x.new_zeros(1, 6, 6, 2), align_corners=False).mean(
+        (2, 3)
+    ),
+}
+
+
+@pytest.mark.parametrize("pool", GLOBAL.values(), ids=GLOBAL)
+def test_pooling_has_the_same_connections_however_it_is_written(pool):
+    sheet = measure(Pooled(pool), (3, 8, 8))
+    assert sheet.totals.connections - sheet.layers[0].connections == 4 * 36
+
+
+@pytest.mark.parametrize(
+    "reduce",
+    [
+        lambda x: x.mean(1),
+        lambda x: x.mean((1, 2, 3)),
+        lambda x: x.mean(),
+        lambda x: x.view(1, 2, -1).mean(-1),
+        lambda x: x.flatten(2).argmax(2),
+        lambda x: x.amax((2, 3), keepdim=True).norm(dim=1),
+    ],
+    ids=["channels", "maps", "everything", "groups", "place", "length"],
+)
+def test_what_mixes_channels_or_names_a_place_is_no_pooling(reduce):
+    last = measure(Pooled(reduce), (3, 8, 8)).layers[-1]
+    assert last.connections == 0
+
+
+def test_pooling_over_time_and_over_rows_alone():
+    rows_alone = measure(Pooled(lambda x: x.mean(3).mean(2)), (3, 8, 8))
+    assert [row.connections for row in rows_alone.layers[1:]] == [4 * 36, 4 * 6]
+    # Waibel et al. 1989, figure 2: each of 3 answers adds up 9 places in time.
+    assert [row.connections for row in measure("tdnn").layers if row.op == "sum"] == [3 * 9]
+    mean = only("resnet18", None, "sum")
+    assert mean.connections == 512 * 7 * 7
 
 
 class Functional(nn.Module):

@@ -20,7 +20,8 @@ from striate.runs import Run
 from striate.training import Progress, fit, loop, read_recipe, resume
 from striate.workbench import progress as shown
 from striate.workbench.folds import train_folds
-from tasks.conftest import SIDE
+from striate.workbench.train import train_recipe
+from tasks.conftest import CASES, SIDE
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
@@ -263,3 +264,44 @@ def test_a_loss_of_other_targets_is_told_which_there_are(task, known):
     with pytest.raises(RecipeError) as caught:
         tasks.named(task).refuse(read_recipe("quick", {"loss": "l1"}))
     assert str(caught.value).endswith(known)
+
+
+def test_items_that_are_in_two_splits_are_named_before_anything_is_scored(case, tmp_path):
+    if case.task == "forecast":
+        pytest.skip("its splits are times of one table")
+    for split in ("train", "test"):
+        case.write(tmp_path / "data" / split)
+    opened = case.open(tmp_path / "data")
+    assert {name: len(held) for name, held in opened.splits.items()} == {"train": 24, "test": 24}
+    (caution,) = opened.cautions
+    assert f"24 {opened.noun} are in more than one split (" in caution
+    assert caution.endswith("of what was learned or chosen by: take them out and train anew")
+    assert case.open(case.write(tmp_path / "alone")).cautions == []
+
+
+@pytest.mark.parametrize("task", ["classify", "segment"])
+def test_a_training_says_what_its_scores_are_worth(task, tmp_path):
+    case, said = CASES[task], []
+    for split in ("train", "test"):
+        case.write(tmp_path / "data" / split)
+    opened = case.open(tmp_path / "data")
+    recipe = read_recipe("quick", {**case.settings, "epochs": 1})
+    fitted = train_recipe(opened, recipe, out=tmp_path, progress=Progress(say=said.append))
+    assert f"note: {opened.cautions[0]}" in said
+    assert "24 pictures are in more than one split" in (fitted.run.path / "report.html").read_text()
+
+
+def test_more_than_a_few_broken_items_stop_a_training(case, tmp_path):
+    if case.task == "forecast":
+        pytest.skip("all of its items are in one table")
+    folder = case.write(tmp_path / "data")
+    broken = case.some(folder, 6)
+    for path in broken[:5]:
+        path.write_bytes(b"")
+    assert len(case.open(folder).problems) == 5
+    case.open(folder).check()
+    broken[5].write_bytes(b"")
+    opened = case.open(folder)
+    assert opened.cautions == []
+    with pytest.raises(DataError, match=rf"^6 of 24 {opened.noun} cannot be read"):
+        opened.check()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,26 @@ def test_other_names_of_a_pickle_run_nothing_either(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (torch.nn.Linear(2, 2), "torch.nn.modules.linear.Linear"),
+        ({"a": torch.zeros(2), "when": datetime.now(UTC)}, "datetime.datetime"),
+        (Payload(Path("canary")), "getattr"),
+    ],
+    ids=["a whole net", "a date", "code"],
+)
+def test_what_is_no_tensor_is_named_without_advice_to_load_it(tmp_path, content, named):
+    torch.save(content, tmp_path / "net.pt")
+    with pytest.raises(CheckpointError) as error:
+        read(tmp_path / "net.pt")
+    assert str(error.value) == (
+        f"{tmp_path}/net.pt is no supported weights file: it holds {named} beside tensors, which is never loaded; "
+        "expected tensors by name, as of torch.save(net.state_dict(), NEW)"
+    )
+
+
+@pytest.mark.slow
 def test_a_conversion_may_not_take_more_memory_than_its_file_explains(tmp_path, monkeypatch):
     """One stored number, seen 10^10 times by strides of zero: 40 GB once it is copied."""
     torch.save({"a": torch.ones(1).expand(100_000, 100_000)}, tmp_path / "net.pth")
@@ -226,6 +247,7 @@ def test_a_conversion_reaches_no_network_and_starts_nothing(what):
 
 PEAK = """
 import re, sys
+from datetime import UTC, datetime
 from pathlib import Path
 import striate.weights.files as files
 peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])

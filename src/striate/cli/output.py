@@ -213,6 +213,8 @@ def read_numbers(text: str, option: str) -> "Tensor":
     import numpy as np
     import torch
 
+    from striate.data.files import UNSOUND
+
     path = Path(text)
     try:
         if path.suffix == ".npy" and path.is_file():
@@ -222,7 +224,7 @@ def read_numbers(text: str, option: str) -> "Tensor":
             if path.is_file():
                 planes = re.split(r"\n\s*\n", path.read_text(encoding="utf-8").strip())
             array = np.array([_plane(plane) for plane in planes], np.float64)
-    except (OSError, ValueError, TypeError) as error:
+    except UNSOUND as error:
         reason = "" if "inhomogeneous" in str(error) else f" ({' '.join(str(error).split())[:80]})"
         raise UsageError(
             f"{option} {text[:60]}: expected rows of as many numbers, such as '1 2 3; 4 5 6', or a file of such{reason}"

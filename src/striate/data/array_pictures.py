@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from striate.data import files
 from striate.data.levels import around, narrow
 from striate.data.modes import F32, U8, Levels, to_0_255
 from striate.data.sources import Form, Pixels
@@ -103,7 +104,7 @@ def array_picture(
     """
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except files.UNSOUND as error:
         raise DataError(f"no array of NumPy ({' '.join(str(error).split())})") from error
     if not isinstance(array, np.ndarray) or array.ndim not in (2, 3):
         raise DataError("expected one picture [H, W], [H, W, C] or [C, H, W] in a .npy file")

@@ -13,7 +13,7 @@ from striate.data.cache import Broken
 from striate.data.index import Part
 from striate.data.pillow import without_warnings
 from striate.data.shards import Sharded
-from striate.data.sources import I64, Encoded, Files, Source
+from striate.data.sources import I64, MODALITIES, Encoded, Files, Source
 from striate.data.targets import Labels
 from striate.data.workers import chunks_of, each, in_order
 from striate.errors import ArgumentError, DataError
@@ -67,8 +67,9 @@ class Policy:
         by_class = np.sum(list(lost.values()), axis=0)
         each = ", ".join(f"{name} {by_class[k]}" for k, name in enumerate(classes) if by_class[k])
         per_class = f" ({each})" if each else ""
+        noun = MODALITIES[next(iter(parts.values())).source.modality]
         raise DataError(
-            f"{count} of {total:,} pictures cannot be read{per_class}: {_first(parts, broken)}; {mend}"
+            f"{count} of {total:,} {noun} cannot be read{per_class}: {_first(parts, broken)}; {mend}"
         )
 
 

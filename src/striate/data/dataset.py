@@ -6,6 +6,7 @@ content reads every item once, the first call of `arrays` decodes them once.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from itertools import islice
@@ -241,6 +242,18 @@ class Data(Result):
         """Those of `duplicates` whose two pictures are in different splits."""
         return tuple((a[1], b[1]) for a, b in self.exact_pairs if a[0] != b[0])
 
+    @property
+    def cautions(self) -> list[str]:
+        """What makes scores mean less than they say: items that lie in more than one split, classes that no mask teaches."""
+        lines = summary.unlearned(self.unlearned)
+        if self.leaks:
+            pairs = some([f"{a} = {b}" for a, b in self.leaks], 2, between=";")
+            lines.append(
+                f"{len(self.leaks):,} {self.noun} are in more than one split ({pairs}), so scores are of what was learned or "
+                "chosen by: take them out and train anew"
+            )
+        return lines
+
     @cached_property
     def exact_pairs(self) -> list[Pair]:
         """Split and name of items with exactly the same content: the first of them with each other one."""
@@ -378,6 +391,39 @@ class Data(Result):
         with without_warnings():
             found = [done.result for done in workers.in_order(work, chunks)]
         return np.sum(found, axis=0) if found else np.zeros(classes, np.int64)
+
+    @cached_property
+    def unlearned(self) -> tuple[str, ...]:
+        """Classes of masks that are drawn in other splits and in none of those that are trained on.
+
+        Masks are decoded until every class was seen: few where nothing is wrong.
+        """
+        if self.kind != "mask" or "train" not in self.splits:
+            return ()
+        self.scan()  # so that broken masks are known
+        every = set(range(len(self.classes)))
+        left = every - self._drawn("train", every)
+        elsewhere = set[int]()
+        for split in self.splits:
+            if split != "train":
+                elsewhere |= self._drawn(split, left - elsewhere)
+        return tuple(self.classes[k] for k in sorted(elsewhere))
+
+    def _drawn(self, split: str, wanted: set[int]) -> set[int]:
+        """Those of some classes that a readable mask of a split holds."""
+        held, found = self._split(split), set[int]()
+
+        def work(index: I64) -> set[int]:
+            each = (np.bincount(held.targets.truth(i).ravel()) for i in workers.each(index))
+            return {int(k) for counts in each for k in np.flatnonzero(counts)}
+
+        chunks = workers.chunks_of(self.readable(split), 8) if wanted else []
+        with without_warnings(), closing(workers.in_order(work, chunks)) as done:
+            for chunk in done:
+                found |= chunk.result & wanted
+                if found == wanted:
+                    break
+        return found
 
     def readable(self, split: str) -> I64:
         """The numbers of the pictures of a split, those known to be broken left out."""
@@ -528,6 +574,7 @@ class Data(Result):
                 *self.warnings,
                 *self.remarks,
                 *summary.class_warnings(self.classes, counts),
+                *summary.unlearned(self.unlearned),
             ],
             "color": self.color if self.pictures else "",
             "counts": {
@@ -542,6 +589,10 @@ class Data(Result):
             "more_bands": sum(split.looks.more_bands for split in self.splits.values()),
             "reduced": sum(split.looks.reduced for split in self.splits.values()),
             "several_frames": sum(split.looks.several for split in self.splits.values()),
+            "mask_frames": sum(
+                split.target_looks.several for split in self.splits.values() if split.target_looks
+            ),
+            "unturned_masks": sum(split.unturned_masks for split in self.splits.values()),
             "note": self.note,
             "faults": [asdict(fault) for fault in self.faults],
             "read_as": {"layout": self.read_as[0], "why": self.read_as[1]},

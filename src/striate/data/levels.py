@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from striate.data import pictures, workers
-from striate.data.index import Listing
+from striate.data.index import Listing, Part
 from striate.data.modes import Levels
 from striate.data.pillow import without_warnings
 from striate.data.sources import I64, Encoded, Pixels
@@ -21,6 +21,7 @@ from striate.errors import ArgumentError, DataError
 
 _LOOKED_AT = 64  # pictures whose headers tell whether a set is deep
 _READ = 500  # deep pictures that are measured
+_TYPE = (0.0, 65535.0)  # the range of 16 bits, in which a deep picture alone is read
 SMALL = 1 / 16  # of a range, that values use less than: said
 
 
@@ -75,7 +76,9 @@ def of_set(listing: Listing, given: Levels | None) -> tuple[Listing, Levels | No
         ), listing.levels
     levels = given or listing.levels
     if not _any_deep(source):
-        return (listing, None) if levels is None else (_ranged(listing, levels), levels)
+        if levels is not None:
+            return _ranged(listing, levels), levels
+        return replace(listing, warnings=(*listing.warnings, *_deeper(listing, train))), None
     found = _measured(source)
     if levels is None and found is not None:
         levels = around(found[0], found[1], whole=found[2])
@@ -83,6 +86,24 @@ def of_set(listing: Listing, given: Levels | None) -> tuple[Listing, Levels | No
         return listing, None
     small = () if found is None else narrow(found[0], found[1], levels)
     return _said(_ranged(listing, levels), levels, small), levels
+
+
+def _deeper(listing: Listing, train: Part) -> list[str]:
+    """A warning of each split whose pictures are deep where those that are trained on are not, and seem of less bits."""
+    found: list[str] = []
+    for name, part in listing.parts.items():
+        source = part.source
+        if part is train or not isinstance(source, Encoded) or not _any_deep(source):
+            continue
+        values = _measured(source)
+        least, most = around(values[0], values[1], whole=values[2]) if values else _TYPE
+        if (least, most) != _TYPE:
+            found.append(
+                f"{name} has pictures of more than 8 bits, whose values use {values[0] if values else 0:g} to "
+                f"{values[1] if values else 0:g}, and train has none: each is read by its own type and values; "
+                f"levels={least:g},{most:g} gives them one range"
+            )
+    return found
 
 
 def narrow(low: float, high: float, levels: Levels) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ import PIL
 from striate.data import workers
 from striate.data.cache import VERSION, Broken
 from striate.data.index import Part
+from striate.data.masks import OutlineMasks
+from striate.data.pictures import SWAPPED
 from striate.data.pillow import without_warnings
 from striate.data.sources import I64, AnyForm, Form, Look, Pixels, Source
 from striate.data.targets import Targets
@@ -37,7 +39,8 @@ class Looks:
     several: how many hold more frames or pages than the one that is read. alpha: how many are laid on white by their
     transparency. more_bands: how many hold a band beside red, green and blue that is left out.
     reduced: how many have more than 8 bits of which 8 are read: the others cannot be, or all of the set are read so.
-    facts: numbers of each, where they are no pictures.
+    orientation: int64 [N], how each is turned to be upright, 1 to 8 as EXIF numbers it. facts: numbers of each, where
+    they are no pictures.
     """
 
     digests: list[bytes]
@@ -48,6 +51,7 @@ class Looks:
     alpha: int
     more_bands: int
     reduced: int
+    orientation: I64
     facts: list[Mapping[str, float]]
 
 
@@ -111,12 +115,26 @@ class Split:
         known = (ours[:, 0] > 0) & (theirs[:, 0] > 0)
         wrong = np.flatnonzero(known & (ours != theirs).any(1))
         others = {
-            int(
-                i
-            ): f"its mask is {theirs[i, 1]} x {theirs[i, 0]} pixels, the picture {ours[i, 1]} x {ours[i, 0]}"
+            int(i): f"its mask is {theirs[i, 1]} x {theirs[i, 0]} pixels, the picture "
+            f"{ours[i, 1]} x {ours[i, 0]}{self._as_turned(int(i))}"
             for i in wrong
         }
         return {**others, **self.part.broken}
+
+    def _as_turned(self, i: int) -> str:
+        """Where a picture lies on its side: why its size may not be what its file seems to say."""
+        on_its_side = self.looks.orientation[i] in SWAPPED
+        return " as EXIF turns it: turn the mask as well" if on_its_side else ""
+
+    @cached_property
+    def unturned_masks(self) -> int:
+        """How many masks may be of the picture before EXIF turns it, which neither they nor their sizes say."""
+        if self.target_looks is None or isinstance(self.targets.source, OutlineMasks):
+            return 0
+        ours, theirs = self.looks.shapes, self.target_looks.shapes
+        turned = (self.looks.orientation != 1) & (self.target_looks.orientation == 1)
+        told = np.isin(self.looks.orientation, SWAPPED) & (ours[:, 0] != ours[:, 1])
+        return int(np.count_nonzero(turned & ~told & (ours == theirs).all(1)))
 
     def shapes(self, broken: Broken) -> I64:
         """Heights and widths [*, 2] of the pictures but the broken ones; one row stands for all of an array."""
@@ -175,6 +193,9 @@ def _looks(source: Source) -> Looks:
             look.head.reduced or (look.head.deep and source.dtype == np.uint8)
             for look in found
             if look.head is not None
+        ),
+        orientation=np.array(
+            [look.head.orientation if look.head else 1 for look in found], np.int64
         ),
         facts=[look.facts for look in found],
     )

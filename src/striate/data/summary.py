@@ -58,6 +58,12 @@ def class_warnings(classes: Sequence[str], counts: Mapping[str, Sequence[int] | 
     return lines
 
 
+def unlearned(classes: Sequence[str]) -> list[str]:
+    """A line about classes that no mask that is trained on holds, or none."""
+    none = "train has no pixel of {}: it cannot be learned, and every answer to its held-out pixels is wrong"
+    return [none.format(some(classes, _NAMED))] if classes else []
+
+
 def text(data: dict[str, Any]) -> str:
     """Counts per class and split, sizes, problems, duplicates and leaks, what was ignored."""
     noun = MODALITIES[data["inputs"]]
@@ -78,6 +84,13 @@ def text(data: dict[str, Any]) -> str:
         )
     if data["several_frames"]:
         parts.append(f"frames: of {data['several_frames']:,} with several the first is read")
+    if data["mask_frames"]:
+        parts.append(f"frames: of {data['mask_frames']:,} masks with several the first is read")
+    if data["unturned_masks"]:
+        parts.append(
+            f"EXIF: it turns the pictures of {data['unturned_masks']:,} masks that it does not turn: these are taken to be of "
+            "the turned picture"
+        )
     if data["bad_exif"]:
         parts.append(f"EXIF: {data['bad_exif']:,} blocks cannot be read and are ignored")
     if data["ignored"]:

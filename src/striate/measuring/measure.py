@@ -97,7 +97,7 @@ def _layers(
                 output=shape[1:] if shape[:1] == (1,) else shape,
                 params=sum(p.numel() for p in new),
                 trainable=sum(p.numel() for p in new if p.requires_grad),
-                connections=_connections(call, parameters),
+                connections=_connections(call, parameters, seen),
                 # Of what is mapped over a batch a formula sees one item only.
                 macs=max(macs or 0, call.flops // 2),
                 bytes=call.written,
@@ -115,13 +115,13 @@ def _label(call: Call) -> str:
     return call.op.removesuffix("_") if not call.op.startswith("__") else call.op
 
 
-def _connections(call: Call, parameters: Mapping[str, nn.Parameter]) -> int:
+def _connections(call: Call, parameters: Mapping[str, nn.Parameter], seen: Fields) -> int:
     if call.module == "TabledConv" and formula(call):
         # The kernel it multiplies with is dense; the connections are those whose kernels are stored.
         places = call.outputs[0].count // call.outputs[0].shape[1]
         return places * sum(parameters[name].numel() for name in call.params)
     rule = operation(call.op).connections
-    return rule(call) if rule else 0
+    return rule(call, seen.state) if rule else 0
 
 
 def _unconnected(call: Call) -> bool:

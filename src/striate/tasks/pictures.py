@@ -11,6 +11,7 @@ LIMIT = 360  # pixels of the longer side
 LEGIBLE = (
     240  # pixels of the shorter side, from which on words over a picture leave something to see
 )
+LONGEST = 4_000  # pixels that the longer side is enlarged to: a line of 20,000 would take gigabytes
 
 U8 = NDArray[np.uint8]
 
@@ -76,7 +77,8 @@ def enlarged(name: str, picture: U8, folder: Path, draw: Callable[[U8, int], U8]
         folder: where it is written.
         draw: over the larger picture, which is so many times as large.
     """
-    by = -(-LEGIBLE // min(LEGIBLE, *picture.shape[:2]))
+    sides = picture.shape[:2]
+    by = max(1, min(-(-LEGIBLE // min(LEGIBLE, *sides)), LONGEST // max(sides)))
     Image.fromarray(draw(picture.repeat(by, 0).repeat(by, 1), by)).save(folder / name)
     return {"overlay": name}
 

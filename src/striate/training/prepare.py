@@ -137,7 +137,7 @@ def prepare(
             progress.say(why_streamed(split, arrays.inputs, data))
     measured = how.of(decoded["train"].inputs, data, recipe, form)
     fed = pretrained.choose_normalization(measured, recipe, net, progress.say)
-    for line in data.warnings:
+    for line in (*data.warnings, *data.cautions):
         progress.say(f"note: {line}")
     device = ranks.device(recipe.device)
     batches = training_batches(data, recipe, device, fed, ranks)

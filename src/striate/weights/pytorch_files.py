@@ -8,6 +8,8 @@ under the name that training scripts give them.
 """
 
 import json
+import pickle
+import re
 import sys
 from collections.abc import Mapping
 from typing import cast
@@ -74,10 +76,24 @@ def _refuse(event: str, _arguments: tuple[object, ...]) -> None:
         raise PermissionError(f"a weights file asked for {event}")
 
 
+def unsafe(said: str) -> str:
+    """Why a pickle is not loaded, without what PyTorch says on how to load it all the same.
+
+    >>> unsafe("Unsupported global: GLOBAL posix.system was not an allowed global by default. Please use")
+    'it holds posix.system beside tensors, which is never loaded; expected tensors by name, as of torch.save(net.state_dict(), NEW)'
+    """
+    found = re.search(r"GLOBAL (\S+)", said)
+    what = f"{found[1]} beside tensors" if found else "more than tensors"
+    return f"it holds {what}, which is never loaded; expected tensors by name, as of torch.save(net.state_dict(), NEW)"
+
+
 def main(file: str, out: str, room: str, seconds: str) -> None:
     """Convert one file."""
     limit(int(room), int(seconds))
-    content = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251 - the one import file
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251 - the one import file
+    except pickle.UnpicklingError as error:
+        raise ValueError(unsafe(str(error))) from None
     # Clones, because tensors that share memory are refused and views would drag their whole storage along.
     found, notes = tensors(content)
     clones = {name: t.detach().clone().contiguous() for name, t in found.items()}
@@ -88,4 +104,7 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     except Exception as error:  # noqa: BLE001 - whatever a strange file leads to, in one line
-        sys.exit(" ".join(f"{type(error).__name__}: {error}".split()))
+        kind = (
+            "" if type(error) is ValueError else f"{type(error).__name__}: "
+        )  # ours is a sentence
+        sys.exit(" ".join(f"{kind}{error}".split()))

@@ -283,6 +283,10 @@ def _problems(found: Mapping[str, Any]) -> Section | None:
         "with a fourth band that is left out": found["more_bands"],
         "with more than 8 bits, of which 8 are read": found["reduced"],
         "with several frames, of which the first is read": found["several_frames"],
+        "with masks of several frames, of which the first is read": found["mask_frames"],
+        "turned by EXIF, with masks that it does not turn, taken to be of the turned picture": found[
+            "unturned_masks"
+        ],
         "with EXIF that cannot be read": found["bad_exif"],
     }
     there = {words: count for words, count in odd.items() if count}

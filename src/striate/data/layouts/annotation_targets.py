@@ -401,7 +401,9 @@ def _of_no_class(
         split: {
             i: _not_one(item, names[split][i])
             for i, item in enumerate(each)
-            if not _one_class(item) and not item.fault
+            if not _one_class(item)
+            and not item.fault
+            and min(item.size)  # without a size it is broken itself
         }
         for split, each in objects.items()
     }

@@ -46,6 +46,7 @@ from striate.data.layouts.csv_table import (
     tables_of_splits,
     used_at_top,
 )
+from striate.data.layouts.file_table import left_out
 from striate.data.layouts.label_columns import is_missing
 from striate.data.layouts.tree import Tree, below
 from striate.errors import DataError
@@ -117,7 +118,8 @@ def find(tree: Tree) -> Candidate | None:
     count = len({row.cells[each.table.path] for each in tables for row in _whole(each.table)})
     alone = all(map(_alone, tables))
     why = f"{', '.join(shown(each.table.file) for each in tables)} names pictures and boxes in them"
-    read = partial(_listing, tree, tables, LOCALISE if alone else DETECT)
+    left = left_out(found, [each.table for each in tables], "box_table")
+    read = partial(_listing, tree, tables, LOCALISE if alone else DETECT, left)
     return Candidate("a table of boxes", count, uses, read, why, tasks=BOXED)
 
 
@@ -198,7 +200,9 @@ def _label_column(
 # -------------------------------------------------------------------------------------- the rows
 
 
-def _listing(tree: Tree, tables: Sequence[BoxTable], task: str) -> Listing:
+def _listing(
+    tree: Tree, tables: Sequence[BoxTable], task: str, warnings: tuple[str, ...]
+) -> Listing:
     """The rows as objects of pictures.
 
     Raises:
@@ -228,7 +232,8 @@ def _listing(tree: Tree, tables: Sequence[BoxTable], task: str) -> Listing:
     names = [annotation.picture for annotation in annotations]
     kinds = Counter(found.ignored) + files_beside(tree, [each.table for each in tables], names)
     sources = {each.table.file: each.table.source.sha256 for each in tables}
-    return replace(found, ignored=kinds, tables=sources, groups=groups)
+    warnings = (*found.warnings, *warnings)
+    return replace(found, ignored=kinds, tables=sources, groups=groups, warnings=warnings)
 
 
 def _add(

@@ -1,7 +1,7 @@
 """A table that says what belongs to each picture: a class, several classes, or numbers.
 
-path,label[,group,split] with any names for the columns, alone or beside the pictures; train.csv, val.csv and test.csv
-are the splits. Paths are absolute, relative, or ids without extension. Settings: table=FILE, path=COLUMN,
+path,label[,group,split] with any names for the columns, alone or beside the pictures; train.csv, val.csv and test.csv,
+or a table in each of the folders train/, val/ and test/, are the splits. Paths are absolute, relative, or ids without extension. Settings: table=FILE, path=COLUMN,
 label=COLUMN or label=A+B+C, group=COLUMN, split=COLUMN, separator=CHARACTER between several labels in one cell.
 """
 
@@ -22,6 +22,7 @@ from striate.data.files import shown
 from striate.data.index import ASSIGNED, WHOLE, Candidate, Fault, Listing, Part
 from striate.data.layouts import class_folders
 from striate.data.layouts.file_lists import Lookup
+from striate.data.layouts.file_table import left_out
 from striate.data.layouts.label_columns import TASKS, Column, is_flag, is_missing, label_targets
 from striate.data.layouts.tree import Tree, below, named_like_picture, role
 from striate.data.sources import Files
@@ -69,7 +70,7 @@ class LabelTable:
         labels: the columns of labels.
         group: the column of groups, or None.
         split: the column of splits, or None.
-        file_split: the split that the name of the table stands for, or "".
+        file_split: the split that the name of the table, or of its folder, stands for, or "".
     """
 
     source: Table
@@ -145,7 +146,8 @@ def find(tree: Tree) -> Candidate | None:
     if not tables:
         return None
     doubt = Doubt() if asked or tree.given else _against_folders(tree, tables[0])
-    return None if doubt is None else _candidate(tree, tables, settings, doubt)
+    left = left_out(found, tables, "csv")
+    return None if doubt is None else _candidate(tree, tables, settings, doubt, left)
 
 
 def _of_none(tree: Tree, names: list[str]) -> Candidate | None:
@@ -180,11 +182,15 @@ class Doubt(NamedTuple):
 
 
 def _candidate(
-    tree: Tree, tables: list[LabelTable], settings: dict[str, str], doubt: Doubt
+    tree: Tree,
+    tables: list[LabelTable],
+    settings: dict[str, str],
+    doubt: Doubt,
+    warnings: tuple[str, ...] = (),
 ) -> Candidate:
     count = sum(len(each.rows) for each in tables)
     uses = frozenset(top for each in tables for top in used_at_top(tree, each))
-    read = partial(_listing, tree, tables, settings)
+    read = partial(_listing, tree, tables, settings, warnings)
     why = f"{', '.join(shown(each.file) for each in tables)} names pictures"
     return Candidate("a table of pictures", count, uses, read, why, *doubt, TASKS)
 
@@ -235,11 +241,11 @@ def read_table(tree: Tree, name: str, settings: dict[str, str], *, must: bool) -
 
 
 def _split_of(name: str) -> str:
-    """The split that the name of a table stands for."""
+    """The split that the name of a table stands for, or that of the folder it lies in."""
     stem = name.rpartition("/")[2].lower().rpartition(".")[0]
     words = stem.replace("-", "_").replace(" ", "_").split("_")
     found = {ASSIGNED[word] for word in words if ASSIGNED.get(word)}
-    return found.pop() if len(found) == 1 else ""
+    return found.pop() if len(found) == 1 else "" if found else _folder_split(name)
 
 
 class Resolver:
@@ -460,7 +466,9 @@ def used_at_top(tree: Tree, table: LabelTable) -> set[str]:
     return found
 
 
-def _listing(tree: Tree, tables: list[LabelTable], settings: dict[str, str]) -> Listing:
+def _listing(
+    tree: Tree, tables: list[LabelTable], settings: dict[str, str], warnings: tuple[str, ...]
+) -> Listing:
     """The rows as items.
 
     Raises:
@@ -503,6 +511,7 @@ def _listing(tree: Tree, tables: list[LabelTable], settings: dict[str, str]) -> 
         faults=tuple(_fault(kind, places) for kind, places in rows.faults.items()),
         groups={shown(name): group for name, group in groups.items()},
         tables={each.file: each.source.sha256 for each in tables},
+        warnings=warnings,
     )
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from striate.data.layouts.tree import Tree
 from striate.data.modes import Levels
 from striate.data.sources import Source
 from striate.errors import DataError
+from striate.text import some
 
 SETTINGS = ("table", "path", "label", "group", "split", "separator")
 _FIRST = 5  # places of a fault
@@ -136,6 +138,35 @@ class Named:
         return ""
 
 
+class AnyTable(Protocol):
+    """A table that names files."""
+
+    @property
+    def file(self) -> str:
+        """Its name relative to the root."""
+        ...
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """Names of its columns."""
+        ...
+
+
+def left_out(found: Sequence[AnyTable], taken: Sequence[AnyTable], layout: str) -> tuple[str, ...]:
+    """A warning of tables that have the columns of one that is read and are not read themselves, or none."""
+    read = {each.file for each in taken}
+    others = [t.file for t in found if t.file not in read and t.header == taken[0].header]
+    if not others:
+        return ()
+    listed = some([shown(file) for file in others], _FIRST)
+    have, are = ("has", "is") if len(others) == 1 else ("have", "are")
+    warning = (
+        f"{listed} {have} the columns of {shown(taken[0].file)} and {are} not read: write one table, name them train.csv, "
+        f"val.csv and test.csv, or choose with layout={layout}:table={shown(others[0])}"
+    )
+    return (warning,)
+
+
 def find(tree: Tree, kind: Kind) -> Candidate | None:
     """A table at the root or a folder below, of whose rows most name files that are there.
 
@@ -163,7 +194,8 @@ def find(tree: Tree, kind: Kind) -> Candidate | None:
     uses = frozenset(
         [t.file.split("/")[0] for t in taken.values()] + [n.split("/")[0] for n in there]
     )
-    read = partial(_listed, tree, taken, settings, kind)
+    warnings = left_out(found, list(taken.values()), kind.layout)
+    read = partial(_listed, tree, taken, settings, kind, warnings)
     return Candidate(
         f"{kind.noun}s named by {files_of}",
         sum(len(table.rows) for table in taken.values()),
@@ -175,17 +207,25 @@ def find(tree: Tree, kind: Kind) -> Candidate | None:
 
 
 def _by_splits(found: Sequence[Named], best: Named) -> dict[str, Named]:
-    """Tables that are a split each, such as dev.csv and eval.csv; else the one with most rows, as `WHOLE`."""
+    """Tables that are a split each, by their names or folders; else the one with most rows, as `WHOLE`."""
     each: dict[str, Named] = {}
     for table in sorted(found, key=lambda table: -len(table.rows)):
-        words = re.split(r"[^a-z]+", table.file.rpartition("/")[2].lower().rpartition(".")[0])
-        split = next((_SPLITS[word] for word in words if word in _SPLITS), "")
-        if split and table.titles == best.titles:
+        if (split := _split_of(table.file)) and table.titles == best.titles:
             each.setdefault(split, table)
     if "dev" in each:
         each["val" if "train" in each else "train"] = each.pop("dev")
-    whole = len(each) < 2 or each.get("train") is not best
+    whole = len(each) < 2 or "train" not in each or best not in each.values()
     return {WHOLE: best} if whole else {s: each[s] for s in ("train", "val", "test") if s in each}
+
+
+def _split_of(file: str) -> str:
+    """The split that the name of a table says, else that of its folder; "" where neither says one."""
+    folder, _, name = file.lower().rpartition("/")
+    for place in (name.rpartition(".")[0], folder):
+        found = (_SPLITS[word] for word in re.split(r"[^a-z]+", place) if word in _SPLITS)
+        if split := next(found, ""):
+            return split
+    return ""
 
 
 @dataclass(frozen=True)
@@ -271,7 +311,11 @@ def _path_column(
 
 
 def _listed(
-    tree: Tree, tables: Mapping[str, Named], settings: Mapping[str, str], kind: Kind
+    tree: Tree,
+    tables: Mapping[str, Named],
+    settings: Mapping[str, str],
+    kind: Kind,
+    warnings: tuple[str, ...],
 ) -> Listing:
     """The rows as items; several lines of one file count once."""
     items: dict[str, tuple[str, Row]] = {}
@@ -306,7 +350,11 @@ def _listed(
         f"{kind.noun}s named by {files_of}",
         found.classes,
         parts,
-        unused(tree, names, {name.split("/")[0] for name in names if "/" in name}),
+        unused(
+            tree,
+            [*names, *(table.file for table in tables.values())],
+            {name.split("/")[0] for name in names if "/" in name},
+        ),
         "; ".join(filter(None, [found.note, note, *named.notes])),
         found.task,
         found.outputs,
@@ -315,6 +363,7 @@ def _listed(
         sources=_sources(first, rows, names) if len(tables) == 1 else None,
         tables={table.file: table.source.sha256 for table in tables.values()},
         levels=named.levels,
+        warnings=warnings,
     )
 
 

@@ -248,7 +248,8 @@ def _folder(root: Path, options: Options, name: Path | None = None) -> Listing:
         raise DataError(_nothing(tree))
     taken = _chosen(found, tree)
     listing = _read(taken, found)
-    unused = _count_unused(tree, found[taken], list(found.values()))
+    used = found[taken].uses | listing.tables.keys()
+    unused = _count_unused(tree, used, list(found.values()))
     return replace(listing, ignored=Counter(listing.ignored) + unused)
 
 
@@ -371,13 +372,13 @@ def _refuse_two_tasks(taken: str, found: Found, tree: Tree) -> None:
             raise DataError(f"{shown(tree.name)} holds targets for two tasks; {', '.join(choices)}")
 
 
-def _count_unused(tree: Tree, best: Candidate, candidates: list[Candidate]) -> Counter[str]:
+def _count_unused(tree: Tree, used: frozenset[str], candidates: list[Candidate]) -> Counter[str]:
     """What lies at the top and is not used: what is data by itself by name, everything else by kind."""
     alone = {suffix for layout in LAYOUTS.values() for suffix in layout.files}
-    others = frozenset[str]().union(*(c.uses for c in candidates)) - best.uses
+    others = frozenset[str]().union(*(c.uses for c in candidates)) - used
     unused: Counter[str] = Counter()
     for entry in tree.entries():
-        if entry.name in best.uses:
+        if entry.name in used:
             continue
         if tree.options.leaves_out(entry.name):
             unused[IGNORED] += 1

@@ -10,8 +10,7 @@ Series that differ in length are brought to the longest by repeating their last 
 """
 
 import itertools
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,6 +40,7 @@ FLAT = (
 )  # channels at most, and times as many steps as channels, that tell a series from a grey picture
 _FEWEST = 8  # steps of an item in a table
 _PLACES = 5
+_LOOKED_AT = 8  # files that tell whether they are series
 
 Rows = tuple[F32, NDArray[Any]]  # inputs [N, C, T] and what belongs to them [N]
 
@@ -258,7 +258,8 @@ def _of_folders(tree: Tree) -> Candidate | None:
     found = {split: items for split, items in found.items() if items}
     classes = {label for items in found.values() for label, _ in items}
     names = [name for items in found.values() for _, name in items]
-    if len(classes) < 2 or not any(_may_be_series(tree.root / name) for name in names[:_PLACES]):
+    some = names[:: -(-len(names) // _LOOKED_AT) or 1]  # the first of them may all be broken
+    if len(classes) < 2 or not any(_may_be_series(tree.root / name) for name in some):
         return None
     count = sum(len(items) for items in found.values())
     why = f"{shown(min(classes))} and others hold files of numbers"
@@ -272,7 +273,7 @@ def _may_be_series(path: Path) -> bool:
         return True
     try:
         shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
-    except (OSError, ValueError):
+    except files.UNSOUND:
         return False
     most, times = FLAT
     return len(shape) == 1 or (
@@ -285,42 +286,63 @@ def _files(tree: Tree, folder: str) -> list[str]:
 
 
 def _read_folders(tree: Tree, found: Mapping[str, Sequence[tuple[str, str]]]) -> Listing:
-    series: dict[str, list[F32]] = {}
-    faults: list[Fault] = []
-    kept: dict[str, list[tuple[str, str]]] = {}
-    lost: list[str] = []
-    for split, items in found.items():
-        for label, name in items:
-            try:
-                one = series_of(tree.root / name)
-            except DataError as error:
-                lost.append(f"{shown(name)}: {error}")
-                continue
-            series.setdefault(split, []).append(one)
-            kept.setdefault(split, []).append((label, name))
-    if not series:
+    """Every file an item, those without a series as broken ones.
+
+    Raises:
+        DataError: none holds a series, or they have different numbers of channels.
+    """
+    read = {
+        split: [_series_or_reason(tree.root / name) for _, name in items]
+        for split, items in found.items()
+    }
+    sound = {
+        split: [each for each in held if not isinstance(each, str)] for split, held in read.items()
+    }
+    every = [each for held in sound.values() for each in held]
+    if not every:
+        lost = [
+            f"{shown(name)}: {reason}"
+            for split, items in found.items()
+            for (_, name), reason in zip(items, read[split], strict=True)
+        ]
         raise DataError(f"no series can be read: {'; '.join(lost[:_PLACES])}")
-    if lost:
-        faults.append(
-            Fault("files that hold no series", "left out", len(lost), tuple(lost[:_PLACES]))
-        )
-    channels = Counter(len(each) for rows in series.values() for each in rows)
+    channels = sorted({len(each) for each in every})
     if len(channels) > 1:
         raise DataError(
-            f"the series have {' or '.join(map(str, sorted(channels)))} channels: expected as many in each"
+            f"the series have {' or '.join(map(str, channels))} channels: expected as many in each"
         )
-    longest = max(each.shape[1] for rows in series.values() for each in rows)
-    faults += _lengths({s: [each.shape[1] for each in rows] for s, rows in series.items()}, longest)
-    words = {_split(split): split for split in series}
+    longest = max(each.shape[1] for each in every)
+    faults = _lengths({s: [each.shape[1] for each in rows] for s, rows in sound.items()}, longest)
+    words = {_split(split): split for split in found}
+    marks = itertools.count(-1_000_000)
     parts = {
         word: (
-            np.stack([fitted(each, longest) for each in series[split]]),
-            np.array([label for label, _ in kept[split]]),
+            np.stack([_in_place(each, marks, channels[0], longest) for each in read[split]]),
+            np.array([label for label, _ in found[split]]),
         )
         for word, split in words.items()
     }
-    names = {word: tuple(shown(n) for _, n in kept[split]) for word, split in words.items()}
-    return _listing("a folder a class, a file a series", parts, faults, names)
+    names = {word: tuple(shown(n) for _, n in found[split]) for word, split in words.items()}
+    broken = {
+        word: {i: each for i, each in enumerate(read[split]) if isinstance(each, str)}
+        for word, split in words.items()
+    }
+    return _listing("a folder a class, a file a series", parts, faults, names, broken)
+
+
+def _series_or_reason(path: Path) -> F32 | str:
+    """The series [C, T] of a file, or why it holds none."""
+    try:
+        return series_of(path)
+    except DataError as error:
+        return str(error)
+
+
+def _in_place(found: F32 | str, marks: Iterator[int], channels: int, steps: int) -> F32:
+    """A series of so many steps; what stands for a broken one is no copy of what stands for another."""
+    if isinstance(found, str):
+        return np.full((channels, steps), next(marks), np.float32)
+    return fitted(found, steps)
 
 
 def _split(folder: str) -> str:
@@ -405,6 +427,7 @@ def _listing(
     parts: Mapping[str, Rows],
     faults: Sequence[Fault] = (),
     names: Mapping[str, Sequence[str]] | None = None,
+    broken: Mapping[str, Mapping[int, str]] | None = None,
 ) -> Listing:
     """Items of labels, or of numbers where they are no whole numbers and no words.
 
@@ -423,10 +446,12 @@ def _listing(
         outputs = tuple(f"value {k + 1}" for k in range(next(iter(numbers.values())).shape[1]))
         outputs = ("value",) if len(outputs) == 1 else outputs
         found: dict[str, Targets] = {split: Numbers(y) for split, y in numbers.items()}
-        made = _parts(parts, found, names)
+        made = _parts(parts, found, names, broken or {})
         return Listing(layout, (), made, task="regress", outputs=outputs, faults=tuple(faults))
     classes, codes = coded(targets, None)
-    made = _parts(parts, {split: Labels(code) for split, code in codes.items()}, names)
+    made = _parts(
+        parts, {split: Labels(code) for split, code in codes.items()}, names, broken or {}
+    )
     return Listing(layout, classes, made, faults=tuple(faults))
 
 
@@ -448,12 +473,14 @@ def _parts(
     rows: Mapping[str, Rows],
     targets: Mapping[str, Targets],
     names: Mapping[str, Sequence[str]] | None,
+    broken: Mapping[str, Mapping[int, str]],
 ) -> dict[str, Part]:
     return {
         split: Part(
             names[split] if names else numbered("series" if split == WHOLE else split, len(x)),
             targets[split],
             Values(x, "series"),
+            broken.get(split, {}),
         )
         for split, (x, _) in rows.items()
     }

@@ -30,7 +30,7 @@ from striate.errors import ArgumentError, DataError
 VOLUMES, FRAMES = "volume_folders", "frames"
 SETTINGS = ("grid",)
 TASKS = ("classify",)
-_LOOKED_AT = 3  # arrays whose headers tell whether they are volumes
+_LOOKED_AT = 8  # arrays, spread over all, whose headers tell whether they are volumes
 
 Item = Callable[
     [Tree, str], Iterator[tuple[str, bool]]
@@ -167,7 +167,7 @@ def _are_volumes(tree: Tree, found: ClassTree) -> bool:
 def _some_are_volumes(tree: Tree, names: Sequence[str]) -> bool:
     arrays = [name for name in names if suffix_of(name) in (".npy", ".npz")]
     return len(arrays) < len(names) or any(
-        _is_sound(tree.root / name) for name in arrays[:_LOOKED_AT]
+        _is_sound(tree.root / name) for name in arrays[:: -(-len(arrays) // _LOOKED_AT) or 1]
     )
 
 

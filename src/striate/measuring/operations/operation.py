@@ -9,6 +9,7 @@ from striate.probe import Call
 
 Count = Callable[[Call], int | None]
 Reads = Callable[[Call, Following], Axes | list[Axes]]
+Connections = Callable[[Call, Following], int]
 Explain = Callable[[Step], Arithmetic | None]
 
 
@@ -68,7 +69,7 @@ class Operation:
     macs: Count = none
     reads: Reads = unknown
     explain: Explain | None = None
-    connections: Callable[[Call], int] | None = None
+    connections: Connections | None = None
     kind: str = "other"
     gradient: bool = True
     joins: bool = False

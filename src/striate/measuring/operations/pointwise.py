@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from math import prod
 from typing import cast
 
 from striate.measuring.field_axes import Axes, Axis, Following, Part
@@ -69,6 +70,33 @@ def _reduced(call: Call, state: Following) -> Axes:
         )
 
     return state.each(value, move)
+
+
+def _pooled_places(call: Call, state: Following) -> int:
+    """Connections of a reduction: of one over places of the picture, each map by itself, as of pooling; else none.
+
+    A mean over channels is no pooling, nor is the place of a maximum a value that reads.
+    """
+    value = first(call)
+    if isinstance(call.arg("other"), Value) or not call.outputs[0].dtype.is_floating_point:
+        return 0
+    parts = [part for axis in state.axes(value) if axis for part in axis.parts]
+    gone = dims(call, len(value.shape))
+    places = {dim: prod(part.size for part in parts if part.dim == dim) for dim in gone}
+    alone = all(value.shape[dim] == cells for dim, cells in places.items())
+    return value.count if alone and gone & {part.dim for part in parts} else 0
+
+
+def _sampled(call: Call, state: Following) -> Axes:
+    """`grid_sample`: every place of a map may read all of the picture."""
+    after = call.outputs[0].shape
+    wholes = state.everything(call)
+    if len(wholes) != len(after) - 2:
+        return wholes
+    return tuple(
+        axis and Axis(axis.cells.as_whole(n), (Part(n, dim),))
+        for dim, (axis, n) in enumerate(zip(wholes, after[2:], strict=True), 2)
+    )
 
 
 def _differences(call: Call, state: Following) -> Axes:
@@ -230,7 +258,7 @@ def explain_softmax(step: Step) -> Arithmetic | None:
 
 
 CELLS = Operation(none, _cell_by_cell)
-REDUCED = Operation(none, _reduced)
+REDUCED = Operation(none, _reduced, connections=_pooled_places)
 ACTIVATION = replace(CELLS, explain=pointwise)
 SUM = Operation(none, _cell_by_cell, explain_sum, joins=True)
 PRODUCT = Operation(none, _cell_by_cell, explain_product, joins=True)
@@ -288,7 +316,7 @@ POINTWISE: Table = {
     **_alike(NEW, """
         new_zeros new_ones new_full new_empty new_tensor zeros_like ones_like full_like empty_like rand_like
         randn_like randint_like shape size"""),
-    "grid_sample": replace(FREE, reads=everything),
+    "grid_sample": replace(FREE, reads=_sampled),
     **_alike(Operation(uncounted, everything), """
         fft_fft2 fft_rfft2 fft_ifft2 fft_irfft2 fft_fft fft_rfft cdist pdist"""),
     **_alike(FREE, """

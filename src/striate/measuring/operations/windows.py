@@ -35,7 +35,14 @@ from striate.measuring.operations.number_terms import (
     summed,
     total,
 )
-from striate.measuring.operations.operation import Operation, Reads, Table, none, of_first
+from striate.measuring.operations.operation import (
+    Connections,
+    Operation,
+    Reads,
+    Table,
+    none,
+    of_first,
+)
 from striate.probe import Call, Value
 from striate.shapes import index_maps, out_size
 from striate.shapes.index_maps import SAME, IndexMap
@@ -57,20 +64,20 @@ def transposed_macs(call: Call) -> int:
     return tensor(call, "input").count * prod(tensor(call, "weight").shape[1:])
 
 
-def biased(macs: Callable[[Call], int]) -> Callable[[Call], int]:
+def biased(macs: Callable[[Call], int]) -> Connections:
     """Connections of a sum of products: its multiply-adds, and one a value for a bias."""
-    return lambda call: macs(call) + (call.arg("bias") is not None) * call.outputs[0].count
+    return lambda call, _: macs(call) + (call.arg("bias") is not None) * call.outputs[0].count
 
 
 def _axes(call: Call) -> int:
     return int(next(letter for letter in call.op if letter.isdigit()))
 
 
-def _pooled_connections(call: Call) -> int:
+def _pooled_connections(call: Call, _state: Following) -> int:
     return prod(settings(call, "kernel_size", _axes(call))) * call.outputs[0].count
 
 
-def _adaptive_connections(call: Call) -> int:
+def _adaptive_connections(call: Call, _state: Following) -> int:
     before, after, axes = tensor(call, "input").shape, call.outputs[0].shape, _axes(call)
     sides = zip(before[-axes:], after[-axes:], strict=True)
     maps = [(index_maps.adaptive(n, m), m) for n, m in sides]
@@ -504,8 +511,9 @@ RESIZE = Operation(none, _resized)
 WINDOWS: Table = {
     **{f"{name}{n}d": entry for name, entry in ANY_RANK.items() for n in (1, 2, 3)},
     **dict.fromkeys(
-        ("fractional_max_pool2d", "fractional_max_pool3d"), Operation(none)
-    ),  # at random
+        ("fractional_max_pool2d", "fractional_max_pool3d"),
+        Operation(none, connections=_pooled_connections),
+    ),  # which window is at random, not its size
     "pixel_shuffle": SHUFFLE,
     "pixel_unshuffle": SHUFFLE,
     "interpolate": RESIZE,

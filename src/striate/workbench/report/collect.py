@@ -93,7 +93,7 @@ def content(fitted: Fitted) -> Content:
         plan=config.plan,
         recipe=recipe.model_dump(mode="json"),
         recipe_changed=_changed(recipe, data),
-        notes=[f"{p.file}: {p.reason}" for p in data.problems[:50]],
+        notes=[*data.cautions, *(f"{p.file}: {p.reason}" for p in data.problems[:50])],
         seconds=summary["seconds"],
         machine={
             "processor": platform.processor() or platform.machine(),
