@@ -205,3 +205,27 @@ def test_a_run_predicts_in_the_range_that_it_was_trained_in(cache, tmp_path):
     assert first.answer == second.answer
     evaluated = again.evaluate(deep(tmp_path / "other", [100], np.uint16))
     assert evaluated.items == 16
+
+
+@pytest.mark.parametrize(
+    ("top", "dtype", "expected"),
+    [
+        (4095, np.uint16, "its values, 0 to 4095, are read in the range from 0 to 65535;"),
+        (65_000, np.uint16, ""),
+        (200, np.uint8, ""),
+        (0.5, np.float32, "its values, 0 to 0.5, are read in the range from 0 to 1;"),
+    ],
+)
+def test_a_deeper_picture_than_those_that_were_learned_from_is_answered_with_a_note(
+    cache, tmp_path, top, dtype, expected
+):
+    root = deep(tmp_path / "set", [255], np.uint8, suffix=".png")
+    settings: dict[str, Any] = {"net": "linear", "size": 8, "epochs": 1, "plan": "default", "health": 0}  # fmt: skip
+    run = striate.train(root, out=tmp_path / "runs", **settings)
+    ramp = np.linspace(0, top, 64).reshape(8, 8).astype(dtype)
+    Image.fromarray(ramp).save(tmp_path / "one.tif")
+    (found,) = run.predict(tmp_path / "one.tif")
+    note = found.as_dict().get("note", "")
+    assert (expected in note, bool(note)) == (True, bool(expected))
+    ranged = striate.train(root, out=tmp_path / "ranged", levels=(0, 4095), **settings)
+    assert "note" not in next(iter(ranged.predict(tmp_path / "one.tif"))).as_dict()

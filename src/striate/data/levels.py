@@ -7,12 +7,13 @@ such a set are stored as float32 of 0 to 255 by this range, so that no step of t
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from striate.data import pictures, workers
+from striate.data import files, pictures, workers
 from striate.data.index import Listing, Part
 from striate.data.modes import Levels
 from striate.data.pillow import without_warnings
@@ -104,6 +105,26 @@ def _deeper(listing: Listing, train: Part) -> list[str]:
                 f"levels={least:g},{most:g} gives them one range"
             )
     return found
+
+
+def doubt_of_depth(file: Path, max_pixels: int) -> str:
+    """What is to be said of a picture of more than 8 bits that a net reads which learned from 8; "" where it fills 16.
+
+    Raises:
+        DataError: it cannot be read; with the reason alone.
+    """
+    values = pictures.deep_values(files.read(file), pictures.Limits(max_pixels=max_pixels))
+    if values is None:
+        return ""
+    least, most = float(values.min()), float(values.max())
+    likely = around(least, most, whole=values.dtype.kind != "f")
+    if likely == _TYPE:
+        return ""
+    low, high = _TYPE if values.dtype == np.uint16 else likely
+    return (
+        f"of more than 8 bits, and the net learned from 8: its values, {least:g} to {most:g}, are read in the range from "
+        f"{low:g} to {high:g}; where that is not theirs, save it with 8 bits"
+    )
 
 
 def narrow(low: float, high: float, levels: Levels) -> tuple[str, ...]:

@@ -178,8 +178,8 @@ def picture_and_size(
     fit: str = "cover",
     max_pixels: int = MAX_PIXELS,
     levels: Levels | None = None,
-) -> tuple[U8 | F32, tuple[int, int]]:
-    """A picture as a net reads it, and the height and width that it has itself, upright.
+) -> tuple[U8 | F32, tuple[int, int], bool]:
+    """A picture as a net reads it, the height and width that it has itself, upright, and whether it has more than 8 bits.
 
     The arguments are those of `picture`; levels: those of the data that the net was trained on. Where they are given
     the pixels are float32, with all the depth that the file has.
@@ -195,7 +195,7 @@ def picture_and_size(
             pixels = decode(data, size=size, color=color, limits=limits, fit=fit)
     except DataError as error:
         raise DataError(f"{files.shown(source)}: {error}") from error
-    return pixels, (found.height, found.width)
+    return pixels, (found.height, found.width), found.deep
 
 
 def check_form(size: tuple[int, int] | None, color: str) -> None:

@@ -18,6 +18,7 @@ from striate import data as data_room
 from striate.augment import Policy, cut, follow, read, view
 from striate.augment.policy import SHIFT
 from striate.data import AnyForm, Data, Form, Images, as_rgb, channels
+from striate.data.levels import doubt_of_depth
 from striate.data.sources import Source
 from striate.data.targets import PLACED, Instances, Itself
 from striate.errors import CheckpointError, DataError, UsageError, nearest
@@ -368,11 +369,11 @@ class Pictures(Preprocessing):
         try:
             if file.suffix == ".npy":
                 return Read(*data_room.array_picture(file, self.form, self.levels))
-            return Read(
-                *data_room.picture_and_size(
-                    file, size=size, color=color, fit=fit, max_pixels=max_pixels, levels=self.levels
-                )
+            pixels, own, deep = data_room.picture_and_size(
+                file, size=size, color=color, fit=fit, max_pixels=max_pixels, levels=self.levels
             )
+            note = doubt_of_depth(file, max_pixels) if deep and self.levels is None else ""
+            return Read(pixels, own, note=note)
         except DataError as error:
             raise DataError(str(error).removeprefix(f"{file}: ")) from error
 
