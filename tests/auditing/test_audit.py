@@ -44,6 +44,18 @@ def test_what_is_kept_is_of_the_same_data_alone(own, leaking):
     assert "about" in lines[0]
 
 
+def test_what_is_kept_and_changed_is_measured_anew(own):
+    first = striate.audit(own, only=["contradictions"])
+    kept = sorted((own.path / "evaluations").glob("audit-*.json"))
+    for path in kept:
+        path.write_text(path.read_text().replace('"severity": "pass"', '"severity": "fail"'))
+    lines: list[str] = []
+    again = striate.audit(own, only=["contradictions"], say=lines.append)
+    assert kept
+    assert "about" in lines[0]
+    assert again.findings[0].severity == first.findings[0].severity == "pass"
+
+
 def test_only_and_skip(own):
     assert [f.check for f in striate.audit(own, only=["contradictions"]).findings] == [
         "contradictions"

@@ -17,7 +17,7 @@ from striate.errors import ArgumentError, CheckpointError, StriateError, UsageEr
 from striate.metrics.scores import cells
 from striate.result import Result, text_table
 from striate.runs import Run
-from striate.runs.folder import read_json, write_json
+from striate.runs.folder import read_json, unsealed, write_sealed
 from striate.runs.split_answers import write_table
 from striate.text import counted, duration
 
@@ -205,8 +205,8 @@ class _Kept:
         key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
         path = case.run.path / "evaluations" / f"audit-{key}.json"
         try:
-            found = read_json(path)["checks"] if path.exists() else {}
-        except (CheckpointError, KeyError, TypeError):
+            found = unsealed(read_json(path), path, needed=True)["checks"] if path.exists() else {}
+        except (CheckpointError, KeyError, TypeError):  # damaged, or of a version that sealed none
             found = {}
         return cls(path, found)
 
@@ -223,7 +223,7 @@ class _Kept:
             return
         with suppress(OSError, CheckpointError):
             self.path.parent.mkdir(exist_ok=True)
-            write_json(self.path, {"checks": self.found})
+            write_sealed(self.path, {"checks": self.found})
 
 
 def _value(finding: Finding) -> list[str]:
