@@ -140,6 +140,16 @@ def test_a_width_that_is_named_decides_on_the_epochs(small, monkeypatch):
     assert counts[0] > counts[1] > counts[2] > 0
 
 
+def test_a_width_that_is_named_decides_on_the_epochs_of_spectra(monkeypatch):
+    monkeypatch.setattr(plan, "learning_speed", lambda _device: SPEED)
+    found = [
+        of_spectra(1_600, (64, 251), read_recipe("quick", {"budget": 180, **named}))
+        for named in ({}, {"width": 0.5}, {"width": 1})
+    ]
+    assert [one["width"] for one in found] == [0.25, 0.5, 1]
+    assert found[0]["epochs"] > found[1]["epochs"] > found[2]["epochs"] > 0
+
+
 @pytest.mark.parametrize("width", [1, 2])
 def test_grey_pictures_are_never_mirrored_whatever_the_width(width):
     views = default_net._views("resnet20_cifar", 32, "grey", width=width)

@@ -73,7 +73,9 @@ def studio(
             try:
                 saved(page.session, save)
             except OSError as error:
-                raise UsageError(f"--save {save}: cannot be written ({error.strerror})") from error
+                raise UsageError(
+                    f"--save {save}: cannot be written ({error.strerror or error})"
+                ) from error
             click.echo(f"striate: {save}, {save.stat().st_size / 2**20:.1f} MB", err=True)
             return
         _serve(page, browser=not no_browser)

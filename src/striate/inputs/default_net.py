@@ -219,11 +219,14 @@ def of_spectra(items: int, size: Size, recipe: Settings) -> dict[str, Any]:
     """
     seconds, speed = time_for(recipe), plan.learning_speed(plan.device(recipe.device))
     found = Fingerprint(items, size, True, "grey", seconds, speed)
-    forms = [_timed(found, net, size, width, share) for net, width, share in OF_SOUNDS]
-    if size[1] <= SHORT_FRAMES:
-        net, width, share = OF_SHORT
-        forms.insert(0, _timed(found, net, size, width, share))
-    best = next((form for form in forms if form.least <= seconds), forms[-1])
+    rows = [*([OF_SHORT] if size[1] <= SHORT_FRAMES else []), *OF_SOUNDS]
+    forms = [_timed(found, net, size, width, share) for net, width, share in rows]
+    best, row = next(
+        ((form, row) for form, row in zip(forms, rows, strict=True) if form.least <= seconds),
+        (forms[-1], rows[-1]),
+    )
+    if "width" in recipe.model_fields_set:  # which decides on the epochs too
+        best = _timed(found, row[0], size, recipe.width, row[2])
 
     def why(settled: Settings) -> str:
         count = settled.epochs or best.epochs
