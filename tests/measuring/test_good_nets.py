@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from striate.measuring import measure
+from striate.models import catalog
 
 
 def conv(a, b, k=3, s=1, **options):
@@ -346,6 +347,13 @@ def test_nothing_is_found_on_a_net_that_is_meant_so(name):
     sheet = measure(make(), shape)
     assert sheet.unfinished is None
     assert [finding.as_text() for finding in sheet.findings] == []
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3", "capsnet", "cdbn"])
+def test_what_a_loss_or_a_way_to_learn_of_its_own_reads_is_not_called_unread(name):
+    net = catalog.build(name, width=0.125 if name in ("googlenet", "inception_v3") else 1)
+    found = measure(net, catalog.entry(name).input).findings
+    assert [each.kind for each in found if each.kind in ("unused", "gradient", "unknown")] == []
 
 
 class Exchange(nn.Module):

@@ -54,6 +54,25 @@ def test_the_command_says_what_was_learned(net, few, tmp_path, capsys):
     assert set(said["scores_of_pixels"]) == set(said["scores"])
 
 
+@pytest.mark.parametrize(("name", "layers"), [("neocognitron", 3), ("cdbn", 2)])
+def test_how_far_it_is_is_told(name, layers):
+    net = build(name, generator=torch.Generator())
+    assert isinstance(net, Unsupervised)
+    lines = torch.zeros(2, *net.input_shape)
+    lines[0, :, 8], lines[1, :, :, 8] = 1, 1
+    told: list[tuple[int, int]] = []
+    net.fit(
+        lines,
+        generator=torch.Generator(),
+        passes=3,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    total = layers * 3 * len(lines)
+    done = [each for each, _ in told]
+    assert done == sorted({*done})
+    assert told[-1] == (total, total)
+
+
 @pytest.mark.slow
 def test_the_neocognitron_separates_digits_at_16x16_better_than_before_it_learned(few, tmp_path):
     recipe = read_recipe("quick", {"net": "neocognitron", "epochs": 2})

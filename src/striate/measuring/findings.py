@@ -16,7 +16,7 @@ from striate.measuring.fields import Fields, Unread, fields
 from striate.measuring.operations import operation
 from striate.measuring.operations.arguments import kernel_of, setting
 from striate.measuring.shape_errors import Tries
-from striate.models.backbone import BATCH_NORMS
+from striate.models.backbone import BATCH_NORMS, Backbone
 from striate.probe import Call, Trace, Value, copied, trace
 from striate.text import counted, times
 
@@ -158,8 +158,13 @@ def _frozen(case: Case) -> Findings:
 
 
 def _idle(case: Case) -> Sequence[Finding]:
-    """Parameters that no function reads, and those that no output sends a gradient to, in training either."""
+    """Parameters that no function reads, and those that no output sends a gradient to, in training either.
+
+    Of a net of the catalogue with a loss or a way to learn of its own, nothing: those read what `forward` does not.
+    """
     run = case.run
+    if isinstance(case.net, Backbone) and type(case.net).objective is not Backbone.objective:
+        return []
     read, learning = _read(run), _learning(run)
     trained = {name for name, p in case.parameters.items() if p.requires_grad}
     if set(case.parameters) <= read and trained <= learning:

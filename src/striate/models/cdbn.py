@@ -6,6 +6,7 @@ machine (CRBM), 3.3 probabilistic max pooling, 3.4 sparsity, 4.1 the sizes for n
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -17,7 +18,7 @@ from torch.nn.grad import conv2d_weight
 from striate.models import init
 from striate.models.backbone import Backbone
 from striate.models.row_types import Request
-from striate.models.unsupervised import Unsupervised
+from striate.models.unsupervised import Progress, Unsupervised, unheard
 
 KERNEL, POOL = 10, 2  # sides of a kernel and of a block of units that one pooling unit sums up
 # A block of the second layer reads 11 pooling units of the first, those 22 units, and those 31 pixels.
@@ -125,18 +126,33 @@ class CDBN(Unsupervised):
         for layer, learning in zip((self.crbm1, self.crbm2), self.learning, strict=True):
             layer.begin(generator, learning)
 
-    def fit(self, pictures: Tensor, *, generator: torch.Generator, passes: int = 20) -> Self:
+    def fit(
+        self,
+        pictures: Tensor,
+        *,
+        generator: torch.Generator,
+        passes: int = 20,
+        progress: Progress = unheard,
+    ) -> Self:
         """Learn from pictures [N, C, H, W] of mean 0 and variance 1, best `whitened`, one layer after the other.
 
         Args:
             pictures: what is seen.
             generator: source of their order and of all samples.
             passes: how often each layer sees each picture.
+            progress: called with how many pictures were shown, and how many will be.
         """
-        x = pictures
+        x, layers = pictures, (self.crbm1, self.crbm2)
+        done, total = 0, len(layers) * passes * len(x)
+
+        def shown(count: int) -> None:
+            nonlocal done
+            done += count
+            progress(done, total)
+
         with torch.no_grad():
-            for layer, learning in zip((self.crbm1, self.crbm2), self.learning, strict=True):
-                teach(layer, x, learning, generator=generator, passes=passes)
+            for layer, learning in zip(layers, self.learning, strict=True):
+                teach(layer, x, learning, generator=generator, passes=passes, shown=shown)
                 x = torch.cat([layer(some) for some in x.split(learning.batch)])
         return self
 
@@ -166,7 +182,13 @@ class CDBN(Unsupervised):
 
 
 def teach(
-    layer: CRBM, x: Tensor, learning: Learning, *, generator: torch.Generator, passes: int
+    layer: CRBM,
+    x: Tensor,
+    learning: Learning,
+    *,
+    generator: torch.Generator,
+    passes: int,
+    shown: Callable[[int], None] = lambda _count: None,
 ) -> None:
     """Contrastive divergence of one step, with a pull to sparsity; the layer is changed in place.
 
@@ -176,6 +198,7 @@ def teach(
         learning: how.
         generator: source of the order and of the samples.
         passes: over all of x.
+        shown: called with how many pictures each batch had.
     """
     height, width = ((side - KERNEL + 1) // POOL * POOL + KERNEL - 1 for side in x.shape[2:])
     x = x[:, :, :height, :width]  # what whole blocks read
@@ -189,6 +212,7 @@ def teach(
             for parameter, speed, step in zip(parameters, speeds, steps, strict=True):
                 speed.mul_(learning.momentum).add_(step, alpha=learning.rate)
                 parameter.add_(speed)
+            shown(len(index))
 
 
 def contrast(

@@ -18,7 +18,7 @@ from striate.errors import ArgumentError
 from striate.models import init
 from striate.models.backbone import Backbone
 from striate.models.row_types import Request
-from striate.models.unsupervised import Unsupervised
+from striate.models.unsupervised import Progress, Unsupervised, unheard
 
 SIDE = 5  # of what a cell reads
 FALL = 0.9  # gamma and delta: how fixed weights fall with the distance from their centre
@@ -141,24 +141,34 @@ class Neocognitron(Unsupervised):
     def _stages(self) -> Iterator[tuple[SLayer, CLayer]]:
         yield from ((self.s1, self.c1), (self.s2, self.c2), (self.s3, self.c3))
 
-    def fit(self, pictures: Tensor, *, generator: torch.Generator, passes: int = 20) -> Self:
+    def fit(
+        self,
+        pictures: Tensor,
+        *,
+        generator: torch.Generator,
+        passes: int = 20,
+        progress: Progress = unheard,
+    ) -> Self:
         """Learn from pictures [N, C, H, W] of values from 0 up, one stage after the other.
 
         Args:
             pictures: what is shown, one at a time.
             generator: source of their order.
             passes: how often each is shown to each stage.
+            progress: called with how many pictures were shown, and how many will be.
 
         Raises:
             ArgumentError: one plane alone of the first stage learned from several pictures: their strokes are as wide as
                 what a cell reads, so that all that it sees is alike.
         """
-        x = pictures
+        x, stages = pictures, list(self._stages())
+        done, total = 0, len(stages) * passes * len(x)
         with torch.no_grad():
-            for layer, blur in self._stages():
+            for layer, blur in stages:
                 for _ in range(passes):
                     for i in torch.randperm(len(x), generator=generator).tolist():
                         layer.learn(x[i : i + 1])
+                        progress(done := done + 1, total)
                 learned = int((layer.inhibition > 0).sum())
                 if layer is self.s1 and learned < 2 <= min(len(x), len(layer.inhibition)):
                     raise ArgumentError(

@@ -10,6 +10,12 @@ from torch import Tensor
 from striate.errors import UsageError
 from striate.models.backbone import Backbone
 
+Progress = Callable[[int, int], None]
+
+
+def unheard(_done: int, _total: int) -> None:
+    """Nobody is told."""
+
 
 class Unsupervised(Backbone):
     """A net that `fit` teaches; its weights are parameters that take no gradient.
@@ -18,13 +24,21 @@ class Unsupervised(Backbone):
     """
 
     @abstractmethod
-    def fit(self, pictures: Tensor, *, generator: torch.Generator, passes: int = 20) -> Self:
+    def fit(
+        self,
+        pictures: Tensor,
+        *,
+        generator: torch.Generator,
+        passes: int = 20,
+        progress: Progress = unheard,
+    ) -> Self:
         """Learn from pictures, each layer from what the one below makes of them.
 
         Args:
             pictures: [N, C, H, W].
             generator: source of their order, and of whatever else the family draws.
             passes: how often each layer sees all of them.
+            progress: called with how many pictures were shown, and how many will be, each once a pass and a layer.
         """
 
     def objective(

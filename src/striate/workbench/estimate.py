@@ -251,15 +251,8 @@ def _findings(net: nn.Module, shape: tuple[int, ...], batch: int) -> tuple[str, 
 
 
 def _worth(net: nn.Module, finding: Finding) -> bool:
-    """Whether something can be done about a finding: nets of the catalogue have the form that was published.
-
-    Their auxiliary classifiers are read in training by a method of their own, which the doctor does not see.
-    """
-    if not isinstance(net, Backbone):
-        return finding.kind != "field"
-    beside = {path.partition(".")[0] for path in net.auxiliary_heads}
-    idle = finding.kind in ("unused", "gradient") and finding.path.partition(".")[0] in beside
-    return finding.kind not in ("field", *FORM) and not idle
+    """Whether something can be done about a finding: nets of the catalogue have the form that was published."""
+    return finding.kind not in ("field", *(FORM if isinstance(net, Backbone) else ()))
 
 
 def _refusal(needs: StepNeeds, need: int, left: FreeMemory) -> str:

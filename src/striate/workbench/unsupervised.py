@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +212,10 @@ def teach(
     progress.say(f"{net_name} is shown {len(some):,} pictures, {_times(passes)} a layer")
     began = time.monotonic()
     net.fit(
-        pictures[some], generator=reproducibility.generator(recipe.seed, "order"), passes=passes
+        pictures[some],
+        generator=reproducibility.generator(recipe.seed, "order"),
+        passes=passes,
+        progress=partial(progress.bar, "learning"),
     )
     seconds = time.monotonic() - began
     held, held_truth = parts[held_split]
