@@ -184,6 +184,7 @@ def test_a_net_of_one_layer_and_one_with_a_frozen_one():
     net = build("lenet5")
     net.get_submodule("conv1").requires_grad_(requires_grad=False)
     assert "156 frozen (conv1)" in measure(net).as_text(width=200)
+    assert "frozen (s1, s2, s3)." in measure("neocognitron").as_text(width=200)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from striate.measuring.layer_tree import COLUMNS, Block, blocks, steps, table
 from striate.measuring.operations import operation
 from striate.measuring.shape_errors import Unfinished
 from striate.result import Result
-from striate.text import compact, percent, plain, times, wrapped
+from striate.text import compact, percent, plain, some, times, wrapped
 
 HEADER = ("layer", *(column.title for column in COLUMNS))
 CONVENTION = "For one item. " + " ".join(f"{column.title}: {column.says}." for column in COLUMNS)
@@ -421,6 +421,7 @@ def _csv(layers: Sequence[Mapping[str, Any]]) -> str:
 def _parameters(layers: Sequence[Layer], total: int, trainable: int) -> str:
     if total == trainable:
         return f"Parameters: {total:,}, all trainable."
-    frozen = [layer.path or "(net)" for layer in layers if layer.params > layer.trainable]
-    where = f" ({', '.join(frozen[:6])}{', ...' if len(frozen) > 6 else ''})" if frozen else ""
+    # A path has a row for each of its operations.
+    frozen = dict.fromkeys(each.path or "(net)" for each in layers if each.params > each.trainable)
+    where = f" ({some([*frozen], 6)})" if frozen else ""
     return f"Parameters: {total:,}, of which {trainable:,} trainable and {total - trainable:,} frozen{where}."
