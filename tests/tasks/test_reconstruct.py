@@ -1,5 +1,6 @@
 """Pictures that are given back: what is read, what is lost, what is refused."""
 
+import importlib
 import json
 import re
 import shutil
@@ -9,12 +10,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import striate
 from striate import data, losses
-from striate.errors import ArgumentError, DataError, RecipeError, ShapeError, UsageError
+from striate.errors import (
+    ArgumentError,
+    CheckpointError,
+    DataError,
+    RecipeError,
+    ShapeError,
+    UsageError,
+)
 from striate.models import catalog
 from striate.tasks import feature_net, named
 from striate.tasks.feature_net import FeatureNet
@@ -317,6 +325,23 @@ def test_a_run_brings_its_own_weights_and_preprocessing(tmp_path):
     assert torch.equal(looked.net.get_parameter("features.conv1.weight"), trained)
     with pytest.raises(RecipeError, match=r"holds allcnn_cifar, not vgg11: name that net"):
         feature_net.check(losses.Look("vgg11", str(run.path), "features.0"), "perceptual")
+
+
+@pytest.mark.parametrize("fault", ["no number", "another net"])
+def test_weights_to_look_through_that_cannot_be_used_are_refused_before_anything_is_read(
+    fault, vgg, tmp_path, monkeypatch
+):
+    folder, weights = write_pictures(tmp_path / "data"), tmp_path / "faulty.safetensors"
+    tensors = load_file(vgg[0])
+    first = tensors["features.0.weight"]
+    tensors["features.0.weight"] = first.fill_(float("nan")) if fault == "no number" else first[:8]
+    save_file(tensors, weights)
+    module = importlib.import_module("striate.training.fit")
+    monkeypatch.setattr(module, "chosen_net", lambda *_: pytest.fail("a net is built already"))
+    with pytest.raises(CheckpointError, match=r"faulty.safetensors.*features\.0\.weight"):
+        striate.train(
+            folder, out=tmp_path, loss=f"l2+perceptual:vgg11={weights}@features.3", **QUICK
+        )
 
 
 def test_own_nets_are_copied_and_say_how_pictures_are_prepared():

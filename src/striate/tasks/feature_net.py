@@ -79,11 +79,16 @@ def check(look: Look, spelt: str) -> None:
 
     Raises:
         RecipeError: saying which, and what there is.
+        CheckpointError: weights that are damaged, no numbers, or do not fit the net.
     """
     try:
         _check_layer(look)
     except (ArgumentError, CheckpointError) as error:
         raise RecipeError(f"loss={spelt}: {error}") from error
+    if Path(
+        look.weights
+    ).exists():  # what is published is fetched when it is needed, and is known to fit
+        built(look)
 
 
 def _check_layer(look: Look) -> None:
