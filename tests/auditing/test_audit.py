@@ -94,7 +94,7 @@ def test_a_run_that_cannot_be_written_is_audited(own, monkeypatch):
     def refuse(*_args):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("striate.auditing.run_checks.write_json", refuse)
+    monkeypatch.setattr("striate.auditing.run_checks.write_sealed", refuse)
     assert striate.audit(own, only=["leaks"]).findings
 
 
