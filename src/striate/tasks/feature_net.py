@@ -19,7 +19,7 @@ from striate.errors import ArgumentError, CheckpointError, RecipeError, nearest
 from striate.inputs import Pictures
 from striate.losses import RANDOM, Look, Perceptual
 from striate.models import catalog
-from striate.probe import as_eval, layer_outputs, ran_until
+from striate.probe import layer_outputs, ran_until
 from striate.weights import published
 
 IMAGENET = published.IMAGENET_MEAN, published.IMAGENET_STD  # where weights do not say theirs
@@ -226,9 +226,11 @@ def built(look: Look, layers: Sequence[str] = ()) -> FeatureNet:
     form, wanted = form_of(look), dict.fromkeys(filter(None, [look.layer, *layers]))
     random = look.weights == RANDOM
     net = catalog.build(look.net, init=random, **form.settings)
-    with as_eval(net), torch.inference_mode():
+    with torch.device("meta"):  # which modules run shows without a number
+        bare = catalog.build(look.net, init=False, **form.settings).eval()
         x = torch.zeros(1, *net.input_shape)
-        begun = set[str]().union(*(ran_until(net, layer, x) for layer in wanted))
+    with torch.inference_mode():
+        begun = set[str]().union(*(ran_until(bare, layer, x) for layer in wanted))
     if not random:
         weights.load_part(net, look.weights, _tensors(net, begun))
     _without_rest(net, begun)
