@@ -12,6 +12,9 @@ import striate
 from striate.errors import RecipeError
 from striate.runs import Run
 from striate.tasks.classify import Classify
+from striate.tasks.detect import Detect
+from striate.tasks.instances import Instances
+from striate.tasks.multilabel import Multilabel
 
 SETTINGS: dict[str, Any] = {
     "net": "linear", "size": 8, "epochs": 4, "batch": 16, "lr": 0.02, "plan": "default", "augment": "none",
@@ -119,3 +122,31 @@ def test_where_there_is_nothing_to_choose_it_is_refused(rare, shapes, tmp_path):
 def test_values_out_of_range(rare, tmp_path, value):
     with pytest.raises(RecipeError, match=r"^threshold="):
         striate.train(rare, out=tmp_path, threshold=value, **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("task", "answers", "truths", "said"),
+    [
+        (
+            Classify(("a", "b"), auto=True),
+            np.full((8, 2), 0.5),
+            np.array([0] * 7 + [1]),
+            "threshold=0.5: 8 validation items have too few of a class to choose another",
+        ),
+        (
+            Multilabel(("a", "b"), limits=(0.5, 0.5), auto=True),
+            np.linspace(0.1, 0.9, 24).reshape(12, 2),
+            np.stack([np.arange(12) > 5, np.arange(12) > 10], 1),
+            "; 0.5 where too few have the label, or lack it: b;",
+        ),
+        (Detect(("a",), auto=True), [], [], "0.25 on, for too few are found in 0 validation pictures to choose by"),
+        (Instances(auto=True), [], [], "0 on, for too few are found in 0 validation pictures to choose by"),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)  # fmt: skip
+def test_that_nothing_can_be_chosen_is_said(task, answers, truths, said):
+    meter = task.meter()
+    meter.add(answers, truths)
+    settled, line = task.settled_by(meter)
+    assert said in line
+    assert not settled.unsettled

@@ -97,12 +97,13 @@ def _deeper(listing: Listing, train: Part) -> list[str]:
         if part is train or not isinstance(source, Encoded) or not _any_deep(source):
             continue
         values = _measured(source)
-        least, most = around(values[0], values[1], whole=values[2]) if values else _TYPE
+        if values is None:
+            continue
+        least, most = around(values[0], values[1], whole=values[2])
         if (least, most) != _TYPE:
             found.append(
-                f"{name} has pictures of more than 8 bits, whose values use {values[0] if values else 0:g} to "
-                f"{values[1] if values else 0:g}, and train has none: each is read by its own type and values; "
-                f"levels={least:g},{most:g} gives them one range"
+                f"{name} has pictures of more than 8 bits, whose values use {values[0]:g} to {values[1]:g}, and train has none: "
+                f"each is read by its own type and values; levels={least:g},{most:g} gives them one range"
             )
     return found
 

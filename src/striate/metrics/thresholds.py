@@ -16,6 +16,12 @@ USUAL = 0.5  # where nothing can be chosen
 By = Literal["balanced_accuracy", "f1"]
 
 
+def enough(positive_N: NDArray[np.bool_], *, least: int = FEWEST, alone: bool = False) -> bool:
+    """Whether items can choose a threshold: so many of the class, and unless those do alone, so many that are not of it."""
+    found = int(positive_N.sum())
+    return found >= least and (alone or len(positive_N) - found >= least)
+
+
 def best(
     score_N: Floats,
     positive_N: NDArray[np.bool_],
@@ -44,7 +50,7 @@ def best(
     """
     found = int(positive_N.sum())
     others = len(positive_N) - found
-    if found < least or (total is None and others < least):
+    if not enough(positive_N, least=least, alone=total is not None):
         return usual
     total = found if total is None else total
     values, place = np.unique(score_N.astype(np.float64), return_inverse=True)

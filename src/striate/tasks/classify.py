@@ -202,11 +202,12 @@ class Classify(Task):
 
     def settled_by(self, meter: "Labelled") -> tuple[Self, str]:
         """With the threshold of the largest balanced accuracy (Youden 1950); 0.5 where a class has hardly an item."""
-        found = thresholds.best(meter.probs[:, 1], meter.truth == 1, "balanced_accuracy")
-        said = (
-            f"threshold={found:.3g}, chosen on {len(meter.truth):,} validation items by their balanced accuracy: "
-            f"{self.classes[1]} is answered from that probability on"
-        )
+        second, items = meter.truth == 1, f"{len(meter.truth):,} validation items"
+        found = thresholds.best(meter.probs[:, 1], second, "balanced_accuracy")
+        how = f", chosen on {items} by their balanced accuracy"
+        if not thresholds.enough(second):
+            how = f": {items} have too few of a class to choose another"
+        said = f"threshold={found:.3g}{how}: {self.classes[1]} is answered from that probability on"
         return replace(self, threshold=found, auto=False), said
 
     def as_settled(self, other: Task) -> Self:

@@ -56,11 +56,12 @@ class FromConfidence(Task):
 
     def settled_by(self, meter: Any) -> tuple[Self, str]:
         """With the confidence of the largest F1 at overlap 0.5, of all classes together; the usual one where hardly one is found."""
-        found = meter.best_confidence(type(self).sure)
-        said = (
-            f"{self.things} are given from a confidence of {found:.3g} on, chosen on {len(meter):,} validation {self.noun} by "
-            "their F1; threshold= sets another"
-        )
+        usual, pictures = type(self).sure, f"{len(meter):,} validation {self.noun}"
+        found = meter.best_confidence(usual)
+        how = f"chosen on {pictures} by their F1"
+        if found == usual:  # what is chosen lies between two confidences
+            how = f"for too few are found in {pictures} to choose by"
+        said = f"{self.things} are given from a confidence of {found:.3g} on, {how}; threshold= sets another"
         return replace(self, sure=found, auto=False), said
 
     def as_settled(self, other: Task) -> Self:

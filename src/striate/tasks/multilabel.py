@@ -20,7 +20,7 @@ from striate.tasks.by_class import check_scores, class_table, with_training
 from striate.tasks.classify import AUTO, MISTAKES, check_choice
 from striate.tasks.section import Gallery, Headline, Measure, Section, Table, Text, Tile, Wrong
 from striate.tasks.task import HeldOut, Item, Meter, Settings, Task
-from striate.text import percent, short
+from striate.text import percent, short, some
 
 LISTED = 8  # labels of a tile
 
@@ -164,8 +164,18 @@ class Multilabel(Task):
             thresholds.best(probs[:, k], truth[:, k], "f1") for k in range(len(self.classes))
         )
         each = ", ".join(f"{name} {t:.2g}" for name, t in zip(self.classes, found, strict=True))
+        none = [
+            name
+            for name, positive in zip(self.classes, truth.T, strict=True)
+            if not thresholds.enough(positive)
+        ]
+        few = (
+            f"; {thresholds.USUAL} where too few have the label, or lack it: {some(none)}"
+            if none
+            else ""
+        )
         said = (
-            f"thresholds chosen on {len(truth):,} validation items by the F1 of each label: {short(each, 200)}; "
+            f"thresholds chosen on {len(truth):,} validation items by the F1 of each label: {short(each, 200)}{few}; "
             "threshold=0.5 sets them all"
         )
         return replace(self, limits=found, auto=False), said

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from math import prod
 from typing import cast
 
 from striate.measuring.field_axes import Axes, Axis, Following, Part
@@ -82,7 +81,7 @@ def _pooled_places(call: Call, state: Following) -> int:
         return 0
     parts = [part for axis in state.axes(value) if axis for part in axis.parts]
     gone = dims(call, len(value.shape))
-    places = {dim: prod(part.size for part in parts if part.dim == dim) for dim in gone}
+    places = {dim: math.prod(part.size for part in parts if part.dim == dim) for dim in gone}
     alone = all(value.shape[dim] == cells for dim, cells in places.items())
     return value.count if alone and gone & {part.dim for part in parts} else 0
 
