@@ -71,7 +71,7 @@ def predicted(
     used: Net,
     files: Sequence[Path],
     *,
-    folder: "Beside | None" = None,
+    folder: "AnswerFiles | None" = None,
     max_pixels: int = data_room.MAX_PIXELS,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Iterator[Prediction]:
@@ -100,7 +100,7 @@ def _answered(
     used: Net,
     files: Sequence[Path],
     numbers: NDArray[np.int64],
-    folder: "Beside | None",
+    folder: "AnswerFiles | None",
     max_pixels: int,
 ) -> Iterator[Prediction]:
     """Answers to the files of these numbers."""
@@ -202,7 +202,7 @@ def _line(task: Task, words: Mapping[str, Any]) -> str:
     return "; ".join(rows)
 
 
-def _looked(used: Net, file: Path, folder: "Beside | None", max_pixels: int) -> Read | str:
+def _looked(used: Net, file: Path, folder: "AnswerFiles | None", max_pixels: int) -> Read | str:
     """`_read`; the folder of the answers notes what the file held."""
     if folder:
         folder.look(file)
@@ -217,7 +217,7 @@ def _read(used: Net, file: Path, max_pixels: int) -> Read | str:
         return str(error)  # the prediction names the file
 
 
-class Beside:
+class AnswerFiles:
     """Where files that are answers, such as masks, are written: one name a path, so that none takes another's place."""
 
     def __init__(self, path: Path, files: Sequence[Path]) -> None:
@@ -253,7 +253,7 @@ class Beside:
         return {what: str(self.path / name) for what, name in names.items()}
 
 
-class Folder(Beside):
+class Folder(AnswerFiles):
     """Where predictions are written. A second call with the same net and settings goes on where the first ended."""
 
     def __init__(self, path: Path, files: Sequence[Path], settings: Mapping[str, Any]) -> None:

@@ -36,7 +36,7 @@ from striate.runs.answering import Answered, Net, answered
 from striate.runs.averaging import check_fits, counted, file_mark, held_together
 from striate.runs.config import Config, check_tensors, checked, structure
 from striate.runs.folder import SEAL, read_bytes, read_json, unsealed, write_json
-from striate.runs.predictions import Beside, Folder, Prediction, predicted
+from striate.runs.predictions import AnswerFiles, Folder, Prediction, predicted
 from striate.runs.split_answers import Held, natural_sizes, read_table, write_items
 from striate.runs.training_items import as_trained, other_split, seen, split_as_then
 from striate.tasks import Task, named
@@ -406,7 +406,7 @@ class Run(Result):
         if out is not None:
             folder = Folder(Path(out), files, settings)
         elif task.as_files:
-            folder = Beside(self.path / "predictions", files)
+            folder = AnswerFiles(self.path / "predictions", files)
         used = replace(self.used, task=task)
         most = self._max_pixels if max_pixels is None else max_pixels
         yield from predicted(used, files, folder=folder, max_pixels=most, progress=progress)
